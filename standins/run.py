@@ -1,0 +1,121 @@
+"""Run one set of stand-ins: `python -m standins.run --folder FOLDER --entities infra/service-bus.json`.
+
+Prints one line of JSON when every server listens: the control address, and the settings that point the app at the stand-ins.
+State, certificates and ports are kept in the folder, so that a restart finds everything where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import json
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import trustme
+from aiohttp import web
+
+from standins import control
+from standins.world import World
+
+#: Servers in the order in which they start: name, module with `build(world)`, scheme.
+SERVERS = (
+    ("identity", "standins.identity", "http"),
+    ("resource-manager", "standins.resource_manager", "https"),
+    ("key-vault", "standins.key_vault", "https"),
+    ("kubernetes", "standins.kubernetes", "https"),
+    ("github", "standins.github", "http"),
+)
+BUS = ("service-bus", "standins.service_bus")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where state, certificates and ports are kept")
+    parser.add_argument(
+        "--entities", type=Path, default=Path("infra/service-bus.json"), help="queues and topics of the Service Bus stand-in"
+    )
+    parser.add_argument("--only", nargs="*", help="start these servers only, for instance: identity key-vault")
+    options = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(options.folder, options.entities, options.only))
+
+
+async def run(folder: Path, entities: Path, only: list[str] | None = None) -> None:
+    """Start, say so, and serve until told to stop (SIGTERM or SIGINT)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    world = World(folder)
+    names = [name for name, _, _ in SERVERS] + [BUS[0]]
+    wanted = [name for name in names if only is None or name in only]
+    sockets = _listen(folder, ["control", *wanted])
+    schemes = {name: scheme for name, _, scheme in SERVERS}
+    for name in wanted:
+        port = sockets[name].getsockname()[1]
+        world.addresses[name] = f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
+    context = _certificate(folder)
+    for name, module, scheme in SERVERS:
+        if name in wanted:
+            await _serve(importlib.import_module(module).build(world), sockets[name], context if scheme == "https" else None)
+    if BUS[0] in wanted:
+        await importlib.import_module(BUS[1]).serve(world, sockets[BUS[0]], json.loads(entities.read_text()))
+    await _serve(control.build(world), sockets["control"], None)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ready = {
+        "control": f"http://127.0.0.1:{sockets['control'].getsockname()[1]}",
+        "addresses": world.addresses,
+        "ca": str(folder / "ca.pem"),
+    }
+    print(json.dumps(ready), flush=True)
+    await stop.wait()
+
+
+def _listen(folder: Path, names: list[str]) -> dict[str, socket.socket]:
+    """A listening socket per server: on the port of the last run if it is free, else on any."""
+    path = folder / "ports.json"
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    sockets = {}
+    for name in names:
+        sockets[name] = _bind(known.get(name, 0))
+        known[name] = sockets[name].getsockname()[1]
+    path.write_text(json.dumps(known))
+    return sockets
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(256)
+    listener.setblocking(False)
+    return listener
+
+
+def _certificate(folder: Path) -> ssl.SSLContext:
+    """A certificate for localhost by an authority of our own; `ca.pem` is what clients must trust."""
+    authority, server = folder / "ca.pem", folder / "server.pem"
+    if not (authority.exists() and server.exists()):
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(str(authority))
+        ca.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(server))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server)
+    return context
+
+
+async def _serve(app: web.Application, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listener, ssl_context=context).start()
+
+
+if __name__ == "__main__":
+    main()

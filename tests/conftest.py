@@ -1,0 +1,44 @@
+"""One set of stand-ins for the whole run. Tests share it: each uses names (teams, repositories, vault secrets) of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from standins.control import Control
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """A running set: `addresses` by server name, `ca` the file with the certificate authority to trust."""
+
+    control: Control
+    addresses: dict[str, str]
+    ca: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    folder = tmp_path_factory.mktemp("standins")
+    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(ROOT / "infra" / "service-bus.json")]
+    with (
+        (folder / "standins.log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            pytest.fail(f"the stand-ins did not start:\n{(folder / 'standins.log').read_text()}")
+        ready = json.loads(line)
+        yield StandIns(Control(ready["control"]), ready["addresses"], ready["ca"], folder)
+        process.terminate()
+        process.wait(timeout=10)
