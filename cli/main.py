@@ -1,0 +1,17 @@
+"""The `mergekey` command. Each command's module loads what it needs when it is called, so that the command starts fast."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.schema import schema
+from cli.validate import validate
+
+app = typer.Typer(name="mergekey", help="Self-service access to AI models: merge a YAML file, fetch a key.", no_args_is_help=True)
+app.command()(validate)
+app.command()(schema)
+
+
+def main() -> None:
+    """The console script."""
+    app()

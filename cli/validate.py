@@ -1,0 +1,128 @@
+"""`mergekey validate`: what is wrong with a checkout of the repository of requests, for people or as GitHub annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
+from shared.domain.problem import Problem, visible
+
+if TYPE_CHECKING:
+    from shared.domain.review import File, Review
+
+_MOST_BYTES = 64 * 1024 + 1
+"""One more than a file may have: enough to refuse it."""
+
+
+class Format(StrEnum):
+    """For whom to write."""
+
+    PEOPLE = "people"
+    GITHUB = "github"
+
+
+def validate(
+    path: Annotated[Path, typer.Argument(help="The checkout of the repository of requests.")],
+    format: Annotated[Format, typer.Option(help="people, or github: annotations on the pull request")] = Format.PEOPLE,  # noqa: A002
+    request_path: Annotated[list[str] | None, typer.Option(help="Where requests are, with one folder '*'. May be repeated.")] = None,
+    catalog_path: Annotated[str, typer.Option(help="Where the catalogue is.")] = DEFAULT_CATALOG_PATH,
+) -> None:
+    """Check every request and the catalogue. Exit code: 0 all is well, 1 there are problems, 2 the folder cannot be read."""
+    from shared.domain.review import review
+
+    paths = _request_paths(request_path)
+    if not path.is_dir():
+        raise _unusable(f"{path} is not a folder. Name the folder that holds the checkout.")
+    try:
+        files = dict(_checkout(path, paths, catalog_path))
+    except OSError as error:
+        raise _unusable(f"Cannot read {error.filename}: {error.strerror}.") from error
+    found = review(files, paths, catalog_path)
+    (_annotate if format is Format.GITHUB else _tell)(found.problems)
+    typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
+    raise typer.Exit(1 if found.problems else 0)
+
+
+def _request_paths(patterns: list[str] | None) -> RequestPaths:
+    try:
+        return RequestPaths(tuple(patterns or DEFAULT_PATTERNS))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--request-path") from error
+
+
+def _unusable(message: str) -> typer.Exit:
+    typer.echo(visible(message), err=True)
+    return typer.Exit(2)
+
+
+def _checkout(root: Path, paths: RequestPaths, catalog_path: str) -> Iterator[tuple[str, File]]:
+    """Every file of the checkout by its path in the repository; symbolic links are files and are not followed."""
+    from shared.domain.review import File, is_read
+
+    for file, mode in _walk(root):
+        name = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+        regular = mode == "100644"
+        yield name, File(_beginning(file) if regular and is_read(name, paths, catalog_path) else b"", mode)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink():
+            yield entry, "120000"
+        elif entry.is_file():
+            yield entry, "100644"
+        elif entry.name != ".git" and entry.is_dir():
+            yield from _walk(entry)
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(_MOST_BYTES)
+
+
+def _tell(problems: tuple[Problem, ...]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    for path, group in groupby(problems, key=lambda problem: problem.path):
+        console.print(Text(visible(path), style="bold"))
+        for problem in group:
+            place = f"{problem.line}:{problem.column}"
+            console.print(Text.assemble(f"  {place:<8}", (problem.reason, "red"), f"  {visible(problem.message)}"))
+        console.print()
+
+
+def _annotate(problems: tuple[Problem, ...]) -> None:
+    """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    for problem in problems:
+        place = {"file": problem.path, "line": str(problem.line), "col": str(problem.column), "title": problem.reason}
+        properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
+        typer.echo(f"::error {properties}::{_data(problem.message)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _summary(found: Review, requests: int) -> str:
+    asked = _count(requests, "request")
+    if not found.problems:
+        return f"{asked}, no problems."
+    files = len({problem.path for problem in found.problems})
+    return f"{asked}, {_count(len(found.problems), 'problem')} in {_count(files, 'file')}."
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,0 +1,114 @@
+"""Every remote name, in one table.
+
+Names are injective: no two (team, model) pairs share a name of one kind. A team name holds no double dash and neither starts nor
+ends with a dash, and the same is true of a model's slug, so `--` separates them without doubt. Secret names end in three suffixes
+of which none is an ending of another, so a secret name belongs to one team and one purpose.
+"""
+
+from __future__ import annotations
+
+import re
+
+API = "ai"
+FRAGMENT = "requested-model"
+CATALOGUE_TEAM = "catalogue"
+RESERVED = frozenset({CATALOGUE_TEAM, "platform", "all"})
+
+TEAM_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+MODEL_PATTERN = r"^[A-Za-z][A-Za-z0-9]*([._/-][A-Za-z0-9]+)*$"
+
+SHORTEST_TEAM, LONGEST_TEAM = 3, 40
+LONGEST_MODEL = 64
+LONGEST_BACKEND = 80
+"""API Management's limit; with the longest team it leaves this much for a model's slug:"""
+LONGEST_SLUG = LONGEST_BACKEND - LONGEST_TEAM - len("team-" + "--")
+
+
+def team_fault(team: str) -> tuple[str, str] | None:
+    """Why the text cannot be a team's name, as (reason, message); None when it can."""
+    if not SHORTEST_TEAM <= len(team) <= LONGEST_TEAM:
+        return "BadTeamName", f"a team name has {SHORTEST_TEAM} to {LONGEST_TEAM} characters; this one has {len(team)}"
+    if not re.fullmatch(TEAM_PATTERN, team):
+        return "BadTeamName", "a team name has lower-case letters a-z, digits and single dashes between them, and starts with a letter"
+    if team in RESERVED:
+        return "ReservedName", f"the name '{team}' is reserved for the platform; choose another team name"
+    return None
+
+
+def model_fault(model: str) -> tuple[str, str] | None:
+    """Why the text cannot be a model's name, as (reason, message); None when it can."""
+    if len(model) > LONGEST_MODEL:
+        return "BadModelName", f"a model name has at most {LONGEST_MODEL} characters; this one has {len(model)}"
+    if not re.fullmatch(MODEL_PATTERN, model):
+        return "BadModelName", (
+            "a model name starts with a letter and has letters, digits and single dots, dashes, underscores or slashes between them"
+        )
+    return None
+
+
+def slug_fault(model: str) -> tuple[str, str] | None:
+    """Why a valid model name gives no usable slug, as (reason, message); None when it does."""
+    text = slug(model)
+    if len(text) > LONGEST_SLUG:
+        return (
+            "BadModelName",
+            f"in remote names it is '{text}', which is longer than {LONGEST_SLUG}; shorten it, and give the full name as servedName",
+        )
+    if text.endswith("-headless"):
+        return "BadModelName", "KAITO gives the ending 'headless' to a service of its own"
+    return None
+
+
+def slug(model: str) -> str:
+    """The model's name as a DNS label: lower case, everything else than a-z and 0-9 a single dash, no dash at the ends."""
+    return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
+
+
+def product(team: str) -> str:
+    """The team's API Management product."""
+    return f"team-{team}"
+
+
+def subscription(team: str) -> str:
+    """The team's API Management subscription, which holds its keys."""
+    return f"team-{team}"
+
+
+def backend(team: str, model: str) -> str:
+    """The API Management backend of the team's own workspace for a model."""
+    return f"team-{team}--{slug(model)}"
+
+
+def shared_backend(model: str) -> str:
+    """The API Management backend that serves a model to all teams."""
+    return f"shared--{slug(model)}"
+
+
+def primary_key_secret(team: str) -> str:
+    """The Key Vault secret with the team's first key."""
+    return f"{team}-primary-key"
+
+
+def secondary_key_secret(team: str) -> str:
+    """The Key Vault secret with the team's second key."""
+    return f"{team}-secondary-key"
+
+
+def endpoint_secret(team: str) -> str:
+    """The Key Vault secret with the address that the team calls."""
+    return f"{team}-endpoint"
+
+
+def secrets(team: str) -> tuple[str, str, str]:
+    """All of the team's Key Vault secrets: primary key, secondary key, endpoint."""
+    return primary_key_secret(team), secondary_key_secret(team), endpoint_secret(team)
+
+
+def namespace(team: str) -> str:
+    """The team's Kubernetes namespace."""
+    return f"team-{team}"
+
+
+def workspace(model: str) -> str:
+    """The KAITO workspace, its service and its route, inside a team's namespace."""
+    return slug(model)

@@ -1,0 +1,156 @@
+"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from pydantic import ValidationError
+
+from shared.domain.catalog import Catalog
+from shared.domain.config_map import ShapeB
+from shared.domain.document import Document
+from shared.domain.explain import dotted, explain
+from shared.domain.names import team_fault
+from shared.domain.paths import RequestPaths
+from shared.domain.permission import granted, objections
+from shared.domain.problem import START, Position, Problem, capped, listed, quote
+from shared.domain.shapes import Shape, ShapeA, ShapeC
+from shared.domain.strict_yaml import read_bytes
+from shared.domain.wishes import Classification, ModelAccess, Period, Terms, TokenQuota, Wish
+
+__all__ = ["SHAPES", "AccessRequest", "Classification", "ModelAccess", "Period", "TokenQuota", "Verdict", "read_request"]
+
+SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """What a team may have, whatever shape it was written in.
+
+    `models` are sorted by name and unique, at least one; the limits are over all of them together. `display_name` is the team's name
+    where none was given. `entra_group` is an object id in lower case. `expires` is the last day, UTC.
+    """
+
+    team: str
+    display_name: str
+    owner: str
+    cost_center: str | None
+    entra_group: str | None
+    models: tuple[ModelAccess, ...]
+    tokens_per_minute: int | None
+    daily_token_quota: int | None
+    playground_access: bool
+    tracing_enabled: bool
+    data_classification: Classification
+    expires: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The request, or None and what is wrong with it.
+
+    `team` is the team that the file names, even when the rest is wrong; `team_at` and `models_at` say where it and the models stand.
+    """
+
+    request: AccessRequest | None
+    problems: tuple[Problem, ...]
+    team: str | None = None
+    team_at: Position = START
+    models_at: Mapping[str, Position] = field(default_factory=dict)
+
+
+def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths) -> Verdict:
+    """The request in a file's content. Never raises; all problems at once.
+
+    There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong itself) only the problems
+    that do not depend on it are told, and there is no request.
+    """
+    document = read_bytes(path, content)
+    shape = _shape(document.data)
+    if shape is None:
+        return Verdict(None, capped([*document.problems, *_no_shape(document)]))
+    document = shape.prepared(document)
+    entries = list(shape.wishes(document))
+    wishes = [wish for wish in entries if wish is not None]
+    written, wrong = _validated(shape, document)
+    team, team_wrong = _claimed_team(shape, document, paths)
+    problems = [*document.problems, *wrong, *team_wrong, *_contradictions(shape, document)]
+    if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
+        problems.append(document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one."))
+    if catalog is not None:
+        problems.extend(document.problem((*wish.where, key), *fault) for wish, key, *fault in objections(wishes, catalog))
+    request = None if problems or written is None or catalog is None else _request(written.terms(), wishes, catalog)
+    return Verdict(request, capped(problems), team, document.at(shape.team_at), {wish.name: document.at(wish.where) for wish in wishes})
+
+
+def _shape(data: object) -> type[Shape] | None:
+    if not isinstance(data, dict) or not data.keys() & {"kind", "data", "team", "models"}:
+        return None
+    if data.keys() & {"kind", "data"}:
+        return ShapeB
+    models = data.get("models")
+    choices = [models.get("foundry"), models.get("kaito")] if isinstance(models, dict) else []
+    return ShapeC if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list) else ShapeA
+
+
+def _no_shape(document: Document) -> Iterator[Problem]:
+    if document.knows(()):
+        advice = "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with foundry, kaito or both)."
+        yield document.problem((), "UnknownShape", advice)
+
+
+def _validated(shape: type[Shape], document: Document) -> tuple[Shape | None, list[Problem]]:
+    try:
+        return shape.model_validate(document.data), []
+    except ValidationError as error:
+        return None, list(explain(error, shape, document))
+
+
+def _claimed_team(shape: type[Shape], document: Document, paths: RequestPaths) -> tuple[str | None, list[Problem]]:
+    team = document.get(shape.team_at)
+    if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
+        return None, []
+    if team in paths.teams_of(document.path):
+        return team, []
+    folder = paths.folder(document.path)
+    if folder is None:
+        advice = f"Requests are only read from {listed(paths.patterns)}. Move this file."
+    else:
+        advice = f"This file names the team {quote(team)}, but stands in the folder {quote(folder)}. "
+        advice += f"Correct the name, or move the file to a folder {quote(team)} or {quote('team-' + team)}."
+    return team, [document.problem(shape.team_at, "WrongFolder", advice)]
+
+
+def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]:
+    """What each key may say by itself, but not together with others."""
+    if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (True, "true"):
+        advice = (
+            "A playground does not pass the gateway, so it is not for restricted data. Write false here, or lower 'dataClassification'."
+        )
+        yield document.problem(shape.playground_at, "PlaygroundNotAllowed", advice)
+    team, where = document.get(shape.team_at), shape.named_after_team
+    if where is not None and isinstance(team, str) and team_fault(team) is None:
+        found, expected = document.get(where), f"{team}-access-request"
+        if isinstance(found, str) and document.knows(where) and found != expected:
+            yield document.problem(where, "WrongName", f"{quote(dotted(where))} must be {quote(expected)}, not {quote(found)}.")
+
+
+def _request(terms: Terms, wishes: Sequence[Wish], catalog: Catalog) -> AccessRequest:
+    known = ((wish, catalog.model(wish.name)) for wish in wishes)
+    models = sorted((granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name)
+    return AccessRequest(
+        team=terms.team,
+        display_name=terms.display_name,
+        owner=terms.owner,
+        cost_center=terms.cost_center,
+        entra_group=terms.entra_group,
+        models=tuple(models),
+        tokens_per_minute=terms.tokens_per_minute,
+        daily_token_quota=terms.daily_token_quota,
+        playground_access=terms.playground_access,
+        tracing_enabled=terms.tracing_enabled,
+        data_classification=terms.data_classification,
+        expires=terms.expires,
+    )

@@ -1,0 +1,59 @@
+"""What a plain YAML scalar means: the core schema of YAML 1.2, so that `no` and dates are text.
+
+https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+Scalar = str | int | float | bool | None
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,18}")
+_OCTAL = re.compile(r"0o[0-7]{1,18}")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters but tab, line feed, carriage return
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible, line breaks for some readers only, changes of direction
+    "\ud800-\udfff\ufffe\uffff]"  # not characters
+)
+
+
+def value_of(text: str) -> Scalar:
+    """The value of a plain (unquoted) scalar. Numbers beyond 18 digits become floats, which nothing here accepts."""
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _DECIMAL.fullmatch(text):
+        return int(text)
+    if _OCTAL.fullmatch(text) or _HEXADECIMAL.fullmatch(text):
+        return int(text, base=0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return float(text.replace(".", "")) if _NOT_FINITE.fullmatch(text) else text
+
+
+def first_forbidden(text: str) -> str | None:
+    """The first character that may not stand in a file, as `U+0007`; None when there is none."""
+    match = _FORBIDDEN.search(text)
+    return f"U+{ord(match[0]):04X}" if match else None
+
+
+def forbidden_in(text: str) -> Iterator[tuple[int, int, str]]:
+    """The first such character of each line, in at most 20 lines: line and column counted from 0, and the character as `U+0007`."""
+    lines = ((number, _FORBIDDEN.search(line)) for number, line in enumerate(re.split("\r\n?|\n", text)))
+    found = ((number, match.start(), f"U+{ord(match[0]):04X}") for number, match in lines if match)
+    return itertools.islice(found, 20)
+
+
+def without_forbidden(text: str) -> str:
+    """The text with each forbidden character replaced by one U+FFFD, so that every place stays where it was."""
+    return _FORBIDDEN.sub("\ufffd", text)

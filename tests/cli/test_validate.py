@@ -1,0 +1,145 @@
+"""The command line as people and workflows use it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
+ALPHA = "tenant-access/config/alpha/access.yaml"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the example repository, with a .git folder that must not be looked at."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(EXAMPLES, folder)
+    (folder / ".git" / "tenant-access").mkdir(parents=True)
+    (folder / ".git" / "developer-requests").symlink_to("nowhere")
+    return folder
+
+
+def _mergekey(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def _change(checkout: Path, old: str, new: str) -> None:
+    file = checkout / ALPHA
+    written = file.read_text()
+    assert old in written
+    file.write_text(written.replace(old, new))
+
+
+def test_a_checkout_without_problems_passes(checkout: Path) -> None:
+    result = _mergekey("validate", checkout)
+    assert (result.exit_code, result.output) == (0, "3 requests, no problems.\n")
+
+
+def test_problems_are_told_by_file_with_line_and_column(checkout: Path) -> None:
+    _change(checkout, "costCenter", "costCentre")
+    _change(checkout, "phi-4", "phi-5")
+    result = _mergekey("validate", checkout)
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert lines[0] == ALPHA
+    assert lines[1].split()[:2] == ["5:3", "UnknownKey"]
+    assert "Did you mean 'costCenter'?" in lines[1]
+    assert lines[2].split()[:2] == ["11:14", "UnknownModel"]
+    assert lines[-1] == "3 requests, 2 problems in 1 file."
+
+
+def test_github_gets_one_annotation_per_problem(checkout: Path) -> None:
+    _change(checkout, "costCenter", "costCentre")
+    result = _mergekey("validate", checkout, "--format", "github")
+    assert result.exit_code == 1
+    message = "There is no key 'costCentre' in 'team'. Did you mean 'costCenter'?"
+    assert result.output.splitlines()[0] == f"::error file={ALPHA},line=5,col=3,title=UnknownKey::{message}"
+
+
+def test_an_annotation_cannot_be_used_to_write_another_workflow_command(checkout: Path) -> None:
+    folder = checkout / "developer-requests" / "a,b:%c\n::warning::x"
+    folder.mkdir()
+    shutil.copy(checkout / ALPHA, folder / "access.yaml")
+    lines = _mergekey("validate", checkout, "--format", "github").output.splitlines()
+    assert not [line for line in lines[:-1] if not line.startswith("::error file=")]
+    assert any("file=developer-requests/a%2Cb%3A%25c%0A%3A%3Awarning%3A%3Ax/access.yaml,line=" in line for line in lines)
+
+
+def test_nothing_that_somebody_wrote_reaches_the_terminal_raw(checkout: Path) -> None:
+    folder = checkout / "developer-requests" / "\x1b[31mred"
+    folder.mkdir()
+    (folder / "access.yaml").write_text('team: {name: "[bold]x[/bold]", owner: "\\e[2J"}\n')
+    result = _mergekey("validate", checkout)
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
+    assert "[bold]x[/bold]" in result.output
+
+
+def test_a_symbolic_link_is_refused_and_not_followed(checkout: Path, tmp_path: Path) -> None:
+    shutil.move(checkout / "developer-requests" / "charlie", tmp_path / "outside")
+    (checkout / "developer-requests" / "charlie").symlink_to(tmp_path / "outside")
+    (checkout / ALPHA).rename(tmp_path / "access.yaml")
+    (checkout / ALPHA).symlink_to(tmp_path / "access.yaml")
+    result = _mergekey("validate", checkout)
+    assert result.exit_code == 1
+    assert result.output.count("SymbolicLink") == 2
+    assert "bravo" not in result.output
+
+
+def test_a_file_of_any_size_is_refused_without_reading_it_all(checkout: Path) -> None:
+    with (checkout / ALPHA).open("r+b") as file:
+        file.truncate(2**33)
+    assert "TooLarge" in _mergekey("validate", checkout).output
+
+
+def test_paths_are_options(checkout: Path) -> None:
+    (checkout / "platform/config/model_catalog.yaml").rename(checkout / "models.yaml")
+    result = _mergekey("validate", checkout, "--catalog-path", "models.yaml", "--request-path", "developer-requests/*/access.yaml")
+    assert (result.exit_code, result.output) == (0, "1 request, no problems.\n")
+
+
+def test_a_request_path_of_another_form_is_an_error_of_use(checkout: Path) -> None:
+    assert _mergekey("validate", checkout, "--request-path", "access.yaml").exit_code == 2
+
+
+@pytest.mark.parametrize("path", ["nowhere", ALPHA])
+def test_what_is_not_a_folder_cannot_be_checked(checkout: Path, path: str) -> None:
+    result = _mergekey("validate", checkout / path)
+    assert result.exit_code == 2
+    assert "is not a folder" in result.stderr
+
+
+def test_the_schema_of_a_request_names_the_three_shapes() -> None:
+    schema = json.loads(_mergekey("schema", "request").output)
+    assert [shape["$ref"] for shape in schema["anyOf"]] == ["#/$defs/ShapeA", "#/$defs/ShapeB", "#/$defs/ShapeC"]
+    definitions = schema["$defs"]
+    assert definitions["ShapeA"]["required"] == ["team", "models"]
+    assert definitions["Data"]["properties"]["models"]["type"] == "string"
+    assert definitions["KaitoEntry"]["additionalProperties"] is False
+    assert definitions["Team"]["properties"]["name"]["pattern"] == "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+
+
+def test_the_schema_of_the_catalogue_describes_a_model() -> None:
+    schema = json.loads(_mergekey("schema", "catalog").output)
+    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["WrittenModel"]["properties"].keys()
+
+
+def test_the_command_loads_nothing_of_azure() -> None:
+    heavy = "{'azure', 'kubernetes', 'aiohttp'}"
+    code = f"import sys, cli.main, shared.domain.review; print(sorted({heavy} & {{name.split('.')[0] for name in sys.modules}}))"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1])
+    assert finished.stdout == "[]\n"
+
+
+def test_the_console_script_validates_the_examples() -> None:
+    script = Path(sys.executable).parent / "mergekey"
+    finished = subprocess.run([script, "validate", EXAMPLES], capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, "3 requests, no problems.\n")

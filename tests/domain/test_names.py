@@ -1,0 +1,110 @@
+"""Names: no two owners share one, and each fits where it is used."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain import names
+
+# A small alphabet, and the very words that names are made of, so that collisions would be found.
+_parts = st.sampled_from(["a", "b", "a1", "team", "shared", "primary", "secondary", "key", "endpoint", "ai", "phi", "4"])
+teams = st.lists(_parts, min_size=1, max_size=6).map("-".join).filter(lambda team: names.team_fault(team) is None)
+_dividers = st.sampled_from([".", "-", "_", "/"])
+models = st.builds(
+    lambda first, rest: first + "".join(a + b for a, b in rest), _parts, st.lists(st.tuples(_dividers, _parts), max_size=4)
+).filter(lambda model: names.model_fault(model) is None and names.slug_fault(model) is None)
+owners = st.tuples(teams, models)
+
+_LIMITS = {
+    "product": (256, r"[a-z0-9-]+"),
+    "subscription": (256, r"[a-z0-9-]+"),
+    "backend": (80, r"[a-z0-9][a-z0-9-]*[a-z0-9]"),
+    "secret": (127, r"[0-9a-z-]+"),
+    "namespace": (63, r"[a-z]([a-z0-9-]*[a-z0-9])?"),
+    "workspace": (63 - len("-headless"), r"[a-z]([a-z0-9-]*[a-z0-9])?"),
+}
+
+
+def _names(team: str, model: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Every name that a team has for a model, as (kind and scope, name), and whose it is."""
+    of_team, of_model = (team, ""), ("", names.slug(model))
+    both = (team, names.slug(model))
+    return {
+        ("product", names.product(team)): of_team,
+        ("subscription", names.subscription(team)): of_team,
+        ("namespace", names.namespace(team)): of_team,
+        ("secret", names.primary_key_secret(team)): (team, "primary"),
+        ("secret", names.secondary_key_secret(team)): (team, "secondary"),
+        ("secret", names.endpoint_secret(team)): (team, "endpoint"),
+        ("backend", names.backend(team, model)): both,
+        ("backend", names.shared_backend(model)): of_model,
+        ("workspace", f"{names.namespace(team)}/{names.workspace(model)}"): both,
+    }
+
+
+@given(owners, owners)
+def test_no_two_owners_share_a_name_of_any_kind(one: tuple[str, str], other: tuple[str, str]) -> None:
+    mine, theirs = _names(*one), _names(*other)
+    assert len(mine) == 9
+    for name in mine.keys() & theirs.keys():
+        assert mine[name] == theirs[name], name
+
+
+@given(owners)
+def test_every_name_fits_where_it_is_used(owner: tuple[str, str]) -> None:
+    for kind, name in _names(*owner):
+        longest, pattern = _LIMITS[kind]
+        own = name.rpartition("/")[2]
+        assert len(own) <= longest
+        assert re.fullmatch(pattern, own), name
+
+
+def test_the_longest_names_fit() -> None:
+    team, model = "a" * names.LONGEST_TEAM, "m" * names.LONGEST_SLUG
+    assert names.team_fault(team) is None
+    assert names.slug_fault(model) is None
+    assert len(names.backend(team, model)) == names.LONGEST_BACKEND
+    assert names.slug_fault(model + "m") is not None
+
+
+@given(models, models)
+def test_a_service_that_kaito_makes_is_no_other_models_workspace(model: str, other: str) -> None:
+    assert names.workspace(other) != names.workspace(model) + "-headless"
+
+
+@pytest.mark.parametrize("team", ["alpha", "a1b", "team-alpha", "alpha-primary", "a" * 40])
+def test_a_proper_team_name_has_no_fault(team: str) -> None:
+    assert names.team_fault(team) is None
+
+
+@pytest.mark.parametrize(
+    "team", ["", "ab", "a" * 41, "Alpha", "1alpha", "alpha-", "-alpha", "al--pha", "al_pha", "älpha", "alpha\n", "a.b"]
+)
+def test_an_improper_team_name_is_refused(team: str) -> None:
+    fault = names.team_fault(team)
+    assert fault is not None
+    assert fault[0] == "BadTeamName"
+
+
+@pytest.mark.parametrize("team", ["catalogue", "platform", "all"])
+def test_a_reserved_name_is_refused(team: str) -> None:
+    fault = names.team_fault(team)
+    assert fault is not None
+    assert fault[0] == "ReservedName"
+
+
+@pytest.mark.parametrize("model", ["", "4o", "gpt 4", "gpt-4.1-", "gpt--4", "a'b", 'a"b', "{{a}}", "@(a)", "<a>", "gpt-4\n", "a" * 65])
+def test_no_model_name_can_carry_what_a_policy_would_evaluate(model: str) -> None:
+    assert names.model_fault(model) is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [("gpt-4.1", "gpt-4-1"), ("meta-llama/Llama-3.1-8B", "meta-llama-llama-3-1-8b"), ("Phi_4", "phi-4"), ("phi-4", "phi-4")],
+)
+def test_a_slug_is_a_dns_label(model: str, slug: str) -> None:
+    assert names.slug(model) == slug

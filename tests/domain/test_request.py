@@ -1,0 +1,191 @@
+"""From the written request, in three shapes, to AccessRequest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.names import team_fault
+from shared.domain.paths import RequestPaths
+from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
+from tests.domain.golden import CASES, REQUEST, case_names, catalog_file
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
+PATHS = RequestPaths()
+
+
+def _catalog(content: bytes) -> Catalog:
+    verdict = read_catalog("model_catalog.yaml", content)
+    assert verdict.catalog is not None, verdict.problems
+    return verdict.catalog
+
+
+CATALOG = _catalog(catalog_file().content)
+EXAMPLE_CATALOG = _catalog((EXAMPLES / "platform/config/model_catalog.yaml").read_bytes())
+
+A_DAY = TokenQuota(5_000_000, "Daily")
+GPT = ModelAccess("gpt-4.1", "foundry", 100_000, A_DAY, None)
+A_REQUEST = AccessRequest("alpha", "alpha", "lead@contoso.com", None, None, (GPT,), None, None, False, False, "internal", None)
+
+
+def _read(text: str, path: str = REQUEST) -> Verdict:
+    return read_request(path, text.encode(), CATALOG, PATHS)
+
+
+def _example(path: str) -> AccessRequest:
+    verdict = read_request(path, (EXAMPLES / path).read_bytes(), EXAMPLE_CATALOG, PATHS)
+    assert verdict.request is not None, verdict.problems
+    return verdict.request
+
+
+def test_shape_a_is_read_with_everything_in_it() -> None:
+    assert _example("tenant-access/config/alpha/access.yaml") == AccessRequest(
+        team="alpha",
+        display_name="Team Alpha",
+        owner="alpha-lead@contoso.com",
+        cost_center="CC-12345",
+        entra_group="5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10",
+        models=(
+            ModelAccess("gpt-4.1", "foundry", 10_000, TokenQuota(1_000_000, "Daily"), None),
+            ModelAccess("phi-4", "kaito", 50_000, None, "Standard_NC24ads_A100_v4"),
+        ),
+        tokens_per_minute=55_000,
+        daily_token_quota=2_000_000,
+        playground_access=True,
+        tracing_enabled=True,
+        data_classification="internal",
+        expires=date(2027, 3, 31),
+    )
+
+
+def test_shape_b_is_a_config_map_whose_values_are_text() -> None:
+    found = _example("tenant-access/config/team-bravo/access.yaml")
+    assert (found.team, found.tokens_per_minute, found.daily_token_quota) == ("bravo", 5000, 500_000)
+    assert (found.playground_access, found.tracing_enabled, found.cost_center) == (False, True, "CC-23456")
+    assert [(model.name, model.instance_type) for model in found.models] == [("gpt-4.1-mini", None), ("phi-4", None)]
+
+
+def test_shape_c_lists_names_and_counts_only_what_is_enabled() -> None:
+    found = _example("developer-requests/charlie/access.yaml")
+    assert [model.name for model in found.models] == ["gpt-4.1-mini", "text-embedding-3-large"]
+    assert (found.team, found.tokens_per_minute, found.daily_token_quota) == ("charlie", 20_000, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    "kind", ["foundry: [{name: gpt-4.1}]", "foundry: {enabled: true, models: [gpt-4.1]}", "foundry: {models: [gpt-4.1]}"]
+)
+def test_shapes_a_and_c_ask_for_the_same_in_their_own_way(kind: str) -> None:
+    assert _read(f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels:\n  {kind}\n").request == A_REQUEST
+
+
+def test_all_shapes_may_carry_the_group_the_expiry_and_the_classification() -> None:
+    expected = replace(
+        A_REQUEST, entra_group="0b9c3a4e-7d21-4c52-8f0e-6e1d2b7a9c33", expires=date(2027, 1, 1), data_classification="public"
+    )
+    more = "expires: 2027-01-01\ndataClassification: public\n"
+    team = "team: {name: alpha, owner: lead@contoso.com, entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33}\n"
+    assert _read(team + more + "models: {foundry: [{name: gpt-4.1}]}").request == expected
+    assert _read(team + more + "models: {foundry: {models: [gpt-4.1]}}").request == expected
+    head = (CASES / "config-map-valid" / "access.yaml").read_text().partition("  models:")[0]
+    head += "  entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33\n  expires: 2027-01-01\n  dataClassification: public\n"
+    assert _read(head + "  models: '[{name: gpt-4.1, type: foundry}]'\n").request == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "instance_type"),
+    [
+        ("{kaito: [{name: phi-4}]}", None),
+        ("{kaito: [{name: phi-4, dedicated: true}]}", "Standard_NC24ads_A100_v4"),
+        ("{kaito: [{name: phi-4, dedicated: true, instanceType: Standard_NC48ads_A100_v4}]}", "Standard_NC48ads_A100_v4"),
+        ("{kaito: {enabled: true, models: [phi-4]}}", "Standard_NC24ads_A100_v4"),
+    ],
+)
+def test_a_kaito_model_is_shared_or_dedicated_as_its_shape_says(text: str, instance_type: str | None) -> None:
+    found = _read(f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n").request
+    assert found is not None
+    assert found.models[0].instance_type == instance_type
+
+
+def test_where_no_limit_is_named_the_catalogues_ceiling_holds() -> None:
+    found = _read("team: {name: alpha, owner: lead@contoso.com}\nmodels: {foundry: [{name: gpt-4.1}, {name: gpt-4.1-mini}]}").request
+    assert found is not None
+    assert [(model.tokens_per_minute, model.token_quota) for model in found.models] == [(100_000, A_DAY), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("period", "most"),
+    [("Hourly", 208_333), ("Daily", 5_000_000), ("Weekly", 35_000_000), ("Monthly", 150_000_000), ("Yearly", 1_825_000_000)],
+)
+def test_a_quota_is_held_to_the_daily_ceiling_over_its_period(period: str, most: int) -> None:
+    def problems(tokens: int) -> list[str]:
+        entry = f"{{name: gpt-4.1, tokenQuota: {{tokens: {tokens}, period: {period}}}}}"
+        return [p.reason for p in _read(f"team: {{name: alpha, owner: a@b.com}}\nmodels: {{foundry: [{entry}]}}").problems]
+
+    assert problems(most) == []
+    assert problems(most + 1) == ["AboveCeiling"]
+
+
+def test_the_models_come_sorted_whatever_their_order() -> None:
+    found = _read(
+        "team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}], foundry: [{name: gpt-4.1-mini}, {name: gpt-4.1}]}"
+    ).request
+    assert found is not None
+    assert [model.name for model in found.models] == ["gpt-4.1", "gpt-4.1-mini", "phi-4"]
+
+
+def test_without_a_catalogue_only_its_own_problems_are_told_and_there_is_no_request() -> None:
+    text = b"team: {name: alpha, owner: nobody}\nmodels: {foundry: [{name: gpt-9}]}\n"
+    verdict = read_request(REQUEST, text, None, PATHS)
+    assert ([problem.reason for problem in verdict.problems], verdict.request) == (["BadEmail"], None)
+    valid = read_request(REQUEST, text.replace(b"nobody", b"a@b.com"), None, PATHS)
+    assert (valid.problems, valid.request) == ((), None)
+
+
+def test_the_claimed_team_is_known_even_when_the_rest_is_wrong() -> None:
+    verdict = _read("team: {name: alpha}\n")
+    assert (verdict.request, verdict.team) == (None, "alpha")
+
+
+def test_a_file_outside_the_request_paths_is_refused() -> None:
+    text = (CASES / "valid" / "access.yaml").read_text()
+    assert [problem.reason for problem in _read(text, "elsewhere/alpha/access.yaml").problems] == ["WrongFolder"]
+
+
+def test_a_file_full_of_mistakes_gets_a_bounded_answer() -> None:
+    keys = "".join(f"k{number}: 1\nk{number}: 2\n" for number in range(3000))
+    assert len(_read("team: {}\n" + keys).problems) == 100
+
+
+_SEEDS = [(CASES / name / "access.yaml").read_bytes() for name in case_names() if (CASES / name / "access.yaml").exists()]
+_pieces = st.sampled_from(
+    [b"&a ", b"*a", b"<<: ", b"!!str ", b"{", b"}", b"[", b"]", b"\n", b"  ", b": ", b"- ", b"|\n", b'"', b"\x00", b"\xff", b"1", b"null"]
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A written request with a few pieces cut out and put in."""
+    content = draw(st.sampled_from(_SEEDS))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(content)))
+        content = content[:start] + draw(_pieces) + content[start + draw(st.integers(0, 12)) :]
+    return content
+
+
+@given(mutated() | st.binary(max_size=100))
+def test_no_bytes_make_it_fail_and_there_is_a_request_exactly_when_there_is_no_problem(content: bytes) -> None:
+    verdict = read_request(REQUEST, content, CATALOG, PATHS)
+    assert (verdict.request is None) == bool(verdict.problems)
+    for problem in verdict.problems:
+        assert problem.message.endswith((".", "?"))
+        assert problem.message.isprintable()
+        assert problem.line >= 1
+    if verdict.request is not None:
+        assert team_fault(verdict.request.team) is None
+        assert verdict.request.models

@@ -1,0 +1,71 @@
+"""The verdict over a whole repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.review import File, is_read, review
+from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
+VALID = File((CASES / "valid" / "access.yaml").read_bytes())
+
+
+def _named(team: str) -> File:
+    return File(VALID.content.replace(b"alpha", team.encode()))
+
+
+def _dedicated(team: str) -> File:
+    return File(f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{kaito: [{{name: phi-4, dedicated: true}}]}}\n".encode())
+
+
+def test_the_example_repository_has_no_problems() -> None:
+    files = {file.relative_to(EXAMPLES).as_posix(): File(file.read_bytes()) for file in EXAMPLES.rglob("*") if file.is_file()}
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH)
+    assert found.problems == ()
+    assert sorted(request.team for request in found.requests.values()) == ["alpha", "bravo", "charlie"]
+
+
+def test_one_faulty_file_does_not_take_the_others_along() -> None:
+    found = review_of({REQUEST: VALID, "developer-requests/bravo/access.yaml": File(b"")})
+    assert list(found.requests) == [REQUEST]
+    assert [problem.path for problem in found.problems] == ["developer-requests/bravo/access.yaml"]
+
+
+def test_two_files_of_one_team_name_each_other_even_when_one_is_wrong_otherwise() -> None:
+    second = "developer-requests/alpha/access.yaml"
+    found = review_of({REQUEST: VALID, second: File(b"team: {name: alpha}\n")})
+    duplicates = {problem.path: problem.message for problem in found.problems if problem.reason == "DuplicateTeam"}
+    assert second in duplicates[REQUEST]
+    assert REQUEST in duplicates[second]
+    assert found.requests == {}
+
+
+def test_a_team_and_the_team_of_that_name_with_prefix_are_two_teams() -> None:
+    found = review_of({REQUEST: VALID, "tenant-access/config/team-alpha/access.yaml": _named("team-alpha")})
+    assert found.problems == ()
+
+
+def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
+    one, two = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
+    assert review_of({one: _dedicated("alpha")}).problems == ()
+    found = review_of({one: _dedicated("alpha"), two: _dedicated("bravo")})
+    assert [(problem.path, problem.reason) for problem in found.problems] == [(one, "AboveCeiling"), (two, "AboveCeiling")]
+
+
+def test_a_missing_catalogue_is_one_problem_and_not_one_per_model() -> None:
+    found = review({REQUEST: VALID}, PATHS, DEFAULT_CATALOG_PATH)
+    assert [(problem.path, problem.reason) for problem in found.problems] == [(DEFAULT_CATALOG_PATH, "NoCatalog")]
+    assert (found.catalog, found.requests) == (None, {})
+
+
+def test_only_requests_and_the_catalogue_are_read() -> None:
+    paths = [REQUEST, DEFAULT_CATALOG_PATH, "README.md", "tenant-access/config/alpha/access.yml"]
+    assert [is_read(path, PATHS, DEFAULT_CATALOG_PATH) for path in paths] == [True, True, False, False]
+
+
+def test_the_path_of_the_catalogue_is_a_setting() -> None:
+    found = review({REQUEST: VALID, "catalog.yaml": catalog_file()}, PATHS, "catalog.yaml")
+    assert found.problems == ()
+    assert list(found.requests) == [REQUEST]
