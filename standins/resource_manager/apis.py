@@ -1,0 +1,163 @@
+"""APIs and their operations: https://learn.microsoft.com/rest/api/apimanagement/apis?view=rest-apimanagement-2024-05-01"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aiohttp import web
+
+from standins.http import route
+from standins.resource_manager.arm import (
+    SERVICE,
+    Json,
+    check_if_match,
+    contract,
+    insensitive,
+    invalid,
+    not_known,
+    page,
+    properties_of,
+    require_if_match,
+    service_id,
+    to_delete,
+)
+from standins.resource_manager.fields import Fields
+from standins.resource_manager.long_running import started
+from standins.resource_manager.openapi import Import, read_openapi
+from standins.resource_manager.state import State
+
+_KNOWN = (
+    "displayName",
+    "description",
+    "serviceUrl",
+    "path",
+    "protocols",
+    "authenticationSettings",
+    "subscriptionKeyParameterNames",
+    "subscriptionRequired",
+    "type",
+    "apiRevision",
+    "apiRevisionDescription",
+    "apiVersion",
+    "apiVersionDescription",
+    "apiVersionSetId",
+    "termsOfServiceUrl",
+    "contact",
+    "license",
+)
+_DEFAULTS: Json = {
+    "description": None,
+    "serviceUrl": None,
+    "protocols": ["https"],
+    "subscriptionKeyParameterNames": {"header": "Ocp-Apim-Subscription-Key", "query": "subscription-key"},
+    "subscriptionRequired": True,
+    "type": "http",
+    "apiRevision": "1",
+    "isCurrent": True,
+    "provisioningState": "Succeeded",
+}
+
+
+def routes(app: web.Application, state: State) -> None:
+    one = insensitive(SERVICE + "/apis/{name}")
+    route(app, "GET", insensitive(SERVICE + "/apis"), "LIST apis", partial(_list, state))
+    route(app, "GET", one, "GET api", partial(_get, state))
+    route(app, "PUT", one, "PUT api", partial(_put, state))
+    route(app, "PATCH", one, "PATCH api", partial(_patch, state))
+    route(app, "DELETE", one, "DELETE api", partial(_delete, state))
+    route(app, "GET", insensitive(SERVICE + "/apis/{name}/operations"), "LIST api operations", partial(_operations, state))
+    route(app, "GET", insensitive(SERVICE + "/apis/{name}/products"), "LIST api products", partial(_products, state))
+
+
+async def _list(state: State, request: web.Request) -> web.Response:
+    return page(state.world, request, state.apis.under(service_id(request)))
+
+
+async def _get(state: State, request: web.Request) -> web.Response:
+    return contract(state.apis.require(state.apis.id(request)))
+
+
+async def _operations(state: State, request: web.Request) -> web.Response:
+    api = state.apis.require(state.apis.id(request))
+    return page(state.world, request, state.operations.under(api["id"]))
+
+
+async def _products(state: State, request: web.Request) -> web.Response:
+    api = state.apis.require(state.apis.id(request))["id"].lower()
+    return page(state.world, request, [state.products.require(link["product"]) for link in state.links.values() if link["api"] == api])
+
+
+async def _put(state: State, request: web.Request) -> web.Response:
+    properties = await properties_of(request)
+    if ";rev=" in request.match_info["name"]:
+        raise not_known(state.world, "revisions of an API")
+    state.apis.check_name(request)
+    imported = _imported(state, properties)
+    checked = _checked(imported.properties | properties, "path", "displayName")
+    api = state.apis.id(request)
+    _check_path_is_free(state, request, api, checked["path"])
+    async with state.writing(api):
+        old = state.apis.get(api)
+        check_if_match(request, old)
+        row = state.apis.write(api, _DEFAULTS | checked)
+        if imported.operations is not None:
+            _replace_operations(state, api, imported.operations)
+    return started(request, contract(row, 201 if old is None else 200), api)
+
+
+async def _patch(state: State, request: web.Request) -> web.Response:
+    checked = _checked(await properties_of(request))
+    api = state.apis.require(state.apis.id(request))["id"]
+    if "path" in checked:
+        _check_path_is_free(state, request, api, checked["path"])
+    async with state.writing(api):
+        old = state.apis.require(api)
+        require_if_match(request, old)
+        return contract(state.apis.write(api, old["properties"] | checked))
+
+
+async def _delete(state: State, request: web.Request) -> web.Response:
+    api = to_delete(request, state.apis.get(state.apis.id(request)))["id"]
+    async with state.writing(api):
+        for key in [key for key, link in state.links.items() if link["api"] == api.lower()]:
+            del state.links[key]
+        _replace_operations(state, api, {})
+        state.policies.remove(f"{api}/policies/policy")
+        state.apis.remove(api)
+    return started(request, web.Response(status=202), api)
+
+
+def _checked(properties: Json, *required: str) -> Json:
+    fields = Fields(properties)
+    fields.require(*required)
+    fields.text("displayName", 1, 300)
+    fields.text("path", 0, 400)
+    fields.text("serviceUrl", 0, 2000)
+    fields.text("apiRevisionDescription", 0, 256)
+    fields.choice("type", ("http", "soap", "websocket", "graphql", "odata", "grpc"))
+    fields.boolean("subscriptionRequired")
+    if not set(fields.given.get("protocols", ())) <= {"http", "https", "ws", "wss"}:
+        fields.problem("protocols", "protocols may be http, https, ws, wss.")
+    return fields.checked(_KNOWN)
+
+
+def _check_path_is_free(state: State, request: web.Request, api: str, path: str) -> None:
+    for other in state.apis.under(service_id(request)):
+        if other["id"].lower() != api.lower() and other["properties"]["path"].strip("/").lower() == path.strip("/").lower():
+            raise invalid(("path", f"Cannot create API '{api.rsplit('/', 1)[-1]}' with the same Path '{path}' as API '{other['name']}'."))
+
+
+def _imported(state: State, properties: Json) -> Import:
+    format_, value = properties.get("format"), properties.get("value")
+    if format_ is None and value is None:
+        return Import({}, None)
+    if format_ not in ("openapi", "openapi+json"):
+        raise not_known(state.world, f"the import format {format_}")
+    return read_openapi(str(value))
+
+
+def _replace_operations(state: State, api: str, operations: dict[str, Json]) -> None:
+    for row in state.operations.under(api):
+        state.operations.remove(row["id"])
+    for name, properties in operations.items():
+        state.operations.write(f"{api}/operations/{name}", properties)

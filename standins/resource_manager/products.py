@@ -1,0 +1,168 @@
+"""Products, the APIs and groups linked to them, and their subscriptions.
+
+https://learn.microsoft.com/rest/api/apimanagement/product?view=rest-apimanagement-2024-05-01
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+from aiohttp import web
+
+from standins.http import route
+from standins.resource_manager.arm import (
+    SERVICE,
+    ArmError,
+    Json,
+    check_if_match,
+    contract,
+    insensitive,
+    page,
+    properties_of,
+    require_if_match,
+    service_id,
+    to_delete,
+)
+from standins.resource_manager.fields import Fields
+from standins.resource_manager.state import State
+from standins.resource_manager.subscriptions import create_administrators_subscription, of_product
+
+_KNOWN = ("displayName", "description", "terms", "subscriptionRequired", "approvalRequired", "subscriptionsLimit", "state")
+_DEFAULTS: Json = {
+    "description": None,
+    "terms": None,
+    "subscriptionRequired": True,
+    "approvalRequired": False,
+    "subscriptionsLimit": None,
+    "state": "notPublished",
+}
+
+
+def routes(app: web.Application, state: State) -> None:
+    one, many = insensitive(SERVICE + "/products/{name}"), insensitive(SERVICE + "/products")
+    link, links = insensitive(SERVICE + "/products/{name}/apis/{api}"), insensitive(SERVICE + "/products/{name}/apis")
+    route(app, "GET", many, "LIST products", partial(_list, state))
+    route(app, "GET", one, "GET product", partial(_get, state))
+    route(app, "PUT", one, "PUT product", partial(_put, state))
+    route(app, "PATCH", one, "PATCH product", partial(_patch, state))
+    route(app, "DELETE", one, "DELETE product", partial(_delete, state))
+    route(app, "GET", insensitive(SERVICE + "/products/{name}/subscriptions"), "LIST product subscriptions", partial(_subscriptions, state))
+    route(app, "GET", insensitive(SERVICE + "/products/{name}/groups"), "LIST product groups", partial(_groups, state))
+    route(app, "GET", links, "LIST product apis", partial(_apis, state))
+    route(app, "HEAD", link, "HEAD product api", partial(_is_linked, state))
+    route(app, "PUT", link, "PUT product api", partial(_link, state))
+    route(app, "DELETE", link, "DELETE product api", partial(_unlink, state))
+
+
+async def _list(state: State, request: web.Request) -> web.Response:
+    return page(state.world, request, state.products.under(service_id(request)))
+
+
+async def _get(state: State, request: web.Request) -> web.Response:
+    return contract(state.products.require(state.products.id(request)))
+
+
+async def _put(state: State, request: web.Request) -> web.Response:
+    properties = await properties_of(request)
+    state.products.check_name(request)
+    checked = _checked(properties, "displayName")
+    product = state.products.id(request)
+    old = state.products.get(product)
+    check_if_match(request, old)
+    row = state.products.write(product, _DEFAULTS | checked, hidden={"groups": ["administrators"]} if old is None else None)
+    if old is None:
+        create_administrators_subscription(state, product, secrets.token_hex(12))
+    return contract(row, 201 if old is None else 200)
+
+
+async def _patch(state: State, request: web.Request) -> web.Response:
+    properties = await properties_of(request)
+    old = state.products.require(state.products.id(request))
+    require_if_match(request, old)
+    return contract(state.products.write(old["id"], old["properties"] | _checked(properties)))
+
+
+def _checked(properties: Json, *required: str) -> Json:
+    fields = Fields(properties)
+    fields.require(*required)
+    fields.text("displayName", 1, 300)
+    fields.text("description", 0, 1000)
+    fields.boolean("subscriptionRequired", "approvalRequired")
+    fields.choice("state", ("notPublished", "published"))
+    if fields.given.get("subscriptionRequired") is False and {"approvalRequired", "subscriptionsLimit"} & fields.given.keys():
+        fields.problem("subscriptionRequired", "approvalRequired and subscriptionsLimit need subscriptionRequired.")
+    return fields.checked(_KNOWN)
+
+
+async def _delete(state: State, request: web.Request) -> web.Response:
+    product = to_delete(request, state.products.get(state.products.id(request)))["id"]
+    subscriptions = of_product(state, product)
+    if subscriptions and request.query.get("deleteSubscriptions", "false").lower() != "true":
+        raise ArmError(400, "ValidationError", _STILL_SUBSCRIBED)
+    for subscription in subscriptions:
+        state.subscriptions.remove(subscription["id"])
+    for key in [key for key, link in state.links.items() if link["product"] == product.lower()]:
+        del state.links[key]
+    state.policies.remove(f"{product}/policies/policy")
+    state.products.remove(product)
+    return web.Response(status=200)
+
+
+_STILL_SUBSCRIBED = (
+    "Product cannot be deleted since it has existing subscriptions. "
+    "Delete subscriptions before deleting the product or pass in deleteSubscriptions=true as query param"
+)
+
+
+async def _subscriptions(state: State, request: web.Request) -> web.Response:
+    product = state.products.require(state.products.id(request))
+    return page(state.world, request, of_product(state, product["id"]))
+
+
+async def _groups(state: State, request: web.Request) -> web.Response:
+    product = state.products.require(state.products.id(request))
+    rows = [_group(request, name) for name in product["hidden"]["groups"]]
+    return page(state.world, request, rows)
+
+
+def _group(request: web.Request, name: str) -> Json:
+    properties = {"displayName": name.capitalize(), "builtIn": True, "type": "system"}
+    return {
+        "id": f"{service_id(request)}/groups/{name}",
+        "type": "Microsoft.ApiManagement/service/products/groups",
+        "name": name,
+        "properties": properties,
+    }
+
+
+async def _apis(state: State, request: web.Request) -> web.Response:
+    product = state.products.require(state.products.id(request))["id"].lower()
+    return page(state.world, request, [state.apis.require(link["api"]) for link in state.links.values() if link["product"] == product])
+
+
+async def _is_linked(state: State, request: web.Request) -> web.Response:
+    return web.Response(status=204 if _key(state, request) in state.links else 404)
+
+
+async def _link(state: State, request: web.Request) -> web.Response:
+    product = state.products.require(state.products.id(request))["id"]
+    api = state.apis.require(_api(request))
+    async with state.writing(api["id"]):
+        status = 200 if _key(state, request) in state.links else 201
+        state.links[_key(state, request)] = {"product": product.lower(), "api": api["id"].lower()}
+    return contract(api, status)
+
+
+async def _unlink(state: State, request: web.Request) -> web.Response:
+    async with state.writing(_api(request)):
+        existed = state.links.pop(_key(state, request), None) is not None
+    return web.Response(status=200 if existed else 204)
+
+
+def _api(request: web.Request) -> str:
+    return f"{service_id(request)}/apis/{request.match_info['api']}"
+
+
+def _key(state: State, request: web.Request) -> str:
+    return f"{state.products.id(request)}/apis/{request.match_info['api']}".lower()

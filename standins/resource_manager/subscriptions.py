@@ -1,0 +1,159 @@
+"""Subscriptions and their keys. Keys are shown by `listSecrets`, and in the answer of PUT while the option says so; never by GET.
+
+https://learn.microsoft.com/rest/api/apimanagement/subscription?view=rest-apimanagement-2024-05-01
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from functools import partial
+
+from aiohttp import web
+
+from standins.http import route
+from standins.resource_manager.arm import (
+    SERVICE,
+    Json,
+    check_if_match,
+    contract,
+    insensitive,
+    invalid,
+    page,
+    properties_of,
+    require_if_match,
+    service_id,
+    to_delete,
+)
+from standins.resource_manager.fields import Fields
+from standins.resource_manager.state import State
+
+_STATES = ("suspended", "active", "expired", "submitted", "rejected", "cancelled")
+_KEYS = ("primaryKey", "secondaryKey")
+_SHORT_SCOPE = re.compile(r"/(products/[^/]+|apis|apis/[^/]+)/?", re.IGNORECASE)
+_DEFAULTS: Json = {
+    "ownerId": None,
+    "displayName": None,
+    "state": "submitted",
+    "startDate": None,
+    "expirationDate": None,
+    "endDate": None,
+    "notificationDate": None,
+    "stateComment": None,
+    "allowTracing": False,
+}
+_CREATED = ("ownerId", "scope", "displayName", "state", "allowTracing", *_KEYS)
+_UPDATED = (*_CREATED, "expirationDate", "stateComment")
+
+
+def routes(app: web.Application, state: State) -> None:
+    one = SERVICE + "/subscriptions/{name}"
+    route(app, "GET", insensitive(SERVICE + "/subscriptions"), "LIST subscriptions", partial(_list, state))
+    route(app, "GET", insensitive(one), "GET subscription", partial(_get, state))
+    route(app, "PUT", insensitive(one), "PUT subscription", partial(_put, state))
+    route(app, "PATCH", insensitive(one), "PATCH subscription", partial(_patch, state))
+    route(app, "DELETE", insensitive(one), "DELETE subscription", partial(_delete, state))
+    route(app, "POST", insensitive(one + "/listSecrets"), "POST subscription listSecrets", partial(_list_secrets, state))
+    for key in _KEYS:
+        action = "regenerate" + key[0].upper() + key[1:]
+        route(app, "POST", insensitive(f"{one}/{action}"), f"POST subscription {action}", partial(_regenerate, state, key))
+
+
+def of_product(state: State, product: str) -> list[Json]:
+    """The subscriptions whose scope is the product (its full id)."""
+    service = product.rpartition("/products/")[0]
+    return [row for row in state.subscriptions.under(service) if row["properties"]["scope"].lower() == product.lower()]
+
+
+def create_administrators_subscription(state: State, product: str, sid: str) -> None:
+    """The subscription of the administrator that the service creates by itself with every product."""
+    service = product.rpartition("/products/")[0]
+    properties = {"ownerId": f"{service}/users/1", "scope": product, "state": "active", "createdDate": _today(state)}
+    state.subscriptions.write(f"{service}/subscriptions/{sid}", _DEFAULTS | properties, hidden=_new_keys())
+
+
+async def _list(state: State, request: web.Request) -> web.Response:
+    return page(state.world, request, state.subscriptions.under(service_id(request)))
+
+
+async def _get(state: State, request: web.Request) -> web.Response:
+    return contract(state.subscriptions.require(state.subscriptions.id(request)))
+
+
+async def _put(state: State, request: web.Request) -> web.Response:
+    fields = Fields(await properties_of(request))
+    fields.require("scope", "displayName")
+    fields.text("displayName", 1, 100)
+    checked = _checked(state, request, fields, _CREATED)
+    state.subscriptions.check_name(request)
+    subscription = state.subscriptions.id(request)
+    old = state.subscriptions.get(subscription)
+    check_if_match(request, old)
+    keys = (old["hidden"] if old else _new_keys()) | {name: checked.pop(name) for name in _KEYS if name in checked}
+    created = {"createdDate": old["properties"]["createdDate"] if old else _today(state)}
+    row = state.subscriptions.write(subscription, _DEFAULTS | created | checked, hidden=keys)
+    if state.option("keys_in_put_answers"):
+        row = row | {"properties": row["properties"] | keys}
+    return contract(row, 201 if old is None else 200)
+
+
+async def _patch(state: State, request: web.Request) -> web.Response:
+    fields = Fields(await properties_of(request))
+    fields.text("displayName", 0, 100)
+    old = state.subscriptions.require(state.subscriptions.id(request))
+    require_if_match(request, old)
+    checked = _checked(state, request, fields, _UPDATED)
+    keys = old["hidden"] | {name: checked.pop(name) for name in _KEYS if name in checked}
+    return contract(state.subscriptions.write(old["id"], old["properties"] | checked, hidden=keys))
+
+
+def _checked(state: State, request: web.Request, fields: Fields, known: tuple[str, ...]) -> Json:
+    fields.choice("state", _STATES)
+    fields.boolean("allowTracing")
+    for key in _KEYS:
+        fields.text(key, 1, 256)
+    checked = fields.checked(known)
+    if "scope" in checked:
+        checked["scope"] = _scope(state, request, checked["scope"])
+    if "ownerId" in checked:
+        checked["ownerId"] = service_id(request) + "/users/" + checked["ownerId"].rsplit("/", 1)[-1]
+    return checked
+
+
+def _scope(state: State, request: web.Request, given: str) -> str:
+    """The full id of what the subscription is for; the short form `/products/{id}` is accepted too."""
+    service = service_id(request)
+    short = given[len(service) :] if given.lower().startswith(service.lower()) else given
+    if not _SHORT_SCOPE.fullmatch(short):
+        raise invalid(("scope", "Subscription scope should be one of '/apis', '/apis/{apiId}', '/products/{productId}'."))
+    scope = service + short.rstrip("/")
+    kind, _, name = short.strip("/").partition("/")
+    resources = state.products if kind.lower() == "products" else state.apis
+    if name and resources.get(scope) is None:
+        raise invalid(("scope", f"'{name}' does not exist."))
+    return scope
+
+
+async def _delete(state: State, request: web.Request) -> web.Response:
+    row = to_delete(request, state.subscriptions.get(state.subscriptions.id(request)))
+    state.subscriptions.remove(row["id"])
+    return web.Response(status=200)
+
+
+async def _list_secrets(state: State, request: web.Request) -> web.Response:
+    row = state.subscriptions.require(state.subscriptions.id(request))
+    return web.json_response(row["hidden"], headers={"ETag": row["etag"]})
+
+
+async def _regenerate(state: State, key: str, request: web.Request) -> web.Response:
+    row = state.subscriptions.require(state.subscriptions.id(request))
+    state.subscriptions.write(row["id"], row["properties"], hidden=row["hidden"] | {key: secrets.token_hex(16)})
+    return web.Response(status=204)
+
+
+def _new_keys() -> Json:
+    return {key: secrets.token_hex(16) for key in _KEYS}
+
+
+def _today(state: State) -> str:
+    return state.world.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
