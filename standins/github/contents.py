@@ -1,0 +1,124 @@
+"""Reading a repository: branches, trees, blobs, tarballs.
+
+https://docs.github.com/rest/branches https://docs.github.com/rest/git https://docs.github.com/rest/repos/contents
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+
+from aiohttp import web
+
+from standins.github.answers import Json, Refused, answer, content, not_found
+from standins.github.git import Entry
+from standins.github.hub import Call, Hub
+from standins.github.repositories import branch_commit, repository
+
+#: GitHub cuts a recursive listing here (and at 7 MB, which so many entries exceed first only with very long paths).
+TREE_ENTRIES = 100_000
+_LARGEST_BLOB = 100 * 1024 * 1024
+_LINK_LIFETIME = 300
+
+
+async def get_repository(call: Call) -> web.Response:
+    permissions = {"permissions": {"admin": False, "push": False, "pull": True}}
+    return answer(call.request, repository(call.hub.address, call.repository) | permissions)
+
+
+async def get_branch(call: Call) -> web.Response:
+    name = call.part("branch")
+    sha = await call.repository.git.resolve(f"refs/heads/{name}", "commit")
+    if sha is None:
+        raise Refused(404, "Branch not found")
+    (commit,) = await call.repository.git.commits(sha, limit=1)
+    options = call.repository.options
+    protected = bool(options["protected"]) and name == options["default_branch"]
+    return answer(
+        call.request,
+        {
+            "name": name,
+            "commit": branch_commit(call.hub.address, call.repository, commit),
+            "_links": {"self": call.url(f"/branches/{name}"), "html": f"{call.hub.address}/{call.repository.full_name}/tree/{name}"},
+            "protected": protected,
+            "protection": {"enabled": protected, "required_status_checks": {"enforcement_level": "off", "contexts": [], "checks": []}},
+            "protection_url": call.url(f"/branches/{name}/protection"),
+        },
+    )
+
+
+async def get_ref(call: Call) -> web.Response:
+    ref = f"refs/heads/{call.part('branch')}"
+    sha = await call.repository.git.resolve(ref, "commit")
+    if sha is None:
+        raise not_found()
+    target = {"type": "commit", "sha": sha, "url": call.url(f"/git/commits/{sha}")}
+    return answer(call.request, {"ref": ref, "node_id": f"REF_{sha}", "url": call.url(f"/git/{ref}"), "object": target})
+
+
+async def get_tree(call: Call) -> web.Response:
+    git = call.repository.git
+    sha = await git.resolve(call.part("sha"), "tree")
+    if sha is None:
+        if await git.is_empty():
+            raise Refused(409, "Git Repository is empty.")
+        raise not_found()
+    entries = await git.entries(sha, recursive="recursive" in call.request.query)  # any value counts, even 0
+    limit = call.hub.options.get("tree_entries", TREE_ENTRIES)
+    return answer(
+        call.request,
+        {
+            "sha": sha,
+            "url": call.url(f"/git/trees/{sha}"),
+            "tree": [_tree_entry(call, entry) for entry in entries[:limit]],
+            "truncated": len(entries) > limit,
+        },
+    )
+
+
+def _tree_entry(call: Call, entry: Entry) -> Json:
+    row: Json = {"path": entry.path, "mode": entry.mode, "type": entry.kind, "sha": entry.sha}
+    if entry.kind == "blob":
+        row["size"] = entry.size
+    if entry.kind != "commit":  # a submodule's commit is in another repository
+        row["url"] = call.url(f"/git/{entry.kind}s/{entry.sha}")
+    return row
+
+
+async def get_blob(call: Call) -> web.Response:
+    sha = call.part("sha")
+    found = await call.repository.git.find(sha)
+    if found is None or found.kind != "blob" or found.sha != sha:
+        raise not_found()
+    if len(found.content) > _LARGEST_BLOB:
+        raise Refused(403, "This API returns blobs up to 100 MB in size.", [{"resource": "Blob", "field": "data", "code": "too_large"}])
+    if "raw" in call.request.headers.get("Accept", ""):
+        return content(call.request, found.content, "application/vnd.github.raw+json; charset=utf-8")
+    encoded = base64.encodebytes(found.content).decode()
+    size = len(found.content)
+    answers = {"sha": sha, "node_id": f"B_{sha}", "size": size, "url": call.url(f"/git/blobs/{sha}")}
+    return answer(call.request, answers | {"content": encoded, "encoding": "base64"})
+
+
+async def get_tarball(call: Call) -> web.Response:
+    """302 to a link that works without a token for five minutes."""
+    hub, full_name = call.hub, call.repository.full_name
+    sha = await call.repository.commit(call.part("ref") or call.repository.options["default_branch"])
+    if sha is None:
+        raise not_found()
+    token = secrets.token_hex(16)
+    hub.archives[token] = {"repository": full_name, "sha": sha, "until": hub.world.clock.now() + _LINK_LIFETIME}
+    location = f"{hub.address}/codeload/{full_name}/legacy.tar.gz/{sha}?token={token}"
+    return web.Response(status=302, headers={"Location": location})
+
+
+async def get_archive(hub: Hub, request: web.Request) -> web.Response:
+    """What the link of `get_tarball` leads to; codeload.github.com at GitHub."""
+    link = hub.archives.get(request.query.get("token", ""))
+    if link is None or link["sha"] != request.match_info["sha"] or link["until"] < hub.world.clock.now():
+        raise not_found()
+    hosted = hub.hosted(link["repository"])
+    folder = f"{hosted.owner}-{hosted.name}-{link['sha'][:7]}"
+    archive = await hosted.git.archive(link["sha"], folder)
+    headers = {"Content-Type": "application/x-gzip", "Content-Disposition": f"attachment; filename={folder}.tar.gz"}
+    return web.Response(body=archive, headers=headers)
