@@ -1,0 +1,1 @@
+"""Triggers only, one file per stage: parse, call, settle."""

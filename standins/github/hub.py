@@ -99,6 +99,8 @@ class Hub:
         hosted = self.hosted(full_name)
         if not hosted.git.exists:
             await hosted.git.create(options["default_branch"])
+        elif options["default_branch"] != before["default_branch"]:
+            await hosted.git.git("symbolic-ref", "HEAD", f"refs/heads/{options['default_branch']}")  # Git refuses to delete this branch
         return hosted
 
     def hosted(self, full_name: str) -> Hosted:

@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all that a newcomer needs; each installs what it needs into .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STATE ?= .local/up
+
+.PHONY: help demo up test lint format runtime clean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/ready: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Mergekey needs Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdraw a team: on this machine, in a minute
+	@$(RUN) -m standins.demo
+
+up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
+	@$(RUN) -m standins.demo --up $(STATE)
+
+test: $(VENV)/ready ## all tests
+	$(RUN) -m pytest
+
+lint: $(VENV)/ready ## style, types, layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/ready ## format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
+	$(RUN) -m tests.runtime.venv
+	$(RUN) -m pytest tests/runtime
+
+clean: ## remove what was installed and all local state
+	rm -rf $(VENV) .runtime-venv .local build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,50 @@
+"""Collect dead letters: what the broker put aside joins the one list, the queue `dead-letters`. One function per native queue."""
+
+import azure.functions as func
+
+from functions.received import received
+from shared import bootstrap
+from shared.settlement import collect
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP
+
+stage = func.Blueprint()
+
+
+@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="sweeps/$DeadLetterQueue")
+async def collect_sweeps(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), SWEEP, received(message))
+
+
+@stage.service_bus_topic_trigger(
+    arg_name="message",
+    connection="SERVICE_BUS",
+    topic_name="access-changes",
+    subscription_name="provision-catalog/$DeadLetterQueue",
+)
+async def collect_provision_catalog(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), PROVISION_CATALOG, received(message))
+
+
+@stage.service_bus_topic_trigger(
+    arg_name="message",
+    connection="SERVICE_BUS",
+    topic_name="access-changes",
+    subscription_name="provision-gateway/$DeadLetterQueue",
+)
+async def collect_provision_gateway(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), PROVISION_GATEWAY, received(message))
+
+
+@stage.service_bus_topic_trigger(
+    arg_name="message",
+    connection="SERVICE_BUS",
+    topic_name="access-changes",
+    subscription_name="provision-workspaces/$DeadLetterQueue",
+)
+async def collect_provision_workspaces(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), PROVISION_WORKSPACES, received(message))
+
+
+@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="deliver-keys/$DeadLetterQueue")
+async def collect_deliver_keys(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), DELIVER_KEYS, received(message))

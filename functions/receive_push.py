@@ -1,0 +1,23 @@
+"""Stage 1, Receive push: a signed webhook of GitHub becomes validated access changes on the topic."""
+
+import azure.functions as func
+
+from shared import bootstrap
+from shared.adapters.github_webhook import Expected, Refused, read_delivery
+from shared.settlement import settle_push
+
+stage = func.Blueprint()
+
+
+@stage.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+async def receive_push(req: func.HttpRequest) -> func.HttpResponse:
+    """Anonymous for Azure: GitHub proves itself by the signature."""
+    app = bootstrap.app()
+    ours = app.settings
+    expected = Expected(ours.webhook_secrets, ours.github_repository_id, ours.github_branch, ours.github_installation_id)
+    try:
+        push = read_delivery({name.lower(): value for name, value in req.headers.items()}, req.get_body(), expected)
+    except Refused as refused:
+        return func.HttpResponse(refused.message, status_code=refused.status)
+    status, text = (200, "pong") if push is None else await settle_push(app, push)
+    return func.HttpResponse(text, status_code=status)

@@ -1,0 +1,30 @@
+"""A Service Bus message as the Functions host hands it over, in our words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import azure.functions as func
+
+from shared.settlement import Received
+
+
+def received(message: func.ServiceBusMessage) -> Received:
+    """The time comes without its zone, which is UTC; the broker's reasons for a dead letter come as application properties."""
+    enqueued = message.enqueued_time_utc or datetime.now(UTC)
+    properties = _properties(message)
+    return Received(
+        body=message.get_body(),
+        message_id=message.message_id,
+        session=message.session_id,
+        enqueued=enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC),
+        properties=properties,
+        delivery_count=message.delivery_count or 1,
+        reason=str(properties.get("DeadLetterReason") or ""),
+        description=str(properties.get("DeadLetterErrorDescription") or ""),
+    )
+
+
+def _properties(message: func.ServiceBusMessage) -> dict[str, Any]:
+    return {str(name): value for name, value in (message.application_properties or {}).items()}

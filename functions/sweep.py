@@ -1,0 +1,21 @@
+"""Stage 2, Sweep: every 15 minutes, after large pushes and after trouble with GitHub, everything is looked at."""
+
+import azure.functions as func
+
+from functions.received import received
+from shared import bootstrap, pipeline
+from shared.settlement import settle, start_sweep
+from shared.stages import SWEEP
+
+stage = func.Blueprint()
+
+
+@stage.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")
+async def start_sweeps(timer: func.TimerRequest) -> None:
+    """Only queues: one session on the queue means that two sweeps never overlap."""
+    await start_sweep(bootstrap.app(), "late timer" if timer.past_due else "timer")
+
+
+@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="sweeps", is_sessions_enabled=True)
+async def sweep(message: func.ServiceBusMessage) -> None:
+    await settle(bootstrap.app(), SWEEP, received(message), pipeline.sweep)

@@ -1,0 +1,228 @@
+"""API Management, api-version 2024-05-01: https://learn.microsoft.com/rest/api/apimanagement
+
+One client per process. Updates and deletions carry the ETag that was read. Links lock the API while they are made, so they are made one
+at a time here; that somebody else holds the lock (409) is `Busy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from shared.adapters.translate import translated
+from shared.domain.actual import ActualBackend, Api, Product, Subscription
+from shared.domain.desired import Backend, DesiredCatalog
+from shared.domain.marker import Marker, parse_marker
+from shared.domain.openapi import PATH
+from shared.domain.secret import SecretValue
+from shared.ports import Keys
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+SYSTEM = "API Management"
+
+
+class ApiManagement:
+    """One API Management service. `service_id` is its Azure resource id, `resource_manager` the endpoint of Azure Resource Manager."""
+
+    def __init__(self, service_id: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
+        from azure.mgmt.apimanagement.aio import ApiManagementClient
+
+        parts = service_id.strip("/").split("/")
+        self._at = (parts[3], parts[7])
+        base = resource_manager.rstrip("/")
+        # Retries are settlement's: a stage does not sleep.
+        self._client = ApiManagementClient(
+            credential,
+            parts[1],
+            base_url=base,
+            credential_scopes=["https://management.azure.com/.default"],
+            retry_total=0,
+            polling_interval=1,
+        )
+        self._linking = asyncio.Lock()
+
+    async def product(self, name: str) -> Product | None:
+        found = await self._find(self._client.product.get(*self._at, name, cls=_with_etag))
+        return None if found is None else _product(*found)
+
+    async def products(self) -> list[Product]:
+        with translated(SYSTEM):
+            return [_product(found, "*") async for found in self._client.product.list_by_service(*self._at)]
+
+    async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
+        from azure.mgmt.apimanagement.models import ProductContract
+
+        body = ProductContract(
+            display_name=display_name, description=str(marker), subscription_required=True, approval_required=False, state="notPublished"
+        )
+        with translated(SYSTEM):
+            created: Any = await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag)
+        return str(created[1])
+
+    async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
+        from azure.mgmt.apimanagement.models import ProductUpdateParameters
+
+        body = ProductUpdateParameters(display_name=display_name, description=str(marker), state="published")
+        with translated(SYSTEM):
+            await self._client.product.update(*self._at, name, etag, body)
+
+    async def delete_product(self, name: str, etag: str) -> None:
+        with translated(SYSTEM):
+            await self._client.product.delete(*self._at, name, etag)
+
+    async def product_policy_etag(self, product: str) -> str | None:
+        found = await self._find(self._client.product_policy.get(*self._at, product, "policy", cls=_with_etag))
+        return None if found is None else found[1]
+
+    async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
+        from azure.mgmt.apimanagement.models import PolicyContract
+
+        with translated(SYSTEM):
+            body = PolicyContract(value=policy, format="xml")
+            await self._client.product_policy.create_or_update(*self._at, product, "policy", body, if_match=etag)
+
+    async def link_product(self, product: str, api: str) -> None:
+        async with self._linking:
+            with translated(SYSTEM):
+                await self._client.product_api.create_or_update(*self._at, product, api)
+
+    async def product_subscriptions(self, product: str) -> list[Subscription]:
+        with translated(SYSTEM):
+            return [_subscription(found, "*") async for found in self._client.product_subscriptions.list(*self._at, product)]
+
+    async def subscription(self, name: str) -> Subscription | None:
+        found = await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag))
+        return None if found is None else _subscription(*found)
+
+    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+        from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
+
+        body = SubscriptionCreateParameters(scope=f"/products/{product}", display_name=display_name, state="active", allow_tracing=False)
+        with translated(SYSTEM):
+            answer = await self._client.subscription.create_or_update(*self._at, name, body, if_match=etag)
+        return _keys(answer)
+
+    async def suspend_subscription(self, name: str, etag: str) -> None:
+        from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
+
+        with translated(SYSTEM):
+            await self._client.subscription.update(*self._at, name, etag, SubscriptionUpdateParameters(state="suspended"))
+
+    async def keys(self, subscription: str) -> Keys:
+        with translated(SYSTEM):
+            keys = _keys(await self._client.subscription.list_secrets(*self._at, subscription))
+        assert keys is not None, "listSecrets answers with both keys"
+        return keys
+
+    async def regenerate_key(self, subscription: str, which: int) -> None:
+        operations = self._client.subscription
+        regenerate = (operations.regenerate_primary_key, operations.regenerate_secondary_key)[which]
+        with translated(SYSTEM):
+            await regenerate(*self._at, subscription)
+
+    async def delete_subscription(self, name: str, etag: str) -> None:
+        with translated(SYSTEM):
+            await self._client.subscription.delete(*self._at, name, etag)
+
+    async def backends(self, prefix: str) -> list[ActualBackend]:
+        with translated(SYSTEM):
+            listed = self._client.backend.list_by_service(*self._at, filter=f"startswith(name,'{prefix}')")
+            return [_backend(found) async for found in listed]
+
+    async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
+        from azure.mgmt.apimanagement.models import BackendContract
+
+        with translated(SYSTEM):
+            body = BackendContract(url=backend.url, protocol="http", description=str(marker.unfinished()))
+            await self._client.backend.create_or_update(*self._at, backend.name, body, if_match=etag)
+
+    async def delete_backend(self, name: str, etag: str) -> None:
+        with translated(SYSTEM):
+            await self._client.backend.delete(*self._at, name, etag)
+
+    async def api(self, name: str) -> Api | None:
+        found = await self._find(self._client.api.get(*self._at, name, cls=_with_etag))
+        if found is None:
+            return None
+        contract, etag = found
+        return Api(etag, contract.api_revision_description or "", parse_marker(contract.description))
+
+    async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
+        """Imports the operations: the one slow write there is. The digest of what was imported stays at the revision."""
+        from azure.mgmt.apimanagement.models import ApiCreateOrUpdateParameter, SubscriptionKeyParameterNamesContract
+
+        body = ApiCreateOrUpdateParameter(
+            display_name="AI models",
+            description=str(marker),
+            api_revision_description=desired.api_digest,
+            path=PATH,
+            protocols=["https"],
+            subscription_required=True,
+            subscription_key_parameter_names=SubscriptionKeyParameterNamesContract(header="api-key", query="api-key"),
+            format="openapi+json",
+            value=json.dumps(desired.api),
+        )
+        with translated(SYSTEM):
+            poller = await self._client.api.begin_create_or_update(*self._at, name, body, if_match=etag)
+            await poller.result()
+
+    async def put_api_policy(self, name: str, policy: str) -> None:
+        from azure.mgmt.apimanagement.models import PolicyContract
+
+        with translated(SYSTEM):
+            await self._client.api_policy.create_or_update(*self._at, name, "policy", PolicyContract(value=policy, format="xml"))
+
+    async def put_fragment(self, name: str, text: str) -> None:
+        from azure.mgmt.apimanagement.models import PolicyFragmentContract
+
+        with translated(SYSTEM):
+            body = PolicyFragmentContract(value=text, format="xml", description="managed by mergekey")
+            poller = await self._client.policy_fragment.begin_create_or_update(*self._at, name, body)
+            await poller.result()
+
+    async def mark_api(self, name: str, marker: Marker) -> None:
+        from azure.mgmt.apimanagement.models import ApiUpdateContract
+
+        with translated(SYSTEM):
+            await self._client.api.update(*self._at, name, "*", ApiUpdateContract(description=str(marker)))
+
+    async def _find(self, call: Any) -> tuple[Any, str] | None:
+        """The object and its ETag, or None when it is absent."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM):
+            try:
+                return await call  # type: ignore[no-any-return]  # what `_with_etag` made
+            except ResourceNotFoundError:
+                return None
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
+    """The SDK's models have no ETag; this asks for it beside the object."""
+    return contract, str(headers.get("ETag") or response.http_response.headers.get("ETag", "*"))
+
+
+def _product(contract: Any, etag: str) -> Product:
+    return Product(contract.name, etag, contract.display_name, contract.state == "published", parse_marker(contract.description))
+
+
+def _backend(contract: Any) -> ActualBackend:
+    return ActualBackend(contract.name, "*", contract.url or "", parse_marker(contract.description))
+
+
+def _subscription(contract: Any, etag: str) -> Subscription:
+    scope, owner = (contract.scope or "").split("/"), (contract.owner_id or "").split("/")
+    product = scope[-1] if len(scope) > 1 and scope[-2] == "products" else ""
+    return Subscription(contract.name, etag, contract.display_name or "", product, owner[-1], str(contract.state))
+
+
+def _keys(answer: Any) -> Keys | None:
+    if not (answer.primary_key and answer.secondary_key):
+        return None
+    return SecretValue(answer.primary_key), SecretValue(answer.secondary_key)

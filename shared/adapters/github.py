@@ -1,0 +1,191 @@
+"""GitHub: reading the branch. https://docs.github.com/rest/git, https://docs.github.com/rest/branches
+
+The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees and blobs never change, so they are kept by id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import tarfile
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+from gidgethub.aiohttp import GitHubAPI
+from gidgethub.apps import get_installation_access_token
+
+from shared.adapters.translate import by_status, translated
+from shared.domain.push import Entry, Tree
+from shared.errors import Busy, Rejected, Unavailable
+from shared.ports import Head
+
+SYSTEM = "GitHub"
+#: A token is renewed this long before it expires.
+_EARLY = timedelta(minutes=5)
+#: Files of an archive are cut after this: one byte more than a request may have tells that it is too large.
+_CUT = 64 * 1024 + 1
+_TIMEOUT = aiohttp.ClientTimeout(total=8, connect=3)
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """The values used last, for things that never change."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[str, V] = OrderedDict()
+
+    def get(self, key: str) -> V | None:
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: str, value: V) -> V:
+        self._values[key] = value
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class AppKey:
+    """A GitHub App's identity and the installation it acts for."""
+
+    app_id: str
+    private_key: str
+    installation_id: int
+
+
+class GitHubClient:
+    """One HTTP session and the token: of a GitHub App's installation (renewed in time), or a plain one."""
+
+    def __init__(self, api_url: str, app: AppKey | None, token: str | None) -> None:
+        self.session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        self._url = api_url.rstrip("/")
+        self._app = app
+        self._token = token
+        self._expires: datetime | None = None
+        self._renewing = asyncio.Lock()
+        self._plain = GitHubAPI(self.session, "mergekey", base_url=self._url)
+        conditional: MutableMapping[str, Any] = {}
+        self._conditional = GitHubAPI(self.session, "mergekey", base_url=self._url, cache=conditional)
+
+    @property
+    def is_app(self) -> bool:
+        """Whether the Checks API is open to us."""
+        return self._app is not None
+
+    async def token(self) -> str:
+        """A token that works for some minutes at least. Its length and form are GitHub's business."""
+        async with self._renewing:
+            if self._app is not None and (self._expires is None or datetime.now(UTC) > self._expires - _EARLY):
+                app = self._app
+                answer = await get_installation_access_token(
+                    self._plain, installation_id=str(app.installation_id), app_id=app.app_id, private_key=app.private_key
+                )
+                self._token = str(answer["token"])
+                self._expires = datetime.fromisoformat(str(answer["expires_at"]))
+        assert self._token is not None
+        return self._token
+
+    async def get(self, path: str) -> Any:
+        """The answer's JSON."""
+        with translated(SYSTEM):
+            return await self._get(path, conditional=False)
+
+    async def find(self, path: str, *, conditional: bool = False) -> Any:
+        """The answer's JSON, or None for what GitHub does not have: 404, 409 for an empty repository, 422 for an unknown object.
+
+        `conditional` asks with the ETag of the last answer.
+        """
+        try:
+            with translated(SYSTEM):
+                return await self._get(path, conditional)
+        except (Busy, Rejected):
+            return None
+        except Unavailable as error:
+            if error.reason == "NotFound":
+                return None
+            raise
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        with translated(SYSTEM):
+            return await self._plain.post(path, data=body, oauth_token=await self.token())
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        with translated(SYSTEM):
+            return await self._plain.patch(path, data=body, oauth_token=await self.token())
+
+    async def _get(self, path: str, conditional: bool) -> Any:
+        api = self._conditional if conditional else self._plain
+        return await api.getitem(path, oauth_token=await self.token())
+
+    async def download(self, path: str) -> bytes:
+        """The bytes of a file, after redirects."""
+        with translated(SYSTEM):
+            headers = {"Authorization": f"Bearer {await self.token()}", "User-Agent": "mergekey"}
+            async with self.session.get(f"{self._url}{path}", headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as response:
+                if response.status != HTTPStatus.OK:
+                    raise by_status(SYSTEM, response.status)
+                return await response.read()
+
+    async def close(self) -> None:
+        await self.session.close()
+
+
+class GitHubRepository:
+    """The repository of requests at GitHub. `name` is `owner/repository`."""
+
+    def __init__(self, client: GitHubClient, name: str, branch: str) -> None:
+        self._client = client
+        self._base = f"/repos/{name}"
+        self._branch = branch
+        self._trees: Recent[Tree] = Recent(8)
+        self._blobs: Recent[bytes] = Recent(512)
+
+    async def head(self) -> Head | None:
+        branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
+        if branch is None:
+            return None
+        return Head(branch["commit"]["sha"], branch["commit"]["commit"]["tree"]["sha"], bool(branch.get("protected")))
+
+    async def tree(self, sha: str) -> Tree | None:
+        known = self._trees.get(sha)
+        if known is not None:
+            return known
+        answer = await self._client.find(f"{self._base}/git/trees/{sha}?recursive=1")
+        if answer is None:
+            return None
+        if answer.get("truncated"):
+            raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
+        entries = [entry for entry in answer["tree"] if entry["type"] != "tree"]
+        return self._trees.put(sha, {entry["path"]: Entry(entry["sha"], entry["mode"], entry.get("size", 0)) for entry in entries})
+
+    async def blob(self, sha: str) -> bytes:
+        known = self._blobs.get(sha)
+        if known is not None:
+            return known
+        answer = await self._client.get(f"{self._base}/git/blobs/{sha}")
+        return self._blobs.put(sha, base64.b64decode(answer["content"]))
+
+    async def archive(self, commit: str) -> Mapping[str, bytes]:
+        packed = await self._client.download(f"{self._base}/tarball/{commit}")
+        return await asyncio.to_thread(_unpack, packed)
+
+
+def _unpack(packed: bytes) -> dict[str, bytes]:
+    """Regular files by their path in the repository: the archive's top folder is cut off."""
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                files[member.name.partition("/")[2]] = content.read(_CUT)
+    return files

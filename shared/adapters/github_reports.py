@@ -1,0 +1,111 @@
+"""What people see at GitHub: one check run per push, and commit statuses. https://docs.github.com/rest/checks/runs
+
+Reports never decide anything: what goes wrong here is logged and forgotten. Writes are paced (GitHub asks for a second between two),
+and a newer status for the same context replaces one that still waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from shared.adapters.github import GitHubClient
+from shared.domain.problem import Problem
+from shared.errors import MergekeyError
+from shared.ports import Status
+
+log = logging.getLogger("mergekey")
+
+CHECK = "mergekey/requests"
+#: GitHub's limits: annotations per call, characters of a status, of a summary.
+_ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
+
+
+class GitHubReports:
+    """`interval` is the pause between two writes, in seconds."""
+
+    def __init__(self, client: GitHubClient, repository: str, interval: float) -> None:
+        self._client = client
+        self._base = f"/repos/{repository}"
+        self._interval = interval
+        self._waiting: dict[tuple[str, str], Status] = {}
+        self._writer: asyncio.Task[None] | None = None
+
+    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        try:
+            if self._client.is_app:
+                await self._check_run(commit, problems, summary)
+            else:
+                await self._post(Status(commit, CHECK, "failure" if problems else "success", summary))
+        except MergekeyError as error:
+            log.warning("the verdict on %s could not be shown: %s", commit, error)
+
+    async def statuses(self, statuses: Iterable[Status]) -> None:
+        """Returns at once; the writing goes on in the background of the process."""
+        for status in statuses:
+            self._waiting[status.commit, status.context] = status
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+
+    async def flush(self) -> None:
+        """Wait until all that waits is written."""
+        if self._writer is not None:
+            await self._writer
+
+    async def _write(self) -> None:
+        while self._waiting:
+            status = self._waiting.pop(next(iter(self._waiting)))
+            try:
+                await self._post(status)
+            except MergekeyError as error:
+                log.warning("the status %s could not be shown: %s", status.context, error)
+            await asyncio.sleep(self._interval)
+
+    async def _post(self, status: Status) -> None:
+        body = {"state": status.state, "context": status.context, "description": shorten(status.description, _DESCRIPTION)}
+        await self._client.post(f"{self._base}/statuses/{status.commit}", body)
+
+    async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        """The first call makes the run, further ones append their annotations."""
+        annotations = [_annotation(problem) for problem in problems]
+        pages = [annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)] or [[]]
+        output = {"title": summary, "summary": shorten(_markdown(problems, summary), _SUMMARY)}
+        first = {
+            "name": CHECK,
+            "head_sha": commit,
+            "status": "completed",
+            "conclusion": "failure" if problems else "success",
+            "output": {**output, "annotations": pages[0]},
+        }
+        run = await self._client.post(f"{self._base}/check-runs", first)
+        for page in pages[1:]:
+            await self._client.patch(f"{self._base}/check-runs/{run['id']}", {"output": {**output, "annotations": page}})
+
+
+def shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _annotation(problem: Problem) -> dict[str, object]:
+    return {
+        "path": problem.path,
+        "start_line": problem.line,
+        "end_line": problem.line,
+        "start_column": problem.column,
+        "end_column": problem.column,
+        "annotation_level": "failure",
+        "title": problem.reason,
+        "message": problem.message,
+    }
+
+
+def _markdown(problems: Sequence[Problem], summary: str) -> str:
+    """Texts of requests can hold anything: they are shown as code."""
+    lines = [f"- `{p.path}:{p.line}:{p.column}` **{p.reason}**: {_as_code(p.message)}" for p in problems]
+    return "\n".join([summary, *lines])
+
+
+def _as_code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence} {text} {fence}" if fence == "``" else f"{fence}{text}{fence}"

@@ -1,0 +1,71 @@
+"""Key Vault: https://learn.microsoft.com/rest/api/keyvault/secrets
+
+Values are written and never read: what is there is known by the tags of the versions. A list of versions needs the right to read
+metadata only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from shared.adapters.translate import translated
+from shared.domain.actual import SecretVersion
+from shared.domain.secret import SecretValue
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+SYSTEM = "Key Vault"
+
+
+class KeyVault:
+    """One vault.
+
+    `verify_challenge` is the SDK's check that the vault's address belongs to the audience it names; turn it off only for a vault that
+    is reached under another name.
+    """
+
+    def __init__(self, url: str, credential: AsyncTokenCredential, verify_challenge: bool) -> None:
+        from azure.keyvault.secrets.aio import SecretClient
+
+        self._client = SecretClient(url.rstrip("/"), credential, verify_challenge_resource=verify_challenge, retry_total=0)
+
+    async def versions(self, name: str) -> list[SecretVersion]:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM):
+            try:
+                listed = [_version(name, found) async for found in self._client.list_properties_of_secret_versions(name)]
+            except ResourceNotFoundError:
+                return []
+        return sorted(listed, key=lambda version: version.created, reverse=True)
+
+    async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
+        with translated(SYSTEM):
+            await self._client.set_secret(name, value.reveal(), content_type=content_type, tags=dict(tags))
+
+    async def recover(self, name: str) -> None:
+        """Starts the recovery; the vault needs some seconds, the stage comes back."""
+        with translated(SYSTEM):
+            await self._client.recover_deleted_secret(name)
+
+    async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
+        with translated(SYSTEM):
+            await self._client.update_secret_properties(version.name, version.version, enabled=enabled, tags=dict(tags))
+
+    async def delete(self, name: str) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM):
+            try:
+                await self._client.delete_secret(name)
+            except ResourceNotFoundError:
+                return
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _version(name: str, properties: Any) -> SecretVersion:
+    return SecretVersion(name, properties.version, bool(properties.enabled), properties.created_on, dict(properties.tags or {}))

@@ -1,0 +1,138 @@
+"""Performs a plan: step after step, the changes of a step side by side, the marker last. Every write may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from shared.domain.actual import SecretVersion
+from shared.domain.marker import Marker
+from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
+from shared.domain.secret import SecretValue
+from shared.errors import Busy, MergekeyError, PermanentError
+from shared.ports import App, Cluster, Gateway
+
+#: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
+ADMINISTRATOR = "1"
+
+
+async def together(*calls: Awaitable[object]) -> None:
+    """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may pass.
+
+    Nothing is cancelled: a write that has begun comes to its end, so that a retry finds what it did.
+    """
+    failures = [result for result in await asyncio.gather(*calls, return_exceptions=True) if isinstance(result, BaseException)]
+    if failures:
+        raise min(failures, key=lambda error: 0 if not isinstance(error, MergekeyError) else 1 if isinstance(error, PermanentError) else 2)
+
+
+async def perform(plan: Plan, write: Callable[[Change], Awaitable[None]], after_first: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Write a plan. `after_first` runs beside the second step, as soon as the first stands."""
+    first, *rest = plan.steps or ((),)
+    await together(*(write(change) for change in first))
+    await together(_steps(rest, write), *([after_first()] if after_first else []))
+
+
+async def _steps(steps: list[tuple[Change, ...]], write: Callable[[Change], Awaitable[None]]) -> None:
+    for step in steps:
+        await together(*(write(change) for change in step))
+
+
+class GatewayWriter:
+    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created."""
+
+    def __init__(self, gateway: Gateway, marker: Marker) -> None:
+        self._gateway = gateway
+        self._marker = marker
+        self._created: str | None = None
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Create("product", name, (display_name, marker)):
+                self._created = await self._gateway.create_product(name, display_name, marker)
+            case Update("product policy", name, tag, policy):
+                await self._gateway.put_product_policy(name, policy, tag)
+            case Create("product link", name, api):
+                await self._gateway.link_product(name, api)
+            case Create("administrator subscription", name):
+                await self._remove_administrator(name)
+            case Update("product marker", name, tag, (display_name, marker)):
+                await self._gateway.publish_product(name, self._created or tag or "*", display_name, marker)
+            case Create("backend", _, body):
+                await self._gateway.put_backend(body, self._marker, None)
+            case Update("backend", _, tag, body):
+                await self._gateway.put_backend(body, self._marker, tag)
+            case Delete("backend", name, tag):
+                await self._gateway.delete_backend(name, tag)
+            case _:
+                await self._write_api(change)
+
+    async def _write_api(self, change: Change) -> None:
+        match change:
+            case Update("api", name, tag, (desired, marker)):
+                await self._gateway.put_api(name, desired, marker, tag)
+            case Create("policy fragment", name, text):
+                await self._gateway.put_fragment(name, text)
+            case Update("api policy", name, _, policy):
+                await self._gateway.put_api_policy(name, policy)
+            case Update("api marker", name, _, marker):
+                await self._gateway.mark_api(name, marker)
+            case _:
+                raise TypeError(f"the gateway cannot write {change}")
+
+    async def _remove_administrator(self, product: str) -> None:
+        subscriptions = await self._gateway.product_subscriptions(product)
+        strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
+        await together(*(self._gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
+
+
+class WorkspaceWriter:
+    """Writes what stands in a team's namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Create(_, _, manifest):
+                await self._cluster.apply(manifest)
+            case Replace("workspace", name, tag) | Delete("workspace", name, tag):
+                await self._cluster.delete_workspace(self._namespace, name, tag)
+            case Delete("route", name):
+                await self._cluster.delete_route(self._namespace, name)
+            case _:
+                raise TypeError(f"the cluster cannot write {change}")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a vault secret should hold. `value` is None when only its state is in question."""
+
+    name: str
+    content_type: str
+    value: SecretValue
+
+
+async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
+    """Bring one secret to its value, enabled, with these tags: a new version only when the value differs. Whether anything was written."""
+    fingerprint = secret.value.fingerprint(secret.name)
+    wanted = {**tags, "fingerprint": fingerprint}
+    if newest is None or newest.tags.get("fingerprint") != fingerprint:
+        await _set(app, secret, wanted)
+        return True
+    if not newest.enabled or {**newest.tags, "commit": ""} != {**wanted, "commit": ""}:
+        await app.vault.update(newest, True, wanted)
+        return True
+    return False
+
+
+async def _set(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
+    """A soft-deleted secret keeps its name: it is recovered, and the stage comes back when the vault is done with it."""
+    try:
+        await app.vault.set(secret.name, secret.value, secret.content_type, tags)
+    except Busy as error:
+        if error.reason == "SecretIsDeleted":
+            await app.vault.recover(secret.name)
+        raise

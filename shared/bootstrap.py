@@ -1,0 +1,136 @@
+"""Settings become adapters. The only place where clients are built: one set per event loop, each when a stage first needs it.
+
+Adapters are imported here when they are built, so that the webhook's road does not pay for API Management or Kubernetes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from shared.adapters.clock import SystemClock
+from shared.domain.desired import Platform
+from shared.domain.workspace import Cluster as ClusterFacts
+from shared.ports import Bus, Cluster, Gateway, Limits, Places, Reports, Repository, Roles, Vault
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    from shared.adapters.github import GitHubClient
+
+#: How long a missing role is waited for: role assignments take minutes to work.
+ROLES_TAKE = timedelta(minutes=15)
+
+
+class RealApp:
+    """`shared.ports.App` over the real services."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.platform = Platform(settings.github_repository_id, str(settings.gateway_url).rstrip("/"), _cluster_facts(settings))
+        self.places = Places(settings.paths, settings.catalog_path)
+        self.limits = Limits(
+            grace=settings.grace,
+            workspace_grace=timedelta(minutes=settings.workspace_grace_minutes),
+            waiting=timedelta(minutes=settings.waiting_limit_minutes),
+            failing=timedelta(hours=settings.retry_limit_hours),
+            denied=ROLES_TAKE,
+        )
+        self.clock = SystemClock()
+
+    @cached_property
+    def bus(self) -> Bus:
+        from shared.adapters.service_bus import ServiceBus
+
+        connection = self.settings.service_bus
+        if connection is not None:
+            return ServiceBus(connection.get_secret_value(), None, None)
+        return ServiceBus(None, self.settings.service_bus_namespace, self._credential)
+
+    @cached_property
+    def repository(self) -> Repository:
+        from shared.adapters.github import GitHubRepository
+
+        return GitHubRepository(self._github, self.settings.github_repository, self.settings.github_branch)
+
+    @cached_property
+    def reports(self) -> Reports:
+        from shared.adapters.github_reports import GitHubReports
+
+        return GitHubReports(self._github, self.settings.github_repository, self.settings.github_report_interval)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        from shared.adapters.api_management import ApiManagement
+
+        return ApiManagement(self.settings.apim_service_id, self._resource_manager, self._credential)
+
+    @cached_property
+    def vault(self) -> Vault:
+        from shared.adapters.key_vault import KeyVault
+
+        return KeyVault(str(self.settings.key_vault_url), self._credential, self.settings.key_vault_verify_challenge)
+
+    @cached_property
+    def roles(self) -> Roles:
+        from shared.adapters.role_assignments import RoleAssignments
+
+        return RoleAssignments(self.settings.key_vault_id, self._resource_manager, self._credential)
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        if self.settings.aks_cluster_id is None:
+            return None
+        from shared.adapters.kaito import KaitoCluster
+
+        return KaitoCluster(self.settings.aks_cluster_id, self.settings.kaito_dialect, self._resource_manager, self._credential)
+
+    @cached_property
+    def _github(self) -> GitHubClient:
+        from shared.adapters.github import AppKey, GitHubClient
+
+        settings = self.settings
+        app = None
+        if settings.github_app_id and settings.github_app_private_key and settings.github_installation_id:
+            # A PEM in one line, as app settings often hold it, has its line ends written as \\n.
+            pem = settings.github_app_private_key.get_secret_value().replace("\\n", "\n")
+            app = AppKey(settings.github_app_id, pem, settings.github_installation_id)
+        token = settings.github_token.get_secret_value() if settings.github_token else None
+        return GitHubClient(str(settings.github_api_url), app, token)
+
+    @cached_property
+    def _credential(self) -> AsyncTokenCredential:
+        from shared.adapters.credentials import credential
+
+        return credential()
+
+    @property
+    def _resource_manager(self) -> str:
+        return str(self.settings.resource_manager_url)
+
+
+def _cluster_facts(settings: Settings) -> ClusterFacts | None:
+    if settings.aks_cluster_id is None or settings.workspace_gateway is None or settings.workspace_ingress_url is None:
+        return None
+    return ClusterFacts(settings.kaito_dialect, settings.workspace_gateway, str(settings.workspace_ingress_url))
+
+
+_apps: WeakKeyDictionary[asyncio.AbstractEventLoop, RealApp] = WeakKeyDictionary()
+_settings: list[Settings] = []
+
+
+def start(settings: Settings) -> None:
+    """Called once by function_app.py: nothing is opened yet."""
+    _settings[:] = [settings]
+
+
+def app() -> RealApp:
+    """The app of the running event loop: clients belong to the loop that opened them."""
+    loop = asyncio.get_running_loop()
+    if loop not in _apps:
+        _apps[loop] = RealApp(_settings[0])
+    return _apps[loop]

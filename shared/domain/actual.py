@@ -1,0 +1,79 @@
+"""What is: the parts of remote objects that decisions need, with the tags that fence writes (ETag, resourceVersion)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.marker import Marker
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    name: str
+    etag: str
+    display_name: str
+    published: bool
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The unified API. `operations` is the digest of the operations that were imported last."""
+
+    etag: str
+    operations: str
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActualBackend:
+    name: str
+    etag: str
+    url: str
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An APIM subscription; `product` is the last part of its scope, empty for other scopes, `owner` the same of its owner."""
+
+    name: str
+    etag: str
+    display_name: str
+    product: str
+    owner: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """One version of a vault secret, without its value. `tags` are ours when they carry our marker."""
+
+    name: str
+    version: str
+    enabled: bool
+    created: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    name: str
+    resource_version: str
+    terminating: bool
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A KAITO Workspace: what cannot be changed in place (`fixed`), how it is, whether it is being deleted."""
+
+    name: str
+    resource_version: str
+    fixed: Mapping[str, Any]
+    conditions: tuple[Mapping[str, Any], ...]
+    terminating: bool
+    managed: bool

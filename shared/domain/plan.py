@@ -1,0 +1,158 @@
+"""The difference between desired and actual as a value: changes in the order in which they are written.
+
+A plan can be printed and compared; `shared.apply` performs it. What a plan does not contain is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.domain.actual import ActualBackend, Api, Product, Workspace
+from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces
+from shared.domain.marker import Marker
+from shared.domain.names import API, FRAGMENT
+from shared.errors import NotManaged
+
+Kind = Literal[
+    "product", "product policy", "product link", "product marker", "administrator subscription", "backend",
+    "api", "api policy", "api marker", "policy fragment", "workspace", "route", "limits",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    kind: Kind
+    name: str
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`tag` is the ETag or resourceVersion that was read; the write fails if the object has changed since."""
+
+    kind: Kind
+    name: str
+    tag: str | None
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Delete now, create when it is gone: something that cannot be changed in place."""
+
+    kind: Kind
+    name: str
+    tag: str
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Can only be made of an object that carries our marker: see `managed`."""
+
+    kind: Kind
+    name: str
+    tag: str
+
+
+Change = Create | Update | Replace | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps one after the other; the changes of one step side by side."""
+
+    steps: tuple[tuple[Change, ...], ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self.steps)
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change for step in self.steps for change in step)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{type(change).__name__.lower()} {change.kind} {change.name}" for change in self)
+
+
+def plan_gateway(
+    desired: DesiredGateway, marker: Marker, product: Product | None, policy_etag: str | None, backends: Iterable[ActualBackend]
+) -> Plan:
+    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last."""
+    before = product.marker if product else None
+    tag = product.etag if product else None
+    seal = Update("product marker", desired.product, tag, (desired.display_name, marker))
+    if before is not None and before.digest == marker.digest:
+        sealed = product is not None and product.published and (before.withdrawn, before.path) == (None, marker.path)
+        return Plan() if sealed else Plan(((seal,),))
+    finished = before is not None and before.digest != ""
+    wanted, unwanted = _diff_backends(desired.backends, marker, backends)
+    policy: Change = Update("product policy", desired.product, policy_etag, desired.policy)
+    opening: list[tuple[Change, ...]] = []
+    if product is None:
+        opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
+    beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
+    opening += [(*wanted, *beside), (policy,)] if wanted else [(policy, *beside)]
+    if not finished:
+        opening.append((Create("product link", desired.product, API),))
+    return Plan((*opening, *([unwanted] if unwanted else []), (seal,)))
+
+
+def plan_catalog(desired: DesiredCatalog, marker: Marker, api: Api | None, backends: Iterable[ActualBackend]) -> Plan:
+    """The unified API. Its policy names the fragment and the backends, so these come first."""
+    if api is not None and api.marker is not None and api.marker.digest == marker.digest:
+        return Plan()
+    wanted, unwanted = _diff_backends(desired.backends, marker, backends)
+    imported = api is not None and api.operations == desired.api_digest
+    first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *wanted]
+    if not imported:
+        kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
+        first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
+    steps: list[tuple[Change, ...]] = [tuple(first), (Update("api policy", API, None, desired.policy),)]
+    return Plan((*steps, *([unwanted] if unwanted else []), (Update("api marker", API, None, marker),)))
+
+
+def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], marked: bool) -> Plan:
+    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back."""
+    standing = {workspace.name: workspace for workspace in actual}
+    changes: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    for name, manifest in desired.workspaces.items():
+        changes += _workspace_change(name, manifest, standing.get(name))
+        changes += [] if marked else [Create("route", name, desired.routes[name])]
+    for name, workspace in standing.items():
+        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
+            changes += [Delete("route", name, ""), Delete("workspace", name, workspace.resource_version)]
+    return Plan((tuple(changes),)) if changes else Plan()
+
+
+def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What KAITO does not let anybody change in a Workspace that exists."""
+    resource = manifest.get("resource", {})
+    preset = manifest.get("inference", {}).get("preset", {})
+    return {"instanceType": resource.get("instanceType"), "labelSelector": resource.get("labelSelector"), "preset": preset.get("name")}
+
+
+def _workspace_change(name: str, manifest: dict[str, Any], actual: Workspace | None) -> list[Change]:
+    if actual is None:
+        return [Create("workspace", name, manifest)]
+    if actual.terminating or dict(actual.fixed) == fixed_fields(manifest):
+        return []
+    return [Replace("workspace", name, actual.resource_version, manifest)]
+
+
+def _diff_backends(
+    desired: Iterable[Backend], marker: Marker, actual: Iterable[ActualBackend]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {backend.name: backend for backend in actual}
+    wanted: list[Change] = []
+    for backend in desired:
+        known = standing.pop(backend.name, None)
+        if known is None:
+            wanted.append(Create("backend", backend.name, backend))
+        elif not marker.owns(known.marker):
+            raise NotManaged(f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: rename or remove it")
+        elif known.url != backend.url:
+            wanted.append(Update("backend", backend.name, known.etag, backend))
+    unwanted = tuple(Delete("backend", known.name, known.etag) for known in standing.values() if marker.owns(known.marker))
+    return tuple(wanted), unwanted

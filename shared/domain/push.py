@@ -1,0 +1,59 @@
+"""Which teams did a push touch: two trees compared by path and blob, never a list of commits.
+
+So the first push, a force push, a revert and a thousand commits at once all come out right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.domain.paths import RequestPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in a Git tree: its blob, its mode (`100644`, `100755`, `120000` symbolic link, `160000` submodule), its size in bytes."""
+
+    blob: str
+    mode: str
+    size: int = 0
+
+
+#: Path -> entry, for everything in a tree that is not a folder.
+Tree = Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed, names that look wrong."""
+
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    catalog: bool
+    near_misses: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.changed) + len(self.gone)
+
+
+def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> Touched:
+    """The requests that a push touched. `before` is empty for a first push: then everything is new and nothing is gone."""
+    differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    requests = [path for path in differing if paths.folder(path) is not None]
+    return Touched(
+        changed=tuple(path for path in requests if path in after),
+        gone=tuple(path for path in requests if path not in after),
+        catalog=catalog_path in differing and catalog_path in after,
+        near_misses=tuple(path for path in differing if path in after and paths.near_miss(path) is not None),
+    )
+
+
+def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
+    """The paths of all requests in a tree."""
+    return tuple(sorted(path for path in tree if paths.folder(path) is not None))
+
+
+def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
+    """The files in which this team's request can stand, of those that there are."""
+    return tuple(path for path in requests_of(tree, paths) if team in paths.teams_of(path))

@@ -1,0 +1,51 @@
+"""What the conditions of a KAITO Workspace say: ready, not yet, or never.
+
+Conditions and reasons: https://github.com/kaito-project/kaito (api/v1beta1, condition types). `WorkspaceSucceeded` is the one that
+counts; the earlier ones say what is being waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: In the order in which KAITO walks through them; the first that is not true is what we wait for.
+_ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
+_HOPELESS = frozenset({"workspaceFailed", "BenchmarkFailed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """It serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It is on its way; `reason` is for people, for instance `NodesNotReady`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """KAITO gave up; `message` is what it says about it."""
+
+    message: str
+
+
+Readiness = Ready | NotYet | Failed
+
+
+def readiness(conditions: Iterable[Mapping[str, Any]]) -> Readiness:
+    """Judge the `status.conditions` of a Workspace."""
+    by_type = {condition.get("type", ""): condition for condition in conditions}
+    verdict = by_type.get("WorkspaceSucceeded", {})
+    if verdict.get("status") == "True":
+        return Ready()
+    if verdict.get("reason") in _HOPELESS:
+        return Failed(str(verdict.get("message") or verdict["reason"]))
+    for name in _ON_THE_WAY:
+        if name in by_type and by_type[name].get("status") != "True":
+            return NotYet(f"{name.removesuffix('Ready')}NotReady")
+    return NotYet("WorkspaceNotReady")

@@ -1,0 +1,128 @@
+"""What a team with dedicated GPU workspaces gets in the cluster: a namespace, its limits, a Workspace and a route per model.
+
+Two dialects of KAITO: 0.12 (Helm chart, `kaito.sh/v1beta1`) and 0.6 (the AKS add-on, `kaito.sh/v1alpha1`). The label selector is
+unique per team and model: two workspaces with one selector would share their nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.domain.catalog import Catalog
+from shared.domain.marker import Marker, format_time, parse_time
+from shared.domain.names import namespace, workspace
+from shared.domain.request import ModelAccess
+
+Dialect = Literal["0.12", "0.6"]
+Manifest = dict[str, Any]
+
+API_VERSIONS: dict[Dialect, str] = {"0.12": "kaito.sh/v1beta1", "0.6": "kaito.sh/v1alpha1"}
+#: Prefix of our labels and annotations.
+PREFIX = "mergekey.dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url` how APIM reaches it."""
+
+    dialect: Dialect
+    gateway: str
+    url: str
+
+
+def workspace_url(cluster: Cluster, team: str, model: str) -> str:
+    """The OpenAI-compatible base URL of a dedicated workspace, as the gateway calls it."""
+    return f"{cluster.url.rstrip('/')}/{namespace(team)}/{workspace(model)}/v1"
+
+
+def namespace_manifest(marker: Marker) -> Manifest:
+    name = namespace(marker.team)
+    metadata = {"name": name, "labels": _labels(marker), "annotations": marker_annotations(marker)}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def marker_annotations(marker: Marker) -> dict[str, str]:
+    """The marker, spelt as annotations. An empty withdrawal is written too, so that a return within grace clears it."""
+    return {
+        f"{PREFIX}/repository": str(marker.repository),
+        f"{PREFIX}/team": marker.team,
+        f"{PREFIX}/path": marker.path,
+        f"{PREFIX}/commit": marker.commit,
+        f"{PREFIX}/digest": marker.digest,
+        f"{PREFIX}/withdrawn": "" if marker.withdrawn is None else format_time(marker.withdrawn),
+    }
+
+
+def marker_of(annotations: Mapping[str, str]) -> Marker | None:
+    """Read it back; None for an object without our annotations."""
+    known = {name.removeprefix(f"{PREFIX}/"): value for name, value in annotations.items() if name.startswith(f"{PREFIX}/")}
+    if not known.get("repository", "").isdigit() or "team" not in known:
+        return None
+    withdrawn = known.get("withdrawn")
+    return Marker(
+        int(known["repository"]),
+        known["team"],
+        known.get("path", ""),
+        known.get("commit", ""),
+        known.get("digest", ""),
+        parse_time(withdrawn) if withdrawn else None,
+    )
+
+
+def quota_manifest(marker: Marker, count: int) -> Manifest:
+    """No more workspaces than the request has, whoever creates them."""
+    return _object("v1", "ResourceQuota", marker, "workspaces", {"hard": {"count/workspaces.kaito.sh": str(count)}})
+
+
+def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
+    """Only the team's own namespace and the namespace of the Gateway may call the models: no way around the API gateway."""
+    gateway_namespace = cluster.gateway.partition("/")[0]
+    peers = [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway_namespace}}}]
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]}
+    return _object("networking.k8s.io/v1", "NetworkPolicy", marker, "only-through-the-gateway", spec)
+
+
+def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dialect: Dialect) -> Manifest:
+    """A Workspace has no `spec`: `resource` and `inference` stand at the top."""
+    entry = catalog.model(model.name)
+    if entry is None or entry.preset is None:
+        raise ValueError(f"the catalogue has no preset for {model.name}")
+    name = workspace(model.name)
+    return {
+        "apiVersion": API_VERSIONS[dialect],
+        "kind": "Workspace",
+        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)},
+        "resource": {
+            "instanceType": model.instance_type,
+            "labelSelector": {"matchLabels": {"apps": f"{namespace(marker.team)}--{name}"}},
+        },
+        "inference": {"preset": {"name": entry.preset}},
+    }
+
+
+def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
+    """The way from the Gateway to the Service that KAITO names after the workspace; the prefix is cut off on the way."""
+    gateway_namespace, _, gateway_name = cluster.gateway.partition("/")
+    name = workspace(model.name)
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": f"/{namespace(marker.team)}/{name}"}}],
+        "filters": [{"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}],
+        "backendRefs": [{"name": name, "port": 80}],
+    }
+    spec = {"parentRefs": [{"name": gateway_name, "namespace": gateway_namespace}], "rules": [rule]}
+    return _object("gateway.networking.k8s.io/v1", "HTTPRoute", marker, name, spec)
+
+
+def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:
+    metadata = {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _labels(marker: Marker) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/managed-by": "mergekey",
+        f"{PREFIX}/team": marker.team,
+        f"{PREFIX}/repository": str(marker.repository),
+    }

@@ -1,0 +1,60 @@
+"""The gateway's room: the unified API that serves all models, and a product per team that says who may call which, and how much."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from shared.apply import GatewayWriter, perform
+from shared.domain.desired import compile_catalog, compile_gateway
+from shared.domain.marker import Marker
+from shared.domain.names import API, product
+from shared.domain.plan import plan_catalog, plan_gateway
+from shared.domain.request import AccessRequest
+from shared.errors import InvalidRequest, NotManaged
+from shared.messages import CATALOG_TEAM, TeamMessage
+from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
+from shared.ports import App
+from shared.standing import Standing
+from shared.successors import ask_for_keys
+
+#: While the unified API is not there yet, on a new platform only.
+FIRST_WAIT = timedelta(seconds=1)
+
+
+async def provide_models(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """The API, its fragment and policy, and a backend per model with a shared endpoint."""
+    assert standing.catalog is not None
+    desired = compile_catalog(standing.catalog)
+    marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
+    api, backends = await asyncio.gather(app.gateway.api(API), app.gateway.backends("shared--"))
+    if api is not None and not marker.owns(api.marker):
+        raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
+    plan = plan_catalog(desired, marker, api, backends)
+    await perform(plan, GatewayWriter(app.gateway, marker))
+    return Done(worth_saying(event, bool(plan), "models in place"))
+
+
+async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """The team's product. Reads the policy's tag and the backends only when something differs."""
+    assert standing.request is not None
+    name, team = product(standing.request.team), standing.request.team
+    _require_cluster(app, standing.request)
+    desired = compile_gateway(standing.request, app.platform)
+    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
+    actual, api = await asyncio.gather(app.gateway.product(name), app.gateway.api(API))
+    if actual is not None and not marker.owns(actual.marker):
+        raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
+    if api is None or api.marker is None or not api.marker.digest:
+        return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
+    differs = actual is not None and (actual.marker is None or actual.marker.digest != desired.digest)
+    etag = await app.gateway.product_policy_etag(name) if differs else None
+    backends = await app.gateway.backends(f"{name}--") if differs or desired.backends else []
+    plan = plan_gateway(desired, marker, actual, etag, backends)
+    await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
+    return Done(worth_saying(event, bool(plan), "product and policy in place"))
+
+
+def _require_cluster(app: App, request: AccessRequest) -> None:
+    if app.platform.cluster is None and any(model.instance_type for model in request.models):
+        raise InvalidRequest("this platform has no GPU cluster: ask for the shared model, without `dedicated`", reason="NoCluster")

@@ -1,0 +1,158 @@
+"""From a push, or from a look at everything, to validated access changes on the topic.
+
+Only what the branch says now counts: the head as GitHub states it, compared by trees. An invalid request queues nothing, so what was
+provisioned for the team before stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from shared.domain import names
+from shared.domain.actual import Product
+from shared.domain.problem import Problem
+from shared.domain.push import Touched, Tree, compare, homes, requests_of
+from shared.domain.request import AccessRequest
+from shared.domain.review import File, Review, is_read, review
+from shared.domain.strict_yaml import LARGEST
+from shared.messages import CATALOG_TEAM, AccessChange, Sweep, blob_id
+from shared.outcome import Arrived, Done, Event, Outcome
+from shared.ports import App, Head
+from shared.standing import REGULAR, tree_of
+from shared.successors import access_change, sweep
+
+#: With more touched requests than this a push is left to the sweep, which reads everything in one call.
+LARGE_PUSH = 50
+#: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
+TOO_LARGE = bytes(LARGEST + 1)
+
+
+async def take_push(app: App, push: Arrived, now: datetime) -> str:
+    """Queue what the push asks for and tell the verdict; returns a line for the delivery's log at GitHub."""
+    head = await app.repository.head()
+    if head is None:
+        return "there is no such branch any more: nothing changes"
+    after, before = await asyncio.gather(tree_of(app.repository, head), _tree_before(app, push))
+    if before is None:
+        return await _leave_to_sweep(app, push, "the commit before the push is gone", now)
+    touched = compare(before, after, app.places.requests, app.places.catalog)
+    if len(touched) > LARGE_PUSH:
+        return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
+    if not (touched or touched.catalog or touched.near_misses):
+        return "nothing that concerns access"
+    reviewed, files = await _review_touched(app, touched, before, after, head)
+    changes = [*_requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, after, head)]
+    catalog = _catalog_change(app, after, head, files) if touched.catalog and reviewed.catalog else []
+    envelopes = [access_change(app, change, push.delivery, now) for change in [*catalog, *changes]]
+    if catalog and set(requests_of(after, app.places.requests)) - set(touched.changed):
+        envelopes.append(sweep(app, Sweep(why="the catalogue changed"), f"{push.delivery}/sweep", now))
+    await app.bus.send(envelopes)
+    summary = _summary(len(changes), reviewed.problems)
+    await app.reports.verdict(head.commit, reviewed.problems, summary)
+    return summary
+
+
+async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
+    """All requests of the branch, teams that are gone from it, and grace periods that have ended."""
+    head = await app.repository.head()
+    if head is None:
+        return Done()
+    tree, products, contents = await asyncio.gather(
+        tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
+    )
+    ours = [product for product in products if product.marker is not None and product.marker.repository == app.platform.repository]
+    files = await _read(app, tree, tree, contents)
+    held = frozenset(product.marker.path for product in ours if product.marker is not None)
+    reviewed = review(files, app.places.requests, app.places.catalog, held)
+    if event.message.verdict:
+        await app.reports.verdict(head.commit, reviewed.problems, _summary(len(reviewed.requests), reviewed.problems))
+    catalog = _catalog_change(app, tree, head, files) if reviewed.catalog else []
+    changes = [*catalog, *_requested(reviewed, reviewed.requests, tree, head, files), *_over(app, ours, tree, head, event.now)]
+    await app.bus.send([access_change(app, change.model_copy(update={"cause": "sweep"}), event.root, event.now) for change in changes])
+    return Done(f"{len(changes)} teams looked at")
+
+
+async def _tree_before(app: App, push: Arrived) -> Tree | None:
+    return {} if push.before is None else await app.repository.tree(push.before)
+
+
+async def _leave_to_sweep(app: App, push: Arrived, why: str, now: datetime) -> str:
+    await app.bus.send([sweep(app, Sweep(why=why, verdict=True), f"{push.delivery}/sweep", now)])
+    return f"{why}: everything is looked at"
+
+
+async def _review_touched(app: App, touched: Touched, before: Tree, after: Tree, head: Head) -> tuple[Review, Mapping[str, File]]:
+    """Reads the touched files only, unless what they ask for can be judged only beside all the others."""
+    paths = {*touched.changed, *touched.near_misses, app.places.catalog} & after.keys()
+    held = frozenset(requests_of(before, app.places.requests))
+    files = await _read(app, paths, after)
+    reviewed = review(files, app.places.requests, app.places.catalog, held)
+    if any(_needs_company(app, request, after) for request in reviewed.requests.values()):
+        files = await _read(app, after, after, await app.repository.archive(head.commit))
+        reviewed = review(files, app.places.requests, app.places.catalog, held)
+    problems = tuple(problem for problem in reviewed.problems if problem.path in paths or problem.path == app.places.catalog)
+    return replace(reviewed, problems=problems), files
+
+
+def _needs_company(app: App, request: AccessRequest, after: Tree) -> bool:
+    """Whether other files decide too: a second file of the team, or GPUs that are counted over all teams."""
+    dedicated = any(model.instance_type is not None for model in request.models)
+    return dedicated or len(homes(after, request.team, app.places.requests)) > 1
+
+
+async def _read(app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes] | None = None) -> dict[str, File]:
+    """The files at these paths. `known` contents, of an archive, count only when they hash to the tree's blob: attributes in the
+    repository can change what an archive holds.
+    """
+    wanted, contents = sorted(paths), dict(known or {})
+    needed = [path for path in wanted if is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR]
+    small = [path for path in needed if tree[path].size <= LARGEST]
+    missing = [path for path in small if blob_id(contents.get(path, b""), len(tree[path].blob)) != tree[path].blob]
+    contents |= dict(zip(missing, await asyncio.gather(*(app.repository.blob(tree[path].blob) for path in missing)), strict=True))
+    contents |= {path: TOO_LARGE for path in needed if tree[path].size > LARGEST}
+    return {path: File(contents.get(path, b"") if path in needed else b"", tree[path].mode) for path in wanted}
+
+
+def _requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, files: Mapping[str, File]) -> list[AccessChange]:
+    """A change per valid request. Without a valid catalogue nothing can be granted."""
+    valid = [path for path in paths if path in reviewed.requests] if reviewed.catalog else []
+    return [_change(reviewed.requests[path].team, path, head, tree[path].blob, files[path]) for path in valid]
+
+
+def _withdrawn(app: App, gone: Iterable[str], after: Tree, head: Head) -> list[AccessChange]:
+    """The teams whose file is gone and that have no other. An emptied repository withdraws nobody."""
+    paths = app.places.requests
+    if not requests_of(after, paths):
+        return []
+    named = [(team, path) for path in gone for team in paths.teams_of(path) if names.team_fault(team) is None]
+    teams = {team: path for team, path in named if not homes(after, team, paths)}
+    return [AccessChange(change="withdrawn", team=team, path=path, commit=head.commit) for team, path in sorted(teams.items())]
+
+
+def _over(app: App, ours: Iterable[Product], tree: Tree, head: Head, now: datetime) -> list[AccessChange]:
+    """Teams that have objects and no request: newly gone, or with a grace period that has ended."""
+    paths, changes = app.places.requests, []
+    for product in ours if requests_of(tree, paths) else ():
+        marker = product.marker
+        if marker is None or product.name != names.product(marker.team) or homes(tree, marker.team, paths):
+            continue
+        if marker.withdrawn is None or now >= marker.withdrawn + app.limits.grace:
+            changes.append(AccessChange(change="withdrawn", team=marker.team, path=marker.path, commit=head.commit))
+    return changes
+
+
+def _catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File]) -> list[AccessChange]:
+    path = app.places.catalog
+    return [_change(CATALOG_TEAM, path, head, tree[path].blob, files[path])]
+
+
+def _change(team: str, path: str, head: Head, blob: str, file: File) -> AccessChange:
+    return AccessChange(change="requested", team=team, path=path, commit=head.commit, blob=blob, text=file.content.decode())
+
+
+def _summary(teams: int, problems: Iterable[Problem]) -> str:
+    count = len(tuple(problems))
+    return f"{teams} teams queued" + (f", {count} problems" if count else "")

@@ -1,0 +1,155 @@
+"""Delivering keys: the team's subscription, its secrets in the vault, and who may read them.
+
+Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.apply import Secret, together, write_secret
+from shared.domain import names
+from shared.domain.actual import SecretVersion, Subscription
+from shared.domain.request import AccessRequest
+from shared.domain.secret import SecretValue
+from shared.errors import NotManaged
+from shared.messages import TeamMessage
+from shared.outcome import Done, Event, Outcome, worth_saying
+from shared.ports import App, Keys
+from shared.standing import Standing
+
+KEY, ENDPOINT = "API key", "URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group may read."""
+
+    subscription: Subscription | None
+    secrets: Mapping[str, Sequence[SecretVersion]]
+    granted: frozenset[str]
+
+    def newest(self, secret: str) -> SecretVersion | None:
+        return next(iter(self.secrets[secret]), None)
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """The groups that were let in before, by the secrets' own tags."""
+        newest = (self.newest(secret) for secret in self.secrets)
+        return frozenset(version.tags["reader"] for version in newest if version is not None and version.tags.get("reader"))
+
+
+async def observe(app: App, team: str, group: str | None) -> Held:
+    """Reads everything at once. Raises NotManaged when something of the name is not ours."""
+    secrets = names.secrets(team)
+    subscription, granted, versions = await asyncio.gather(
+        app.gateway.subscription(names.subscription(team)),
+        app.roles.granted(group) if group else _nobody(),
+        asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
+    )
+    held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted)
+    _require_ours(app, team, held)
+    return held
+
+
+async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """Bring subscription, secrets and readers to what the request says; write only what differs."""
+    request = standing.request
+    assert request is not None
+    held = await observe(app, request.team, request.entra_group)
+    gone = held.readers - {request.entra_group}
+    await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
+    keys = await _keys(app, request, held, changed_hands=bool(gone))
+    wrote = await _write_secrets(app, request, held, keys, standing.commit)
+    missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
+    await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
+    return Done(worth_saying(event, wrote or bool(missing), _note(request)))
+
+
+def _note(request: AccessRequest) -> str:
+    if request.entra_group is None:
+        return "keys in vault; nobody may read them yet: add entraGroup"
+    return f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
+
+
+async def _keys(app: App, request: AccessRequest, held: Held, changed_hands: bool) -> Keys | None:
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for."""
+    name, subscription = names.subscription(request.team), held.subscription
+    if subscription is not None and subscription.state == "active":
+        whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(request.team))
+        return None if whole else await app.gateway.keys(name)
+    if subscription is not None and changed_hands:
+        # Whoever could read the old keys is not who may read them now.
+        await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
+        subscription = await app.gateway.subscription(name)
+    etag = subscription.etag if subscription else None
+    answer = await app.gateway.put_subscription(name, names.product(request.team), display_name(app, request.team), etag)
+    return answer or await app.gateway.keys(name)
+
+
+async def _write_secrets(app: App, request: AccessRequest, held: Held, keys: Keys | None, commit: str) -> bool:
+    tags = _tags(app, request, commit)
+    secrets = [Secret(names.endpoint_secret(request.team), ENDPOINT, SecretValue(app.platform.gateway_url))]
+    if keys is not None:
+        secrets += [Secret(name, KEY, value) for name, value in zip(_key_secrets(request.team), keys, strict=True)]
+    written = [write_secret(app, secret, held.newest(secret.name), tags) for secret in secrets]
+    if keys is None:
+        written += [_retag(app, held.newest(secret), tags) for secret in _key_secrets(request.team)]
+    return any(await _all(written))
+
+
+async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
+    """The value is right and stays; the tags may have to say who reads it now."""
+    if newest is None:
+        return False
+    wanted = {**tags, "fingerprint": newest.tags.get("fingerprint", "")}
+    if {**newest.tags, "commit": ""} == {**wanted, "commit": ""}:
+        return False
+    await app.vault.update(newest, True, wanted)
+    return True
+
+
+async def _all(written: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in written]
+    await together(*tasks)
+    return [task.result() for task in tasks]
+
+
+def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
+    """At most 15 tags of 256 characters; the fingerprint is added with the value."""
+    return {
+        "managed-by": "mergekey",
+        "repository": str(app.platform.repository),
+        "team": request.team,
+        "commit": commit,
+        "reader": request.entra_group or "",
+    }
+
+
+def display_name(app: App, team: str) -> str:
+    """A subscription has no description: its display name is where our marker stands."""
+    return f"mergekey/{app.platform.repository}/{team}"
+
+
+def _key_secrets(team: str) -> tuple[str, str]:
+    return names.primary_key_secret(team), names.secondary_key_secret(team)
+
+
+def _is_whole(version: SecretVersion | None) -> bool:
+    return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
+
+
+def _require_ours(app: App, team: str, held: Held) -> None:
+    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
+        raise NotManaged(f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}")
+    ours = (str(app.platform.repository), team)
+    for secret in held.secrets:
+        newest = held.newest(secret)
+        if newest is not None and (newest.tags.get("repository"), newest.tags.get("team")) != ours:
+            raise NotManaged(f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it")
+
+
+async def _nobody() -> frozenset[str]:
+    return frozenset()

@@ -1,0 +1,174 @@
+"""What travels on Service Bus: frozen, versioned, in a CloudEvents 1.0 envelope (https://cloudevents.io, structured JSON).
+
+A message is a hint: it names the team and the revision. The text it carries is a cache that Git's blob hash proves.
+No message can hold a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import MalformedMessage
+
+CONTENT_TYPE = "application/cloudevents+json"
+#: The team name that the catalogue travels under.
+CATALOG_TEAM = "catalogue"
+#: The value of `To` that every subscription of the topic takes.
+TO_ALL = "all"
+
+Team = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+
+
+class Message(BaseModel):
+    """The base: `TYPE` is the CloudEvents type, its last part the version of the form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    TYPE: ClassVar[str]
+
+    @property
+    def session(self) -> str | None:
+        """The Service Bus session, which keeps a team's messages in order."""
+        return None
+
+    def encode(self, message_id: str, source: str, now: datetime) -> bytes:
+        """The envelope as UTF-8 JSON. `source` names the repository, `now` is when the message was made."""
+        envelope = {
+            "specversion": "1.0",
+            "id": message_id,
+            "type": self.TYPE,
+            "source": source,
+            "time": now.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "datacontenttype": "application/json",
+            "data": self.model_dump(mode="json"),
+        }
+        if self.session is not None:
+            envelope["subject"] = self.session
+        return json.dumps(envelope, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read an envelope. Raises MalformedMessage for anything that `encode` does not write."""
+        try:
+            envelope = json.loads(body)
+            if envelope["specversion"] != "1.0" or envelope["type"] != cls.TYPE:
+                raise MalformedMessage(f"expected a message of type {cls.TYPE}")
+            return cls.model_validate_json(json.dumps(envelope["data"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise MalformedMessage(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return type(error).__name__
+
+
+class TeamMessage(Message):
+    """What AccessChange and DeliverKeys share.
+
+    `change` is `requested` (there is a request at `path`) or `withdrawn` (at `commit` the guard let the withdrawal pass).
+    `blob` is Git's object id of the request and `text` its content; both are empty for a withdrawal.
+    `cause` says what set it off: a push, or a sweep that looked at everything.
+    """
+
+    change: Literal["requested", "withdrawn"]
+    team: Team
+    path: str = Field(max_length=1024)
+    commit: Sha
+    blob: Sha | Literal[""] = ""
+    text: str = ""
+    cause: Literal["push", "sweep"] = "push"
+
+    @property
+    def session(self) -> str | None:
+        return self.team
+
+    def content(self) -> bytes | None:
+        """The text, if Git's hash of it is the blob that the message names; None otherwise: then nothing of it is trusted."""
+        content = self.text.encode()
+        return content if self.blob and blob_id(content, len(self.blob)) == self.blob else None
+
+
+class AccessChange(TeamMessage):
+    """A team's access, or the catalogue, may have changed."""
+
+    TYPE: ClassVar[str] = "dev.mergekey.access-change.v1"
+
+
+class DeliverKeys(TeamMessage):
+    """The team's product stands: make sure that its keys are in the vault, or, after a withdrawal, dead."""
+
+    TYPE: ClassVar[str] = "dev.mergekey.deliver-keys.v1"
+
+
+class Sweep(Message):
+    """Look at everything: all teams of the branch, and grace periods that have ended.
+
+    `why` is for people; `verdict` asks for the check run that a large push has not got yet.
+    """
+
+    TYPE: ClassVar[str] = "dev.mergekey.sweep.v1"
+    why: str = Field(max_length=200)
+    verdict: bool = False
+
+    @property
+    def session(self) -> str | None:
+        return "sweep"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What is known about a message that a stage could not finish for good.
+
+    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, of any
+    size that Service Bus takes, and replaying it is sending it again. `root` and `sequence` are those of the chain it ended.
+    """
+
+    stage: str
+    team: str
+    reason: str
+    message: str
+    actor: str
+    attempts: int
+    message_id: str
+    session: str
+    root: str
+    sequence: int
+
+    def properties(self) -> dict[str, str | int | float | bool]:
+        """Names are the fields' with dashes. The message is cut: Service Bus allows 64 KiB for all properties."""
+        named = {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
+        return {**named, "message": self.message[:2000]}
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> Self:
+        """Read it back. Raises MalformedMessage when a property is missing."""
+        try:
+            return cls(**{field.name: properties[field.name.replace("_", "-")] for field in fields(cls)})
+        except KeyError as error:
+            raise MalformedMessage(f"a dead letter without the property {error}") from None
+
+
+def blob_id(content: bytes, digits: int = 40) -> str:
+    """Git's object id of a blob (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects): SHA-1, or SHA-256 for 64 digits."""
+    header = f"blob {len(content)}\0".encode()
+    algorithm = hashlib.sha1 if digits == 40 else hashlib.sha256
+    return algorithm(header + content).hexdigest()
+
+
+def read_envelope(body: bytes) -> dict[str, Any]:
+    """The envelope of any of our messages, for tools that show them; an empty one when it is not ours."""
+    try:
+        envelope = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return envelope if isinstance(envelope, dict) else {}

@@ -1,0 +1,60 @@
+"""What a stage is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from shared.messages import Message, TeamMessage
+
+M = TypeVar("M", bound=Message, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[M]):
+    """A message and the moment at which it is judged.
+
+    `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this machine says.
+    `root` is the id of the first message of the chain: ids of all that follows from it begin with it.
+    """
+
+    message: M
+    now: datetime
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A push to our branch, as one webhook call tells of it. `before` is None when the branch is new."""
+
+    delivery: str
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Finished. `note` is what people shall see beside the commit; None when there is nothing worth saying."""
+
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not finished, and nothing is wrong: come back after this time.
+
+    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join into one chain.
+    """
+
+    after: timedelta
+    reason: str
+    patient: bool = False
+    revision: str = ""
+
+
+Outcome = Done | Waiting
+
+
+def worth_saying(event: Event[TeamMessage], wrote: bool, text: str) -> str | None:
+    """The note of a stage: a sweep that finds everything as it should be says nothing."""
+    return text if wrote or event.message.cause == "push" else None

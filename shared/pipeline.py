@@ -1,0 +1,75 @@
+"""The whole story on one page, in the order in which an event travels.
+
+Stages get the app and an event, look at what the branch says (`shared.standing`), bring the world to it in their room, and return `Done`
+or `Waiting`; what cannot be done they raise (`shared.errors`). What becomes of their message is `shared.settlement`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from shared import gateway, intake, keys, withdrawal, workspaces
+from shared.errors import Busy
+from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
+from shared.outcome import Done, Event, Outcome, Waiting
+from shared.ports import App
+from shared.standing import Standing, look
+
+#: How often a stage starts anew because the branch moved while it wrote.
+ROUNDS = 3
+
+Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
+
+#: A push becomes access changes on the topic: `receive_push(app, push, now)`.
+receive_push = intake.take_push
+
+
+async def sweep(app: App, event: Event[Sweep]) -> Outcome:
+    """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody changed something."""
+    return await intake.look_at_everything(app, event)
+
+
+async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
+    """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
+    return await _follow(app, event, gateway.provide_models, _keep) if event.message.team == CATALOG_TEAM else Done()
+
+
+async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
+    return Done() if event.message.team == CATALOG_TEAM else await _follow(app, event, gateway.provide_product, withdrawal.from_gateway)
+
+
+async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's own GPU workspaces. Waiting for a node is a result, not an error."""
+    if app.cluster is None or event.message.team == CATALOG_TEAM:
+        return Done()
+    return await _follow(app, event, workspaces.provide, withdrawal.from_cluster)
+
+
+async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
+    """The team's subscription, and its keys in the vault."""
+    return await _follow(app, event, keys.deliver, withdrawal.from_vault)
+
+
+async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act) -> Outcome:
+    """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved meanwhile is followed."""
+    standing = await look(app, event.message, event.now)
+    for _ in range(ROUNDS):
+        match standing.verdict:
+            case "superseded":
+                return Done()
+            case "wanted":
+                outcome = await grant(app, event, standing)
+            case _:
+                outcome = await withdraw(app, event, standing)
+        again = await look(app, event.message, event.now)
+        if again.same_as(standing):
+            return replace(outcome, revision=standing.blobs[0]) if isinstance(outcome, Waiting) and standing.blobs else outcome
+        standing = again
+    raise Busy("the branch keeps moving", reason="BranchMoving")
+
+
+async def _keep(_: App, __: Event[TeamMessage], ___: Standing) -> Outcome:
+    """A catalogue that is gone changes nothing: the last valid one stays in force."""
+    return Done()

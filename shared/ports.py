@@ -1,0 +1,228 @@
+"""What the pipeline needs of the world: one Protocol per remote system, one method per remote call.
+
+Every method raises only errors of `shared.errors`. Reading something that is not there gives None or nothing; deleting it succeeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.domain.actual import ActualBackend, Api, Namespace, Product, SecretVersion, Subscription, Workspace
+from shared.domain.desired import Backend, DesiredCatalog, Platform
+from shared.domain.marker import Marker
+from shared.domain.paths import RequestPaths
+from shared.domain.problem import Problem
+from shared.domain.push import Tree
+from shared.domain.secret import SecretValue
+from shared.domain.workspace import Manifest
+from shared.messages import CONTENT_TYPE
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message on its way to Service Bus. `due` schedules it; `properties` are application properties."""
+
+    entity: str
+    message_id: str
+    body: bytes
+    session: str | None = None
+    to: str | None = None
+    due: datetime | None = None
+    properties: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    content_type: str = CONTENT_TYPE
+
+
+class Bus(Protocol):
+    async def send(self, envelopes: Sequence[Envelope]) -> None:
+        """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a repetition harmless."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What GitHub says the branch is now."""
+
+    commit: str
+    tree: str
+    protected: bool
+
+
+class Repository(Protocol):
+    async def head(self) -> Head | None:
+        """The branch's head, or None when there is no such branch."""
+        ...
+
+    async def tree(self, sha: str) -> Tree | None:
+        """All files of a commit or a tree, or None when GitHub does not have it (any more). Raises when it is too large to list."""
+        ...
+
+    async def blob(self, sha: str) -> bytes:
+        """The content of a file."""
+        ...
+
+    async def archive(self, commit: str) -> Mapping[str, bytes]:
+        """The contents of all files of a commit in one call, by path. Symbolic links and files too large to be ours are left out."""
+        ...
+
+
+#: The primary and the secondary key of an APIM subscription.
+Keys = tuple[SecretValue, SecretValue]
+
+
+class Gateway(Protocol):
+    """API Management. Writes carry the ETag that was read, so that they cannot overwrite what somebody wrote in between."""
+
+    async def product(self, name: str) -> Product | None: ...
+    async def products(self) -> list[Product]: ...
+    async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
+        """Creates it unpublished; returns its ETag."""
+        ...
+
+    async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
+        """The mark of success: name, marker, published."""
+        ...
+
+    async def delete_product(self, name: str, etag: str) -> None: ...
+    async def product_policy_etag(self, product: str) -> str | None: ...
+    async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None: ...
+    async def link_product(self, product: str, api: str) -> None: ...
+    async def product_subscriptions(self, product: str) -> list[Subscription]: ...
+    async def subscription(self, name: str) -> Subscription | None: ...
+    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+        """Creates it active, or makes it active again; the two keys if the answer carries them."""
+        ...
+
+    async def suspend_subscription(self, name: str, etag: str) -> None: ...
+    async def keys(self, subscription: str) -> Keys: ...
+    async def regenerate_key(self, subscription: str, which: int) -> None:
+        """A new primary (0) or secondary (1) key."""
+        ...
+
+    async def delete_subscription(self, name: str, etag: str) -> None: ...
+    async def backends(self, prefix: str) -> list[ActualBackend]: ...
+    async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None: ...
+    async def delete_backend(self, name: str, etag: str) -> None: ...
+    async def api(self, name: str) -> Api | None: ...
+    async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None: ...
+    async def put_api_policy(self, name: str, policy: str) -> None: ...
+    async def put_fragment(self, name: str, text: str) -> None: ...
+    async def mark_api(self, name: str, marker: Marker) -> None: ...
+
+
+class Vault(Protocol):
+    """Key Vault, without ever reading a value."""
+
+    async def versions(self, name: str) -> list[SecretVersion]:
+        """Newest first; empty when there is no such secret."""
+        ...
+
+    async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
+        """A new version. Raises Busy with reason SecretIsDeleted when a soft-deleted secret has the name."""
+        ...
+
+    async def recover(self, name: str) -> None:
+        """Bring a soft-deleted secret back; it takes the vault some seconds."""
+        ...
+
+    async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None: ...
+    async def delete(self, name: str) -> None: ...
+
+
+class Roles(Protocol):
+    """Who may read a team's secrets: role assignments of Key Vault Secrets User on exactly those secrets."""
+
+    async def granted(self, group: str) -> frozenset[str]:
+        """The secrets of this vault on which the Entra group has the role."""
+        ...
+
+    async def grant(self, secret: str, group: str) -> None: ...
+    async def revoke(self, secret: str, group: str) -> None: ...
+
+
+class Cluster(Protocol):
+    """The Kubernetes cluster with KAITO."""
+
+    async def namespace(self, name: str) -> Namespace | None: ...
+    async def workspaces(self, namespace: str) -> list[Workspace]: ...
+    async def apply(self, manifest: Manifest) -> None:
+        """Server-side apply as field manager `mergekey`."""
+        ...
+
+    async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None: ...
+    async def delete_route(self, namespace: str, name: str) -> None: ...
+    async def delete_namespace(self, name: str, resource_version: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What people see beside a commit. `state` is GitHub's word: pending, success, failure or error."""
+
+    commit: str
+    context: str
+    state: str
+    description: str
+
+
+class Reports(Protocol):
+    """What people are told at GitHub. Nothing here decides anything, so nothing here raises."""
+
+    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        """One check run for the push, with an annotation per problem."""
+        ...
+
+    async def statuses(self, statuses: Iterable[Status]) -> None:
+        """Commit statuses, paced; a newer one for the same context replaces one that still waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where in the repository requests and the catalogue stand."""
+
+    requests: RequestPaths
+    catalog: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long is waited before what: settings of the platform."""
+
+    grace: timedelta
+    workspace_grace: timedelta
+    waiting: timedelta
+    failing: timedelta
+    denied: timedelta
+
+
+class App(Protocol):
+    """Everything a stage may use. `shared.bootstrap` builds the real one, tests build one of fakes."""
+
+    platform: Platform
+    places: Places
+    limits: Limits
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def repository(self) -> Repository: ...
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def cluster(self) -> Cluster | None: ...
+    @property
+    def reports(self) -> Reports: ...

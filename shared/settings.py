@@ -1,0 +1,122 @@
+"""Every setting, and the only place that reads the environment. What is missing or wrong is reported all at once, at start."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
+
+_RESOURCE = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """The message names every setting that is missing or wrong."""
+
+
+class Settings(BaseSettings):
+    """Environment variables of the function app; `local.settings.example.json` shows them all."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True)
+
+    github_repository: str = Field(alias="GITHUB_REPOSITORY", pattern=r"^[\w.-]+/[\w.-]+$")
+    github_repository_id: int = Field(alias="GITHUB_REPOSITORY_ID", gt=0)
+    github_branch: str = Field(default="main", alias="GITHUB_BRANCH", min_length=1)
+    github_webhook_secret: SecretStr = Field(alias="GITHUB_WEBHOOK_SECRET", min_length=16)
+    github_webhook_secret_previous: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET_PREVIOUS")
+    github_api_url: HttpUrl = Field(default=HttpUrl("https://api.github.com"), alias="GITHUB_API_URL")
+    github_app_id: str | None = Field(default=None, alias="GITHUB_APP_ID")
+    github_app_private_key: SecretStr | None = Field(default=None, alias="GITHUB_APP_PRIVATE_KEY")
+    github_installation_id: int | None = Field(default=None, alias="GITHUB_INSTALLATION_ID")
+    github_token: SecretStr | None = Field(default=None, alias="GITHUB_TOKEN")
+    github_report_interval: float = Field(default=1.0, alias="GITHUB_REPORT_INTERVAL", ge=0)
+
+    service_bus: SecretStr | None = Field(default=None, alias="SERVICE_BUS")
+    service_bus_namespace: str | None = Field(default=None, alias="SERVICE_BUS__fullyQualifiedNamespace")
+
+    resource_manager_url: HttpUrl = Field(default=HttpUrl("https://management.azure.com"), alias="RESOURCE_MANAGER_URL")
+    apim_service_id: str = Field(alias="APIM_SERVICE_ID")
+    gateway_url: HttpUrl = Field(alias="GATEWAY_URL")
+    key_vault_url: HttpUrl = Field(alias="KEY_VAULT_URL")
+    key_vault_id: str = Field(alias="KEY_VAULT_ID")
+    key_vault_verify_challenge: bool = Field(default=True, alias="KEY_VAULT_VERIFY_CHALLENGE")
+
+    aks_cluster_id: str | None = Field(default=None, alias="AKS_CLUSTER_ID")
+    kaito_dialect: Literal["0.12", "0.6"] = Field(default="0.12", alias="KAITO_DIALECT")
+    workspace_gateway: str | None = Field(default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
+    workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
+
+    request_paths: Annotated[tuple[str, ...], NoDecode] = Field(default=DEFAULT_PATTERNS, alias="REQUEST_PATHS")
+    catalog_path: str = Field(default=DEFAULT_CATALOG_PATH, alias="CATALOG_PATH")
+    grace_days: float = Field(default=7, alias="GRACE_DAYS", ge=0)
+    workspace_grace_minutes: float = Field(default=60, alias="WORKSPACE_GRACE_MINUTES", ge=0)
+    waiting_limit_minutes: float = Field(default=120, alias="WAITING_LIMIT_MINUTES", gt=0)
+    retry_limit_hours: float = Field(default=24, alias="RETRY_LIMIT_HOURS", gt=0)
+
+    @field_validator("request_paths", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(path.strip() for path in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("request_paths")
+    @classmethod
+    def _usable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        RequestPaths(value)
+        return value
+
+    @property
+    def paths(self) -> RequestPaths:
+        return RequestPaths(self.request_paths)
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The secret, and during a change of secret the previous one too."""
+        both = (self.github_webhook_secret, self.github_webhook_secret_previous)
+        return tuple(secret.get_secret_value() for secret in both if secret is not None)
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(days=self.grace_days)
+
+
+def load() -> Settings:
+    """Read the environment. Raises SettingsError with one line per problem."""
+    problems = _belong_together(os.environ)
+    try:
+        settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
+        if not problems:
+            return settings
+    except ValidationError as error:
+        problems = [*(_line(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_input=False)), *problems]
+    raise SettingsError("\n".join(["these settings are missing or wrong:", *(f"  {problem}" for problem in problems)]))
+
+
+def _belong_together(environment: Mapping[str, str]) -> list[str]:
+    """What no single setting can say: which ones need each other, and which must be ids of Azure resources."""
+    given = {name for name, value in environment.items() if value}
+    app = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_INSTALLATION_ID"}
+    problems = []
+    if app & given and not app <= given:
+        problems.append(f"{', '.join(sorted(app - given))}: missing; an App needs {', '.join(sorted(app))}")
+    elif not (app & given or "GITHUB_TOKEN" in given):
+        problems.append(f"GITHUB_TOKEN: missing; or set {', '.join(sorted(app))}")
+    if not {"SERVICE_BUS", "SERVICE_BUS__fullyQualifiedNamespace"} & given:
+        problems.append("SERVICE_BUS__fullyQualifiedNamespace: missing; or set SERVICE_BUS to a connection string")
+    if "AKS_CLUSTER_ID" in given:
+        problems += [
+            f"{name}: missing; AKS_CLUSTER_ID needs it" for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL") if name not in given
+        ]
+    ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID")
+    problems += [f"{name}: is not the id of an Azure resource" for name in ids if name in given and not _RESOURCE.match(environment[name])]
+    return problems
+
+
+def _line(where: tuple[int | str, ...], what: str) -> str:
+    text = "missing" if what == "Field required" else what.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, where))}: {text}"

@@ -1,0 +1,102 @@
+"""What the protected branch says about one team right now. A message is only a hint; this is what a stage acts on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.domain.push import Tree, homes, requests_of
+from shared.domain.request import AccessRequest, read_request
+from shared.domain.strict_yaml import LARGEST
+from shared.errors import Unavailable
+from shared.messages import CATALOG_TEAM, TeamMessage
+from shared.ports import App, Head, Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The branch's word.
+
+    - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
+    - `ended`: the request is there, and its last day is over.
+    - `gone`: the message says withdrawn, and there is indeed no request of the team.
+    - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
+    """
+
+    verdict: Literal["wanted", "ended", "gone", "superseded"]
+    commit: str = ""
+    path: str = ""
+    blobs: tuple[str, ...] = ()
+    request: AccessRequest | None = None
+    catalog: Catalog | None = None
+
+    def same_as(self, other: Standing) -> bool:
+        """Whether both lead to the same actions; the commit alone does not matter."""
+        return (self.verdict, self.path, self.blobs) == (other.verdict, other.path, other.blobs)
+
+
+async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
+    """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when it has."""
+    head = await app.repository.head()
+    if head is None:
+        return Standing("superseded")
+    tree = await tree_of(app.repository, head)
+    if message.team == CATALOG_TEAM:
+        return await _look_at_catalog(app, tree, head)
+    if message.change == "withdrawn":
+        return _look_for_absence(app, message, tree, head)
+    return await _look_at_request(app, message, now, tree, head)
+
+
+async def tree_of(repository: Repository, head: Head) -> Tree:
+    tree = await repository.tree(head.tree)
+    if tree is None:
+        raise Unavailable(f"GitHub does not give the tree of {head.commit}")
+    return tree
+
+
+async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
+    """The catalogue of a tree, or what is wrong with it; neither when there is none."""
+    entry = tree.get(app.places.catalog)
+    if entry is None:
+        return CatalogVerdict(None, ())
+    return _read_catalog(app.places.catalog, await app.repository.blob(entry.blob))
+
+
+#: Git modes of regular files; links and submodules are no requests.
+REGULAR = frozenset({"100644", "100755"})
+
+_read_catalog = lru_cache(maxsize=16)(read_catalog)
+
+
+async def _look_at_catalog(app: App, tree: Tree, head: Head) -> Standing:
+    catalog = (await catalog_of(app, tree)).catalog
+    if catalog is None:
+        return Standing("superseded")
+    path = app.places.catalog
+    return Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+
+
+def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: Head) -> Standing:
+    """A branch without any request is a mistake until a person says otherwise: it withdraws nobody."""
+    paths = app.places.requests
+    if homes(tree, message.team, paths) or not requests_of(tree, paths):
+        return Standing("superseded")
+    return Standing("gone", head.commit, message.path)
+
+
+async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: Tree, head: Head) -> Standing:
+    entry, catalog = tree.get(message.path), (await catalog_of(app, tree)).catalog
+    if entry is None or catalog is None or entry.mode not in REGULAR or entry.size > LARGEST:
+        return Standing("superseded")
+    content = message.content() if message.blob == entry.blob else None
+    if content is None:
+        content = await app.repository.blob(entry.blob)
+    request = read_request(message.path, content, catalog, app.places.requests).request
+    if request is None or request.team != message.team:
+        return Standing("superseded")
+    verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
+    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)

@@ -1,0 +1,31 @@
+"""Messages that lead from one stage to the next, and their ids: who asks twice asks once (duplicate detection)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
+from shared.outcome import Event
+from shared.ports import App, Envelope
+from shared.stages import DELIVER_KEYS, SWEEP, TOPIC
+
+
+async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
+    """Queue DeliverKeys for the team: one per chain."""
+    message = DeliverKeys(**{**event.message.model_dump(), "commit": commit or event.message.commit})
+    message_id = f"{event.root}/{DELIVER_KEYS.name}"
+    await app.bus.send([Envelope(DELIVER_KEYS.entity, message_id, encode(app, message, message_id, event.now), session=message.team)])
+
+
+def access_change(app: App, change: AccessChange, cause: str, now: datetime) -> Envelope:
+    """The first message of a chain, to all stages. `cause` is the delivery or the sweep that set it off."""
+    message_id = f"{cause}/{change.team}"
+    return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=TO_ALL)
+
+
+def sweep(app: App, message: Sweep, message_id: str, now: datetime) -> Envelope:
+    return Envelope(SWEEP.entity, message_id, encode(app, message, message_id, now), session=message.session)
+
+
+def encode(app: App, message: Message, message_id: str, now: datetime) -> bytes:
+    return message.encode(message_id, f"/repositories/{app.platform.repository}", now)

@@ -1,0 +1,33 @@
+"""What is logged, in one place: one line per event, never a body, never a key. Application Insights picks it up from `logging`."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from shared.errors import MergekeyError
+from shared.messages import Message
+from shared.outcome import Done, Waiting
+from shared.stages import Stage
+
+log = logging.getLogger("mergekey")
+
+
+def push_failed(delivery: str, error: MergekeyError) -> None:
+    log.error("Receive push: delivery %s: %s", delivery, error)
+
+
+def done(stage: Stage, message: Message, outcome: Done) -> None:
+    log.info("%s: %s done%s", stage.label, message.session, f": {outcome.note}" if outcome.note else "")
+
+
+def waiting(stage: Stage, message: Message, outcome: Waiting) -> None:
+    log.info("%s: %s waits %s: %s", stage.label, message.session, outcome.after, outcome.reason)
+
+
+def retrying(stage: Stage, root: str, error: MergekeyError, due: datetime) -> None:
+    log.warning("%s: %s tried again at %s: %s", stage.label, root, due.isoformat(timespec="seconds"), error)
+
+
+def dead_lettered(stage: Stage, root: str, error: MergekeyError) -> None:
+    log.error("%s: %s is a dead letter: %s (%s must act)", stage.label, root, error, error.actor)

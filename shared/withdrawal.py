@@ -1,0 +1,129 @@
+"""Taking access away: keys die at once, objects go when the grace period has ended.
+
+Each stage judges by the marks on its own objects: `withdrawn <UTC>` is written once and never overwritten, and a request that comes
+back within grace takes it off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.apply import ADMINISTRATOR, together
+from shared.domain import names
+from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
+from shared.domain.marker import Marker, format_time, parse_time
+from shared.domain.workspace import namespace_manifest
+from shared.errors import NotManaged
+from shared.keys import display_name, observe
+from shared.messages import TeamMessage
+from shared.outcome import Done, Event, Outcome, Waiting
+from shared.ports import App, Cluster
+from shared.standing import Standing
+from shared.successors import ask_for_keys
+
+#: How long is waited between two looks at something that is being deleted.
+DELETING = timedelta(seconds=30)
+
+
+async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """Suspend first, whatever else fails; mark the product; after grace delete what is ours."""
+    team = event.message.team
+    subscription, product = await asyncio.gather(
+        app.gateway.subscription(names.subscription(team)), app.gateway.product(names.product(team))
+    )
+    if subscription is not None and _is_ours(app, team, subscription) and subscription.state == "active":
+        await app.gateway.suspend_subscription(subscription.name, subscription.etag)
+    await ask_for_keys(app, event, standing.commit)
+    if product is None:
+        await _delete_backends(app, team)
+        return Done()
+    marker = _require_ours(app, team, product.marker, f"product {product.name}")
+    if marker.withdrawn is None:
+        await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, withdrawn=event.now))
+        return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+    if event.now < marker.withdrawn + app.limits.grace:
+        return Done()
+    await _delete_product(app, team, product)
+    return Done("deleted")
+
+
+async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+    """Disable every version of the team's secrets; after grace delete them, and the roles on them."""
+    held = await observe(app, event.message.team, None)
+    since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
+    if since is not None and event.now >= since + app.limits.grace:
+        await together(*(app.roles.revoke(secret, group) for group in held.readers for secret in held.secrets))
+        await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
+        return Done("keys deleted")
+    live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
+    mark = {"withdrawn": format_time(since or event.now)}
+    await together(*(app.vault.update(version, False, {**version.tags, **mark}) for version in live))
+    return Done("keys disabled" if live else None)
+
+
+async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+    """A GPU costs money, a mistake costs half an hour: workspaces have a shorter grace of their own."""
+    assert app.cluster is not None
+    team = event.message.team
+    namespace = await app.cluster.namespace(names.namespace(team))
+    if namespace is None:
+        return Done()
+    marker = _require_ours(app, team, namespace.marker, f"namespace {namespace.name}")
+    if namespace.terminating:
+        return Waiting(DELETING, "NamespaceTerminating")
+    since = marker.withdrawn
+    if since is None:
+        await app.cluster.apply(namespace_manifest(replace(marker, withdrawn=event.now)))
+    left = (since or event.now) + app.limits.workspace_grace - event.now
+    if left > timedelta(0):
+        return Waiting(left, "WithdrawalDelay", patient=True)
+    return await remove_namespace(app.cluster, namespace.name, await app.cluster.workspaces(namespace.name))
+
+
+async def remove_namespace(cluster: Cluster, name: str, workspaces: Sequence[Workspace]) -> Outcome:
+    """Workspaces first, so that KAITO gives their nodes back; the namespace when they are gone."""
+    foreign = [workspace.name for workspace in workspaces if not workspace.managed]
+    if foreign:
+        raise NotManaged(f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}")
+    going = [workspace for workspace in workspaces if not workspace.terminating]
+    await together(*(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going))
+    if workspaces:
+        return Waiting(DELETING, "WorkspaceDeleting")
+    namespace = await cluster.namespace(name)
+    if namespace is not None and not namespace.terminating:
+        await cluster.delete_namespace(name, namespace.resource_version)
+    return Done("workspaces deleted")
+
+
+async def _delete_product(app: App, team: str, product: Product) -> None:
+    subscriptions = await app.gateway.product_subscriptions(product.name)
+    known = [found for found in subscriptions if _is_ours(app, team, found) or found.owner == ADMINISTRATOR]
+    if foreign := [found.name for found in subscriptions if found not in known]:
+        raise NotManaged(f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}")
+    await together(*(app.gateway.delete_subscription(found.name, found.etag) for found in known))
+    await app.gateway.delete_product(product.name, product.etag)
+    await _delete_backends(app, team)
+
+
+async def _delete_backends(app: App, team: str) -> None:
+    marker = Marker(app.platform.repository, team, "", "")
+    backends = await app.gateway.backends(f"{names.product(team)}--")
+    await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends if marker.owns(backend.marker)))
+
+
+def _is_ours(app: App, team: str, subscription: Subscription) -> bool:
+    return subscription.display_name == display_name(app, team)
+
+
+def _require_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker:
+    if marker is None or not Marker(app.platform.repository, team, "", "").owns(marker):
+        raise NotManaged(f"there is a {what} that is not managed by mergekey for {team}")
+    return marker
+
+
+def _withdrawn_since(newest: Iterable[SecretVersion | None]) -> datetime | None:
+    marks = [version.tags["withdrawn"] for version in newest if version is not None and version.tags.get("withdrawn")]
+    return min(map(parse_time, marks), default=None)

@@ -1,0 +1,77 @@
+"""The cluster's room: a team's namespace with its KAITO workspaces. No stage waits for a GPU: it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shared.apply import WorkspaceWriter, perform
+from shared.domain.actual import Namespace, Workspace
+from shared.domain.desired import compile_workspaces
+from shared.domain.marker import Marker
+from shared.domain.names import namespace
+from shared.domain.plan import plan_workspaces
+from shared.domain.readiness import Failed, NotYet, readiness
+from shared.domain.request import AccessRequest
+from shared.domain.workspace import namespace_manifest
+from shared.errors import NotManaged, Rejected
+from shared.messages import TeamMessage
+from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
+from shared.ports import App
+from shared.standing import Standing
+from shared.withdrawal import remove_namespace
+
+#: A node takes minutes to come and to go.
+NODE_WAIT = timedelta(seconds=30)
+
+
+async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """Namespace, limits, workspaces and routes; then what KAITO says about them."""
+    assert standing.request is not None
+    assert standing.catalog is not None
+    assert app.cluster is not None
+    desired = compile_workspaces(standing.request, standing.catalog, app.platform)
+    marker = Marker(app.platform.repository, standing.request.team, standing.path, standing.commit, desired.digest)
+    name = namespace(standing.request.team)
+    actual = await app.cluster.namespace(name)
+    if actual is None and not desired.workspaces:
+        return Done()
+    if actual is not None and actual.terminating:
+        return Waiting(NODE_WAIT, "NamespaceTerminating")
+    marked = _is_marked(actual, marker)
+    if actual is None:
+        await app.cluster.apply(namespace_manifest(marker.unfinished()))
+    found = [] if actual is None else await app.cluster.workspaces(name)
+    plan = plan_workspaces(desired, found, marked)
+    await perform(plan, WorkspaceWriter(app.cluster, name))
+    if not marked:
+        await app.cluster.apply(namespace_manifest(marker))
+    if plan:
+        found = await app.cluster.workspaces(name)
+    if not desired.workspaces:
+        return await remove_namespace(app.cluster, name, found)
+    return _judge(event, standing.request, found)
+
+
+def _is_marked(actual: Namespace | None, marker: Marker) -> bool:
+    """Whether exactly this was written before. Raises NotManaged for somebody else's namespace."""
+    if actual is None:
+        return False
+    if actual.marker is None or not marker.owns(actual.marker):
+        raise NotManaged(f"there is a namespace {actual.name} that is not managed by mergekey for {marker.team}: rename or remove it")
+    return (actual.marker.digest, actual.marker.withdrawn) == (marker.digest, None)
+
+
+def _judge(event: Event[TeamMessage], request: AccessRequest, found: Sequence[Workspace]) -> Outcome:
+    for workspace in found:
+        match readiness(workspace.conditions):
+            case _ if workspace.terminating:
+                return Waiting(NODE_WAIT, "WorkspaceDeleting")
+            case Failed(message):
+                raise Rejected(f"KAITO could not start {workspace.name}: {message}", reason="WorkspaceFailed")
+            case NotYet(reason):
+                return Waiting(NODE_WAIT, reason)
+    wanted = sorted(model.name for model in request.models if model.instance_type is not None)
+    if len(found) < len(wanted):
+        return Waiting(NODE_WAIT, "WorkspaceNotThere")
+    return Done(worth_saying(event, False, f"workspaces ready: {', '.join(wanted)}"))

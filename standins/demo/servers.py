@@ -1,0 +1,70 @@
+"""What the servers say: reads for checks, and the team's own read of its key with the Key Vault SDK."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import urllib.error
+import urllib.parse
+from typing import Any
+
+from standins.identity import IDENTITY_HEADER
+from standins.stack import APIM_ID, Stack, ask
+
+_ARM, _AKS = "https://management.azure.com/", "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+
+class Servers:
+    """Reads of the stand-ins' state through their public interfaces."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._trust = ssl.create_default_context(cafile=stack.ca)
+        os.environ["IDENTITY_ENDPOINT"] = f"{stack.addresses['identity']}/msi/token"
+        os.environ["IDENTITY_HEADER"] = IDENTITY_HEADER
+
+    def gateway(self, path: str, method: str = "GET") -> Any:
+        """Something of API Management, or None when it is not there."""
+        url = f"{self._stack.addresses['resource-manager']}{APIM_ID}/{path}"
+        return self._ask(method, f"{url}{'&' if '?' in path else '?'}api-version=2024-05-01", _ARM)
+
+    def cluster(self, path: str) -> Any:
+        """Something of Kubernetes, or None when it is not there."""
+        return self._ask("GET", f"{self._stack.addresses['kubernetes']}{path}", _AKS)
+
+    def keys(self, team: str) -> tuple[str, str]:
+        """The keys that API Management holds for the team."""
+        answer = self.gateway(f"subscriptions/team-{team}/listSecrets", "POST")
+        return answer["primaryKey"], answer["secondaryKey"]
+
+    def fetch(self, secret: str, group: str) -> str:
+        """As a member of the team's Entra group does it: the real Key Vault SDK, the real credential class."""
+        from azure.identity import ManagedIdentityCredential
+        from azure.keyvault.secrets import SecretClient
+
+        credential = ManagedIdentityCredential(client_id=f"team-reader-{group}")
+        vault = self._stack.addresses["key-vault"]
+        with SecretClient(vault, credential, verify_challenge_resource=False, connection_verify=self._stack.ca) as client:
+            return str(client.get_secret(secret).value)
+
+    def may_fetch(self, secret: str, group: str) -> bool:
+        from azure.core.exceptions import HttpResponseError
+
+        try:
+            self.fetch(secret, group)
+        except HttpResponseError:
+            return False
+        return True
+
+    def _ask(self, method: str, url: str, audience: str) -> Any:
+        try:
+            return ask(method, url, None, {"Authorization": f"Bearer {self._token(audience)}"}, self._trust)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def _token(self, audience: str) -> str:
+        query = urllib.parse.urlencode({"resource": audience, "api-version": "2019-08-01"})
+        url = f"{self._stack.addresses['identity']}/msi/token?{query}"
+        return str(ask("GET", url, None, {"X-IDENTITY-HEADER": IDENTITY_HEADER})["access_token"])

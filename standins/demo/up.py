@@ -1,0 +1,58 @@
+"""`make up`: everything keeps running, for a person to edit, commit and push."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+from rich.console import Console
+
+from standins.demo.repository import Clone
+from standins.stack import REPOSITORY, Stack
+
+
+def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
+    """Runs until ctrl-C. What is in the folder stays: the next `make up` goes on from there."""
+    with Stack(folder, app_dir) as stack:
+        clone = Clone(stack.git_url, folder / "model-access")
+        if not (clone.folder / "platform").exists():
+            clone.fill(app_dir / "examples" / "access-repo")
+            clone.push("Three teams ask for models")
+        console.print(_help(stack, clone), soft_wrap=True)
+        stop = threading.Event()
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        seen = len(stack.invocations())
+        while not stop.wait(0.3):
+            rows = stack.invocations()
+            for row in rows[seen:]:
+                console.print(f"  {row.function:<22} {row.session_id or '':<14} {row.seconds * 1000:6.0f} ms  {row.outcome}")
+            seen = len(rows)
+        console.print("stopping ...")
+    return 0
+
+
+def _help(stack: Stack, clone: Clone) -> str:
+    control = stack.control.url
+    return f"""
+Everything runs. Your clone of the repository of requests:
+
+  cd {clone.folder}
+  $EDITOR tenant-access/config/alpha/access.yaml     # or add tenant-access/config/<team>/access.yaml
+  git commit -am "More tokens for alpha" && git push
+
+What there is, and what was called:
+
+  webhook        {stack.host_url}/api/github/webhook
+  statuses       curl -H "Authorization: Bearer {stack.github_token}" {stack.addresses["github"]}/repos/{REPOSITORY}/commits/main/statuses
+  calls so far   curl {control}/_standin/calls
+  an hour later  curl -X POST -d '{{"advance": 3600}}' {control}/_standin/clock
+  logs           {stack.folder}/functions-host.log
+  state          {stack.folder} (delete it to begin anew)
+
+Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["resource-manager"]},
+Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: {stack.ca}
+
+Stages as they run (ctrl-C ends everything):
+"""

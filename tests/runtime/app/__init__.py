@@ -1,0 +1,1 @@
+"""A small function app, for tests of what runs function apps."""
