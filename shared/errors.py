@@ -40,19 +40,6 @@ class InvalidRequest(PermanentError):
     actor: Actor = "the team"
 
 
-class UnsafePlan(PermanentError):
-    """What was asked for would destroy something in a way that needs a person's word."""
-
-    reason = "UnsafePlan"
-    actor: Actor = "the team"
-
-
-class InvalidCatalog(PermanentError):
-    """The catalogue on the branch is not valid; what was provisioned before stays."""
-
-    reason = "InvalidCatalog"
-
-
 class NotManaged(PermanentError):
     """An object has the name we need but not our marker: it is somebody else's and stays as it is."""
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
+_REFERENCE = "@Microsoft.KeyVault("
 _RESOURCE = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE)
 
 
@@ -112,6 +113,8 @@ def _belong_together(environment: Mapping[str, str]) -> list[str]:
         problems += [
             f"{name}: missing; AKS_CLUSTER_ID needs it" for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL") if name not in given
         ]
+    # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that anybody can guess.
+    problems += [f"{name}: its Key Vault reference was not resolved" for name in sorted(given) if environment[name].startswith(_REFERENCE)]
     ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID")
     problems += [f"{name}: is not the id of an Azure resource" for name in ids if name in given and not _RESOURCE.match(environment[name])]
     return problems

@@ -1,0 +1,51 @@
+# The API Management service exists already: Mergekey makes products, policies and subscriptions in it (roles.tf says with which role).
+# What is here is optional: token metrics per team need a logger, and a diagnostic with custom metrics switched on.
+
+locals {
+  # /subscriptions/<1>/resourceGroups/<3>/providers/Microsoft.ApiManagement/service/<7>
+  api_management_parts = split("/", trimprefix(var.api_management.id, "/"))
+  api_management_group = local.api_management_parts[3]
+  api_management_name  = local.api_management_parts[7]
+}
+
+resource "azurerm_api_management_logger" "insights" {
+  count = var.api_management.metrics ? 1 : 0
+
+  name                = "mergekey"
+  api_management_name = local.api_management_name
+  resource_group_name = local.api_management_group
+  resource_id         = azurerm_application_insights.mergekey.id
+
+  application_insights {
+    connection_string = azurerm_application_insights.mergekey.connection_string
+  }
+}
+
+# A template, because azurerm_api_management_diagnostic has no argument for `metrics`, without which llm-emit-token-metric emits nothing.
+# No bodies and no headers are logged: prompts and keys stay out of the logs.
+resource "azurerm_resource_group_template_deployment" "gateway_diagnostic" {
+  count = var.api_management.metrics ? 1 : 0
+
+  name                = "mergekey-gateway-diagnostic"
+  resource_group_name = local.api_management_group
+  deployment_mode     = "Incremental"
+  tags                = var.tags
+
+  template_content = jsonencode({
+    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    contentVersion = "1.0.0.0"
+    resources = [{
+      type       = "Microsoft.ApiManagement/service/diagnostics"
+      apiVersion = "2024-05-01"
+      name       = "${local.api_management_name}/applicationinsights"
+      properties = {
+        loggerId  = "${var.api_management.id}/loggers/${azurerm_api_management_logger.insights[0].name}"
+        alwaysLog = "allErrors"
+        metrics   = true
+        sampling  = { samplingType = "fixed", percentage = 100 }
+        frontend  = { request = { headers = [], body = { bytes = 0 } }, response = { headers = [], body = { bytes = 0 } } }
+        backend   = { request = { headers = [], body = { bytes = 0 } }, response = { headers = [], body = { bytes = 0 } } }
+      }
+    }]
+  })
+}

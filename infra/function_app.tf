@@ -1,0 +1,146 @@
+resource "azurerm_user_assigned_identity" "app" {
+  name                = "${var.name}-app"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  tags                = var.tags
+}
+
+resource "azurerm_service_plan" "flex" {
+  name                = "${var.name}-plan"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  tags                = var.tags
+
+  os_type  = "Linux"
+  sku_name = "FC1"
+}
+
+locals {
+  function_app_name = "${var.name}-app"
+
+  # Every setting of shared/settings.py, except the two that production does without: SERVICE_BUS (a connection string; the
+  # identity is used instead) and GITHUB_TOKEN (the GitHub App is used instead). A test compares.
+  app_settings = {
+    GITHUB_REPOSITORY              = var.github.repository
+    GITHUB_REPOSITORY_ID           = tostring(var.github.repository_id)
+    GITHUB_BRANCH                  = var.github.branch
+    GITHUB_WEBHOOK_SECRET          = local.platform_secrets["github-webhook-secret"]
+    GITHUB_WEBHOOK_SECRET_PREVIOUS = var.accept_previous_webhook_secret ? local.platform_secrets["github-webhook-secret-previous"] : ""
+    GITHUB_API_URL                 = var.github.api_url
+    GITHUB_APP_ID                  = var.github.app_id
+    GITHUB_APP_PRIVATE_KEY         = local.platform_secrets["github-app-private-key"]
+    GITHUB_INSTALLATION_ID         = tostring(var.github.installation_id)
+    GITHUB_REPORT_INTERVAL         = "1.0"
+
+    SERVICE_BUS__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.bus.name}.servicebus.windows.net"
+
+    RESOURCE_MANAGER_URL       = "https://management.azure.com"
+    APIM_SERVICE_ID            = var.api_management.id
+    GATEWAY_URL                = var.api_management.gateway_url
+    KEY_VAULT_URL              = azurerm_key_vault.teams.vault_uri
+    KEY_VAULT_ID               = azurerm_key_vault.teams.id
+    KEY_VAULT_VERIFY_CHALLENGE = "true"
+
+    AKS_CLUSTER_ID        = var.cluster == null ? "" : var.cluster.id
+    KAITO_DIALECT         = var.cluster == null ? "0.12" : var.cluster.kaito_dialect
+    WORKSPACE_GATEWAY     = var.cluster == null ? "" : var.cluster.gateway
+    WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
+
+    REQUEST_PATHS           = "tenant-access/config/*/access.yaml,developer-requests/*/access.yaml"
+    CATALOG_PATH            = "platform/config/model_catalog.yaml"
+    GRACE_DAYS              = "7"
+    WORKSPACE_GRACE_MINUTES = "60"
+    WAITING_LIMIT_MINUTES   = "120"
+    RETRY_LIMIT_HOURS       = "24"
+  }
+
+  # For the host and the SDKs: which identity to be, everywhere.
+  host_settings = {
+    AzureWebJobsStorage__accountName      = azurerm_storage_account.host.name
+    AzureWebJobsStorage__credential       = "managedidentity"
+    AzureWebJobsStorage__clientId         = azurerm_user_assigned_identity.app.client_id
+    SERVICE_BUS__credential               = "managedidentity"
+    SERVICE_BUS__clientId                 = azurerm_user_assigned_identity.app.client_id
+    AZURE_CLIENT_ID                       = azurerm_user_assigned_identity.app.client_id
+    AZURE_TOKEN_CREDENTIALS               = "ManagedIdentityCredential"
+    APPLICATIONINSIGHTS_CONNECTION_STRING = azurerm_application_insights.mergekey.connection_string
+  }
+}
+
+# An ARM template instead of azurerm_function_app_flex_consumption, for two things which that resource cannot say:
+# - which identity reads Key Vault references: https://github.com/hashicorp/terraform-provider-azurerm/issues/28928
+# - no AzureWebJobsStorage beside the identity-based one: https://github.com/hashicorp/terraform-provider-azurerm/issues/29693
+resource "azurerm_resource_group_template_deployment" "function_app" {
+  name                = "function-app"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  deployment_mode     = "Incremental"
+  tags                = var.tags
+
+  # Values go in as parameters: text in a template that begins with a bracket would be evaluated.
+  parameters_content = jsonencode({
+    settings = { value = [for name, value in merge(local.app_settings, local.host_settings, var.settings) : { name = name, value = value }] }
+  })
+
+  template_content = jsonencode({
+    "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    contentVersion = "1.0.0.0"
+    parameters     = { settings = { type = "array" } }
+    resources = [
+      {
+        type       = "Microsoft.Web/sites"
+        apiVersion = "2024-04-01"
+        name       = local.function_app_name
+        location   = var.location
+        kind       = "functionapp,linux"
+        tags       = var.tags
+        identity = {
+          type                   = "UserAssigned"
+          userAssignedIdentities = { (azurerm_user_assigned_identity.app.id) = {} }
+        }
+        properties = merge(
+          {
+            serverFarmId              = azurerm_service_plan.flex.id
+            httpsOnly                 = true
+            keyVaultReferenceIdentity = azurerm_user_assigned_identity.app.id
+            functionAppConfig = {
+              runtime = { name = "python", version = "3.12" }
+              scaleAndConcurrency = {
+                instanceMemoryMB     = 2048
+                maximumInstanceCount = var.maximum_instances
+              }
+              deployment = {
+                storage = {
+                  type  = "blobContainer"
+                  value = "${azurerm_storage_account.host.primary_blob_endpoint}${azurerm_storage_container.code.name}"
+                  authentication = {
+                    type                           = "UserAssignedIdentity"
+                    userAssignedIdentityResourceId = azurerm_user_assigned_identity.app.id
+                  }
+                }
+              }
+            }
+            siteConfig = { minTlsVersion = "1.2", appSettings = "[parameters('settings')]" }
+          },
+          { for subnet in compact([var.subnet_id]) : "virtualNetworkSubnetId" => subnet },
+        )
+      },
+      # Publishing takes an Entra identity, no password.
+      {
+        type       = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
+        apiVersion = "2024-04-01"
+        name       = "${local.function_app_name}/scm"
+        dependsOn  = ["[resourceId('Microsoft.Web/sites', '${local.function_app_name}')]"]
+        properties = { allow = false }
+      },
+    ]
+    outputs = {
+      hostname = {
+        type  = "string"
+        value = "[reference(resourceId('Microsoft.Web/sites', '${local.function_app_name}'), '2024-04-01').defaultHostName]"
+      }
+    }
+  })
+
+  # The host starts at once, and a Key Vault reference is read when it starts.
+  depends_on = [azurerm_role_assignment.role]
+}

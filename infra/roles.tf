@@ -1,0 +1,132 @@
+# Everything that anybody may do, in one table. Read it before you merge a change to it.
+
+locals {
+  who = {
+    app       = { id = azurerm_user_assigned_identity.app.principal_id, type = "ServicePrincipal" }
+    gateway   = { id = var.api_management.principal_id, type = "ServicePrincipal" }
+    operators = { id = var.operators_group_id, type = "Group" }
+  }
+
+  queues        = azurerm_servicebus_queue.queue
+  subscriptions = azurerm_servicebus_subscription.subscription
+  topics        = azurerm_servicebus_topic.topic
+
+  roles = merge(
+    {
+      "app writes products"  = { who = "app", role = local.gateway_role, scope = var.api_management.id, why = "products, policies, the unified API, backends, subscriptions and their keys" }
+      "app writes secrets"   = { who = "app", role = local.secrets_role, scope = azurerm_key_vault.teams.id, why = "sets, disables and deletes the teams' secrets; cannot read a value" }
+      "app grants secrets"   = { who = "app", role = "Key Vault Data Access Administrator", scope = azurerm_key_vault.teams.id, why = "lets a team's group read its secrets; the condition allows that one role, for groups only", condition = local.only_secrets_user }
+      "app reads its own"    = { who = "app", role = "Key Vault Secrets User", scope = azurerm_key_vault.platform.id, why = "the webhook secret and the GitHub App's private key, by reference" }
+      "host keeps its state" = { who = "app", role = "Storage Blob Data Owner", scope = azurerm_storage_account.host.id, why = "the published code, and the host's locks and keys" }
+    },
+    { for name, topic in local.topics : "app sends to ${name}" => { who = "app", role = "Azure Service Bus Data Sender", scope = topic.id, why = "access changes, and those that come back later" } },
+    { for name, queue in local.queues : "app sends to ${name}" => { who = "app", role = "Azure Service Bus Data Sender", scope = queue.id, why = "successors, retries, dead letters" } },
+    { for name, queue in local.queues : "app receives from ${name}" => { who = "app", role = "Azure Service Bus Data Receiver", scope = queue.id, why = "its trigger, and its native dead letters" } if name != "dead-letters" },
+    # The host asks for the role at the subscription: at the topic it is not enough.
+    { for path, subscription in local.subscriptions : "app receives from ${path}" => { who = "app", role = "Azure Service Bus Data Receiver", scope = subscription.id, why = "its trigger, and its native dead letters" } },
+    { for id in var.foundry_account_ids : "gateway calls ${id}" => { who = "gateway", role = "Cognitive Services User", scope = id, why = "calls Foundry models with its own identity: no provider key exists" } },
+    # What the app may do inside the cluster is in kubernetes/rbac.yaml.
+    { for id in compact([try(var.cluster.id, null)]) : "app finds the cluster" => { who = "app", role = "Azure Kubernetes Service Cluster User Role", scope = id, why = "the cluster's address and certificate" } },
+    { for group in compact([var.operators_group_id]) : "operators take dead letters" => { who = "operators", role = "Azure Service Bus Data Receiver", scope = local.queues["dead-letters"].id, why = "look at, replay and discard dead letters" } },
+    { for name, queue in local.queues : "operators send to ${name}" => { who = "operators", role = "Azure Service Bus Data Sender", scope = queue.id, why = "replay" } if var.operators_group_id != null && name != "dead-letters" },
+    { for name, topic in local.topics : "operators send to ${name}" => { who = "operators", role = "Azure Service Bus Data Sender", scope = topic.id, why = "replay" } if var.operators_group_id != null },
+  )
+
+  # By its id, because names of built-in roles change: Key Vault Secrets User. https://learn.microsoft.com/azure/role-based-access-control/delegate-role-assignments-examples
+  secrets_user      = "4633458b-17de-408a-b874-0445c86b69e6"
+  only_secrets_user = <<-EOT
+    (
+      (!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'}))
+      OR
+      (
+        @Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {${local.secrets_user}}
+        AND
+        @Request[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'Group'}
+      )
+    )
+    AND
+    (
+      (!(ActionMatches{'Microsoft.Authorization/roleAssignments/delete'}))
+      OR
+      (
+        @Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {${local.secrets_user}}
+        AND
+        @Resource[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'Group'}
+      )
+    )
+  EOT
+
+  gateway_role = "Mergekey gateway writer (${var.name})"
+  secrets_role = "Mergekey secrets writer (${var.name})"
+  own_roles = {
+    (local.gateway_role) = azurerm_role_definition.gateway_writer.role_definition_resource_id
+    (local.secrets_role) = azurerm_role_definition.secrets_writer.role_definition_resource_id
+  }
+}
+
+resource "azurerm_role_assignment" "role" {
+  for_each = local.roles
+
+  principal_id   = local.who[each.value.who].id
+  principal_type = local.who[each.value.who].type
+  scope          = each.value.scope
+  description    = each.value.why
+
+  role_definition_name = contains(keys(local.own_roles), each.value.role) ? null : each.value.role
+  role_definition_id   = lookup(local.own_roles, each.value.role, null)
+
+  condition         = try(each.value.condition, null)
+  condition_version = try(each.value.condition, null) == null ? null : "2.0"
+}
+
+# What shared/adapters/api_management.py calls, and nothing else. API Management Service Contributor would do too, but may delete the service.
+resource "azurerm_role_definition" "gateway_writer" {
+  name        = local.gateway_role
+  description = "Products, policies, APIs, backends, policy fragments and subscriptions of one API Management service, with the subscriptions' keys."
+  scope       = "/subscriptions/${local.api_management_parts[1]}/resourceGroups/${local.api_management_group}"
+
+  permissions {
+    actions = [
+      "Microsoft.ApiManagement/service/products/read",
+      "Microsoft.ApiManagement/service/products/write",
+      "Microsoft.ApiManagement/service/products/delete",
+      "Microsoft.ApiManagement/service/products/policies/read",
+      "Microsoft.ApiManagement/service/products/policies/write",
+      "Microsoft.ApiManagement/service/products/apis/write",
+      "Microsoft.ApiManagement/service/products/subscriptions/read",
+      "Microsoft.ApiManagement/service/subscriptions/read",
+      "Microsoft.ApiManagement/service/subscriptions/write",
+      "Microsoft.ApiManagement/service/subscriptions/delete",
+      "Microsoft.ApiManagement/service/subscriptions/listSecrets/action",
+      "Microsoft.ApiManagement/service/subscriptions/regeneratePrimaryKey/action",
+      "Microsoft.ApiManagement/service/subscriptions/regenerateSecondaryKey/action",
+      "Microsoft.ApiManagement/service/backends/read",
+      "Microsoft.ApiManagement/service/backends/write",
+      "Microsoft.ApiManagement/service/backends/delete",
+      "Microsoft.ApiManagement/service/apis/read",
+      "Microsoft.ApiManagement/service/apis/write",
+      "Microsoft.ApiManagement/service/apis/policies/write",
+      "Microsoft.ApiManagement/service/policyFragments/read",
+      "Microsoft.ApiManagement/service/policyFragments/write",
+      # Importing an API and writing a fragment go on after the first answer.
+      "Microsoft.ApiManagement/service/operationresults/read",
+    ]
+  }
+}
+
+# What shared/adapters/key_vault.py calls. Key Vault Secrets Officer would do too, but may read every team's keys and purge them.
+resource "azurerm_role_definition" "secrets_writer" {
+  name        = local.secrets_role
+  description = "Set, disable, delete and recover secrets; see their tags, not their values."
+  scope       = azurerm_resource_group.mergekey.id
+
+  permissions {
+    data_actions = [
+      "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+      "Microsoft.KeyVault/vaults/secrets/setSecret/action",
+      "Microsoft.KeyVault/vaults/secrets/update/action",
+      "Microsoft.KeyVault/vaults/secrets/delete",
+      "Microsoft.KeyVault/vaults/secrets/recover/action",
+    ]
+  }
+}

@@ -1,0 +1,21 @@
+# What the Functions host needs: the published code, and its own locks and keys. Nothing of the product is stored here.
+
+resource "azurerm_storage_account" "host" {
+  name                = "${replace(var.name, "-", "")}host"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  tags                = var.tags
+
+  account_tier                    = "Standard"
+  account_replication_type        = "ZRS"
+  min_tls_version                 = "TLS1_2"
+  shared_access_key_enabled       = false
+  default_to_oauth_authentication = true
+  allow_nested_items_to_be_public = false
+}
+
+resource "azurerm_storage_container" "code" {
+  name                  = "code"
+  storage_account_id    = azurerm_storage_account.host.id
+  container_access_type = "private"
+}

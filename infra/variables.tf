@@ -1,0 +1,116 @@
+variable "subscription_id" {
+  description = "The Azure subscription that everything is made in."
+  type        = string
+}
+
+variable "tenant_id" {
+  description = "The Entra tenant of the subscription."
+  type        = string
+}
+
+variable "location" {
+  description = "The Azure region, such as swedencentral."
+  type        = string
+}
+
+variable "name" {
+  description = "Every name begins with it. Several must be unique in all of Azure: put your organisation in it, such as contoso-mk."
+  type        = string
+
+  validation {
+    # The longest name made of it is a Key Vault's: 24 characters with "-platform".
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 15
+    error_message = "3 to 15 lower-case letters, digits and single dashes, beginning with a letter."
+  }
+}
+
+variable "tags" {
+  description = "Tags of every resource."
+  type        = map(string)
+  default     = {}
+}
+
+variable "github" {
+  description = "The repository of requests and the GitHub App that reads it. The repository's id: gh api repos/OWNER/NAME --jq .id"
+  type = object({
+    repository      = string
+    repository_id   = number
+    branch          = optional(string, "main")
+    api_url         = optional(string, "https://api.github.com")
+    app_id          = string
+    installation_id = number
+  })
+}
+
+variable "accept_previous_webhook_secret" {
+  description = "While the webhook secret is being changed: accept the secret github-webhook-secret-previous too."
+  type        = bool
+  default     = false
+}
+
+variable "api_management" {
+  description = "The existing API Management service: its id, the object id of its system-assigned identity, the address that teams call. `metrics`: make a logger and the diagnostic that token metrics need; it replaces the service's Application Insights diagnostic."
+  type = object({
+    id           = string
+    principal_id = string
+    gateway_url  = string
+    metrics      = optional(bool, false)
+  })
+
+  validation {
+    condition     = can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ApiManagement/service/[^/]+$", var.api_management.id))
+    error_message = "id must be the id of an API Management service: /subscriptions/.../providers/Microsoft.ApiManagement/service/..."
+  }
+}
+
+variable "foundry_account_ids" {
+  description = "Ids of the Foundry (Cognitive Services) accounts whose models the catalogue names. The gateway's identity may call them."
+  type        = set(string)
+  default     = []
+}
+
+variable "cluster" {
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it."
+  type = object({
+    id            = string
+    kaito_dialect = optional(string, "0.12")
+    gateway       = string
+    ingress_url   = string
+  })
+  default = null
+
+  validation {
+    condition     = var.cluster == null ? true : contains(["0.12", "0.6"], var.cluster.kaito_dialect)
+    error_message = "kaito_dialect must be 0.12 (Helm chart) or 0.6 (AKS add-on)."
+  }
+}
+
+variable "settings" {
+  description = "Settings of the app that shall differ from those in function_app.tf, by name; docs/settings.md explains them."
+  type        = map(string)
+  default     = {}
+}
+
+variable "maximum_instances" {
+  description = "The most instances of each function group. Flex Consumption takes 40 to 1000."
+  type        = number
+  default     = 40
+}
+
+variable "subnet_id" {
+  description = "The subnet through which the app calls out; needed to reach a private cluster or private endpoints. Delegated to Microsoft.App/environments."
+  type        = string
+  default     = null
+}
+
+variable "operators_group_id" {
+  description = "Object id of the Entra group that may look at and replay dead letters; null for nobody."
+  type        = string
+  default     = null
+}
+
+variable "alert_emails" {
+  description = "Who is written to when an alert fires."
+  type        = set(string)
+  default     = []
+}

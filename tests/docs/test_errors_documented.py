@@ -1,0 +1,106 @@
+"""docs/errors.md explains every reason that people can meet, and none that does not exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared import errors
+from shared.domain.readiness import NotYet, readiness
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "errors.md").read_text()
+REASON = re.compile(r"[A-Z][a-z]+[0-9]?([A-Z][a-z]+[0-9]?)*")
+#: Calls that are given the reason of a problem as an argument of its own.
+COMPLAINTS = {"problem", "problem_at", "complain", "refusal", "_refuse", "_refused", "_matching"}
+
+
+def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
+    assert explained() == of_classes() | of_stages() | of_waiting_for_kaito() | of_problems()
+
+
+def test_no_reason_is_explained_twice() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert len(rows) == len(set(rows))
+
+
+def test_who_must_act_is_what_the_error_says() -> None:
+    actors = {"the team": "the team", "the platform": "the platform", "nobody: it is tried again": "nobody"}
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]+\| ([^|]+?) \|", PAGE, re.MULTILINE))
+    for error in of_family(errors.MergekeyError):
+        if error.reason in explained():
+            assert rows[error.reason] == actors[error.actor], error.reason
+
+
+def explained() -> set[str]:
+    return set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+
+
+def of_family(family: type[errors.MergekeyError]) -> Iterator[type[errors.MergekeyError]]:
+    for error in family.__subclasses__():
+        yield error
+        yield from of_family(error)
+
+
+def of_classes() -> set[str]:
+    """The words that the classes of errors bring along; the bases have none of their own."""
+    return {error.reason for error in of_family(errors.MergekeyError)} - {errors.MergekeyError.reason}
+
+
+def of_stages() -> set[str]:
+    """`reason="..."` of an error or of `Waiting`, and the second argument of `Waiting`."""
+    found: set[str] = set()
+    for call in calls("shared"):
+        if name_of(call) == "Waiting":
+            found |= {word for argument in call.args[1:2] for word in words(argument)}
+        if name_of(call) == "Waiting" or hasattr(errors, name_of(call)):
+            found |= {word for keyword in call.keywords if keyword.arg == "reason" for word in words(keyword.value)}
+    return found
+
+
+def of_waiting_for_kaito() -> set[str]:
+    """What `readiness` makes of each of KAITO's conditions."""
+    tree = ast.parse((ROOT / "shared" / "domain" / "readiness.py").read_text())
+    conditions = [text for text in texts(tree) if text.endswith("Ready")]
+    judged = [readiness([]), *(readiness([{"type": condition, "status": "False"}]) for condition in conditions)]
+    return {verdict.reason for verdict in judged if isinstance(verdict, NotYet)}
+
+
+def of_problems() -> set[str]:
+    """What is wrong with a request or a catalogue: given to a call that complains, or returned or yielded before a message."""
+    found: set[str] = set()
+    for path in sorted((ROOT / "shared" / "domain").glob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and name_of(node) in COMPLAINTS:
+                found |= {word for argument in node.args for word in words(argument)}
+            elif isinstance(node, ast.Return | ast.Yield) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
+                found |= before_message(node.value)
+    return found
+
+
+def before_message(pair: ast.Tuple) -> set[str]:
+    """The reason of `..., reason, message`: a message is a text with spaces, or a variable."""
+    reason, message = pair.elts[-2:]
+    spoken = isinstance(message, ast.JoinedStr | ast.Name) or any(" " in text for text in texts(message))
+    return words(reason) if spoken else set()
+
+
+def calls(folder: str) -> Iterator[ast.Call]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def name_of(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+def texts(node: ast.AST) -> list[str]:
+    return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)]
+
+
+def words(node: ast.AST) -> set[str]:
+    return {text for text in texts(node) if REASON.fullmatch(text)}
