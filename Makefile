@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format runtime clean
+.PHONY: help demo up test lint format bench runtime clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: $(VENV)/ready ## style, types, layers
 format: $(VENV)/ready ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+bench: $(VENV)/ready ## how long from push to key, how many calls
+	$(RUN) -m bench.push_to_key
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
 	$(RUN) -m tests.runtime.venv

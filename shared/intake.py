@@ -70,7 +70,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     if event.message.verdict:
         await app.reports.verdict(head.commit, reviewed.problems, _summary(len(reviewed.requests), reviewed.problems))
     catalog = _catalog_change(app, tree, head, files) if reviewed.catalog else []
-    changes = [*catalog, *_requested(reviewed, reviewed.requests, tree, head, files), *_over(app, ours, tree, head, event.now)]
+    changes = [*catalog, *_requested(reviewed, reviewed.requests, tree, head, files), *_left_over(app, ours, tree, head)]
     await app.bus.send([access_change(app, change.model_copy(update={"cause": "sweep"}), event.root, event.now) for change in changes])
     return Done(f"{len(changes)} teams looked at")
 
@@ -132,15 +132,14 @@ def _withdrawn(app: App, gone: Iterable[str], after: Tree, head: Head) -> list[A
     return [AccessChange(change="withdrawn", team=team, path=path, commit=head.commit) for team, path in sorted(teams.items())]
 
 
-def _over(app: App, ours: Iterable[Product], tree: Tree, head: Head, now: datetime) -> list[AccessChange]:
-    """Teams that have objects and no request: newly gone, or with a grace period that has ended."""
+def _left_over(app: App, ours: Iterable[Product], tree: Tree, head: Head) -> list[AccessChange]:
+    """Teams that have objects and no request: newly gone, in their grace period (keys must stay dead), or at its end."""
     paths, changes = app.places.requests, []
     for product in ours if requests_of(tree, paths) else ():
         marker = product.marker
         if marker is None or product.name != names.product(marker.team) or homes(tree, marker.team, paths):
             continue
-        if marker.withdrawn is None or now >= marker.withdrawn + app.limits.grace:
-            changes.append(AccessChange(change="withdrawn", team=marker.team, path=marker.path, commit=head.commit))
+        changes.append(AccessChange(change="withdrawn", team=marker.team, path=marker.path, commit=head.commit))
     return changes
 
 

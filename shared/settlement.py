@@ -109,10 +109,9 @@ async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
 
 
 async def start_sweep(app: App, why: str) -> None:
-    """Queue a sweep. Its id is the quarter of an hour, so that two timers start one."""
+    """Queue a sweep. Its id is the second, so that whoever asks again gets another one."""
     now = app.clock.now()
-    slot = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
-    await app.bus.send([sweep(app, Sweep(why=why), f"sweep-{format_time(slot)}", now)])
+    await app.bus.send([sweep(app, Sweep(why=why), f"sweep-{format_time(now)}", now)])
 
 
 async def collect(app: App, stage: Stage, received: Received) -> None:

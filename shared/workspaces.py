@@ -34,7 +34,7 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     marker = Marker(app.platform.repository, standing.request.team, standing.path, standing.commit, desired.digest)
     name = namespace(standing.request.team)
     actual = await app.cluster.namespace(name)
-    if actual is None and not desired.workspaces:
+    if not desired.workspaces and (actual is None or not marker.owns(actual.marker)):
         return Done()
     if actual is not None and actual.terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
