@@ -32,7 +32,7 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
     plan = plan_catalog(desired, marker, api, backends)
     await perform(plan, GatewayWriter(app.gateway, marker))
-    return Done(worth_saying(event, bool(plan), "models in place"))
+    return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan))
 
 
 async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -52,7 +52,7 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     backends = await app.gateway.backends(f"{name}--") if differs or desired.backends else []
     plan = plan_gateway(desired, marker, actual, etag, backends)
     await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
-    return Done(worth_saying(event, bool(plan), "product and policy in place"))
+    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 
 
 def _require_cluster(app: App, request: AccessRequest) -> None:

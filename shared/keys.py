@@ -65,7 +65,8 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     wrote = await _write_secrets(app, request, held, keys, standing.commit)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    return Done(worth_saying(event, wrote or bool(missing), _note(request)))
+    changed = wrote or bool(missing or gone or keys)
+    return Done(worth_saying(event, changed, _note(request)), wrote=changed)
 
 
 def _note(request: AccessRequest) -> str:

@@ -34,9 +34,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Finished. `note` is what people shall see beside the commit; None when there is nothing worth saying."""
+    """Finished. `note` is what people shall see beside the commit; None when there is nothing worth saying.
+
+    `wrote` is False when the world was found as it should be: then there is no need to look at the branch again.
+    """
 
     note: str | None = None
+    wrote: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
                 outcome = await grant(app, event, standing)
             case _:
                 outcome = await withdraw(app, event, standing)
+        if isinstance(outcome, Done) and not outcome.wrote:
+            return outcome
         again = await look(app, event.message, event.now)
         if again.same_as(standing):
             return replace(outcome, revision=standing.blobs[0]) if isinstance(outcome, Waiting) and standing.blobs else outcome

@@ -35,7 +35,7 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     name = namespace(standing.request.team)
     actual = await app.cluster.namespace(name)
     if not desired.workspaces and (actual is None or not marker.owns(actual.marker)):
-        return Done()
+        return Done(wrote=False)
     if actual is not None and actual.terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     marked = _is_marked(actual, marker)
