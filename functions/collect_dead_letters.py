@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions.received import received
+from functions.received import BODY, received
 from shared import bootstrap
 from shared.settlement import collect
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP
@@ -10,7 +10,7 @@ from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PR
 stage = func.Blueprint()
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="sweeps/$DeadLetterQueue")
+@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="sweeps/$DeadLetterQueue")
 async def collect_sweeps(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), SWEEP, received(message))
 
@@ -18,6 +18,7 @@ async def collect_sweeps(message: func.ServiceBusMessage) -> None:
 @stage.service_bus_topic_trigger(
     arg_name="message",
     connection="SERVICE_BUS",
+    data_type=BODY,
     topic_name="access-changes",
     subscription_name="provision-catalog/$DeadLetterQueue",
 )
@@ -28,6 +29,7 @@ async def collect_provision_catalog(message: func.ServiceBusMessage) -> None:
 @stage.service_bus_topic_trigger(
     arg_name="message",
     connection="SERVICE_BUS",
+    data_type=BODY,
     topic_name="access-changes",
     subscription_name="provision-gateway/$DeadLetterQueue",
 )
@@ -38,6 +40,7 @@ async def collect_provision_gateway(message: func.ServiceBusMessage) -> None:
 @stage.service_bus_topic_trigger(
     arg_name="message",
     connection="SERVICE_BUS",
+    data_type=BODY,
     topic_name="access-changes",
     subscription_name="provision-workspaces/$DeadLetterQueue",
 )
@@ -45,6 +48,6 @@ async def collect_provision_workspaces(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), PROVISION_WORKSPACES, received(message))
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="deliver-keys/$DeadLetterQueue")
+@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys/$DeadLetterQueue")
 async def collect_deliver_keys(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), DELIVER_KEYS, received(message))

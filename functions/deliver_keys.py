@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions.received import received
+from functions.received import BODY, received
 from shared import bootstrap, pipeline
 from shared.settlement import settle
 from shared.stages import DELIVER_KEYS
@@ -10,6 +10,8 @@ from shared.stages import DELIVER_KEYS
 stage = func.Blueprint()
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="deliver-keys", is_sessions_enabled=True)
+@stage.service_bus_queue_trigger(
+    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys", is_sessions_enabled=True
+)
 async def deliver_keys(message: func.ServiceBusMessage) -> None:
     await settle(bootstrap.app(), DELIVER_KEYS, received(message), pipeline.deliver_keys)

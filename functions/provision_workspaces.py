@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions.received import received
+from functions.received import BODY, received
 from shared import bootstrap, pipeline
 from shared.settlement import settle
 from shared.stages import PROVISION_WORKSPACES
@@ -13,6 +13,7 @@ stage = func.Blueprint()
 @stage.service_bus_topic_trigger(
     arg_name="message",
     connection="SERVICE_BUS",
+    data_type=BODY,
     topic_name="access-changes",
     subscription_name="provision-workspaces",
     is_sessions_enabled=True,

@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from functions.received import received
+from functions.received import BODY, received
 from shared import bootstrap, pipeline
 from shared.settlement import settle, start_sweep
 from shared.stages import SWEEP
@@ -16,6 +16,8 @@ async def start_sweeps(timer: func.TimerRequest) -> None:
     await start_sweep(bootstrap.app(), "late timer" if timer.past_due else "timer")
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", queue_name="sweeps", is_sessions_enabled=True)
+@stage.service_bus_queue_trigger(
+    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="sweeps", is_sessions_enabled=True
+)
 async def sweep(message: func.ServiceBusMessage) -> None:
     await settle(bootstrap.app(), SWEEP, received(message), pipeline.sweep)

@@ -108,7 +108,7 @@ class WorkspaceWriter:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What a vault secret should hold. `value` is None when only its state is in question."""
+    """What a vault secret should hold."""
 
     name: str
     content_type: str

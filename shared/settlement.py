@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import telemetry
-from shared.domain.marker import format_time, parse_time
+from shared.domain.marker import format_time, parse_time, read_time
 from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, WaitedTooLong
 from shared.messages import CONTENT_TYPE, DeadLetter, Message, Sweep, TeamMessage, read_envelope
 from shared.outcome import Arrived, Done, Event, Outcome, Waiting
@@ -64,8 +64,8 @@ class Trail:
             sequence=_number(known.get("sequence")),
             attempt=_number(known.get("attempt")),
             waiting_for=str(known.get("waiting-for") or ""),
-            waiting_since=str(known.get("waiting-since") or ""),
-            failing_since=str(known.get("failing-since") or ""),
+            waiting_since=_moment(known.get("waiting-since")),
+            failing_since=_moment(known.get("failing-since")),
         )
 
     def properties(self) -> dict[str, str | int | float | bool]:
@@ -126,8 +126,10 @@ async def _follow_up(
     """Done: nothing is left to queue. Waiting: a copy for this stage alone, unless it has waited too long."""
     if isinstance(outcome, Done):
         telemetry.done(stage, message, outcome)
-        return None if outcome.note is None else ("success", outcome.note)
-    since = trail.waiting_since if trail.waiting_for == outcome.reason else format_time(now)
+        # Whoever saw beside the commit that it waits must see the end of it, even when another chain has done the work.
+        note = outcome.note or ("nothing is left to wait for" if trail.waiting_for else None)
+        return None if note is None else ("success", note)
+    since = (trail.waiting_since if trail.waiting_for == outcome.reason else "") or format_time(now)
     if not outcome.patient and now - parse_time(since) >= app.limits.waiting:
         raise WaitedTooLong(f"{outcome.reason} for {app.limits.waiting}, since {since}")
     # The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
@@ -146,7 +148,7 @@ async def _fail(app: App, stage: Stage, received: Received, trail: Trail, error:
     passing = isinstance(error, TemporaryError | AccessDenied)
     if passing and lasted < patience:
         copy = replace(trail, sequence=trail.sequence + 1, failing_since=since, attempt=trail.attempt + (not isinstance(error, Busy)))
-        due = now + _delay(error, copy)
+        due = now + _delay(error, copy, lasted)
         await _come_back(app, stage, received, copy, f"{trail.root}/{stage.name}/{copy.sequence}", due)
         telemetry.retrying(stage, trail.root, error, due)
         return None
@@ -183,20 +185,25 @@ async def _dead_letter(app: App, stage: Stage, received: Received, trail: Trail,
 
 
 def _waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per team, revision and slot of time: a push or a sweep during a wait joins the chain instead of starting another."""
+    """One per push, team, revision and slot of time: beside its commit people look for the end. Sweeps of the same revision join."""
     slot = int(due.timestamp() // max(outcome.after.total_seconds(), 1))
     if outcome.patient:
         slot = int(due.timestamp())
     if not isinstance(message, TeamMessage):
         return f"{stage.name}/{slot}"
-    return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{slot}"
+    whose = message.commit[:12] if message.cause == "push" else message.cause
+    return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
 
 
-def _delay(error: MergekeyError, trail: Trail) -> timedelta:
-    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no crowd comes back at once."""
+def _delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
+    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no crowd comes back at once.
+
+    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
+    """
     asked = error.retry_after if isinstance(error, TemporaryError) else None
     spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
-    seconds = 2.0 if isinstance(error, Busy) else min(2.0 * 2**trail.attempt, 600.0)
+    exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
+    seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
     return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(seconds=seconds / 2 * spread)
 
 
@@ -204,6 +211,11 @@ def _bounded(message_id: str) -> str:
     if len(message_id) <= LONGEST_ID:
         return message_id
     return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
+
+
+def _moment(value: object) -> str:
+    """A time of ours as text, else nothing."""
+    return str(value) if read_time(str(value)) is not None else ""
 
 
 def _number(value: object) -> int:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from shared.apply import ADMINISTRATOR, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
-from shared.domain.marker import Marker, format_time, parse_time
+from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.workspace import namespace_manifest
 from shared.errors import NotManaged
 from shared.keys import display_name, observe
@@ -36,28 +36,41 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
     )
     if subscription is not None and _is_ours(app, team, subscription) and subscription.state == "active":
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
+    marker = None if product is None else product.marker
+    if product is None or (marker is not None and _is_over(app, event, marker)):
+        return await _end(app, event, standing, product)
     await ask_for_keys(app, event, standing.commit)
+    marker = _require_ours(app, team, marker, f"product {product.name}")
+    if marker.withdrawn is not None:
+        return Done()
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, withdrawn=event.now))
+    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+
+
+async def _end(app: App, event: Event[TeamMessage], standing: Standing, product: Product | None) -> Outcome:
+    """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that grace has ended."""
+    team = event.message.team
     if product is None:
         await _delete_backends(app, team)
-        return Done()
-    marker = _require_ours(app, team, product.marker, f"product {product.name}")
-    if marker.withdrawn is None:
-        await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, withdrawn=event.now))
-        return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
-    if event.now < marker.withdrawn + app.limits.grace:
-        return Done()
-    await _delete_product(app, team, product)
-    return Done("deleted")
+    else:
+        _require_ours(app, team, product.marker, f"product {product.name}")
+        await _delete_product(app, team, product)
+    await ask_for_keys(app, event, standing.commit)
+    return Done(None if product is None else "deleted")
 
 
 async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
-    """Disable every version of the team's secrets; after grace delete them, and the roles on them."""
-    held = await observe(app, event.message.team, None)
+    """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and the roles on them."""
+    team = event.message.team
+    held, product = await asyncio.gather(observe(app, team, None), app.gateway.product(names.product(team)))
+    if held.subscription is not None and held.subscription.state == "active":
+        # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's stage had looked.
+        await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
-    if since is not None and event.now >= since + app.limits.grace:
+    if product is None or (since is not None and event.now >= since + app.limits.grace):
         await together(*(app.roles.revoke(secret, group) for group in held.readers for secret in held.secrets))
         await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
-        return Done("keys deleted")
+        return Done("keys deleted" if any(held.secrets.values()) else None)
     live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
     mark = {"withdrawn": format_time(since or event.now)}
     await together(*(app.vault.update(version, False, {**version.tags, **mark}) for version in live))
@@ -114,6 +127,10 @@ async def _delete_backends(app: App, team: str) -> None:
     await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends if marker.owns(backend.marker)))
 
 
+def _is_over(app: App, event: Event[TeamMessage], marker: Marker) -> bool:
+    return marker.withdrawn is not None and event.now >= marker.withdrawn + app.limits.grace
+
+
 def _is_ours(app: App, team: str, subscription: Subscription) -> bool:
     return subscription.display_name == display_name(app, team)
 
@@ -125,5 +142,5 @@ def _require_ours(app: App, team: str, marker: Marker | None, what: str) -> Mark
 
 
 def _withdrawn_since(newest: Iterable[SecretVersion | None]) -> datetime | None:
-    marks = [version.tags["withdrawn"] for version in newest if version is not None and version.tags.get("withdrawn")]
-    return min(map(parse_time, marks), default=None)
+    marks = [read_time(version.tags.get("withdrawn")) for version in newest if version is not None]
+    return min((mark for mark in marks if mark is not None), default=None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from standins.control import Control
+from tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,7 @@ class StandIns:
 @pytest.fixture(scope="session")
 def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     folder = tmp_path_factory.mktemp("standins")
+    give_certificates(folder)
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(ROOT / "infra" / "service-bus.json")]
     with (
         (folder / "standins.log").open("w") as log,

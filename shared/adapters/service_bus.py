@@ -27,7 +27,9 @@ class ServiceBus:
         from azure.servicebus.aio import ServiceBusClient
 
         # Given once: the SDK would load all certificates anew for every link.
-        options: dict[str, Any] = {"retry_total": 2, "ssl_context": ssl.create_default_context()}
+        # Two quick retries, for a link that broke: a webhook call has ten seconds in all, for two sends at worst.
+        retries = {"retry_total": 2, "retry_backoff_factor": 0.2}
+        options: dict[str, Any] = {**retries, "ssl_context": ssl.create_default_context()}
         if connection is not None:
             self._client: ServiceBusClient = ServiceBusClient.from_connection_string(connection, **options)
         else:

@@ -44,18 +44,20 @@ class Marker:
 
 
 def parse_marker(description: str | None) -> Marker | None:
-    """The marker at the end of a description, or None when there is none."""
+    """The marker at the end of a description, or None when there is none: what we have not written is nobody's."""
     found = _FORM.search(description or "")
     if found is None:
         return None
     withdrawn = found["withdrawn"]
+    if withdrawn and read_time(withdrawn) is None:
+        return None
     return Marker(
         repository=int(found["repository"]),
         team=found["team"],
         path=found["path"],
         commit=found["commit"],
         digest=found["digest"],
-        withdrawn=parse_time(withdrawn) if withdrawn else None,
+        withdrawn=read_time(withdrawn),
     )
 
 
@@ -64,4 +66,13 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
+    """What `format_time` wrote. Raises ValueError for anything else."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def read_time(text: str | None) -> datetime | None:
+    """The same from where anybody may write; None for what is no time of ours."""
+    try:
+        return parse_time(text or "")
+    except ValueError:
+        return None

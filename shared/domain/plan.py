@@ -114,16 +114,20 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, api: Api | None, backe
 
 
 def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], marked: bool) -> Plan:
-    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back."""
+    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back.
+
+    Limits come first: a raised quota must stand before the workspace that needs it.
+    """
     standing = {workspace.name: workspace for workspace in actual}
-    changes: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    limits: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    changes: list[Change] = []
     for name, manifest in desired.workspaces.items():
         changes += _workspace_change(name, manifest, standing.get(name))
         changes += [] if marked else [Create("route", name, desired.routes[name])]
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
             changes += [Delete("route", name, ""), Delete("workspace", name, workspace.resource_version)]
-    return Plan((tuple(changes),)) if changes else Plan()
+    return Plan(tuple(step for step in (tuple(limits), tuple(changes)) if step))
 
 
 def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -136,6 +140,8 @@ def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:
 def _workspace_change(name: str, manifest: dict[str, Any], actual: Workspace | None) -> list[Change]:
     if actual is None:
         return [Create("workspace", name, manifest)]
+    if not actual.managed:
+        raise NotManaged(f"there is a workspace {name} in the team's namespace that is not managed by mergekey: rename or remove it")
     if actual.terminating or dict(actual.fixed) == fixed_fields(manifest):
         return []
     return [Replace("workspace", name, actual.resource_version, manifest)]

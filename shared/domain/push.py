@@ -26,7 +26,7 @@ Tree = Mapping[str, Entry]
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed, names that look wrong."""
+    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or went, misplaced files."""
 
     changed: tuple[str, ...]
     gone: tuple[str, ...]
@@ -44,7 +44,7 @@ def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -
     return Touched(
         changed=tuple(path for path in requests if path in after),
         gone=tuple(path for path in requests if path not in after),
-        catalog=catalog_path in differing and catalog_path in after,
+        catalog=catalog_path in differing,
         near_misses=tuple(path for path in differing if path in after and paths.near_miss(path) is not None),
     )
 

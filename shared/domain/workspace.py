@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.domain.catalog import Catalog
-from shared.domain.marker import Marker, format_time, parse_time
+from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.names import namespace, workspace
 from shared.domain.request import ModelAccess
 
@@ -58,16 +58,16 @@ def marker_annotations(marker: Marker) -> dict[str, str]:
 def marker_of(annotations: Mapping[str, str]) -> Marker | None:
     """Read it back; None for an object without our annotations."""
     known = {name.removeprefix(f"{PREFIX}/"): value for name, value in annotations.items() if name.startswith(f"{PREFIX}/")}
-    if not known.get("repository", "").isdigit() or "team" not in known:
-        return None
     withdrawn = known.get("withdrawn")
+    if not known.get("repository", "").isdecimal() or "team" not in known or (withdrawn and read_time(withdrawn) is None):
+        return None
     return Marker(
         int(known["repository"]),
         known["team"],
         known.get("path", ""),
         known.get("commit", ""),
         known.get("digest", ""),
-        parse_time(withdrawn) if withdrawn else None,
+        read_time(withdrawn),
     )
 
 

@@ -68,8 +68,8 @@ class Story:
         watch.until("keys of three teams", lambda seen: _all_keys(seen, READERS))
         slowest = max(watch.seen[f"mergekey/{team}/keys"].after for team in READERS)
         self._figure("four requests pushed", f"keys of three teams after {slowest:.1f} s")
-        runs = self._stack.github("GET", f"/repos/{REPOSITORY}/commits/{commit}/check-runs")["check_runs"]
-        run = next(iter(wait_until("the check run", lambda: runs)))
+        path = f"/repos/{REPOSITORY}/commits/{commit}/check-runs"
+        run = next(iter(wait_until("the check run", lambda: self._stack.github("GET", path)["check_runs"])))
         notes = self._stack.github("GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations")
         for note in notes:
             self._console.print(f"  [red]✗[/] {note['path']}:{note['start_line']}:{note['start_column']}  {note['message']}")

@@ -27,15 +27,19 @@ from multidict import CIMultiDict
 _NEVER = "9999-12-31T23:59:59.9999999"
 
 
-def message(received: ServiceBusReceivedMessage) -> functions.ServiceBusMessage:
-    """The message as a function sees it."""
-    body = b"".join(received.body).decode(errors="replace")
-    return _decode(body, service_bus_metadata(received))
+def message(received: ServiceBusReceivedMessage, *, binary: bool = False) -> functions.ServiceBusMessage:
+    """The message as a function sees it; `binary` when its trigger has the data type BINARY."""
+    body, metadata = b"".join(received.body), service_bus_metadata(received)
+    if binary:
+        return _decode(Datum(body, "bytes"), metadata)
+    text = body.decode(errors="replace")
+    return _decode(_text(text), _with_members_of_body(metadata, text))
 
 
 def message_of_text(body: str) -> functions.ServiceBusMessage:
     """A message with nothing but a body and an id, for a function that is run by hand."""
-    return _decode(body, {"MessageId": _text(str(uuid4())), "UserProperties": _json({}), "ApplicationProperties": _json({})})
+    metadata = {"MessageId": _text(str(uuid4())), "UserProperties": _json({}), "ApplicationProperties": _json({})}
+    return _decode(_text(body), _with_members_of_body(metadata, body))
 
 
 def service_bus_metadata(received: ServiceBusReceivedMessage) -> dict[str, Datum]:
@@ -99,8 +103,8 @@ def timer_request() -> functions.TimerRequest:
     return decoded
 
 
-def _decode(body: str, metadata: dict[str, Datum]) -> functions.ServiceBusMessage:
-    decoded = ServiceBusMessageInConverter.decode(_text(body), trigger_metadata=_with_members_of_body(metadata, body))
+def _decode(body: Datum, metadata: dict[str, Datum]) -> functions.ServiceBusMessage:
+    decoded = ServiceBusMessageInConverter.decode(body, trigger_metadata=metadata)
     assert isinstance(decoded, functions.ServiceBusMessage)
     return decoded
 
@@ -108,7 +112,8 @@ def _decode(body: str, metadata: dict[str, Datum]) -> functions.ServiceBusMessag
 def _with_members_of_body(metadata: dict[str, Datum], body: str) -> dict[str, Datum]:
     """The metadata, overwritten by the top-level members of a JSON body of the same name, whatever the case.
 
-    The real host does so (`ApplyBindingData`): a body with `subject` hides that of the message. What goes wrong there goes wrong here.
+    The real host does so with text (`ApplyBindingData`): a body with `subject` hides that of the message. What goes wrong there goes
+    wrong here.
     """
     try:
         members = json.loads(body)

@@ -88,6 +88,7 @@ class Listener:
         self._client = client
         self._invoker = invoker
         self._options = options
+        self._binary = str(function.trigger.get("dataType")).upper() == "BINARY"
         self._sessions = bool(function.trigger.get("isSessionsEnabled"))
         self._limit = options.max_sessions if self._sessions else options.max_calls
         self._renewer = AutoLockRenewer(max_lock_renewal_duration=options.max_lock_renewal)
@@ -166,7 +167,7 @@ class Listener:
 
     async def _succeeds(self, received: ServiceBusReceivedMessage) -> bool:
         try:
-            await self._invoker.run(self._function, conversion.message(received))
+            await self._invoker.run(self._function, conversion.message(received, binary=self._binary))
         except Exception:  # the function's own error: the invoker has logged it, the broker delivers again
             return False
         return True

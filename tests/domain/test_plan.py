@@ -1,0 +1,201 @@
+"""The order in which differences are written, and what is not written at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.actual import ActualBackend, Api, Product, Workspace
+from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
+from shared.domain.marker import Marker
+from shared.domain.plan import Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
+from shared.errors import NotManaged
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
+from tests.fakes.clock import START
+
+OWN = Backend("team-alpha--phi-4", "https://models/team-alpha/phi-4/v1")
+GATEWAY = DesiredGateway("team-alpha", "Team Alpha", "<policies/>", ())
+MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40, "d" * 64)
+OTHERS = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
+
+
+def _product(marker: Marker | None, published: bool = True) -> Product:
+    return Product("team-alpha", '"p1"', "Team Alpha", published, marker)
+
+
+def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> ActualBackend:
+    return ActualBackend(name, '"b1"', url, marker)
+
+
+def _steps(plan: Plan) -> list[list[str]]:
+    return [sorted(str(Plan(((change,),))) for change in step) for step in plan.steps]
+
+
+def test_a_new_team_is_product_policy_link_marker_in_this_order() -> None:
+    assert _steps(plan_gateway(GATEWAY, MARKER, None, None, [])) == [
+        ["create product team-alpha"],
+        ["create administrator subscription team-alpha", "update product policy team-alpha"],
+        ["create product link team-alpha"],
+        ["update product marker team-alpha"],
+    ]
+
+
+def test_backends_stand_before_the_policy_that_names_them() -> None:
+    steps = _steps(plan_gateway(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, []))
+    assert "create backend team-alpha--phi-4" in steps[1]
+    assert steps[2] == ["update product policy team-alpha"]
+
+
+def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
+    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), '"1"', [_backend("team-alpha--phi-4")])
+    assert _steps(plan) == [
+        ["update product policy team-alpha"],
+        ["delete backend team-alpha--phi-4"],
+        ["update product marker team-alpha"],
+    ]
+
+
+def test_a_finished_product_keeps_its_link() -> None:
+    assert _steps(plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), '"1"', [])) == [
+        ["update product policy team-alpha"],
+        ["update product marker team-alpha"],
+    ]
+
+
+def test_an_unfinished_product_gets_everything_but_its_creation() -> None:
+    plan = plan_gateway(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), '"1"', [])
+    assert _steps(plan)[0] == ["create administrator subscription team-alpha", "update product policy team-alpha"]
+    assert ["create product link team-alpha"] in _steps(plan)
+
+
+def test_nothing_differs_and_nothing_is_planned() -> None:
+    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), None, [])
+    assert not plan
+    assert str(plan) == ""
+    assert list(plan) == []
+
+
+@pytest.mark.parametrize(
+    "product",
+    [_product(replace(MARKER, withdrawn=START)), _product(replace(MARKER, path="elsewhere")), _product(MARKER, published=False)],
+    ids=["withdrawn", "moved", "unpublished"],
+)
+def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -> None:
+    assert _steps(plan_gateway(GATEWAY, MARKER, product, None, [])) == [["update product marker team-alpha"]]
+
+
+def test_writes_carry_the_tags_that_were_read() -> None:
+    desired = replace(GATEWAY, backends=(OWN,))
+    plan = plan_gateway(desired, MARKER, _product(MARKER.unfinished()), '"policy"', [_backend(OWN.name, "https://elsewhere/v1")])
+    tags = {change.kind: getattr(change, "tag", None) for change in plan}
+    assert (tags["product policy"], tags["product marker"], tags["backend"]) == ('"policy"', '"p1"', '"b1"')
+
+
+def test_a_backend_of_somebody_else_is_neither_changed_nor_deleted() -> None:
+    with pytest.raises(NotManaged):
+        plan_gateway(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, [_backend(OWN.name, marker=OTHERS)])
+    plan = plan_gateway(GATEWAY, MARKER, None, None, [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)])
+    assert "backend" not in str(plan)
+
+
+def test_a_plan_says_nothing_of_what_it_writes() -> None:
+    plan = plan_gateway(replace(GATEWAY, policy="<secret/>"), MARKER, None, None, [])
+    assert "secret" not in repr(plan) + str(plan)
+
+
+@given(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["", "d" * 64, "e" * 64, None]))
+def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: bool, digest: str | None) -> None:
+    desired = replace(GATEWAY, backends=(OWN,) if wants else ())
+    product = None if digest is None else _product(replace(MARKER, digest=digest), published)
+    plan = plan_gateway(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
+    kinds = [[change.kind for change in step] for step in plan.steps]
+    assert not kinds or kinds[-1] == ["product marker"]
+    assert sum(step.count("product marker") for step in kinds) <= 1
+
+
+# ------------------------------------------------------------------------------------------------------------ the catalogue
+
+CATALOG = compile_catalog(a_catalog())
+SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, CATALOG.digest)
+
+
+def _catalog_plan(desired: DesiredCatalog, api: Api | None, *backends: ActualBackend) -> list[list[str]]:
+    return _steps(plan_catalog(desired, SEAL, api, backends))
+
+
+def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_its_marker() -> None:
+    first, *rest = _catalog_plan(CATALOG, None)
+    assert first == [
+        "create backend shared--gpt-4-1",
+        "create backend shared--phi-4",
+        "create backend shared--text-embedding-3-large",
+        "create policy fragment requested-model",
+        "update api ai",
+    ]
+    assert rest == [["update api policy ai"], ["update api marker ai"]]
+
+
+def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
+    assert _catalog_plan(CATALOG, Api('"1"', CATALOG.api_digest, SEAL)) == []
+
+
+def test_operations_are_imported_again_only_when_they_differ() -> None:
+    known = Api('"1"', CATALOG.api_digest, replace(SEAL, digest="old"))
+    assert "update api ai" not in str(_catalog_plan(CATALOG, known))
+    assert "update api ai" in str(_catalog_plan(CATALOG, replace(known, operations="other")))
+
+
+def test_the_backend_of_a_model_that_is_no_longer_served_goes_after_the_policy() -> None:
+    old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
+    steps = _catalog_plan(CATALOG, Api('"1"', CATALOG.api_digest, replace(SEAL, digest="old")), old)
+    assert steps[-2:] == [["delete backend shared--old"], ["update api marker ai"]]
+
+
+# --------------------------------------------------------------------------------------------------------------- workspaces
+
+
+def _desired(**dedicated: str) -> DesiredWorkspaces:
+    models = {name.replace("_", "-"): gpu for name, gpu in dedicated.items()}
+    return compile_workspaces(Asked(dedicated=models).read(), a_catalog(), FakeApp().platform)
+
+
+def _workspace(name: str, desired: DesiredWorkspaces, **changed: Any) -> Workspace:
+    found = Workspace(name, "7", fixed_fields(desired.workspaces[name]), (), terminating=False, managed=True)
+    return replace(found, **changed)
+
+
+def test_limits_stand_before_the_workspaces_that_need_them() -> None:
+    assert [[change.kind for change in step] for step in plan_workspaces(_desired(phi_4=GPU), [], marked=False).steps] == [
+        ["limits", "limits"],
+        ["workspace", "route"],
+    ]
+
+
+def test_a_workspace_on_another_instance_type_is_replaced_with_the_version_that_was_read() -> None:
+    plan = plan_workspaces(_desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], marked=True)
+    [change] = plan
+    assert (str(plan), getattr(change, "tag", None)) == ("replace workspace phi-4", "7")
+
+
+def test_a_workspace_that_goes_is_waited_for() -> None:
+    desired = _desired(phi_4=GPU)
+    assert not plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], marked=True)
+
+
+def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
+    desired = _desired(phi_4=GPU, mistral_7b=GPU)
+    found = [_workspace(name, desired) for name in ("phi-4", "mistral-7b")]
+    assert str(plan_workspaces(_desired(phi_4=GPU), found, marked=True)) == "delete route mistral-7b; delete workspace mistral-7b"
+
+
+def test_a_workspace_of_somebody_else_is_not_deleted() -> None:
+    desired = _desired(phi_4=GPU)
+    assert not plan_workspaces(_desired(), [_workspace("phi-4", desired, managed=False)], marked=True)
+
+
+def test_a_workspace_that_is_gone_comes_back_alone() -> None:
+    assert str(plan_workspaces(_desired(phi_4=GPU), [], marked=True)) == "create workspace phi-4"

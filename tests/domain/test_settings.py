@@ -1,0 +1,125 @@
+"""Settings: everything that is missing or wrong is said at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.settings import Settings, SettingsError, load
+
+GROUP = "/subscriptions/0000/resourceGroups/ai/providers"
+VALID = {
+    "GITHUB_REPOSITORY": "contoso/model-access",
+    "GITHUB_REPOSITORY_ID": "7",
+    "GITHUB_WEBHOOK_SECRET": "a-long-enough-secret",
+    "GITHUB_TOKEN": "ghp_token",
+    "SERVICE_BUS": "Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=R;SharedAccessKey=K;",
+    "APIM_SERVICE_ID": f"{GROUP}/Microsoft.ApiManagement/service/contoso-ai",
+    "GATEWAY_URL": "https://contoso-ai.azure-api.net",
+    "KEY_VAULT_URL": "https://contoso-keys.vault.azure.net",
+    "KEY_VAULT_ID": f"{GROUP}/Microsoft.KeyVault/vaults/contoso-keys",
+}
+APP = {"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": "pem", "GITHUB_INSTALLATION_ID": "9"}
+CLUSTER = {
+    "AKS_CLUSTER_ID": f"{GROUP}/Microsoft.ContainerService/managedClusters/gpu",
+    "WORKSPACE_GATEWAY": "gateway-system/internal",
+    "WORKSPACE_INGRESS_URL": "https://models.internal",
+}
+KNOWN = {str(field.alias) for field in Settings.model_fields.values()}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KNOWN:
+        monkeypatch.delenv(name, raising=False)
+
+
+def _loaded(monkeypatch: pytest.MonkeyPatch, **changed: str | None) -> Settings:
+    for name, value in (VALID | changed).items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    return load()
+
+
+def _problems(monkeypatch: pytest.MonkeyPatch, **changed: str | None) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        _loaded(monkeypatch, **changed)
+    return [line.strip() for line in str(refused.value).splitlines()[1:]]
+
+
+def test_nothing_set_tells_everything_that_is_missing() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load()
+    missing = {line.strip().partition(":")[0] for line in str(refused.value).splitlines()[1:]}
+    assert missing == VALID.keys() - {"SERVICE_BUS"} | {"SERVICE_BUS__fullyQualifiedNamespace"}
+
+
+def test_what_is_missing_and_what_is_wrong_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = _problems(
+        monkeypatch,
+        GITHUB_REPOSITORY="no-slash",
+        GATEWAY_URL=None,
+        GITHUB_REPOSITORY_ID="x",
+        KEY_VAULT_ID="kv",
+        SERVICE_BUS="",
+        GRACE_DAYS="-1",
+    )
+    named = {problem.partition(":")[0] for problem in problems}
+    assert named == {
+        "GITHUB_REPOSITORY",
+        "GATEWAY_URL",
+        "GITHUB_REPOSITORY_ID",
+        "KEY_VAULT_ID",
+        "SERVICE_BUS__fullyQualifiedNamespace",
+        "GRACE_DAYS",
+    }
+
+
+def test_defaults_are_what_the_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _loaded(monkeypatch)
+    assert (settings.github_branch, settings.grace.days, settings.kaito_dialect) == ("main", 7, "0.12")
+    assert settings.paths.patterns == ("tenant-access/config/*/access.yaml", "developer-requests/*/access.yaml")
+    assert settings.webhook_secrets == ("a-long-enough-secret",)
+
+
+def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _loaded(monkeypatch, GITHUB_BRANCH="", AKS_CLUSTER_ID="").aks_cluster_id is None
+
+
+def test_two_webhook_secrets_while_one_replaces_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _loaded(monkeypatch, GITHUB_WEBHOOK_SECRET_PREVIOUS="the-one-before")
+    assert settings.webhook_secrets == ("a-long-enough-secret", "the-one-before")
+
+
+def test_paths_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _loaded(monkeypatch, REQUEST_PATHS="a/*/x.yaml, b/*/y.yaml").paths.patterns == ("a/*/x.yaml", "b/*/y.yaml")
+
+
+@pytest.mark.parametrize("patterns", ["a/x.yaml", "*/*/x.yaml", "/a/*/x.yaml", "a/*"])
+def test_a_path_must_have_one_folder_for_the_team(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
+    [problem] = _problems(monkeypatch, REQUEST_PATHS=patterns)
+    assert problem.startswith("REQUEST_PATHS: the request path")
+
+
+def test_an_app_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    [problem] = _problems(monkeypatch, GITHUB_APP_ID="1")
+    assert problem.startswith("GITHUB_APP_PRIVATE_KEY, GITHUB_INSTALLATION_ID: missing")
+    assert _loaded(monkeypatch, **APP, GITHUB_TOKEN=None).github_app_id == "1"
+
+
+def test_a_cluster_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = _problems(monkeypatch, AKS_CLUSTER_ID=CLUSTER["AKS_CLUSTER_ID"])
+    assert [problem.partition(":")[0] for problem in problems] == ["WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL"]
+    assert _loaded(monkeypatch, **CLUSTER).workspace_gateway == "gateway-system/internal"
+
+
+def test_a_reference_that_azure_could_not_resolve_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hook)"
+    problems = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET=reference)
+    assert problems == ["GITHUB_WEBHOOK_SECRET: its Key Vault reference was not resolved"]
+
+
+def test_no_secret_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET="too-short-1", GATEWAY_URL="https://user:hunter2@")
+    assert "too-short-1" not in str(problems)
+    settings = repr(_loaded(monkeypatch, GITHUB_WEBHOOK_SECRET=VALID["GITHUB_WEBHOOK_SECRET"], GATEWAY_URL=VALID["GATEWAY_URL"]))
+    assert not [secret for secret in (VALID["GITHUB_WEBHOOK_SECRET"], VALID["GITHUB_TOKEN"], VALID["SERVICE_BUS"]) if secret in settings]

@@ -1,0 +1,88 @@
+"""The manifests of a team's namespace, in both dialects of KAITO."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.desired import Platform, compile_workspaces
+from shared.domain.marker import Marker
+from shared.domain.workspace import Cluster, Dialect, Manifest, workspace_manifest, workspace_url
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, a_catalog, path_of
+
+MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
+CLUSTER = Cluster("0.12", "gateway-system/internal", "https://models.internal.contoso.com/")
+REQUEST = Asked(dedicated={"phi-4": LARGER_GPU, "mistral-7b": GPU}).read()
+PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", CLUSTER)
+
+
+def _model(name: str) -> Manifest:
+    model = next(model for model in REQUEST.models if model.name == name)
+    return workspace_manifest(MARKER, model, a_catalog(), "0.12")
+
+
+def test_a_workspace_has_no_spec() -> None:
+    assert _model("phi-4") == {
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {
+            "name": "phi-4",
+            "namespace": "team-alpha",
+            "labels": {
+                "app.kubernetes.io/managed-by": "mergekey",
+                "mergekey.dev/team": "alpha",
+                "mergekey.dev/repository": str(REPOSITORY),
+            },
+        },
+        "resource": {"instanceType": LARGER_GPU, "labelSelector": {"matchLabels": {"apps": "team-alpha--phi-4"}}},
+        "inference": {"preset": {"name": "phi-4"}},
+    }
+
+
+@pytest.mark.parametrize(("dialect", "version"), [("0.12", "kaito.sh/v1beta1"), ("0.6", "kaito.sh/v1alpha1")])
+def test_each_dialect_has_its_api_version(dialect: Dialect, version: str) -> None:
+    model = next(model for model in REQUEST.models if model.name == "phi-4")
+    assert workspace_manifest(MARKER, model, a_catalog(), dialect)["apiVersion"] == version
+
+
+def test_no_two_workspaces_share_a_label_selector() -> None:
+    other = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
+    model = next(model for model in REQUEST.models if model.name == "phi-4")
+    manifests = [_model("phi-4"), _model("mistral-7b"), workspace_manifest(other, model, a_catalog(), "0.12")]
+    assert len({str(manifest["resource"]["labelSelector"]) for manifest in manifests}) == 3
+
+
+def test_the_preset_is_the_catalogues() -> None:
+    assert _model("mistral-7b")["inference"] == {"preset": {"name": "mistral-7b-instruct"}}
+
+
+def test_a_model_without_a_preset_is_never_compiled() -> None:
+    model = next(model for model in REQUEST.models if model.name == "gpt-4.1")
+    with pytest.raises(ValueError, match="preset"):
+        workspace_manifest(MARKER, model, a_catalog(), "0.12")
+
+
+def test_limits_routes_and_urls_fit_together() -> None:
+    desired = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
+    quota, policy = desired.limits
+    assert quota["spec"] == {"hard": {"count/workspaces.kaito.sh": "2"}}
+    [rule] = desired.routes["phi-4"]["spec"]["rules"]
+    [match] = rule["matches"]
+    prefix = match["path"]["value"]
+    assert workspace_url(CLUSTER, "alpha", "phi-4") == f"https://models.internal.contoso.com{prefix}/v1"
+    assert rule["backendRefs"] == [{"name": "phi-4", "port": 80}]
+    assert desired.routes["phi-4"]["spec"]["parentRefs"] == [{"name": "internal", "namespace": "gateway-system"}]
+    peers = policy["spec"]["ingress"][0]["from"]
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway-system"}}} in peers
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+def test_everything_in_the_namespace_is_labelled_as_ours() -> None:
+    desired = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
+    manifests = [*desired.limits, *desired.workspaces.values(), *desired.routes.values()]
+    assert {manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] for manifest in manifests} == {"mergekey"}
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"team-alpha"}
+
+
+def test_without_a_cluster_or_a_dedicated_model_there_is_nothing() -> None:
+    for request, platform in ((REQUEST, Platform(REPOSITORY, "x", None)), (Asked().read(), PLATFORM)):
+        assert compile_workspaces(request, a_catalog(), platform).workspaces == {}

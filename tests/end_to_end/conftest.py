@@ -1,0 +1,47 @@
+"""One road for all tests of this folder. They share a repository and a clock, and use teams of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from standins.identity import IDENTITY_HEADER
+from standins.stack import Stack
+from tests.conftest import ROOT
+from tests.end_to_end.road import Road
+from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
+
+
+@pytest.fixture(scope="package")
+def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+    """The stack, logging all there is to log, and a repository whose catalogue is provisioned."""
+    folder = tmp_path_factory.mktemp("road")
+    with Stack(folder, ROOT, log_level="DEBUG") as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IDENTITY_ENDPOINT", f"{stack.addresses['identity']}/msi/token")
+        patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
+        road = Road(stack, Clone(stack.git_url, folder / "clone"))
+        shutil.copytree(ROOT / "examples" / "access-repo" / "platform", road.clone.path / "platform")
+        catalog = road.clone.path / CATALOG_PATH
+        catalog.write_text(catalog.read_text().replace("total: 3", "total: 50"))
+        road.clone.write(Request("resident"))  # a branch without any request would withdraw nobody
+        push = road.push("The catalogue and a team")
+        road.status(push, "catalogue", "catalog", "success")
+        road.advance(5)
+        road.status(push, "resident", "keys", "success")
+        yield road
+        road.close()
+
+
+@pytest.fixture
+def road(whole_road: Road) -> Road:
+    """The road with nothing counted and nothing broken."""
+    whole_road.stack.control.forget_calls()
+    whole_road.stack.control.forget_faults()
+    return whole_road
+
+
+@pytest.fixture
+def team() -> str:
+    return new_team()

@@ -1,0 +1,67 @@
+"""A GPU of the team's own takes its time; the keys do not wait for it."""
+
+from __future__ import annotations
+
+from tests.end_to_end.road import Road
+from tests.end_to_end.written import GPU, LARGER_GPU, Request
+
+
+def test_the_keys_do_not_wait_for_the_gpu_and_its_stage_says_what_it_waits_for(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    push = road.push("Access with a GPU")
+    road.status(push, team, "keys", "success")
+    assert road.has_its_keys(team)
+    assert road.status(push, team, "workspaces", "pending").startswith("waiting: ")
+    (workspace,) = road.workspaces(team)
+    assert (workspace["metadata"]["name"], workspace["resource"]["instanceType"]) == ("phi-4", GPU)
+    road.advance(361)
+    assert "Inference" in road.status(push, team, "workspaces", "pending")
+    road.advance(361)
+    assert road.status(push, team, "workspaces", "success") == "workspaces ready: phi-4"
+    assert road.dead_letters(team) == []
+
+
+def test_another_instance_type_replaces_the_workspace(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    road.push("Access with a GPU")
+    road.advance(721)
+    (before,) = road.workspaces(team)
+    keys = road.issued_keys(team)
+    road.clone.write(Request(team, gpu=LARGER_GPU))
+    push = road.push("A larger GPU")
+    assert "WorkspaceDeleting" in road.status(push, team, "workspaces", "pending")
+    road.advance(61)
+    (after,) = road.workspaces(team)
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert after["resource"]["instanceType"] == LARGER_GPU
+    road.advance(721)
+    road.status(push, team, "workspaces", "success")
+    assert (road.issued_keys(team), road.backends(team)) == (keys, {f"team-{team}--phi-4"})
+
+
+def test_a_gpu_that_is_given_back_takes_its_namespace_along_and_nobody_is_left_waiting(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    first = road.push("Access with a GPU")
+    road.status(first, team, "workspaces", "pending")
+    road.clone.write(Request(team))
+    second = road.push("Without the GPU")
+    road.status(second, team, "workspaces", "pending")
+    road.advance(61)
+    road.advance(31)
+    road.status(first, team, "workspaces", "success")
+    road.status(second, team, "workspaces", "success")
+    assert f"team-{team}" not in road.namespaces()
+    assert road.backends(team) == set()
+    assert road.has_its_keys(team)
+
+
+def test_a_change_during_the_wait_is_told_when_the_gpu_is_ready_too(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    first = road.push("Access with a GPU")
+    road.clone.write(Request(team, gpu=GPU, tokens=6000))
+    second = road.push("A higher limit")
+    road.status(second, team, "workspaces", "pending")
+    for _ in range(20):
+        road.advance(60)
+    assert road.status(first, team, "workspaces", "success") == "workspaces ready: phi-4"
+    assert road.status(second, team, "workspaces", "success") == "workspaces ready: phi-4"

@@ -1,0 +1,57 @@
+"""Whatever is killed in the middle: started again, everything comes to its end, once."""
+
+from __future__ import annotations
+
+from standins.stack import wait_until
+from tests.end_to_end.road import Road
+from tests.end_to_end.written import GPU, Request, new_team
+
+
+def test_a_host_that_is_killed_in_the_middle_finishes_when_it_is_back(road: Road) -> None:
+    teams = [new_team() for _ in range(12)]
+    road.clone.write(*(Request(team) for team in teams))
+    commit = road.clone.commit("Twelve teams")
+    road.clone.git("push", "--quiet", "origin", "main")
+    wait_until("the first secrets are written", lambda: road.vault_writes()["PUT secret"])
+    road.stack.host.kill()
+    road.stack.host.wait()
+    finished = {context for context, (state, _) in road.statuses(commit).items() if state == "success" and context.endswith("/keys")}
+    assert len(finished) < len(teams), "the host was killed too late for this test to mean anything"
+    road.stack.start_host()
+    road.settle()
+    unfinished = [team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))]
+    assert unfinished == []
+    assert [str(road.product(team).state) for team in teams] == ["published"] * len(teams)
+    assert road.dead_letters(*teams) == []
+
+
+def test_a_push_that_nobody_heard_is_found_by_the_sweep(road: Road, team: str) -> None:
+    road.stack.stop_host()
+    road.clone.write(Request(team))
+    known = len(road.deliveries())
+    commit = road.clone.commit("Into the void")
+    road.clone.git("push", "--quiet", "origin", "main")
+    assert road.answered(known)[1] == 0
+    road.stack.start_host()
+    assert f"team-{team}" not in road.products()
+    road.sweep()
+    assert road.has_its_keys(team)
+    assert road.statuses(commit)[f"mergekey/{team}/keys"][0] == "success"
+
+
+def test_stand_ins_that_are_started_again_have_lost_nothing(road: Road, team: str) -> None:
+    late = new_team()
+    road.clone.write(Request(team, gpu=GPU))
+    push = road.push("Access with a GPU")
+    road.status(push, team, "workspaces", "pending")
+    before = (road.product(team), road.policy(team), road.issued_keys(team), road.backends(team), road.deliveries())
+    workspaces, now = road.workspaces(team), road.stack.control.now()
+    road.stack.restart_standins()
+    assert road.stack.control.now() >= now
+    assert (road.product(team), road.policy(team), road.issued_keys(team), road.backends(team), road.deliveries()) == before
+    assert [item["metadata"]["uid"] for item in road.workspaces(team)] == [item["metadata"]["uid"] for item in workspaces]
+    assert road.has_its_keys(team)
+    road.advance(721)
+    assert "workspaces ready" in road.status(push, team, "workspaces", "success")
+    road.clone.write(Request(late))
+    road.status(road.push("Access"), late, "keys", "success")

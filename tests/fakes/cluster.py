@@ -1,0 +1,190 @@
+"""A Kubernetes cluster with KAITO in memory: resourceVersions, admission, quotas, workspaces that walk with the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from shared.domain.actual import Namespace, Workspace
+from shared.domain.plan import fixed_fields
+from shared.domain.workspace import Manifest, marker_of
+from shared.errors import AccessDenied, Busy, Rejected, Unavailable
+from shared.ports import Clock
+from tests.fakes.calls import Calls
+
+QUOTA = "count/workspaces.kaito.sh"
+
+
+@dataclass
+class Kept:
+    """One object as it was applied, its version, when it was made and when its deletion began."""
+
+    manifest: Manifest
+    version: str
+    created: datetime
+    deleted: datetime | None = None
+    conditions: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass
+class State:
+    """`namespaces` by name; all other objects by namespace, kind and name."""
+
+    namespaces: dict[str, Kept] = field(default_factory=dict)
+    objects: dict[tuple[str, str, str], Kept] = field(default_factory=dict)
+
+
+class FakeCluster:
+    """`failing` are workspaces, as `namespace/name`, whose model will not start.
+
+    `nodes_take`, `models_take` (both from the creation on) and `going_takes` are how slow the cluster is.
+    """
+
+    def __init__(self, calls: Calls, clock: Clock) -> None:
+        self._calls = calls
+        self._clock = clock
+        self._versions = count(1)
+        self.failing: set[str] = set()
+        self.nodes_take, self.models_take = timedelta(minutes=6), timedelta(minutes=12)
+        self.going_takes = timedelta(minutes=1)
+        self.state = State()
+
+    async def namespace(self, name: str) -> Namespace | None:
+        async with self._calls.read("cluster", "namespace", name):
+            self._catch_up()
+            kept = self.state.namespaces.get(name)
+            if kept is None:
+                return None
+            annotations = kept.manifest["metadata"].get("annotations", {})
+            return Namespace(name, kept.version, kept.deleted is not None, marker_of(annotations))
+
+    async def workspaces(self, namespace: str) -> list[Workspace]:
+        async with self._calls.read("cluster", "workspaces", namespace):
+            self._catch_up()
+            return [
+                _workspace(name, kept) for (home, kind, name), kept in self.state.objects.items() if (home, kind) == (namespace, WORKSPACE)
+            ]
+
+    async def apply(self, manifest: Manifest) -> None:
+        metadata, kind = manifest["metadata"], manifest["kind"]
+        async with self._calls.write("cluster", "apply", f"{kind} {metadata['name']}"):
+            self._catch_up()
+            if kind == "Namespace":
+                self._put(self.state.namespaces, metadata["name"], manifest)
+                return
+            key = (metadata["namespace"], kind, metadata["name"])
+            if key not in self.state.objects:
+                self._admit(key)
+            elif kind == WORKSPACE and fixed_fields(self.state.objects[key].manifest) != fixed_fields(manifest):
+                raise Rejected("field is immutable: resource.instanceType")
+            self._put(self.state.objects, key, manifest)
+
+    async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
+        async with self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}"):
+            self._catch_up()
+            kept = self.state.objects.get((namespace, WORKSPACE, name))
+            if kept is not None:
+                _match(kept, resource_version)
+                self._begin_deletion(kept)
+
+    async def delete_route(self, namespace: str, name: str) -> None:
+        async with self._calls.write("cluster", "delete_route", f"{namespace}/{name}"):
+            self.state.objects.pop((namespace, "HTTPRoute", name), None)
+
+    async def delete_namespace(self, name: str, resource_version: str) -> None:
+        """Everything in it goes too; it is gone when its workspaces are."""
+        async with self._calls.write("cluster", "delete_namespace", name):
+            self._catch_up()
+            kept = self.state.namespaces.get(name)
+            if kept is None:
+                return
+            _match(kept, resource_version)
+            self._begin_deletion(kept)
+            for key in [key for key in self.state.objects if key[0] == name]:
+                if key[1] == WORKSPACE:
+                    self._begin_deletion(self.state.objects[key])
+                else:
+                    del self.state.objects[key]
+            self._catch_up()
+
+    def names(self, namespace: str, kind: str) -> list[str]:
+        """The objects of a kind in a namespace."""
+        self._catch_up()
+        return sorted(name for home, known, name in self.state.objects if (home, known) == (namespace, kind))
+
+    def _put(self, table: dict[Any, Kept], key: Any, manifest: Manifest) -> None:
+        """Applying what is there already changes nothing, not even the version."""
+        kept = table.get(key)
+        if kept is None:
+            table[key] = Kept(deepcopy(manifest), self._version(), self._clock.now())
+        elif kept.manifest != manifest:
+            kept.manifest, kept.version = deepcopy(manifest), self._version()
+        self._catch_up()
+
+    def _admit(self, key: tuple[str, str, str]) -> None:
+        home, kind, _ = key
+        namespace = self.state.namespaces.get(home)
+        if namespace is None:
+            raise Unavailable(f'namespaces "{home}" not found', reason="NotFound")
+        if namespace.deleted is not None:
+            raise AccessDenied(f"unable to create new content in namespace {home} because it is being terminated")
+        if kind == WORKSPACE:
+            used = len([1 for known in self.state.objects if known[:2] == (home, WORKSPACE)])
+            quotas = [kept.manifest["spec"]["hard"] for known, kept in self.state.objects.items() if known[:2] == (home, "ResourceQuota")]
+            if any(used >= int(hard.get(QUOTA, used + 1)) for hard in quotas):
+                raise AccessDenied(f"exceeded quota of namespace {home}")
+
+    def _begin_deletion(self, kept: Kept) -> None:
+        if kept.deleted is None:
+            kept.deleted, kept.version = self._clock.now(), self._version()
+
+    def _catch_up(self) -> None:
+        """What the controllers would have done by now."""
+        now = self._clock.now()
+        for key, kept in list(self.state.objects.items()):
+            if kept.deleted is not None and now >= kept.deleted + self.going_takes:
+                del self.state.objects[key]
+            elif key[1] == WORKSPACE and (walked := self._walked(key, kept)) != kept.conditions:
+                kept.conditions, kept.version = walked, self._version()
+        for name, kept in list(self.state.namespaces.items()):
+            if kept.deleted is not None and not any(home == name for home, _, _ in self.state.objects):
+                del self.state.namespaces[name]
+
+    def _walked(self, key: tuple[str, str, str], kept: Kept) -> tuple[Mapping[str, Any], ...]:
+        age = self._clock.now() - kept.created
+        fails = f"{key[0]}/{key[2]}" in self.failing
+        return _conditions(age >= self.nodes_take, age >= self.models_take, fails)
+
+    def _version(self) -> str:
+        return str(next(self._versions))
+
+
+WORKSPACE = "Workspace"
+
+
+def _workspace(name: str, kept: Kept) -> Workspace:
+    labels = kept.manifest["metadata"].get("labels", {})
+    managed = labels.get("app.kubernetes.io/managed-by") == "mergekey"
+    return Workspace(name, kept.version, fixed_fields(kept.manifest), kept.conditions, kept.deleted is not None, managed)
+
+
+def _conditions(nodes: bool, done: bool, fails: bool) -> tuple[Mapping[str, Any], ...]:
+    ready = done and not fails
+    reason = "workspaceSucceeded" if ready else "workspaceFailed" if done else "workspacePending"
+    rows = (
+        ("NodeClaimReady", nodes, "NodeClaimsReady" if nodes else "NodeClaimNotReady"),
+        ("NodesReady", nodes, "NodesReady" if nodes else "NodeNotReady"),
+        ("ResourceReady", nodes, "workspaceResourceStatusSuccess" if nodes else "NodeClaimNotReady"),
+        ("InferenceReady", ready, "WorkspaceInferenceStatusSuccess" if ready else "WorkspaceInferenceStatusPending"),
+        ("WorkspaceSucceeded", ready, reason),
+    )
+    return tuple({"type": name, "status": str(true), "reason": why, "message": why} for name, true, why in rows)
+
+
+def _match(kept: Kept, version: str) -> None:
+    if kept.version != version:
+        raise Busy(f"Precondition failed: ResourceVersion in precondition: {version}, in object meta: {kept.version}")

@@ -1,0 +1,242 @@
+"""API Management in memory: ETags, the administrator's subscription, keys, links, and policies that must name what exists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TypeVar
+from xml.etree import ElementTree
+
+from shared.apply import ADMINISTRATOR
+from shared.domain.actual import ActualBackend, Api, Product, Subscription
+from shared.domain.desired import Backend, DesiredCatalog
+from shared.domain.marker import Marker
+from shared.domain.secret import SecretValue
+from shared.errors import Busy, Rejected, Unavailable
+from shared.ports import Keys
+from tests.fakes.calls import Calls
+
+V = TypeVar("V")
+
+
+@dataclass
+class Policy:
+    text: str
+    etag: str
+
+
+@dataclass
+class State:
+    """What the service holds, by name. `policies` are those of products, `links` pairs of product and API, `keys` by subscription."""
+
+    products: dict[str, Product] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    links: set[tuple[str, str]] = field(default_factory=set)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict)
+    backends: dict[str, ActualBackend] = field(default_factory=dict)
+    apis: dict[str, Api] = field(default_factory=dict)
+    api_policies: dict[str, str] = field(default_factory=dict)
+    fragments: dict[str, str] = field(default_factory=dict)
+
+
+class FakeGateway:
+    """`keys_in_put_answers`: whether a subscription's PUT answers with its keys, as the live service was seen to do."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._numbers = count(1)
+        self.keys_in_put_answers = True
+        self.state = State()
+
+    # ------------------------------------------------------------------------------------------------------------- products
+
+    async def product(self, name: str) -> Product | None:
+        async with self._calls.read("gateway", "product", name):
+            return self.state.products.get(name)
+
+    async def products(self) -> list[Product]:
+        """Lists tell no ETags."""
+        async with self._calls.read("gateway", "products"):
+            return [replace(product, etag="*") for product in self.state.products.values()]
+
+    async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
+        async with self._calls.write("gateway", "create_product", name):
+            if name not in self.state.products:
+                self._add_administrator(name)
+            product = Product(name, self._etag(), display_name, published=False, marker=marker)
+            self.state.products[name] = product
+            return product.etag
+
+    def _add_administrator(self, product: str) -> None:
+        """The service gives its administrator a subscription to every new product."""
+        name = f"{next(self._numbers):024x}"
+        self.state.subscriptions[name] = Subscription(name, self._etag(), "", product, ADMINISTRATOR, "active")
+        self.state.keys[name] = [self._new_key(name), self._new_key(name)]
+
+    async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
+        async with self._calls.write("gateway", "publish_product", name):
+            _require(self.state.products, name)
+            _match(self.state.products.get(name), etag)
+            self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
+
+    async def delete_product(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "delete_product", name):
+            if name not in self.state.products:
+                return
+            _match(self.state.products[name], etag)
+            if any(found.product == name for found in self.state.subscriptions.values()):
+                raise Rejected("Product cannot be deleted since it has existing subscriptions.")
+            del self.state.products[name]
+            self.state.policies.pop(name, None)
+            self.state.links = {link for link in self.state.links if link[0] != name}
+
+    async def product_policy_etag(self, product: str) -> str | None:
+        async with self._calls.read("gateway", "product_policy_etag", product):
+            policy = self.state.policies.get(product)
+            return None if policy is None else policy.etag
+
+    async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
+        async with self._calls.write("gateway", "put_product_policy", product):
+            _require(self.state.products, product)
+            self._require_sound(policy)
+            _match(self.state.policies.get(product), etag)
+            self.state.policies[product] = Policy(policy, self._etag())
+
+    async def link_product(self, product: str, api: str) -> None:
+        async with self._calls.write("gateway", "link_product", product):
+            _require(self.state.products, product)
+            _require(self.state.apis, api)
+            self.state.links.add((product, api))
+
+    # -------------------------------------------------------------------------------------------------------- subscriptions
+
+    async def product_subscriptions(self, product: str) -> list[Subscription]:
+        async with self._calls.read("gateway", "product_subscriptions", product):
+            _require(self.state.products, product)
+            return [replace(found, etag="*") for found in self.state.subscriptions.values() if found.product == product]
+
+    async def subscription(self, name: str) -> Subscription | None:
+        async with self._calls.read("gateway", "subscription", name):
+            return self.state.subscriptions.get(name)
+
+    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+        async with self._calls.write("gateway", "put_subscription", name):
+            if product not in self.state.products:
+                raise Rejected(f"'{product}' does not exist.")
+            _match(self.state.subscriptions.get(name), etag)
+            self.state.subscriptions[name] = Subscription(name, self._etag(), display_name, product, "", "active")
+            self.state.keys.setdefault(name, [self._new_key(name), self._new_key(name)])
+            return self._keys(name) if self.keys_in_put_answers else None
+
+    async def suspend_subscription(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "suspend_subscription", name):
+            found = _require(self.state.subscriptions, name)
+            _match(found, etag)
+            self.state.subscriptions[name] = replace(found, etag=self._etag(), state="suspended")
+
+    async def keys(self, subscription: str) -> Keys:
+        async with self._calls.read("gateway", "keys", subscription):
+            _require(self.state.subscriptions, subscription)
+            return self._keys(subscription)
+
+    async def regenerate_key(self, subscription: str, which: int) -> None:
+        async with self._calls.write("gateway", "regenerate_key", f"{subscription} {which}"):
+            found = _require(self.state.subscriptions, subscription)
+            self.state.subscriptions[subscription] = replace(found, etag=self._etag())
+            self.state.keys[subscription][which] = self._new_key(subscription)
+
+    async def delete_subscription(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "delete_subscription", name):
+            if name in self.state.subscriptions:
+                _match(self.state.subscriptions[name], etag)
+                del self.state.subscriptions[name]
+                del self.state.keys[name]
+
+    # ------------------------------------------------------------------------------------------------------------- backends
+
+    async def backends(self, prefix: str) -> list[ActualBackend]:
+        async with self._calls.read("gateway", "backends", prefix):
+            return [replace(found, etag="*") for name, found in self.state.backends.items() if name.startswith(prefix)]
+
+    async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
+        async with self._calls.write("gateway", "put_backend", backend.name):
+            _match(self.state.backends.get(backend.name), etag)
+            self.state.backends[backend.name] = ActualBackend(backend.name, self._etag(), backend.url, marker.unfinished())
+
+    async def delete_backend(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "delete_backend", name):
+            if name in self.state.backends:
+                _match(self.state.backends[name], etag)
+                del self.state.backends[name]
+
+    # -------------------------------------------------------------------------------------------------------------- the API
+
+    async def api(self, name: str) -> Api | None:
+        async with self._calls.read("gateway", "api", name):
+            return self.state.apis.get(name)
+
+    async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
+        async with self._calls.write("gateway", "put_api", name):
+            _match(self.state.apis.get(name), etag)
+            self.state.apis[name] = Api(self._etag(), desired.api_digest, marker)
+
+    async def put_api_policy(self, name: str, policy: str) -> None:
+        async with self._calls.write("gateway", "put_api_policy", name):
+            _require(self.state.apis, name)
+            self._require_sound(policy)
+            self.state.api_policies[name] = policy
+
+    async def put_fragment(self, name: str, text: str) -> None:
+        async with self._calls.write("gateway", "put_fragment", name):
+            self._require_sound(text)
+            self.state.fragments[name] = text
+
+    async def mark_api(self, name: str, marker: Marker) -> None:
+        async with self._calls.write("gateway", "mark_api", name):
+            api = _require(self.state.apis, name)
+            self.state.apis[name] = replace(api, etag=self._etag(), marker=marker)
+
+    # ------------------------------------------------------------------------------------------------------------ inwardly
+
+    def _require_sound(self, policy: str) -> None:
+        """A policy that names what is not there is refused."""
+        for known, tag, attribute in (
+            (self.state.backends, "set-backend-service", "backend-id"),
+            (self.state.fragments, "include-fragment", "fragment-id"),
+        ):
+            for name in _named(policy, tag, attribute):
+                if name not in known:
+                    raise Rejected(f"Error in element '{tag}': '{name}' could not be found.")
+
+    def _etag(self) -> str:
+        return f'"{next(self._numbers)}"'
+
+    def _new_key(self, subscription: str) -> str:
+        return hashlib.sha256(f"{subscription} {next(self._numbers)}".encode()).hexdigest()[:32]
+
+    def _keys(self, subscription: str) -> Keys:
+        primary, secondary = self.state.keys[subscription]
+        return SecretValue(primary), SecretValue(secondary)
+
+
+def _named(policy: str, tag: str, attribute: str) -> Iterator[str]:
+    try:
+        root = ElementTree.fromstring(policy)
+    except ElementTree.ParseError as error:
+        raise Rejected(f"the policy is not XML: {error}") from None
+    return (element.attrib[attribute] for element in root.iter(tag))
+
+
+def _require(table: dict[str, V], name: str) -> V:
+    if name not in table:
+        raise Unavailable(f"{name} not found", reason="NotFound")
+    return table[name]
+
+
+def _match(found: Product | Policy | Subscription | ActualBackend | Api | None, etag: str | None) -> None:
+    """If-Match: absent and `*` fit everything, absence included."""
+    if etag not in (None, "*") and (found is None or found.etag != etag):
+        raise Busy("Resource was modified since last retrieval.")

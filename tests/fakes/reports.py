@@ -1,0 +1,36 @@
+"""What people would see at GitHub, kept in lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.domain.problem import Problem
+from shared.ports import Status
+from tests.fakes.calls import Calls
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    commit: str
+    problems: tuple[Problem, ...]
+    summary: str
+
+    @property
+    def reasons(self) -> list[str]:
+        return [problem.reason for problem in self.problems]
+
+
+class FakeReports:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self.verdicts: list[Verdict] = []
+        self.shown: list[Status] = []
+
+    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        async with self._calls.write("reports", "verdict", commit):
+            self.verdicts.append(Verdict(commit, tuple(problems), summary))
+
+    async def statuses(self, statuses: Iterable[Status]) -> None:
+        async with self._calls.write("reports", "statuses"):
+            self.shown.extend(statuses)

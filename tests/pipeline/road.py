@@ -1,0 +1,189 @@
+"""Drives messages through the stages over fakes, as the Functions host drives them over the real services."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from shared import pipeline
+from shared.domain import names
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.intake import take_push
+from shared.messages import CATALOG_TEAM
+from shared.outcome import Arrived, Event, Outcome
+from shared.ports import App
+from shared.settlement import settle
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, STAGES, SWEEP, Stage
+from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from tests.fakes.calls import Call, nothing
+
+WORK: dict[Stage, Callable[[App, Event[Any]], Awaitable[Outcome]]] = {
+    SWEEP: pipeline.sweep,
+    PROVISION_CATALOG: pipeline.provision_catalog,
+    PROVISION_GATEWAY: pipeline.provision_gateway,
+    PROVISION_WORKSPACES: pipeline.provision_workspaces,
+    DELIVER_KEYS: pipeline.deliver_keys,
+}
+_deliveries = count(1)
+
+
+class Killed(Exception):
+    """The process is gone: nothing of ours catches this."""
+
+
+class Kill:
+    """Stops the process at the write number `index`, before or after it took effect; no call gets out any more after that."""
+
+    def __init__(self, app: FakeApp, index: int, when: str) -> None:
+        self._app = app
+        self._left = index
+        self._when = when
+        self.done = False
+        app.calls.before, app.calls.after = self._before, self._after
+
+    async def _before(self, call: Call) -> None:
+        self._stop(call, "before")
+
+    async def _after(self, call: Call) -> None:
+        self._stop(call, "after")
+
+    def _stop(self, call: Call, when: str) -> None:
+        if call.writes and call.system != "reports" and when == self._when:
+            self._left -= 1
+            self.done = self._left < 0
+        if self.done:
+            raise Killed(str(call))
+
+    def restart(self) -> None:
+        """A new process: calls get through again."""
+        self._app.calls.before = self._app.calls.after = nothing
+
+
+async def a_platform(gpus: bool = True) -> FakeApp:
+    """An app whose catalogue is on the branch and provisioned."""
+    app = FakeApp(gpus)
+    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text()})
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    app.calls.forget()
+    return app
+
+
+async def a_team(asked: Asked | None = None) -> FakeApp:
+    """An app with one team that has everything its request asks for."""
+    app = await a_platform()
+    await ask(app, asked or Asked())
+    app.calls.forget()
+    return app
+
+
+async def run(app: FakeApp, stage: Stage, team: str = "alpha") -> Outcome:
+    """One stage on a message about what stands on the branch now."""
+    return await WORK[stage](app, an_event(app, a_change(app, team), f"d{next(_deliveries)}/{team}"))
+
+
+async def ask(app: FakeApp, asked: Asked) -> str:
+    """Merge a request and let everything that is due happen. Returns the verdict's summary."""
+    return await push(app, {path_of(asked.team): asked.text()})
+
+
+async def withdraw(app: FakeApp, team: str = "alpha") -> str:
+    """Merge the removal of a request. Another team's request stands beside it, or the branch would be empty."""
+    if path_of("zulu") not in app.repository.files():
+        await ask(app, Asked(team="zulu"))
+    return await push(app, {path_of(team): None})
+
+
+async def push(app: FakeApp, files: dict[str, str | bytes | None], delivery: str | None = None) -> str:
+    before = app.repository.branch
+    app.repository.commit(files)
+    return await arrive(app, before, delivery)
+
+
+async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) -> str:
+    """A webhook call about the branch as it is; then everything that is due happens."""
+    summary = await take_push(app, Arrived(delivery or f"d{next(_deliveries)}", before), app.clock.now())
+    await drain(app)
+    return summary
+
+
+async def drain(app: FakeApp, until: datetime | None = None) -> None:
+    """Handle messages until none is due; with `until` the clock moves to those that are due by then."""
+    while True:
+        moved = await _handle_one(app)
+        if moved:
+            continue
+        due = app.bus.next_due()
+        if until is None or due is None or due > until:
+            break
+        app.clock.advance_to(due)
+    if until is not None:
+        app.clock.advance_to(until)
+
+
+async def later(app: FakeApp, time: timedelta) -> None:
+    """Time passes; what becomes due meanwhile happens at its time."""
+    await drain(app, app.clock.now() + time)
+
+
+async def _handle_one(app: FakeApp) -> bool:
+    for stage in STAGES:
+        held = app.bus.receive(stage)
+        if held is None:
+            continue
+        try:
+            await settle(app, stage, held.received(), WORK[stage])
+        except Exception:
+            app.bus.abandon(stage, held)
+            raise
+        app.bus.complete(stage, held)
+        return True
+    return False
+
+
+def shown(app: FakeApp, team: str = "alpha") -> dict[str, str]:
+    """The newest status of each stage, as people see it beside a commit."""
+    prefix = f"mergekey/{team}/"
+    return {
+        status.context.removeprefix(prefix): f"{status.state}: {status.description}"
+        for status in app.reports.shown
+        if status.context.startswith(prefix)
+    }
+
+
+def world(app: FakeApp) -> dict[str, object]:
+    """Everything that exists out there, without what differs from run to run: tags of versions, keys, commits."""
+    state = app.gateway.state
+    cluster = app.cluster.state if app.cluster else None
+    return {
+        "products": {
+            name: (p.display_name, p.published, p.marker and (p.marker.digest, p.marker.withdrawn)) for name, p in state.products.items()
+        },
+        "policies": {name: policy.text for name, policy in state.policies.items()},
+        "links": state.links,
+        "subscriptions": {name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()},
+        "backends": {name: found.url for name, found in state.backends.items()},
+        "api": {name: (api.operations, api.marker and api.marker.digest) for name, api in state.apis.items()},
+        "secrets": {name: _secret(app, name) for name in app.vault.names()},
+        "roles": set(app.roles.assigned),
+        "namespaces": sorted(cluster.namespaces) if cluster else [],
+        "objects": sorted(cluster.objects) if cluster else [],
+    }
+
+
+def _secret(app: FakeApp, name: str) -> tuple[object, ...]:
+    newest = app.vault.kept[name].versions[0]
+    return newest.enabled, {**newest.tags, "commit": "", "fingerprint": ""}, matches_the_gateway(app, name)
+
+
+def matches_the_gateway(app: FakeApp, name: str) -> bool:
+    """Whether the newest version of a key's secret holds the key that the gateway takes."""
+    kept = app.vault.kept[name]
+    value = kept.values[kept.versions[0].version]
+    team = name.removesuffix("-primary-key").removesuffix("-secondary-key")
+    if team == name:
+        return value == app.platform.gateway_url
+    which = 0 if name.endswith("-primary-key") else 1
+    keys = app.gateway.state.keys.get(names.subscription(team), ["", ""])
+    return value == keys[which]

@@ -1,0 +1,152 @@
+"""Ids of messages: who handles a message twice queues the same ids twice, and Service Bus drops the second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import PermanentError, Unavailable
+from shared.messages import AccessChange, Sweep
+from shared.outcome import Done, Waiting
+from shared.settlement import LONGEST_ID, Received, collect, start_sweep
+from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
+from shared.successors import access_change, ask_for_keys
+from tests.fakes.app import FakeApp, a_change, an_event
+from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
+
+WAITING = Waiting(timedelta(seconds=30), "NodeClaimNotReady", revision="b" * 40)
+
+
+async def test_ids_tell_where_a_message_comes_from() -> None:
+    app = an_app()
+    message = AccessChange(change="withdrawn", team="alpha", path="x", commit="c" * 40)
+    await ask_for_keys(app, an_event(app, message, ROOT), "d" * 40)
+    await app.bus.send([access_change(app, message, "d1", app.clock.now())])
+    await settled(app, Unavailable("no answer"))
+    await settled(app, PermanentError("gone"))
+    assert [envelope.message_id for envelope in app.bus.sent] == [
+        f"{ROOT}/deliver-keys",
+        "d1/alpha",
+        f"{ROOT}/provision-gateway/1",
+        f"{ROOT}/dead-letter/provision-gateway",
+    ]
+
+
+@pytest.mark.parametrize("result", [WAITING, Unavailable("no answer"), PermanentError("gone")], ids=["wait", "retry", "dead letter"])
+async def test_a_message_that_is_handled_twice_queues_its_follow_up_once(result: Waiting | Exception) -> None:
+    app = an_app()
+    message = a_message(app)
+    assert len(await settled(app, result, message)) == 1
+    assert await settled(app, result, replace(message, delivery_count=2)) == []
+
+
+async def test_ids_of_a_chain_never_repeat() -> None:
+    app = an_app()
+    results: Iterator[Waiting | Unavailable] = iter(
+        [WAITING, Unavailable("no answer"), WAITING, WAITING, Unavailable("no answer"), WAITING] * 30
+    )
+    queued = await chain(app, lambda: next(results), timedelta(hours=1))
+    assert len(queued) > 40
+    assert len({envelope.message_id for envelope in queued}) == len(queued)
+
+
+async def test_waits_for_the_same_revision_join_and_others_do_not() -> None:
+    app = an_app()
+    first = await settled(app, WAITING, a_message(app, message_id="d1/alpha"))
+    joined = await settled(app, WAITING, a_message(app, message_id="d2/alpha"))
+    other = await settled(app, replace(WAITING, revision="c" * 40), a_message(app, message_id="d3/alpha"))
+    assert [len(sent) for sent in (first, joined, other)] == [1, 0, 1]
+
+
+async def test_a_chain_whose_wait_was_joined_goes_on() -> None:
+    app = an_app()
+    [copy] = await settled(app, WAITING, a_message(app, message_id="d1/alpha"))
+    await settled(app, WAITING, a_message(app, message_id="d2/alpha"))
+    assert copy.due is not None
+    app.clock.advance_to(copy.due)
+    assert len(await settled(app, WAITING, as_received(app, copy))) == 1
+
+
+async def test_waits_of_two_teams_do_not_join() -> None:
+    app = an_app()
+    bravo = a_change(app).model_copy(update={"team": "bravo"}).encode("x", "x", app.clock.now())
+    assert len(await settled(app, WAITING, a_message(app))) == 1
+    assert len(await settled(app, WAITING, a_message(app, body=bravo, session="bravo", message_id="d1/bravo"))) == 1
+
+
+@given(root=st.text(min_size=1, max_size=128), team=st.from_regex(r"[a-z][a-z0-9]{2,39}", fullmatch=True), sequence=st.integers(0, 10**6))
+async def test_no_id_is_longer_than_service_bus_allows(root: str, team: str, sequence: int) -> None:
+    app = an_app()
+    body = a_change(app).model_copy(update={"team": team, "blob": "b" * 64}).encode("x", "x", app.clock.now())
+    message = a_message(app, body=body, message_id=root, properties={"sequence": sequence})
+    for result in (replace(WAITING, revision="b" * 64), Unavailable("no answer"), PermanentError("gone")):
+        await settled(app, result, message)
+    ids = [envelope.message_id for envelope in app.bus.sent]
+    assert len(set(ids)) == 3
+    assert max(map(len, ids)) <= LONGEST_ID
+
+
+async def test_long_ids_that_differ_at_the_end_stay_different() -> None:
+    app = an_app()
+    long = "x" * 127
+    ids = {(await settled(app, Unavailable("no"), a_message(app, message_id=long + end)))[0].message_id for end in "ab"}
+    assert len(ids) == 2
+
+
+async def test_a_later_sweep_gets_another_id_and_the_same_one_is_queued_once() -> None:
+    app = an_app()
+    await start_sweep(app, "the timer")
+    await start_sweep(app, "the timer")
+    app.clock.advance(timedelta(minutes=15))
+    await start_sweep(app, "a person")
+    assert [Sweep.decode(envelope.body).why for envelope in app.bus.waiting(SWEEP)] == ["the timer", "a person"]
+    assert {envelope.session for envelope in app.bus.waiting(SWEEP)} == {"sweep"}
+
+
+# ---------------------------------------------------------------------------------------- what the broker has put aside
+
+
+def _put_aside(app: FakeApp, **changed: object) -> Received:
+    message = a_message(app, delivery_count=6, reason="MaxDeliveryCountExceeded", description="Message could not be consumed.")
+    return replace(message, **changed)  # type: ignore[arg-type]  # fields of Received
+
+
+async def test_what_the_broker_put_aside_joins_the_list_of_dead_letters() -> None:
+    app = an_app()
+    message = _put_aside(app, properties={"root": "d7/alpha", "sequence": 3})
+    await collect(app, PROVISION_GATEWAY, message)
+    [letter] = app.bus.dead_letters()
+    assert (letter.entity, letter.body) == (DEAD_LETTERS, message.body)
+    named = {name: letter.properties[name] for name in ("reason", "message", "attempts", "stage", "team", "root", "sequence")}
+    assert named == {
+        "reason": "MaxDeliveryCountExceeded",
+        "message": "Message could not be consumed.",
+        "attempts": 6,
+        "stage": "provision-gateway",
+        "team": "alpha",
+        "root": "d7/alpha",
+        "sequence": 3,
+    }
+
+
+async def test_a_message_without_a_session_or_a_reason_is_collected_too() -> None:
+    app = an_app()
+    await collect(app, PROVISION_GATEWAY, _put_aside(app, body=b"\xff", session=None, reason="", description=""))
+    [letter] = app.bus.dead_letters()
+    assert (letter.properties["reason"], letter.properties["team"], letter.body) == ("DeadLettered", "", b"\xff")
+
+
+async def test_what_is_collected_twice_is_listed_once() -> None:
+    app = an_app()
+    for _ in range(2):
+        await collect(app, PROVISION_GATEWAY, _put_aside(app))
+    assert len(app.bus.dead_letters()) == 1
+
+
+async def test_done_queues_nothing() -> None:
+    assert await settled(an_app(), Done("fine")) == []

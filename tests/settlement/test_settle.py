@@ -1,0 +1,387 @@
+"""What becomes of a message: the table of docs/architecture.md, row by row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from shared.errors import (
+    AccessDenied,
+    Busy,
+    InvalidRequest,
+    MergekeyError,
+    NotManaged,
+    PermanentError,
+    Rejected,
+    TemporaryError,
+    Throttled,
+    Unavailable,
+)
+from shared.messages import DeadLetter, Sweep
+from shared.outcome import Done, Event, Outcome, Waiting
+from shared.ports import App
+from shared.settlement import settle
+from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, TOPIC, Stage
+from tests.fakes.app import FakeApp, a_change, keys_message
+from tests.fakes.calls import Call
+from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+WAITING = Waiting(30 * SECOND, "NodeClaimNotReady", revision="b" * 40)
+
+
+def _status(app: FakeApp) -> tuple[str, str, str] | None:
+    if not app.reports.shown:
+        return None
+    [status] = app.reports.shown
+    return status.context, status.state, status.description
+
+
+@pytest.mark.parametrize(
+    ("result", "entity", "shown"),
+    [
+        (Done("product in place"), None, ("success", "product in place")),
+        (Done(None), None, None),
+        (WAITING, TOPIC, ("pending", "waiting: NodeClaimNotReady")),
+        (Waiting(HOUR, "WithdrawalDelay", patient=True), TOPIC, ("pending", "waiting: WithdrawalDelay")),
+        (Unavailable("no answer"), TOPIC, None),
+        (Throttled("too fast"), TOPIC, None),
+        (Busy("somebody else writes"), TOPIC, None),
+        (AccessDenied("no role"), TOPIC, None),
+        (InvalidRequest("no cluster"), DEAD_LETTERS, ("failure", "InvalidRequest: no cluster")),
+        (NotManaged("not ours"), DEAD_LETTERS, ("failure", "NotManaged: not ours")),
+        (Rejected("400"), DEAD_LETTERS, ("failure", "Rejected: 400")),
+        (PermanentError("gone", reason="Gone"), DEAD_LETTERS, ("failure", "Gone: gone")),
+    ],
+    ids=str,
+)
+async def test_each_end_of_a_stage_has_one_follow_up(
+    result: Outcome | MergekeyError, entity: str | None, shown: tuple[str, str] | None
+) -> None:
+    app = an_app()
+    sent = await settled(app, result)
+    assert [envelope.entity for envelope in sent] == ([] if entity is None else [entity])
+    assert _status(app) == (None if shown is None else ("mergekey/alpha/gateway", *shown))
+
+
+async def test_a_bug_flies_on_and_leaves_the_message_to_the_broker() -> None:
+    app = an_app()
+    with pytest.raises(ZeroDivisionError):
+        await settled(app, ZeroDivisionError())
+    assert (app.bus.sent, app.reports.shown) == ([], [])
+
+
+@pytest.mark.parametrize("result", [WAITING, Unavailable("no answer")], ids=["waiting", "failing"])
+async def test_a_copy_comes_back_to_the_one_stage_with_the_same_body_and_session(result: Outcome | MergekeyError) -> None:
+    app = an_app()
+    message = a_message(app)
+    [copy] = await settled(app, result, message)
+    assert (copy.entity, copy.to, copy.session, copy.body) == (TOPIC, "provision-gateway", "alpha", message.body)
+    assert copy.properties["root"] == ROOT
+    assert copy.due is not None
+    assert copy.due > app.clock.now()
+
+
+@pytest.mark.parametrize(
+    ("stage", "entity", "to"),
+    [(PROVISION_WORKSPACES, TOPIC, "provision-workspaces"), (DELIVER_KEYS, "deliver-keys", None)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+async def test_a_copy_goes_where_its_stage_listens(stage: Stage, entity: str, to: str | None) -> None:
+    app = an_app()
+    message = a_message(app)
+    if stage is DELIVER_KEYS:
+        message = replace(message, body=keys_message(a_change(app)).encode(ROOT, "x", app.clock.now()))
+    [copy] = await settled(app, Unavailable("no answer"), message, stage)
+    assert (copy.entity, copy.to) == (entity, to)
+
+
+async def test_successors_are_queued_before_a_trigger_returns() -> None:
+    app = an_app()
+
+    async def down(call: Call) -> None:
+        if call.system == "bus":
+            raise Unavailable("Service Bus is down")
+
+    app.calls.before = down
+    with pytest.raises(Unavailable):
+        await settled(app, WAITING)
+    assert app.reports.shown == []
+
+
+async def test_a_stage_judges_by_the_brokers_clock_when_its_own_is_late() -> None:
+    app, seen = an_app(), []
+
+    async def work(_: App, event: Event[Any]) -> Outcome:
+        seen.append(event.now)
+        return Done()
+
+    for drift in (-HOUR, HOUR):
+        await settle(app, PROVISION_GATEWAY, a_message(app, enqueued=app.clock.now() + drift), work)
+    assert seen == [app.clock.now(), app.clock.now() + HOUR]
+
+
+# ------------------------------------------------------------------------------------------------------------------ waiting
+
+
+async def test_a_wait_is_as_long_as_the_stage_says_and_longer_the_longer_it_lasts() -> None:
+    app = an_app()
+    started = app.clock.now()
+    queued = await chain(app, lambda: WAITING, HOUR)
+    dues = [started, *(envelope.due for envelope in queued if envelope.due)]
+    pauses = [(after - before).total_seconds() for before, after in pairwise(dues)]
+    assert pauses[0] == 30
+    assert pauses == sorted(pauses)
+    assert max(pauses) == 60
+
+
+async def test_a_wait_is_given_up_after_its_limit() -> None:
+    app = an_app()
+    queued = await chain(app, lambda: WAITING, 3 * HOUR)
+    letter = DeadLetter.of(queued[-1].properties)
+    assert (queued[-1].entity, letter.reason, letter.actor) == (DEAD_LETTERS, "WaitedTooLong", "the platform")
+    assert "NodeClaimNotReady" in letter.message
+    assert app.reports.shown[-1].state == "failure"
+
+
+async def test_a_patient_wait_is_not_given_up() -> None:
+    app = an_app()
+    queued = await chain(app, lambda: Waiting(HOUR, "WithdrawalDelay", patient=True), timedelta(days=2))
+    assert {envelope.entity for envelope in queued} == {TOPIC}
+
+
+async def test_each_reason_has_a_limit_of_its_own() -> None:
+    app = an_app()
+    reasons = iter(["NodeClaimNotReady"] * 100 + ["InferenceNotReady"] * 100)
+    queued = await chain(app, lambda: Waiting(MINUTE, next(reasons)), 199 * MINUTE)
+    assert DEAD_LETTERS not in {envelope.entity for envelope in queued}
+
+
+async def test_a_wait_ends_a_row_of_failures() -> None:
+    app = an_app()
+    [failed] = await settled(app, Unavailable("no answer"))
+    assert failed.due is not None
+    app.clock.advance_to(failed.due)
+    [waiting] = await settled(app, WAITING, as_received(app, failed))
+    assert waiting.properties["attempt"] == 0
+    assert "failing-since" not in waiting.properties
+
+
+async def test_a_failure_during_a_wait_keeps_the_time_of_the_wait() -> None:
+    app = an_app()
+    [waiting] = await settled(app, WAITING)
+    [failed] = await settled(app, Unavailable("no answer"), as_received(app, waiting))
+    assert failed.properties["waiting-since"] == waiting.properties["waiting-since"]
+
+
+async def test_each_commit_that_waits_sees_the_end_of_it() -> None:
+    app = an_app()
+    first = await settled(app, WAITING, a_message(app, message_id="d1/alpha"))
+    app.repository.commit({"README.md": "a newer commit"})
+    second = await settled(app, WAITING, a_message(app, message_id="d2/alpha"))
+    for copy in (*first, *second):
+        await settled(app, Done("workspaces ready: phi-4"), as_received(app, copy))
+    ends = {status.commit: status.state for status in app.reports.shown}
+    assert list(ends.values()) == ["success", "success"]
+
+
+# ------------------------------------------------------------------------------------------------------------------ failing
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (Unavailable("no answer"), [1, 2, 3]),
+        (Throttled("too fast"), [1, 2, 3]),
+        (AccessDenied("no role"), [1, 2, 3]),
+        (Busy("409"), [0, 0, 0]),
+    ],
+    ids=str,
+)
+async def test_attempts_are_counted_but_meeting_somebody_else_is_none(error: MergekeyError, attempts: list[int]) -> None:
+    app, message, counted = an_app(), None, []
+    for _ in range(3):
+        [copy] = await settled(app, error, message)
+        counted.append(copy.properties["attempt"])
+        message = as_received(app, copy)
+    assert counted == attempts
+
+
+async def test_the_pause_doubles_and_stays_below_ten_minutes() -> None:
+    app = an_app()
+    started = app.clock.now()
+    queued = await chain(app, lambda: Unavailable("no answer"), 5 * HOUR)
+    dues = [started, *(envelope.due for envelope in queued if envelope.due)]
+    pauses = [(after - before).total_seconds() for before, after in pairwise(dues)]
+    nominal = [min(2.0 * 2**number, 600.0) for number in range(1, len(pauses) + 1)]
+    assert all(pause / 2 <= got <= pause for got, pause in zip(pauses, nominal, strict=True))
+
+
+async def test_who_is_busy_is_asked_again_soon_and_rarer_the_longer_it_lasts() -> None:
+    app = an_app()
+    queued = await chain(app, lambda: Busy("409"), HOUR)
+    dues = [envelope.due for envelope in queued if envelope.due]
+    pauses = [(after - before).total_seconds() for before, after in pairwise(dues)]
+    assert pauses[0] <= 2
+    assert 30 <= max(pauses) <= 60
+
+
+@pytest.mark.parametrize("error", [Throttled("429", retry_after=5 * MINUTE), Busy("409", retry_after=5 * MINUTE)], ids=str)
+async def test_what_the_service_asks_for_is_obeyed(error: TemporaryError) -> None:
+    app = an_app()
+    [copy] = await settled(app, error)
+    assert copy.due is not None
+    assert copy.due >= app.clock.now() + 5 * MINUTE
+
+
+async def test_two_messages_that_fail_together_do_not_come_back_together() -> None:
+    app = an_app()
+    error = Throttled("429", retry_after=MINUTE)
+    dues = {(await settled(app, error, a_message(app, message_id=f"d{number}/alpha")))[0].due for number in range(50)}
+    assert len(dues) > 40
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "reason"),
+    [
+        (Unavailable("no answer"), timedelta(hours=24), "RetriesExhausted"),
+        (Busy("409"), timedelta(hours=24), "RetriesExhausted"),
+        (AccessDenied("no role"), timedelta(minutes=15), "AccessDenied"),
+    ],
+    ids=str,
+)
+async def test_trouble_is_given_up_by_its_age(error: MergekeyError, limit: timedelta, reason: str) -> None:
+    app = an_app()
+    started = app.clock.now()
+    queued = await chain(app, lambda: error, 2 * limit)
+    letter = DeadLetter.of(queued[-1].properties)
+    assert (queued[-1].entity, letter.reason) == (DEAD_LETTERS, reason)
+    assert limit <= app.clock.now() - started <= limit + timedelta(minutes=11)
+    assert letter.attempts == (1 if isinstance(error, Busy) else len(queued))
+
+
+async def test_a_success_in_between_starts_the_patience_anew() -> None:
+    app = an_app()
+    [copy] = await settled(app, AccessDenied("no role"))
+    app.clock.advance(timedelta(minutes=20))
+    [waiting] = await settled(app, WAITING, as_received(app, copy))
+    [again] = await settled(app, AccessDenied("no role"), as_received(app, waiting))
+    assert again.entity == TOPIC
+
+
+# ------------------------------------------------------------------------------------------------------------- dead letters
+
+
+async def test_a_dead_letter_says_who_must_act_and_keeps_the_message_as_it_was() -> None:
+    app = an_app()
+    message = a_message(app)
+    [sent] = await settled(app, InvalidRequest("this platform has no GPU cluster", reason="NoCluster"), message)
+    assert sent.body == message.body
+    assert DeadLetter.of(sent.properties) == DeadLetter(
+        stage="provision-gateway",
+        team="alpha",
+        reason="NoCluster",
+        message="this platform has no GPU cluster",
+        actor="the team",
+        attempts=1,
+        message_id=ROOT,
+        session="alpha",
+        root=ROOT,
+        sequence=0,
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe\x00binary",
+        b"nonsense",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"specversion": "1.0", "type": "other", "data": {}}',
+        b"[" * 100_000,
+    ],
+    ids=["empty", "binary", "text", "list", "null", "object", "another type", "deep"],
+)
+async def test_a_message_that_is_not_ours_is_kept_byte_for_byte(body: bytes) -> None:
+    app = an_app()
+    [sent] = await settled(app, Done(), a_message(app, body=body))
+    assert (sent.entity, sent.body) == (DEAD_LETTERS, body)
+    letter = DeadLetter.of(sent.properties)
+    assert (letter.reason, letter.actor, letter.team) == ("MalformedMessage", "the platform", "alpha")
+    assert app.reports.shown == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"team": "Al pha"},
+        {"blob": "z" * 40},
+        {"change": "destroyed"},
+        {"extra": 1},
+        {"team": "a" * 41},
+        {"path": "x" * 1025},
+        {"commit": ""},
+    ],
+    ids=str,
+)
+async def test_a_message_of_our_type_with_other_content_is_malformed(changed: dict[str, Any]) -> None:
+    app = an_app()
+    envelope = json.loads(a_message(app).body)
+    envelope["data"] |= changed
+    [sent] = await settled(app, Done(), a_message(app, body=json.dumps(envelope).encode()))
+    assert sent.properties["reason"] == "MalformedMessage"
+
+
+@pytest.mark.parametrize("properties", [{"sequence": "x", "attempt": -1, "root": ""}, {"sequence": 2.5, "failing-since": ""}], ids=str)
+async def test_properties_of_others_do_no_harm(properties: dict[str, Any]) -> None:
+    app = an_app()
+    [copy] = await settled(app, Unavailable("no answer"), a_message(app, properties=properties))
+    assert (copy.properties["root"], copy.properties["sequence"], copy.properties["attempt"]) == (ROOT, 1, 1)
+
+
+async def test_a_number_of_attempts_that_nobody_made_does_no_harm() -> None:
+    app = an_app()
+    [copy] = await settled(app, Unavailable("no answer"), a_message(app, properties={"attempt": 10**9}))
+    assert copy.due is not None
+    assert copy.due <= app.clock.now() + 10 * MINUTE
+
+
+@pytest.mark.parametrize("name", ["failing-since", "waiting-since"])
+async def test_a_time_that_is_none_counts_from_now(name: str) -> None:
+    app = an_app()
+    message = a_message(app, properties={name: "yesterday", "waiting-for": WAITING.reason})
+    [copy] = await settled(app, Unavailable("no answer") if name == "failing-since" else WAITING, message)
+    assert copy.due is not None
+
+
+async def test_a_long_message_is_cut_to_what_properties_may_hold() -> None:
+    app = an_app()
+    [sent] = await settled(app, Rejected("x" * 100_000))
+    assert len(str(sent.properties["message"])) == 2000
+
+
+async def test_the_sweep_has_no_team_and_shows_no_status() -> None:
+    app = an_app()
+    message = a_message(app, body=Sweep(why="a test").encode("s1", "x", app.clock.now()), session="sweep", message_id="s1")
+    assert await settled(app, Done("3 teams looked at"), message, SWEEP) == []
+    [sent] = await settled(app, Rejected("too large"), message, SWEEP)
+    assert sent.properties["team"] == "sweep"
+    assert app.reports.shown == []
+
+
+async def test_work_is_never_called_for_a_message_that_cannot_be_read() -> None:
+    app = an_app()
+
+    async def work(_: App, __: Event[Any]) -> Outcome:
+        raise AssertionError("called")
+
+    await settle(app, PROVISION_GATEWAY, a_message(app, body=b"{}"), work)
+    assert len(app.bus.dead_letters()) == 1
