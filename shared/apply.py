@@ -74,8 +74,8 @@ class GatewayWriter:
                 await self._gateway.put_api(name, desired, marker, tag)
             case Create("policy fragment", name, text):
                 await self._gateway.put_fragment(name, text)
-            case Update("api policy", name, _, policy):
-                await self._gateway.put_api_policy(name, policy)
+            case Update("api policy", name, tag, policy):
+                await self._gateway.put_api_policy(name, policy, tag)
             case Update("api marker", name, _, marker):
                 await self._gateway.mark_api(name, marker)
             case _:

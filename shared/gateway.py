@@ -27,30 +27,31 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     assert standing.catalog is not None
     desired = compile_catalog(standing.catalog)
     marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
-    api, backends = await asyncio.gather(app.gateway.api(API), app.gateway.backends("shared--"))
+    api, policy, backends = await asyncio.gather(app.gateway.api(API), app.gateway.api_policy(API), app.gateway.backends("shared--"))
     if api is not None and not marker.owns(api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
-    plan = plan_catalog(desired, marker, api, backends)
+    plan = plan_catalog(desired, marker, api, policy, backends)
     await perform(plan, GatewayWriter(app.gateway, marker))
     return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan))
 
 
 async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """The team's product. Reads the policy's tag and the backends only when something differs."""
+    """The team's product. The backends are read only when something differs."""
     assert standing.request is not None
     name, team = product(standing.request.team), standing.request.team
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, app.platform)
     marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
-    actual, api = await asyncio.gather(app.gateway.product(name), app.gateway.api(API))
+    actual, policy, api = await asyncio.gather(app.gateway.product(name), app.gateway.product_policy(name), app.gateway.api(API))
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
+    if actual is not None and actual.marker is not None and actual.marker.path in standing.others:
+        return Done(wrote=False)  # the file that was there first stays in force
     if api is None or api.marker is None or not api.marker.digest:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     differs = actual is not None and (actual.marker is None or actual.marker.digest != desired.digest)
-    etag = await app.gateway.product_policy_etag(name) if differs else None
     backends = await app.gateway.backends(f"{name}--") if differs or desired.backends else []
-    plan = plan_gateway(desired, marker, actual, etag, backends)
+    plan = plan_gateway(desired, marker, actual, policy, backends)
     await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 

@@ -7,9 +7,10 @@ provisioned for the team before stays as it is.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain import names
 from shared.domain.actual import Product
@@ -26,6 +27,8 @@ from shared.successors import access_change, sweep
 
 #: With more touched requests than this a push is left to the sweep, which reads everything in one call.
 LARGE_PUSH = 50
+#: How long GitHub's copies may need to show a push.
+COPIES_TAKE = timedelta(seconds=10)
 #: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
 TOO_LARGE = bytes(LARGEST + 1)
 
@@ -35,6 +38,9 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     head = await app.repository.head()
     if head is None:
         return "there is no such branch any more: nothing changes"
+    if head.commit == push.before:
+        # GitHub answers from a copy that has not seen the push yet.
+        return await _leave_to_sweep(app, push, "GitHub does not show the push yet", now, now + COPIES_TAKE)
     after, before = await asyncio.gather(tree_of(app.repository, head), _tree_before(app, push))
     if before is None:
         return await _leave_to_sweep(app, push, "the commit before the push is gone", now)
@@ -48,7 +54,7 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     catalog = _catalog_change(app, after, head, files) if touched.catalog and reviewed.catalog else []
     envelopes = [access_change(app, change, push.delivery, now) for change in [*catalog, *changes]]
     if catalog and set(requests_of(after, app.places.requests)) - set(touched.changed):
-        envelopes.append(sweep(app, Sweep(why="the catalogue changed"), f"{push.delivery}/sweep", now))
+        envelopes.append(sweep(app, Sweep(why="the catalogue changed", verdict=True), f"{push.delivery}/sweep", now))
     await app.bus.send(envelopes)
     summary = _summary(len(changes), reviewed.problems)
     await app.reports.verdict(head.commit, reviewed.problems, summary)
@@ -79,8 +85,8 @@ async def _tree_before(app: App, push: Arrived) -> Tree | None:
     return {} if push.before is None else await app.repository.tree(push.before)
 
 
-async def _leave_to_sweep(app: App, push: Arrived, why: str, now: datetime) -> str:
-    await app.bus.send([sweep(app, Sweep(why=why, verdict=True), f"{push.delivery}/sweep", now)])
+async def _leave_to_sweep(app: App, push: Arrived, why: str, now: datetime, due: datetime | None = None) -> str:
+    await app.bus.send([sweep(app, Sweep(why=why, verdict=True), f"{push.delivery}/sweep", now, due)])
     return f"{why}: everything is looked at"
 
 
@@ -92,6 +98,7 @@ async def _review_touched(app: App, touched: Touched, before: Tree, after: Tree,
     reviewed = review(files, app.places.requests, app.places.catalog, held)
     if any(_needs_company(app, request, after) for request in reviewed.requests.values()):
         files = await _read(app, after, after, await app.repository.archive(head.commit))
+        held = await _in_force(app, held, after)
         reviewed = review(files, app.places.requests, app.places.catalog, held)
     problems = tuple(problem for problem in reviewed.problems if problem.path in paths or problem.path == app.places.catalog)
     return replace(reviewed, problems=problems), files
@@ -101,6 +108,16 @@ def _needs_company(app: App, request: AccessRequest, after: Tree) -> bool:
     """Whether other files decide too: a second file of the team, or GPUs that are counted over all teams."""
     dedicated = any(model.instance_type is not None for model in request.models)
     return dedicated or len(homes(after, request.team, app.places.requests)) > 1
+
+
+async def _in_force(app: App, before: frozenset[str], after: Tree) -> frozenset[str]:
+    """The requests that were in force. Where a team has several files, its product says from which of them it was made."""
+    paths = app.places.requests
+    teams = Counter(paths.team_of(path) or "" for path in requests_of(after, paths))
+    doubtful = sorted(team for team, files in teams.items() if files > 1 and names.team_fault(team) is None)
+    products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in doubtful))
+    holders = (product.marker.path for product in products if product is not None and product.marker is not None)
+    return frozenset(path for path in before if paths.team_of(path) not in doubtful).union(holders)
 
 
 async def _read(app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes] | None = None) -> dict[str, File]:
@@ -127,8 +144,8 @@ def _withdrawn(app: App, gone: Iterable[str], after: Tree, head: Head) -> list[A
     paths = app.places.requests
     if not requests_of(after, paths):
         return []
-    named = [(team, path) for path in gone for team in paths.teams_of(path) if names.team_fault(team) is None]
-    teams = {team: path for team, path in named if not homes(after, team, paths)}
+    named = [(paths.team_of(path) or "", path) for path in gone]
+    teams = {team: path for team, path in named if names.team_fault(team) is None and not homes(after, team, paths)}
     return [AccessChange(change="withdrawn", team=team, path=path, commit=head.commit) for team, path in sorted(teams.items())]
 
 

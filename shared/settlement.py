@@ -7,97 +7,70 @@ An exception that is not ours flies: the host abandons the message, the broker d
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared import telemetry
-from shared.domain.marker import format_time, parse_time, read_time
-from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, WaitedTooLong
+from shared.domain.marker import format_time, parse_time
+from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, Unavailable, WaitedTooLong
 from shared.messages import CONTENT_TYPE, DeadLetter, Message, Sweep, TeamMessage, read_envelope
-from shared.outcome import Arrived, Done, Event, Outcome, Waiting
+from shared.outcome import Arrived, Done, Event, Outcome
 from shared.pipeline import receive_push
 from shared.ports import App, Envelope, Status
 from shared.stages import DEAD_LETTERS, Stage
 from shared.successors import sweep
+from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_id
 
-Properties = Mapping[str, str | int | float | bool]
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
 LONGEST_WAIT = timedelta(minutes=1)
-#: Service Bus allows 128 characters for a message id.
-LONGEST_ID = 128
+#: GitHub gives a webhook ten seconds; what is not done by then is left to a sweep, which must still be queued.
+PUSH_BUDGET = timedelta(seconds=6)
+#: What a sweep set off need not be tried for longer: the next sweep comes after a quarter of an hour.
+SWEEP_PATIENCE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native dead-letter queue."""
+class Case:
+    """A message in the hands of a stage. `message` is None as long as it has not been read."""
 
-    body: bytes
-    message_id: str
-    session: str | None
-    enqueued: datetime
-    properties: Properties = field(default_factory=dict)
-    delivery_count: int = 1
-    reason: str = ""
-    description: str = ""
+    app: App
+    stage: Stage
+    received: Received
+    trail: Trail
+    now: datetime
+    message: Message | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """What the copies of a message remember, as application properties."""
-
-    root: str
-    sequence: int = 0
-    attempt: int = 0
-    waiting_for: str = ""
-    waiting_since: str = ""
-    failing_since: str = ""
-
-    @classmethod
-    def of(cls, received: Received) -> Trail:
-        known = received.properties
-        return cls(
-            root=str(known.get("root") or received.message_id),
-            sequence=_number(known.get("sequence")),
-            attempt=_number(known.get("attempt")),
-            waiting_for=str(known.get("waiting-for") or ""),
-            waiting_since=_moment(known.get("waiting-since")),
-            failing_since=_moment(known.get("failing-since")),
-        )
-
-    def properties(self) -> dict[str, str | int | float | bool]:
-        named = {"waiting-for": self.waiting_for, "waiting-since": self.waiting_since, "failing-since": self.failing_since}
-        return {
-            "root": self.root,
-            "sequence": self.sequence,
-            "attempt": self.attempt,
-            **{name: text for name, text in named.items() if text},
-        }
+    @property
+    def swept(self) -> bool:
+        """Whether a sweep set it off: then nobody waits for it beside a commit, and it is looked at again anyway."""
+        return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
 
 
 async def settle(app: App, stage: Stage, received: Received, work: Work) -> None:
     """Run a stage on a message and see to what follows."""
-    now = max(app.clock.now(), received.enqueued)
-    trail = Trail.of(received)
-    message: Message | None = None
+    case = Case(app, stage, received, Trail.of(received), max(app.clock.now(), received.enqueued))
     try:
-        message = stage.message.decode(received.body)
-        outcome = await work(app, Event(message, now, trail.root))
-        status = await _follow_up(app, stage, received, trail, message, outcome, now)
+        case = replace(case, message=stage.message.decode(received.body))
+        outcome = await work(app, Event(case.message, case.now, case.trail.root))
+        status = await _follow_up(case, outcome)
     except MergekeyError as error:
-        status = await _fail(app, stage, received, trail, error, now)
-    if isinstance(message, TeamMessage) and status is not None:
-        await app.reports.statuses([Status(message.commit, f"mergekey/{message.team}/{stage.short}", *status)])
+        status = await _fail(case, error)
+    if isinstance(case.message, TeamMessage) and status is not None:
+        await app.reports.statuses([Status(case.message.commit, f"mergekey/{case.message.team}/{stage.short}", *status)])
 
 
 async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
     """HTTP status and text for GitHub. Trouble with GitHub becomes a sweep; trouble with Service Bus a 503, which GitHub shows."""
     now = app.clock.now()
     try:
-        return 202, await receive_push(app, push, now)
+        async with asyncio.timeout(PUSH_BUDGET.total_seconds()):
+            return 202, await receive_push(app, push, now)
+    except TimeoutError:
+        telemetry.push_failed(push.delivery, Unavailable(f"not done in {PUSH_BUDGET}"))
     except MergekeyError as error:
         telemetry.push_failed(push.delivery, error)
     try:
@@ -117,58 +90,74 @@ async def start_sweep(app: App, why: str) -> None:
 async def collect(app: App, stage: Stage, received: Received) -> None:
     """Take what the broker put aside (too many deliveries, no session id, ...) to the one list of dead letters."""
     error = PermanentError(received.description or "the broker put the message aside", reason=received.reason or "DeadLettered")
-    await _dead_letter(app, stage, received, replace(Trail.of(received), attempt=received.delivery_count - 1), error)
+    trail = replace(Trail.of(received), attempt=received.delivery_count - 1)
+    await _dead_letter(Case(app, stage, received, trail, received.enqueued), error)
 
 
-async def _follow_up(
-    app: App, stage: Stage, received: Received, trail: Trail, message: Message, outcome: Outcome, now: datetime
-) -> tuple[str, str] | None:
+async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
     """Done: nothing is left to queue. Waiting: a copy for this stage alone, unless it has waited too long."""
+    assert case.message is not None
+    trail, now = case.trail, case.now
     if isinstance(outcome, Done):
-        telemetry.done(stage, message, outcome)
+        telemetry.done(case.stage, case.message, outcome)
         # Whoever saw beside the commit that it waits must see the end of it, even when another chain has done the work.
         note = outcome.note or ("nothing is left to wait for" if trail.waiting_for else None)
         return None if note is None else ("success", note)
     since = (trail.waiting_since if trail.waiting_for == outcome.reason else "") or format_time(now)
-    if not outcome.patient and now - parse_time(since) >= app.limits.waiting:
-        raise WaitedTooLong(f"{outcome.reason} for {app.limits.waiting}, since {since}")
+    if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
+        raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
     # The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
     due = now + max(outcome.after, min((now - parse_time(since)) / 4, LONGEST_WAIT))
-    copy = replace(trail, sequence=trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, failing_since="", attempt=0)
-    await _come_back(app, stage, received, copy, _waiting_id(stage, message, outcome, due), due)
-    telemetry.waiting(stage, message, outcome)
+    copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since)
+    await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
+    telemetry.waiting(case.stage, case.message, outcome)
     return "pending", f"waiting: {outcome.reason}"
 
 
-async def _fail(app: App, stage: Stage, received: Received, trail: Trail, error: MergekeyError, now: datetime) -> tuple[str, str] | None:
+async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
     """Errors that may pass come back later, until they have lasted too long; the others become dead letters."""
-    since = trail.failing_since or format_time(now)
-    lasted = now - parse_time(since)
-    patience = app.limits.denied if isinstance(error, AccessDenied) else app.limits.failing
-    passing = isinstance(error, TemporaryError | AccessDenied)
-    if passing and lasted < patience:
-        copy = replace(trail, sequence=trail.sequence + 1, failing_since=since, attempt=trail.attempt + (not isinstance(error, Busy)))
-        due = now + _delay(error, copy, lasted)
-        await _come_back(app, stage, received, copy, f"{trail.root}/{stage.name}/{copy.sequence}", due)
-        telemetry.retrying(stage, trail.root, error, due)
+    trail = _failing(case, error)
+    denied = isinstance(error, AccessDenied)
+    lasted = case.now - parse_time(trail.denied_since if denied else trail.failing_since)
+    if (denied or isinstance(error, TemporaryError)) and lasted < _patience(case, error):
+        due = case.now + delay(error, trail, lasted)
+        await _come_back(case, trail, f"{trail.root}/{case.stage.name}/{trail.sequence}", due)
+        telemetry.retrying(case.stage, trail.root, error, due)
         return None
     if isinstance(error, TemporaryError):
+        if case.swept:
+            telemetry.left_to_the_next_sweep(case.stage, trail.root, error)
+            return None
         error = RetriesExhausted(f"for {lasted}: {error}")
-    await _dead_letter(app, stage, received, trail, error)
+    await _dead_letter(case, error)
     return "failure", f"{error.reason}: {error.message}"
 
 
-async def _come_back(app: App, stage: Stage, received: Received, trail: Trail, message_id: str, due: datetime) -> None:
-    copy = Envelope(
-        stage.entity, _bounded(message_id), received.body, session=received.session, to=stage.to, due=due, properties=trail.properties()
-    )
-    await app.bus.send([copy])
+def _failing(case: Case, error: MergekeyError) -> Trail:
+    """The trail of the next copy. Who is busy costs no attempt; how long a role is missing is counted by itself."""
+    trail, now = case.trail, format_time(case.now)
+    denied = (trail.denied_since or now) if isinstance(error, AccessDenied) else ""
+    attempt = trail.attempt + (not isinstance(error, Busy))
+    return replace(trail, sequence=trail.sequence + 1, attempt=attempt, failing_since=trail.failing_since or now, denied_since=denied)
 
 
-async def _dead_letter(app: App, stage: Stage, received: Received, trail: Trail, error: MergekeyError) -> None:
+def _patience(case: Case, error: MergekeyError) -> timedelta:
+    limit = case.app.limits.denied if isinstance(error, AccessDenied) else case.app.limits.failing
+    return min(limit, SWEEP_PATIENCE) if case.swept else limit
+
+
+async def _come_back(case: Case, trail: Trail, message_id: str, due: datetime) -> None:
+    received, stage = case.received, case.stage
+    properties = trail.properties()
+    copy = Envelope(stage.entity, bounded(message_id), received.body, received.session, to=stage.to, due=due, properties=properties)
+    await case.app.bus.send([copy])
+
+
+async def _dead_letter(case: Case, error: MergekeyError) -> None:
+    received, trail, envelope = case.received, case.trail, read_envelope(case.received.body)
     letter = DeadLetter(
-        stage=stage.name,
-        team=str(read_envelope(received.body).get("subject") or received.session or "")[:LONGEST_ID],
+        stage=case.stage.name,
+        team=str(envelope.get("subject") or received.session or "")[:LONGEST_ID],
         reason=error.reason,
         message=error.message,
         actor=error.actor,
@@ -178,46 +167,15 @@ async def _dead_letter(app: App, stage: Stage, received: Received, trail: Trail,
         root=trail.root,
         sequence=trail.sequence,
     )
-    message_id = _bounded(f"{received.message_id}/dead-letter/{stage.name}")
-    content_type = CONTENT_TYPE if "specversion" in read_envelope(received.body) else "application/octet-stream"
-    await app.bus.send([Envelope(DEAD_LETTERS, message_id, received.body, properties=letter.properties(), content_type=content_type)])
-    telemetry.dead_lettered(stage, trail.root, error)
+    content_type = CONTENT_TYPE if "specversion" in envelope else "application/octet-stream"
+    message_id, properties = _letter_id(case, error), letter.properties()
+    await case.app.bus.send([Envelope(DEAD_LETTERS, message_id, received.body, properties=properties, content_type=content_type)])
+    telemetry.dead_lettered(case.stage, trail.root, error)
 
 
-def _waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per push, team, revision and slot of time: beside its commit people look for the end. Sweeps of the same revision join."""
-    slot = int(due.timestamp() // max(outcome.after.total_seconds(), 1))
-    if outcome.patient:
-        slot = int(due.timestamp())
-    if not isinstance(message, TeamMessage):
-        return f"{stage.name}/{slot}"
-    whose = message.commit[:12] if message.cause == "push" else message.cause
-    return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
-
-
-def _delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
-    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no crowd comes back at once.
-
-    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
-    """
-    asked = error.retry_after if isinstance(error, TemporaryError) else None
-    spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
-    exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
-    seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
-    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(seconds=seconds / 2 * spread)
-
-
-def _bounded(message_id: str) -> str:
-    if len(message_id) <= LONGEST_ID:
-        return message_id
-    return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
-
-
-def _moment(value: object) -> str:
-    """A time of ours as text, else nothing."""
-    return str(value) if read_time(str(value)) is not None else ""
-
-
-def _number(value: object) -> int:
-    """Properties of a message that is not ours can be anything."""
-    return value if isinstance(value, int) and value >= 0 else 0
+def _letter_id(case: Case, error: MergekeyError) -> str:
+    """Sweeps come back to the same trouble every quarter of an hour: for a day one letter says it."""
+    if case.swept and isinstance(case.message, TeamMessage):
+        message = case.message
+        return bounded(f"{case.stage.name}/{message.team}/{message.blob[:40] or message.change}/{error.reason}")
+    return bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")

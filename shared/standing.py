@@ -23,6 +23,7 @@ class Standing:
     - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
     - `ended`: the request is there, and its last day is over.
     - `gone`: the message says withdrawn, and there is indeed no request of the team.
+      `others` are further files of the team, which should not be.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
     """
 
@@ -32,6 +33,7 @@ class Standing:
     blobs: tuple[str, ...] = ()
     request: AccessRequest | None = None
     catalog: Catalog | None = None
+    others: tuple[str, ...] = ()
 
     def same_as(self, other: Standing) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""
@@ -98,5 +100,6 @@ async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: 
     request = read_request(message.path, content, catalog, app.places.requests).request
     if request is None or request.team != message.team:
         return Standing("superseded")
+    others = tuple(path for path in homes(tree, message.team, app.places.requests) if path != message.path)
     verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
-    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
+    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog, others)

@@ -23,8 +23,8 @@ def access_change(app: App, change: AccessChange, cause: str, now: datetime) -> 
     return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=TO_ALL)
 
 
-def sweep(app: App, message: Sweep, message_id: str, now: datetime) -> Envelope:
-    return Envelope(SWEEP.entity, message_id, encode(app, message, message_id, now), session=message.session)
+def sweep(app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None) -> Envelope:
+    return Envelope(SWEEP.entity, message_id, encode(app, message, message_id, now), session=message.session, due=due)
 
 
 def encode(app: App, message: Message, message_id: str, now: datetime) -> bytes:

@@ -29,5 +29,9 @@ def retrying(stage: Stage, root: str, error: MergekeyError, due: datetime) -> No
     log.warning("%s: %s tried again at %s: %s", stage.label, root, due.isoformat(timespec="seconds"), error)
 
 
+def left_to_the_next_sweep(stage: Stage, root: str, error: MergekeyError) -> None:
+    log.error("%s: %s is left to the next sweep: %s", stage.label, root, error)
+
+
 def dead_lettered(stage: Stage, root: str, error: MergekeyError) -> None:
     log.error("%s: %s is a dead letter: %s (%s must act)", stage.label, root, error, error.actor)

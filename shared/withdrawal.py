@@ -54,7 +54,12 @@ async def _end(app: App, event: Event[TeamMessage], standing: Standing, product:
         await _delete_backends(app, team)
     else:
         _require_ours(app, team, product.marker, f"product {product.name}")
-        await _delete_product(app, team, product)
+        try:
+            await _delete_product(app, team, product)
+        except NotManaged:
+            # The product has to stay, the keys have not.
+            await ask_for_keys(app, event, standing.commit)
+            raise
     await ask_for_keys(app, event, standing.commit)
     return Done(None if product is None else "deleted")
 

@@ -43,6 +43,9 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
         await app.cluster.apply(namespace_manifest(marker.unfinished()))
     found = [] if actual is None else await app.cluster.workspaces(name)
     plan = plan_workspaces(desired, found, marked)
+    if plan and marked:
+        # Something is gone although all was written: the limits and routes around it may be others' or older.
+        plan = plan_workspaces(desired, found, False)
     await perform(plan, WorkspaceWriter(app.cluster, name))
     if not marked:
         await app.cluster.apply(namespace_manifest(marker))
@@ -63,15 +66,17 @@ def _is_marked(actual: Namespace | None, marker: Marker) -> bool:
 
 
 def _judge(event: Event[TeamMessage], request: AccessRequest, found: Sequence[Workspace]) -> Outcome:
-    for workspace in found:
-        match readiness(workspace.conditions):
-            case _ if workspace.terminating:
-                return Waiting(NODE_WAIT, "WorkspaceDeleting")
-            case Failed(message):
-                raise Rejected(f"KAITO could not start {workspace.name}: {message}", reason="WorkspaceFailed")
-            case NotYet(reason):
-                return Waiting(NODE_WAIT, reason)
+    ours = [workspace for workspace in found if workspace.managed]
+    if any(workspace.terminating for workspace in ours):
+        return Waiting(NODE_WAIT, "WorkspaceDeleting")
+    verdicts = {workspace.name: readiness(workspace.conditions) for workspace in ours}
+    for name, verdict in verdicts.items():
+        if isinstance(verdict, Failed):
+            raise Rejected(f"KAITO could not start {name}: {verdict.message}", reason="WorkspaceFailed")
+    for verdict in verdicts.values():
+        if isinstance(verdict, NotYet):
+            return Waiting(NODE_WAIT, verdict.reason)
     wanted = sorted(model.name for model in request.models if model.instance_type is not None)
-    if len(found) < len(wanted):
+    if len(ours) < len(wanted):
         return Waiting(NODE_WAIT, "WorkspaceNotThere")
     return Done(worth_saying(event, False, f"workspaces ready: {', '.join(wanted)}"))

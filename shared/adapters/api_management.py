@@ -11,10 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
-from shared.domain.actual import ActualBackend, Api, Product, Subscription
+from shared.domain.actual import ActualBackend, Api, Policy, Product, Subscription
 from shared.domain.desired import Backend, DesiredCatalog
 from shared.domain.marker import Marker, parse_marker
 from shared.domain.openapi import PATH
+from shared.domain.policy import digest_of
 from shared.domain.secret import SecretValue
 from shared.ports import Keys
 
@@ -73,9 +74,8 @@ class ApiManagement:
         with translated(SYSTEM):
             await self._client.product.delete(*self._at, name, etag)
 
-    async def product_policy_etag(self, product: str) -> str | None:
-        found = await self._find(self._client.product_policy.get(*self._at, product, "policy", cls=_with_etag))
-        return None if found is None else found[1]
+    async def product_policy(self, product: str) -> Policy | None:
+        return _policy(await self._find(self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag)))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
@@ -169,11 +169,15 @@ class ApiManagement:
             poller = await self._client.api.begin_create_or_update(*self._at, name, body, if_match=etag)
             await poller.result()
 
-    async def put_api_policy(self, name: str, policy: str) -> None:
+    async def api_policy(self, name: str) -> Policy | None:
+        return _policy(await self._find(self._client.api_policy.get(*self._at, name, "policy", format="xml", cls=_with_etag)))
+
+    async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
 
         with translated(SYSTEM):
-            await self._client.api_policy.create_or_update(*self._at, name, "policy", PolicyContract(value=policy, format="xml"))
+            body = PolicyContract(value=policy, format="xml")
+            await self._client.api_policy.create_or_update(*self._at, name, "policy", body, if_match=etag)
 
     async def put_fragment(self, name: str, text: str) -> None:
         from azure.mgmt.apimanagement.models import PolicyFragmentContract
@@ -210,6 +214,10 @@ def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
 
 def _product(contract: Any, etag: str) -> Product:
     return Product(contract.name, etag, contract.display_name, contract.state == "published", parse_marker(contract.description))
+
+
+def _policy(found: tuple[Any, str] | None) -> Policy | None:
+    return None if found is None else Policy(found[1], digest_of(found[0].value or ""))
 
 
 def _backend(contract: Any) -> ActualBackend:

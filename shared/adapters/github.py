@@ -153,6 +153,8 @@ class GitHubRepository:
     async def head(self) -> Head | None:
         branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
         if branch is None:
+            # No such branch, or no right to see the repository? The second is trouble, and raises.
+            await self._client.get(self._base)
             return None
         return Head(branch["commit"]["sha"], branch["commit"]["commit"]["tree"]["sha"], bool(branch.get("protected")))
 

@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
+from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -40,7 +41,7 @@ class RoleAssignments:
         return frozenset(scope[len(prefix) :] for scope in scopes if scope.lower().startswith(prefix))
 
     async def grant(self, secret: str, group: str) -> None:
-        from azure.core.exceptions import ResourceExistsError
+        from azure.core.exceptions import HttpResponseError, ResourceExistsError
         from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
         scope = self._scope(secret)
@@ -50,6 +51,10 @@ class RoleAssignments:
                 await self._client.role_assignments.create(scope, self._name(scope, group), body)
             except ResourceExistsError:
                 return
+            except HttpResponseError as error:
+                if error.error is not None and error.error.code == "PrincipalNotFound":
+                    raise InvalidRequest(f"there is no Entra group {group}: correct entraGroup", reason="NoSuchGroup") from None
+                raise
 
     async def revoke(self, secret: str, group: str) -> None:
         scope = self._scope(secret)

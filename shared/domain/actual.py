@@ -29,6 +29,14 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours."""
+
+    etag: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActualBackend:
     name: str
     etag: str

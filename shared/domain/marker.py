@@ -38,6 +38,10 @@ class Marker:
         """Whether an object that carries `other` is ours for the same team."""
         return other is not None and (other.repository, other.team) == (self.repository, self.team)
 
+    def stands_at(self, path: str) -> bool:
+        """In force, and for the file at this path."""
+        return self.withdrawn is None and self.path == path
+
     def unfinished(self) -> Marker:
         """The same marker before the digest may be written."""
         return replace(self, digest="")

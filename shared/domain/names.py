@@ -17,6 +17,9 @@ RESERVED = frozenset({CATALOGUE_TEAM, "platform", "all"})
 TEAM_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MODEL_PATTERN = r"^[A-Za-z][A-Za-z0-9]*([._/-][A-Za-z0-9]+)*$"
 
+FOLDER_PREFIX = "team-"
+"""A team's folder may begin with it. Its name may not, or one folder could stand for two teams."""
+
 SHORTEST_TEAM, LONGEST_TEAM = 3, 40
 LONGEST_MODEL = 64
 LONGEST_BACKEND = 80
@@ -30,6 +33,11 @@ def team_fault(team: str) -> tuple[str, str] | None:
         return "BadTeamName", f"a team name has {SHORTEST_TEAM} to {LONGEST_TEAM} characters; this one has {len(team)}"
     if not re.fullmatch(TEAM_PATTERN, team):
         return "BadTeamName", "a team name has lower-case letters a-z, digits and single dashes between them, and starts with a letter"
+    if team.startswith(FOLDER_PREFIX):
+        return (
+            "BadTeamName",
+            f"a team name does not begin with '{FOLDER_PREFIX}': only the folder may; write '{team.removeprefix(FOLDER_PREFIX)}'",
+        )
     if team in RESERVED:
         return "ReservedName", f"the name '{team}' is reserved for the platform; choose another team name"
     return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from shared.domain import names
+
 DEFAULT_PATTERNS = ("tenant-access/config/*/access.yaml", "developer-requests/*/access.yaml")
 DEFAULT_CATALOG_PATH = "platform/config/model_catalog.yaml"
 
-_TEAM_PREFIX = "team-"
 _ALIKE = 0.85
 """How alike two names are (0 to 1) before one is taken for a misspelling of the other."""
 
@@ -37,13 +38,10 @@ class RequestPaths:
                 return segments[wanted.index("*")]
         return None
 
-    def teams_of(self, path: str) -> tuple[str, ...]:
-        """The teams that the request at this path may name: `team-alpha` may hold `alpha` or `team-alpha`, `alpha` only `alpha`."""
+    def team_of(self, path: str) -> str | None:
+        """The team whose request belongs at this path: `alpha` for the folders `alpha` and `team-alpha`."""
         folder = self.folder(path)
-        if folder is None:
-            return ()
-        short = folder.removeprefix(_TEAM_PREFIX)
-        return (folder,) if short in (folder, "") else (short, folder)
+        return None if folder is None else folder.removeprefix(names.FOLDER_PREFIX)
 
     def encloses(self, path: str) -> bool:
         """Whether the path is a folder above requests, where a symbolic link or submodule would hide them."""

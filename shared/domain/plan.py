@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shared.domain.actual import ActualBackend, Api, Product, Workspace
+from shared.domain.actual import ActualBackend, Api, Policy, Product, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT
+from shared.domain.policy import digest_of
 from shared.errors import NotManaged
 
 Kind = Literal[
@@ -40,12 +41,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Delete now, create when it is gone: something that cannot be changed in place."""
+    """Delete now; the next look finds it gone and creates it: something that cannot be changed in place."""
 
     kind: Kind
     name: str
     tag: str
-    body: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,40 +77,52 @@ class Plan:
 
 
 def plan_gateway(
-    desired: DesiredGateway, marker: Marker, product: Product | None, policy_etag: str | None, backends: Iterable[ActualBackend]
+    desired: DesiredGateway, marker: Marker, product: Product | None, policy: Policy | None, backends: Iterable[ActualBackend]
 ) -> Plan:
-    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last."""
+    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last.
+
+    The policy says itself which one it is: a change that was taken back before its marker was written is seen.
+    """
     before = product.marker if product else None
-    tag = product.etag if product else None
-    seal = Update("product marker", desired.product, tag, (desired.display_name, marker))
-    if before is not None and before.digest == marker.digest:
-        sealed = product is not None and product.published and (before.withdrawn, before.path) == (None, marker.path)
-        return Plan() if sealed else Plan(((seal,),))
+    seal = Update("product marker", desired.product, product.etag if product else None, (desired.display_name, marker))
+    same = before is not None and before.digest == marker.digest
+    sealed = same and product is not None and product.published and before is not None and before.stands_at(marker.path)
     finished = before is not None and before.digest != ""
-    wanted, unwanted = _diff_backends(desired.backends, marker, backends)
-    policy: Change = Update("product policy", desired.product, policy_etag, desired.policy)
+    wanted, unwanted = ((), ()) if same else _diff_backends(desired.backends, marker, backends)
+    rules = _policy_change("product policy", desired.product, desired.policy, policy)
     opening: list[tuple[Change, ...]] = []
     if product is None:
         opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
-    opening += [(*wanted, *beside), (policy,)] if wanted else [(policy, *beside)]
+    opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
     if not finished:
         opening.append((Create("product link", desired.product, API),))
-    return Plan((*opening, *([unwanted] if unwanted else []), (seal,)))
+    return _steps(*opening, unwanted, () if sealed else (seal,))
 
 
-def plan_catalog(desired: DesiredCatalog, marker: Marker, api: Api | None, backends: Iterable[ActualBackend]) -> Plan:
+def plan_catalog(
+    desired: DesiredCatalog, marker: Marker, api: Api | None, policy: Policy | None, backends: Iterable[ActualBackend]
+) -> Plan:
     """The unified API. Its policy names the fragment and the backends, so these come first."""
-    if api is not None and api.marker is not None and api.marker.digest == marker.digest:
-        return Plan()
     wanted, unwanted = _diff_backends(desired.backends, marker, backends)
-    imported = api is not None and api.operations == desired.api_digest
+    rules = _policy_change("api policy", API, desired.policy, policy)
+    if api is not None and api.marker is not None and api.marker.digest == marker.digest:
+        return _steps(wanted, rules, unwanted)
     first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *wanted]
-    if not imported:
+    if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
         first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
-    steps: list[tuple[Change, ...]] = [tuple(first), (Update("api policy", API, None, desired.policy),)]
-    return Plan((*steps, *([unwanted] if unwanted else []), (Update("api marker", API, None, marker),)))
+    return _steps(tuple(first), rules, unwanted, (Update("api marker", API, None, marker),))
+
+
+def _policy_change(kind: Kind, name: str, text: str, actual: Policy | None) -> tuple[Change, ...]:
+    if actual is not None and actual.digest == digest_of(text):
+        return ()
+    return (Update(kind, name, actual.etag if actual else None, text),)
+
+
+def _steps(*steps: tuple[Change, ...]) -> Plan:
+    return Plan(tuple(step for step in steps if step))
 
 
 def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], marked: bool) -> Plan:
@@ -127,7 +139,7 @@ def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], mar
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
             changes += [Delete("route", name, ""), Delete("workspace", name, workspace.resource_version)]
-    return Plan(tuple(step for step in (tuple(limits), tuple(changes)) if step))
+    return _steps(tuple(limits), tuple(changes))
 
 
 def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +156,7 @@ def _workspace_change(name: str, manifest: dict[str, Any], actual: Workspace | N
         raise NotManaged(f"there is a workspace {name} in the team's namespace that is not managed by mergekey: rename or remove it")
     if actual.terminating or dict(actual.fixed) == fixed_fields(manifest):
         return []
-    return [Replace("workspace", name, actual.resource_version, manifest)]
+    return [Replace("workspace", name, actual.resource_version)]
 
 
 def _diff_backends(

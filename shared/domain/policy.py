@@ -9,9 +9,10 @@ The gateway runs product policies before API policies. The product decides wheth
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
 from shared.domain.catalog import Catalog, CatalogModel
 from shared.domain.names import FRAGMENT, backend, product, shared_backend
@@ -20,6 +21,7 @@ from shared.domain.request import AccessRequest, ModelAccess
 #: For whom the gateway's own identity asks for a token when it calls a Foundry model.
 FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
 
+_DIGEST = "mergekey-digest"
 _LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
 
 _FIND_MODEL = """@{
@@ -68,7 +70,7 @@ def product_policy(request: AccessRequest) -> str:
         _grant(_when(choose, f'(string)context.Variables["requested-model"] == "{literal(model.name)}"'), request, model)
     names = ", ".join(literal(model.name) for model in request.models)
     _refuse(SubElement(choose, "otherwise"), 403, f"This key is not for that model. It is for: {names}.")
-    return _text(root)
+    return _sealed(root, inbound)
 
 
 def api_policy(catalog: Catalog) -> str:
@@ -86,6 +88,23 @@ def api_policy(catalog: Catalog) -> str:
     SubElement(inbound, "set-body").text = _SERVE_MODEL
     ending = '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")'
     SubElement(inbound, "rewrite-uri", {"template": ending, "copy-unmatched-params": "false"})
+    return _sealed(root, inbound)
+
+
+def digest_of(policy: str) -> str:
+    """The digest that a policy of ours carries; empty for any other. It survives the gateway's own way of writing XML."""
+    try:
+        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
+        found = root.find(f"inbound/set-variable[@name='{_DIGEST}']")
+    except ParseError:
+        return ""
+    return "" if found is None else found.get("value", "")
+
+
+def _sealed(root: Element, inbound: Element) -> str:
+    """The text, with the digest of all the rest as its first variable: so the gateway can tell which policy it has."""
+    digest = hashlib.sha256(tostring(root)).hexdigest()
+    inbound.insert(1, Element("set-variable", name=_DIGEST, value=digest))
     return _text(root)
 
 

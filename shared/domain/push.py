@@ -55,5 +55,5 @@ def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
 
 
 def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
-    """The files in which this team's request can stand, of those that there are."""
-    return tuple(path for path in requests_of(tree, paths) if team in paths.teams_of(path))
+    """The files of this team: more than one is a mistake."""
+    return tuple(path for path in requests_of(tree, paths) if paths.team_of(path) == team)

@@ -112,7 +112,7 @@ def _claimed_team(shape: type[Shape], document: Document, paths: RequestPaths) -
     team = document.get(shape.team_at)
     if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
         return None, []
-    if team in paths.teams_of(document.path):
+    if team == paths.team_of(document.path):
         return team, []
     folder = paths.folder(document.path)
     if folder is None:

@@ -76,7 +76,7 @@ def test_a_service_that_kaito_makes_is_no_other_models_workspace(model: str, oth
     assert names.workspace(other) != names.workspace(model) + "-headless"
 
 
-@pytest.mark.parametrize("team", ["alpha", "a1b", "team-alpha", "alpha-primary", "a" * 40])
+@pytest.mark.parametrize("team", ["alpha", "a1b", "teams", "alpha-primary", "a" * 40])
 def test_a_proper_team_name_has_no_fault(team: str) -> None:
     assert names.team_fault(team) is None
 

@@ -10,23 +10,22 @@ PATHS = RequestPaths()
 
 
 @pytest.mark.parametrize(
-    ("path", "folder", "teams"),
+    ("path", "folder", "team"),
     [
-        ("tenant-access/config/alpha/access.yaml", "alpha", ("alpha",)),
-        ("tenant-access/config/team-alpha/access.yaml", "team-alpha", ("alpha", "team-alpha")),
-        ("developer-requests/bravo/access.yaml", "bravo", ("bravo",)),
-        ("developer-requests/team-/access.yaml", "team-", ("team-",)),
+        ("tenant-access/config/alpha/access.yaml", "alpha", "alpha"),
+        ("tenant-access/config/team-alpha/access.yaml", "team-alpha", "alpha"),
+        ("developer-requests/bravo/access.yaml", "bravo", "bravo"),
     ],
 )
-def test_a_request_lies_in_its_teams_folder(path: str, folder: str, teams: tuple[str, ...]) -> None:
-    assert (PATHS.folder(path), PATHS.teams_of(path), PATHS.near_miss(path)) == (folder, teams, None)
+def test_a_request_lies_in_its_teams_folder(path: str, folder: str, team: str) -> None:
+    assert (PATHS.folder(path), PATHS.team_of(path), PATHS.near_miss(path)) == (folder, team, None)
 
 
 @pytest.mark.parametrize(
     "path", ["README.md", "access.yaml", "docs/alpha/access.yaml", "tenant-access/config/alpha/notes.yaml", "", "/", "a//b"]
 )
 def test_any_other_file_is_neither_a_request_nor_a_near_miss(path: str) -> None:
-    assert (PATHS.folder(path), PATHS.teams_of(path), PATHS.near_miss(path)) == (None, (), None)
+    assert (PATHS.folder(path), PATHS.team_of(path), PATHS.near_miss(path)) == (None, None, None)
 
 
 @pytest.mark.parametrize(

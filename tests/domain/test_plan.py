@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.actual import ActualBackend, Api, Product, Workspace
+from shared.domain.actual import ActualBackend, Api, Policy, Product, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.plan import Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
+from shared.domain.policy import digest_of, product_policy
 from shared.errors import NotManaged
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
 from tests.fakes.clock import START
 
 OWN = Backend("team-alpha--phi-4", "https://models/team-alpha/phi-4/v1")
-GATEWAY = DesiredGateway("team-alpha", "Team Alpha", "<policies/>", ())
+TEXT = product_policy(Asked().read())
+GATEWAY = DesiredGateway("team-alpha", "Team Alpha", TEXT, ())
+#: The team's policy as it should be, and another one.
+KNOWN, OLD = Policy('"1"', digest_of(TEXT)), Policy('"1"', "other")
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40, "d" * 64)
 OTHERS = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
 
@@ -51,7 +55,7 @@ def test_backends_stand_before_the_policy_that_names_them() -> None:
 
 
 def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), '"1"', [_backend("team-alpha--phi-4")])
+    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")])
     assert _steps(plan) == [
         ["update product policy team-alpha"],
         ["delete backend team-alpha--phi-4"],
@@ -60,20 +64,20 @@ def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
 
 
 def test_a_finished_product_keeps_its_link() -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), '"1"', [])) == [
+    assert _steps(plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [])) == [
         ["update product policy team-alpha"],
         ["update product marker team-alpha"],
     ]
 
 
 def test_an_unfinished_product_gets_everything_but_its_creation() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), '"1"', [])
+    plan = plan_gateway(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), OLD, [])
     assert _steps(plan)[0] == ["create administrator subscription team-alpha", "update product policy team-alpha"]
     assert ["create product link team-alpha"] in _steps(plan)
 
 
 def test_nothing_differs_and_nothing_is_planned() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), None, [])
+    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), KNOWN, [])
     assert not plan
     assert str(plan) == ""
     assert list(plan) == []
@@ -85,12 +89,24 @@ def test_nothing_differs_and_nothing_is_planned() -> None:
     ids=["withdrawn", "moved", "unpublished"],
 )
 def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, product, None, [])) == [["update product marker team-alpha"]]
+    assert _steps(plan_gateway(GATEWAY, MARKER, product, KNOWN, [])) == [["update product marker team-alpha"]]
+
+
+@pytest.mark.parametrize("policy", [OLD, None], ids=["another", "none"])
+def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(policy: Policy | None) -> None:
+    assert _steps(plan_gateway(GATEWAY, MARKER, _product(MARKER), policy, [])) == [["update product policy team-alpha"]]
+
+
+def test_a_policy_that_stands_already_is_not_written_again() -> None:
+    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), KNOWN, [])
+    assert _steps(plan) == [["update product marker team-alpha"]]
 
 
 def test_writes_carry_the_tags_that_were_read() -> None:
     desired = replace(GATEWAY, backends=(OWN,))
-    plan = plan_gateway(desired, MARKER, _product(MARKER.unfinished()), '"policy"', [_backend(OWN.name, "https://elsewhere/v1")])
+    plan = plan_gateway(
+        desired, MARKER, _product(MARKER.unfinished()), Policy('"policy"', ""), [_backend(OWN.name, "https://elsewhere/v1")]
+    )
     tags = {change.kind: getattr(change, "tag", None) for change in plan}
     assert (tags["product policy"], tags["product marker"], tags["backend"]) == ('"policy"', '"p1"', '"b1"')
 
@@ -113,18 +129,19 @@ def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: 
     product = None if digest is None else _product(replace(MARKER, digest=digest), published)
     plan = plan_gateway(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
     kinds = [[change.kind for change in step] for step in plan.steps]
-    assert not kinds or kinds[-1] == ["product marker"]
-    assert sum(step.count("product marker") for step in kinds) <= 1
+    assert all("product marker" not in step for step in kinds[:-1])
+    assert "product marker" not in kinds[-1] or len(kinds[-1]) == 1
 
 
 # ------------------------------------------------------------------------------------------------------------ the catalogue
 
 CATALOG = compile_catalog(a_catalog())
+RULES = Policy('"1"', digest_of(CATALOG.policy))
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, CATALOG.digest)
 
 
 def _catalog_plan(desired: DesiredCatalog, api: Api | None, *backends: ActualBackend) -> list[list[str]]:
-    return _steps(plan_catalog(desired, SEAL, api, backends))
+    return _steps(plan_catalog(desired, SEAL, api, OLD if api is None or api.marker != SEAL else RULES, backends))
 
 
 def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_its_marker() -> None:
@@ -140,7 +157,17 @@ def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_it
 
 
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
-    assert _catalog_plan(CATALOG, Api('"1"', CATALOG.api_digest, SEAL)) == []
+    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared())
+    assert not plan
+
+
+def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
+    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:])
+    assert _steps(plan) == [["create backend shared--gpt-4-1"], ["update api policy ai"]]
+
+
+def _shared() -> list[ActualBackend]:
+    return [ActualBackend(backend.name, '"1"', backend.url, SEAL) for backend in CATALOG.backends]
 
 
 def test_operations_are_imported_again_only_when_they_differ() -> None:

@@ -61,7 +61,7 @@ def golden() -> Iterator[tuple[str, str]]:
     yield "requested-model.xml", requested_model_fragment()
 
 
-@pytest.mark.parametrize(("name", "text"), golden())
+@pytest.mark.parametrize(("name", "text"), list(golden()))
 def test_a_policy_is_what_was_reviewed(name: str, text: str) -> None:
     assert text + "\n" == (POLICIES / name).read_text()
 

@@ -71,5 +71,6 @@ def test_every_difference_of_a_request_is_told_exactly_once(before: Tree, after:
 def test_a_team_may_stand_in_two_folders() -> None:
     tree = {path: Entry("1", "100644") for path in (ALPHA, ALPHA.replace("alpha", "team-alpha"), BRAVO, "README.md")}
     assert homes(tree, "alpha", PATHS) == (ALPHA, ALPHA.replace("alpha", "team-alpha"))
-    assert homes(tree, "team-alpha", PATHS) == (ALPHA.replace("alpha", "team-alpha"),)
+    assert homes(tree, "bravo", PATHS) == (BRAVO,)
+    assert homes(tree, "charlie", PATHS) == ()
     assert requests_of(tree, PATHS) == (BRAVO, ALPHA, ALPHA.replace("alpha", "team-alpha"))

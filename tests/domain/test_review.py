@@ -42,9 +42,10 @@ def test_two_files_of_one_team_name_each_other_even_when_one_is_wrong_otherwise(
     assert found.requests == {}
 
 
-def test_a_team_and_the_team_of_that_name_with_prefix_are_two_teams() -> None:
-    found = review_of({REQUEST: VALID, "tenant-access/config/team-alpha/access.yaml": _named("team-alpha")})
-    assert found.problems == ()
+def test_only_the_folder_may_begin_with_team() -> None:
+    path = "tenant-access/config/team-bravo/access.yaml"
+    assert review_of({REQUEST: VALID, path: _named("bravo")}).problems == ()
+    assert [problem.reason for problem in review_of({REQUEST: VALID, path: _named("team-bravo")}).problems] == ["BadTeamName"]
 
 
 def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:

@@ -25,6 +25,18 @@ def test_while_the_vault_is_down_keys_wait_as_long_as_it_asks_for(road: Road, te
     assert road.dead_letters(team) == []
 
 
+def test_while_the_vault_is_down_a_withdrawn_teams_keys_stop_working_all_the_same(road: Road, team: str) -> None:
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    road.stack.control.fault("key-vault", ".*", status=503, count=1000)
+    road.clone.remove(team)
+    push = road.push("Withdrawn")
+    assert road.subscriptions(team) == {f"team-{team}": "suspended"}
+    road.stack.control.forget_faults()
+    road.advance(60)
+    assert road.status(push, team, "keys", "success") == "keys disabled"
+
+
 @pytest.mark.parametrize(("status", "times"), [(502, 1), (0, 2)], ids=["with an error", "without an answer"])
 def test_when_github_fails_while_a_push_is_taken_in_a_sweep_makes_up_for_it(road: Road, team: str, status: int, times: int) -> None:
     road.stack.control.fault("github", "GET branch", status=status, count=times)

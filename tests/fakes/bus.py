@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from shared.errors import Rejected
 from shared.messages import TO_ALL, read_envelope
 from shared.ports import Clock, Envelope
-from shared.settlement import Received
 from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
+from shared.trail import Received
 from tests.fakes.calls import Calls
 
 WINDOW = timedelta(minutes=10)

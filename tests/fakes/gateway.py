@@ -11,8 +11,10 @@ from xml.etree import ElementTree
 
 from shared.apply import ADMINISTRATOR
 from shared.domain.actual import ActualBackend, Api, Product, Subscription
+from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.desired import Backend, DesiredCatalog
 from shared.domain.marker import Marker
+from shared.domain.policy import digest_of
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Keys
@@ -38,7 +40,7 @@ class State:
     keys: dict[str, list[str]] = field(default_factory=dict)
     backends: dict[str, ActualBackend] = field(default_factory=dict)
     apis: dict[str, Api] = field(default_factory=dict)
-    api_policies: dict[str, str] = field(default_factory=dict)
+    api_policies: dict[str, Policy] = field(default_factory=dict)
     fragments: dict[str, str] = field(default_factory=dict)
 
 
@@ -93,10 +95,9 @@ class FakeGateway:
             self.state.policies.pop(name, None)
             self.state.links = {link for link in self.state.links if link[0] != name}
 
-    async def product_policy_etag(self, product: str) -> str | None:
-        async with self._calls.read("gateway", "product_policy_etag", product):
-            policy = self.state.policies.get(product)
-            return None if policy is None else policy.etag
+    async def product_policy(self, product: str) -> ActualPolicy | None:
+        async with self._calls.read("gateway", "product_policy", product):
+            return _actual(self.state.policies.get(product))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_product_policy", product):
@@ -183,11 +184,16 @@ class FakeGateway:
             _match(self.state.apis.get(name), etag)
             self.state.apis[name] = Api(self._etag(), desired.api_digest, marker)
 
-    async def put_api_policy(self, name: str, policy: str) -> None:
+    async def api_policy(self, name: str) -> ActualPolicy | None:
+        async with self._calls.read("gateway", "api_policy", name):
+            return _actual(self.state.api_policies.get(name))
+
+    async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_api_policy", name):
             _require(self.state.apis, name)
             self._require_sound(policy)
-            self.state.api_policies[name] = policy
+            _match(self.state.api_policies.get(name), etag)
+            self.state.api_policies[name] = Policy(policy, self._etag())
 
     async def put_fragment(self, name: str, text: str) -> None:
         async with self._calls.write("gateway", "put_fragment", name):
@@ -234,6 +240,10 @@ def _require(table: dict[str, V], name: str) -> V:
     if name not in table:
         raise Unavailable(f"{name} not found", reason="NotFound")
     return table[name]
+
+
+def _actual(policy: Policy | None) -> ActualPolicy | None:
+    return None if policy is None else ActualPolicy(policy.etag, digest_of(policy.text))
 
 
 def _match(found: Product | Policy | Subscription | ActualBackend | Api | None, etag: str | None) -> None:

@@ -236,7 +236,6 @@ async def test_a_withdrawal_reaches_only_the_team_it_names() -> None:
     assert (states["team-alpha"], states["team-bravo"]) == ("active", "suspended")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a stage does not know which of two files of a team was in force before")
 async def test_an_old_message_for_a_second_file_of_the_team_leaves_the_holder_in_force() -> None:
     app = await a_team()
     second = "developer-requests/alpha/access.yaml"

@@ -116,7 +116,8 @@ async def test_a_workspace_that_somebody_deleted_comes_back() -> None:
     del _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"]
     app.calls.forget()
     await run(app, PROVISION_WORKSPACES)
-    assert app.calls.writes("cluster") == ["apply Workspace phi-4"]
+    assert "apply Workspace phi-4" in app.calls.writes("cluster")
+    assert _cluster(app).names("team-alpha", "Workspace") == ["phi-4"]
 
 
 async def test_a_second_model_raises_the_limit_first() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from shared.errors import MergekeyError
 from shared.outcome import Event, Outcome
 from shared.ports import App, Envelope
-from shared.settlement import Received, settle
+from shared.settlement import settle
 from shared.stages import PROVISION_GATEWAY, Stage
+from shared.trail import Received
 from tests.fakes.app import Asked, FakeApp, a_change, path_of
 
 ROOT = "72d3162e-cc78-11e3-81ab-4c9367dc0958/alpha"

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from shared.errors import PermanentError, Unavailable
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Done, Waiting
-from shared.settlement import LONGEST_ID, Received, collect, start_sweep
+from shared.settlement import collect, start_sweep
 from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
 from shared.successors import access_change, ask_for_keys
+from shared.trail import LONGEST_ID, Received
 from tests.fakes.app import FakeApp, a_change, an_event
 from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
 

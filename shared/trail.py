@@ -1,0 +1,105 @@
+"""What a message and its copies remember, and what follows from it: ids, delays. Pure: `shared.settlement` acts on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.domain.marker import read_time
+from shared.errors import Busy, MergekeyError, TemporaryError
+from shared.messages import Message, TeamMessage
+from shared.outcome import Waiting
+from shared.stages import Stage
+
+Properties = Mapping[str, str | int | float | bool]
+
+#: Service Bus allows 128 characters for a message id.
+LONGEST_ID = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native dead-letter queue."""
+
+    body: bytes
+    message_id: str
+    session: str | None
+    enqueued: datetime
+    properties: Properties = field(default_factory=dict)
+    delivery_count: int = 1
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty for never."""
+
+    root: str
+    sequence: int = 0
+    attempt: int = 0
+    waiting_for: str = ""
+    waiting_since: str = ""
+    failing_since: str = ""
+    denied_since: str = ""
+
+    @classmethod
+    def of(cls, received: Received) -> Trail:
+        known = received.properties
+        return cls(
+            root=str(known.get("root") or received.message_id),
+            sequence=_number(known.get("sequence")),
+            attempt=_number(known.get("attempt")),
+            waiting_for=str(known.get("waiting-for") or ""),
+            waiting_since=_moment(known.get("waiting-since")),
+            failing_since=_moment(known.get("failing-since")),
+            denied_since=_moment(known.get("denied-since")),
+        )
+
+    def properties(self) -> dict[str, str | int | float | bool]:
+        times = {"waiting-since": self.waiting_since, "failing-since": self.failing_since, "denied-since": self.denied_since}
+        named = {"waiting-for": self.waiting_for, **times}
+        counts: dict[str, str | int | float | bool] = {"root": self.root, "sequence": self.sequence, "attempt": self.attempt}
+        return {**counts, **{name: text for name, text in named.items() if text}}
+
+
+def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
+    """One per push, team, revision and slot of time: beside its commit people look for the end. Sweeps of the same revision join."""
+    slot = int(due.timestamp() // max(outcome.after.total_seconds(), 1))
+    if outcome.patient:
+        slot = int(due.timestamp())
+    if not isinstance(message, TeamMessage):
+        return f"{stage.name}/{slot}"
+    whose = message.commit[:12] if message.cause == "push" else message.cause
+    return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
+
+
+def delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
+    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no crowd comes back at once.
+
+    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
+    """
+    asked = error.retry_after if isinstance(error, TemporaryError) else None
+    spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
+    exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
+    seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
+    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(seconds=seconds / 2 * spread)
+
+
+def bounded(message_id: str) -> str:
+    """The id, or what stands for it when it is too long."""
+    if len(message_id) <= LONGEST_ID:
+        return message_id
+    return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
+
+
+def _moment(value: object) -> str:
+    """A time of ours as text, else nothing."""
+    return str(value) if read_time(str(value)) is not None else ""
+
+
+def _number(value: object) -> int:
+    """Properties of a message that is not ours can be anything."""
+    return value if isinstance(value, int) and value >= 0 else 0
