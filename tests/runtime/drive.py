@@ -60,6 +60,8 @@ async def load(app_dir: str) -> dict[str, dict[str, Any]]:
 async def invoke(function: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     trigger = next(binding for binding in function["bindings"] if binding["type"].endswith("Trigger"))
     datum, metadata = {"http": http, "serviceBus": service_bus, "timer": timer}[asked["kind"]](asked)
+    if trigger.get("dataType") == "BINARY":  # then the host sends the body as bytes
+        datum = Datum(datum.value.encode(), "bytes")
     ok, returned, _, error, _ = await invocation_request_native("1", function["id"], [(trigger["name"], datum)], metadata)
     return {"ok": ok, "error": error, "response": response(returned) if asked["kind"] == "http" and ok else None}
 
