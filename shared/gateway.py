@@ -45,8 +45,6 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     actual, policy, api = await asyncio.gather(app.gateway.product(name), app.gateway.product_policy(name), app.gateway.api(API))
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
-    if actual is not None and actual.marker is not None and actual.marker.path in standing.others:
-        return Done(wrote=False)  # the file that was there first stays in force
     if api is None or api.marker is None or not api.marker.digest:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     differs = actual is not None and (actual.marker is None or actual.marker.digest != desired.digest)

@@ -16,7 +16,6 @@ from shared.domain import names
 from shared.domain.actual import Product
 from shared.domain.problem import Problem
 from shared.domain.push import Touched, Tree, compare, homes, requests_of
-from shared.domain.request import AccessRequest
 from shared.domain.review import File, Review, is_read, review
 from shared.domain.strict_yaml import LARGEST
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep, blob_id
@@ -91,33 +90,32 @@ async def _leave_to_sweep(app: App, push: Arrived, why: str, now: datetime, due:
 
 
 async def _review_touched(app: App, touched: Touched, before: Tree, after: Tree, head: Head) -> tuple[Review, Mapping[str, File]]:
-    """Reads the touched files only, unless what they ask for can be judged only beside all the others."""
+    """Reads the touched files only, unless others decide too: a second file of a team, or GPUs, which are counted over all teams."""
     paths = {*touched.changed, *touched.near_misses, app.places.catalog} & after.keys()
     held = frozenset(requests_of(before, app.places.requests))
     files = await _read(app, paths, after)
     reviewed = review(files, app.places.requests, app.places.catalog, held)
-    if any(_needs_company(app, request, after) for request in reviewed.requests.values()):
+    dedicated = any(model.instance_type is not None for request in reviewed.requests.values() for model in request.models)
+    crowded = _crowded(app, after)
+    if dedicated or any(app.places.requests.team_of(path) in crowded for path in touched.changed):
         files = await _read(app, after, after, await app.repository.archive(head.commit))
-        held = await _in_force(app, held, after)
+        held = await _in_force(app, held, crowded)
         reviewed = review(files, app.places.requests, app.places.catalog, held)
     problems = tuple(problem for problem in reviewed.problems if problem.path in paths or problem.path == app.places.catalog)
     return replace(reviewed, problems=problems), files
 
 
-def _needs_company(app: App, request: AccessRequest, after: Tree) -> bool:
-    """Whether other files decide too: a second file of the team, or GPUs that are counted over all teams."""
-    dedicated = any(model.instance_type is not None for model in request.models)
-    return dedicated or len(homes(after, request.team, app.places.requests)) > 1
+def _crowded(app: App, tree: Tree) -> frozenset[str]:
+    """The teams with more than one file."""
+    teams = Counter(app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests))
+    return frozenset(team for team, files in teams.items() if files > 1 and names.team_fault(team) is None)
 
 
-async def _in_force(app: App, before: frozenset[str], after: Tree) -> frozenset[str]:
+async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -> frozenset[str]:
     """The requests that were in force. Where a team has several files, its product says from which of them it was made."""
-    paths = app.places.requests
-    teams = Counter(paths.team_of(path) or "" for path in requests_of(after, paths))
-    doubtful = sorted(team for team, files in teams.items() if files > 1 and names.team_fault(team) is None)
-    products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in doubtful))
+    products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in sorted(crowded)))
     holders = (product.marker.path for product in products if product is not None and product.marker is not None)
-    return frozenset(path for path in before if paths.team_of(path) not in doubtful).union(holders)
+    return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(holders)
 
 
 async def _read(app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes] | None = None) -> dict[str, File]:

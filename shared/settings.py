@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     github_repository_id: int = Field(alias="GITHUB_REPOSITORY_ID", gt=0)
     github_branch: str = Field(default="main", alias="GITHUB_BRANCH", min_length=1)
     github_webhook_secret: SecretStr = Field(alias="GITHUB_WEBHOOK_SECRET", min_length=16)
-    github_webhook_secret_previous: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET_PREVIOUS")
+    github_webhook_secret_previous: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET_PREVIOUS", min_length=16)
     github_api_url: HttpUrl = Field(default=HttpUrl("https://api.github.com"), alias="GITHUB_API_URL")
     github_app_id: str | None = Field(default=None, alias="GITHUB_APP_ID")
     github_app_private_key: SecretStr | None = Field(default=None, alias="GITHUB_APP_PRIVATE_KEY")

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
+from shared.domain import names
 from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
 from shared.domain.push import Tree, homes, requests_of
 from shared.domain.request import AccessRequest, read_request
@@ -23,7 +24,6 @@ class Standing:
     - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
     - `ended`: the request is there, and its last day is over.
     - `gone`: the message says withdrawn, and there is indeed no request of the team.
-      `others` are further files of the team, which should not be.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
     """
 
@@ -33,7 +33,6 @@ class Standing:
     blobs: tuple[str, ...] = ()
     request: AccessRequest | None = None
     catalog: Catalog | None = None
-    others: tuple[str, ...] = ()
 
     def same_as(self, other: Standing) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""
@@ -94,12 +93,20 @@ async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: 
     entry, catalog = tree.get(message.path), (await catalog_of(app, tree)).catalog
     if entry is None or catalog is None or entry.mode not in REGULAR or entry.size > LARGEST:
         return Standing("superseded")
+    if await _is_second(app, message, tree):
+        return Standing("superseded")
     content = message.content() if message.blob == entry.blob else None
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read_request(message.path, content, catalog, app.places.requests).request
     if request is None or request.team != message.team:
         return Standing("superseded")
-    others = tuple(path for path in homes(tree, message.team, app.places.requests) if path != message.path)
     verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
-    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog, others)
+    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
+
+
+async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:
+    """Whether another file of the team was there first and stays in force: the product says from which one it was made."""
+    others = [path for path in homes(tree, message.team, app.places.requests) if path != message.path]
+    product = await app.gateway.product(names.product(message.team)) if others else None
+    return product is not None and product.marker is not None and product.marker.path in others

@@ -96,13 +96,23 @@ class KaitoCluster:
                 method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
-            response = await client.call_api(*serialized, _request_timeout=30)
+            response = await self._call(client, serialized)
             content: bytes = await response.read()  # type: ignore[no-untyped-call]
             if response.status == 404 and method in ("GET", "DELETE"):
                 return None
             if response.status >= 300:
                 raise _error(response.status, content)
             return json.loads(content)
+
+    async def _call(self, client: ApiClient, serialized: Any) -> Any:
+        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew the next time."""
+        from aiohttp import ClientConnectionError
+
+        try:
+            return await client.call_api(*serialized, _request_timeout=30)
+        except ClientConnectionError:
+            self._client = None
+            raise
 
     async def _connected(self) -> ApiClient:
         async with self._connecting:

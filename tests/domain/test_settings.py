@@ -86,8 +86,8 @@ def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_webhook_secrets_while_one_replaces_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = _loaded(monkeypatch, GITHUB_WEBHOOK_SECRET_PREVIOUS="the-one-before")
-    assert settings.webhook_secrets == ("a-long-enough-secret", "the-one-before")
+    settings = _loaded(monkeypatch, GITHUB_WEBHOOK_SECRET_PREVIOUS="the-secret-before-it")
+    assert settings.webhook_secrets == ("a-long-enough-secret", "the-secret-before-it")
 
 
 def test_paths_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from shared.messages import CATALOG_TEAM, AccessChange, blob_id
 from shared.outcome import Done
 from shared.pipeline import provision_gateway
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
-from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK, a_platform, a_team, ask, drain, push, run, shown, withdraw, world
 
@@ -21,7 +21,7 @@ TEAM_STAGES = (PROVISION_GATEWAY, PROVISION_WORKSPACES, DELIVER_KEYS)
 
 async def _send(app: FakeApp, change: AccessChange) -> None:
     for stage in TEAM_STAGES:
-        assert await WORK[stage](app, an_event(app, change)) == Done()
+        assert isinstance(await WORK[stage](app, an_event(app, change)), Done)
 
 
 async def test_an_older_message_grants_what_the_branch_says_now() -> None:
@@ -239,11 +239,13 @@ async def test_a_withdrawal_reaches_only_the_team_it_names() -> None:
 async def test_an_old_message_for_a_second_file_of_the_team_leaves_the_holder_in_force() -> None:
     app = await a_team()
     second = "developer-requests/alpha/access.yaml"
-    await push(app, {second: Asked(tokens=90_000).text()})
-    await run_at(app, second)
+    await push(app, {second: Asked(tokens=90_000, readers=OTHER_READERS, dedicated={"phi-4": GPU}).text()})
+    await _send(app, a_change(app, path=second))
     assert app.calls.writes() == []
 
 
-async def run_at(app: FakeApp, path: str) -> None:
-    """The gateway's stage on a message about another path."""
-    await provision_gateway(app, an_event(app, a_change(app, path=path)))
+async def test_the_holder_can_change_beside_a_second_file() -> None:
+    app = await a_team()
+    await push(app, {"developer-requests/alpha/access.yaml": Asked(tokens=90_000).text()})
+    await push(app, {path_of("alpha"): Asked(tokens=7_000).text()})
+    assert "7000" in app.gateway.state.policies["team-alpha"].text

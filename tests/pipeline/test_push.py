@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from shared.domain.actual import Product
+from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Rejected
 from shared.intake import LARGE_PUSH, take_push
@@ -224,6 +228,30 @@ async def test_an_invalid_catalogue_queues_nothing_not_even_for_valid_requests()
     await _push(app, {DEFAULT_CATALOG_PATH: "models: []", BRAVO: Asked(team="bravo").text()})
     assert (_told(app), _sweeps(app)) == ([], [])
     assert app.reports.verdicts[0].problems[0].path == DEFAULT_CATALOG_PATH
+
+
+async def test_a_catalogue_that_is_gone_is_told_and_queues_nothing() -> None:
+    app = _app("alpha")
+    await _push(app, {DEFAULT_CATALOG_PATH: None})
+    assert (_told(app), _sweeps(app)) == ([], [])
+    assert app.reports.verdicts[0].reasons == ["NoCatalog"]
+
+
+async def test_a_push_that_github_does_not_show_yet_is_looked_at_a_moment_later() -> None:
+    app = _app("alpha")
+    await _arrive(app, app.repository.branch)
+    [envelope] = app.bus.waiting(SWEEP)
+    assert envelope.due == app.clock.now() + timedelta(seconds=10)
+    assert _told(app) == []
+
+
+async def test_of_two_files_that_are_both_there_the_one_in_force_is_the_products() -> None:
+    app = _app("alpha")
+    app.repository.commit({SECOND: Asked(tokens=1).text()})
+    seal = Marker(app.platform.repository, "alpha", ALPHA, "c" * 40, "d" * 64)
+    app.gateway.state.products["team-alpha"] = Product("team-alpha", "1", "Alpha", published=True, marker=seal)
+    await _push(app, {ALPHA: Asked(tokens=2).text(), SECOND: Asked(tokens=3).text()})
+    assert [change.path for change in _changes(app)] == [ALPHA]
 
 
 async def test_a_large_push_becomes_one_look_at_everything() -> None:

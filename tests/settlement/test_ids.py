@@ -64,6 +64,13 @@ async def test_waits_for_the_same_revision_join_and_others_do_not() -> None:
     assert [len(sent) for sent in (first, joined, other)] == [1, 0, 1]
 
 
+async def test_a_newer_commit_waits_by_itself_so_that_people_see_the_end_beside_it() -> None:
+    app = an_app()
+    await settled(app, WAITING, a_message(app, message_id="d1/alpha"))
+    app.repository.commit({"README.md": "a newer commit"})
+    assert len(await settled(app, WAITING, a_message(app, message_id="d2/alpha"))) == 1
+
+
 async def test_a_chain_whose_wait_was_joined_goes_on() -> None:
     app = an_app()
     [copy] = await settled(app, WAITING, a_message(app, message_id="d1/alpha"))

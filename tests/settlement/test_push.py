@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
+from shared import settlement
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import AccessDenied, MergekeyError, Rejected, Throttled, Unavailable
 from shared.messages import Sweep
@@ -76,3 +80,16 @@ async def test_a_redelivered_push_is_queued_once() -> None:
     for _ in range(2):
         await settle_push(app, Arrived("d1", None))
     assert [envelope.message_id for envelope in app.bus.sent] == ["d1/catalogue", "d1/alpha"]
+
+
+async def test_what_takes_longer_than_github_waits_becomes_a_look_at_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = _app()
+    monkeypatch.setattr(settlement, "PUSH_BUDGET", timedelta(milliseconds=20))
+
+    async def hang(call: Call) -> None:
+        if call.system == "repository":
+            await asyncio.Event().wait()
+
+    app.calls.before = hang
+    assert (await settle_push(app, Arrived("d1", None)))[0] == 202
+    assert [envelope.message_id for envelope in app.bus.waiting(SWEEP)] == ["d1/sweep"]
