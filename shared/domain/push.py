@@ -41,9 +41,12 @@ def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -
     """The requests that a push touched. `before` is empty for a first push: then everything is new and nothing is gone."""
     differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     requests = [path for path in differing if paths.folder(path) is not None]
+    gone = tuple(path for path in requests if path not in after)
+    # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that stays.
+    stays = {home for path in gone for home in homes(after, paths.team_of(path) or "", paths)}
     return Touched(
-        changed=tuple(path for path in requests if path in after),
-        gone=tuple(path for path in requests if path not in after),
+        changed=tuple(sorted({path for path in requests if path in after} | stays)),
+        gone=gone,
         catalog=catalog_path in differing,
         near_misses=tuple(path for path in differing if path in after and paths.near_miss(path) is not None),
     )

@@ -63,7 +63,10 @@ def test_a_tree_does_not_differ_from_itself(tree: Tree) -> None:
 def test_every_difference_of_a_request_is_told_exactly_once(before: Tree, after: Tree) -> None:
     touched = _touched(before, after)
     differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    assert sorted([*touched.changed, *touched.gone]) == sorted(path for path in differing if PATHS.folder(path) is not None)
+    stays = {home for path in touched.gone for home in homes(after, PATHS.team_of(path) or "", PATHS)}
+    told = [*touched.changed, *touched.gone]
+    assert set(told) == {path for path in differing if PATHS.folder(path) is not None} | stays
+    assert len(told) == len(set(told))
     assert set(touched.changed) <= after.keys()
     assert not set(touched.gone) & after.keys()
 

@@ -171,13 +171,14 @@ async def test_a_second_file_for_a_team_is_the_newcomers_fault() -> None:
     assert [(problem.path, problem.reason) for problem in verdict.problems] == [(SECOND, "DuplicateTeam")]
 
 
-async def test_the_holder_of_a_team_stays_in_force_beside_a_second_file() -> None:
+@pytest.mark.parametrize("removed", [ALPHA, SECOND])
+async def test_a_team_that_loses_one_of_two_files_is_touched_by_the_one_that_stays(removed: str) -> None:
     app = _app("alpha")
     await _push(app, {SECOND: Asked(tokens=1).text()})
     before = app.repository.branch
-    app.repository.commit({SECOND: None})
+    app.repository.commit({removed: None})
     await _arrive(app, before, "d2")
-    assert _told(app) == []
+    assert _told(app) == ["alpha requested"]
 
 
 async def test_an_invalid_request_queues_nothing_and_is_shown_with_its_place() -> None:

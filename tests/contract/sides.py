@@ -1,0 +1,126 @@
+"""What a contract test needs besides the port, on both sides: to move the clock, to see what arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from azure.servicebus.aio import ServiceBusClient
+
+from shared.ports import Bus, Envelope
+from shared.stages import STAGES, TOPIC, Stage
+from standins.control import Control
+from tests.fakes.bus import FakeBus
+from tests.fakes.clock import FakeClock
+
+
+class Watch(Protocol):
+    def now(self) -> datetime: ...
+    def advance(self, time: timedelta) -> None: ...
+
+
+@dataclass
+class FakeClockSide:
+    clock: FakeClock
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def advance(self, time: timedelta) -> None:
+        self.clock.advance(time)
+
+
+@dataclass
+class StandInClock:
+    control: Control
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.control.now(), UTC)
+
+    def advance(self, time: timedelta) -> None:
+        self.control.advance(time.total_seconds())
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message as a receiver gets it."""
+
+    message_id: str
+    body: bytes
+    session: str | None
+    properties: dict[str, Any]
+    content_type: str
+
+
+class BusSide(Protocol):
+    """The port, and what a receiver of a stage finds waiting in a session (None: in a queue without sessions)."""
+
+    port: Bus
+
+    async def waiting(self, stage: Stage, session: str) -> list[Seen]: ...
+    async def dead_letters(self) -> list[Seen]: ...
+
+
+class FakeBusSide:
+    def __init__(self, bus: FakeBus) -> None:
+        self.port: Bus = bus
+        self._bus = bus
+
+    async def waiting(self, stage: Stage, session: str) -> list[Seen]:
+        now = self._bus._clock.now()
+        held = self._bus.queues[stage.name]
+        return [_seen(each.envelope) for each in held if each.envelope.session == session and each.enqueued <= now]
+
+    async def dead_letters(self) -> list[Seen]:
+        return [_seen(envelope) for envelope in self._bus.dead_letters()]
+
+
+def _seen(envelope: Envelope) -> Seen:
+    return Seen(envelope.message_id, envelope.body, envelope.session, dict(envelope.properties), envelope.content_type)
+
+
+class RealBusSide:
+    """Looks with the real receiver. It peeks, so that a look changes nothing. Receivers are closed together: each takes its time."""
+
+    def __init__(self, port: Any, address: str) -> None:
+        self.port: Bus = port
+        connection = f"Endpoint=sb://{address};SharedAccessKeyName=R;SharedAccessKey=K;UseDevelopmentEmulator=true;"
+        self._client = ServiceBusClient.from_connection_string(connection)
+        self._receivers: dict[tuple[str, str], Any] = {}
+
+    async def waiting(self, stage: Stage, session: str) -> list[Seen]:
+        options: dict[str, Any] = {"session_id": session}
+        if (stage.name, session) not in self._receivers:
+            on_topic = stage.entity == TOPIC
+            make = self._client.get_subscription_receiver if on_topic else self._client.get_queue_receiver
+            names = (TOPIC, stage.name) if on_topic else (stage.entity,)
+            self._receivers[stage.name, session] = await make(*names, **options).__aenter__()
+        messages = await self._receivers[stage.name, session].peek_messages(50)
+        return [_read(message) for message in messages if message.state.name == "ACTIVE"]
+
+    async def dead_letters(self) -> list[Seen]:
+        async with self._client.get_queue_receiver("dead-letters") as receiver:
+            return [_read(message) for message in await receiver.peek_messages(250)]
+
+    async def close(self) -> None:
+        await asyncio.gather(*(receiver.close() for receiver in self._receivers.values()))
+        await self._client.close()
+
+
+def _read(message: Any) -> Seen:
+    properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
+    return Seen(message.message_id, b"".join(message.body), message.session_id, properties, message.content_type)
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+async def everywhere(bus: BusSide, session: str) -> dict[str, list[str]]:
+    """The ids of what waits in a session, by stage of the topic."""
+    stages: Sequence[Stage] = [stage for stage in STAGES if stage.entity == TOPIC]
+    found = await asyncio.gather(*(bus.waiting(stage, session) for stage in stages))
+    return {stage.name: [seen.message_id for seen in here] for stage, here in zip(stages, found, strict=True)}

@@ -1,0 +1,165 @@
+"""What both the fake and a Kubernetes cluster with KAITO do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from shared.domain.actual import Namespace, Workspace
+from shared.domain.desired import DesiredWorkspaces, compile_workspaces
+from shared.domain.marker import Marker
+from shared.domain.readiness import NotYet, Ready, readiness
+from shared.domain.workspace import namespace_manifest
+from shared.errors import AccessDenied, Busy, Rejected, Unavailable
+from shared.ports import Cluster
+from tests.contract.conftest import unique
+from tests.contract.sides import Watch
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
+
+GOING = timedelta(minutes=2)
+
+
+@pytest.fixture
+def team() -> str:
+    return unique("t")
+
+
+def _marker(team: str, **changed: Any) -> Marker:
+    return replace(Marker(REPOSITORY, team, f"tenant-access/config/{team}/access.yaml", "c" * 40), **changed)
+
+
+def _desired(team: str, **dedicated: str) -> DesiredWorkspaces:
+    asked = {name.replace("_", "-"): gpu for name, gpu in (dedicated or {"phi_4": GPU}).items()}
+    return compile_workspaces(Asked(team=team, dedicated=asked).read(), a_catalog(), FakeApp().platform)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def home(cluster: Cluster, team: str) -> str:
+    """A namespace with everything that one model needs."""
+    await cluster.apply(namespace_manifest(_marker(team)))
+    desired = _desired(team)
+    for manifest in (*desired.limits, *desired.workspaces.values(), *desired.routes.values()):
+        await cluster.apply(manifest)
+    return f"team-{team}"
+
+
+async def _namespace(cluster: Cluster, name: str) -> Namespace:
+    found = await cluster.namespace(name)
+    assert found is not None
+    return found
+
+
+async def _workspace(cluster: Cluster, home: str) -> Workspace:
+    [found] = await cluster.workspaces(home)
+    return found
+
+
+async def test_a_namespace_is_read_back_with_its_marker(cluster: Cluster, team: str) -> None:
+    assert await cluster.namespace(f"team-{team}") is None
+    marker = _marker(team, digest="d" * 64, withdrawn=datetime(2026, 3, 2, 9, tzinfo=UTC))
+    await cluster.apply(namespace_manifest(marker))
+    found = await _namespace(cluster, f"team-{team}")
+    assert (found.name, found.terminating, found.marker) == (f"team-{team}", False, marker)
+
+
+async def test_a_withdrawal_is_taken_off_a_namespace_again(cluster: Cluster, team: str) -> None:
+    await cluster.apply(namespace_manifest(_marker(team, withdrawn=datetime(2026, 3, 2, 9, tzinfo=UTC))))
+    await cluster.apply(namespace_manifest(_marker(team, digest="d" * 64)))
+    assert (await _namespace(cluster, f"team-{team}")).marker == _marker(team, digest="d" * 64)
+
+
+async def test_applying_what_is_there_changes_nothing(cluster: Cluster, team: str, home: str) -> None:
+    before = await _namespace(cluster, home)
+    await cluster.apply(namespace_manifest(_marker(team)))
+    assert await _namespace(cluster, home) == before
+
+
+async def test_there_is_nothing_without_a_namespace(cluster: Cluster, team: str) -> None:
+    assert await cluster.workspaces(f"team-{team}") == []
+    with pytest.raises(Unavailable) as refused:
+        await cluster.apply(_desired(team).workspaces["phi-4"])
+    assert refused.value.reason == "NotFound"
+
+
+async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Cluster, home: str) -> None:
+    found = await _workspace(cluster, home)
+    selector = {"matchLabels": {"apps": f"{home}--phi-4"}}
+    assert (found.name, found.managed, found.terminating) == ("phi-4", True, False)
+    assert dict(found.fixed) == {"instanceType": GPU, "labelSelector": selector, "preset": "phi-4"}
+
+
+async def test_a_workspace_that_somebody_made_is_not_ours(cluster: Cluster, team: str) -> None:
+    await cluster.apply(namespace_manifest(_marker(team)))
+    theirs = _desired(team).workspaces["phi-4"]
+    theirs["metadata"]["labels"] = {"app": "theirs"}
+    await cluster.apply(theirs)
+    assert not (await _workspace(cluster, f"team-{team}")).managed
+
+
+async def test_a_workspace_walks_to_ready_as_time_passes(cluster: Cluster, home: str, clock: Watch) -> None:
+    seen = []
+    for minutes in (0, 7, 7):
+        clock.advance(timedelta(minutes=minutes))
+        seen.append(readiness((await _workspace(cluster, home)).conditions))
+    assert seen[0] in (NotYet("NodeClaimNotReady"), NotYet("NodesNotReady"))
+    assert seen[1:] == [NotYet("InferenceNotReady"), Ready()]
+
+
+async def test_a_workspace_does_not_change_its_instance_type(cluster: Cluster, team: str, home: str) -> None:
+    with pytest.raises(Rejected):
+        await cluster.apply(_desired(team, phi_4=LARGER_GPU).workspaces["phi-4"])
+    assert (await _workspace(cluster, home)).fixed["instanceType"] == GPU
+
+
+async def test_a_quota_holds_until_it_is_raised(cluster: Cluster, team: str, home: str) -> None:
+    desired = _desired(team, phi_4=GPU, mistral_7b=GPU)
+    with pytest.raises(AccessDenied):
+        await cluster.apply(desired.workspaces["mistral-7b"])
+    await cluster.apply(desired.limits[0])
+    await cluster.apply(desired.workspaces["mistral-7b"])
+    assert sorted(found.name for found in await cluster.workspaces(home)) == ["mistral-7b", "phi-4"]
+
+
+async def test_a_workspace_that_changed_meanwhile_is_not_deleted(cluster: Cluster, home: str, clock: Watch) -> None:
+    before = await _workspace(cluster, home)
+    clock.advance(timedelta(minutes=7))
+    with pytest.raises(Busy):
+        await cluster.delete_workspace(home, "phi-4", before.resource_version)
+    assert not (await _workspace(cluster, home)).terminating
+
+
+async def test_a_deleted_workspace_takes_its_time_to_go(cluster: Cluster, home: str, clock: Watch) -> None:
+    found = await _workspace(cluster, home)
+    await cluster.delete_workspace(home, "phi-4", found.resource_version)
+    assert (await _workspace(cluster, home)).terminating
+    clock.advance(GOING)
+    assert await cluster.workspaces(home) == []
+    await cluster.delete_workspace(home, "phi-4", found.resource_version)
+
+
+async def test_a_route_is_deleted_as_often_as_one_likes(cluster: Cluster, home: str) -> None:
+    for _ in range(2):
+        await cluster.delete_route(home, "phi-4")
+
+
+async def test_a_namespace_is_gone_when_its_workspaces_are(cluster: Cluster, team: str, home: str, clock: Watch) -> None:
+    with pytest.raises(Busy):
+        await cluster.delete_namespace(home, "1")
+    await cluster.delete_namespace(home, (await _namespace(cluster, home)).resource_version)
+    assert (await _namespace(cluster, home)).terminating
+    assert (await _workspace(cluster, home)).terminating
+    with pytest.raises(AccessDenied):
+        await cluster.apply(_desired(team, mistral_7b=GPU).workspaces["mistral-7b"])
+    clock.advance(GOING)
+    assert await cluster.namespace(home) is None
+    await cluster.delete_namespace(home, "1")
+
+
+async def test_an_empty_namespace_goes_at_once(cluster: Cluster, team: str) -> None:
+    await cluster.apply(namespace_manifest(_marker(team)))
+    await cluster.delete_namespace(f"team-{team}", (await _namespace(cluster, f"team-{team}")).resource_version)
+    assert await cluster.namespace(f"team-{team}") is None

@@ -1,0 +1,306 @@
+"""What both the fake and API Management do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+
+from shared.apply import ADMINISTRATOR
+from shared.domain.actual import Policy, Product
+from shared.domain.desired import Backend, compile_catalog
+from shared.domain.marker import Marker
+from shared.domain.names import API, FRAGMENT
+from shared.domain.policy import digest_of, product_policy
+from shared.errors import Busy, Rejected, Unavailable
+from shared.ports import Gateway, Keys
+from tests.contract.conftest import unique
+from tests.fakes.app import REPOSITORY, Asked, a_catalog
+
+POLICY = "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
+STALE = '"bm90IHRoaXM="'
+CATALOG = compile_catalog(a_catalog())
+
+
+def _marker(team: str, digest: str = "") -> Marker:
+    return Marker(REPOSITORY, team, f"tenant-access/config/{team}/access.yaml", "c" * 40, digest)
+
+
+def _policy(inbound: str = "") -> str:
+    return POLICY.format(inbound)
+
+
+@pytest.fixture
+def team() -> str:
+    return unique("t")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def product(gateway: Gateway, team: str) -> str:
+    await gateway.create_product(f"team-{team}", "Team", _marker(team))
+    return f"team-{team}"
+
+
+async def _read(gateway: Gateway, name: str) -> Product:
+    found = await gateway.product(name)
+    assert found is not None
+    return found
+
+
+async def _remove_subscriptions(gateway: Gateway, product: str) -> None:
+    for found in await gateway.product_subscriptions(product):
+        await gateway.delete_subscription(found.name, found.etag)
+
+
+def _fingerprints(keys: Keys) -> list[str]:
+    return [key.fingerprint("x") for key in keys]
+
+
+async def test_a_product_begins_unpublished_and_is_read_back_with_its_marker(gateway: Gateway, team: str) -> None:
+    name = f"team-{team}"
+    assert await gateway.product(name) is None
+    etag = await gateway.create_product(name, "Team Alpha", _marker(team))
+    assert await _read(gateway, name) == Product(name, etag, "Team Alpha", published=False, marker=_marker(team))
+
+
+async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(gateway: Gateway, team: str, product: str) -> None:
+    before = await _read(gateway, product)
+    seal = Marker(REPOSITORY, team, "elsewhere", "d" * 40, "e" * 64, datetime(2026, 3, 2, 9, tzinfo=UTC))
+    await gateway.publish_product(product, before.etag, "Another name", seal)
+    after = await _read(gateway, product)
+    assert (after.display_name, after.published, after.marker) == ("Another name", True, seal)
+    assert after.etag != before.etag
+
+
+async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted(gateway: Gateway, team: str, product: str) -> None:
+    before = await _read(gateway, product)
+    await gateway.publish_product(product, before.etag, "Another name", _marker(team))
+    for write in (gateway.publish_product(product, before.etag, "x", _marker(team)), gateway.delete_product(product, before.etag)):
+        with pytest.raises(Busy):
+            await write
+    assert (await _read(gateway, product)).display_name == "Another name"
+
+
+async def test_a_star_fits_every_etag(gateway: Gateway, team: str, product: str) -> None:
+    await gateway.publish_product(product, "*", "Another name", _marker(team))
+    assert (await _read(gateway, product)).published
+
+
+async def test_what_is_not_there_cannot_be_published(gateway: Gateway, team: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await gateway.publish_product(f"team-{team}", "*", "x", _marker(team))
+    assert refused.value.reason == "NotFound"
+
+
+async def test_a_product_is_listed_among_all(gateway: Gateway, product: str) -> None:
+    assert (await _read(gateway, product)).marker in [found.marker for found in await gateway.products()]
+
+
+async def test_the_administrator_gets_a_subscription_to_each_new_product_and_to_no_changed_one(
+    gateway: Gateway, team: str, product: str
+) -> None:
+    [stray] = await gateway.product_subscriptions(product)
+    assert (stray.owner, stray.product, stray.state) == (ADMINISTRATOR, product, "active")
+    await gateway.create_product(product, "Team", _marker(team))
+    assert len(await gateway.product_subscriptions(product)) == 1
+
+
+async def test_a_product_with_subscriptions_is_not_deleted(gateway: Gateway, product: str) -> None:
+    with pytest.raises(Rejected):
+        await gateway.delete_product(product, "*")
+    await _remove_subscriptions(gateway, product)
+    await gateway.delete_product(product, "*")
+    assert await gateway.product(product) is None
+    await gateway.delete_product(product, "*")
+
+
+async def test_a_deleted_product_takes_its_policy_along(gateway: Gateway, team: str, product: str) -> None:
+    await gateway.put_product_policy(product, _policy(), None)
+    await _remove_subscriptions(gateway, product)
+    await gateway.delete_product(product, "*")
+    await gateway.create_product(product, "Team", _marker(team))
+    assert await gateway.product_policy(product) is None
+
+
+async def test_a_policy_carries_the_etag_that_was_read(gateway: Gateway, product: str) -> None:
+    await gateway.put_product_policy(product, _policy(), None)
+    first = await gateway.product_policy(product)
+    assert first is not None
+    await gateway.put_product_policy(product, _policy(), first.etag)
+    assert await gateway.product_policy(product) != first
+    with pytest.raises(Busy):
+        await gateway.put_product_policy(product, _policy(), first.etag)
+
+
+async def test_a_policy_of_ours_is_known_by_its_digest_and_others_are_not(gateway: Gateway, team: str, product: str) -> None:
+    text = product_policy(Asked(team=team, cost_center="CC 1").read())
+    await gateway.put_fragment(FRAGMENT, CATALOG.fragment)
+    await gateway.put_product_policy(product, text, None)
+    found = await gateway.product_policy(product)
+    assert found is not None
+    assert (found.digest, len(found.digest)) == (digest_of(text), 64)
+    await gateway.put_product_policy(product, _policy(), found.etag)
+    assert replace(await _policy_of(gateway, product), etag="") == Policy("", "")
+
+
+async def _policy_of(gateway: Gateway, product: str) -> Policy:
+    found = await gateway.product_policy(product)
+    assert found is not None
+    return found
+
+
+async def test_a_policy_that_changes_leaves_the_products_etag_alone(gateway: Gateway, product: str) -> None:
+    before = await _read(gateway, product)
+    await gateway.put_product_policy(product, _policy(), None)
+    assert await _read(gateway, product) == before
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [_policy("<nonsense"), _policy('<set-backend-service backend-id="missing" />'), _policy('<include-fragment fragment-id="missing" />')],
+)
+async def test_a_policy_that_is_no_xml_or_names_what_is_not_there_is_refused(gateway: Gateway, product: str, policy: str) -> None:
+    with pytest.raises(Rejected):
+        await gateway.put_product_policy(product, policy, None)
+    assert await gateway.product_policy(product) is None
+
+
+async def test_a_policy_may_name_a_backend_that_exists(gateway: Gateway, team: str, product: str) -> None:
+    await gateway.put_backend(Backend(f"{product}--phi-4", "https://models/v1"), _marker(team), None)
+    await gateway.put_product_policy(product, _policy(f'<set-backend-service backend-id="{product}--phi-4" />'), None)
+    assert await gateway.product_policy(product) is not None
+
+
+async def test_there_is_no_policy_without_a_product(gateway: Gateway, team: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await gateway.put_product_policy(f"team-{team}", _policy(), None)
+    assert refused.value.reason == "NotFound"
+
+
+async def test_a_product_is_linked_to_an_api_that_exists_as_often_as_one_likes(gateway: Gateway, product: str) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await gateway.link_product(product, unique("api"))
+    assert refused.value.reason == "NotFound"
+    await _require_api(gateway)
+    for _ in range(2):
+        await gateway.link_product(product, API)
+
+
+async def _require_api(gateway: Gateway) -> None:
+    if await gateway.api(API) is None:
+        await gateway.put_api(API, CATALOG, _marker("catalogue"), None)
+
+
+async def test_a_subscription_begins_active_with_two_keys(gateway: Gateway, product: str) -> None:
+    assert await gateway.subscription(product) is None
+    given = await gateway.put_subscription(product, product, "mergekey/1/alpha", None)
+    keys = await gateway.keys(product)
+    assert given is None or _fingerprints(given) == _fingerprints(keys)
+    assert len(set(_fingerprints(keys))) == 2
+    found = await gateway.subscription(product)
+    assert found is not None
+    assert (found.name, found.display_name, found.product, found.owner, found.state) == (product, "mergekey/1/alpha", product, "", "active")
+
+
+async def test_a_suspended_subscription_wakes_with_the_same_keys(gateway: Gateway, product: str) -> None:
+    await gateway.put_subscription(product, product, "x", None)
+    before, keys = await gateway.subscription(product), await gateway.keys(product)
+    assert before is not None
+    await gateway.suspend_subscription(product, before.etag)
+    asleep = await gateway.subscription(product)
+    assert asleep is not None
+    assert (asleep.state, asleep.display_name) == ("suspended", "x")
+    with pytest.raises(Busy):
+        await gateway.suspend_subscription(product, before.etag)
+    with pytest.raises(Busy):
+        await gateway.put_subscription(product, product, "x", before.etag)
+    await gateway.put_subscription(product, product, "x", asleep.etag)
+    assert _fingerprints(await gateway.keys(product)) == _fingerprints(keys)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_one_key_is_made_new_and_the_other_stays(gateway: Gateway, product: str, which: int) -> None:
+    await gateway.put_subscription(product, product, "x", None)
+    before = _fingerprints(await gateway.keys(product))
+    await gateway.regenerate_key(product, which)
+    after = _fingerprints(await gateway.keys(product))
+    assert [old == new for old, new in zip(before, after, strict=True)] == [which == 1, which == 0]
+
+
+async def test_there_is_no_subscription_to_a_product_that_is_not_there(gateway: Gateway, team: str) -> None:
+    with pytest.raises(Rejected):
+        await gateway.put_subscription(team, f"team-{team}", "x", None)
+
+
+async def test_a_deleted_subscription_is_gone_with_its_keys(gateway: Gateway, product: str) -> None:
+    await gateway.put_subscription(product, product, "x", None)
+    with pytest.raises(Busy):
+        await gateway.delete_subscription(product, STALE)
+    await gateway.delete_subscription(product, "*")
+    await gateway.delete_subscription(product, "*")
+    assert await gateway.subscription(product) is None
+    for ask in (gateway.keys(product), gateway.regenerate_key(product, 0)):
+        with pytest.raises(Unavailable):
+            await ask
+
+
+async def test_backends_are_listed_by_their_beginning_with_marker_and_url(gateway: Gateway, team: str) -> None:
+    prefix = f"team-{team}--"
+    assert await gateway.backends(prefix) == []
+    await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/phi-4/v1"), _marker(team, "d" * 64), None)
+    await gateway.put_backend(Backend(f"team-{team}x--phi-4", "https://elsewhere/v1"), _marker(team), None)
+    [found] = await gateway.backends(prefix)
+    assert (found.name, found.url, found.marker) == (f"{prefix}phi-4", "https://models/phi-4/v1", _marker(team))
+    await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/other/v1"), _marker(team), found.etag)
+    assert [backend.url for backend in await gateway.backends(prefix)] == ["https://models/other/v1"]
+
+
+async def test_a_backend_that_changed_meanwhile_is_neither_changed_nor_deleted(gateway: Gateway, team: str) -> None:
+    backend = Backend(f"team-{team}--phi-4", "https://models/v1")
+    await gateway.put_backend(backend, _marker(team), None)
+    for write in (gateway.put_backend(backend, _marker(team), STALE), gateway.delete_backend(backend.name, STALE)):
+        with pytest.raises(Busy):
+            await write
+    await gateway.delete_backend(backend.name, "*")
+    await gateway.delete_backend(backend.name, "*")
+    assert await gateway.backends(f"team-{team}--") == []
+
+
+async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -> None:
+    assert await gateway.api(unique("absent")) is None
+    await _require_api(gateway)
+    before = await gateway.api(API)
+    assert before is not None
+    await gateway.mark_api(API, _marker("catalogue", "d" * 64))
+    after = await gateway.api(API)
+    assert after is not None
+    assert (after.operations, after.marker) == (CATALOG.api_digest, _marker("catalogue", "d" * 64))
+    with pytest.raises(Busy):
+        await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
+    await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)
+
+
+async def test_the_apis_policy_names_what_exists(gateway: Gateway) -> None:
+    await _require_api(gateway)
+    for backend in CATALOG.backends:
+        await gateway.put_backend(backend, _marker("catalogue"), None)
+    await gateway.put_fragment(FRAGMENT, CATALOG.fragment)
+    before = await gateway.api_policy(API)
+    await gateway.put_api_policy(API, CATALOG.policy, before.etag if before else None)
+    with pytest.raises(Rejected):
+        await gateway.put_api_policy(API, _policy('<set-backend-service backend-id="missing" />'), None)
+    with pytest.raises(Busy):
+        await gateway.put_api_policy(API, CATALOG.policy, STALE)
+    after = await gateway.api_policy(API)
+    assert after is not None
+    assert after.digest == digest_of(CATALOG.policy)
+
+
+async def test_there_is_no_policy_and_no_marker_without_an_api(gateway: Gateway) -> None:
+    name = unique("api")
+    for write in (gateway.put_api_policy(name, _policy(), None), gateway.mark_api(name, _marker("catalogue"))):
+        with pytest.raises(Unavailable) as refused:
+            await write
+        assert refused.value.reason == "NotFound"
