@@ -87,9 +87,10 @@ class Stack:
         command = ["standins.functions_host", str(self._app_dir), "--port", str(self._port), "--settings", str(path)]
         command += ["--keys", str(self.folder / "functions-keys.json"), "--invocations", str(self.invocations_file)]
         command += ["--log-level", self._log_level]
-        # Clients of both kinds must trust the stand-ins' authority before they are imported.
+        # Clients of both kinds must trust the stand-ins' authority before they are imported. The settings go into the environment too,
+        # where they win over what this process may have set for another stack.
         trusted = {"SSL_CERT_FILE": self.ca, "REQUESTS_CA_BUNDLE": self.ca}
-        self.host, ready = self._start("functions-host", command, trusted)
+        self.host, ready = self._start("functions-host", command, {**trusted, **self.settings()})
         self.host_url: str = ready["url"]
 
     def restart_host(self) -> None:
