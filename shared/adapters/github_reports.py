@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from shared.adapters.github import GitHubClient
@@ -18,6 +19,9 @@ from shared.ports import Status
 log = logging.getLogger("mergekey")
 
 CHECK = "mergekey/requests"
+SUMMARY = "mergekey/teams"
+#: With more than this waiting beside one commit they are summed up: at a second for each, nobody would wait for the last.
+CROWD = 50
 #: GitHub's limits: annotations per call, characters of a status, of a summary.
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
 
@@ -30,6 +34,7 @@ class GitHubReports:
         self._base = f"/repos/{repository}"
         self._interval = interval
         self._waiting: dict[tuple[str, str], Status] = {}
+        self._counted: Counter[str] = Counter()
         self._writer: asyncio.Task[None] | None = None
 
     async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
@@ -55,12 +60,23 @@ class GitHubReports:
 
     async def _write(self) -> None:
         while self._waiting:
-            status = self._waiting.pop(next(iter(self._waiting)))
+            status = self._next()
             try:
                 await self._post(status)
             except MergekeyError as error:
                 log.warning("the status %s could not be shown: %s", status.context, error)
             await asyncio.sleep(self._interval)
+
+    def _next(self) -> Status:
+        """The oldest; but where a crowd waits beside one commit, one line for all that went well. What failed is always shown by itself."""
+        commit, context = next(iter(self._waiting))
+        well = [status for status in self._waiting.values() if status.commit == commit and status.state in ("success", "pending")]
+        if len(well) <= CROWD:
+            return self._waiting.pop((commit, context))
+        for status in well:
+            del self._waiting[commit, status.context]
+        self._counted[commit] += len(well)
+        return Status(commit, SUMMARY, "success", f"{self._counted[commit]} reports of stages, without those that failed")
 
     async def _post(self, status: Status) -> None:
         body = {"state": status.state, "context": status.context, "description": shorten(status.description, _DESCRIPTION)}

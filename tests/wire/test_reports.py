@@ -1,0 +1,65 @@
+"""What people see beside a commit when many teams are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from shared.adapters.github import GitHubClient
+from shared.adapters.github_reports import CROWD, SUMMARY, GitHubReports
+from shared.ports import Status
+from standins.demo.repository import Clone
+from standins.stack import ask
+from tests.conftest import StandIns
+
+
+class Place:
+    """A repository of its own with one commit, and the reports on it."""
+
+    def __init__(self, standins: StandIns, folder: Path) -> None:
+        address, self.name = standins.addresses["github"], f"contoso/reports-{uuid4().hex[:8]}"
+        repository = ask("PUT", f"{address}/_standin/repositories/{self.name}", {})
+        clone = Clone(repository["git_url"], folder / "clone")
+        clone.write("README.md", "requests\n")
+        self.commit = clone.push("first")
+        self.client = GitHubClient(address, None, ask("PUT", f"{address}/_standin/tokens", {})["token"])
+        self.reports = GitHubReports(self.client, self.name, interval=0)
+
+    async def shown(self) -> dict[str, tuple[str, str]]:
+        await self.reports.flush()
+        rows = await self.client.get(f"/repos/{self.name}/commits/{self.commit}/statuses?per_page=100")
+        return {row["context"]: (row["state"], row["description"]) for row in reversed(rows)}
+
+    def status(self, team: int, state: str = "success") -> Status:
+        return Status(self.commit, f"mergekey/team{team}/keys", state, "keys in vault")
+
+
+@pytest.fixture
+async def place(standins: StandIns, tmp_path: Path) -> AsyncIterator[Place]:
+    place = Place(standins, tmp_path)
+    yield place
+    await place.client.close()
+
+
+async def test_a_crowd_of_teams_is_summed_up_and_what_failed_is_shown_by_itself(place: Place) -> None:
+    await place.reports.statuses([*(place.status(team) for team in range(CROWD + 1)), place.status(999, "failure")])
+    shown = await place.shown()
+    assert shown == {
+        SUMMARY: ("success", f"{CROWD + 1} reports of stages, without those that failed"),
+        "mergekey/team999/keys": ("failure", "keys in vault"),
+    }
+
+
+async def test_a_few_teams_are_shown_one_by_one(place: Place) -> None:
+    await place.reports.statuses([place.status(team) for team in range(3)])
+    assert set(await place.shown()) == {f"mergekey/team{team}/keys" for team in range(3)}
+
+
+async def test_a_newer_status_takes_the_place_of_one_that_still_waits(place: Place) -> None:
+    await place.reports.statuses([place.status(1, "pending"), place.status(1)])
+    assert (await place.shown())["mergekey/team1/keys"][0] == "success"
+    rows = await place.client.get(f"/repos/{place.name}/commits/{place.commit}/statuses")
+    assert len(rows) == 1
