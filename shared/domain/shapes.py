@@ -6,6 +6,7 @@ says what it asks for as `Terms` and `Wish`es; the wishes are read entry by entr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -22,7 +23,7 @@ MODEL = "a model's name as the catalogue has it, such as gpt-4.1"
 EXPIRES = "the last day of the access, such as 2027-03-31"
 
 
-class Shape(Written):
+class Shape(Written, ABC):
     """A whole request. The paths say where things stand that several shapes have in different places."""
 
     team_at: ClassVar[KeyPath]
@@ -37,13 +38,13 @@ class Shape(Written):
         return document
 
     @staticmethod
+    @abstractmethod
     def wishes(document: Document) -> Iterator[Wish | None]:
         """Each model asked for, None for an entry that cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def terms(self) -> Terms:
         """Everything else."""
-        raise NotImplementedError
 
 
 class Team(Written):

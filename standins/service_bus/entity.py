@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from functools import partial
 
@@ -11,7 +12,7 @@ from standins.service_bus.errors import MessageNotFound
 from standins.service_bus.message import Message
 
 
-class Entity:
+class Entity(ABC):
     """A queue or a topic. `path` is its address, `name` what the list of calls shows, `window` that of duplicate detection (seconds)."""
 
     def __init__(self, path: str, name: str, environment: Environment, window: float | None = None) -> None:
@@ -47,9 +48,9 @@ class Entity:
         self._timers.pop(sequence).cancel()
         self._remove(entry)
 
+    @abstractmethod
     def enqueue(self, message: Message) -> int:
         """Make a message available now."""
-        raise NotImplementedError
 
     def _restored(self, entry: Entry) -> None:
         if entry.state is State.SCHEDULED:
