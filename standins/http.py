@@ -1,19 +1,22 @@
-"""What the HTTP stand-ins have in common: every call recorded, faults injected, unknown routes refused with 501."""
+"""What the HTTP stand-ins have in common: every call recorded, trouble injected, unknown routes refused with 501."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from standins.world import Fault, World
+from standins.faults import Fault, When
+from standins.world import World
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Set on the request by a handler (`request[KIND] = "PUT product"`) or on the route's name; names the operation in the list of calls.
-KIND = "kind"
+#: Headers that carry credentials: never part of a recorded exchange.
+_CREDENTIALS = {"authorization", "x-identity-header", "api-key", "cookie", "set-cookie"}
 
 
 def application(world: World, server: str) -> web.Application:
@@ -31,6 +34,58 @@ def route(app: web.Application, method: str, path: str, kind: str, handler: Hand
     app.router.add_route(method, path, named)
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One request on its way through a server."""
+
+    world: World
+    server: str
+    kind: str
+    request: web.Request
+    started: float
+
+    async def fault(self, when: When) -> web.StreamResponse | None:
+        """The answer of the fault that this call shall meet, if there is one that answers."""
+        fault = self.world.take_fault(self.server, self.kind, when)
+        if fault is None:
+            return None
+        await asyncio.sleep(fault.seconds)
+        return None if fault.status is None else await self._fail(fault)
+
+    async def _fail(self, fault: Fault) -> web.StreamResponse:
+        await self.request.read()  # an answer before the end of the request would look like a broken connection
+        if not fault.status:
+            self.world.record(self.server, self.kind, self.request.path_qs, 0, self.started)
+            if self.request.transport is not None:
+                self.request.transport.close()
+            raise ConnectionResetError("closed on purpose by an injected fault")
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        body = {"error": {"code": "Injected", "message": "an injected fault"}}
+        answer = web.json_response(body, status=fault.status, headers=headers)
+        await self.done(answer, injected=True)
+        return answer
+
+    async def done(self, answer: web.StreamResponse, injected: bool = False) -> None:
+        await asyncio.sleep(self.world.trouble.latency(self.server, self.kind))
+        self.world.record(self.server, self.kind, self.request.path_qs, answer.status, self.started)
+        if self.world.exchanges is not None:
+            await self._record_exchange(answer, injected)
+
+    async def _record_exchange(self, answer: web.StreamResponse, injected: bool) -> None:
+        self.world.record_exchange(
+            server=self.server,
+            kind=self.kind,
+            method=self.request.method,
+            path=self.request.path_qs,
+            request_headers=_shown(self.request.headers),
+            request_body=_text(await self.request.read()),
+            status=answer.status,
+            answer_headers=_shown(answer.headers),
+            answer_body=_text(answer.body) if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else None,
+            injected=injected,
+        )
+
+
 def _recorder(world: World, server: str) -> Middleware:
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -40,15 +95,16 @@ def _recorder(world: World, server: str) -> Middleware:
             world.loud(server, f"501 {request.method} {request.path_qs}: this stand-in does not know the operation")
             world.record(server, "unknown", request.path_qs, 501, started)
             return web.json_response({"error": {"code": "NotImplemented", "message": f"{request.method} {request.path}"}}, status=501)
-        if fault := world.take_fault(server, kind, "before"):
-            return _fail(world, server, kind, request, fault, started)
+        call = _Call(world, server, kind, request, started)
+        if (failed := await call.fault("before")) is not None:
+            return failed
         try:
             response = await handler(request)
         except web.HTTPException as error:
             response = error
-        if fault := world.take_fault(server, kind, "after"):
-            return _fail(world, server, kind, request, fault, started)
-        world.record(server, kind, request.path_qs, response.status, started)
+        if (failed := await call.fault("after")) is not None:
+            return failed
+        await call.done(response)
         if isinstance(response, web.HTTPException):
             raise response
         return response
@@ -56,11 +112,12 @@ def _recorder(world: World, server: str) -> Middleware:
     return record
 
 
-def _fail(world: World, server: str, kind: str, request: web.Request, fault: Fault, started: float) -> web.StreamResponse:
-    world.record(server, kind, request.path_qs, fault.status, started)
-    if fault.status == 0:
-        if request.transport is not None:
-            request.transport.close()
-        raise ConnectionResetError("closed on purpose by an injected fault")
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return web.json_response({"error": {"code": "Injected", "message": "an injected fault"}}, status=fault.status, headers=headers)
+def _shown(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
+
+
+def _text(body: bytes | None) -> str | None:
+    try:
+        return body.decode() if body else None
+    except UnicodeDecodeError:
+        return None

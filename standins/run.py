@@ -1,6 +1,6 @@
 """Run one set of stand-ins: `python -m standins.run --folder FOLDER --entities infra/service-bus.json`.
 
-Prints one line of JSON when every server listens: the control address, and the settings that point the app at the stand-ins.
+Prints one line of JSON when every server listens: the addresses, the authority to trust, and where the control interface is.
 State, certificates and ports are kept in the folder, so that a restart finds everything where it was.
 """
 
@@ -11,15 +11,19 @@ import asyncio
 import contextlib
 import importlib
 import json
+import os
 import signal
 import socket
 import ssl
+import sys
+from collections import deque
 from pathlib import Path
 
 import trustme
 from aiohttp import web
 
-from standins import control
+from standins import control, snapshots
+from standins.faults import PROFILES
 from standins.world import World
 
 #: Servers in the order in which they start: name, module with `build(world)`, scheme.
@@ -31,48 +35,80 @@ SERVERS = (
     ("github", "standins.github", "http"),
 )
 BUS = ("service-bus", "standins.service_bus")
+#: Exchanges that are kept for whoever asks for them; the older ones are forgotten.
+_EXCHANGES = 20_000
 
 
 def main() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(_options()))
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where state, certificates and ports are kept")
     parser.add_argument(
         "--entities", type=Path, default=Path("infra/service-bus.json"), help="queues and topics of the Service Bus stand-in"
     )
     parser.add_argument("--only", nargs="*", help="start these servers only, for instance: identity key-vault")
-    options = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(options.folder, options.entities, options.only))
+    parser.add_argument("--latency", choices=PROFILES, default="azure", help="how slow the services are")
+    parser.add_argument("--control", action="store_true", help="open the control interface (standins/control.py), on loopback")
+    parser.add_argument("--exchanges", action="store_true", help="keep whole requests and answers for the control interface")
+    return parser.parse_args()
 
 
-async def run(folder: Path, entities: Path, only: list[str] | None = None) -> None:
+async def run(options: argparse.Namespace) -> None:
     """Start, say so, and serve until told to stop (SIGTERM or SIGINT)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    world = World(folder)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    world = World(options.folder, exchanges=deque(maxlen=_EXCHANGES) if options.exchanges else None)
+    world.trouble.use_profile(options.latency)
     names = [name for name, _, _ in SERVERS] + [BUS[0]]
-    wanted = [name for name in names if only is None or name in only]
-    sockets = _listen(folder, ["control", *wanted])
+    wanted = [name for name in names if options.only is None or name in options.only]
+    sockets = _listen(options.folder, [*wanted, *(["control"] if options.control else [])])
     schemes = {name: scheme for name, _, scheme in SERVERS}
     for name in wanted:
         port = sockets[name].getsockname()[1]
         world.addresses[name] = f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
-    context = _certificate(folder)
+    context = _certificate(options.folder)
     for name, module, scheme in SERVERS:
         if name in wanted:
             await _serve(importlib.import_module(module).build(world), sockets[name], context if scheme == "https" else None)
     if BUS[0] in wanted:
-        await importlib.import_module(BUS[1]).serve(world, sockets[BUS[0]], json.loads(entities.read_text()))
-    await _serve(control.build(world), sockets["control"], None)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await importlib.import_module(BUS[1]).serve(world, sockets[BUS[0]], json.loads(options.entities.read_text()))
+    ended = _Ended(options.folder)
+    if options.control:
+        await _serve(control.build(world, ended.start_again), sockets["control"], None)
     ready = {
-        "control": f"http://127.0.0.1:{sockets['control'].getsockname()[1]}",
+        "control": f"http://127.0.0.1:{sockets['control'].getsockname()[1]}" if options.control else None,
         "addresses": world.addresses,
-        "ca": str(folder / "ca.pem"),
+        "ca": str(options.folder / "ca.pem"),
     }
     print(json.dumps(ready), flush=True)
-    await stop.wait()
+    await ended.wait()
+
+
+class _Ended:
+    """The end of this run: by a signal, or because another state was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._event = asyncio.Event()
+        self._again = False
+        self._snapshot: str | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._event.set)
+
+    def start_again(self, snapshot: str | None) -> None:
+        self._again, self._snapshot = True, snapshot
+        # The answer to whoever asked must leave first.
+        asyncio.get_running_loop().call_later(0.05, self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        if self._again:
+            # Nothing else runs between these two lines, and every socket closes with the second: no server sees half a state.
+            snapshots.bring_back(self._folder, self._snapshot)
+            os.execv(sys.executable, [sys.executable, "-m", "standins.run", *sys.argv[1:]])
 
 
 def _listen(folder: Path, names: list[str]) -> dict[str, socket.socket]:

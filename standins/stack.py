@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -45,16 +45,25 @@ class Invocation:
 
 
 class Stack:
-    """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the host's.
+    """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the host's;
+    `run_options` are options of `standins.run`.
 
     The host and the stand-ins can be stopped and started again: `restart_host`, `restart_standins`.
     """
 
-    def __init__(self, folder: Path, app_dir: Path, settings: dict[str, str] | None = None, log_level: str = "INFO") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        app_dir: Path,
+        settings: dict[str, str] | None = None,
+        log_level: str = "INFO",
+        run_options: Sequence[str] = ("--latency", "none"),
+    ) -> None:
         self.folder = folder
         self.overrides = dict(settings or {})
         self._app_dir = app_dir
         self._log_level = log_level
+        self._run_options = run_options
         self._processes: list[subprocess.Popen[str]] = []
         self._logs: list[IO[str]] = []
         self.invocations_file = folder / "invocations.jsonl"
@@ -156,7 +165,7 @@ class Stack:
 
     def _start_standins(self) -> None:
         entities = self._app_dir / "infra" / "service-bus.json"
-        command = ["standins.run", "--folder", str(self.folder), "--entities", str(entities)]
+        command = ["standins.run", "--folder", str(self.folder), "--entities", str(entities), "--control", *self._run_options]
         self._standins, ready = self._start("standins", command, {})
         self.addresses: dict[str, str] = ready["addresses"]
         self.ca: str = ready["ca"]

@@ -1,17 +1,19 @@
-"""What all stand-ins share: the folder, the clock, the list of calls, the faults, the certificates."""
+"""What all stand-ins share: the folder, the clock, the list of calls, the trouble ordered, the options, the certificates."""
 
 from __future__ import annotations
 
-import re
 import sys
 import time
+import uuid
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from standins.clock import Clock
-from standins.store import Store
+from standins.faults import Fault, Trouble, When
+from standins.store import Store, Table
 
 #: Accounts that the stand-ins accept. They protect nothing: every server listens on a loopback address only.
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -20,7 +22,10 @@ SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 
 @dataclass(frozen=True)
 class Call:
-    """One request a stand-in answered. `kind` is the operation, for instance `PUT product` or `send access-changes`."""
+    """One request a stand-in answered. `kind` is the operation, for instance `PUT product` or `send access-changes`.
+
+    `at` is the clock's time at the end in seconds since 1970, `seconds` how long it took in real time.
+    """
 
     server: str
     kind: str
@@ -30,33 +35,65 @@ class Call:
     seconds: float
 
 
-@dataclass
-class Fault:
-    """What shall go wrong: `count` calls whose `kind` matches the pattern, before or after they took effect.
+@dataclass(frozen=True)
+class Exchange:
+    """A whole HTTP request and its answer, to be checked against the vendor's description of the interface.
 
-    `status` is the HTTP status to answer with; 0 closes the connection without an answer.
+    Header names are in lower case, credentials are left out; bodies are text, None where there is none or it is not text.
+    A webhook is an exchange too: `path` is empty, and the body is what was sent.
     """
 
+    number: int
     server: str
     kind: str
-    when: Literal["before", "after"] = "before"
-    status: int = 503
-    count: int = 1
-    retry_after: int | None = None
+    method: str
+    path: str
+    request_headers: Mapping[str, str]
+    request_body: str | None
+    status: int
+    answer_headers: Mapping[str, str]
+    answer_body: str | None
+    injected: bool = False
 
-    def matches(self, server: str, kind: str, when: str) -> bool:
-        return self.count > 0 and self.when == when and self.server == server and re.fullmatch(self.kind, kind) is not None
+
+class Options:
+    """How one server behaves, by name; what was changed is kept in the folder."""
+
+    def __init__(self, defaults: Mapping[str, Any], changed: Table) -> None:
+        self.defaults = defaults
+        self._changed = changed
+
+    def __getitem__(self, name: str) -> Any:
+        return self._changed.get(name, self.defaults[name])
+
+    def change(self, wishes: Mapping[str, Any]) -> None:
+        """Raises ValueError for a name that is no option; then nothing is changed."""
+        if unknown := sorted(wishes.keys() - self.defaults.keys()):
+            raise ValueError(f"no option of this server: {', '.join(unknown)}; there are {', '.join(self.defaults)}")
+        for name, value in wishes.items():
+            self._changed[name] = value
+
+    def all(self) -> dict[str, Any]:
+        return {**self.defaults, **self._changed}
 
 
 @dataclass
 class World:
-    """One set of stand-ins. `addresses` maps a server's name to its base URL (or `host:port` for Service Bus)."""
+    """One set of stand-ins. `addresses` maps a server's name to its base URL (or `host:port` for Service Bus).
+
+    `exchanges` is None unless they shall be recorded; the oldest are forgotten.
+    """
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
     addresses: dict[str, str] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    trouble: Trouble = field(default_factory=Trouble)
+    exchanges: deque[Exchange] | None = None
+    options: dict[str, Options] = field(default_factory=dict)
+    #: Another one after every start, so that a client can tell.
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _exchanged: int = 0
 
     def __post_init__(self) -> None:
         self._kept = self.store("world").table("clock")
@@ -70,22 +107,29 @@ class World:
     def store(self, name: str) -> Store:
         return Store(self.folder / f"{name}.sqlite")
 
+    def options_of(self, server: str, defaults: Mapping[str, Any]) -> Options:
+        """Declare what can be changed about a server; the control interface changes it (`/_standin/options/<server>`)."""
+        self.options[server] = Options(defaults, self.store("options").table(server))
+        return self.options[server]
+
     def record(self, server: str, kind: str, target: str, status: int, started: float) -> None:
         """Note a call. `started` is from `time.perf_counter()`."""
         self.calls.append(Call(server, kind, target, status, self.clock.now(), time.perf_counter() - started))
 
-    def take_fault(self, server: str, kind: str, when: Literal["before", "after"]) -> Fault | None:
+    def record_exchange(self, **parts: Any) -> None:
+        """Note a whole exchange, where they are wanted; the parts are those of `Exchange`, without the number."""
+        if self.exchanges is not None:
+            self._exchanged += 1
+            self.exchanges.append(Exchange(self._exchanged, **parts))
+
+    def take_fault(self, server: str, kind: str, when: When) -> Fault | None:
         """The fault that this call shall meet, used up by one."""
-        for fault in self.faults:
-            if fault.matches(server, kind, when):
-                fault.count -= 1
-                return fault
-        return None
+        return self.trouble.take(server, kind, when)
 
     def loud(self, server: str, text: str) -> None:
         """Say on standard error what a stand-in refused because it does not know it."""
         print(f"[{server}] {text}", file=sys.stderr, flush=True)
 
 
-def as_json(call: Call) -> Mapping[str, Any]:
-    return asdict(call)
+def as_json(noted: Call | Exchange) -> Mapping[str, Any]:
+    return asdict(noted)

@@ -32,6 +32,7 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     folder = tmp_path_factory.mktemp("standins")
     give_certificates(folder)
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(ROOT / "infra" / "service-bus.json")]
+    command += ["--control", "--exchanges", "--latency", "none"]
     with (
         (folder / "standins.log").open("w") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -78,5 +78,5 @@ class Operations:
         fault = self.world.take_fault(SERVER, kind, when)
         if fault is None:
             return
-        self.world.record(SERVER, kind, target, fault.status, time.perf_counter())
+        self.world.record(SERVER, kind, target, fault.status or 0, time.perf_counter())
         raise ConnectionDropped if fault.status == 0 else ServerBusy

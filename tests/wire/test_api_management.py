@@ -485,6 +485,7 @@ async def test_a_killed_server_forgets_nothing(tmp_path: Path, monkeypatch: pyte
 def own_standins(folder: Path) -> Iterator[StandIns]:
     """A set for one test, which ends it with SIGKILL."""
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--only", "identity", "resource-manager"]
+    command += ["--control", "--latency", "none"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())

@@ -31,8 +31,9 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from standins.faults import Fault
 from standins.service_bus import serve
-from standins.world import Fault, World
+from standins.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK_SECONDS, WINDOW_SECONDS, MAX_DELIVERIES = 60, 600, 3
@@ -108,9 +109,9 @@ class Namespace:
     @contextmanager
     def fault(self, kind: str, **options: Any) -> Iterator[Fault]:
         fault = Fault("service-bus", kind, **options)
-        self.world.faults.append(fault)
+        self.world.trouble.faults.append(fault)
         yield fault
-        self.world.faults.remove(fault)
+        self.world.trouble.faults.remove(fault)
 
     async def open(self, *links: Any) -> None:
         """Open links; they are closed with all others at the end, because closing takes the SDK long too."""
@@ -558,6 +559,7 @@ async def test_the_blocking_client_is_served_too(namespace: Namespace) -> None:
 def process(folder: Path, entities: Path) -> Iterator[str]:
     """A stand-in in a process of its own, which is killed at the end. Yields the connection string."""
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(entities), "--only", "service-bus"]
+    command += ["--latency", "none"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         ready = json.loads(running.stdout.readline())
