@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from azure.identity.aio import ManagedIdentityCredential
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.adapters.api_management import ApiManagement
 from shared.adapters.kaito import KaitoCluster
 from shared.adapters.key_vault import KeyVault
 from shared.adapters.role_assignments import RoleAssignments
 from shared.adapters.service_bus import ServiceBus
-from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
-from tests.contract.sides import BusSide, FakeBusSide, FakeClockSide, RealBusSide, StandInClock, Watch
+from tests.contract.cleaning import clean
+from tests.contract.sides import BusSide, FakeBusSide, FakeClockSide, RealBusSide, RealClock, StandInClock, Watch
 from tests.contract.sources import FakeSource, RealSource, Source
+from tests.contract.targets import Targets, targets
 from tests.fakes.app import FakeApp
+from tests.reference.comparison import Comparison
 from tests.wire.azure_clients import managed_identity
 
-GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers"
+#: The ports that ask Entra ID for tokens.
+AZURE = {"gateway", "vault", "roles", "cluster"}
 BOTH = ["fake", "adapter"]
+
+
+@pytest.fixture(autouse=True)
+def as_described(standins: StandIns, comparison: Comparison) -> Iterator[None]:
+    """Every request and answer of these tests agrees with the vendors' official descriptions."""
+    yield
+    comparison.check(standins.control)
 
 
 @pytest.fixture(scope="package")
@@ -32,28 +42,38 @@ def app() -> FakeApp:
     return FakeApp()
 
 
+@pytest.fixture(scope="package")
+def where(standins: StandIns) -> Targets:
+    """What the adapters talk to."""
+    return targets(standins)
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def credential(standins: StandIns) -> AsyncIterator[ManagedIdentityCredential]:
+async def credential(standins: StandIns, where: Targets) -> AsyncIterator[AsyncTokenCredential]:
+    if where.real & AZURE:
+        async with DefaultAzureCredential() as real:
+            yield real
+        return
     with managed_identity(standins):
-        async with ManagedIdentityCredential() as credential:
-            yield credential
+        async with ManagedIdentityCredential() as local:
+            yield local
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def adapters(standins: StandIns, credential: ManagedIdentityCredential) -> AsyncIterator[dict[str, Any]]:
-    """The adapters as `shared.bootstrap` builds them."""
-    arm = standins.addresses["resource-manager"]
-    connection = f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=R;SharedAccessKey=K;UseDevelopmentEmulator=true;"
+async def adapters(where: Targets, credential: AsyncTokenCredential) -> AsyncIterator[dict[str, Any]]:
+    """The adapters as `shared.bootstrap` builds them. What real services keep is removed before and after."""
+    await clean(where, credential)
     built: dict[str, Any] = {
-        "gateway": ApiManagement(f"{GROUP}/Microsoft.ApiManagement/service/{unique('apim')}", arm, credential),
-        "vault": KeyVault(standins.addresses["key-vault"], credential, verify_challenge=False),
-        "roles": RoleAssignments(f"{GROUP}/Microsoft.KeyVault/vaults/{unique('kv')}", arm, credential),
-        "cluster": KaitoCluster(f"{GROUP}/Microsoft.ContainerService/managedClusters/gpu", "0.12", arm, credential),
-        "bus": ServiceBus(connection, None, None),
+        "gateway": ApiManagement(where.apim_service_id, where.resource_manager, credential),
+        "vault": KeyVault(where.key_vault_url, credential, verify_challenge=where.key_vault_verify_challenge),
+        "roles": RoleAssignments(where.key_vault_id, where.resource_manager, credential),
+        "cluster": KaitoCluster(where.aks_cluster_id, where.kaito_dialect, where.resource_manager, credential),
+        "bus": ServiceBus(where.service_bus, None, None),
     }
     yield built
     for adapter in built.values():
         await adapter.close()
+    await clean(where, credential)
 
 
 @pytest.fixture(params=BOTH)
@@ -82,14 +102,16 @@ def cluster(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def clock(side: str, app: FakeApp, standins: StandIns) -> Watch:
-    """The clock of the service behind the port."""
-    return FakeClockSide(app.clock) if side == "fake" else StandInClock(standins.control)
+def clock(request: pytest.FixtureRequest, side: str, app: FakeApp, standins: StandIns, where: Targets) -> Watch:
+    """The clock of the service behind the port that the test uses."""
+    if side == "fake":
+        return FakeClockSide(app.clock)
+    return RealClock() if where.real & set(request.fixturenames) else StandInClock(standins.control)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def receivers(standins: StandIns, adapters: dict[str, Any]) -> AsyncIterator[RealBusSide]:
-    real = RealBusSide(adapters["bus"], standins.addresses["service-bus"])
+async def receivers(where: Targets, adapters: dict[str, Any]) -> AsyncIterator[RealBusSide]:
+    real = RealBusSide(adapters["bus"], where.service_bus)
     yield real
     await real.close()
 
@@ -100,15 +122,13 @@ def bus(side: str, app: FakeApp, receivers: RealBusSide) -> BusSide:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def source(side: str, standins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Source]:
-    """A repository with nothing in it."""
+async def source(side: str, standins: StandIns, where: Targets, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Source]:
+    """A branch with nothing in it."""
     if side == "fake":
         yield FakeSource()
         return
-    real = await RealSource.open(standins.addresses["github"], tmp_path_factory.mktemp("clone"))
+    clone = tmp_path_factory.mktemp("clone")
+    at_github = "repository" in where.real
+    real = RealSource.at_github(clone) if at_github else await RealSource.at_standins(standins.addresses["github"], clone)
     yield real
     await real.close()
-
-
-def unique(what: str) -> str:
-    return f"{what}-{uuid.uuid4().hex[:10]}"

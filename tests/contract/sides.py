@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from shared.ports import Bus, Envelope
@@ -42,6 +43,16 @@ class StandInClock:
 
     def advance(self, time: timedelta) -> None:
         self.control.advance(time.total_seconds())
+
+
+class RealClock:
+    """The clock of a real service: it shows, and cannot be moved."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def advance(self, time: timedelta) -> None:
+        pytest.skip(f"the clock of a real service cannot be moved by {time}")
 
 
 @dataclass(frozen=True)
@@ -85,9 +96,8 @@ def _seen(envelope: Envelope) -> Seen:
 class RealBusSide:
     """Looks with the real receiver. It peeks, so that a look changes nothing. Receivers are closed together: each takes its time."""
 
-    def __init__(self, port: Any, address: str) -> None:
+    def __init__(self, port: Any, connection: str) -> None:
         self.port: Bus = port
-        connection = f"Endpoint=sb://{address};SharedAccessKeyName=R;SharedAccessKey=K;UseDevelopmentEmulator=true;"
         self._client = ServiceBusClient.from_connection_string(connection)
         self._receivers: dict[tuple[str, str], Any] = {}
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import aiohttp
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.adapters.github_reports import GitHubReports
 from shared.ports import Reports, Repository
+from tests.contract.targets import named, unique
 from tests.fakes.calls import Calls
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
@@ -33,6 +35,7 @@ class Source(Protocol):
 
     repository: Repository
     reports: Reports
+    protected: bool
 
     def commit(self, files: Mapping[str, str | None], links: Mapping[str, str] | None = None) -> str: ...
     def delete_branch(self) -> None: ...
@@ -41,6 +44,8 @@ class Source(Protocol):
 
 
 class FakeSource:
+    protected = True
+
     def __init__(self) -> None:
         calls = Calls()
         self._repository = FakeRepository(calls)
@@ -63,27 +68,50 @@ class FakeSource:
         return "failure" if annotations else "success", annotations
 
 
-class RealSource:
-    """A repository of its own at the stand-in, and a clone of it."""
+@dataclass(frozen=True)
+class Place:
+    """Where a test's commits go: the API, the repository, a branch of it, and the URL to push to."""
 
-    def __init__(self, client: GitHubClient, name: str, clone: Path) -> None:
+    api_url: str
+    repository: str
+    branch: str
+    git_url: str
+    protected: bool = True
+
+
+class RealSource:
+    """A branch of its own at GitHub or at the stand-in, and a clone."""
+
+    def __init__(self, client: GitHubClient, place: Place, clone: Path) -> None:
         self._client = client
-        self._name = name
+        self._name = place.repository
+        self._branch = place.branch
+        self.protected = place.protected
         self._clone = clone
-        self._reports = GitHubReports(client, name, interval=0)
-        self.repository: Repository = GitHubRepository(client, name, "main")
+        self._reports = GitHubReports(client, place.repository, interval=0)
+        self.repository: Repository = GitHubRepository(client, place.repository, place.branch)
         self.reports: Reports = self._reports
+        self._git("clone", "--quiet", place.git_url, ".")
+        self._git("checkout", "--quiet", "--orphan", place.branch)
+        self._git("rm", "-rf", "--quiet", "--ignore-unmatch", ".")
 
     @classmethod
-    async def open(cls, address: str, clone: Path) -> RealSource:
+    async def at_standins(cls, address: str, clone: Path) -> RealSource:
+        """A repository of its own, as the App of the stand-in."""
         name = f"contoso/access-{uuid.uuid4().hex[:8]}"
         async with aiohttp.ClientSession() as session:
             made = await _ask(session, f"{address}/_standin/repositories/{name}")
             app = await _ask(session, f"{address}/_standin/app")
-        source = cls(GitHubClient(address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None), name, clone)
-        source._git("clone", "--quiet", made["git_url"], ".")
-        source._git("checkout", "--quiet", "-B", "main")
-        return source
+        client = GitHubClient(address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None)
+        return cls(client, Place(address, name, "main", made["git_url"]), clone)
+
+    @classmethod
+    def at_github(cls, clone: Path) -> RealSource:
+        """A branch of its own in the repository that the settings name."""
+        wanted = named()
+        app = AppKey(wanted.github_app_id, wanted.github_app_private_key.get_secret_value(), wanted.github_installation_id)
+        place = Place(wanted.github_api_url, str(wanted.github_repository), unique("branch"), wanted.git_url, protected=False)
+        return cls(GitHubClient(place.api_url, app, None), place, clone)
 
     def commit(self, files: Mapping[str, str | None], links: Mapping[str, str] | None = None) -> str:
         for path, text in files.items():
@@ -95,12 +123,16 @@ class RealSource:
             (self._clone / path).symlink_to(link)
         self._git("add", "--all")
         self._git("commit", "--quiet", "--allow-empty", "--message", "changed")
-        self._git("push", "--quiet", "origin", "main")
+        self._git("push", "--quiet", "origin", self._branch)
         return self._git("rev-parse", "HEAD")
 
     def delete_branch(self) -> None:
-        """GitHub refuses to delete the default branch by a push; whoever changes that setting first may."""
-        self._git(f"--git-dir={self._git('remote', 'get-url', 'origin')}", "update-ref", "-d", "refs/heads/main")
+        """A default branch cannot be deleted by a push; in the stand-in's repositories it is the only one."""
+        url = self._git("remote", "get-url", "origin")
+        if Path(url).is_dir():
+            self._git(f"--git-dir={url}", "update-ref", "-d", f"refs/heads/{self._branch}")
+        else:
+            self._git("push", "--quiet", "origin", "--delete", self._branch)
 
     async def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
         await self._reports.flush()

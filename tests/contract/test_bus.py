@@ -12,8 +12,8 @@ from shared.errors import Rejected
 from shared.messages import CONTENT_TYPE
 from shared.ports import Envelope
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
-from tests.contract.conftest import unique
 from tests.contract.sides import BusSide, Seen, Watch, everywhere
+from tests.contract.targets import unique
 
 
 @pytest.fixture

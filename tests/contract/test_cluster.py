@@ -16,8 +16,8 @@ from shared.domain.readiness import NotYet, Ready, readiness
 from shared.domain.workspace import namespace_manifest
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Cluster
-from tests.contract.conftest import unique
 from tests.contract.sides import Watch
+from tests.contract.targets import unique
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
 
 GOING = timedelta(minutes=2)

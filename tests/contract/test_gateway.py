@@ -16,7 +16,7 @@ from shared.domain.names import API, FRAGMENT
 from shared.domain.policy import digest_of, product_policy
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Gateway, Keys
-from tests.contract.conftest import unique
+from tests.contract.targets import unique
 from tests.fakes.app import REPOSITORY, Asked, a_catalog
 
 POLICY = "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"

@@ -28,7 +28,7 @@ async def test_the_head_follows_the_branch(source: Source) -> None:
     for text in ("one", "two"):
         commit = source.commit({"a": text})
         head = await _head(source)
-        assert (head.commit, head.protected) == (commit, True)
+        assert (head.commit, head.protected) == (commit, source.protected)
     assert head == await _head(source)
 
 

@@ -11,8 +11,8 @@ import pytest
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Unavailable
 from shared.ports import Roles, Vault
-from tests.contract.conftest import unique
 from tests.contract.sides import Watch
+from tests.contract.targets import unique
 
 TAGS = {"managed-by": "mergekey", "team": "alpha", "fingerprint": "f"}
 
