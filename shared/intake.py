@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.absence import absence, ours
 from shared.domain import names
-from shared.domain.actual import Product
-from shared.domain.problem import Problem
+from shared.domain.guard import Absence, gives_leave
+from shared.domain.problem import START, Problem, problem_at
 from shared.domain.push import Touched, Tree, compare, homes, requests_of
 from shared.domain.review import File, Review, is_read, review
 from shared.domain.strict_yaml import LARGEST
@@ -43,21 +44,23 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     after, before = await asyncio.gather(tree_of(app.repository, head), _tree_before(app, push))
     if before is None:
         return await _leave_to_sweep(app, push, "the commit before the push is gone", now)
+    if gives_leave(head.message):
+        # Which teams it is about, the touched files do not say.
+        return await _leave_to_sweep(app, push, "withdrawals are allowed", now)
     touched = compare(before, after, app.places.requests, app.places.catalog)
     if len(touched) > LARGE_PUSH:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
     if not (touched or touched.catalog or touched.near_misses):
         return "nothing that concerns access"
     reviewed, files = await _review_touched(app, touched, before, after, head)
-    changes = [*_requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, after, head)]
+    judged = await _judged(app, touched.gone, after, head)
+    changes = [*_requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, judged, after, head)]
     catalog = _catalog_change(app, after, head, files) if touched.catalog and reviewed.catalog else []
     envelopes = [access_change(app, change, push.delivery, now) for change in [*catalog, *changes]]
     if catalog and set(requests_of(after, app.places.requests)) - set(touched.changed):
         envelopes.append(sweep(app, Sweep(why="the catalogue changed", verdict=True), f"{push.delivery}/sweep", now))
     await app.bus.send(envelopes)
-    summary = _summary(len(changes), reviewed.problems)
-    await app.reports.verdict(head.commit, reviewed.problems, summary)
-    return summary
+    return await _report(app, head, len(changes), [*reviewed.problems, *_held(judged)])
 
 
 async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
@@ -68,14 +71,14 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     tree, products, contents = await asyncio.gather(
         tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
     )
-    ours = [product for product in products if product.marker is not None and product.marker.repository == app.platform.repository]
     files = await _read(app, tree, tree, contents)
-    held = frozenset(product.marker.path for product in ours if product.marker is not None)
-    reviewed = review(files, app.places.requests, app.places.catalog, held)
-    if event.message.verdict:
-        await app.reports.verdict(head.commit, reviewed.problems, _summary(len(reviewed.requests), reviewed.problems))
+    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
+    judged = absence(app, products, tree, head.message)
+    reviewed = review(files, app.places.requests, app.places.catalog, in_force)
+    if event.message.verdict or judged.held:
+        await _report(app, head, len(reviewed.requests), [*reviewed.problems, *_held(judged)])
     catalog = _catalog_change(app, tree, head, files) if reviewed.catalog else []
-    changes = [*catalog, *_requested(reviewed, reviewed.requests, tree, head, files), *_left_over(app, ours, tree, head)]
+    changes = [*catalog, *_requested(reviewed, reviewed.requests, tree, head, files), *_left_over(judged, head)]
     await app.bus.send([access_change(app, change.model_copy(update={"cause": "sweep"}), event.root, event.now) for change in changes])
     return Done(f"{len(changes)} teams looked at")
 
@@ -137,25 +140,35 @@ def _requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, f
     return [_change(reviewed.requests[path].team, path, head, tree[path].blob, files[path]) for path in valid]
 
 
-def _withdrawn(app: App, gone: Iterable[str], after: Tree, head: Head) -> list[AccessChange]:
-    """The teams whose file is gone and that have no other. An emptied repository withdraws nobody."""
-    paths = app.places.requests
-    if not requests_of(after, paths):
+async def _judged(app: App, gone: Iterable[str], after: Tree, head: Head) -> Absence:
+    """Asks for the products only when a request is gone."""
+    return absence(app, await app.gateway.products(), after, head.message, gone) if gone else Absence()
+
+
+def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head: Head) -> list[AccessChange]:
+    """The teams whose file is gone and that have no other, unless the guard holds withdrawals."""
+    if judged.held or not after:
         return []
+    paths = app.places.requests
     named = [(paths.team_of(path) or "", path) for path in gone]
     teams = {team: path for team, path in named if names.team_fault(team) is None and not homes(after, team, paths)}
     return [AccessChange(change="withdrawn", team=team, path=path, commit=head.commit) for team, path in sorted(teams.items())]
 
 
-def _left_over(app: App, ours: Iterable[Product], tree: Tree, head: Head) -> list[AccessChange]:
+def _left_over(judged: Absence, head: Head) -> list[AccessChange]:
     """Teams that have objects and no request: newly gone, in their grace period (keys must stay dead), or at its end."""
-    paths, changes = app.places.requests, []
-    for product in ours if requests_of(tree, paths) else ():
-        marker = product.marker
-        if marker is None or product.name != names.product(marker.team) or homes(tree, marker.team, paths):
-            continue
-        changes.append(AccessChange(change="withdrawn", team=marker.team, path=marker.path, commit=head.commit))
-    return changes
+    return [AccessChange(change="withdrawn", team=each.team, path=each.path, commit=head.commit) for each in judged.let_go]
+
+
+def _held(judged: Absence) -> list[Problem]:
+    """Where the files were, so that whoever looks at the push finds it."""
+    return [problem_at(each.path, START, "WithdrawalsHeld", judged.explain()) for each in judged.held]
+
+
+async def _report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
+    summary = f"{teams} teams queued" + (f", {len(problems)} problems" if problems else "")
+    await app.reports.verdict(head.commit, problems, summary)
+    return summary
 
 
 def _catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File]) -> list[AccessChange]:
@@ -165,8 +178,3 @@ def _catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File])
 
 def _change(team: str, path: str, head: Head, blob: str, file: File) -> AccessChange:
     return AccessChange(change="requested", team=team, path=path, commit=head.commit, blob=blob, text=file.content.decode())
-
-
-def _summary(teams: int, problems: Iterable[Problem]) -> str:
-    count = len(tuple(problems))
-    return f"{teams} teams queued" + (f", {count} problems" if count else "")

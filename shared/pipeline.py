@@ -59,6 +59,8 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
         match standing.verdict:
             case "superseded":
                 return Done()
+            case "held":
+                return Done("withdrawal held: too many teams are gone at once; see the check", wrote=False)
             case "wanted":
                 outcome = await grant(app, event, standing)
             case _:

@@ -49,16 +49,21 @@ class Bus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What GitHub says the branch is now."""
+    """What GitHub says the branch is now. `message` is the commit's."""
 
     commit: str
     tree: str
     protected: bool
+    message: str = ""
 
 
 class Repository(Protocol):
     async def head(self) -> Head | None:
         """The branch's head, or None when there is no such branch."""
+        ...
+
+    async def commit_message(self, sha: str) -> str:
+        """The message of a commit; empty when GitHub does not have it (any more)."""
         ...
 
     async def tree(self, sha: str) -> Tree | None:

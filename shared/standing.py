@@ -7,9 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
+from shared.absence import absence
 from shared.domain import names
 from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
-from shared.domain.push import Tree, homes, requests_of
+from shared.domain.push import Tree, homes
 from shared.domain.request import AccessRequest, read_request
 from shared.domain.strict_yaml import LARGEST
 from shared.errors import Unavailable
@@ -23,11 +24,12 @@ class Standing:
 
     - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
     - `ended`: the request is there, and its last day is over.
-    - `gone`: the message says withdrawn, and there is indeed no request of the team.
+    - `gone`: the message says withdrawn, there is indeed no request of the team, and the guard lets it go.
+    - `held`: the same, but too many teams are gone at once: nothing is withdrawn until a person allows it.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
     """
 
-    verdict: Literal["wanted", "ended", "gone", "superseded"]
+    verdict: Literal["wanted", "ended", "gone", "held", "superseded"]
     commit: str = ""
     path: str = ""
     blobs: tuple[str, ...] = ()
@@ -48,7 +50,7 @@ async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
     if message.team == CATALOG_TEAM:
         return await _look_at_catalog(app, tree, head)
     if message.change == "withdrawn":
-        return _look_for_absence(app, message, tree, head)
+        return await _look_for_absence(app, message, tree, head)
     return await _look_at_request(app, message, now, tree, head)
 
 
@@ -81,12 +83,17 @@ async def _look_at_catalog(app: App, tree: Tree, head: Head) -> Standing:
     return Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
 
 
-def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: Head) -> Standing:
-    """A branch without any request is a mistake until a person says otherwise: it withdraws nobody."""
-    paths = app.places.requests
-    if homes(tree, message.team, paths) or not requests_of(tree, paths):
+async def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: Head) -> Standing:
+    """A branch without any file is a mistake: it withdraws nobody. Whoever was withdrawn before has passed the guard."""
+    if homes(tree, message.team, app.places.requests) or not tree:
         return Standing("superseded")
-    return Standing("gone", head.commit, message.path)
+    product = await app.gateway.product(names.product(message.team))
+    if product is None or product.marker is None or product.marker.withdrawn is not None:
+        return Standing("gone", head.commit, message.path)
+    leave = head.message if message.commit == head.commit else await app.repository.commit_message(message.commit)
+    judged = absence(app, await app.gateway.products(), tree, leave)
+    held = message.team in {each.team for each in judged.held}
+    return Standing("held" if held else "gone", head.commit, message.path)
 
 
 async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: Tree, head: Head) -> Standing:

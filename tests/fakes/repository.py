@@ -27,6 +27,7 @@ class FakeRepository:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._commits: dict[str, str] = {}
+        self._messages: dict[str, str] = {}
         self._trees: dict[str, Files] = {}
         self._blobs: dict[str, bytes] = {}
         self.branch: str | None = None
@@ -35,7 +36,7 @@ class FakeRepository:
 
     # ------------------------------------------------------------------------------------------------------- what people do
 
-    def commit(self, files: Mapping[str, str | bytes | None], links: Mapping[str, str] | None = None) -> str:
+    def commit(self, files: Mapping[str, str | bytes | None], links: Mapping[str, str] | None = None, message: str = "changed\n") -> str:
         """Write files (None removes one) and symbolic links on top of the branch; returns the commit's id."""
         changed: dict[str, tuple[bytes, str] | None] = {path: _file(content) for path, content in files.items()}
         changed |= {path: (target.encode(), SYMBOLIC_LINK) for path, target in (links or {}).items()}
@@ -44,8 +45,9 @@ class FakeRepository:
         self._blobs |= {blob_id(content): content for content, _ in kept.values()}
         tree = tree_id(kept)
         self._trees[tree] = kept
-        self.branch = commit_id(tree, self.branch, len(self._commits))
+        self.branch = commit_id(tree, self.branch, len(self._commits), message)
         self._commits[self.branch] = tree
+        self._messages[self.branch] = message
         return self.branch
 
     def files(self) -> Files:
@@ -75,7 +77,13 @@ class FakeRepository:
 
     async def head(self) -> Head | None:
         async with self._calls.read("repository", "head"):
-            return None if self.branch is None else Head(self.branch, self._commits[self.branch], self.protected)
+            return (
+                None if self.branch is None else Head(self.branch, self._commits[self.branch], self.protected, self._messages[self.branch])
+            )
+
+    async def commit_message(self, sha: str) -> str:
+        async with self._calls.read("repository", "commit_message", sha):
+            return self._messages[sha] if sha in self._commits else ""
 
     async def tree(self, sha: str) -> Tree | None:
         async with self._calls.read("repository", "tree", sha):
@@ -115,10 +123,10 @@ def tree_id(files: Files) -> str:
     return _object_id("tree", b"".join(row for _, row in sorted(rows)))
 
 
-def commit_id(tree: str, parent: str | None, seconds: int) -> str:
+def commit_id(tree: str, parent: str | None, seconds: int, message: str) -> str:
     """Git's id of a commit that was made so many seconds after 1970."""
     who = f"Ada <ada@contoso.com> {seconds} +0000"
-    lines = [f"tree {tree}", *([f"parent {parent}"] if parent else []), f"author {who}", f"committer {who}", "", "changed\n"]
+    lines = [f"tree {tree}", *([f"parent {parent}"] if parent else []), f"author {who}", f"committer {who}", "", message]
     return _object_id("commit", "\n".join(lines).encode())
 
 

@@ -1,0 +1,90 @@
+"""How much may be withdrawn at once. A folder deleted by mistake must not cost anybody their key.
+
+Withdrawals are held when too many teams are gone from the branch, counting those that are in their grace period already: more than a
+quarter of all teams; below twelve teams more than one; or all of them. A person who means it says so with a trailer on the commit, which
+names the number and the digest of exactly these teams:
+
+    Allow-Withdrawals: 5 3f9a1c0b7d2e
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: From this many teams on a share decides; below it one team may go at a time.
+SHARE_FROM = 12
+SHARE = 4
+_TRAILER = re.compile(r"Allow-Withdrawals: (?P<count>\d+) (?P<digest>[0-9a-f]{12})\s*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gone:
+    """A team that has objects of ours and no request. `commit` is its marker's, `withdrawn` whether its grace period has begun."""
+
+    team: str
+    path: str
+    commit: str
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """The teams that are gone from the branch. `held` keeps their access until a person allows it; the others may go."""
+
+    gone: tuple[Gone, ...] = ()
+    teams: int = 0
+    held: tuple[Gone, ...] = ()
+
+    @property
+    def let_go(self) -> tuple[Gone, ...]:
+        return tuple(each for each in self.gone if each not in self.held)
+
+    @property
+    def allowance(self) -> str:
+        """The trailer that would allow it."""
+        return f"Allow-Withdrawals: {len(self.gone)} {_digest(self.gone)}"
+
+    def explain(self) -> str:
+        names = ", ".join(each.team for each in self.held)
+        waiting = len(self.gone) - len(self.held)
+        also = f", {waiting} more in their grace period" if waiting else ""
+        return (
+            f"Withdrawals held: {len(self.held)} of {self.teams} teams would lose their access ({names}{also}). Nothing was withdrawn. "
+            f"If it is meant, push a commit whose message ends with the line\n\n    {self.allowance}\n\nelse bring the files back."
+        )
+
+
+def judge(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
+    """What may go. `present` are the teams with a request, `message` is the message of the commit that is asked for leave."""
+    absent = tuple(sorted(gone))
+    teams = len({*present, *(each.team for each in absent)})
+    if not _too_many(len(absent), teams) or (len(absent), _digest(absent)) in _trailers(message):
+        return Absence(absent, teams)
+    return Absence(absent, teams, held=tuple(each for each in absent if not each.withdrawn))
+
+
+def gives_leave(message: str) -> bool:
+    """Whether the message of a commit has the trailer at all."""
+    return bool(_trailers(message))
+
+
+def _too_many(absent: int, teams: int) -> bool:
+    if absent == teams:
+        return absent > 0
+    return absent * SHARE > teams if teams >= SHARE_FROM else absent > 1
+
+
+def _digest(gone: Iterable[Gone]) -> str:
+    """Of the teams and the commits that their access comes from: leave that was given once does not count for a team that came back."""
+    text = "\n".join(f"{each.team} {each.commit}" for each in sorted(gone))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _trailers(message: str) -> set[tuple[int, str]]:
+    """Trailers stand in the last paragraph (https://git-scm.com/docs/git-interpret-trailers)."""
+    last = message.strip().replace("\r\n", "\n").split("\n\n")[-1]
+    found = (_TRAILER.fullmatch(line) for line in last.splitlines())
+    return {(int(trailer["count"]), trailer["digest"]) for trailer in found if trailer}
