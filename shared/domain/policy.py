@@ -10,6 +10,7 @@ The gateway runs product policies before API policies. The product decides wheth
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
@@ -92,20 +93,41 @@ def api_policy(catalog: Catalog) -> str:
 
 
 def digest_of(policy: str) -> str:
-    """The digest that a policy of ours carries; empty for any other. It survives the gateway's own way of writing XML."""
+    """The digest that a policy of ours carries; empty for any other, and for one that was edited since.
+
+    It is over the canonical form, so it survives the gateway's own way of writing XML.
+    """
     try:
         root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
-        found = root.find(f"inbound/set-variable[@name='{_DIGEST}']")
     except ParseError:
         return ""
-    return "" if found is None else found.get("value", "")
+    inbound = root.find("inbound")
+    carried = None if inbound is None else inbound.find(f"set-variable[@name='{_DIGEST}']")
+    if inbound is None or carried is None:
+        return ""
+    inbound.remove(carried)
+    value = carried.get("value", "")
+    return value if value == _digest(root) else ""
 
 
 def _sealed(root: Element, inbound: Element) -> str:
     """The text, with the digest of all the rest as its first variable: so the gateway can tell which policy it has."""
-    digest = hashlib.sha256(tostring(root)).hexdigest()
-    inbound.insert(1, Element("set-variable", name=_DIGEST, value=digest))
+    inbound.insert(1, Element("set-variable", name=_DIGEST, value=_digest(root)))
     return _text(root)
+
+
+def _digest(root: Element) -> str:
+    return hashlib.sha256(json.dumps(_canonical(root)).encode()).hexdigest()
+
+
+def _canonical(element: Element) -> list[object]:
+    """What a policy says, without how it is written: order of attributes, quotes, comments, whitespace."""
+    attributes = sorted((name, _collapsed(value)) for name, value in element.items())
+    return [element.tag, attributes, _collapsed(element.text), [_canonical(child) for child in element]]
+
+
+def _collapsed(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def _grant(when: Element, request: AccessRequest, model: ModelAccess) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.policy import api_policy, literal, product_policy, requested_model_fragment
+from shared.domain.policy import api_policy, digest_of, literal, product_policy, requested_model_fragment
 from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, read_request
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 
@@ -173,3 +173,28 @@ def test_what_was_not_asked_for_is_refused() -> None:
     conditions = [element.attrib["condition"] for element in choose.findall("when")]
     assert conditions == [f'@((string)context.Variables["requested-model"] == "{name}")' for name in _models(FULL)]
     assert choose.find("otherwise/return-response/set-status") is not None
+
+
+@pytest.mark.parametrize("text", [product_policy(FULL), api_policy(a_catalog())], ids=["product", "api"])
+def test_the_digest_survives_another_way_of_writing_the_same(text: str) -> None:
+    root = ElementTree.fromstring(text)
+    for element in root.iter():
+        element.attrib = dict(reversed(element.attrib.items()))
+        element.text = f"\r\n\t {(element.text or '').strip()} \n" if element.text else element.text
+    rewritten = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False).replace("<inbound>", "<inbound><!-- seen -->")
+    assert digest_of(rewritten) == digest_of(text) != ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('tokens-per-minute="55000"', 'tokens-per-minute="9999999"'),
+        ('code="403"', 'code="200"'),
+        ("<base />", ""),
+        ("</choose>", "<base /></choose>"),
+    ],
+)
+def test_a_policy_that_somebody_edited_is_not_ours_any_more(old: str, new: str) -> None:
+    text = product_policy(replace(FULL, tokens_per_minute=55_000))
+    assert old in text
+    assert digest_of(text.replace(old, new, 1)) == ""
