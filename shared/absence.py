@@ -21,13 +21,13 @@ def ours(app: App, products: Iterable[Product]) -> list[Product]:
     ]
 
 
-def absence(app: App, products: Iterable[Product], tree: Tree, message: str, lost: Iterable[str] = ()) -> Absence:
-    """Judged by the branch's files. `message` is that of the commit that may give leave; `lost` are requests that a push took away:
-    their teams may have no product yet. A tree without any file says nothing.
+def absence(app: App, products: Iterable[Product], tree: Tree, message: str, others: Iterable[Gone] = ()) -> Absence:
+    """Judged by the branch's files. `message` is that of the commit that may give leave; `others` may be teams without a product.
+
+    A tree without any file says nothing.
     """
     present = {app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests)}
     markers = [product.marker for product in ours(app, products) if product.marker is not None]
-    named = [(app.places.requests.team_of(path) or "", path) for path in lost]
-    teams = {team: Gone(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None}
+    teams = {each.team: each for each in others}
     teams |= {each.team: Gone(each.team, each.path, each.commit, each.withdrawn is not None) for each in markers}
     return judge(present, [each for team, each in teams.items() if team not in present], message) if tree else Absence()

@@ -9,7 +9,7 @@ from shared.apply import GatewayWriter, perform
 from shared.domain.desired import compile_catalog, compile_gateway
 from shared.domain.marker import Marker
 from shared.domain.names import API, product
-from shared.domain.plan import plan_catalog, plan_gateway
+from shared.domain.plan import ActualGateway, plan_catalog, plan_gateway
 from shared.domain.request import AccessRequest
 from shared.errors import InvalidRequest, NotManaged
 from shared.messages import CATALOG_TEAM, TeamMessage
@@ -42,16 +42,27 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, app.platform)
     marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
-    actual, policy, api = await asyncio.gather(app.gateway.product(name), app.gateway.product_policy(name), app.gateway.api(API))
+    swept = event.message.cause == "sweep"
+    actual, policy, api, linked = await asyncio.gather(
+        app.gateway.product(name),
+        app.gateway.product_policy(name),
+        app.gateway.api(API),
+        app.gateway.is_linked(name, API) if swept else _unknown(),
+    )
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
     if api is None or api.marker is None or not api.marker.digest:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
-    differs = actual is not None and (actual.marker is None or actual.marker.digest != desired.digest)
-    backends = await app.gateway.backends(f"{name}--") if differs or desired.backends else []
-    plan = plan_gateway(desired, marker, actual, policy, backends)
+    same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest
+    unread = (same and not swept) or (actual is None and not desired.backends)
+    backends = None if unread else tuple(await app.gateway.backends(f"{name}--"))
+    plan = plan_gateway(desired, marker, ActualGateway(actual, policy, backends, linked))
     await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+
+
+async def _unknown() -> None:
+    return None
 
 
 def _require_cluster(app: App, request: AccessRequest) -> None:

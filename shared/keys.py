@@ -61,11 +61,12 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     held = await observe(app, request.team, request.entra_group)
     gone = held.readers - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    keys = await _keys(app, request, held, changed_hands=bool(gone))
+    closely = event.message.cause == "sweep"
+    keys = await _keys(app, request, held, changed_hands=bool(gone), closely=closely)
     wrote = await _write_secrets(app, request, held, keys, standing.commit)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    changed = wrote or bool(missing or gone or keys)
+    changed = wrote or bool(missing or gone or (keys and not closely))
     return Done(worth_saying(event, changed, _note(request)), wrote=changed)
 
 
@@ -75,12 +76,15 @@ def _note(request: AccessRequest) -> str:
     return f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
 
 
-async def _keys(app: App, request: AccessRequest, held: Held, changed_hands: bool) -> Keys | None:
-    """The keys if they are needed: from the answer that made or woke the subscription, else asked for."""
+async def _keys(app: App, request: AccessRequest, held: Held, changed_hands: bool, closely: bool) -> Keys | None:
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for.
+
+    `closely`: to compare them with what the vault holds, too.
+    """
     name, subscription = names.subscription(request.team), held.subscription
-    if subscription is not None and subscription.state == "active":
+    if subscription is not None and subscription.state == "active" and subscription.product == names.product(request.team):
         whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(request.team))
-        return None if whole else await app.gateway.keys(name)
+        return None if whole and not closely else await app.gateway.keys(name)
     if subscription is not None and changed_hands:
         # Whoever could read the old keys is not who may read them now.
         await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))

@@ -113,12 +113,14 @@ class DeliverKeys(TeamMessage):
 class Sweep(Message):
     """Look at everything: all teams of the branch, and grace periods that have ended.
 
-    `why` is for people; `verdict` asks for the check run that a large push has not got yet.
+    `why` is for people; `verdict` asks for the check run that a large push has not got yet; `deep` compares whole objects of all teams
+    and not of a slice only.
     """
 
     TYPE: ClassVar[str] = "dev.mergekey.sweep.v1"
     why: str = Field(max_length=200)
     verdict: bool = False
+    deep: bool = False
 
     @property
     def session(self) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from shared import gateway, intake, keys, withdrawal, workspaces
+from shared import gateway, intake, keys, sweeping, withdrawal, workspaces
 from shared.errors import Busy
 from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
@@ -27,7 +27,7 @@ receive_push = intake.take_push
 
 async def sweep(app: App, event: Event[Sweep]) -> Outcome:
     """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody changed something."""
-    return await intake.look_at_everything(app, event)
+    return await sweeping.look_at_everything(app, event)
 
 
 async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:

@@ -25,6 +25,15 @@ def waiting(stage: Stage, message: Message, outcome: Waiting) -> None:
     log.info("%s: %s waits %s: %s", stage.label, message.session, outcome.after, outcome.reason)
 
 
+def found(team: str, what: str) -> None:
+    log.warning("Sweep: %s: %s", team, what)
+
+
+def found_of_others(what: str) -> None:
+    """Nothing is changed: a person must look."""
+    log.error("Sweep: %s", what)
+
+
 def retrying(stage: Stage, root: str, error: MergekeyError, due: datetime) -> None:
     log.warning("%s: %s tried again at %s: %s", stage.label, root, due.isoformat(timespec="seconds"), error)
 

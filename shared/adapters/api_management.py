@@ -89,6 +89,23 @@ class ApiManagement:
             with translated(SYSTEM):
                 await self._client.product_api.create_or_update(*self._at, product, api)
 
+    async def is_linked(self, product: str, api: str) -> bool:
+        with translated(SYSTEM):
+            return bool(await self._client.product_api.check_entity_exists(*self._at, product, api))
+
+    async def linked_products(self, api: str) -> frozenset[str]:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM):
+            try:
+                return frozenset([str(found.name) async for found in self._client.api_product.list_by_apis(*self._at, api)])
+            except ResourceNotFoundError:
+                return frozenset()
+
+    async def subscriptions(self) -> list[Subscription]:
+        with translated(SYSTEM):
+            return [_subscription(found, "*") async for found in self._client.subscription.list(*self._at)]
+
     async def product_subscriptions(self, product: str) -> list[Subscription]:
         with translated(SYSTEM):
             return [_subscription(found, "*") async for found in self._client.product_subscriptions.list(*self._at, product)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from shared.adapters.translate import by_status, translated
-from shared.domain.actual import Namespace, Workspace
+from shared.domain.actual import GpuNode, Namespace, Workspace
 from shared.domain.plan import fixed_fields
 from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, marker_of
 
@@ -34,6 +34,8 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
 }
+#: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
+_NODE_OF = "kaito.sh/workspace"
 _ROUTES = "gateway.networking.k8s.io/v1"
 
 
@@ -52,9 +54,30 @@ class KaitoCluster:
         found = await self._request("GET", f"/api/v1/namespaces/{name}")
         if found is None:
             return None
-        metadata = found["metadata"]
-        terminating = "deletionTimestamp" in metadata or found.get("status", {}).get("phase") == "Terminating"
-        return Namespace(name, metadata["resourceVersion"], terminating, marker_of(metadata.get("annotations") or {}))
+        return _namespace(found)
+
+    async def namespaces(self) -> list[Namespace]:
+        return [_namespace(item) for item in await self._list("/api/v1/namespaces")]
+
+    async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
+        found: dict[str, list[Workspace]] = {}
+        for item in await self._list(self._path(self._workspaces, "workspaces", None)):
+            found.setdefault(item["metadata"]["namespace"], []).append(_workspace(item))
+        return found
+
+    async def gpu_nodes(self) -> list[GpuNode]:
+        return [_node(item) for item in await self._list("/api/v1/nodes", {"labelSelector": _NODE_OF})]
+
+    async def _list(self, path: str, query: Mapping[str, str] | None = None) -> list[Manifest]:
+        """All items, page by page: https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks"""
+        items: list[Manifest] = []
+        more = ""
+        while True:
+            page = await self._request("GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})}) or {}
+            items += page.get("items", [])
+            more = page.get("metadata", {}).get("continue") or ""
+            if not more:
+                return items
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
         found = await self._request("GET", self._path(self._workspaces, "workspaces", namespace))
@@ -161,6 +184,17 @@ def _error(status: int, content: bytes) -> Exception:
     except ValueError:
         answer = {}
     return by_status(SYSTEM, status, str(answer.get("reason") or ""), str(answer.get("message") or ""))
+
+
+def _namespace(item: Mapping[str, Any]) -> Namespace:
+    metadata = item["metadata"]
+    terminating = "deletionTimestamp" in metadata or (item.get("status") or {}).get("phase") == "Terminating"
+    return Namespace(metadata["name"], metadata["resourceVersion"], terminating, marker_of(metadata.get("annotations") or {}))
+
+
+def _node(item: Mapping[str, Any]) -> GpuNode:
+    labels = item["metadata"]["labels"]
+    return GpuNode(item["metadata"]["name"], labels.get(f"{_NODE_OF}namespace", ""), labels[_NODE_OF])
 
 
 def _workspace(item: Mapping[str, Any]) -> Workspace:

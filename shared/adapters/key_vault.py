@@ -15,8 +15,10 @@ from shared.domain.secret import SecretValue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.rest import AsyncHttpResponse
 
 SYSTEM = "Key Vault"
+_ABSENT = 404
 
 
 class KeyVault:
@@ -41,6 +43,10 @@ class KeyVault:
                 return []
         return sorted(listed, key=lambda version: version.created, reverse=True)
 
+    async def newest(self) -> list[SecretVersion]:
+        with translated(SYSTEM):
+            return [_version(str(found.name), found) async for found in self._client.list_properties_of_secrets()]
+
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
         with translated(SYSTEM):
             await self._client.set_secret(name, value.reveal(), content_type=content_type, tags=dict(tags))
@@ -48,24 +54,28 @@ class KeyVault:
     async def recover(self, name: str) -> None:
         """Starts the recovery; the vault needs some seconds, the stage comes back."""
         with translated(SYSTEM):
-            await self._client.recover_deleted_secret(name)
+            (await self._begin("POST", f"/deletedsecrets/{name}/recover")).raise_for_status()
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
         with translated(SYSTEM):
             await self._client.update_secret_properties(version.name, version.version, enabled=enabled, tags=dict(tags))
 
     async def delete(self, name: str) -> None:
-        from azure.core.exceptions import ResourceNotFoundError
-
+        """Starts the deletion, as `recover` does."""
         with translated(SYSTEM):
-            try:
-                await self._client.delete_secret(name)
-            except ResourceNotFoundError:
-                return
+            answer = await self._begin("DELETE", f"/secrets/{name}")
+            if answer.status_code != _ABSENT:
+                answer.raise_for_status()
+
+    async def _begin(self, method: str, path: str) -> AsyncHttpResponse:
+        """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their hands."""
+        from azure.core.rest import HttpRequest
+
+        return await self._client.send_request(HttpRequest(method, path))
 
     async def close(self) -> None:
         await self._client.close()
 
 
 def _version(name: str, properties: Any) -> SecretVersion:
-    return SecretVersion(name, properties.version, bool(properties.enabled), properties.created_on, dict(properties.tags or {}))
+    return SecretVersion(name, properties.version or "", bool(properties.enabled), properties.created_on, dict(properties.tags or {}))

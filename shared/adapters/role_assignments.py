@@ -6,6 +6,7 @@ An assignment's name is made of its scope, group and role, so that making it twi
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
@@ -34,11 +35,22 @@ class RoleAssignments:
 
     async def granted(self, group: str) -> frozenset[str]:
         """One call for all secrets: the assignments of the group below the vault."""
+        return frozenset(secret for secret, _ in await self._assigned(f"principalId eq '{group}'"))
+
+    async def readers(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for secret, group in await self._assigned(None):
+            found[secret] = found.get(secret, frozenset()) | {group}
+        return found
+
+    async def _assigned(self, condition: str | None) -> list[tuple[str, str]]:
+        """Secret and principal of every assignment of the role below the vault."""
         with translated(SYSTEM):
-            listed = self._client.role_assignments.list_for_scope(self._vault, filter=f"principalId eq '{group}'")
-            scopes = [str(found.scope) async for found in listed if str(found.role_definition_id).lower().endswith(SECRETS_USER)]
+            listed = self._client.role_assignments.list_for_scope(self._vault, filter=condition)
+            assigned = [found async for found in listed if str(found.role_definition_id).lower().endswith(SECRETS_USER)]
         prefix = f"{self._vault}/secrets/".lower()
-        return frozenset(scope[len(prefix) :] for scope in scopes if scope.lower().startswith(prefix))
+        below = [found for found in assigned if str(found.scope).lower().startswith(prefix)]
+        return [(str(found.scope)[len(prefix) :], str(found.principal_id)) for found in below]
 
     async def grant(self, secret: str, group: str) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError

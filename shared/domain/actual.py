@@ -85,3 +85,12 @@ class Workspace:
     conditions: tuple[Mapping[str, Any], ...]
     terminating: bool
     managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNode:
+    """A node that KAITO had made for a workspace."""
+
+    name: str
+    namespace: str
+    workspace: str

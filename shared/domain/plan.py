@@ -76,26 +76,35 @@ class Plan:
         return "; ".join(f"{type(change).__name__.lower()} {change.kind} {change.name}" for change in self)
 
 
-def plan_gateway(
-    desired: DesiredGateway, marker: Marker, product: Product | None, policy: Policy | None, backends: Iterable[ActualBackend]
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class ActualGateway:
+    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker vouches for them."""
+
+    product: Product | None
+    policy: Policy | None
+    backends: tuple[ActualBackend, ...] | None = None
+    linked: bool | None = None
+
+
+def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
     """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last.
 
     The policy says itself which one it is: a change that was taken back before its marker was written is seen.
     """
+    product = actual.product
     before = product.marker if product else None
     seal = Update("product marker", desired.product, product.etag if product else None, (desired.display_name, marker))
     same = before is not None and before.digest == marker.digest
     sealed = same and product is not None and product.published and before is not None and before.stands_at(marker.path)
     finished = before is not None and before.digest != ""
-    wanted, unwanted = ((), ()) if same else _diff_backends(desired.backends, marker, backends)
-    rules = _policy_change("product policy", desired.product, desired.policy, policy)
+    wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
+    rules = _policy_change("product policy", desired.product, desired.policy, actual.policy)
     opening: list[tuple[Change, ...]] = []
     if product is None:
         opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
     opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
-    if not finished:
+    if not finished or actual.linked is False:
         opening.append((Create("product link", desired.product, API),))
     return _steps(*opening, unwanted, () if sealed else (seal,))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.actual import ActualBackend, Api, Policy, Product, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
 from shared.domain.marker import Marker
-from shared.domain.plan import Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
+from shared.domain.plan import ActualGateway, Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
 from shared.domain.policy import digest_of, product_policy
 from shared.errors import NotManaged
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
@@ -35,12 +35,16 @@ def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> A
     return ActualBackend(name, '"b1"', url, marker)
 
 
+def _plan(desired: DesiredGateway, marker: Marker, product: Product | None, policy: Policy | None, backends: list[ActualBackend]) -> Plan:
+    return plan_gateway(desired, marker, ActualGateway(product, policy, tuple(backends)))
+
+
 def _steps(plan: Plan) -> list[list[str]]:
     return [sorted(str(Plan(((change,),))) for change in step) for step in plan.steps]
 
 
 def test_a_new_team_is_product_policy_link_marker_in_this_order() -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, None, None, [])) == [
+    assert _steps(_plan(GATEWAY, MARKER, None, None, [])) == [
         ["create product team-alpha"],
         ["create administrator subscription team-alpha", "update product policy team-alpha"],
         ["create product link team-alpha"],
@@ -49,13 +53,13 @@ def test_a_new_team_is_product_policy_link_marker_in_this_order() -> None:
 
 
 def test_backends_stand_before_the_policy_that_names_them() -> None:
-    steps = _steps(plan_gateway(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, []))
+    steps = _steps(_plan(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, []))
     assert "create backend team-alpha--phi-4" in steps[1]
     assert steps[2] == ["update product policy team-alpha"]
 
 
 def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")])
+    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")])
     assert _steps(plan) == [
         ["update product policy team-alpha"],
         ["delete backend team-alpha--phi-4"],
@@ -64,20 +68,27 @@ def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
 
 
 def test_a_finished_product_keeps_its_link() -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [])) == [
+    assert _steps(_plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [])) == [
         ["update product policy team-alpha"],
         ["update product marker team-alpha"],
     ]
 
 
 def test_an_unfinished_product_gets_everything_but_its_creation() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), OLD, [])
+    plan = _plan(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), OLD, [])
     assert _steps(plan)[0] == ["create administrator subscription team-alpha", "update product policy team-alpha"]
     assert ["create product link team-alpha"] in _steps(plan)
 
 
+def test_what_nobody_has_looked_at_is_vouched_for_by_the_marker() -> None:
+    wanted = replace(GATEWAY, backends=(OWN,))
+    assert not plan_gateway(wanted, MARKER, ActualGateway(_product(MARKER), KNOWN))
+    looked = ActualGateway(_product(MARKER), KNOWN, backends=(), linked=False)
+    assert _steps(plan_gateway(wanted, MARKER, looked)) == [["create backend team-alpha--phi-4"], ["create product link team-alpha"]]
+
+
 def test_nothing_differs_and_nothing_is_planned() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), KNOWN, [])
+    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), KNOWN, [])
     assert not plan
     assert str(plan) == ""
     assert list(plan) == []
@@ -89,37 +100,35 @@ def test_nothing_differs_and_nothing_is_planned() -> None:
     ids=["withdrawn", "moved", "unpublished"],
 )
 def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, product, KNOWN, [])) == [["update product marker team-alpha"]]
+    assert _steps(_plan(GATEWAY, MARKER, product, KNOWN, [])) == [["update product marker team-alpha"]]
 
 
 @pytest.mark.parametrize("policy", [OLD, None], ids=["another", "none"])
 def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(policy: Policy | None) -> None:
-    assert _steps(plan_gateway(GATEWAY, MARKER, _product(MARKER), policy, [])) == [["update product policy team-alpha"]]
+    assert _steps(_plan(GATEWAY, MARKER, _product(MARKER), policy, [])) == [["update product policy team-alpha"]]
 
 
 def test_a_policy_that_stands_already_is_not_written_again() -> None:
-    plan = plan_gateway(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), KNOWN, [])
+    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), KNOWN, [])
     assert _steps(plan) == [["update product marker team-alpha"]]
 
 
 def test_writes_carry_the_tags_that_were_read() -> None:
     desired = replace(GATEWAY, backends=(OWN,))
-    plan = plan_gateway(
-        desired, MARKER, _product(MARKER.unfinished()), Policy('"policy"', ""), [_backend(OWN.name, "https://elsewhere/v1")]
-    )
+    plan = _plan(desired, MARKER, _product(MARKER.unfinished()), Policy('"policy"', ""), [_backend(OWN.name, "https://elsewhere/v1")])
     tags = {change.kind: getattr(change, "tag", None) for change in plan}
     assert (tags["product policy"], tags["product marker"], tags["backend"]) == ('"policy"', '"p1"', '"b1"')
 
 
 def test_a_backend_of_somebody_else_is_neither_changed_nor_deleted() -> None:
     with pytest.raises(NotManaged):
-        plan_gateway(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, [_backend(OWN.name, marker=OTHERS)])
-    plan = plan_gateway(GATEWAY, MARKER, None, None, [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)])
+        _plan(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, [_backend(OWN.name, marker=OTHERS)])
+    plan = _plan(GATEWAY, MARKER, None, None, [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)])
     assert "backend" not in str(plan)
 
 
 def test_a_plan_says_nothing_of_what_it_writes() -> None:
-    plan = plan_gateway(replace(GATEWAY, policy="<secret/>"), MARKER, None, None, [])
+    plan = _plan(replace(GATEWAY, policy="<secret/>"), MARKER, None, None, [])
     assert "secret" not in repr(plan) + str(plan)
 
 
@@ -127,7 +136,7 @@ def test_a_plan_says_nothing_of_what_it_writes() -> None:
 def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: bool, digest: str | None) -> None:
     desired = replace(GATEWAY, backends=(OWN,) if wants else ())
     product = None if digest is None else _product(replace(MARKER, digest=digest), published)
-    plan = plan_gateway(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
+    plan = _plan(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
     kinds = [[change.kind for change in step] for step in plan.steps]
     assert all("product marker" not in step for step in kinds[:-1])
     assert "product marker" not in kinds[-1] or len(kinds[-1]) == 1

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.actual import Namespace, Workspace
+from shared.domain.actual import GpuNode, Namespace, Workspace
 from shared.domain.plan import fixed_fields
 from shared.domain.workspace import Manifest, marker_of
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
@@ -51,16 +51,35 @@ class FakeCluster:
         self.failing: set[str] = set()
         self.nodes_take, self.models_take = timedelta(minutes=6), timedelta(minutes=12)
         self.going_takes = timedelta(minutes=1)
+        self.left_nodes: list[GpuNode] = []
         self.state = State()
 
     async def namespace(self, name: str) -> Namespace | None:
         async with self._calls.read("cluster", "namespace", name):
             self._catch_up()
             kept = self.state.namespaces.get(name)
-            if kept is None:
-                return None
-            annotations = kept.manifest["metadata"].get("annotations", {})
-            return Namespace(name, kept.version, kept.deleted is not None, marker_of(annotations))
+            return None if kept is None else _namespace(name, kept)
+
+    async def namespaces(self) -> list[Namespace]:
+        async with self._calls.read("cluster", "namespaces"):
+            self._catch_up()
+            return [_namespace(name, kept) for name, kept in self.state.namespaces.items()]
+
+    async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
+        async with self._calls.read("cluster", "all_workspaces"):
+            self._catch_up()
+            found: dict[str, list[Workspace]] = {}
+            for (home, kind, name), kept in self.state.objects.items():
+                if kind == WORKSPACE:
+                    found.setdefault(home, []).append(_workspace(name, kept))
+            return found
+
+    async def gpu_nodes(self) -> list[GpuNode]:
+        """One per workspace, and those that were left behind."""
+        async with self._calls.read("cluster", "gpu_nodes"):
+            self._catch_up()
+            standing = [GpuNode(f"node-{home}-{name}", home, name) for home, kind, name in self.state.objects if kind == WORKSPACE]
+            return [*standing, *self.left_nodes]
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
         async with self._calls.read("cluster", "workspaces", namespace):
@@ -164,6 +183,10 @@ class FakeCluster:
 
 
 WORKSPACE = "Workspace"
+
+
+def _namespace(name: str, kept: Kept) -> Namespace:
+    return Namespace(name, kept.version, kept.deleted is not None, marker_of(kept.manifest["metadata"].get("annotations", {})))
 
 
 def _workspace(name: str, kept: Kept) -> Workspace:

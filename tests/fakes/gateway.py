@@ -114,6 +114,18 @@ class FakeGateway:
 
     # -------------------------------------------------------------------------------------------------------- subscriptions
 
+    async def is_linked(self, product: str, api: str) -> bool:
+        async with self._calls.read("gateway", "is_linked", product):
+            return (product, api) in self.state.links
+
+    async def linked_products(self, api: str) -> frozenset[str]:
+        async with self._calls.read("gateway", "linked_products", api):
+            return frozenset(product for product, linked in self.state.links if linked == api)
+
+    async def subscriptions(self) -> list[Subscription]:
+        async with self._calls.read("gateway", "subscriptions"):
+            return [replace(found, etag="*") for found in self.state.subscriptions.values()]
+
     async def product_subscriptions(self, product: str) -> list[Subscription]:
         async with self._calls.read("gateway", "product_subscriptions", product):
             _require(self.state.products, product)

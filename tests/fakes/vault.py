@@ -48,6 +48,11 @@ class FakeVault:
             kept = self._standing(name)
             return [] if kept is None else list(kept.versions)
 
+    async def newest(self) -> list[SecretVersion]:
+        """Lists do not tell versions."""
+        async with self._calls.read("vault", "newest"):
+            return [replace(self.kept[name].versions[0], version="") for name in self.names()]
+
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
         async with self._calls.write("vault", "set", name):
             kept = self.kept.setdefault(name, Kept())

@@ -161,7 +161,7 @@ def world(app: FakeApp) -> dict[str, object]:
             name: (p.display_name, p.published, p.marker and (p.marker.digest, p.marker.withdrawn)) for name, p in state.products.items()
         },
         "policies": {name: policy.text for name, policy in state.policies.items()},
-        "links": state.links,
+        "links": set(state.links),
         "subscriptions": {name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()},
         "backends": {name: found.url for name, found in state.backends.items()},
         "api": {name: (api.operations, api.marker and api.marker.digest) for name, api in state.apis.items()},

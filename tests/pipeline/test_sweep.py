@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from shared.domain.actual import Product
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
@@ -10,8 +12,8 @@ from shared.outcome import Done
 from shared.pipeline import sweep
 from shared.settlement import start_sweep
 from shared.stages import TOPIC
-from tests.fakes.app import REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
-from tests.pipeline.road import a_team, ask, drain, push, world
+from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.pipeline.road import a_team, ask, drain, later, push, world
 
 SECOND = "developer-requests/alpha/access.yaml"
 
@@ -28,13 +30,24 @@ def _told(changes: list[AccessChange]) -> list[str]:
     return sorted(f"{change.team} {change.change}" for change in changes)
 
 
-async def test_a_sweep_asks_for_every_valid_request_and_the_catalogue() -> None:
+async def test_a_sweep_asks_for_whoever_differs_and_for_nobody_else() -> None:
     app = await a_team()
     app.repository.commit({path_of("bravo"): Asked(team="bravo").text(), path_of("charlie"): "nonsense: ["})
     changes = await _sweep(app)
-    assert _told(changes) == ["alpha requested", "bravo requested", "catalogue requested"]
+    assert _told(changes) == ["bravo requested"]
     assert {change.cause for change in changes} == {"sweep"}
     assert app.reports.verdicts == [] or app.reports.verdicts[-1].commit != app.repository.branch
+
+
+async def test_a_sweep_of_a_settled_platform_reads_lists_and_no_team() -> None:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    await later(app, timedelta(minutes=30))
+    app.calls.forget()
+    await _sweep(app)
+    assert sorted(call.name for call in app.calls.made) == [
+        "all_workspaces", "api", "archive", "backends", "gpu_nodes", "head", "linked_products", "namespaces", "newest", "products",
+        "readers", "subscriptions", "tree",
+    ]  # fmt: skip
 
 
 async def test_a_sweep_reads_all_files_in_one_call() -> None:
@@ -93,7 +106,7 @@ async def test_a_sweep_withdraws_teams_whose_file_is_gone() -> None:
 async def test_a_sweep_of_an_emptied_branch_withdraws_nobody() -> None:
     app = await a_team()
     app.repository.commit({path_of("alpha"): None})
-    assert _told(await _sweep(app)) == ["catalogue requested"]
+    assert _told(await _sweep(app)) == []
 
 
 async def test_products_that_are_not_ours_are_not_withdrawn() -> None:
@@ -109,7 +122,7 @@ async def test_products_that_are_not_ours_are_not_withdrawn() -> None:
 
 async def test_a_sweep_knows_the_holder_of_a_team_by_its_product() -> None:
     app = await a_team()
-    app.repository.commit({SECOND: Asked(tokens=1).text()})
+    app.repository.commit({SECOND: Asked(tokens=1).text(), path_of("alpha"): Asked(tokens=2).text()})
     changes = await _sweep(app, verdict=True)
     assert [change.path for change in changes if change.team == "alpha"] == [path_of("alpha")]
     assert [problem.path for problem in app.reports.verdicts[-1].problems] == [SECOND]
@@ -142,4 +155,5 @@ async def test_a_changed_ceiling_reaches_every_team_of_the_model() -> None:
     await ask(app, Asked(team="bravo", models=("text-embedding-3-large",)))
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 100")})
     assert app.reports.verdicts[-1].reasons == ["AboveCeiling"]
-    assert _told(await _sweep(app)) == ["bravo requested", "catalogue requested"]
+    assert _told(await _sweep(app)) == []
+    assert "bravo-primary-key" in app.vault.names()

@@ -1,0 +1,214 @@
+"""Where the world is not what the branch says, judged from lists alone: no team is read by itself while nothing differs.
+
+What is ours and differs is handed to the stages, which look again before they write. What is somebody else's is only told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain import names
+from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, SecretVersion, Subscription, Workspace
+from shared.domain.catalog import Catalog
+from shared.domain.desired import Backend, Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.guard import Absence
+from shared.domain.marker import Marker
+from shared.domain.request import AccessRequest
+
+#: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
+BUILT_IN = "master"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the lists of all systems show, by name; `workspaces` by namespace, `readers` by secret. Without a cluster those are empty."""
+
+    api: Api | None
+    products: Mapping[str, Product]
+    linked: frozenset[str]
+    subscriptions: Mapping[str, Subscription]
+    backends: Mapping[str, ActualBackend]
+    secrets: Mapping[str, SecretVersion]
+    readers: Mapping[str, frozenset[str]]
+    namespaces: Mapping[str, Namespace]
+    workspaces: Mapping[str, tuple[Workspace, ...]]
+    nodes: tuple[GpuNode, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One difference. `team` is empty where nothing of ours is to be changed and a person must look."""
+
+    team: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A valid request and where it stands. `over` when its last day has passed."""
+
+    request: AccessRequest
+    path: str
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The moment at which is judged, and how long the grace periods are."""
+
+    now: datetime
+    grace: timedelta
+    workspace_grace: timedelta
+
+
+def of_catalog(catalog: Catalog, repository: int, world: World) -> Iterator[str]:
+    """What differs in the unified API and the shared backends."""
+    desired = compile_catalog(catalog)
+    marker = world.api.marker if world.api else None
+    if world.api is None or marker is None or marker.digest != desired.digest or world.api.operations != desired.api_digest:
+        yield "the unified API is not what the catalogue says"
+    yield from _backends(desired.backends, "shared--", Marker(repository, names.CATALOGUE_TEAM, "", ""), world)
+
+
+def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+    """What differs for a team that has a request in force."""
+    marker = Marker(platform.repository, wanted.request.team, wanted.path, "")
+    yield from _gateway(wanted, marker, platform, world)
+    yield from _keys(wanted.request, marker, world)
+    if platform.cluster is not None:
+        yield from _cluster(wanted.request, catalog, platform, world)
+
+
+def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
+    """What is still there of a team whose access was withdrawn or is over by its date."""
+    product, subscription = world.products.get(names.product(team)), world.subscriptions.get(names.subscription(team))
+    since = product.marker.withdrawn if product and product.marker else None
+    if product is not None and since is None:
+        yield "its access has ended and its product is not withdrawn"
+    if since is not None and times.now >= since + times.grace:
+        yield "its grace period has ended"
+    if subscription is not None and subscription.state == "active":
+        yield "its access has ended and its keys are active"
+    secrets = [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
+    if any(secret.enabled for secret in secrets):
+        yield "its access has ended and its secrets are enabled"
+    if product is None and (secrets or subscription is not None or _own_backends(team, world)):
+        yield "its product is gone and other objects are left"
+    yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
+
+
+def teams_with_objects(repository: int, world: World) -> frozenset[str]:
+    """Every team that something of ours is marked with."""
+    markers: list[Marker | None] = [product.marker for product in world.products.values()]
+    markers += [found.marker for found in world.backends.values()] + [found.marker for found in world.namespaces.values()]
+    marked = {marker.team for marker in markers if marker is not None and marker.repository == repository}
+    tagged = {found.tags.get("team", "") for found in world.secrets.values() if found.tags.get("repository") == str(repository)}
+    named = {found.display_name.rpartition("/")[2] for found in world.subscriptions.values() if _is_of(repository, found)}
+    return frozenset((marked | tagged | named) - {names.CATALOGUE_TEAM, ""})
+
+
+def of_others(repository: int, world: World) -> Iterator[str]:
+    """What is not ours and opens what is ours, or costs money for nobody."""
+    ours = {product.name for product in world.products.values() if product.marker and product.marker.repository == repository}
+    for found in world.subscriptions.values():
+        if _is_of(repository, found) or found.name == BUILT_IN or found.state != "active":
+            continue
+        if found.product in ours:
+            yield f"subscription {found.name} on product {found.product} is not managed by mergekey: its keys open the team's models"
+        elif not found.product:
+            yield f"subscription {found.name} is for an API or for all: no product's limits hold for its keys"
+    yield from (f"product {name} is linked to the unified API and not managed by mergekey" for name in sorted(world.linked - ours))
+    for secret, groups in sorted(world.readers.items()):
+        tags = world.secrets[secret].tags if secret in world.secrets else {}
+        if tags.get("repository") == str(repository):
+            strangers = sorted(groups - {tags.get("reader", "")})
+            yield from (f"{group} may read the secret {secret} and no request names it" for group in strangers)
+    standing = {(namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found}
+    for node in world.nodes:
+        if (node.namespace, node.workspace) not in standing:
+            yield f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: delete its node pool"
+
+
+def withheld(findings: Iterable[Finding], judged: Absence) -> list[Finding]:
+    """Without the teams that the guard holds."""
+    held = {each.team for each in judged.held}
+    return [finding for finding in findings if finding.team not in held]
+
+
+def _gateway(wanted: Wanted, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
+    desired = compile_gateway(wanted.request, platform)
+    product = world.products.get(desired.product)
+    if product is None:
+        yield "its product is not there"
+        return
+    known = product.marker
+    if known is None or not marker.owns(known):
+        yield "its product is not managed by mergekey"
+        return
+    if known.digest != desired.digest or not product.published or not known.stands_at(wanted.path):
+        yield "its product is not what the request says"
+    if desired.product not in world.linked:
+        yield "its product is not linked to the unified API"
+    yield from _backends(desired.backends, f"{desired.product}--", marker, world)
+
+
+def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: World) -> Iterator[str]:
+    wanted = {backend.name: backend.url for backend in desired}
+    for name, url in wanted.items():
+        if name not in world.backends or world.backends[name].url != url:
+            yield f"backend {name} is not what it should be"
+    for name, found in world.backends.items():
+        if name.startswith(prefix) and name not in wanted and marker.owns(found.marker):
+            yield f"backend {name} is not needed any more"
+
+
+def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]:
+    subscription = world.subscriptions.get(names.subscription(request.team))
+    if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
+        yield "its subscription is not active"
+    reader = request.entra_group or ""
+    for name in names.secrets(request.team):
+        found = world.secrets.get(name)
+        tags = found.tags if found else {}
+        if found is None or not found.enabled or not tags.get("fingerprint") or "withdrawn" in tags:
+            yield f"secret {name} is not whole"
+        elif (tags.get("repository"), tags.get("team"), tags.get("reader", "")) != (str(marker.repository), request.team, reader):
+            yield f"secret {name} is not tagged as the request says"
+        if reader and reader not in world.readers.get(name, frozenset()):
+            yield f"its group may not read {name}"
+
+
+def _cluster(request: AccessRequest, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+    desired = compile_workspaces(request, catalog, platform)
+    name = names.namespace(request.team)
+    namespace = world.namespaces.get(name)
+    known = namespace.marker if namespace else None
+    marker = Marker(platform.repository, request.team, "", "")
+    if not desired.workspaces:
+        if marker.owns(known):
+            yield f"namespace {name} is not needed any more"
+        return
+    if known is None or known.digest != desired.digest or known.withdrawn is not None:
+        yield f"namespace {name} is not what the request says"
+    standing = {workspace.name for workspace in world.workspaces.get(name, ()) if not workspace.terminating}
+    yield from (f"workspace {each} is not there" for each in sorted(desired.workspaces.keys() - standing))
+
+
+def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:
+    if namespace is None or namespace.marker is None or namespace.terminating:
+        return
+    since = namespace.marker.withdrawn
+    if since is None:
+        yield "its access has ended and its workspaces are not withdrawn"
+    elif times.now >= since + times.workspace_grace:
+        yield "its workspaces outlived their grace period"
+
+
+def _own_backends(team: str, world: World) -> bool:
+    return any(name.startswith(f"{names.product(team)}--") and found.marker for name, found in world.backends.items())
+
+
+def _is_of(repository: int, subscription: Subscription) -> bool:
+    return subscription.display_name.startswith(f"mergekey/{repository}/")

@@ -1,0 +1,59 @@
+"""What exists, for a sweep: everything by lists, side by side; one team by itself only for a deep look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
+
+from shared.domain import names
+from shared.domain.actual import GpuNode, Namespace, Product, Workspace
+from shared.domain.desired import compile_gateway
+from shared.domain.drift import Wanted, World
+from shared.domain.policy import digest_of
+from shared.ports import App, Cluster
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+async def survey(app: App, products: Iterable[Product]) -> World:
+    """Everything but the products, which the caller has already."""
+    gateway = app.gateway
+    on_gateway = asyncio.gather(gateway.api(names.API), gateway.linked_products(names.API), gateway.subscriptions(), gateway.backends(""))
+    in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
+    (api, linked, subscriptions, backends), (secrets, readers), cluster = await asyncio.gather(
+        on_gateway, in_vault, _survey_cluster(app.cluster)
+    )
+    return World(api, _by_name(products), linked, _by_name(subscriptions), _by_name(backends), _by_name(secrets), readers, *cluster)
+
+
+async def look_deep(app: App, wanted: Wanted, world: World) -> list[str]:
+    """What lists cannot show: a policy that was edited, keys that are not those in the vault."""
+    desired, team = compile_gateway(wanted.request, app.platform), wanted.request.team
+    if desired.product not in world.products or names.subscription(team) not in world.subscriptions:
+        return []
+    policy, keys = await asyncio.gather(app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(team)))
+    found = [] if policy is not None and policy.digest == digest_of(desired.policy) else ["its policy is not what was written"]
+    for name, value in zip((names.primary_key_secret(team), names.secondary_key_secret(team)), keys, strict=True):
+        if name in world.secrets and world.secrets[name].tags.get("fingerprint") != value.fingerprint(name):
+            found.append(f"secret {name} is not the key that the gateway takes")
+    return found
+
+
+async def _survey_cluster(
+    cluster: Cluster | None,
+) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], tuple[GpuNode, ...]]:
+    if cluster is None:
+        return {}, {}, ()
+    namespaces, workspaces, nodes = await asyncio.gather(cluster.namespaces(), cluster.all_workspaces(), cluster.gpu_nodes())
+    return _by_name(namespaces), {home: tuple(found) for home, found in workspaces.items()}, tuple(nodes)
+
+
+def _by_name(found: Iterable[N]) -> dict[str, N]:
+    return {each.name: each for each in found}

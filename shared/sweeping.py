@@ -1,0 +1,128 @@
+"""The branch against the world: what differs becomes access changes; what is somebody else's is told.
+
+Lists and markers show nearly everything. What they cannot show (a policy that was edited, a key that was made new) a deep look finds, at
+each sweep for another slice of the teams, so that everybody's turn comes once a day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import telemetry
+from shared.absence import absence, ours
+from shared.changes import catalog_change, change_of, held_problems, read_files, report
+from shared.domain import drift
+from shared.domain.drift import Finding, Times, Wanted, World
+from shared.domain.guard import Absence, Gone
+from shared.domain.push import Tree
+from shared.domain.review import File, Review, review
+from shared.messages import CATALOG_TEAM, AccessChange, Sweep
+from shared.outcome import Done, Event, Outcome
+from shared.ports import App, Head
+from shared.standing import tree_of
+from shared.successors import access_change
+from shared.survey import look_deep, survey
+
+#: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
+SLICES, SLICE = 96, timedelta(minutes=15)
+#: Teams that are read at the same time in a deep look: Resource Manager gives out 25 reads a second.
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What the branch says: its files, the requests among them that are valid, the teams that are gone from it."""
+
+    head: Head
+    tree: Tree
+    files: Mapping[str, File]
+    reviewed: Review
+    judged: Absence
+
+    def wanted(self, now: datetime) -> Iterator[Wanted]:
+        for path, request in self.reviewed.requests.items():
+            yield Wanted(request, path, request.expires is not None and request.expires < now.date())
+
+
+async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
+    """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written and no team is read."""
+    head = await app.repository.head()
+    if head is None:
+        return Done()
+    tree, products, contents = await asyncio.gather(
+        tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
+    )
+    world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
+    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
+    reviewed = review(files, app.places.requests, app.places.catalog, in_force)
+    known = [Gone(team, "", "", withdrawn=True) for team in drift.teams_with_objects(app.platform.repository, world)]
+    branch = Branch(head, tree, files, reviewed, absence(app, products, tree, head.message, known))
+    if event.message.verdict or branch.judged.held:
+        await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
+    findings = [*_compare(app, branch, world, event.now), *await _compare_deeply(app, branch, world, event)]
+    for stranger in drift.of_others(app.platform.repository, world):
+        telemetry.found_of_others(stranger)
+    if not head.protected:
+        telemetry.found_of_others(f"the branch is not protected: whoever can push to it, can grant access ({head.commit})")
+    changes = list(_changes(app, branch, findings))
+    await app.bus.send([access_change(app, change, event.root, event.now) for change in changes])
+    return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ")
+
+
+def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
+    """By lists alone. Without a valid catalogue nothing can be granted, and what was granted stays."""
+    times = Times(now, app.limits.grace, app.limits.workspace_grace)
+    catalog = branch.reviewed.catalog
+    if catalog is not None:
+        yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform.repository, world))
+        for wanted in branch.wanted(now):
+            differs = drift.of_access_that_ended(wanted.request.team, times, world)
+            yield from _about(wanted.request.team, differs if wanted.over else drift.of_team(wanted, catalog, app.platform, world))
+    for gone in branch.judged.let_go:
+        yield from _about(gone.team, drift.of_access_that_ended(gone.team, times, world))
+
+
+def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
+    return (Finding(team, what) for what in differences)
+
+
+async def _compare_deeply(app: App, branch: Branch, world: World, event: Event[Sweep]) -> list[Finding]:
+    turn = int(event.now.timestamp() // SLICE.total_seconds()) % SLICES
+    due = [wanted for wanted in branch.wanted(event.now) if not wanted.over and (event.message.deep or _slice(wanted.request.team) == turn)]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def look(wanted: Wanted) -> list[Finding]:
+        async with gate:
+            return list(_about(wanted.request.team, await look_deep(app, wanted, world)))
+
+    return [finding for found in await asyncio.gather(*map(look, due)) for finding in found]
+
+
+def _slice(team: str) -> int:
+    return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
+
+
+def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:
+    """One per team, whatever the number of its findings."""
+    paths = {request.team: path for path, request in branch.reviewed.requests.items()}
+    gone = {each.team: each for each in branch.judged.gone}
+    told: set[str] = set()
+    for finding in findings:
+        telemetry.found(finding.team, finding.what)
+        if finding.team not in told:
+            told.add(finding.team)
+            change = _change(app, branch, finding.team, paths.get(finding.team), gone.get(finding.team))
+            yield change.model_copy(update={"cause": "sweep"})
+
+
+def _change(app: App, branch: Branch, team: str, path: str | None, gone: Gone | None) -> AccessChange:
+    if team == CATALOG_TEAM:
+        return catalog_change(app, branch.tree, branch.head, branch.files)
+    if path is not None:
+        return change_of(team, path, branch.head, branch.tree[path].blob, branch.files[path])
+    assert gone is not None
+    return AccessChange(change="withdrawn", team=team, path=gone.path, commit=branch.head.commit)

@@ -1,0 +1,209 @@
+"""What somebody changed behind our back: a sweep finds it, the stages put it right, and the next sweep has nothing to write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.actual import GpuNode, Product, Subscription
+from shared.messages import Sweep
+from shared.pipeline import sweep
+from shared.settlement import start_sweep
+from shared.stages import TOPIC
+from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, an_event, path_of
+from tests.fakes.gateway import Policy
+from tests.pipeline.road import a_team, drain, later, push, world
+
+FULL = Asked(dedicated={"phi-4": GPU})
+Change = Callable[[FakeApp], None]
+
+
+def _remove_the_link(app: FakeApp) -> None:
+    app.gateway.state.links.clear()
+
+
+def _unpublish(app: FakeApp) -> None:
+    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], published=False)
+
+
+def _remove_a_backend(app: FakeApp) -> None:
+    del app.gateway.state.backends["team-alpha--phi-4"]
+
+
+def _point_a_backend_elsewhere(app: FakeApp) -> None:
+    found = app.gateway.state.backends["team-alpha--phi-4"]
+    app.gateway.state.backends["team-alpha--phi-4"] = replace(found, url="https://elsewhere.example/v1")
+
+
+def _point_a_shared_backend_elsewhere(app: FakeApp) -> None:
+    found = app.gateway.state.backends["shared--gpt-4-1"]
+    app.gateway.state.backends["shared--gpt-4-1"] = replace(found, url="https://elsewhere.example/v1")
+
+
+def _suspend(app: FakeApp) -> None:
+    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="suspended")
+
+
+def _remove_a_secret(app: FakeApp) -> None:
+    del app.vault.kept["alpha-secondary-key"]
+
+
+def _disable_a_secret(app: FakeApp) -> None:
+    versions = app.vault.kept["alpha-endpoint"].versions
+    versions[0] = replace(versions[0], enabled=False)
+
+
+def _take_a_role_away(app: FakeApp) -> None:
+    app.roles.assigned.discard(("alpha-primary-key", READERS))
+
+
+def _remove_the_workspace(app: FakeApp) -> None:
+    assert app.cluster is not None
+    del app.cluster.state.objects["team-alpha", "Workspace", "phi-4"]
+
+
+SEEN_IN_LISTS: list[Change] = [
+    _remove_the_link,
+    _unpublish,
+    _remove_a_backend,
+    _point_a_backend_elsewhere,
+    _point_a_shared_backend_elsewhere,
+    _suspend,
+    _remove_a_secret,
+    _disable_a_secret,
+    _take_a_role_away,
+    _remove_the_workspace,
+]
+
+
+def _edit_the_policy(app: FakeApp) -> None:
+    policy = app.gateway.state.policies["team-alpha"]
+    app.gateway.state.policies["team-alpha"] = Policy(policy.text.replace('tokens-per-minute="', 'tokens-per-minute="9'), '"edited"')
+
+
+def _renew_a_key(app: FakeApp) -> None:
+    app.gateway.state.keys["team-alpha"][1] = "0123456789abcdef0123456789abcdef"
+
+
+SEEN_BY_A_DEEP_LOOK: list[Change] = [_edit_the_policy, _renew_a_key]
+
+
+async def settled() -> FakeApp:
+    app = await a_team(FULL)
+    await later(app, timedelta(minutes=30))
+    app.calls.forget()
+    return app
+
+
+async def swept(app: FakeApp, deep: bool = False) -> list[str]:
+    """The teams for which a sweep queues a change; then everything that is due happens."""
+    seen = len(app.bus.sent)
+    await sweep(app, an_event(app, Sweep(why="a test", deep=deep), f"sweep-{seen}"))
+    teams = [str(envelope.session) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC]
+    await later(app, timedelta(minutes=30))
+    return teams
+
+
+@pytest.mark.parametrize("change", SEEN_IN_LISTS)
+async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(change: Change) -> None:
+    app = await settled()
+    before = world(app)
+    change(app)
+    assert world(app) != before
+    assert len(await swept(app)) == 1
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+
+
+@pytest.mark.parametrize("change", SEEN_BY_A_DEEP_LOOK)
+async def test_what_lists_cannot_show_a_deep_look_finds(change: Change) -> None:
+    app = await settled()
+    before = world(app)
+    change(app)
+    assert await swept(app) == []
+    assert await swept(app, deep=True) == ["alpha"]
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app, deep=True) == []
+    assert app.calls.writes() == []
+
+
+async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
+    app = await settled()
+    _edit_the_policy(app)
+    before = app.gateway.state.policies["team-alpha"]
+    for _ in range(96):
+        await start_sweep(app, "the timer")
+        await later(app, timedelta(minutes=15))
+    assert app.gateway.state.policies["team-alpha"] != before
+    assert len([call for call in app.calls.made if call.name == "product_policy"]) <= 4
+
+
+async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    app.repository.commit({path_of("alpha"): None})
+    state = app.gateway.state
+    del state.products["team-alpha"], state.policies["team-alpha"], state.subscriptions["team-alpha"], state.keys["team-alpha"]
+    await swept(app)
+    await later(app, timedelta(hours=2))
+    assert not [name for name in (*app.vault.names(), *state.backends) if "alpha" in name]
+    assert app.cluster is not None
+    assert not app.cluster.state.namespaces
+
+
+def _subscription(product: str) -> Subscription:
+    return Subscription("x", '"x"', "A friend", product, "", "active")
+
+
+@pytest.mark.parametrize(
+    ("arrange", "told"),
+    [
+        (lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")), "product team-alpha"),
+        (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
+        (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
+        (lambda app: app.roles.assigned.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
+        (lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")), "GPU node aks-gpu-1"),
+        (lambda app: setattr(app.repository, "protected", False), "not protected"),
+    ],
+)  # fmt: skip
+async def test_what_is_somebody_elses_is_told_and_left_alone(
+    arrange: Callable[[FakeApp], None], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await settled()
+    app.gateway.state.products["theirs"] = Product("theirs", '"x"', "Theirs", published=True, marker=None)
+    arrange(app)
+    with caplog.at_level(logging.ERROR, "mergekey"):
+        assert await swept(app) == []
+    assert told in caplog.text
+    assert app.calls.writes() == []
+
+
+async def test_the_subscription_that_the_service_makes_for_itself_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    app = await settled()
+    app.gateway.state.subscriptions["master"] = Subscription("master", "", "Built-in all-access subscription", "", "1", "active")
+    with caplog.at_level(logging.ERROR, "mergekey"):
+        await swept(app)
+    assert caplog.text == ""
+
+
+async def test_a_team_in_its_grace_period_costs_nothing_until_it_ends() -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    await push(app, {path_of("alpha"): None})
+    await later(app, timedelta(hours=2))
+    app.calls.forget()
+    for _ in range(3):
+        assert await swept(app) == []
+    assert app.calls.writes() == []
+    await later(app, timedelta(days=7))
+    assert await swept(app) == ["alpha"]
+    await drain(app)
+    assert "team-alpha" not in app.gateway.state.products
+    assert await swept(app) == []
