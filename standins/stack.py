@@ -175,10 +175,10 @@ class Stack:
         self.webhook_secret = _known_secret(self.folder)
         hook = {"webhook_url": f"http://127.0.0.1:{self._port}/api/github/webhook", "webhook_secret": self.webhook_secret}
         base = f"{self.addresses['github']}/_standin"
-        repository = ask("PUT", f"{base}/repositories/{REPOSITORY}", hook)
+        repository = ask("PUT", f"{base}/repositories/{REPOSITORY}", {})
         self.repository_id: int = repository["id"]
         self.git_url: str = repository["git_url"]
-        self.github_app: dict[str, Any] = ask("PUT", f"{base}/app", {})
+        self.github_app: dict[str, Any] = ask("PUT", f"{base}/app", hook)
         self.github_token: str = ask("PUT", f"{base}/tokens", {})["token"]
 
     def _start(self, name: str, command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], dict[str, Any]]:

@@ -10,17 +10,18 @@ import base64
 import io
 import tarfile
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 import aiohttp
+from gidgethub import HTTPException
 from gidgethub.aiohttp import GitHubAPI
 from gidgethub.apps import get_installation_access_token
 
-from shared.adapters.translate import by_status, translated
+from shared.adapters.translate import translated
 from shared.domain.push import Entry, Tree
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Head
@@ -117,24 +118,39 @@ class GitHubClient:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         with translated(SYSTEM):
-            return await self._plain.post(path, data=body, oauth_token=await self.token())
+            return await self._asked(lambda token: self._plain.post(path, data=body, oauth_token=token))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         with translated(SYSTEM):
-            return await self._plain.patch(path, data=body, oauth_token=await self.token())
+            return await self._asked(lambda token: self._plain.patch(path, data=body, oauth_token=token))
 
     async def _get(self, path: str, conditional: bool) -> Any:
         api = self._conditional if conditional else self._plain
-        return await api.getitem(path, oauth_token=await self.token())
+        return await self._asked(lambda token: api.getitem(path, oauth_token=token))
 
     async def download(self, path: str) -> bytes:
         """The bytes of a file, after redirects."""
         with translated(SYSTEM):
-            headers = {"Authorization": f"Bearer {await self.token()}", "User-Agent": "mergekey"}
-            async with self.session.get(f"{self._url}{path}", headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as response:
-                if response.status != HTTPStatus.OK:
-                    raise by_status(SYSTEM, response.status)
-                return await response.read()
+            return await self._asked(lambda token: self._download(path, token))
+
+    async def _download(self, path: str, token: str) -> bytes:
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "mergekey"}
+        async with self.session.get(f"{self._url}{path}", headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as response:
+            if response.status != HTTPStatus.OK:
+                raise HTTPException(HTTPStatus(response.status), headers=response.headers)
+            return await response.read()
+
+    async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
+        """What GitHub answers to our token, or to a new one: the old one may have ended before its time, or by GitHub's clock."""
+        token = await self.token()
+        try:
+            return await ask(token)
+        except HTTPException as error:
+            if self._app is None or error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+        if self._token == token:
+            self._expires = None
+        return await ask(await self.token())
 
     async def close(self) -> None:
         await self.session.close()
@@ -156,12 +172,7 @@ class GitHubRepository:
             # No such branch, or no right to see the repository? The second is trouble, and raises.
             await self._client.get(self._base)
             return None
-        commit = branch["commit"]["commit"]
-        return Head(branch["commit"]["sha"], commit["tree"]["sha"], bool(branch.get("protected")), commit["message"])
-
-    async def commit_message(self, sha: str) -> str:
-        answer = await self._client.find(f"{self._base}/git/commits/{sha}")
-        return "" if answer is None else str(answer["message"])
+        return Head(branch["commit"]["sha"], branch["commit"]["commit"]["tree"]["sha"], bool(branch.get("protected")))
 
     async def tree(self, sha: str) -> Tree | None:
         known = self._trees.get(sha)

@@ -7,12 +7,14 @@ from aiohttp import web
 from standins.github.accounts import APP_ID
 from standins.github.answers import Json, Refused, answer, body_of, invalid_request, linked, not_found, page
 from standins.github.hub import Call
+from standins.github.repositories import app
 from standins.store import Table
 
 _ANNOTATIONS, _TEXT, _TITLE, _MESSAGE = 50, 65535, 255, 64 * 1024
 _STATUSES = ("queued", "in_progress", "completed")
 _CONCLUSIONS = ("action_required", "cancelled", "failure", "neutral", "success", "skipped", "stale", "timed_out")
 _LEVELS = ("notice", "warning", "failure")
+_ACTIONS, _ACTION_TEXTS = 3, {"label": 20, "description": 40, "identifier": 20}
 _FIELDS = ("name", "head_sha", "status", "conclusion", "started_at", "completed_at", "details_url", "external_id")
 
 
@@ -33,6 +35,10 @@ async def create_check_run(call: Call) -> web.Response:
     return answer(call.request, _view(call, table[str(number)]), 201)
 
 
+async def get_check_run(call: Call) -> web.Response:
+    return answer(call.request, _view(call, _find(call)))
+
+
 async def update_check_run(call: Call) -> web.Response:
     """Annotations are added to those that are there; every other field replaces the old one."""
     _require_app(call)
@@ -47,14 +53,19 @@ async def list_check_runs(call: Call) -> web.Response:
     sha = await call.repository.commit(call.part("ref"))
     if sha is None:
         raise Refused(422, f"No commit found for SHA: {call.part('ref')}")
-    wanted, everything = call.request.query.get("check_name"), call.request.query.get("filter") == "all"
+    everything = call.request.query.get("filter") == "all"
     found: list[Json] = []
     for run in reversed(list(_runs(call).values())):
-        same = run["repository"] == call.repository.full_name and run["head_sha"] == sha and wanted in (None, run["name"])
-        if same and (everything or run["name"] not in {other["name"] for other in found}):
+        if _is_wanted(call, run, sha) and (everything or run["name"] not in {other["name"] for other in found}):
             found.append(run)
     rows, link = page(call.request, found)
     return linked(answer(call.request, {"total_count": len(found), "check_runs": [_view(call, run) for run in rows]}), link)
+
+
+def _is_wanted(call: Call, run: Json, sha: str) -> bool:
+    query = call.request.query
+    of_commit = run["repository"] == call.repository.full_name and run["head_sha"] == sha
+    return of_commit and query.get("check_name") in (None, run["name"]) and query.get("status") in (None, run["status"])
 
 
 async def list_annotations(call: Call) -> web.Response:
@@ -85,6 +96,7 @@ def _changed(call: Call, run: Json, body: Json) -> Json:
     _check_state(changed)
     if changed["status"] == "completed" and not changed["completed_at"]:
         changed["completed_at"] = call.hub.timestamp()
+    _check_actions(body.get("actions", []))
     if output := body.get("output"):
         annotations = _checked_output(output)
         changed["output"] = {"title": output.get("title"), "summary": output["summary"], "text": output.get("text")}
@@ -99,6 +111,15 @@ def _check_state(run: Json) -> None:
         raise invalid_request(f"{run['conclusion']} is not a member of {list(_CONCLUSIONS)}.")
 
 
+def _check_actions(actions: list[Json]) -> None:
+    _at_most_items(_ACTIONS, actions)
+    for action in actions:
+        for name, length in _ACTION_TEXTS.items():
+            if name not in action:
+                raise invalid_request(f'"{name}" wasn\'t supplied.')
+            _at_most(length, action[name])
+
+
 def _checked_output(output: Json) -> list[Json]:
     """The annotations of the output, complete. Raises `Refused` where GitHub's schema does not fit."""
     for name in ("title", "summary"):
@@ -107,8 +128,7 @@ def _checked_output(output: Json) -> list[Json]:
     for name in ("summary", "text"):
         _at_most(_TEXT, output.get(name))
     annotations = output.get("annotations", [])
-    if len(annotations) > _ANNOTATIONS:
-        raise invalid_request(f"No more than {_ANNOTATIONS} items are allowed; {len(annotations)} were supplied.")
+    _at_most_items(_ANNOTATIONS, annotations)
     return [_checked_annotation(annotation) for annotation in annotations]
 
 
@@ -123,6 +143,11 @@ def _checked_annotation(annotation: Json) -> Json:
     _at_most(_MESSAGE, annotation["message"])
     _at_most(_TITLE, annotation.get("title"))
     return dict.fromkeys(("start_column", "end_column", "title", "raw_details")) | annotation
+
+
+def _at_most_items(number: int, items: list[Json]) -> None:
+    if len(items) > number:
+        raise invalid_request(f"No more than {number} items are allowed; {len(items)} were supplied.")
 
 
 def _at_most(length: int, text: str | None) -> None:
@@ -143,6 +168,6 @@ def _view(call: Call, run: Json) -> Json:
         "html_url": f"{call.hub.address}/{call.repository.full_name}/runs/{number}",
         "output": output | counted,
         "check_suite": {"id": APP_ID},
-        "app": {"id": APP_ID, "slug": "mergekey", "name": "Mergekey"},
+        "app": app(call.hub),
         "pull_requests": [],
     }

@@ -1,4 +1,4 @@
-"""Reading a repository: branches, trees, blobs, tarballs.
+"""Reading a repository: branches, refs, trees, blobs, tarballs.
 
 https://docs.github.com/rest/branches https://docs.github.com/rest/git https://docs.github.com/rest/repos/contents
 """
@@ -12,11 +12,9 @@ from aiohttp import web
 
 from standins.github.answers import Json, Refused, answer, content, not_found
 from standins.github.git import Entry
-from standins.github.hub import Call, Hub
-from standins.github.repositories import branch_commit, repository
+from standins.github.hub import Call, Hub, missing
+from standins.github.repositories import commit_in_full, repository
 
-#: GitHub cuts a recursive listing here (and at 7 MB, which so many entries exceed first only with very long paths).
-TREE_ENTRIES = 100_000
 _LARGEST_BLOB = 100 * 1024 * 1024
 _LINK_LIFETIME = 300
 
@@ -32,13 +30,12 @@ async def get_branch(call: Call) -> web.Response:
     if sha is None:
         raise Refused(404, "Branch not found")
     (commit,) = await call.repository.git.commits(sha, limit=1)
-    options = call.repository.options
-    protected = bool(options["protected"]) and name == options["default_branch"]
+    protected = _is_protected(call, name)
     return answer(
         call.request,
         {
             "name": name,
-            "commit": branch_commit(call.hub.address, call.repository, commit),
+            "commit": commit_in_full(call.hub.address, call.repository, commit),
             "_links": {"self": call.url(f"/branches/{name}"), "html": f"{call.hub.address}/{call.repository.full_name}/tree/{name}"},
             "protected": protected,
             "protection": {"enabled": protected, "required_status_checks": {"enforcement_level": "off", "contexts": [], "checks": []}},
@@ -47,33 +44,62 @@ async def get_branch(call: Call) -> web.Response:
     )
 
 
+async def get_protection(call: Call) -> web.Response:
+    """Pull requests with one review, for administrators too: https://docs.github.com/rest/branches/branch-protection"""
+    name = call.part("branch")
+    if await call.repository.git.resolve(f"refs/heads/{name}", "commit") is None:
+        raise Refused(404, "Branch not found")
+    if not _is_protected(call, name):
+        raise Refused(404, "Branch not protected")
+    url = call.url(f"/branches/{name}/protection")
+    reviews = {"dismiss_stale_reviews": False, "require_code_owner_reviews": False, "required_approving_review_count": 1}
+    switches = ("required_linear_history", "allow_force_pushes", "allow_deletions", "required_conversation_resolution", "lock_branch")
+    return answer(
+        call.request,
+        {
+            "url": url,
+            "required_pull_request_reviews": {"url": f"{url}/required_pull_request_reviews", **reviews},
+            "enforce_admins": {"url": f"{url}/enforce_admins", "enabled": True},
+            **{switch: {"enabled": False} for switch in switches},
+        },
+    )
+
+
+def _is_protected(call: Call, branch: str) -> bool:
+    options = call.repository.options
+    return bool(options["protected"]) and branch == options["default_branch"]
+
+
 async def get_ref(call: Call) -> web.Response:
-    ref = f"refs/heads/{call.part('branch')}"
-    sha = await call.repository.git.resolve(ref, "commit")
-    if sha is None:
-        raise not_found()
-    target = {"type": "commit", "sha": sha, "url": call.url(f"/git/commits/{sha}")}
-    return answer(call.request, {"ref": ref, "node_id": f"REF_{sha}", "url": call.url(f"/git/{ref}"), "object": target})
+    """A branch or a tag by its whole name; an annotated tag is shown as the object it is."""
+    ref = f"refs/{call.part('ref')}"
+    found = await call.repository.git.find(ref)
+    if found is None:
+        raise await missing(call)
+    target = {"type": found.kind, "sha": found.sha, "url": call.url(f"/git/{found.kind}s/{found.sha}")}
+    return answer(call.request, {"ref": ref, "node_id": f"REF_{found.sha}", "url": call.url(f"/git/{ref}"), "object": target})
 
 
 async def get_tree(call: Call) -> web.Response:
     git = call.repository.git
     sha = await git.resolve(call.part("sha"), "tree")
     if sha is None:
-        if await git.is_empty():
-            raise Refused(409, "Git Repository is empty.")
-        raise not_found()
-    entries = await git.entries(sha, recursive="recursive" in call.request.query)  # any value counts, even 0
-    limit = call.hub.options.get("tree_entries", TREE_ENTRIES)
-    return answer(
-        call.request,
-        {
-            "sha": sha,
-            "url": call.url(f"/git/trees/{sha}"),
-            "tree": [_tree_entry(call, entry) for entry in entries[:limit]],
-            "truncated": len(entries) > limit,
-        },
-    )
+        raise await missing(call)
+    recursive = "recursive" in call.request.query  # any value counts, even 0
+    entries = await git.entries(sha, recursive)
+    shown = _as_many_as_fit(call, entries) if recursive else entries
+    listing = {"sha": sha, "url": call.url(f"/git/trees/{sha}"), "tree": [_tree_entry(call, entry) for entry in shown]}
+    return answer(call.request, listing | {"truncated": len(shown) < len(entries)})
+
+
+def _as_many_as_fit(call: Call, entries: list[Entry]) -> list[Entry]:
+    """GitHub cuts a recursive listing at a number of entries and at 7 MB. Of what it does not say: here of Git's own trees."""
+    options, size = call.hub.options, 0
+    for number, entry in enumerate(entries):
+        size += len(f"{entry.mode} {entry.path}\0".encode(errors="surrogateescape")) + len(entry.sha) // 2
+        if number == options["tree_entries"] or size > options["tree_bytes"]:
+            return entries[:number]
+    return entries
 
 
 def _tree_entry(call: Call, entry: Entry) -> Json:
@@ -89,7 +115,7 @@ async def get_blob(call: Call) -> web.Response:
     sha = call.part("sha")
     found = await call.repository.git.find(sha)
     if found is None or found.kind != "blob" or found.sha != sha:
-        raise not_found()
+        raise await missing(call)
     if len(found.content) > _LARGEST_BLOB:
         raise Refused(403, "This API returns blobs up to 100 MB in size.", [{"resource": "Blob", "field": "data", "code": "too_large"}])
     if "raw" in call.request.headers.get("Accept", ""):

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 #: What Git writes for "no commit": the branch did not exist before, or does not exist any more.
 ZEROS = "0" * 40
 #: GitHub lists at most so many commits in a push, and so many paths of each kind in a commit.
 COMMITS, PATHS = 2048, 3000
+#: The tree without entries, which every repository knows: what a first commit is compared with.
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_WORDS = {"A": "added", "D": "removed", "M": "modified", "T": "changed", "R": "renamed", "C": "copied"}
 
 _FIELDS = ("%H", "%T", "%P", "%an", "%ae", "%aI", "%cn", "%ce", "%cI", "%B")
 _FORMAT = "%x01" + "%x02".join(_FIELDS) + "%x02"
@@ -69,6 +72,18 @@ class Commit:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     modified: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that differs between two trees. `sha` is the blob's (what a removed file had), `previous` its path before a rename."""
+
+    status: str
+    path: str
+    previous: str | None
+    sha: str
+    additions: int = 0
+    deletions: int = 0
 
 
 class Repository:
@@ -145,6 +160,21 @@ class Repository:
         output = await self.git("log", *options, f"--format={_FORMAT}", *revisions, "--")
         return [_commit(record) for record in output.decode(errors="replace").split("\x01")[1:]]
 
+    async def between(self, base: str, head: str) -> list[str]:
+        """The ids of the commits that `head` has and `base` has not, oldest first."""
+        return (await self.git("rev-list", "--reverse", head, "--not", base)).decode().split()
+
+    async def merge_base(self, one: str, other: str) -> str | None:
+        try:
+            return (await self.git("merge-base", one, other)).decode().strip()
+        except GitError:
+            return None
+
+    async def changes(self, old: str, new: str) -> list[Change]:
+        """What differs between two commits or trees, in the order of paths."""
+        output = await self.git("diff-tree", "-r", "-z", "-M", "--raw", "--numstat", old, new)
+        return _changes(output.decode(errors="surrogateescape"))
+
     async def is_ancestor(self, old: str, new: str) -> bool:
         try:
             await self.git("merge-base", "--is-ancestor", old, new)
@@ -199,3 +229,25 @@ def _commit(record: str) -> Commit:
         tuple(paths["D"][:PATHS]),
         tuple((paths["M"] + paths["T"])[:PATHS]),
     )
+
+
+def _changes(output: str) -> list[Change]:
+    """Of `--raw --numstat -z`: first a record of each file that says what it is now, then one with the lines that changed."""
+    words = iter(output.split("\0"))
+    found: dict[str, Change] = {}
+    for word in words:
+        if word.startswith(":"):
+            _, _, old, new, letter = word.split()
+            previous = next(words) if letter[0] in "RC" else None
+            path = next(words)
+            found[path] = Change(_WORDS[letter[0]], path, previous, old if new == ZEROS else new)
+        elif word:
+            additions, deletions, path = word.split("\t")
+            path = path or [next(words), next(words)][1]
+            found[path] = replace(found[path], additions=_lines(additions), deletions=_lines(deletions))
+    return list(found.values())
+
+
+def _lines(count: str) -> int:
+    """A dash stands for a binary file."""
+    return 0 if count == "-" else int(count)

@@ -1,22 +1,36 @@
-"""What the handlers share: accounts, repositories, the store, and the wrapper that every API operation goes through."""
+"""What the handlers share: accounts, repositories, the store, and the wrappers that every API operation goes through."""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from aiohttp import web
 
-from standins.github.accounts import Accounts, Caller, real_time
-from standins.github.answers import Json, Refused, not_found
+from standins.github.accounts import Accounts, Caller, same
+from standins.github.answers import Json, Refused, empty_repository, not_found
 from standins.github.git import Repository
+from standins.github.limits import Limits
 from standins.http import Handler
 from standins.store import Store, Table
-from standins.world import World
+from standins.world import Options, World
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LIMIT, _WINDOW = 5000, 3600
+#: How the server behaves; `standins.github` says what each option means.
+DEFAULTS = {
+    "rate_limit": 5000,
+    "limit_status": 403,
+    "secondary_limits": False,
+    "tree_entries": 100_000,
+    "tree_bytes": 7 * 1024 * 1024,
+    "webhook_delay": 0,
+    "webhook_copies": 1,
+    "webhook_hold": 0,
+    "webhook_timeout": 10,
+}
 
 
 @dataclass
@@ -56,26 +70,34 @@ class Hub:
     archives: Table = field(init=False)
     check_runs: Table = field(init=False)
     statuses: Table = field(init=False)
-    counters: Table = field(init=False)
-    options: Table = field(init=False)
+    #: By repository and commit, oldest first: what `statuses` holds, for reading.
+    statuses_of: defaultdict[str, list[Json]] = field(init=False)
+    options: Options = field(init=False)
+    limits: Limits = field(init=False)
     _open: dict[str, Hosted] = field(default_factory=dict)
-    _used: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        self.accounts = Accounts(self.store)
+        self.accounts = Accounts(self.store, self.world.clock)
         self.repositories = self.store.table("repositories")
         self.archives = self.store.table("archives")
         self.check_runs = self.store.table("check_runs")
-        self.statuses = self.store.table("statuses")
-        self.counters = self.store.table("counters")
-        self.options = self.store.table("options")
+        self.statuses = self.store.table("commit_statuses")
+        self.statuses_of = defaultdict(list)
+        for row in self.statuses.values():
+            self.statuses_of[row["commit"]].append(row["status"])
+        self.options = self.world.options_of("github", DEFAULTS)
+        self.limits = Limits(self.world.clock, self.store.table("used"), self.options)
 
     @property
     def address(self) -> str:
         return self.world.addresses["github"]
 
     def timestamp(self) -> str:
-        return self.world.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc(self.world.clock.now())
+
+    def for_clients(self, seconds: float) -> str:
+        """A moment of the world's clock as a client's clock will show it, for what a client compares with its own: nobody moves that."""
+        return utc(seconds - self.world.clock.offset)
 
     def next_id(self, table: Table, first: int) -> int:
         """Ids rise and are never given twice, since nothing is removed from these tables."""
@@ -113,23 +135,11 @@ class Hub:
         return self._open[full_name]
 
     def visible(self, caller: Caller, owner: str, name: str) -> Hosted:
-        full_name = f"{owner}/{name}"
-        if full_name not in self.repositories or (caller.repositories is not None and name not in caller.repositories):
+        """The repository, if the caller may know of it. Raises `Refused` (404)."""
+        known = next((each for each in self.repositories if same(each, f"{owner}/{name}")), None)
+        if known is None or not caller.sees(owner, name):
             raise not_found()
-        return self.hosted(full_name)
-
-    def rate_limit(self, counts: bool) -> dict[str, str]:
-        """The headers of every answer. They inform; to be throttled, a test injects a fault."""
-        window = int(real_time()) // _WINDOW
-        used = self._used[1] if self._used[0] == window else 0
-        self._used = (window, used + counts)
-        return {
-            "x-ratelimit-limit": str(_LIMIT),
-            "x-ratelimit-remaining": str(max(0, _LIMIT - self._used[1])),
-            "x-ratelimit-used": str(self._used[1]),
-            "x-ratelimit-reset": str((window + 1) * _WINDOW),
-            "x-ratelimit-resource": "core",
-        }
+        return self.hosted(known)
 
     def _git(self, owner: str, name: str) -> Repository:
         return Repository(self.world.folder / "repositories" / owner / f"{name}.git")
@@ -157,34 +167,71 @@ class Call:
         return f"{self.hub.address}/repos/{self.repository.full_name}{path}"
 
 
+async def missing(call: Call, usual: Refused | None = None) -> Refused:
+    """Why an object is not there: a repository without commits says so first."""
+    return empty_repository() if await call.repository.git.is_empty() else usual or not_found()
+
+
 Operation = Callable[[Call], Awaitable[web.Response]]
+TokenOperation = Callable[[Hub, Caller, web.Request], Awaitable[web.Response]]
 
 
 def operation(hub: Hub, handler: Operation, permission: str, level: str = "read") -> Handler:
-    """Check the token and its permission, find the repository, then answer with GitHub's headers."""
+    """Find the repository and check the token's permission, then answer."""
 
-    async def checked(request: web.Request) -> web.StreamResponse:
-        try:
-            caller = hub.accounts.caller(request.headers.get("Authorization", ""))
-            repository = hub.visible(caller, request.match_info["owner"], request.match_info["repo"])
-            if not caller.may(permission, level):
-                raise Refused(403, "Resource not accessible by integration")
-            response = await handler(Call(hub, request, repository, caller))
-        except Refused as refusal:
-            response = refusal.response()
-        response.headers.update(hub.rate_limit(counts=response.status != 304))
+    async def about_a_repository(_: Hub, caller: Caller, request: web.Request) -> web.Response:
+        repository = hub.visible(caller, request.match_info["owner"], request.match_info["repo"])
+        if not caller.may(permission, level):
+            raise Refused(403, "Resource not accessible by integration")
+        return await handler(Call(hub, request, repository, caller))
+
+    return with_token(hub, about_a_repository)
+
+
+def with_token(hub: Hub, handler: TokenOperation, *, free: bool = False) -> Handler:
+    """Check the token and the caller's limits, unless the operation is free, then answer with GitHub's headers."""
+
+    async def admitted(caller: Caller, request: web.Request) -> web.Response:
+        with hub.limits.admit(caller.name, request.method):
+            response = await _refused(handler(hub, caller, request))
+        if response.status != 304:
+            hub.limits.count(caller.name)
         return response
 
-    return checked
+    async def limited(request: web.Request) -> web.Response:
+        caller = hub.accounts.caller(request.headers.get("Authorization", ""))
+        response = await _refused(handler(hub, caller, request) if free else admitted(caller, request))
+        response.headers.update(hub.limits.headers(caller.name))
+        return response
+
+    return plain(limited)
+
+
+def as_app(hub: Hub, handler: Callable[[Hub, web.Request], Awaitable[web.Response]]) -> Handler:
+    """An operation that the App itself asks for, with its JWT."""
+
+    async def signed(request: web.Request) -> web.Response:
+        hub.accounts.verify_app(request.headers.get("Authorization", ""))
+        return await handler(hub, request)
+
+    return plain(signed)
 
 
 def plain(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
-    """An operation that is not about a repository, or not GitHub's: only errors are translated."""
+    """Only errors are translated."""
 
     async def translated(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except Refused as refusal:
-            return refusal.response()
+        return await _refused(handler(request))
 
     return translated
+
+
+async def _refused(answering: Awaitable[web.Response]) -> web.Response:
+    try:
+        return await answering
+    except Refused as refusal:
+        return refusal.response()
+
+
+def utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
+from standins.github.accounts import APP_ID
 from standins.github.answers import Json
 from standins.github.git import ZEROS
+from standins.github.hooks import Hook, installation_in
 from standins.github.hub import Hosted, Hub
 from standins.github.repositories import pushed_commit, repository, user
+from standins.github.webhooks import Event
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class RefUpdate:
         return self.new == ZEROS
 
 
-async def push_payload(hub: Hub, hosted: Hosted, update: RefUpdate) -> Json:
-    """The `push` event of one ref."""
+async def push_payload(hub: Hub, hosted: Hosted, update: RefUpdate, hook: Hook) -> Json:
+    """The `push` event of one ref, as this webhook is told of it."""
     commits = await _commits(hub, hosted, update)
     head = None if update.deleted else await hosted.git.commits(update.new, limit=1)
     return {
@@ -38,49 +43,63 @@ async def push_payload(hub: Hub, hosted: Hosted, update: RefUpdate) -> Json:
         "created": update.created,
         "deleted": update.deleted,
         "forced": await _forced(hosted, update),
-        "base_ref": None,
+        "base_ref": await _base(hosted, update),
         "compare": _compare(hub, hosted, update),
         "commits": commits,
         "head_commit": pushed_commit(hub.address, hosted, head[0]) if head else None,
         "pusher": {"name": hosted.owner, "email": f"{hosted.owner}@users.noreply.github.com"},
-        **_common(hub, hosted),
+        **_about(hub, hosted),
+        **_installation(hub, hosted, hook),
     }
 
 
-def ping_payload(hub: Hub, hosted: Hosted) -> Json:
-    """The `ping` event, which GitHub sends when a webhook is made or on demand."""
-    hook = hook_id(hosted)
-    url = f"{hub.address}/repos/{hosted.full_name}/hooks/{hook}"
-    created = hosted.options["created_at"]
-    description = {
-        "type": "Repository",
-        "id": hook,
+def ping(hub: Hub, hook: Hook, hosted: Hosted | None) -> Event:
+    """The `ping` event, which GitHub sends when a webhook is made or on demand; the App's is about no repository."""
+    payload = {"zen": "Keep it logically awesome.", "hook_id": hook.id, "hook": hook_view(hub, hook, hosted)}
+    about = {"repository": repository(hub.address, hosted), "sender": user(hub.address, hosted.owner)} if hosted else {}
+    return Event("ping", str(uuid.uuid4()), {**payload, **about}, hosted)
+
+
+def hook_view(hub: Hub, hook: Hook, hosted: Hosted | None) -> Json:
+    """A webhook as it is shown; the App's has `app_id`."""
+    url = f"{hub.address}/repos/{hosted.full_name}/hooks/{hook.id}" if hosted else f"{hub.address}/app/hook"
+    described: Json = {"test_url": f"{url}/test"} if hosted else {"app_id": APP_ID}
+    return described | {
+        "type": "Repository" if hosted else "App",
+        "id": hook.id,
         "name": "web",
         "active": True,
         "events": ["push"],
-        "config": {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": hosted.options["webhook_url"]},
-        "updated_at": created,
-        "created_at": created,
+        "config": hook.config(),
+        "updated_at": hook.created_at,
+        "created_at": hook.created_at,
         "url": url,
-        "test_url": f"{url}/test",
         "ping_url": f"{url}/pings",
         "deliveries_url": f"{url}/deliveries",
         "last_response": {"code": None, "status": "unused", "message": None},
     }
-    common = _common(hub, hosted)
-    common.pop("installation", None)
-    return {"zen": "Keep it logically awesome.", "hook_id": hook, "hook": description, **common}
 
 
-def hook_id(hosted: Hosted) -> int:
-    return hosted.id - 300_000_000
+def _about(hub: Hub, hosted: Hosted) -> Json:
+    """Two dates of the repository are numbers in this payload, unlike everywhere else."""
+    shown = repository(hub.address, hosted)
+    shown |= {name: int(datetime.fromisoformat(shown[name]).timestamp()) for name in ("created_at", "pushed_at")}
+    return {"repository": shown, "sender": user(hub.address, hosted.owner)}
 
 
-def _common(hub: Hub, hosted: Hosted) -> Json:
-    common: Json = {"repository": repository(hub.address, hosted), "sender": user(hub.address, hosted.owner)}
-    if installation := hub.accounts.installation:
-        common["installation"] = installation
-    return common
+def _installation(hub: Hub, hosted: Hosted, hook: Hook) -> Json:
+    if not hook.is_app:
+        return {}
+    number = installation_in(hub, hosted)
+    return {"installation": {"id": number, "node_id": f"I_{number}"}}
+
+
+async def _base(hosted: Hosted, update: RefUpdate) -> str | None:
+    """The branch that a new ref was made from, if it points where that does."""
+    if not update.created:
+        return None
+    heads = (await hosted.git.git("for-each-ref", "--format=%(refname)", f"--points-at={update.new}^{{}}", "refs/heads")).decode().split()
+    return next((head for head in heads if head != update.ref), None)
 
 
 async def _commits(hub: Hub, hosted: Hosted, update: RefUpdate) -> list[Json]:

@@ -1,13 +1,14 @@
-"""What GitHub says about a repository, a user and a commit, in payloads and in the API."""
+"""What GitHub says about a repository, a user, the App and a commit, in payloads and in the API."""
 
 from __future__ import annotations
 
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime
 
+from standins.github.accounts import APP_ID, CLIENT_ID, OWNER, PERMISSIONS
 from standins.github.answers import Json
 from standins.github.git import Commit, Person
-from standins.github.hub import Hosted
+from standins.github.hub import Hosted, Hub, utc
 
 #: Links of a repository, below its API URL. Most are URI templates.
 _LINKS = {
@@ -48,6 +49,9 @@ _LINKS = {
     "releases_url": "/releases{/id}",
     "deployments_url": "/deployments",
 }
+APP_SLUG = "mergekey"
+#: What GitHub says about the signature of a commit that has none.
+UNSIGNED = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
 _NUMBERS = ("stargazers_count", "watchers_count", "forks_count", "open_issues_count", "forks", "open_issues", "watchers", "size")
 _NOTHING = ("description", "homepage", "language", "mirror_url", "license")
 _FALSE = ("fork", "archived", "disabled", "is_template", "web_commit_signoff_required", "has_pages", "has_discussions")
@@ -131,27 +135,72 @@ def pushed_commit(address: str, hosted: Hosted, commit: Commit) -> Json:
     }
 
 
-def branch_commit(address: str, hosted: Hosted, commit: Commit) -> Json:
-    """A commit as the branches API shows it."""
+def app(hub: Hub) -> Json:
+    """The GitHub App."""
+    created = utc(hub.accounts.app["created"])
+    return {
+        "id": APP_ID,
+        "slug": APP_SLUG,
+        "node_id": f"A_{APP_ID}",
+        "client_id": CLIENT_ID,
+        "owner": user(hub.address, OWNER),
+        "name": "Mergekey",
+        "description": "Merge a YAML file, fetch a key.",
+        "external_url": "https://example.com/mergekey",
+        "html_url": f"{hub.address}/apps/{APP_SLUG}",
+        "created_at": created,
+        "updated_at": created,
+        "permissions": PERMISSIONS,
+        "events": ["push"],
+    }
+
+
+def commit_in_full(address: str, hosted: Hosted, commit: Commit) -> Json:
+    """A commit as the API shows it. The accounts of its people are not known here."""
     url = f"{address}/repos/{hosted.full_name}"
     return {
         "sha": commit.sha,
         "node_id": f"C_{commit.sha}",
         "commit": {
-            "author": _signature(commit.author),
-            "committer": _signature(commit.committer),
+            "author": _signature(commit.author, in_utc=True),
+            "committer": _signature(commit.committer, in_utc=True),
             "message": commit.message,
             "tree": {"sha": commit.tree, "url": f"{url}/git/trees/{commit.tree}"},
             "url": f"{url}/git/commits/{commit.sha}",
             "comment_count": 0,
+            "verification": UNSIGNED,
         },
         "url": f"{url}/commits/{commit.sha}",
         "html_url": f"{address}/{hosted.full_name}/commit/{commit.sha}",
+        "comments_url": f"{url}/commits/{commit.sha}/comments",
         "author": None,
         "committer": None,
-        "parents": [{"sha": parent, "url": f"{url}/commits/{parent}"} for parent in commit.parents],
+        "parents": [_parent(f"{url}/commits", address, hosted, sha) for sha in commit.parents],
     }
 
 
-def _signature(person: Person) -> Json:
-    return {"name": person.name, "email": person.email, "date": datetime.fromisoformat(person.date).isoformat()}
+def git_commit(address: str, hosted: Hosted, commit: Commit) -> Json:
+    """A commit as the Git database API shows it: the object, and nothing around it."""
+    url = f"{address}/repos/{hosted.full_name}/git"
+    return {
+        "sha": commit.sha,
+        "node_id": f"C_{commit.sha}",
+        "url": f"{url}/commits/{commit.sha}",
+        "html_url": f"{address}/{hosted.full_name}/commit/{commit.sha}",
+        "author": _signature(commit.author, in_utc=True),
+        "committer": _signature(commit.committer, in_utc=True),
+        "tree": {"sha": commit.tree, "url": f"{url}/trees/{commit.tree}"},
+        "message": commit.message,
+        "parents": [_parent(f"{url}/commits", address, hosted, sha) for sha in commit.parents],
+        "verification": UNSIGNED,
+    }
+
+
+def _parent(url: str, address: str, hosted: Hosted, sha: str) -> Json:
+    return {"sha": sha, "url": f"{url}/{sha}", "html_url": f"{address}/{hosted.full_name}/commit/{sha}"}
+
+
+def _signature(person: Person, *, in_utc: bool = False) -> Json:
+    date = datetime.fromisoformat(person.date)
+    shown = date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if in_utc else date.isoformat()
+    return {"name": person.name, "email": person.email, "date": shown}

@@ -6,9 +6,9 @@ import re
 
 from aiohttp import web
 
-from standins.github.answers import Json, Refused, answer, body_of, linked, page
+from standins.github.answers import Json, Refused, answer, body_of, linked, not_found, page
 from standins.github.hub import Call
-from standins.github.repositories import user
+from standins.github.repositories import repository, user
 
 _STATES = ("error", "failure", "pending", "success")
 _DESCRIPTION, _PER_CONTEXT = 140, 1000
@@ -25,24 +25,56 @@ async def create_status(call: Call) -> web.Response:
     if len(body.get("description") or "") > _DESCRIPTION:
         raise _invalid("description", f"description is too long (maximum is {_DESCRIPTION} characters)")
     context = body.get("context") or "default"
-    table, key = call.hub.statuses, f"{call.repository.full_name} {sha}"
-    statuses: list[Json] = table.get(key, [])
-    if sum(status["context"] == context for status in statuses) >= _PER_CONTEXT:
+    if sum(status["context"] == context for status in _of_commit(call, sha)) >= _PER_CONTEXT:
         raise _invalid("base", "This SHA and context has reached the maximum number of statuses.")
-    call.hub.counters["statuses"] = number = call.hub.counters.get("statuses", 40_000_000_000) + 1
+    number = call.hub.next_id(call.hub.statuses, 40_000_000_001)
     status = _status(call, number, body | {"context": context})
-    table[key] = [*statuses, status]
-    return answer(call.request, status, 201)
+    call.hub.statuses[str(number)] = {"commit": f"{call.repository.full_name} {sha}", "status": status}
+    _of_commit(call, sha).append(status)
+    response = answer(call.request, status, 201)
+    response.headers["Location"] = status["url"]
+    return response
 
 
 async def list_statuses(call: Call) -> web.Response:
     """Newest first."""
     sha = await call.repository.commit(call.part("ref"))
     if sha is None:
-        raise Refused(404, "Not Found")
-    statuses = call.hub.statuses.get(f"{call.repository.full_name} {sha}", [])
-    rows, link = page(call.request, statuses[::-1])
+        raise not_found()
+    rows, link = page(call.request, _of_commit(call, sha)[::-1])
     return linked(answer(call.request, rows), link)
+
+
+async def combined_status(call: Call) -> web.Response:
+    """The newest of each context, and what they come to."""
+    sha = await call.repository.commit(call.part("ref"))
+    if sha is None:
+        raise not_found()
+    newest = {status["context"]: status for status in _of_commit(call, sha)}
+    rows, link = page(call.request, list(newest.values()))
+    shown = repository(call.hub.address, call.repository)
+    body = {
+        "state": _combined({status["state"] for status in newest.values()}),
+        "statuses": [{name: value for name, value in status.items() if name != "creator"} for status in rows],
+        "sha": sha,
+        "total_count": len(newest),
+        "repository": {name: value for name, value in shown.items() if name != "custom_properties"},
+        "commit_url": call.url(f"/commits/{sha}"),
+        "url": call.url(f"/commits/{sha}/status"),
+    }
+    return linked(answer(call.request, body), link)
+
+
+def _of_commit(call: Call, sha: str) -> list[Json]:
+    """Oldest first."""
+    return call.hub.statuses_of[f"{call.repository.full_name} {sha}"]
+
+
+def _combined(states: set[str]) -> str:
+    """https://docs.github.com/rest/commits/statuses#get-the-combined-status-for-a-specific-reference"""
+    if states & {"error", "failure"}:
+        return "failure"
+    return "pending" if "pending" in states or not states else "success"
 
 
 def _status(call: Call, number: int, body: Json) -> Json:

@@ -1,132 +1,142 @@
-"""From a `git push` to a signed webhook: Git's hook leaves a note in a folder, the stand-in finds it and delivers.
+"""Sends webhooks. As at GitHub there is one attempt per delivery, ten seconds long, and no retry; it can be redelivered on request.
 
-The note is durable, so that a push while the stand-in is down is delivered when it is back. As at GitHub there is one attempt per
-delivery and no retry; it can be redelivered on request.
-https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+https://docs.github.com/webhooks/using-webhooks/handling-failed-webhook-deliveries
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import hmac
 import json
 import time
-import uuid
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import aiohttp
 
-from standins.github.answers import Json, not_found
-from standins.github.git import GitError
+from standins.faults import When
+from standins.github.answers import Json
+from standins.github.hooks import Hook, app_hook, installation_in, repository_hook
 from standins.github.hub import Hosted, Hub
-from standins.github.payloads import RefUpdate, hook_id, ping_payload, push_payload
 from standins.store import Table
 
-#: GitHub waits so long for an answer, and does not send what is larger than 25 MB.
-TIMEOUT, LARGEST = 10, 25 * 1024 * 1024
-#: More tags or branches than this in one push, and GitHub sends no event at all for them.
-_TAGS, _BRANCHES = 3, 5000
-_LOOK_EVERY = 0.02
-_GUIDS = uuid.UUID("f7a6a3a0-6a2e-4b57-9a0e-2f5d2d1f7c11")
+#: GitHub does not send what is larger than 25 MB, and forgets deliveries after three days.
+LARGEST, KEPT = 25 * 1024 * 1024, 3 * 24 * 3600
+#: What a delivery ended with when nobody answered. The texts are GitHub's; its number is not documented, and programs that read it know 0.
+_UNREACHABLE, _TIMED_OUT = (0, "failed to connect"), (0, "timed out")
+_SIGNATURES = ("X-Hub-Signature-256", "X-Hub-Signature")
 
-#: `mv` makes the note visible in one step; its name sorts by time. The push does not wait for anything else.
-_HOOK = """#!/bin/sh
-# Leaves a note of what was pushed; the stand-in sends the webhook.
-set -e
-spool="../../.pushes"
-name="$(date +%s%N)-$$"
-{{ echo "{full_name}"; cat; }} > "$spool/.$name"
-mv "$spool/.$name" "$spool/$name"
-"""
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened. `guid` is its X-GitHub-Delivery; `hosted` is None for what is about no repository."""
+
+    name: str
+    guid: str
+    payload: Json
+    hosted: Hosted | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a delivery ended: what the receiver answered, or why it did not."""
+
+    status_code: int
+    status: str
+    response_headers: dict[str, str] | None = None
+    response_payload: str | None = None
 
 
 class Webhooks:
-    """Sends what is due, until closed."""
+    """Every delivery, kept in the store; sends what is due, until closed."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._deliveries: Table = hub.store.table("deliveries")
-        self._payloads: Table = hub.store.table("payloads")
-        self._spool = hub.world.folder / "repositories" / ".pushes"
+        self._deliveries: Table = hub.store.table("hook_deliveries")
+        self._payloads: Table = hub.store.table("hook_payloads")
+        self._held = [number for number, delivery in self._deliveries.items() if delivery["held"]]
         self._sending: set[asyncio.Task[None]] = set()
-        self._watch: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self._spool.mkdir(parents=True, exist_ok=True)
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        self._session = aiohttp.ClientSession()
         for number, delivery in self._deliveries.items():
-            if delivery["delivered_at"] is None:  # was due when the stand-in was stopped
+            if delivery["delivered_at"] is None and not delivery["held"]:  # was due when the stand-in was stopped
                 self._send_soon(number)
-        self._watch = asyncio.create_task(self._look_for_pushes())
 
     async def close(self) -> None:
-        tasks = [*self._sending, *([self._watch] if self._watch else [])]
-        for task in tasks:
+        for task in self._sending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._sending, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
-    def install(self, hosted: Hosted) -> None:
-        """Put the hook into the bare repository."""
-        hook = hosted.git.path / "hooks" / "post-receive"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK.format(full_name=hosted.full_name))
-        hook.chmod(0o755)
-
-    def list(self) -> list[Json]:
-        """Every delivery, oldest first. `status_code` is None until it was sent, and 0 when nobody answered in time."""
+    def all(self) -> list[Json]:
+        """Oldest first. `delivered_at` and `status_code` are None until it was sent."""
         return list(self._deliveries.values())
 
-    def ping(self, hosted: Hosted) -> str:
-        return self._queue(hosted, "ping", str(uuid.uuid4()), ping_payload(self._hub, hosted))
+    def payload(self, delivery: Json) -> str:
+        return str(self._payloads[_payload_key(delivery["hook"], delivery["guid"])])
 
-    def redeliver(self, guid: str) -> Json:
-        """The same payload under the same guid, as a delivery of its own. Raises `Refused` (404)."""
-        if guid not in self._payloads:
-            raise not_found()
-        first = next(delivery for delivery in self._deliveries.values() if delivery["guid"] == guid)
-        url = self._hub.hosted(first["repository"]).options["webhook_url"]
-        number = self._add({**first, "url": url or first["url"], "redelivery": True})
+    def remembered(self, hook: Hook) -> Iterator[Json]:
+        """The deliveries of a webhook that GitHub still shows, newest first."""
+        since = self._hub.world.clock.now() - KEPT
+        for row in reversed(self.all()):
+            if row["hook"] == hook.id and row["delivered_at"] is not None and row["at"] > since:
+                yield row
+
+    def knows(self, hook: Hook, guid: str) -> bool:
+        return _payload_key(hook.id, guid) in self._payloads
+
+    def announce(self, hook: Hook, event: Event) -> None:
+        """Queue the event for the webhook. The fault `webhook event` loses it: then there is no delivery at all."""
+        body = json.dumps(event.payload, separators=(",", ":"))
+        if self._hub.world.take_fault("github", "webhook event", "before") is not None:
+            return
+        if len(body) > LARGEST:
+            self._hub.world.loud("github", f"a {event.name} payload of {len(body)} bytes is too large to be delivered")
+            return
+        self._payloads[_payload_key(hook.id, event.guid)] = body
+        for _ in range(self._hub.options["webhook_copies"]):
+            self._add(self._row(hook, event, len(body)))
+
+    def redeliver(self, delivery: Json) -> Json:
+        """The same payload under the same guid, as a delivery of its own, to where the webhook points now."""
+        number = self._add({**delivery, "redelivery": True, "at": self._hub.world.clock.now(), "held": False})
         return dict(self._deliveries[number])
 
-    async def _look_for_pushes(self) -> None:
-        while True:
-            for note in sorted(path for path in self._spool.iterdir() if not path.name.startswith(".")):
-                try:
-                    await self._take(note)
-                except (GitError, KeyError) as error:  # the repository is gone or broken: the other pushes must go on
-                    self._hub.world.loud("github", f"no webhook for {note.name}: {error}")
-                    note.unlink()
-            await asyncio.sleep(_LOOK_EVERY)  # looks for files, so it is real time that counts
+    def release(self) -> None:
+        """Send what was held, newest first, when enough of it is there (option `webhook_hold`)."""
+        if len(self._held) < self._hub.options["webhook_hold"]:
+            return
+        while self._held:
+            number = self._held.pop()
+            self._deliveries[number] = {**self._deliveries[number], "held": False}
+            self._send_soon(number)
 
-    async def _take(self, note: Path) -> None:
-        full_name, *lines = note.read_text().splitlines()
-        hosted = self._hub.hosted(full_name)
-        for update in _announced([RefUpdate(*line.split(" ", 2)) for line in lines]):
-            # The same note gives the same guid: being stopped half-way does not make a second delivery of it.
-            guid = str(uuid.uuid5(_GUIDS, f"{full_name} {note.name} {update.ref}"))
-            if hosted.options["webhook_url"] and guid not in self._payloads:
-                self._queue(hosted, "push", guid, await push_payload(self._hub, hosted, update))
-        note.unlink()
+    def _row(self, hook: Hook, event: Event, size: int) -> Json:
+        hosted, options = event.hosted, self._hub.options
+        return {
+            "guid": event.guid,
+            "hook": hook.id,
+            "event": event.name,
+            "repository": hosted.full_name if hosted else None,
+            "repository_id": hosted.id if hosted else None,
+            "installation_id": installation_in(self._hub, hosted) if hosted and hook.is_app else None,
+            "url": hook.url,
+            "payload_size": size,
+            "redelivery": False,
+            "at": self._hub.world.clock.now() + options["webhook_delay"],
+            "held": options["webhook_hold"] > 0,
+        }
 
-    def _queue(self, hosted: Hosted, event: str, guid: str, payload: Json) -> str:
-        body = json.dumps(payload, separators=(",", ":"))
-        if len(body) > LARGEST:
-            self._hub.world.loud("github", f"a {event} payload of {len(body)} bytes is too large to be delivered")
-            return guid
-        self._payloads[guid] = body
-        about = {"guid": guid, "event": event, "repository": hosted.full_name, "url": hosted.options["webhook_url"]}
-        self._add({**about, "payload_size": len(body), "redelivery": False})
-        return guid
-
-    def _add(self, delivery: Json) -> str:
+    def _add(self, row: Json) -> str:
         number = str(self._hub.next_id(self._deliveries, 90_000_000_001))
-        self._deliveries[number] = {**delivery, "id": int(number), "delivered_at": None, "status_code": None, "duration": None}
-        self._send_soon(number)
+        unsent = {"id": int(number), "delivered_at": None, "status_code": None, "status": None, "duration": None}
+        self._deliveries[number] = {**row, **unsent}
+        if row["held"]:
+            self._held.append(number)
+        else:
+            self._send_soon(number)
         return number
 
     def _send_soon(self, number: str) -> None:
@@ -135,36 +145,71 @@ class Webhooks:
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, number: str) -> None:
-        delivery = self._deliveries[number]
-        hosted = self._hub.hosted(delivery["repository"])
-        body = self._payloads[delivery["guid"]].encode()
-        started, status = time.perf_counter(), 0
+        world, row = self._hub.world, self._deliveries[number]
+        await world.clock.sleep(row["at"] - world.clock.now())
+        await asyncio.sleep(world.trouble.latency("github", f"webhook {row['event']}"))
+        hook, body = self._hook(row), self.payload(row).encode()
+        url, headers = hook.url if hook else row["url"], hook.headers(row["event"], row["guid"], body) if hook else {}
+        started = time.perf_counter()
+        outcome = await self._outcome(row["event"], url, headers, body)
+        took = {"delivered_at": self._hub.timestamp(), "duration": round(time.perf_counter() - started, 2)}
+        self._deliveries[number] = {**row, **asdict(outcome), **took, "url": url, "request_headers": headers}
+        world.record("github", f"webhook {row['event']}", row["guid"], outcome.status_code, started)
+        self._record_exchange(row["event"], headers, body.decode(), outcome.status_code)
+
+    def _hook(self, row: Json) -> Hook | None:
+        """The webhook as it is now; None if it is gone."""
+        apps = app_hook(self._hub)
+        if row["repository"] is None or (apps is not None and row["hook"] == apps.id):
+            return apps
+        return repository_hook(self._hub.hosted(row["repository"]))
+
+    async def _outcome(self, event: str, url: str, headers: dict[str, str], body: bytes) -> Outcome:
+        if (failed := await self._fault(event, "before")) is not None:
+            return failed
+        outcome = await self._post(url, headers, body)
+        return await self._fault(event, "after") or outcome
+
+    async def _fault(self, event: str, when: When) -> Outcome | None:
+        fault = self._hub.world.take_fault("github", f"webhook {event}", when)
+        if fault is None:
+            return None
+        await asyncio.sleep(fault.seconds)
+        if fault.status is None:
+            return None
+        if fault.status == 0:
+            return Outcome(*(_UNREACHABLE if when == "before" else _TIMED_OUT))
+        return _answered(fault.status)
+
+    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
         assert self._session is not None
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self._session.post(delivery["url"], data=body, headers=_headers(hosted, delivery, body)) as response:
-                status = response.status
-        delivered = {"delivered_at": self._hub.timestamp(), "status_code": status, "duration": time.perf_counter() - started}
-        self._deliveries[number] = {**delivery, **delivered}
+        patience = aiohttp.ClientTimeout(total=self._hub.options["webhook_timeout"])
+        try:
+            async with self._session.post(url, data=body, headers=headers, timeout=patience, allow_redirects=False) as response:
+                text = (await response.read()).decode(errors="replace")
+                return _answered(response.status, dict(response.headers), text)
+        except TimeoutError:
+            return Outcome(*_TIMED_OUT)
+        except aiohttp.ClientError:
+            return Outcome(*_UNREACHABLE)
+
+    def _record_exchange(self, event: str, headers: dict[str, str], body: str, status: int) -> None:
+        self._hub.world.record_exchange(
+            server="github",
+            kind=f"webhook {event}",
+            method="POST",
+            path="",
+            request_headers={name.lower(): value for name, value in headers.items() if name not in _SIGNATURES},
+            request_body=body,
+            status=status,
+            answer_headers={},
+            answer_body=None,
+        )
 
 
-def _announced(updates: list[RefUpdate]) -> list[RefUpdate]:
-    tags = [update for update in updates if update.ref.startswith("refs/tags/")]
-    branches = [update for update in updates if update.ref.startswith("refs/heads/")]
-    return (branches if len(branches) <= _BRANCHES else []) + (tags if len(tags) <= _TAGS else [])
+def _answered(status: int, headers: dict[str, str] | None = None, payload: str | None = None) -> Outcome:
+    return Outcome(status, "OK" if status < 300 else f"Invalid HTTP Response: {status}", headers, payload)
 
 
-def _headers(hosted: Hosted, delivery: Json, body: bytes) -> dict[str, str]:
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "*/*",
-        "User-Agent": f"GitHub-Hookshot/{hosted.id:x}",
-        "X-GitHub-Event": delivery["event"],
-        "X-GitHub-Delivery": delivery["guid"],
-        "X-GitHub-Hook-ID": str(hook_id(hosted)),
-        "X-GitHub-Hook-Installation-Target-ID": str(hosted.id),
-        "X-GitHub-Hook-Installation-Target-Type": "repository",
-    }
-    if secret := hosted.options["webhook_secret"]:
-        headers["X-Hub-Signature-256"] = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-        headers["X-Hub-Signature"] = "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
-    return headers
+def _payload_key(hook: int, guid: str) -> str:
+    return f"{hook} {guid}"

@@ -57,7 +57,7 @@ def test_a_signed_call_queues_nothing_when_it_is(road: Road, status: int, body: 
 
 def test_a_ping_is_answered(road: Road) -> None:
     known = len(road.deliveries())
-    road.stack.github("POST", "/_standin/repositories/contoso/model-access/ping")
+    road.stack.github("POST", "/_standin/app/ping")
     assert road.answered(known)[1] == 200
 
 

@@ -17,7 +17,7 @@ def test_during_a_change_of_secret_both_are_accepted_and_afterwards_only_the_new
     road.clone.write(Request(team))
     road.status(road.push("Signed with the old secret"), team, "keys", "success")
 
-    road.stack.github("PUT", "/_standin/repositories/contoso/model-access", {"webhook_secret": new})
+    road.stack.github("PUT", "/_standin/app", {"webhook_secret": new})
     road.stack.webhook_secret = new
     road.stack.overrides.clear()
     road.stack.restart_host()
