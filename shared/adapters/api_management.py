@@ -90,8 +90,13 @@ class ApiManagement:
                 await self._client.product_api.create_or_update(*self._at, product, api)
 
     async def is_linked(self, product: str, api: str) -> bool:
+        from azure.core.exceptions import ResourceNotFoundError
+
         with translated(SYSTEM):
-            return bool(await self._client.product_api.check_entity_exists(*self._at, product, api))
+            try:
+                return bool(await self._client.product_api.check_entity_exists(*self._at, product, api))
+            except ResourceNotFoundError:
+                return False
 
     async def linked_products(self, api: str) -> frozenset[str]:
         from azure.core.exceptions import ResourceNotFoundError

@@ -172,7 +172,12 @@ class GitHubRepository:
             # No such branch, or no right to see the repository? The second is trouble, and raises.
             await self._client.get(self._base)
             return None
-        return Head(branch["commit"]["sha"], branch["commit"]["commit"]["tree"]["sha"], bool(branch.get("protected")))
+        commit = branch["commit"]["commit"]
+        return Head(branch["commit"]["sha"], commit["tree"]["sha"], bool(branch.get("protected")), commit["message"])
+
+    async def commit_message(self, sha: str) -> str:
+        answer = await self._client.find(f"{self._base}/git/commits/{sha}")
+        return "" if answer is None else str(answer["message"])
 
     async def tree(self, sha: str) -> Tree | None:
         known = self._trees.get(sha)

@@ -13,6 +13,9 @@ from typing import Any
 #: In the order in which KAITO walks through them; the first that is not true is what we wait for.
 _ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 _HOPELESS = frozenset({"workspaceFailed", "BenchmarkFailed"})
+#: KAITO 0.6 says `workspaceFailed` when a node takes longer than four minutes, goes on waiting, and takes it back: while there is no
+#: node it means nothing.
+_HAS_NODES = "ResourceReady"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ def readiness(conditions: Iterable[Mapping[str, Any]]) -> Readiness:
     verdict = by_type.get("WorkspaceSucceeded", {})
     if verdict.get("status") == "True":
         return Ready()
-    if verdict.get("reason") in _HOPELESS:
+    has_nodes = by_type.get(_HAS_NODES, {}).get("status") == "True"
+    if verdict.get("reason") in _HOPELESS and has_nodes:
         return Failed(str(verdict.get("message") or verdict["reason"]))
     for name in _ON_THE_WAY:
         if name in by_type and by_type[name].get("status") != "True":

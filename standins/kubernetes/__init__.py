@@ -1,59 +1,64 @@
-"""A Kubernetes API server with KAITO, for the kinds that the app touches. https, with an Entra token as on AKS.
+"""A Kubernetes API server with KAITO, for the kinds that the app and kubectl touch. https, with an Entra token as on AKS.
 
-| request | what it does |
-|---|---|
-| `PUT /_standin/options` | change `{nodes_ready_after, inference_ready_after, deleted_after}` (seconds) and `fail`, see `kaito.Options` |
-| `GET /_standin/options` | the options in force |
+How the cluster behaves is a matter of its options, see `cluster.DEFAULTS`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from functools import partial
-
 from aiohttp import web
 
 from standins.http import application, route
-from standins.kubernetes.api import Api
+from standins.kubernetes.api import Api, Door
 from standins.kubernetes.cluster import Cluster
-from standins.kubernetes.kinds import KINDS, NAMESPACE, SERVICE, Kind
+from standins.kubernetes.discovery import answer, documents
+from standins.kubernetes.kinds import KINDS, Kind
 from standins.world import World
 
 
 def build(world: World) -> web.Application:
     """Routes of the server."""
     cluster = Cluster(world)
+    door = Door(world, cluster)
     app = application(world, "kubernetes")
+    for path, document in documents().items():
+        # The Python client asks with a slash at the end.
+        route(app, "GET", f"{path}{{slash:/?}}", "GET discovery", door.guarded(answer(document)))
     for kind in KINDS:
-        _add_routes(app, Api(world, cluster, kind), kind)
-    route(app, "GET", "/_standin/options", "get options", partial(_get_options, cluster))
-    route(app, "PUT", "/_standin/options", "set options", partial(_put_options, cluster))
+        _add_routes(app, kind, Api(door, cluster, kind))
+        if kind.has_status:
+            _add_status_routes(app, kind, Api(door, cluster, kind, "status"))
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    route(app, "POST", reviews, "POST selfsubjectaccessreview", door.guarded(door.review))
     return app
 
 
-def _add_routes(app: web.Application, api: Api, kind: Kind) -> None:
-    base = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
-    collection = f"{base}/{kind.plural}" if kind is NAMESPACE else f"{base}/namespaces/{{namespace}}/{kind.plural}"
-    item = f"{collection}/{{name}}"
-    route(app, "GET", item, f"GET {kind.noun}", api.handle(api.get))
-    route(app, "GET", collection, f"LIST {kind.plural}", api.handle(api.list))
+def _add_routes(app: web.Application, kind: Kind, api: Api) -> None:
+    """`LIST` is a watch too."""
+    collection, item = _collection(kind), f"{_collection(kind)}/{{name}}"
+    route(app, "GET", item, f"GET {kind.noun}", api.handle("get", api.get))
+    route(app, "GET", collection, f"LIST {kind.plural}", api.handle("list", api.list))
     if kind.namespaced:
-        route(app, "GET", f"{base}/{kind.plural}", f"LIST {kind.plural}", api.handle(api.list))
-    if kind is SERVICE:
-        return  # KAITO makes them; the app only looks
-    route(app, "POST", collection, f"POST {kind.noun}", api.handle(api.create))
-    route(app, "PUT", item, f"PUT {kind.noun}", api.handle(api.replace))
-    route(app, "PATCH", item, f"PATCH {kind.noun}", api.handle(api.patch))
-    route(app, "DELETE", item, f"DELETE {kind.noun}", api.handle(api.delete))
+        route(app, "GET", f"{_base(kind)}/{kind.plural}", f"LIST {kind.plural}", api.handle("list", api.list))
+    writes = (
+        ("create", "POST", collection, api.create),
+        ("update", "PUT", item, api.replace),
+        ("patch", "PATCH", item, api.patch),
+        ("delete", "DELETE", item, api.delete),
+    )
+    for verb, method, path, operation in writes:
+        if verb in kind.verbs:
+            route(app, method, path, f"{method} {kind.noun}", api.handle(verb, operation))
 
 
-async def _get_options(cluster: Cluster, _: web.Request) -> web.Response:
-    return web.json_response(asdict(cluster.objects.options))
+def _add_status_routes(app: web.Application, kind: Kind, api: Api) -> None:
+    path = f"{_collection(kind)}/{{name}}/status"
+    for verb, method, operation in (("get", "GET", api.get), ("update", "PUT", api.replace), ("patch", "PATCH", api.patch)):
+        route(app, method, path, f"{method} {kind.noun} status", api.handle(verb, operation))
 
 
-async def _put_options(cluster: Cluster, request: web.Request) -> web.Response:
-    try:
-        cluster.objects.set_options(await request.json())
-    except TypeError as error:
-        return web.json_response({"message": str(error)}, status=400)
-    return web.json_response(asdict(cluster.objects.options))
+def _base(kind: Kind) -> str:
+    return f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+
+
+def _collection(kind: Kind) -> str:
+    return f"{_base(kind)}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{_base(kind)}/{kind.plural}"

@@ -1,36 +1,51 @@
-"""KAITO: how far a Workspace has come by now.
+"""KAITO: how far a Workspace has come by now, in two releases.
 
 Its status is a function of its age, so that nothing is lost by a restart and nothing is missed when the clock is moved. Types, reasons,
-messages and their order are those of https://github.com/kaito-project/kaito (pkg/workspace/controllers/workspace_controller.go): a
-workspace is Pending until it is Ready, and NotReady only if it fails after that point or in its benchmark.
+messages and their order are those of https://github.com/kaito-project/kaito (pkg/workspace/controllers/workspace_controller.go). 0.12
+says of everything how far it is, and is Pending until it is Ready. 0.6 (the AKS add-on) waits in its reconciler: it says nothing of the
+model until it serves, and `workspaceFailed` as soon as a node takes more than four minutes, although it goes on waiting.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from standins.kubernetes.kinds import Object
+from standins.world import Options
 
 FINALIZER = "workspace.finalizer.kaito.sh"
+#: The annotation that says which revision of the specification is in force.
+REVISION = "workspace.kaito.io/revision"
 _NO_BENCHMARK = "kaito.sh/disable-benchmark"
+#: In 0.6: how long a reconciliation waits for a node, when a hopeless NodeClaim is given up, how long a model may load.
+_NODE_PATIENCE, _CLAIM_GIVEN_UP, _MODEL_PATIENCE = 240.0, 60.0, 1800.0
 
 
 @dataclass(frozen=True)
-class Options:
-    """How fast the cluster is, in seconds of the world's clock, and what shall go wrong: `{"workspace": "ns/name", "reason": ...}`."""
+class Course:
+    """How one workspace's life goes: times in seconds since 1970, `failure` as the option `fail` names it."""
 
-    nodes_ready_after: float = 360.0
-    inference_ready_after: float = 720.0
-    deleted_after: float = 60.0
-    fail: dict[str, str] | None = None
+    created: float
+    nodes_at: float
+    ready_at: float
+    node: str
+    failure: Mapping[str, str] | None = None
 
-    def failure(self, workspace: Object) -> dict[str, str] | None:
-        metadata = workspace["metadata"]
-        wanted = self.fail is not None and self.fail["workspace"] == f"{metadata['namespace']}/{metadata['name']}"
-        return self.fail if wanted else None
+    @property
+    def reason(self) -> str:
+        return self.failure["reason"] if self.failure else ""
+
+    @property
+    def has_node(self) -> bool:
+        return self.reason not in ("NoQuota", "NodeNeverReady")
+
+    def message(self, usual: str) -> str:
+        return (self.failure or {}).get("message", usual)
 
 
 @dataclass(frozen=True)
@@ -39,45 +54,69 @@ class _Condition:
     reason: str
     message: str
     since: float
-    is_true: bool = True
+    status: str = "True"
 
 
-def status(workspace: Object, options: Options, now: float) -> Object:
-    """The status that the controller would have written by `now`."""
-    created = seconds(workspace["metadata"]["creationTimestamp"])
-    nodes_at, done_at = created + options.nodes_ready_after, created + options.inference_ready_after
-    conditions = _node_conditions(created, nodes_at, now)
-    state = "Pending"
-    if now >= max(nodes_at, done_at):
-        state, verdict = _verdict(workspace, options, max(nodes_at, done_at))
-        conditions += verdict
-    else:
-        conditions += _pending(created)
-    if deleted := workspace["metadata"].get("deletionTimestamp"):
-        conditions.append(_Condition("WorkspaceDeleting", "workspaceDeleted", "workspace is being deleted", seconds(deleted)))
-    generation = workspace["metadata"]["generation"]
-    return {
-        "conditions": [_row(condition, generation) for condition in conditions],
+def course(workspace: Object, options: Options, adopted: str | None) -> Course:
+    """`adopted` is the node of an earlier workspace that this one found and uses."""
+    metadata = workspace["metadata"]
+    created = seconds(metadata["creationTimestamp"])
+    nodes_at = created if adopted else created + options["nodes_ready_after"]
+    ready_at = max(nodes_at, created + options["inference_ready_after"])
+    node = adopted or f"aks-{pool_name(workspace)}-{_digits(metadata['uid'])}-vmss000000"
+    wishes = options["fail"] if isinstance(options["fail"], list) else [options["fail"]]
+    names = (f"{metadata['namespace']}/{metadata['name']}", "*")
+    failure = next((wish for wish in wishes if wish and wish["workspace"] in names), None)
+    return Course(created, nodes_at, ready_at, node, failure)
+
+
+def status(workspace: Object, course: Course, now: float) -> Object:
+    """What KAITO 0.12 would have written by `now`."""
+    deleted = deleted_at(workspace)
+    seen = now if deleted is None else min(now, deleted)
+    state, verdict = _verdict(workspace, course, seen)
+    shown: Object = {
+        "conditions": _rows(workspace, [*_nodes(course, seen), *verdict]),
         "state": state,
         "targetNodeCount": 1,
-        "workerNodes": [_node(workspace)] if now >= nodes_at else [],
+        "workerNodes": worker_nodes(course, seen),
     }
+    if any(condition.type == "BenchmarkCompleted" and condition.status == "True" for condition in verdict):
+        shown["performance"] = _PERFORMANCE
+    return shown
 
 
-def is_gone(workspace: Object, options: Options, now: float) -> bool:
-    """Whether the nodes of a deleted workspace are released and its finalizer is removed."""
+def add_on_status(workspace: Object, course: Course, now: float) -> Object:
+    """What KAITO 0.6 would have written by `now`."""
+    deleted = deleted_at(workspace)
+    seen = now if deleted is None else min(now, deleted)
+    conditions: dict[str, _Condition] = {}
+    for condition in _add_on_history(course):
+        if condition.since <= seen:
+            conditions[condition.type] = condition  # a condition keeps its place when it changes
+    return {"conditions": _rows(workspace, list(conditions.values())), "workerNodes": worker_nodes(course, seen)}
+
+
+def deleted_at(workspace: Object) -> float | None:
     deleted = workspace["metadata"].get("deletionTimestamp")
-    return deleted is not None and now >= seconds(deleted) + options.deleted_after
+    return None if deleted is None else seconds(deleted)
 
 
-def has_nodes(workspace: Object) -> bool:
-    return bool(workspace.get("status", {}).get("workerNodes"))
+def worker_nodes(course: Course, now: float) -> list[str]:
+    return [course.node] if course.has_node and now >= course.nodes_at else []
+
+
+def notes(workspace: Object) -> dict[str, str]:
+    """What KAITO notes on a workspace: the revision of its specification."""
+    text = json.dumps([workspace.get(part) for part in ("resource", "inference", "tuning")], sort_keys=True)
+    return {"workspace.kaito.io/hash": hashlib.sha256(text.encode()).hexdigest(), REVISION: "1"}
 
 
 def services(workspace: Object) -> list[Object]:
     """The Services that KAITO makes as soon as there are nodes: one of the workspace's name, one for its pods."""
     metadata = workspace["metadata"]
-    owner = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+    owner = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": metadata["name"], "uid": metadata["uid"]}
+    owner |= {"controller": True, "blockOwnerDeletion": True}
     selector = {"kaito.sh/workspace": metadata["name"]}
     ports = [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 5000}]
     specs = {
@@ -90,6 +129,11 @@ def services(workspace: Object) -> list[Object]:
     ]
 
 
+def pool_name(workspace: Object) -> str:
+    """The AKS node pool, and the NodeClaim, of a workspace: `ws` and nine hexadecimal digits."""
+    return f"ws{hashlib.sha256(workspace['metadata']['uid'].encode()).hexdigest()[:9]}"
+
+
 def seconds(stamp: str) -> float:
     return datetime.fromisoformat(stamp).timestamp()
 
@@ -98,54 +142,134 @@ def stamp(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _node_conditions(created: float, nodes_at: float, now: float) -> list[_Condition]:
-    if now >= nodes_at:
-        return [
-            _Condition("NodesReady", "NodesReady", "Enough Nodes are ready", nodes_at),
-            _Condition("NodeClaimReady", "NodeClaimsReady", "Enough NodeClaims are ready", nodes_at),
-            _Condition("ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", nodes_at),
-        ]
-    claims = "Ready NodeClaims are not enough"
-    return [
-        _Condition("NodesReady", "NodeNotReady", "Not enough Nodes are ready", created, is_true=False),
-        _Condition("NodeClaimReady", "NodeClaimNotReady", claims, created, is_true=False),
-        _Condition("ResourceReady", "NodeClaimNotReady", claims, created, is_true=False),
+# 0.12
+
+
+def _nodes(course: Course, now: float) -> list[_Condition]:
+    ready = [
+        _Condition("NodesReady", "NodesReady", "Enough Nodes are ready", course.nodes_at),
+        _Condition("NodeClaimReady", "NodeClaimsReady", "Enough NodeClaims are ready", course.nodes_at),
+        _Condition("ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at),
     ]
+    if now < course.nodes_at or course.reason == "NoQuota":
+        claims = ("NodeClaimNotReady", "Ready NodeClaims are not enough", course.created, "False")
+        nodes = _Condition("NodesReady", "NodeNotReady", "Not enough Nodes are ready", course.created, "False")
+        return [nodes, _Condition("NodeClaimReady", *claims), _Condition("ResourceReady", *claims)]
+    if course.reason == "NodeNeverReady":
+        plugins = ("NodePluginsNotReady", "waiting all node plugins to be ready", course.created, "False")
+        return [_Condition("NodesReady", *plugins), ready[1], _Condition("ResourceReady", *plugins)]
+    return ready
 
 
-def _pending(created: float) -> list[_Condition]:
+def _verdict(workspace: Object, course: Course, now: float) -> tuple[str, list[_Condition]]:
+    """The state and the last conditions: what there is to say of the model."""
+    reason, when = course.reason, course.ready_at
+    if now < when or not course.has_node or reason == "ImagePullError":
+        return "Pending", _pending(course.created)
+    success = _Condition("InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when)
+    metadata = workspace["metadata"]
+    if reason == "BenchmarkFailed":
+        text = course.message(f"pod {metadata['namespace']}/{metadata['name']}-0: no KAITO_BENCHMARK_RESULT line found in pod logs")
+        verdict, measured = (_Condition(name, reason, text, when, "False") for name in ("WorkspaceSucceeded", "BenchmarkCompleted"))
+        return "NotReady", [success, verdict, measured]
+    if reason:
+        verdict = _Condition("WorkspaceSucceeded", reason, course.message("made to fail on purpose"), when, "False")
+        return "Failed", [_pending(when)[0], verdict]
+    verdict = _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)
+    measured = _Condition("BenchmarkCompleted", "BenchmarkCompleted", "benchmark result has been recorded", when)
+    return "Ready", [success, verdict, *([measured] if _is_measured(workspace) else [])]
+
+
+def _pending(since: float) -> list[_Condition]:
     message = "workspace is waiting for inference workload readiness"
     return [
-        _Condition("InferenceReady", "WorkspaceInferenceStatusPending", "Inference workload is not ready", created, is_true=False),
-        _Condition("WorkspaceSucceeded", "workspacePending", message, created, is_true=False),
+        _Condition("InferenceReady", "WorkspaceInferenceStatusPending", "Inference workload is not ready", since, "False"),
+        _Condition("WorkspaceSucceeded", "workspacePending", message, since, "False"),
     ]
-
-
-def _verdict(workspace: Object, options: Options, when: float) -> tuple[str, list[_Condition]]:
-    """The state and the last conditions, once the model is loaded or has failed to."""
-    success = _Condition("InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when)
-    failure = options.failure(workspace)
-    if failure is None:
-        benchmark = _Condition("BenchmarkCompleted", "BenchmarkCompleted", "benchmark result has been recorded", when)
-        measured = [benchmark] if _is_measured(workspace) else []
-        return "Ready", [success, *measured, _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)]
-    reason, message = failure["reason"], failure.get("message", "made to fail on purpose")
-    verdict = _Condition("WorkspaceSucceeded", reason, message, when, is_true=False)
-    if reason == "BenchmarkFailed":
-        return "NotReady", [success, _Condition("BenchmarkCompleted", reason, message, when, is_true=False), verdict]
-    pending = _Condition("InferenceReady", "WorkspaceInferenceStatusPending", "Inference workload is not ready", when, is_true=False)
-    return "Failed", [pending, verdict]
 
 
 def _is_measured(workspace: Object) -> bool:
-    annotations = workspace["metadata"].get("annotations", {})
-    return "preset" in workspace.get("inference", {}) and annotations.get(_NO_BENCHMARK) != "true"
+    wishes = workspace["metadata"].get("annotations", {})
+    return "preset" in workspace.get("inference", {}) and wishes.get(_NO_BENCHMARK) != "true"
+
+
+_PERFORMANCE = {
+    "metrics": {
+        "peakTokensPerMinute": {
+            "description": "stress/high-concurrency",
+            "value": "150000",
+            "unit": "tokens/min",
+            "config": {"durationSec": "60", "inputTokens": "1000", "outputTokens": "100", "maxConcurrency": "64"},
+        }
+    }
+}
+
+
+# 0.6
+
+
+def _add_on_history(course: Course) -> list[_Condition]:
+    """Every condition that is ever set, in the order in which it is."""
+    created, claim = course.created, course.node.split("-")[1]
+    rows = (
+        []
+        if course.nodes_at <= created
+        else [_Condition("NodeClaimReady", "CreateNodeClaimPending", "creating 1 nodeClaims", created, "Unknown")]
+    )
+    rows += [_Condition("ResourceReady", "workspaceResourceCreated", "nodeclaims created successfully", created, "False")] if rows else []
+    if course.reason == "NoQuota":
+        return [*rows, _failed(f'NodeClaim.karpenter.sh "{claim}" not found', created + _CLAIM_GIVEN_UP)]
+    if not course.has_node or course.nodes_at - created > _NODE_PATIENCE:
+        rows.append(_failed(f"check nodeClaim status timed out. nodeClaim {claim} is not ready", created + _NODE_PATIENCE))
+    if not course.has_node:
+        return rows
+    plugins = "nodeClaim plugins have been installed successfully"
+    rows.append(_Condition("NodeClaimReady", "installNodePluginsSuccess", plugins, course.nodes_at))
+    rows.append(_Condition("ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at))
+    return rows + _add_on_verdict(course)
+
+
+def _add_on_verdict(course: Course) -> list[_Condition]:
+    # There is no benchmark in this release, so none can fail.
+    if course.reason in ("", "BenchmarkFailed"):
+        when = course.ready_at
+        success = _Condition("InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when)
+        return [success, _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)]
+    when = course.nodes_at + _MODEL_PATIENCE if course.reason == "ImagePullError" else course.ready_at
+    text = course.message("context deadline exceeded")
+    return [_Condition("InferenceReady", "WorkspaceInferenceStatusFailed", text, when, "False"), _failed(text, when)]
+
+
+def _failed(message: str, since: float) -> _Condition:
+    return _Condition("WorkspaceSucceeded", "workspaceFailed", message, since, "False")
+
+
+# Both
+
+
+def _rows(workspace: Object, conditions: list[_Condition]) -> list[dict[str, Any]]:
+    """The conditions as they are shown, and those that somebody else wrote."""
+    generation, deleted = workspace["metadata"]["generation"], deleted_at(workspace)
+    rows = [_row(condition, generation - (deleted is not None)) for condition in conditions]
+    if deleted is not None:
+        going = _Condition("WorkspaceDeleting", "workspaceDeleted", "workspace is being deleted", deleted)
+        rows.append(_row(going, generation))
+    own = {row["type"] for row in rows} | _TYPES
+    return rows + [row for row in workspace.get("status", {}).get("conditions", []) if row["type"] not in own]
+
+
+_TYPES = frozenset(
+    (
+        *("NodesReady", "NodeClaimReady", "ResourceReady", "InferenceReady"),
+        *("WorkspaceSucceeded", "WorkspaceDeleting", "BenchmarkCompleted"),
+    )
+)
 
 
 def _row(condition: _Condition, generation: int) -> dict[str, Any]:
     return {
         "type": condition.type,
-        "status": "True" if condition.is_true else "False",
+        "status": condition.status,
         "reason": condition.reason,
         "message": condition.message,
         "lastTransitionTime": stamp(condition.since),
@@ -153,5 +277,6 @@ def _row(condition: _Condition, generation: int) -> dict[str, Any]:
     }
 
 
-def _node(workspace: Object) -> str:
-    return f"aks-ws{hashlib.sha256(workspace['metadata']['uid'].encode()).hexdigest()[:9]}-00000000-vmss000000"
+def _digits(uid: str) -> str:
+    """Eight digits of a node's name."""
+    return f"{int(hashlib.sha256(uid.encode()).hexdigest()[:12], 16) % 10**8:08d}"

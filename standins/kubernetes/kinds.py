@@ -1,4 +1,4 @@
-"""The kinds this cluster serves, what their schemas default, and what they drop or refuse."""
+"""The kinds this cluster serves."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from standins.kubernetes import schemas
+from standins.kubernetes.schema import ANY, Schema, completed, pruned
+
 Object = dict[str, Any]
+
+READ = ("get", "list", "watch")
+WRITE = ("create", "update", "patch", "delete")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind in one API version. `stored` is the plural under which all versions of it share their objects."""
+    """One kind in one API version. `plural` and `group` name the objects, which all versions share."""
 
     group: str
     version: str
     plural: str
     name: str
     namespaced: bool = True
-    default: Callable[[Object], None] = lambda _: None
+    schema: Schema = ANY
+    has_status: bool = False
+    verbs: tuple[str, ...] = (*READ, *WRITE)
+    short_names: tuple[str, ...] = ()
+    #: What depends on other fields, beyond the defaults of the schema.
+    complete: Callable[[Object], None] = lambda _: None
 
     @property
     def api_version(self) -> str:
@@ -41,15 +52,6 @@ class Kind:
         return self.name.lower()
 
 
-#: What the CRD of a Workspace knows: anything else is dropped without a word, as the real server does.
-_WORKSPACE = {
-    "resource": ("count", "instanceType", "labelSelector", "partition", "preferredNodes"),
-    "inference": ("adapters", "config", "preset", "template"),
-    "tuning": ("config", "input", "method", "output", "preset"),
-}
-_ENVELOPE = ("apiVersion", "kind", "metadata", "status")
-
-
 def _namespace(value: Object) -> None:
     value["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = value["metadata"]["name"]
     value.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
@@ -60,69 +62,90 @@ def _network_policy(value: Object) -> None:
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
 
 
-def _route(value: Object) -> None:
-    spec = value.setdefault("spec", {})
-    for parent in spec.get("parentRefs", []):
-        parent.setdefault("group", "gateway.networking.k8s.io")
-        parent.setdefault("kind", "Gateway")
-    for rule in spec.setdefault("rules", [{}]):
-        for match in rule.setdefault("matches", [{}]):
-            path = match.setdefault("path", {})
-            path.setdefault("type", "PathPrefix")
-            path.setdefault("value", "/")
-        for backend in rule.get("backendRefs", []):
-            backend.setdefault("group", "")
-            backend.setdefault("kind", "Service")
-            backend.setdefault("weight", 1)
+def _binding(value: Object) -> None:
+    for subject in value.get("subjects", []):
+        if subject.get("kind") in ("User", "Group"):
+            subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
-def _workspace(value: Object) -> None:
-    for field in [name for name in value if name not in _ENVELOPE]:
-        if field not in _WORKSPACE:
-            del value[field]
-        elif isinstance(value[field], dict):
-            value[field] = {name: part for name, part in value[field].items() if name in _WORKSPACE[field]}
-    if "resource" in value:
-        value["resource"].setdefault("count", 1)
-
-
-def _workspace_of_the_add_on(value: Object) -> None:
-    _workspace(value)
-    if "resource" in value:
-        value["resource"].setdefault("instanceType", "Standard_NC24ads_A100_v4")
-
-
-NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False, default=_namespace)
-QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota")
-SERVICE = Kind("", "v1", "services", "Service")
-WORKSPACE = Kind("kaito.sh", "v1beta1", "workspaces", "Workspace", default=_workspace)
-#: The version that the AKS add-on (KAITO 0.6) serves; the same objects, seen with its smaller status.
-ADD_ON_WORKSPACE = Kind("kaito.sh", "v1alpha1", "workspaces", "Workspace", default=_workspace_of_the_add_on)
+NAMESPACE = Kind(
+    *("", "v1", "namespaces", "Namespace"),
+    namespaced=False,
+    schema=schemas.NAMESPACE,
+    has_status=True,
+    short_names=("ns",),
+    complete=_namespace,
+)
+QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota", schema=schemas.QUOTA, has_status=True, short_names=("quota",))
+#: Made by KAITO; everybody else only looks.
+SERVICE = Kind("", "v1", "services", "Service", verbs=READ, short_names=("svc",))
+#: Made by AKS; they can be deleted.
+NODE = Kind("", "v1", "nodes", "Node", namespaced=False, verbs=(*READ, "delete"), short_names=("no",))
+WORKSPACE = Kind(
+    *("kaito.sh", "v1beta1", "workspaces", "Workspace"),
+    schema=schemas.WORKSPACE_V1BETA1,
+    has_status=True,
+    short_names=("wk", "wks"),
+)
+#: The version that the app uses with the AKS add-on (KAITO 0.6).
+ADD_ON_WORKSPACE = Kind(
+    *("kaito.sh", "v1alpha1", "workspaces", "Workspace"),
+    schema=schemas.WORKSPACE_V1ALPHA1,
+    has_status=True,
+    short_names=("wk", "wks"),
+)
+_RIGHTS, _ADMISSION = ("rbac.authorization.k8s.io", "v1"), ("admissionregistration.k8s.io", "v1")
+ROLE = Kind(*_RIGHTS, "roles", "Role", schema=schemas.ROLE)
+CLUSTER_ROLE = Kind(*_RIGHTS, "clusterroles", "ClusterRole", namespaced=False, schema=schemas.CLUSTER_ROLE)
+ROLE_BINDING = Kind(*_RIGHTS, "rolebindings", "RoleBinding", schema=schemas.BINDING, complete=_binding)
+CLUSTER_ROLE_BINDING = Kind(
+    *(*_RIGHTS, "clusterrolebindings", "ClusterRoleBinding"), namespaced=False, schema=schemas.BINDING, complete=_binding
+)
 KINDS = (
     NAMESPACE,
     QUOTA,
     SERVICE,
+    NODE,
     WORKSPACE,
     ADD_ON_WORKSPACE,
-    Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", default=_network_policy),
-    Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", default=_route),
+    Kind(
+        *("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
+        schema=schemas.NETWORK_POLICY,
+        short_names=("netpol",),
+        complete=_network_policy,
+    ),
+    Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", schema=schemas.HTTP_ROUTE, has_status=True),
+    ROLE,
+    CLUSTER_ROLE,
+    ROLE_BINDING,
+    CLUSTER_ROLE_BINDING,
+    Kind(
+        *(*_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
+        namespaced=False,
+        schema=schemas.ADMISSION_POLICY,
+        has_status=True,
+    ),
+    Kind(
+        *(*_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
+        namespaced=False,
+        schema=schemas.ADMISSION_BINDING,
+    ),
 )
+#: One kind per resource: the version in which the controllers see its objects.
+STORED = {kind.resource: kind for kind in reversed(KINDS)}
 
-_CONDITIONS_OF_THE_ADD_ON = ("NodeClaimReady", "ResourceReady", "InferenceReady", "WorkspaceSucceeded", "WorkspaceDeleting")
 
-
-def defaulted(kind: Kind, value: Object) -> Object:
-    """The object as the schema completes it."""
-    completed = deepcopy(value)
-    kind.default(completed)
-    return completed
+def defaulted(kind: Kind, schema: Schema, value: Object) -> Object:
+    """The object as the schema and the kind complete it."""
+    done: Object = completed(schema, deepcopy(value))
+    kind.complete(done)
+    return done
 
 
 def viewed(kind: Kind, stored: Object) -> Object:
-    """A stored object in the version that was asked for."""
+    """A stored object in the version that was asked for, without what that version does not declare."""
     value = {**stored, "apiVersion": kind.api_version, "kind": kind.name}
-    if kind is ADD_ON_WORKSPACE and "status" in stored:
-        status = {name: part for name, part in stored["status"].items() if name in ("conditions", "workerNodes")}
-        status["conditions"] = [row for row in status.get("conditions", []) if row["type"] in _CONDITIONS_OF_THE_ADD_ON]
-        value["status"] = status
+    if kind == ADD_ON_WORKSPACE:  # the older version declares less
+        shown: Object = pruned(kind.schema, value)
+        return shown
     return value

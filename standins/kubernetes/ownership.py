@@ -1,34 +1,51 @@
 """Who owns which field: what server-side apply needs to merge, to remove and to object.
 
-Fields are paths through maps; a list is one field, which is what the kinds here declare for nearly all of theirs.
-https://kubernetes.io/docs/reference/using-api/server-side-apply/
+Fields are paths through maps; a list is one field, which is what the kinds here declare for nearly all of theirs, except that
+each finalizer is a field of its own. https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from standins.kubernetes.kinds import Object
+from standins.kubernetes.schema import Schema
 
 Path = tuple[str, ...]
-#: Manager and operation (`Apply` or `Update`), as text `<operation> <manager>` -> the fields it owns.
-Owners = dict[str, list[list[str]]]
+#: `<operation>/<subresource>/<manager>` -> the version and the time of its last write, and the paths of the fields it owns.
+Owners = dict[str, dict[str, Any]]
 
 #: Nobody owns these: the server sets them, or they say which object is meant.
-_IDENTITY = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")}
+_IDENTITY = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"), ("metadata", "generateName")}
+_SERVER = {"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "deletionTimestamp", "selfLink"}
+_FINALIZERS = ("metadata", "finalizers")
 _ABSENT = object()
-_SERVER = {"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "deletionTimestamp", "finalizers"}
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes: the field manager, and whether an apply may take fields from others."""
+    """Who writes and how: the field manager, whether an apply may take fields from others, the part that is written.
+
+    `validation` is Strict, Warn or Ignore: what becomes of fields that are not declared; what to warn of is added to `warnings`.
+    """
 
     manager: str
+    api_version: str
+    time: str
     force: bool = False
+    subresource: str = ""
+    dry_run: bool = False
+    validation: str = "Warn"
+    warnings: list[str] = field(default_factory=list)
+
+    def name(self, operation: str) -> str:
+        return f"{operation}/{self.subresource}/{self.manager}"
+
+    def entry(self, paths: Iterable[Path]) -> dict[str, Any]:
+        return {"apiVersion": self.api_version, "time": self.time, "paths": sorted(map(list, paths))}
 
 
 @dataclass(frozen=True)
@@ -36,74 +53,108 @@ class Conflict(Exception):
     """Fields that somebody else owns and that would change, by owner."""
 
     fields: dict[Path, str]
+    owners: Owners
 
 
-def fields(value: Object) -> dict[Path, Any]:
-    """Every field of an object that somebody may own."""
-    return {path: leaf for path, leaf in _leaves(value, ()) if not _is_servers(path)}
+def fields(value: Object, schema: Schema, subresource: str = "") -> dict[Path, Any]:
+    """Every field of an object, or of its status, that somebody may own."""
+    return {
+        path: leaf for path, leaf in _leaves(value, (), schema) if not _is_identity(path) and (path[0] == "status") == bool(subresource)
+    }
 
 
-def applied(live: Object, want: dict[Path, Any], owners: Owners, writer: Writer) -> tuple[Object, Owners]:
+def applied(live: Object, want: Mapping[Path, Any], have: Mapping[Path, Any], owners: Owners, writer: Writer) -> tuple[Object, Owners]:
     """The object and the owners after these fields were applied. Raises `Conflict` unless forced."""
-    mine = f"Apply {writer.manager}"
-    have = fields(live)
+    mine = writer.name("Apply")
     changed = {path for path, leaf in want.items() if have.get(path, _ABSENT) != leaf}
-    taken = {path: owner for owner, paths in owners.items() if owner != mine for path in map(tuple, paths) if path in changed}
+    taken = {path: owner for owner in owners if owner != mine for path in _paths(owners, owner) if path in changed}
     if taken and not writer.force:
-        raise Conflict(taken)
-    others = {tuple(path) for owner, paths in owners.items() if owner != mine for path in paths}
+        raise Conflict(taken, owners)
+    others = {path for owner in owners if owner != mine for path in _paths(owners, owner)}
     merged = deepcopy(live)
-    for path in map(tuple, owners.get(mine, [])):
+    for path in _paths(owners, mine):
         if path not in want and path not in others:
             _remove(merged, path)
     for path, leaf in want.items():
         _put(merged, path, leaf)
-    return merged, {**_without(owners, set(taken)), mine: sorted(map(list, want))}
+    entry = writer.entry(want)
+    unchanged = mine in owners and owners[mine]["paths"] == entry["paths"] and not changed
+    return merged, {**_without(owners, set(taken)), mine: owners[mine] if unchanged else entry}
 
 
-def written(before: Object, after: Object, owners: Owners, writer: Writer) -> Owners:
+def written(old: Mapping[Path, Any], new: Mapping[Path, Any], owners: Owners, writer: Writer) -> Owners:
     """The owners after a create, update or patch: whoever changes a field owns it, and what is gone nobody owns."""
-    mine = f"Update {writer.manager}"
-    old, new = fields(before), fields(after)
+    mine = writer.name("Update")
     changed = {path for path, leaf in new.items() if old.get(path, _ABSENT) != leaf}
-    left = _without(owners, changed | (old.keys() - new.keys()))
-    kept = {tuple(path) for path in left.get(mine, [])}
-    return {**left, mine: sorted(map(list, kept | changed))} if kept | changed else left
+    gone = old.keys() - new.keys()
+    left = _without(owners, changed | gone)
+    if not changed:
+        return left
+    return {**left, mine: writer.entry(changed.union(_paths(left, mine)))}
 
 
-def managed_fields(owners: Owners, api_version: str, time: str) -> list[Object]:
+def managed_fields(owners: Owners) -> list[Object]:
     """As `metadata.managedFields` shows it."""
     rows = []
-    for owner, paths in owners.items():
-        operation, _, manager = owner.partition(" ")
+    for owner, entry in owners.items():
+        operation, subresource, manager = owner.split("/", 2)
         tree: Object = {}
-        for path in paths:
+        for path in map(tuple, entry["paths"]):
             node = tree
-            for step in path:
-                node = node.setdefault(f"f:{step}", {})
-        row = {"manager": manager, "operation": operation, "apiVersion": api_version, "time": time}
-        rows.append(row | {"fieldsType": "FieldsV1", "fieldsV1": tree})
+            for depth, step in enumerate(path):
+                node = node.setdefault(f'v:"{step}"' if path[:depth] == _FINALIZERS else f"f:{step}", {})
+        row = {"manager": manager, "operation": operation, "apiVersion": entry["apiVersion"], "time": entry["time"]}
+        rows.append(row | {"fieldsType": "FieldsV1", "fieldsV1": tree} | ({"subresource": subresource} if subresource else {}))
     return rows
 
 
-def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict) and (value or not path):
+def objection(problem: Conflict) -> tuple[str, list[dict[str, str]]]:
+    """What the server says of a conflict: the message, and a cause per field."""
+    names = {owner: _printed(owner, problem.owners[owner]["apiVersion"]) for owner in set(problem.fields.values())}
+    rows = [(names[owner], "." + ".".join(path)) for path, owner in sorted(problem.fields.items())]
+    causes = [{"reason": "FieldManagerConflict", "message": f"conflict with {name}", "field": path} for name, path in rows]
+    if len(rows) == 1:
+        return f"Apply failed with 1 conflict: conflict with {rows[0][0]}: {rows[0][1]}", causes
+    lines: list[str] = []
+    for name in sorted(set(names.values())):
+        lines += [f"conflicts with {name}:", *(f"- {path}" for owner, path in rows if owner == name)]
+    return f"Apply failed with {len(rows)} conflicts: " + "\n".join(lines), causes
+
+
+def _printed(owner: str, api_version: str) -> str:
+    operation, subresource, manager = owner.split("/", 2)
+    text = f'"{manager}"' + (f' with subresource "{subresource}"' if subresource else "")
+    return f"{text} using {api_version}" if operation == "Update" else text
+
+
+def _paths(owners: Owners, owner: str) -> list[Path]:
+    return [tuple(path) for path in owners[owner]["paths"]] if owner in owners else []
+
+
+def _leaves(value: Any, path: Path, schema: Schema | None) -> Iterator[tuple[Path, Any]]:
+    if path == _FINALIZERS:
+        yield from (((*path, each), True) for each in value)
+    elif isinstance(value, dict) and (value or not path) and not (schema and schema.atomic):
         for key, part in value.items():
-            yield from _leaves(part, (*path, key))
+            yield from _leaves(part, (*path, key), schema.of(key) if schema else None)
     else:
         yield path, value
 
 
-def _is_servers(path: Path) -> bool:
-    return path in _IDENTITY or path[0] == "status" or (path[0] == "metadata" and path[1] in _SERVER)
+def _is_identity(path: Path) -> bool:
+    return path in _IDENTITY or (path[0] == "metadata" and path[1:2] != () and path[1] in _SERVER)
 
 
 def _without(owners: Owners, paths: set[Path]) -> Owners:
-    kept = {owner: [path for path in owned if tuple(path) not in paths] for owner, owned in owners.items()}
-    return {owner: owned for owner, owned in kept.items() if owned}
+    kept = {owner: {**entry, "paths": [path for path in entry["paths"] if tuple(path) not in paths]} for owner, entry in owners.items()}
+    return {owner: entry for owner, entry in kept.items() if entry["paths"]}
 
 
 def _put(value: Object, path: Path, leaf: Any) -> None:
+    if path[:2] == _FINALIZERS:
+        present = value.setdefault("metadata", {}).setdefault("finalizers", [])
+        present += [] if path[2] in present else [path[2]]
+        return
     for step in path[:-1]:
         if not isinstance(value.get(step), dict):
             value[step] = {}
@@ -113,6 +164,9 @@ def _put(value: Object, path: Path, leaf: Any) -> None:
 
 def _remove(value: Object, path: Path) -> None:
     """Remove a field, and the maps that become empty by it."""
+    if path[:2] == _FINALIZERS:
+        value["metadata"]["finalizers"] = [each for each in value["metadata"].get("finalizers", []) if each != path[2]]
+        return
     parents = [value]
     for step in path[:-1]:
         if not isinstance(parents[-1].get(step), dict):

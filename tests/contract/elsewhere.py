@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _settings(addresses: dict[str, str]) -> dict[str, str]:
-    bus = f"Endpoint=sb://{addresses['service-bus']};SharedAccessKeyName=R;SharedAccessKey=K;UseDevelopmentEmulator=true;"
+    bus = f"Endpoint=sb://{addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
     app, repository = _put(f"{addresses['github']}/_standin/app"), _put(f"{addresses['github']}/_standin/repositories/{_REPOSITORY}")
     return {
         "IDENTITY_ENDPOINT": f"{addresses['identity']}/msi/token",

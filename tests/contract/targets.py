@@ -91,7 +91,9 @@ def targets(standins: StandIns) -> Targets:
     }
     real = frozenset(port for port, target in by_port.items() if target)
     arm = bool(real & {"gateway", "roles", "cluster"})
-    local = f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=R;SharedAccessKey=K;UseDevelopmentEmulator=true;"
+    local = (
+        f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+    )
     return Targets(
         real,
         (wanted.resource_manager_url or "https://management.azure.com") if arm else standins.addresses["resource-manager"],

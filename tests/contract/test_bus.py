@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Rejected
+from shared.errors import AccessDenied, Rejected
 from shared.messages import CONTENT_TYPE
 from shared.ports import Envelope
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
@@ -106,7 +106,8 @@ async def test_a_dead_letter_needs_no_session_and_keeps_any_body(bus: BusSide, t
 
 
 async def test_an_entity_that_is_not_there_is_an_error_of_the_platform(bus: BusSide, team: str) -> None:
-    with pytest.raises(Rejected, match="MessagingEntityNotFoundError"):
+    """The service says so when a token is put for the entity, which the SDK takes for a failed authentication."""
+    with pytest.raises(AccessDenied, match="ServiceBusAuthenticationError"):
         await bus.port.send([_message(team, entity="nowhere")])
 
 

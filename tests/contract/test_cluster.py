@@ -92,6 +92,16 @@ async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Clu
     assert dict(found.fixed) == {"instanceType": GPU, "labelSelector": selector, "preset": "phi-4"}
 
 
+async def test_lists_over_all_namespaces_have_what_one_namespace_has(cluster: Cluster, home: str) -> None:
+    assert [each for each in await cluster.namespaces() if each.name == home] == [await cluster.namespace(home)]
+    assert (await cluster.all_workspaces())[home] == await cluster.workspaces(home)
+
+
+async def test_a_node_tells_for_which_workspace_it_was_made(cluster: Cluster, home: str, clock: Watch) -> None:
+    clock.advance(timedelta(minutes=7))
+    assert [each.workspace for each in await cluster.gpu_nodes() if each.namespace == home] == ["phi-4"]
+
+
 async def test_a_workspace_that_somebody_made_is_not_ours(cluster: Cluster, team: str) -> None:
     await cluster.apply(namespace_manifest(_marker(team)))
     theirs = _desired(team).workspaces["phi-4"]

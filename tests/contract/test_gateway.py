@@ -128,7 +128,7 @@ async def test_a_policy_carries_the_etag_that_was_read(gateway: Gateway, product
     await gateway.put_product_policy(product, _policy(), None)
     first = await gateway.product_policy(product)
     assert first is not None
-    await gateway.put_product_policy(product, _policy(), first.etag)
+    await gateway.put_product_policy(product, _policy('<set-variable name="v" value="1" />'), first.etag)
     assert await gateway.product_policy(product) != first
     with pytest.raises(Busy):
         await gateway.put_product_policy(product, _policy(), first.etag)
@@ -186,6 +186,23 @@ async def test_a_product_is_linked_to_an_api_that_exists_as_often_as_one_likes(g
     await _require_api(gateway)
     for _ in range(2):
         await gateway.link_product(product, API)
+
+
+async def test_whether_a_product_opens_an_api_is_told_one_by_one_and_in_a_list(gateway: Gateway, team: str, product: str) -> None:
+    await _require_api(gateway)
+    assert not await gateway.is_linked(product, API)
+    assert not await gateway.is_linked(f"team-{unique('absent')}", API)
+    assert product not in await gateway.linked_products(API)
+    await gateway.link_product(product, API)
+    assert await gateway.is_linked(product, API)
+    assert product in await gateway.linked_products(API)
+    assert await gateway.linked_products(unique("absent")) == frozenset()
+
+
+async def test_all_subscriptions_are_listed_whatever_they_are_for(gateway: Gateway, team: str, product: str) -> None:
+    await gateway.put_subscription(f"team-{team}", product, "Ours", None)
+    found = {each.name: each for each in await gateway.subscriptions()}
+    assert (found[f"team-{team}"].product, found[f"team-{team}"].display_name, found[f"team-{team}"].state) == (product, "Ours", "active")
 
 
 async def _require_api(gateway: Gateway) -> None:

@@ -32,6 +32,12 @@ async def test_the_head_follows_the_branch(source: Source) -> None:
     assert head == await _head(source)
 
 
+async def test_a_commit_has_its_message(source: Source) -> None:
+    commit = source.commit({"a": "one"})
+    assert (await _head(source)).message == await source.repository.commit_message(commit) != ""
+    assert await source.repository.commit_message("0" * 40) == ""
+
+
 async def test_a_deleted_branch_has_no_head(source: Source) -> None:
     source.commit(FILES)
     await _head(source)

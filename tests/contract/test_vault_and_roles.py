@@ -53,6 +53,18 @@ async def test_an_update_changes_one_version_and_replaces_all_its_tags(vault: Va
     assert dict(found[1].tags) == {"withdrawn": "x"}
 
 
+async def test_the_newest_version_of_every_secret_is_listed(vault: Vault, name: str) -> None:
+    assert name not in {each.name for each in await vault.newest()}
+    await _set(vault, name, "one", team="alpha")
+    await _set(vault, name, "two", team="bravo")
+    [found] = [each for each in await vault.newest() if each.name == name]
+    assert (found.enabled, found.tags, found.version) == (True, (await vault.versions(name))[0].tags, "")
+    assert found.tags["team"] == "bravo"
+    await vault.update((await vault.versions(name))[0], False, {"team": "charlie"})
+    [found] = [each for each in await vault.newest() if each.name == name]
+    assert (found.enabled, found.tags) == (False, {"team": "charlie"})
+
+
 async def test_what_is_not_there_cannot_be_updated(vault: Vault, name: str) -> None:
     await _set(vault, name)
     [version] = await vault.versions(name)
@@ -103,6 +115,14 @@ async def test_a_role_is_for_one_group_on_one_secret(roles: Roles, name: str) ->
     await roles.grant(name, other)
     await roles.revoke(name, group)
     assert (await roles.granted(group), await roles.granted(other)) == (frozenset({second}), frozenset({name}))
+
+
+async def test_all_readers_are_told_at_once(roles: Roles, name: str) -> None:
+    group, other = str(uuid.uuid4()), str(uuid.uuid4())
+    assert name not in await roles.readers()
+    await roles.grant(name, group)
+    await roles.grant(name, other)
+    assert (await roles.readers())[name] == {group, other}
 
 
 async def test_a_role_that_nobody_has_is_taken_away_without_trouble(roles: Roles, name: str) -> None:

@@ -10,6 +10,8 @@ from shared.domain.readiness import Failed, NotYet, Readiness, Ready, readiness
 
 ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 
+WITH_NODES = ON_THE_WAY[:3]
+
 
 def _conditions(*true: str, verdict: str = "False", reason: str = "workspacePending", message: str = "") -> list[dict[str, Any]]:
     """All conditions; those named are true."""
@@ -28,8 +30,9 @@ def _conditions(*true: str, verdict: str = "False", reason: str = "workspacePend
         (_conditions("NodeClaimReady", "NodesReady", "ResourceReady"), NotYet("InferenceNotReady")),
         (_conditions(*ON_THE_WAY), NotYet("WorkspaceNotReady")),
         (_conditions(*ON_THE_WAY, verdict="True", reason="workspaceSucceeded"), Ready()),
-        (_conditions(reason="workspaceFailed", message="CUDA is out of memory"), Failed("CUDA is out of memory")),
-        (_conditions(reason="BenchmarkFailed"), Failed("BenchmarkFailed")),
+        (_conditions(*WITH_NODES, reason="workspaceFailed", message="CUDA is out of memory"), Failed("CUDA is out of memory")),
+        (_conditions(*WITH_NODES, reason="BenchmarkFailed"), Failed("BenchmarkFailed")),
+        (_conditions(reason="workspaceFailed", message="check nodeClaim status timed out"), NotYet("NodeClaimNotReady")),
         ([{"type": "NodesReady", "status": "Unknown"}], NotYet("NodesNotReady")),
         ([{"type": "InferenceReady", "status": "False"}], NotYet("InferenceNotReady")),
     ],
