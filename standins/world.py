@@ -19,8 +19,11 @@ from standins.store import Store, Table
 TENANT = "11111111-1111-4111-8111-111111111111"
 SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 
+#: Calls that are kept for whoever asks for them; the older ones are forgotten.
+_CALLS = 500_000
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request a stand-in answered. `kind` is the operation, for instance `PUT product` or `send access-changes`.
 
@@ -87,7 +90,7 @@ class World:
     folder: Path
     clock: Clock = field(default_factory=Clock)
     addresses: dict[str, str] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_CALLS))
     trouble: Trouble = field(default_factory=Trouble)
     exchanges: deque[Exchange] | None = None
     options: dict[str, Options] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from standins.control import Control
+from standins.identity import principal
+from tests.reference.comparison import WRONG_ON_PURPOSE, Comparison, comparison_of_the_run
 from tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,30 @@ class StandIns:
     addresses: dict[str, str]
     ca: str
     folder: Path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"{WRONG_ON_PURPOSE}: sends requests that no official description allows, and that the service takes"
+    )
+
+
+@pytest.fixture(scope="session")
+def comparison() -> Iterator[Comparison]:
+    """Whatever the stand-ins are asked and answer, compared with the vendors' descriptions."""
+    yield from comparison_of_the_run()
+
+
+@pytest.fixture(autouse=True)
+def as_described(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test of the stand-ins after whose end something on the wire was other than the vendor's description says."""
+    if "standins" not in request.fixturenames:
+        yield
+        return
+    shared: StandIns = request.getfixturevalue("standins")
+    comparison: Comparison = request.getfixturevalue("comparison")
+    yield
+    comparison.check(shared.control, wrong_on_purpose=request.node.get_closest_marker(WRONG_ON_PURPOSE) is not None)
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +68,8 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
         if not line:
             pytest.fail(f"the stand-ins did not start:\n{(folder / 'standins.log').read_text()}")
         ready = json.loads(line)
-        yield StandIns(Control(ready["control"]), ready["addresses"], ready["ca"], folder)
+        control = Control(ready["control"])
+        control.set_options("azure", owners=["operator", principal()])
+        yield StandIns(control, ready["addresses"], ready["ca"], folder)
         process.terminate()
         process.wait(timeout=10)

@@ -69,7 +69,10 @@ def _is_wanted(call: Call, run: Json, sha: str) -> bool:
 
 
 async def list_annotations(call: Call) -> web.Response:
-    rows, link = page(call.request, _find(call)["annotations"])
+    run = _find(call)
+    blob = f"https://github.com/{call.repository.full_name}/blob/{run['head_sha']}"
+    listed = [{**annotation, "blob_href": f"{blob}/{annotation['path']}"} for annotation in run["annotations"]]
+    rows, link = page(call.request, listed)
     return linked(answer(call.request, rows), link)
 
 

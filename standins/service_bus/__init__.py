@@ -1,33 +1,51 @@
 """A Service Bus namespace over AMQP 1.0, for azure-servicebus on one machine.
 
 What works: sending (single, batch, scheduled), peek-lock and receive-and-delete, sessions with state, dead-letter queues, deferral,
-peek, duplicate detection, topics with correlation rules. Everything else is refused.
+peek, duplicate detection, time to live, quotas, topics with correlation rules, tokens. Everything else is refused.
 
-Where it differs from the service on purpose:
-
-- When a connection breaks, the sessions it held are free at once, so that a host that was killed need not wait for the lock to expire.
-  Locks of single messages stay until they expire, as in the service.
-- After a restart nothing is locked; the deliveries that were under way do not count.
-- Every token is accepted.
-- Messages do not expire (no time to live).
-- A message in a dead-letter queue has a new sequence number; it keeps its enqueued time and its delivery count.
+`OPTIONS` says how it can be made to behave. Beyond the wire it does as it likes in two things: after a restart nothing is locked and the
+deliveries that were under way do not count, and a message in a dead-letter queue has a new sequence number.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
+from standins.service_bus.access import ALL
 from standins.service_bus.broker import Broker
 from standins.service_bus.connection import Connection
-from standins.service_bus.entries import Environment, Storage
+from standins.service_bus.entity import Environment
 from standins.service_bus.operations import SERVER, Operations
+from standins.service_bus.storage import Storage
 from standins.world import World
+
+#: `sessions_freed_on_disconnect`: the service notices a broken connection and frees its sessions at once (seen in
+#: https://github.com/Azure/azure-service-bus/issues/694); without it they stay locked until the lock expires, as after a network that
+#: went silent. `check_roles`: an Entra token counts only with a role of Service Bus (assigned in Resource Manager). `tier`: `standard`
+#: or `premium`, which is how large a message may be. `shared_access_keys`: name -> key and claims of a connection string.
+#: `idle_senders_closed_after`: seconds of the clock, 600 in the service; None, so that a clock that is moved by hours disturbs nobody.
+OPTIONS: dict[str, Any] = {
+    "sessions_freed_on_disconnect": True,
+    "check_roles": False,
+    "tier": "standard",
+    "idle_senders_closed_after": None,
+    "shared_access_keys": {"local": {"key": "local", "claims": ALL}},
+}
+
+_running: dict[Path, Broker] = {}
 
 
 async def serve(world: World, listener: socket.socket, entities: dict[str, Any]) -> asyncio.Server:
     """Serve the declared entities (see infra/service-bus.json) on a listening socket; the state is that of the world's folder."""
-    broker = Broker(Environment(world.clock, Storage(world.store(SERVER))), entities)
+    storage = Storage(world.folder / f"{SERVER}.sqlite")
+    broker = _running[world.folder] = Broker(Environment(world.clock, storage, world.options_of(SERVER, OPTIONS)), entities)
     operations = Operations(world, broker)
     return await asyncio.get_running_loop().create_server(lambda: Connection(operations), sock=listener)
+
+
+def broker_of(world: World) -> Broker:
+    """The broker that is served in this process. Raises KeyError when there is none (yet)."""
+    return _running[world.folder]

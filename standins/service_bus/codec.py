@@ -78,6 +78,13 @@ class Array(list[Any]):
         body = bytes([code]) + b"".join(map(packer.pack, items))
         return cls(items, b"\xf0" + struct.pack(">II", len(body) + 4, len(items)) + body)
 
+    @classmethod
+    def of_texts(cls, texts: Iterable[str]) -> Array:
+        items = list(texts)
+        encoded = (text.encode() for text in items)
+        body = b"\xb1" + b"".join(_LENGTH.pack(len(text)) + text for text in encoded)
+        return cls(items, b"\xf0" + _SIZE_AND_COUNT.pack(len(body) + 4, len(items)) + body)
+
 
 @dataclass(frozen=True)
 class Described:

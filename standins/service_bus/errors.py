@@ -19,6 +19,7 @@ class BusError(Exception):
 
 class EntityNotFound(BusError):
     condition, status = "amqp:not-found", 404
+    text = "The messaging entity could not be found: an injected fault."
 
 
 class NotAllowed(BusError):
@@ -33,9 +34,25 @@ class MalformedMessage(BusError):
     condition, status = "amqp:decode-error", 400
 
 
+class InvalidArgument(BusError):
+    condition, status = "com.microsoft:argument-error", 400
+
+
+class Unauthorized(BusError):
+    condition, status = "amqp:unauthorized-access", 401
+    text = "Unauthorized access: an injected fault."
+
+
+class LinkForced(BusError):
+    condition = "amqp:link:detach-forced"
+
+
+class QuotaExceeded(BusError):
+    condition, status = "amqp:resource-limit-exceeded", 403
+
+
 class MessageSizeExceeded(BusError):
     condition, status = "amqp:link:message-size-exceeded", 400
-    text = "The received message is larger than the limit of 262144 bytes."
 
 
 class MessageLockLost(BusError):

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import timedelta
 from typing import Any, Protocol
 
-from standins.service_bus.codec import Described, Symbol, UByte, UInt, ULong, described
+from standins.clock import Timer
+from standins.service_bus.codec import CodecError, Described, Symbol, UByte, UInt, ULong, described
 from standins.service_bus.entries import Entry
-from standins.service_bus.errors import BusError, MessageSizeExceeded, SessionLockLost, TimedOut
+from standins.service_bus.errors import BusError, LinkForced, MalformedMessage, MessageSizeExceeded, SessionLockLost, TimedOut
 from standins.service_bus.frames import Attach, Detach, Disposition, Flow, Performative, Transfer
 from standins.service_bus.operations import Operations
 from standins.service_bus.queues import Queue
 from standins.service_bus.sessions import SessionQueue
 from standins.service_bus.settlement import ACCEPTED, Delivery, error_of, refusal
+from standins.service_bus.turns import InTurn, Steps
 
-#: The largest message of the Standard tier, in bytes.
-MAX_MESSAGE_SIZE = 262144
+#: The largest message in bytes by tier, without the large messages that an entity of the Premium tier may be made for.
+#: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+MAX_MESSAGE_SIZES = {"standard": 262_144, "premium": 1_048_576}
 #: How many messages a sender may send before it needs new credit.
 CREDIT = 1000
 SESSION_FILTER = Symbol("com.microsoft:session-filter")
@@ -34,7 +38,6 @@ class Channel(Protocol):
     """What links need of their AMQP session."""
 
     operations: Operations
-    window: int
     frame_size: int
     unsettled: dict[int, tuple[Link, Delivery]]
 
@@ -42,6 +45,12 @@ class Channel(Protocol):
 
     def flow(self, **link: Any) -> Flow:
         """A flow performative with the windows of the session filled in."""
+
+    def has_room(self) -> bool:
+        """Whether the client takes one more frame of a transfer."""
+
+    def drop(self) -> None:
+        """End the connection without a word."""
 
     def next_delivery_id(self) -> int: ...
 
@@ -55,6 +64,10 @@ class Link:
         self.channel = channel
         self.request = attach
         self.handle = UInt(attach.handle)
+        self.turns = InTurn(channel.drop)
+        self.max_message_size: int = MAX_MESSAGE_SIZES[channel.operations.options["tier"]]
+        #: What the client must be allowed as long as the link is open; None where any token will do.
+        self.needs: tuple[Collection[str], str] | None = None
 
     def attached(self, properties: dict[Symbol, Any] | None = None, session: str | None = None) -> None:
         """Confirm the link. `session` is the one granted, which the source of the answer carries."""
@@ -73,8 +86,9 @@ class Link:
     def on_flow(self, flow: Flow) -> None:
         """The client gave credit."""
 
-    def closed(self) -> None:
-        """The link is gone, at the wish of the client or with its connection."""
+    def closed(self, *, broken: bool = False) -> None:  # noqa: ARG002  # how it went matters to a receiver
+        """The link is gone, at the wish of the client, or because the connection is `broken`."""
+        self.turns.stop()
 
     def _answer(self, properties: dict[Symbol, Any] | None, source: Described | None, target: Described | None) -> None:
         request = self.request
@@ -88,7 +102,7 @@ class Link:
                 source,
                 target,
                 initial_delivery_count=UInt(0) if request.role else None,
-                max_message_size=ULong(MAX_MESSAGE_SIZE),
+                max_message_size=ULong(self.max_message_size),
                 properties=properties,
             )
         )
@@ -97,39 +111,73 @@ class Link:
 class InboundLink(Link):
     """Messages come in. `handler` takes the encoded message and its format, and may raise BusError to reject it."""
 
-    def __init__(self, channel: Channel, attach: Attach, handler: Callable[[bytes, int], None]) -> None:
+    def __init__(self, channel: Channel, attach: Attach, handler: Callable[[bytes, int], Steps[None]]) -> None:
         super().__init__(channel, attach)
         self._handler = handler
         self._first: Transfer | None = None
         self._content = bytearray()
+        self._size = 0
         self._count = 0
+        self._handled = 0
+        self._used = 0.0
+        self._idleness: Timer | None = None
+
+    def close_when_idle(self, seconds: float) -> None:
+        """The service closes the link of a sender that sends nothing for ten minutes; by the movable clock.
+
+        https://learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-troubleshoot#link-is-closed
+        """
+        clock = self.channel.operations.world.clock
+
+        def check() -> None:
+            if self._used + seconds > clock.now():
+                self._idleness = clock.call_at(self._used + seconds, check)
+                return
+            self.closed()
+            detail = f"Detach origin: AmqpMessagePublisher.IdleTimerExpired: Idle timeout: {timedelta(seconds=seconds)}."
+            self.detach(LinkForced(f"The link '{self.request.name}' is force detached by the broker. {detail}"))
+
+        self._used = clock.now()
+        self._idleness = clock.call_at(self._used + seconds, check)
+
+    def closed(self, *, broken: bool = False) -> None:
+        super().closed(broken=broken)
+        if self._idleness is not None:
+            self._idleness.cancel()
 
     def grant(self) -> None:
         self.channel.send(self.channel.flow(handle=self.handle, delivery_count=UInt(self._count), link_credit=UInt(CREDIT)))
 
     def on_transfer(self, transfer: Transfer, payload: bytes) -> None:
         first = self._first = self._first or transfer
-        if len(self._content) <= MAX_MESSAGE_SIZE:
+        self._used = self.channel.operations.world.clock.now()
+        self._size += len(payload)
+        if self._size <= self.max_message_size:
             self._content += payload
-        if transfer.more:
-            return
-        content, self._content, self._first = bytes(self._content), bytearray(), None
-        outcome = self._handle(content, first.message_format or 0)
+        if transfer.aborted or not transfer.more:
+            content, size = bytes(self._content), self._size
+            self._first, self._content, self._size = None, bytearray(), 0
+            self._count += 1
+            if not transfer.aborted:
+                self.turns.start(self._receive(first, content, size))
+
+    def _receive(self, first: Transfer, content: bytes, size: int) -> Steps[None]:
+        outcome = described(ACCEPTED)
+        try:
+            if size > self.max_message_size:
+                limit = f"exceeds the limit ({self.max_message_size} bytes) currently allowed on the link"
+                raise MessageSizeExceeded(f"The received message (delivery-id:{first.delivery_id}, size:{size} bytes) {limit}.")
+            yield from self._handler(content, first.message_format or 0)
+        except BusError as error:
+            outcome = refusal(error)
+        except CodecError as error:
+            outcome = refusal(MalformedMessage(str(error)))
         if not first.settled:
             delivery = UInt(first.delivery_id)
             self.channel.send(Disposition(True, delivery, delivery, True, outcome))
-        self._count += 1
-        if self._count % (CREDIT // 2) == 0:
+        self._handled += 1
+        if self._handled % (CREDIT // 2) == 0:
             self.grant()
-
-    def _handle(self, content: bytes, message_format: int) -> Described:
-        try:
-            if len(content) > MAX_MESSAGE_SIZE:
-                raise MessageSizeExceeded
-            self._handler(content, message_format)
-        except BusError as error:
-            return refusal(error)
-        return described(ACCEPTED)
 
 
 class OutboundLink(Link):
@@ -146,7 +194,7 @@ class OutboundLink(Link):
         self.credit -= 1
         self._count += 1
         room = self.channel.frame_size - _FRAME_OVERHEAD
-        parts = [content[start : start + room] for start in range(0, len(content), room)]
+        parts = [content] if len(content) <= room else [content[start : start + room] for start in range(0, len(content), room)]
         for number, part in enumerate(parts, start=1):
             more = number < len(parts)
             self.channel.send(Transfer(self.handle, UInt(delivery), tag, UInt(0), settled, more), part)
@@ -178,7 +226,7 @@ class ReceiverLink(OutboundLink):
 
     @property
     def ready(self) -> bool:
-        return self.credit > 0 and self.channel.window > 0
+        return self.credit > 0 and self.channel.has_room()
 
     def open(self) -> None:
         """Start to receive; with sessions, as soon as the session asked for is granted. Raises SessionCannotBeLocked."""
@@ -209,14 +257,17 @@ class ReceiverLink(OutboundLink):
         self.attached({LOCKED_UNTIL: int(until * 10_000_000) + _TICKS_AT_EPOCH}, session)
 
     def session_lost(self) -> None:
+        self.turns.stop()
         self.detach(SessionLockLost())
 
-    def closed(self) -> None:
+    def closed(self, *, broken: bool = False) -> None:
+        super().closed()
         self._stop_waiting()
-        self.queue.remove(self)
+        self.credit = 0
+        self.queue.remove(self, broken=broken)
 
     def _give_up(self) -> None:
-        self.queue.remove(self)
+        self.closed()
         self.refuse(TimedOut())
 
     def _stop_waiting(self) -> None:

@@ -26,7 +26,10 @@ PROPERTY_INDEX = {
     "reply_to_session_id": 12,
 }
 SCHEDULED = Symbol("x-opt-scheduled-enqueue-time")
+PARTITION_KEY = Symbol("x-opt-partition-key")
 DEAD_LETTER_SOURCE = Symbol("x-opt-deadletter-source")
+#: Where the header keeps the time to live, and the properties what replaces it when it is too long for the header.
+_TTL, _ABSOLUTE_EXPIRY, _CREATION = 2, 8, 9
 
 
 def sections(encoded: bytes) -> Iterator[tuple[int, Any, bytes]]:
@@ -101,6 +104,30 @@ class Message:
     def due(self) -> float:
         """When it shall be enqueued, in seconds since 1970; 0 for at once."""
         return float(self.annotations.get(SCHEDULED) or 0) / 1000
+
+    @property
+    def partition_key(self) -> str | None:
+        key: str | None = self.annotations.get(PARTITION_KEY)
+        return key
+
+    @property
+    def ttl(self) -> float | None:
+        """The time to live in seconds, counted from when it is enqueued; None for as long as the entity allows."""
+        milliseconds = self.header[_TTL] if len(self.header) > _TTL else None
+        if milliseconds is None and len(self.properties) > _CREATION and None not in self.properties[_ABSOLUTE_EXPIRY : _CREATION + 1]:
+            milliseconds = self.properties[_ABSOLUTE_EXPIRY] - self.properties[_CREATION]
+        return None if milliseconds is None else milliseconds / 1000
+
+    @property
+    def size(self) -> int:
+        """Bytes, without header and annotations."""
+        return len(self.encoded_properties) + len(self.application) + len(self.body)
+
+    def lasting_at_most(self, seconds: float | None) -> Message:
+        """The message with its time to live cut to the default of an entity, which is its ceiling too."""
+        if seconds is None or (self.ttl is not None and self.ttl <= seconds):
+            return self
+        return replace(self, header=[*(self.header + [None] * _TTL)[:_TTL], UInt(seconds * 1000), *self.header[_TTL + 1 :]])
 
     def application_properties(self) -> dict[str, Any]:
         return dict(decode(self.application)[0].value) if self.application else {}

@@ -14,8 +14,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Protocol
 
-from standins.service_bus.entity import Entity
-from standins.service_bus.entries import Entry, Environment, Lock, State
+from standins.service_bus.entity import Entity, EntitySettings, Environment
+from standins.service_bus.entries import Entry, Lock, State
 from standins.service_bus.errors import MessageLockLost, MessageNotFound, NotAllowed
 from standins.service_bus.message import Message
 
@@ -37,20 +37,23 @@ class Consumer(Protocol):
     def session_lost(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class QueueSettings:
-    """Durations in seconds. Without `max_deliveries` a message is delivered again for ever, as in a dead-letter queue."""
+@dataclass(frozen=True, kw_only=True)
+class QueueSettings(EntitySettings):
+    """`lock_duration` in seconds. Without `max_deliveries` a message is delivered again for ever, as in a dead-letter queue.
+
+    `dead_letter_expired` says where messages go that are too old: to the dead letters, or nowhere.
+    """
 
     lock_duration: float
     max_deliveries: int | None = None
-    window: float | None = None
+    dead_letter_expired: bool = True
 
 
 class Queue(Entity):
     """A queue, the queue of a subscription, or a dead-letter queue (which has no `dead_letters` of its own)."""
 
     def __init__(self, path: str, name: str, environment: Environment, settings: QueueSettings, dead_letters: Queue | None = None) -> None:
-        super().__init__(path, name, environment, settings.window)
+        super().__init__(path, name, environment, settings)
         self.settings = settings
         self.dead_letters = dead_letters
         self._locked: dict[uuid.UUID, Entry] = {}
@@ -59,13 +62,17 @@ class Queue(Entity):
 
     # ------------------------------------------------------------------------------------------------------------ delivery
 
+    @property
+    def size(self) -> int:
+        return super().size + (self.dead_letters.size if self.dead_letters else 0)
+
     def enqueue(self, message: Message) -> int:
-        return self._append(message, self._clock.now())
+        return self._append(message.lasting_at_most(self.settings.ttl), self._clock.now())
 
     def add(self, consumer: Consumer) -> None:
         self._consumers.append(consumer)
 
-    def remove(self, consumer: Consumer) -> None:
+    def remove(self, consumer: Consumer, *, broken: bool = False) -> None:  # noqa: ARG002  # how it went matters to a queue with sessions
         """A receiver is gone. What it had locked stays locked, as in the service: it may still settle through `$management`."""
         if consumer in self._consumers:
             self._consumers.remove(consumer)
@@ -77,11 +84,14 @@ class Queue(Entity):
     def _append(self, message: Message, enqueued: float, deliveries: int = 0) -> int:
         entry = Entry(self._storage.next_sequence(self.path), message, enqueued, deliveries=deliveries)
         self._keep(entry)
+        self._watch_age(entry)
         self._offer(entry)
         return entry.sequence
 
     def _restored(self, entry: Entry) -> None:
         super()._restored(entry)
+        if entry.state is not State.SCHEDULED:
+            self._watch_age(entry)
         if entry.state is State.ACTIVE:
             self._offer(entry)
 
@@ -92,7 +102,16 @@ class Queue(Entity):
 
     def _pump(self) -> None:
         while self._ready and (consumer := self._next_consumer()) is not None:
-            self._hand_out(self.entries[heappop(self._ready)], consumer)
+            if (entry := self._pop(self._ready)) is not None:
+                self._hand_out(entry, consumer)
+
+    def _pop(self, ready: list[int]) -> Entry | None:
+        """The first of a heap of sequence numbers; None when it has become too old meanwhile."""
+        entry = self.entries.get(heappop(ready))
+        if entry is not None and self._is_too_old(entry):
+            self._give_up(entry)  # the clock decides, not the timer, which may be a moment late
+            return None
+        return entry
 
     def _next_consumer(self) -> Consumer | None:
         for _ in range(len(self._consumers)):
@@ -108,6 +127,29 @@ class Queue(Entity):
         else:
             self._lock(entry)
             consumer.deliver(entry)
+
+    # ----------------------------------------------------------------------------------------------------------------- age
+    # https://learn.microsoft.com/azure/service-bus-messaging/message-expiration: a lock protects from expiry until it ends, a deferred
+    # message does not expire, and nothing does in a dead-letter queue.
+
+    def _watch_age(self, entry: Entry) -> None:
+        if self.dead_letters is not None and entry.message.ttl is not None:
+            self._call_at(entry, entry.enqueued + entry.message.ttl, self._came_of_age)
+
+    def _came_of_age(self, entry: Entry) -> None:
+        if entry.lock is None and entry.state is State.ACTIVE:
+            self._give_up(entry)
+
+    def _is_too_old(self, entry: Entry) -> bool:
+        ttl = None if self.dead_letters is None else entry.message.ttl
+        return ttl is not None and entry.state is State.ACTIVE and entry.enqueued + ttl <= self._clock.now()
+
+    def _give_up(self, entry: Entry) -> None:
+        """Too old to be delivered."""
+        if self.settings.dead_letter_expired:
+            self._bury(entry, "TTLExpiredException", "The message expired and was dead lettered.")
+        else:
+            self._remove(entry)
 
     # --------------------------------------------------------------------------------------------------------------- locks
 
@@ -181,7 +223,9 @@ class Queue(Entity):
                 self._bury(entry, "MaxDeliveryCountExceeded", text)
                 return
             self._keep(entry)
-        if entry.state is State.ACTIVE:
+        if self._is_too_old(entry):
+            self._give_up(entry)
+        elif entry.state is State.ACTIVE:
             self._offer(entry)
 
     def _bury(self, entry: Entry, reason: str | None, description: str | None) -> None:

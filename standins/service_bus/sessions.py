@@ -9,11 +9,12 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappush
 
 from standins.clock import Timer
-from standins.service_bus.entries import Entry, Environment, Lock
-from standins.service_bus.errors import SessionCannotBeLocked, SessionLockLost
+from standins.service_bus.entity import Environment
+from standins.service_bus.entries import Entry, Lock, State
+from standins.service_bus.errors import NotAllowed, SessionCannotBeLocked, SessionLockLost
 from standins.service_bus.message import Message
 from standins.service_bus.queues import Consumer, Queue, QueueSettings
 
@@ -38,7 +39,16 @@ class SessionQueue(Queue):
         self._available: dict[str, None] = {}  # sessions with messages and without a holder, in the order of their turn
         self._waiting: deque[Consumer] = deque()
 
+    def check(self, message: Message) -> None:
+        super().check(message)
+        if message.session is None:
+            raise NotAllowed(
+                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support "
+                "enabled can only receive messages that have the SessionId set to a valid value."
+            )
+
     def enqueue(self, message: Message) -> int:
+        """A topic cannot refuse what one of its subscriptions does not take: there it becomes a dead letter."""
         if message.session is None:
             text = "Session enabled entity doesn't allow a message whose session identifier is null."
             assert self.dead_letters is not None
@@ -61,12 +71,16 @@ class SessionQueue(Queue):
             raise SessionCannotBeLocked(f"The requested session '{wanted}' cannot be accepted. It may be locked by another receiver.")
         self._grant(session, consumer)
 
-    def remove(self, consumer: Consumer) -> None:
-        """A receiver is gone: its session is free at once, and no delivery is counted."""
+    def remove(self, consumer: Consumer, *, broken: bool = False) -> None:
+        """A receiver is gone: its session is free at once, and no delivery is counted.
+
+        When the connection is `broken` and the service shall not have noticed, the session stays locked until the lock expires.
+        """
         if consumer in self._waiting:
             self._waiting.remove(consumer)
         session = self._sessions.get(consumer.session or "")
-        if session is not None and session.holder is consumer:
+        noticed = not broken or self._options["sessions_freed_on_disconnect"]
+        if session is not None and session.holder is consumer and noticed:
             self._free(session, counted=False)
 
     def credited(self, consumer: Consumer) -> None:
@@ -106,7 +120,11 @@ class SessionQueue(Queue):
         if session.ready:
             self._available[session.id] = None
             self._serve()
-        elif session.holder is None:
+        else:
+            self._forget_unused(session)
+
+    def _forget_unused(self, session: Session) -> None:
+        if session.holder is None and not session.ready:
             self._sessions.pop(session.id, None)
 
     # ------------------------------------------------------------------------------------------------------------ delivery
@@ -125,7 +143,18 @@ class SessionQueue(Queue):
             if session.until <= self._clock.now():
                 self._expire_session(session)  # as in `held`: the clock was moved, and this came before the timer of the lock
                 return
-            self._hand_out(self.entries[heappop(session.ready)], session.holder)
+            if (entry := self._pop(session.ready)) is not None:
+                self._hand_out(entry, session.holder)
+
+    def _give_up(self, entry: Entry) -> None:
+        super()._give_up(entry)
+        session = self._session(entry.message.session or "")
+        if entry.sequence in session.ready:
+            session.ready.remove(entry.sequence)
+            heapify(session.ready)
+        if not session.ready:
+            self._available.pop(session.id, None)
+            self._forget_unused(session)
 
     def _lock(self, entry: Entry, token: uuid.UUID | None = None) -> Lock:
         token = token or uuid.uuid4()
@@ -138,6 +167,11 @@ class SessionQueue(Queue):
         if (entry := self._locked.get(token)) is not None:
             self.held(entry.message.session)
         return super()._take(token)
+
+    def ids(self) -> list[str]:
+        """The sessions that have active messages or a state."""
+        active = {entry.message.session or "" for entry in self.entries.values() if entry.state is State.ACTIVE}
+        return sorted(active | self._storage.sessions_with_state(self.path))
 
     # ------------------------------------------------------------------------------------------------- requests of a holder
 

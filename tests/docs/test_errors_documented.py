@@ -70,7 +70,7 @@ def of_waiting_for_kaito() -> set[str]:
 
 def of_problems() -> set[str]:
     """What is wrong with a request or a catalogue: given to a call that complains, or returned or yielded before a message."""
-    found: set[str] = set()
+    found = {word for call in calls("shared") if name_of(call) == "problem_at" for argument in call.args for word in words(argument)}
     for path in sorted((ROOT / "shared" / "domain").glob("*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):

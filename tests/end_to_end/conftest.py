@@ -12,13 +12,17 @@ from standins.stack import Stack
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
+from tests.reference.comparison import Comparison
 
 
 @pytest.fixture(scope="package")
 def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
     """The stack, logging all there is to log, and a repository whose catalogue is provisioned."""
     folder = tmp_path_factory.mktemp("road")
-    with Stack(folder, ROOT, log_level="DEBUG") as stack, pytest.MonkeyPatch.context() as patch:
+    with (
+        Stack(folder, ROOT, log_level="DEBUG", run_options=("--latency", "none", "--exchanges")) as stack,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("IDENTITY_ENDPOINT", f"{stack.addresses['identity']}/msi/token")
         patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
         road = Road(stack, Clone(stack.git_url, folder / "clone"))
@@ -32,6 +36,13 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
         road.status(push, "resident", "keys", "success")
         yield road
         road.close()
+
+
+@pytest.fixture(autouse=True)
+def road_as_described(whole_road: Road, comparison: Comparison) -> Iterator[None]:
+    """Every request and answer of these tests agrees with the vendors' official descriptions."""
+    yield
+    comparison.check(whole_road.stack.control)
 
 
 @pytest.fixture

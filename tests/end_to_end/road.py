@@ -189,8 +189,8 @@ class Road:
 
     @cached_property
     def vault(self) -> SecretClient:
-        """The vault as an officer of it sees it."""
-        return self._vault(ManagedIdentityCredential())
+        """The vault as an officer of it sees it: the app itself may not read."""
+        return self._vault(ManagedIdentityCredential(client_id="vault-officer"))
 
     def reader(self, group: str) -> SecretClient:
         """The vault as a member of the group sees it."""

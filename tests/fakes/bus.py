@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.errors import Rejected
+from shared.errors import AccessDenied, Rejected
 from shared.messages import TO_ALL, read_envelope
 from shared.ports import Clock, Envelope
 from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
@@ -55,7 +55,8 @@ class FakeBus:
 
     def _require_acceptable(self, batch: Sequence[Envelope]) -> None:
         if batch[0].entity not in (TOPIC, *self.queues):
-            raise Rejected("Service Bus: MessagingEntityNotFoundError")
+            # The service says so when a token is put for the entity, and the SDK takes any refusal of a token for one of the caller.
+            raise AccessDenied("Service Bus: ServiceBusAuthenticationError")
         if any(len(envelope.body) > LARGEST_MESSAGE for envelope in batch):
             raise Rejected("Service Bus: MessageSizeExceededError")
 

@@ -121,7 +121,7 @@ async def through_the_local_host(seen: Path, folder: Path, body: str, properties
     entities = {"queues": {"jobs": queue}, "topics": {"news": {"subscriptions": {"readers": subscription}}}}
     broker = await serve(World(folder / "broker"), listener, entities)
     port = listener.getsockname()[1]
-    connection = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=R;SharedAccessKey=S;UseDevelopmentEmulator=true;"
+    connection = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
     settings = SMALL_SETTINGS | {"SEEN": str(seen), "BUS": connection}
     message = ServiceBusMessage(body, message_id="m-1", session_id="alpha", to="all", subject="a change", application_properties=properties)
     async with (

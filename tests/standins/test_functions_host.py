@@ -69,7 +69,7 @@ async def connection(tmp_path_factory: pytest.TempPathFactory) -> str:
     listener.setblocking(False)
     await serve(world, listener, ENTITIES)
     port = listener.getsockname()[1]
-    return f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=R;SharedAccessKey=S;UseDevelopmentEmulator=true;"
+    return f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
 
 
 @pytest.fixture(scope="module")
