@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format bench runtime clean
+.PHONY: help demo up test lint format bench contract runtime clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,17 @@ format: $(VENV)/ready ## format the code
 bench: $(VENV)/ready ## how long from push to key, how many calls
 	$(RUN) -m bench.push_to_key
 
+.contract-venv/ready: $(VENV)/ready
+	$(PYTHON) -m venv .contract-venv
+	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3'
+	@touch $@
+
+contract: .contract-venv/ready ## how far the stand-ins can be trusted: official descriptions, clients by others, real services (takes long)
+	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python $(RUN) -m tests.contract_run
+
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
 	$(RUN) -m tests.runtime.venv
 	$(RUN) -m pytest tests/runtime
 
 clean: ## remove what was installed and all local state
-	rm -rf $(VENV) .runtime-venv .local build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .contract-venv .runtime-venv .local build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -92,6 +92,7 @@ resource "azurerm_role_definition" "gateway_writer" {
       "Microsoft.ApiManagement/service/products/delete",
       "Microsoft.ApiManagement/service/products/policies/read",
       "Microsoft.ApiManagement/service/products/policies/write",
+      "Microsoft.ApiManagement/service/products/apis/read",
       "Microsoft.ApiManagement/service/products/apis/write",
       "Microsoft.ApiManagement/service/products/subscriptions/read",
       "Microsoft.ApiManagement/service/subscriptions/read",
@@ -105,7 +106,9 @@ resource "azurerm_role_definition" "gateway_writer" {
       "Microsoft.ApiManagement/service/backends/delete",
       "Microsoft.ApiManagement/service/apis/read",
       "Microsoft.ApiManagement/service/apis/write",
+      "Microsoft.ApiManagement/service/apis/policies/read",
       "Microsoft.ApiManagement/service/apis/policies/write",
+      "Microsoft.ApiManagement/service/apis/products/read",
       "Microsoft.ApiManagement/service/policyFragments/read",
       "Microsoft.ApiManagement/service/policyFragments/write",
       # Importing an API and writing a fragment go on after the first answer.

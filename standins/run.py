@@ -33,6 +33,7 @@ SERVERS = (
     ("key-vault", "standins.key_vault", "https"),
     ("kubernetes", "standins.kubernetes", "https"),
     ("github", "standins.github", "http"),
+    ("service-bus-administration", "standins.service_bus.administration", "https"),
 )
 BUS = ("service-bus", "standins.service_bus")
 #: Exchanges that are kept for whoever asks for them; the older ones are forgotten.

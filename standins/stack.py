@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from standins.control import Control
 from standins.identity import IDENTITY_HEADER
-from standins.world import SUBSCRIPTION
+from standins.world import SUBSCRIPTION, TENANT
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai"
 APIM_ID = f"{GROUP}/providers/Microsoft.ApiManagement/service/contoso-ai"
@@ -30,6 +30,8 @@ VAULT_ID = f"{GROUP}/providers/Microsoft.KeyVault/vaults/contoso-keys"
 CLUSTER_ID = f"{GROUP}/providers/Microsoft.ContainerService/managedClusters/contoso-gpu"
 REPOSITORY = "contoso/model-access"
 GATEWAY_URL = "https://contoso-ai.azure-api.net"
+#: Whom tokens for the operators' API are made out for.
+AUDIENCE = "api://mergekey"
 
 
 @dataclass(frozen=True)
@@ -91,16 +93,23 @@ class Stack:
 
     def start_host(self) -> None:
         """The app, in a process of its own, pointed at the stand-ins by its settings alone."""
+        self.host, self.host_url = self._start_host(self._port)
+
+    def add_host(self) -> subprocess.Popen[str]:
+        """Another instance of the app beside the first, as when Azure scales out; GitHub's webhooks go to the first."""
+        return self._start_host(0)[0]
+
+    def _start_host(self, port: int) -> tuple[subprocess.Popen[str], str]:
         path = self.folder / "local.settings.json"
         path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings()}, indent=2))
-        command = ["standins.functions_host", str(self._app_dir), "--port", str(self._port), "--settings", str(path)]
+        command = ["standins.functions_host", str(self._app_dir), "--port", str(port), "--settings", str(path)]
         command += ["--keys", str(self.folder / "functions-keys.json"), "--invocations", str(self.invocations_file)]
         command += ["--log-level", self._log_level]
         # Clients of both kinds must trust the stand-ins' authority before they are imported. The settings go into the environment too,
         # where they win over what this process may have set for another stack.
         trusted = {"SSL_CERT_FILE": self.ca, "REQUESTS_CA_BUNDLE": self.ca}
-        self.host, ready = self._start("functions-host", command, {**trusted, **self.settings()})
-        self.host_url: str = ready["url"]
+        process, ready = self._start("functions-host", command, {**trusted, **self.settings()})
+        return process, ready["url"]
 
     def restart_host(self) -> None:
         self.stop_host()
@@ -109,8 +118,13 @@ class Stack:
     def stop_host(self) -> None:
         _end(self.host)
 
-    def restart_standins(self) -> None:
-        """The same folder and the same ports: nothing is lost but the lists of calls and faults. The host goes on meanwhile."""
+    def restart_standins(self, *, kill: bool = False) -> None:
+        """The same folder and the same ports: nothing is lost but the lists of calls and faults. The host goes on meanwhile.
+
+        `kill`: without giving them time to end.
+        """
+        if kill:
+            self._standins.kill()
         _end(self._standins)
         self._start_standins()
 
@@ -137,6 +151,9 @@ class Stack:
             "AKS_CLUSTER_ID": CLUSTER_ID,
             "WORKSPACE_GATEWAY": "gateway-system/internal",
             "WORKSPACE_INGRESS_URL": "https://models.internal.contoso.com",
+            "ENTRA_TENANT_ID": TENANT,
+            "API_AUDIENCE": AUDIENCE,
+            "ENTRA_AUTHORITY_URL": self.addresses["identity"],
             "IDENTITY_ENDPOINT": f"{self.addresses['identity']}/msi/token",
             "IDENTITY_HEADER": IDENTITY_HEADER,
             "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",

@@ -1,106 +1,165 @@
-"""The secrets of the vault: names without regard to case, versions in order, soft-deleted or not."""
+"""The secrets of the vault: names without regard to case, versions in order, soft deletion, which takes its time.
+
+https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
+"""
 
 from __future__ import annotations
 
-import re
 import uuid
-from typing import Any
+from typing import Any, Literal
 
-from aiohttp import web
+from standins.key_vault.errors import Json, deleted_not_found, name_is_taken, not_found, not_settled, purge_is_forbidden
+from standins.world import Options, World
 
-from standins.world import World
+#: How the server behaves; `Control.set_options("key-vault", name=value)` changes it.
+OPTIONS: dict[str, Any] = {
+    # Seconds on the clock that a deletion (and a purge) and a recovery need. The live service was recorded with 71 and more than 40.
+    "deletion_seconds": 0.0,
+    "recovery_seconds": 0.0,
+    # A soft-deleted secret then stays for its retention, whoever asks; infra/key_vault.tf turns it on.
+    "purge_protection": True,
+    # The live service has dates of whole seconds and lists versions by their ids: of two versions made within one second nobody who sees
+    # metadata only can tell the newer. True gives each version of a secret a second of its own.
+    "distinct_dates": True,
+    # 429 beyond so many transactions, and creations of secrets among them, in `window_seconds` on the clock.
+    "throttle": True,
+    "transactions": 4000,
+    "creations": 300,
+    "window_seconds": 10.0,
+    # The vault's id, where a role counts only for the right one; empty: this server is the vault of every id.
+    "vault_id": "",
+    # Client ids of those who are secrets officers from the beginning.
+    "officers": ["vault-officer"],
+}
 
-Json = dict[str, Any]
+Phase = Literal["absent", "live", "being deleted", "deleted", "being recovered"]
 
-_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 _DAYS_KEPT = 90
 
 
-class VaultError(Exception):
-    """An answer other than success: `{"error": {"code", "message", "innererror": {"code"}}}`."""
-
-    def __init__(self, status: int, code: str, message: str, inner: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error: Json = {"code": code, "message": message}
-        if inner:
-            self.error["innererror"] = {"code": inner}
-
-    def response(self, headers: dict[str, str] | None = None) -> web.Response:
-        return web.json_response({"error": self.error}, status=self.status, headers=headers)
-
-
 class Vault:
-    """The kept secrets. A row is `{name, versions, deleted}`.
+    """The kept secrets. A row is `{name, versions, deleted, settled}`.
 
     `versions` is a list, oldest first, of `{version, value, contentType, tags, attributes}`; `deleted` is None, or the two dates of a
-    soft-deleted secret in seconds since 1970: `{deletedDate, scheduledPurgeDate}`.
+    soft-deleted secret in seconds since 1970: `{deletedDate, scheduledPurgeDate}`; `settled` is when its last deletion, purge or recovery
+    is done. A secret that is being purged has no versions any more.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, options: Options) -> None:
         self._clock = world.clock
+        self._options = options
         self._secrets = world.store("key-vault").table("secrets")
 
     def now(self) -> int:
         return int(self._clock.now())
 
-    def names(self) -> list[Json]:
-        """The secrets that are not deleted."""
-        return [row for row in self._secrets.values() if row["deleted"] is None]
+    def live(self) -> list[Json]:
+        """The secrets that are there, by name."""
+        return self._in_phase("live")
+
+    def soft_deleted(self) -> list[Json]:
+        return self._in_phase("deleted")
 
     def secret(self, name: str) -> Json:
-        """A secret that is not deleted. Raises 404."""
-        row: Json | None = self._secrets.get(name.lower())
-        if row is None or row["deleted"] is not None:
-            raise VaultError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
-        return row
+        """A secret that is there. Raises 404: while it is being deleted or recovered too."""
+        if self._phase(name) != "live":
+            raise not_found(name)
+        return self._row(name)
 
-    def deleted(self, name: str) -> Json | None:
-        """A soft-deleted secret whose time to be purged has not come."""
-        row: Json | None = self._secrets.get(name.lower())
-        if row is None or row["deleted"] is None or row["deleted"]["scheduledPurgeDate"] <= self.now():
-            return None
-        return row
+    def versions(self, name: str) -> list[Json]:
+        """By their ids, as the service lists them; none when there is no such secret, which is no error there."""
+        found = self._row(name)["versions"] if self._phase(name) == "live" else []
+        return sorted(found, key=lambda entry: str(entry["version"]))
+
+    def deleted(self, name: str) -> Json:
+        """A soft-deleted secret. Raises 404: also until the deletion is done."""
+        if self._phase(name) != "deleted":
+            raise deleted_not_found(name)
+        return self._row(name)
 
     def version(self, name: str, version: str) -> Json:
         """One version; the latest when `version` is empty. Raises 404."""
         versions: list[Json] = self.secret(name)["versions"]
         found = [entry for entry in versions if version in ("", entry["version"])]
         if not found:
-            raise VaultError(404, "SecretNotFound", f"A secret with (name/id) {name}/{version} was not found in this key vault.")
+            raise not_found(f"{name}/{version}")
         return found[-1]
 
     def add_version(self, name: str, entry: Json) -> Json:
-        """Append a version and make it the current one. `entry` has value, contentType, tags, attributes. Raises 400 and 409."""
-        if not _NAME.fullmatch(name):
-            raise VaultError(400, "BadParameter", f"The request URI contains an invalid name: {name}")
-        if self.deleted(name) is not None:
-            message = f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused"
-            raise VaultError(409, "Conflict", message, "ObjectIsDeletedButRecoverable")
-        row: Json = self._secrets.get(name.lower(), {"name": name, "versions": [], "deleted": None})
-        versions = row["versions"] if row["deleted"] is None else []
-        # The dates are whole seconds; two versions within one second still get dates in their order, so that clients can tell the newest.
-        created = max([self.now(), *(old["attributes"]["created"] + 1 for old in versions)])
-        dates = {"created": created, "updated": created, "recoveryLevel": "Recoverable+Purgeable", "recoverableDays": _DAYS_KEPT}
+        """Append a version and make it the current one. `entry` has value, contentType, tags, attributes. Raises 409."""
+        phase = self._phase(name)
+        if phase == "deleted":
+            raise name_is_taken(name)
+        if phase not in ("live", "absent"):
+            raise not_settled(phase.removeprefix("being "), name)
+        row: Json = self._row(name) if phase == "live" else {"name": name, "versions": [], "deleted": None, "settled": 0}
+        created = self._created(row["versions"])
+        dates = {"created": created, "updated": created, "recoveryLevel": self._recovery_level(), "recoverableDays": _DAYS_KEPT}
         entry = entry | {"version": uuid.uuid4().hex, "attributes": entry["attributes"] | dates}
-        self._secrets[name.lower()] = {"name": row["name"], "versions": [*versions, entry], "deleted": None}
+        self._keep(row | {"versions": [*row["versions"], entry]})
         return entry
 
     def replace_version(self, name: str, entry: Json) -> None:
         """Write a changed version back."""
         row = self.secret(name)
-        versions = [entry if old["version"] == entry["version"] else old for old in row["versions"]]
-        self._secrets[name.lower()] = row | {"versions": versions}
+        self._keep(row | {"versions": [entry if old["version"] == entry["version"] else old for old in row["versions"]]})
 
     def delete(self, name: str) -> Json:
-        """Soft-delete. Raises 404."""
+        """Soft-delete. Raises 404, and 409 while it is being deleted or recovered."""
+        self._require_settled(name)
         dates = {"deletedDate": self.now(), "scheduledPurgeDate": self.now() + _DAYS_KEPT * 86400}
-        row = self.secret(name) | {"deleted": dates}
-        self._secrets[name.lower()] = row
+        row = self.secret(name) | {"deleted": dates, "settled": self._after("deletion_seconds")}
+        self._keep(row)
         return row
 
-    def recover(self, row: Json) -> None:
-        self._secrets[row["name"].lower()] = row | {"deleted": None}
+    def recover(self, name: str) -> Json:
+        """Raises 404 and 409 as `delete`."""
+        self._require_settled(name)
+        row = self.deleted(name) | {"deleted": None, "settled": self._after("recovery_seconds")}
+        self._keep(row)
+        return row
 
-    def purge(self, row: Json) -> None:
-        del self._secrets[row["name"].lower()]
+    def purge(self, name: str) -> None:
+        """Raises 404 and 409 as `delete`, and 403 where purge protection is on."""
+        self._require_settled(name)
+        row = self.deleted(name)
+        if self._options["purge_protection"]:
+            raise purge_is_forbidden()
+        self._keep(row | {"versions": [], "settled": self._after("deletion_seconds")})
+
+    def _phase(self, name: str) -> Phase:
+        row: Json | None = self._secrets.get(name.lower())
+        if row is None:
+            return "absent"
+        settled = row.get("settled", 0) <= self._clock.now()
+        if row["deleted"] is None:
+            return "live" if settled else "being recovered"
+        if not settled:
+            return "being deleted"
+        return "deleted" if row["versions"] and row["deleted"]["scheduledPurgeDate"] > self.now() else "absent"
+
+    def _in_phase(self, phase: Phase) -> list[Json]:
+        return [self._secrets[name] for name in sorted(self._secrets) if self._phase(name) == phase]
+
+    def _require_settled(self, name: str) -> None:
+        if (phase := self._phase(name)) in ("being deleted", "being recovered"):
+            raise not_settled(phase.removeprefix("being "))
+
+    def _row(self, name: str) -> Json:
+        row: Json = self._secrets[name.lower()]
+        return row
+
+    def _keep(self, row: Json) -> None:
+        self._secrets[row["name"].lower()] = row
+
+    def _after(self, option: str) -> float:
+        return float(self._clock.now() + self._options[option])
+
+    def _created(self, versions: list[Json]) -> int:
+        """Of a new version, in whole seconds."""
+        if not (versions and self._options["distinct_dates"]):
+            return self.now()
+        return max(self.now(), 1 + max(int(old["attributes"]["created"]) for old in versions))
+
+    def _recovery_level(self) -> str:
+        return "Recoverable" if self._options["purge_protection"] else "Recoverable+Purgeable"

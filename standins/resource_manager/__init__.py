@@ -1,19 +1,55 @@
-"""Azure Resource Manager with API Management, AKS credentials and role assignments. https only: the SDKs refuse http.
+"""Azure Resource Manager with API Management, AKS, Foundry, roles and what they live in. https only: the SDKs refuse http.
 
-`PUT /_standin/options` changes how the API Management service behaves; the options are `state.OPTIONS`.
+What can be changed about it: `state.OPTIONS` (server `resource-manager`) and `standins.roles.OPTIONS` (server `azure`).
 """
 
 from __future__ import annotations
 
-from functools import partial
-
 from aiohttp import web
 
-from standins.http import application, route
-from standins.resource_manager import apis, backends, clusters, long_running, policies, products, role_assignments, subscriptions
-from standins.resource_manager.arm import SERVER, body, guard, invalid
-from standins.resource_manager.state import OPTIONS, State
+from standins.http import application
+from standins.identity import entra_routes
+from standins.resource_manager import (
+    api_operations,
+    apis,
+    app_roles,
+    backends,
+    clusters,
+    cognitive_services,
+    foundry_connections,
+    foundry_projects,
+    fragments,
+    groups,
+    hierarchy,
+    loggers,
+    long_running,
+    named_values,
+    policies,
+    products,
+    role_assignments,
+    role_definitions,
+    services,
+    subscriptions,
+)
+from standins.resource_manager.arm import SERVER
+from standins.resource_manager.guard import guard
+from standins.resource_manager.state import State
 from standins.world import World
+
+_API_MANAGEMENT = (
+    services,
+    products,
+    groups,
+    subscriptions,
+    backends,
+    apis,
+    api_operations,
+    policies,
+    fragments,
+    named_values,
+    loggers,
+    long_running,
+)
 
 
 def build(world: World) -> web.Application:
@@ -21,19 +57,15 @@ def build(world: World) -> web.Application:
     app = application(world, SERVER)
     app.middlewares.append(guard(world))
     state = State(world)
-    for module in (products, subscriptions, backends, apis, policies, long_running):
+    for module in _API_MANAGEMENT:
         module.routes(app, state)
-    clusters.routes(app, world)
-    role_assignments.routes(app, world)
-    route(app, "PUT", "/_standin/options", "PUT options", partial(_set_options, state))
+    resource_groups = hierarchy.ResourceGroups(world)
+    hierarchy.routes(app, world, resource_groups)
+    foundry = cognitive_services.Foundry(world, resource_groups)
+    for below in (cognitive_services, foundry_projects, foundry_connections):
+        below.routes(app, foundry)
+    for each in (clusters, role_assignments, role_definitions):
+        each.routes(app, world)
+    entra_routes(app, world)
+    app_roles.give_app_its_roles(world)
     return app
-
-
-async def _set_options(state: State, request: web.Request) -> web.Response:
-    """The options sent are changed, the others stay; answers all of them."""
-    sent = await body(request)
-    if unknown := sent.keys() - OPTIONS.keys():
-        raise invalid(*((name, "is not an option") for name in sorted(unknown)))
-    for name, value in sent.items():
-        state.options[name] = value
-    return web.json_response(OPTIONS | dict(state.options))

@@ -15,16 +15,21 @@ from standins.resource_manager.arm import (
     insensitive,
     invalid,
     not_known,
-    page,
     properties_of,
     require_if_match,
     service_id,
     to_delete,
 )
 from standins.resource_manager.fields import Fields
-from standins.resource_manager.long_running import started
+from standins.resource_manager.kinds import Kind
+from standins.resource_manager.lists import filterable, page
+from standins.resource_manager.long_running import seconds, started
 from standins.resource_manager.openapi import Import, read_openapi
-from standins.resource_manager.state import State
+from standins.resource_manager.state import State, seen_under
+from standins.resource_manager.tiers import check_room
+
+#: What a filter may ask of a list of APIs.
+FIELDS = filterable("name", "displayName", "description", "serviceUrl", "path", exact=("isCurrent",))
 
 _KNOWN = (
     "displayName",
@@ -48,6 +53,7 @@ _KNOWN = (
 _DEFAULTS: Json = {
     "description": None,
     "serviceUrl": None,
+    "authenticationSettings": {"oAuth2": None, "openid": None},
     "protocols": ["https"],
     "subscriptionKeyParameterNames": {"header": "Ocp-Apim-Subscription-Key", "query": "subscription-key"},
     "subscriptionRequired": True,
@@ -60,31 +66,23 @@ _DEFAULTS: Json = {
 
 def routes(app: web.Application, state: State) -> None:
     one = insensitive(SERVICE + "/apis/{name}")
-    route(app, "GET", insensitive(SERVICE + "/apis"), "LIST apis", partial(_list, state))
-    route(app, "GET", one, "GET api", partial(_get, state))
+    Kind(state, "api", "apis", state.apis, FIELDS).reading(app)
     route(app, "PUT", one, "PUT api", partial(_put, state))
     route(app, "PATCH", one, "PATCH api", partial(_patch, state))
     route(app, "DELETE", one, "DELETE api", partial(_delete, state))
-    route(app, "GET", insensitive(SERVICE + "/apis/{name}/operations"), "LIST api operations", partial(_operations, state))
     route(app, "GET", insensitive(SERVICE + "/apis/{name}/products"), "LIST api products", partial(_products, state))
 
 
-async def _list(state: State, request: web.Request) -> web.Response:
-    return page(state.world, request, state.apis.under(service_id(request)))
-
-
-async def _get(state: State, request: web.Request) -> web.Response:
-    return contract(state.apis.require(state.apis.id(request)))
-
-
-async def _operations(state: State, request: web.Request) -> web.Response:
-    api = state.apis.require(state.apis.id(request))
-    return page(state.world, request, state.operations.under(api["id"]))
+def api_of(state: State, request: web.Request) -> str:
+    """The id of the API in whose path the request is about something; 404 when there is none."""
+    api: str = state.apis.require(f"{service_id(request)}/apis/{request.match_info['api']}")["id"]
+    return api
 
 
 async def _products(state: State, request: web.Request) -> web.Response:
-    api = state.apis.require(state.apis.id(request))["id"].lower()
-    return page(state.world, request, [state.products.require(link["product"]) for link in state.links.values() if link["api"] == api])
+    api = state.apis.require(state.apis.id(request))
+    linked = (state.products.require(link["product"]) for link in state.links.values() if link["api"] == api["id"].lower())
+    return page(state, request, (seen_under(product, api["id"]) for product in linked), filterable("displayName"))
 
 
 async def _put(state: State, request: web.Request) -> web.Response:
@@ -99,10 +97,10 @@ async def _put(state: State, request: web.Request) -> web.Response:
     async with state.writing(api):
         old = state.apis.get(api)
         check_if_match(request, old)
-        row = state.apis.write(api, _DEFAULTS | checked)
         if imported.operations is not None:
             _replace_operations(state, api, imported.operations)
-    return started(request, contract(row, 201 if old is None else 200), api)
+        row = state.apis.write(api, _DEFAULTS | checked, seconds=seconds(state))
+    return started(state, request, contract(row, 201 if old is None else 200), api)
 
 
 async def _patch(state: State, request: web.Request) -> web.Response:
@@ -121,10 +119,11 @@ async def _delete(state: State, request: web.Request) -> web.Response:
     async with state.writing(api):
         for key in [key for key, link in state.links.items() if link["api"] == api.lower()]:
             del state.links[key]
-        _replace_operations(state, api, {})
-        state.policies.remove(f"{api}/policies/policy")
+        for parts in (state.operations, state.policies, state.api_diagnostics):
+            for row in parts.under(api):
+                parts.remove(row["id"])
         state.apis.remove(api)
-    return started(request, web.Response(status=202), api)
+    return started(state, request, web.Response(status=202), api)
 
 
 def _checked(properties: Json, *required: str) -> Json:
@@ -132,18 +131,23 @@ def _checked(properties: Json, *required: str) -> Json:
     fields.require(*required)
     fields.text("displayName", 1, 300)
     fields.text("path", 0, 400)
+    fields.text("apiRevision", 1, 100)
+    fields.text("apiVersion", 0, 100)
     fields.text("serviceUrl", 0, 2000)
     fields.text("apiRevisionDescription", 0, 256)
     fields.choice("type", ("http", "soap", "websocket", "graphql", "odata", "grpc"))
     fields.boolean("subscriptionRequired")
     if not set(fields.given.get("protocols", ())) <= {"http", "https", "ws", "wss"}:
         fields.problem("protocols", "protocols may be http, https, ws, wss.")
-    return fields.checked(_KNOWN)
+    checked = fields.checked(_KNOWN)
+    if "path" in checked:
+        checked["path"] = checked["path"].strip("/")
+    return checked
 
 
 def _check_path_is_free(state: State, request: web.Request, api: str, path: str) -> None:
     for other in state.apis.under(service_id(request)):
-        if other["id"].lower() != api.lower() and other["properties"]["path"].strip("/").lower() == path.strip("/").lower():
+        if other["id"].lower() != api.lower() and other["properties"]["path"].lower() == path.lower():
             raise invalid(("path", f"Cannot create API '{api.rsplit('/', 1)[-1]}' with the same Path '{path}' as API '{other['name']}'."))
 
 
@@ -157,7 +161,15 @@ def _imported(state: State, properties: Json) -> Import:
 
 
 def _replace_operations(state: State, api: str, operations: dict[str, Json]) -> None:
-    for row in state.operations.under(api):
-        state.operations.remove(row["id"])
+    old = {row["name"] for row in state.operations.under(api)}
+    check_room(state, "operations", api.rpartition("/apis/")[0], len(operations.keys() - old))
+    for name in old - operations.keys():
+        remove_operation(state, f"{api}/operations/{name}")
     for name, properties in operations.items():
         state.operations.write(f"{api}/operations/{name}", properties)
+
+
+def remove_operation(state: State, operation: str) -> None:
+    """An operation goes with its policy."""
+    state.policies.remove(f"{operation}/policies/policy")
+    state.operations.remove(operation)

@@ -1,4 +1,7 @@
-"""AKS as far as credentials go: https://learn.microsoft.com/rest/api/aks/managed-clusters/list-cluster-user-credentials"""
+"""AKS as far as its address, its state and credentials go; there is one cluster, by whatever name it is asked for.
+
+https://learn.microsoft.com/rest/api/aks/managed-clusters and https://learn.microsoft.com/azure/aks/control-kubeconfig-access
+"""
 
 from __future__ import annotations
 
@@ -10,40 +13,109 @@ import yaml
 from aiohttp import web
 
 from standins.http import route
-from standins.resource_manager.arm import ArmError, insensitive, not_known
-from standins.world import TENANT, World
+from standins.resource_manager.arm import ArmError, Json, insensitive, not_known
+from standins.resource_manager.hierarchy import LOCATION
+from standins.world import SUBSCRIPTION, TENANT, World
 
-_PATH = (
-    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
-    "/managedClusters/{name}/listClusterUserCredential"
-)
-#: The application that every AKS API server with Entra sign-in is registered as.
+_ALL = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
+_MANY = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters"
+_ONE = _MANY + "/{name}"
+#: The cluster of the local set (`standins.stack`): lists show it.
+_LISTED = ("ai", "contoso-gpu")
+#: The application that every AKS API server with Entra sign-in is registered as, and the one that people sign in with.
 _SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
+_CLIENT_APPLICATION = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 
 
 def routes(app: web.Application, world: World) -> None:
-    route(app, "POST", insensitive(_PATH), "POST cluster listClusterUserCredential", partial(_list_user_credential, world))
+    route(app, "GET", insensitive(_ALL), "LIST clusters", partial(_list, world))
+    route(app, "GET", insensitive(_MANY), "LIST clusters", partial(_list, world))
+    route(app, "GET", insensitive(_ONE), "GET cluster", partial(_get, world))
+    for name, handler in (("listClusterUserCredential", _user_credential), ("listClusterAdminCredential", _admin_credential)):
+        route(app, "POST", insensitive(f"{_ONE}/{name}"), f"POST cluster {name}", partial(handler, world))
 
 
-async def _list_user_credential(world: World, request: web.Request) -> web.Response:
-    if request.query.get("format", "exec") != "exec":
-        raise not_known(world, f"a kubeconfig of the format {request.query['format']}")
-    server = world.addresses.get("kubernetes")
-    if server is None:
-        raise ArmError(404, "ResourceNotFound", f"The cluster '{request.match_info['name']}' was not found: no Kubernetes stand-in runs.")
-    authority = base64.b64encode((world.folder / "ca.pem").read_bytes()).decode()
-    config = yaml.safe_dump(_kubeconfig(request.match_info["name"], server, authority))
-    return web.json_response({"kubeconfigs": [{"name": "clusterUser", "value": base64.b64encode(config.encode()).decode()}]})
+async def _list(world: World, request: web.Request) -> web.Response:
+    group = request.match_info.get("group", _LISTED[0])
+    return web.json_response({"value": [_cluster(world, *_LISTED)] if group.lower() == _LISTED[0] else []})
 
 
-def _kubeconfig(name: str, server: str, authority: str) -> dict[str, Any]:
-    arguments = ["get-token", "--login", "devicecode", "--server-id", _SERVER_APPLICATION, "--tenant-id", TENANT]
-    command = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": arguments}
+async def _get(world: World, request: web.Request) -> web.Response:
+    _server(world, request)
+    return web.json_response(_cluster(world, request.match_info["group"], request.match_info["name"]))
+
+
+def _cluster(world: World, group: str, name: str) -> Json:
+    """With Entra sign-in, Kubernetes roles, no local accounts, and KAITO as the add-on."""
+    host = world.addresses.get("kubernetes", "").removeprefix("https://")
+    properties = {
+        "provisioningState": "Succeeded",
+        "powerState": {"code": "Running"},
+        "kubernetesVersion": "1.33",
+        "currentKubernetesVersion": "1.33.2",
+        "dnsPrefix": name,
+        "fqdn": host,
+        "nodeResourceGroup": f"MC_{group}_{name}_{LOCATION}",
+        "enableRBAC": True,
+        "disableLocalAccounts": True,
+        "aadProfile": {"managed": True, "enableAzureRBAC": False, "tenantID": TENANT},
+        "aiToolchainOperatorProfile": {"enabled": True},
+    }
     return {
+        "id": _ONE.format(subscription=SUBSCRIPTION, group=group, name=name),
+        "name": name,
+        "type": "Microsoft.ContainerService/ManagedClusters",
+        "location": LOCATION,
+        "sku": {"name": "Base", "tier": "Standard"},
+        "properties": properties,
+    }
+
+
+async def _user_credential(world: World, request: web.Request) -> web.Response:
+    server, wanted = _server(world, request), request.query.get("format", "exec")
+    if wanted not in ("exec", "azure"):
+        raise not_known(world, f"a kubeconfig of the format {wanted}")
+    authority = base64.b64encode((world.folder / "ca.pem").read_bytes()).decode()
+    name, user = request.match_info["name"], f"clusterUser_{request.match_info['group']}_{request.match_info['name']}"
+    config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": authority}}],
-        "users": [{"name": "clusterUser", "user": {"exec": command}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": "clusterUser"}}],
+        "users": [{"name": user, "user": _exec() if wanted == "exec" else _auth_provider()}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
         "current-context": name,
+        "preferences": {},
     }
+    value = base64.b64encode(yaml.safe_dump(config).encode()).decode()
+    return web.json_response({"kubeconfigs": [{"name": "clusterUser", "value": value}]})
+
+
+def _exec() -> dict[str, Any]:
+    """https://learn.microsoft.com/azure/aks/kubelogin-authentication: kubectl runs kubelogin, which asks somebody to sign in."""
+    arguments = ["get-token", "--environment", "AzurePublicCloud", "--server-id", _SERVER_APPLICATION]
+    arguments += ["--client-id", _CLIENT_APPLICATION, "--tenant-id", TENANT, "--login", "devicecode"]
+    command = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": arguments}
+    return {"exec": command | {"env": None, "provideClusterInfo": False}}
+
+
+def _auth_provider() -> dict[str, Any]:
+    """The older form, which kubectl up to 1.25 understands by itself."""
+    config = {"apiserver-id": _SERVER_APPLICATION, "client-id": _CLIENT_APPLICATION, "config-mode": "1"}
+    return {"auth-provider": {"name": "azure", "config": config | {"environment": "AzurePublicCloud", "tenant-id": TENANT}}}
+
+
+async def _admin_credential(world: World, request: web.Request) -> web.Response:
+    """https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad"""
+    _server(world, request)
+    message = "Getting static credential is not allowed because this cluster is set to disable local accounts."
+    raise ArmError(400, "BadRequest", message)
+
+
+def _server(world: World, request: web.Request) -> str:
+    """The address of the cluster; 404 when there is none."""
+    server = world.addresses.get("kubernetes")
+    if server is None:
+        name, group = request.match_info["name"], request.match_info["group"]
+        message = f"The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was not found."
+        raise ArmError(404, "ResourceNotFound", f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix")
+    return server

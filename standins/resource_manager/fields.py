@@ -32,6 +32,11 @@ class Fields:
         if value is not None and value not in allowed:
             self.problem(name, f"'{value}' is not one of {', '.join(allowed)}.")
 
+    def whole_number(self, name: str, least: int) -> None:
+        value = self.given.get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            self.problem(name, f"{name} must be a whole number of at least {least}.")
+
     def boolean(self, *names: str) -> None:
         self.problems += [(name, f"{name} must be a boolean.") for name in names if not isinstance(self.given.get(name, True), bool)]
 

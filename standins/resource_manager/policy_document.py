@@ -23,8 +23,8 @@ _TOKEN = re.compile(
 #: Where an expression may begin in `rawxml`: as the whole of an attribute or of an element's text. Comments and CDATA are skipped.
 _START = re.compile(r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|=\s*(?P<quote>["'])\s*(?=@[({])|>\s*(?=@[({])""", re.DOTALL)
 _ENTITY = re.compile(r"&(?!(?:quot|apos|lt|gt|amp|#\d+|#x[0-9a-fA-F]+);)")
+_EMPTY = re.compile(r"(?P<comment><!--.*?-->)|/>", re.DOTALL)
 _RAW = re.compile(r'(?<==")\s*@[({][^"]*(?=")|(?<=>)\s*@[({][^<]*(?=<)')
-_NAMED_VALUE = re.compile(r"\{\{([^{}]+)\}\}")
 
 _SECTIONS = ("inbound", "backend", "outbound", "on-error")
 #: Elements whose children are policies, and the policies: https://learn.microsoft.com/azure/api-management/api-management-policies
@@ -41,6 +41,8 @@ _POLICY_NAMES = """
     validate-odata-request validate-parameters validate-status-code wait xml-to-json xsl-transform
 """
 _POLICIES = frozenset(_POLICY_NAMES.split())
+#: https://learn.microsoft.com/azure/api-management/policy-fragments#limitations
+_NOT_IN_FRAGMENTS = ("base", "include-fragment")
 #: Policies that may stand in some sections only, and the attributes they must have.
 _ONLY_IN = {
     "llm-token-limit": ("inbound",),
@@ -87,6 +89,10 @@ class Document:
         found = self.text.split("\n")[line - 1].find(f"<{element.tag}")
         return PolicyError(str(element.tag), line, max(found, 0) + 2, reason)
 
+    def elements(self) -> Iterator[Element]:
+        """All elements, without the comments."""
+        return self.root.iter(etree.Element)
+
     def references(self, tag: str, attribute: str) -> Iterator[tuple[Element, str]]:
         """The literal names (no expressions) that elements of this tag refer to."""
         for element in self.root.iter(tag):
@@ -98,9 +104,8 @@ class Document:
 def parse(text: str, *, raw: bool, root: str) -> Document:
     """Read a document whose root must be `policies` or `fragment`. Raises PolicyError."""
     escaped = _escape_expressions(text) if raw else text
-    parser = etree.XMLParser(remove_comments=True, remove_pis=True, resolve_entities=False, no_network=True)
     try:
-        document = Document(text, etree.fromstring(escaped.strip().encode(), parser))
+        document = Document(text, etree.fromstring(escaped.strip().encode(), _parser()))
     except etree.XMLSyntaxError as error:
         line, column = error.position
         raise PolicyError(_tag_before(text, line, column), line, column, str(error.msg)) from error
@@ -110,14 +115,27 @@ def parse(text: str, *, raw: bool, root: str) -> Document:
     return document
 
 
-def write(document: Document) -> str:
-    """The document as the service keeps it: without comments, indented by itself, expressions escaped."""
+def kept(xml: str) -> Document:
+    """A document from `write`, read again."""
+    return Document(xml, etree.fromstring(xml.encode(), _parser()))
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(remove_pis=True, resolve_entities=False, no_network=True)
+
+
+def write(document: Document, comments: bool) -> str:
+    """The document as the service keeps it: indented by tabs, lines ended by CR LF, expressions escaped, comments only if wanted."""
+    if not comments:
+        etree.strip_elements(document.root, etree.Comment, with_tail=False)
     for element in document.root.iter():
         element.tail = None
         if len(element) and not (element.text or "").strip():
             element.text = None
-    etree.indent(document.root, space="  ")
-    return etree.tostring(document.root, encoding="unicode").replace("\n", "\r\n")
+    etree.indent(document.root, space="\t")
+    above = reversed(list(document.root.itersiblings(preceding=True))) if comments else ()
+    lines = [etree.tostring(node, encoding="unicode", with_tail=False) for node in (*above, document.root)]
+    return _EMPTY.sub(lambda match: match["comment"] or " />", "\n".join(lines)).replace("\n", "\r\n")
 
 
 def as_raw(xml: str) -> str:
@@ -164,16 +182,16 @@ def _tag_before(text: str, line: int, column: int) -> str:
 def _check(document: Document) -> None:
     if document.root.tag == "policies":
         seen: set[str] = set()
-        for section in document.root:
+        for section in document.root.iterchildren(etree.Element):
             if section.tag not in _SECTIONS or section.tag in seen:
                 raise document.error(section, f"'{section.tag}' is not a section, or stands twice.")
             seen.add(str(section.tag))
             _check_sections(document, section)
     for holder in document.root.iter(*_HOLDERS):
-        for policy in holder:
-            if policy.tag not in _POLICIES:
+        for policy in holder.iterchildren(etree.Element):
+            if policy.tag not in _POLICIES or (document.root.tag == "fragment" and policy.tag in _NOT_IN_FRAGMENTS):
                 raise document.error(policy, f"'{policy.tag}' is not a policy that may stand in '{holder.tag}'.")
-    for element in document.root.iter():
+    for element in document.elements():
         _check_element(document, element)
 
 
@@ -201,6 +219,3 @@ def _check_value(document: Document, element: Element, value: str) -> None:
             balanced = False
         if not balanced:
             raise document.error(element, "The expression is not well-formed.")
-    if named := _NAMED_VALUE.search(value):
-        # This service has no named values, so none can be found.
-        raise document.error(element, f"Cannot find a property '{named[1]}'")

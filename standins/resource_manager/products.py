@@ -1,4 +1,4 @@
-"""Products, the APIs and groups linked to them, and their subscriptions.
+"""Products, the APIs linked to them, and their subscriptions.
 
 https://learn.microsoft.com/rest/api/apimanagement/product?view=rest-apimanagement-2024-05-01
 """
@@ -11,6 +11,7 @@ from functools import partial
 from aiohttp import web
 
 from standins.http import route
+from standins.resource_manager.apis import FIELDS as API_FIELDS
 from standins.resource_manager.arm import (
     SERVICE,
     ArmError,
@@ -18,16 +19,20 @@ from standins.resource_manager.arm import (
     check_if_match,
     contract,
     insensitive,
-    page,
     properties_of,
     require_if_match,
     service_id,
     to_delete,
 )
 from standins.resource_manager.fields import Fields
-from standins.resource_manager.state import State
+from standins.resource_manager.kinds import Kind
+from standins.resource_manager.lists import filterable, page
+from standins.resource_manager.state import State, seen_under
+from standins.resource_manager.subscriptions import FIELDS as SUBSCRIPTION_FIELDS
 from standins.resource_manager.subscriptions import create_administrators_subscription, of_product
+from standins.resource_manager.tiers import check_room
 
+_FIELDS = filterable("name", "displayName", "description", "terms", exact=("state",))
 _KNOWN = ("displayName", "description", "terms", "subscriptionRequired", "approvalRequired", "subscriptionsLimit", "state")
 _DEFAULTS: Json = {
     "description": None,
@@ -37,30 +42,22 @@ _DEFAULTS: Json = {
     "subscriptionsLimit": None,
     "state": "notPublished",
 }
+#: What is null in an API that is shown by its product.
+_NOT_SHOWN: Json = {"authenticationSettings": None, "subscriptionKeyParameterNames": None}
 
 
 def routes(app: web.Application, state: State) -> None:
-    one, many = insensitive(SERVICE + "/products/{name}"), insensitive(SERVICE + "/products")
+    one = insensitive(SERVICE + "/products/{name}")
     link, links = insensitive(SERVICE + "/products/{name}/apis/{api}"), insensitive(SERVICE + "/products/{name}/apis")
-    route(app, "GET", many, "LIST products", partial(_list, state))
-    route(app, "GET", one, "GET product", partial(_get, state))
+    Kind(state, "product", "products", state.products, _FIELDS).reading(app)
     route(app, "PUT", one, "PUT product", partial(_put, state))
     route(app, "PATCH", one, "PATCH product", partial(_patch, state))
     route(app, "DELETE", one, "DELETE product", partial(_delete, state))
     route(app, "GET", insensitive(SERVICE + "/products/{name}/subscriptions"), "LIST product subscriptions", partial(_subscriptions, state))
-    route(app, "GET", insensitive(SERVICE + "/products/{name}/groups"), "LIST product groups", partial(_groups, state))
     route(app, "GET", links, "LIST product apis", partial(_apis, state))
     route(app, "HEAD", link, "HEAD product api", partial(_is_linked, state))
     route(app, "PUT", link, "PUT product api", partial(_link, state))
     route(app, "DELETE", link, "DELETE product api", partial(_unlink, state))
-
-
-async def _list(state: State, request: web.Request) -> web.Response:
-    return page(state.world, request, state.products.under(service_id(request)))
-
-
-async def _get(state: State, request: web.Request) -> web.Response:
-    return contract(state.products.require(state.products.id(request)))
 
 
 async def _put(state: State, request: web.Request) -> web.Response:
@@ -70,10 +67,13 @@ async def _put(state: State, request: web.Request) -> web.Response:
     product = state.products.id(request)
     old = state.products.get(product)
     check_if_match(request, old)
-    row = state.products.write(product, _DEFAULTS | checked, hidden={"groups": ["administrators"]} if old is None else None)
-    if old is None:
-        create_administrators_subscription(state, product, secrets.token_hex(12))
-    return contract(row, 201 if old is None else 200)
+    if old is not None:
+        return contract(state.products.write(product, _DEFAULTS | checked))
+    for kind in ("products", "subscriptions"):
+        check_room(state, kind, service_id(request))
+    row = state.products.write(product, _DEFAULTS | checked, hidden={"groups": ["administrators"]})
+    create_administrators_subscription(state, product, secrets.token_hex(12))
+    return contract(row, 201)
 
 
 async def _patch(state: State, request: web.Request) -> web.Response:
@@ -88,7 +88,9 @@ def _checked(properties: Json, *required: str) -> Json:
     fields.require(*required)
     fields.text("displayName", 1, 300)
     fields.text("description", 0, 1000)
+    fields.text("terms", 0, 1 << 20)
     fields.boolean("subscriptionRequired", "approvalRequired")
+    fields.whole_number("subscriptionsLimit", 1)
     fields.choice("state", ("notPublished", "published"))
     if fields.given.get("subscriptionRequired") is False and {"approvalRequired", "subscriptionsLimit"} & fields.given.keys():
         fields.problem("subscriptionRequired", "approvalRequired and subscriptionsLimit need subscriptionRequired.")
@@ -117,28 +119,18 @@ _STILL_SUBSCRIBED = (
 
 async def _subscriptions(state: State, request: web.Request) -> web.Response:
     product = state.products.require(state.products.id(request))
-    return page(state.world, request, of_product(state, product["id"]))
-
-
-async def _groups(state: State, request: web.Request) -> web.Response:
-    product = state.products.require(state.products.id(request))
-    rows = [_group(request, name) for name in product["hidden"]["groups"]]
-    return page(state.world, request, rows)
-
-
-def _group(request: web.Request, name: str) -> Json:
-    properties = {"displayName": name.capitalize(), "builtIn": True, "type": "system"}
-    return {
-        "id": f"{service_id(request)}/groups/{name}",
-        "type": "Microsoft.ApiManagement/service/products/groups",
-        "name": name,
-        "properties": properties,
-    }
+    return page(state, request, of_product(state, product["id"]), SUBSCRIPTION_FIELDS)
 
 
 async def _apis(state: State, request: web.Request) -> web.Response:
-    product = state.products.require(state.products.id(request))["id"].lower()
-    return page(state.world, request, [state.apis.require(link["api"]) for link in state.links.values() if link["product"] == product])
+    product = state.products.require(state.products.id(request))
+    rows = (_linked(state.apis.require(link["api"]), product) for link in state.links.values() if link["product"] == product["id"].lower())
+    return page(state, request, rows, API_FIELDS)
+
+
+def _linked(api: Json, product: Json) -> Json:
+    """The API as its product shows it."""
+    return seen_under(api | {"properties": api["properties"] | _NOT_SHOWN}, product["id"])
 
 
 async def _is_linked(state: State, request: web.Request) -> web.Response:
@@ -146,12 +138,12 @@ async def _is_linked(state: State, request: web.Request) -> web.Response:
 
 
 async def _link(state: State, request: web.Request) -> web.Response:
-    product = state.products.require(state.products.id(request))["id"]
+    product = state.products.require(state.products.id(request))
     api = state.apis.require(_api(request))
     async with state.writing(api["id"]):
         status = 200 if _key(state, request) in state.links else 201
-        state.links[_key(state, request)] = {"product": product.lower(), "api": api["id"].lower()}
-    return contract(api, status)
+        state.links[_key(state, request)] = {"product": product["id"].lower(), "api": api["id"].lower()}
+    return contract(_linked(api, product), status)
 
 
 async def _unlink(state: State, request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""What an API Management service holds: its resources by ARM id, links, options; every write is kept in the folder."""
+"""What the API Management services hold: their resources by ARM id, links, options; every write is kept in the folder."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from standins.resource_manager.arm import ArmError, Json, invalid, service_id
+from standins.clock import Clock
+from standins.resource_manager.arm import SERVER, ArmError, Json, invalid, service_id
 from standins.store import Table
 from standins.world import World
 
-#: Settings of this server, changed with `PUT /_standin/options`, and what they are at first.
+#: How this server behaves; `Control.set_options("resource-manager", name=value)` changes it.
 OPTIONS: Json = {
-    # The live service sends both keys in the answer of a subscription's PUT; the official examples show none.
+    # The live service sends both keys in the answers of a subscription's PUT and PATCH; the official examples show none.
     "keys_in_put_answers": True,
     # How long each write on an API locks it, in seconds of the clock: longer than 0 makes overlapping writes meet.
     "api_write_seconds": 0.0,
+    # How long an API's import or deletion, a named value or a fragment takes, in seconds of the clock; 0: it has ended when it is answered.
+    "long_running_seconds": 0.0,
+    # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for every test.
+    "tier": "Premium",
+    # Recordings of the live service keep the comments of a policy; users report policies that came back without.
+    "policy_comments_kept": True,
 }
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the resources of a kind are named: segment of the path, pattern and length of the name."""
+    """How the resources of a kind are named: segments of the path, what a missing one is called, pattern and length of the name.
+
+    https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftapimanagement
+    """
 
     segment: str
+    title: str
     pattern: str = r"[^*#&+:<>?/]+"
     longest: int = 256
 
@@ -39,19 +50,27 @@ def resource_type(id_: str) -> str:
     return "/".join([provider, *rest[::2]])
 
 
+def seen_under(row: Json, parent: str) -> Json:
+    """A row as lists of what is linked show it: `/…/apis/a` is `/…/products/p/apis/a` under the product."""
+    id_ = "/".join([parent, *row["id"].split("/")[-2:]])
+    return row | {"id": id_, "type": resource_type(id_)}
+
+
 class Resources:
     """The resources of one kind, by ARM id. Ids are compared without regard to case and shown as they were first written.
 
-    A row is `{id, type, name, properties, etag, hidden}`; `hidden` is never shown (keys, groups).
+    A row is `{id, type, name, properties, etag, hidden, until}`; `hidden` is never shown (keys, values of named values, groups), `until`
+    is when a resource that is not provisioned yet will be.
     """
 
-    def __init__(self, table: Table, naming: Naming) -> None:
+    def __init__(self, table: Table, naming: Naming, clock: Clock) -> None:
         self._table = table
         self._naming = naming
+        self._clock = clock
 
     def id(self, request: web.Request) -> str:
         """The id of the resource that the path of the request names."""
-        return f"{service_id(request)}/{self._naming.segment}/{request.match_info['name']}"
+        return f"{service_id(request)}/{self._naming.segment.format(**request.match_info)}/{request.match_info['name']}"
 
     def check_name(self, request: web.Request) -> None:
         """400 when a resource may not have this name."""
@@ -60,28 +79,37 @@ class Resources:
             raise invalid(("name", f"'{name}' must match {self._naming.pattern} and have at most {self._naming.longest} characters."))
 
     def get(self, id_: str) -> Json | None:
-        return self._table.get(id_.lower())
+        row = self._table.get(id_.lower())
+        return None if row is None else self._as_of_now(row)
 
     def require(self, id_: str) -> Json:
         """The row; 404 when there is none."""
         row = self.get(id_)
         if row is None:
-            raise ArmError(404, "ResourceNotFound", f"{id_.rsplit('/', 1)[-1]} not found.")
+            raise ArmError(404, "ResourceNotFound", f"{self._naming.title} not found.")
         return row
 
-    def write(self, id_: str, properties: Json, hidden: Json | None = None) -> Json:
-        """Create or replace; the ETag changes each time. Without `hidden` the hidden part stays."""
+    def write(self, id_: str, properties: Json, hidden: Json | None = None, seconds: float = 0.0) -> Json:
+        """Create or replace; the ETag changes each time. Without `hidden` the hidden part stays.
+
+        `seconds` is how long it takes until the resource is provisioned, by the clock.
+        """
         old = self.get(id_) or {"id": id_, "hidden": {}}
         row = {
             "id": old["id"],
             "type": resource_type(old["id"]),
             "name": old["id"].rsplit("/", 1)[-1],
-            "properties": properties,
+            "properties": properties | {"provisioningState": "InProgress"} if seconds else properties,
             "etag": f'"{base64.b64encode(secrets.token_bytes(8)).decode()}"',
             "hidden": old["hidden"] if hidden is None else hidden,
+            "until": self._clock.now() + seconds if seconds else None,
         }
         self._table[id_.lower()] = row
         return row
+
+    def keep(self, row: Json) -> None:
+        """Keep a changed row under its old ETag: what changed is no part of the resource."""
+        self._table[row["id"].lower()] = row
 
     def remove(self, id_: str) -> None:
         self._table.pop(id_.lower(), None)
@@ -89,7 +117,12 @@ class Resources:
     def under(self, parent: str) -> list[Json]:
         """The rows whose id begins with the parent's, in order of creation."""
         prefix = parent.lower() + "/"
-        return [row for key, row in self._table.items() if key.startswith(prefix)]
+        return [self._as_of_now(row) for key, row in self._table.items() if key.startswith(prefix)]
+
+    def _as_of_now(self, row: Json) -> Json:
+        if row["until"] is None or row["until"] > self._clock.now():
+            return row
+        return row | {"properties": row["properties"] | {"provisioningState": "Succeeded"}}
 
 
 class State:
@@ -97,32 +130,39 @@ class State:
 
     def __init__(self, world: World) -> None:
         store = world.store("resource-manager")
+
+        def kept(naming: Naming) -> Resources:
+            return Resources(store.table(naming.segment), naming, world.clock)
+
         self.world = world
-        self.products = Resources(store.table("products"), Naming("products"))
-        self.subscriptions = Resources(store.table("subscriptions"), Naming("subscriptions"))
-        self.backends = Resources(store.table("backends"), Naming("backends", longest=80))
-        self.apis = Resources(store.table("apis"), Naming("apis"))
-        self.fragments = Resources(store.table("policy-fragments"), Naming("policyFragments", r"\w+|\w[\w-]+\w", 80))
-        self.policies = Resources(store.table("policies"), Naming("policies"))
-        self.operations = Resources(store.table("operations"), Naming("operations"))
+        self.products = kept(Naming("products", "Product"))
+        self.subscriptions = kept(Naming("subscriptions", "Subscription"))
+        self.backends = kept(Naming("backends", "Backend", longest=80))
+        self.apis = kept(Naming("apis", "API"))
+        self.operations = kept(Naming("apis/{api}/operations", "Operation", longest=80))
+        self.fragments = kept(Naming("policyFragments", "PolicyFragment", r"\w+|\w[\w-]+\w", 80))
+        self.policies = kept(Naming("policies", "PoliciesConfiguration"))
+        self.named_values = kept(Naming("namedValues", "Property"))
+        self.groups = kept(Naming("groups", "Group"))
+        self.loggers = kept(Naming("loggers", "Logger"))
+        self.diagnostics = kept(Naming("diagnostics", "Diagnostic", longest=80))
+        self.api_diagnostics = kept(Naming("apis/{api}/diagnostics", "Diagnostic", longest=80))
         #: `<product id>/apis/<api name>` in lower case -> `{product, api}`, both ids in lower case.
         self.links = store.table("product-apis")
-        self.options = store.table("options")
+        #: Id of a service in lower case -> `{id, createdAt}`: those that a request has named.
+        self.services = store.table("services")
+        self.options = world.options_of(SERVER, OPTIONS)
         self._written: set[str] = set()
-
-    def option(self, name: str) -> bool | float:
-        value: bool | float = self.options.get(name, OPTIONS[name])
-        return value
 
     @contextlib.asynccontextmanager
     async def writing(self, api: str) -> AsyncIterator[None]:
         """Hold the API while it is written: a second write meanwhile is refused, as the real service does."""
-        key = api.lower()
-        if key in self._written:
+        key, row = api.lower(), self.apis.get(api)
+        if key in self._written or (row is not None and row["properties"]["provisioningState"] == "InProgress"):
             raise ArmError(409, "PessimisticConcurrencyConflict", "Operation on the API is in progress")
         self._written.add(key)
         try:
-            if seconds := self.option("api_write_seconds"):
+            if seconds := self.options["api_write_seconds"]:
                 await self.world.clock.sleep(seconds)
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Subscriptions and their keys. Keys are shown by `listSecrets`, and in the answer of PUT while the option says so; never by GET.
+"""Subscriptions and their keys. Keys are shown by `listSecrets`, and by PUT and PATCH while the option says so; never by GET.
 
 https://learn.microsoft.com/rest/api/apimanagement/subscription?view=rest-apimanagement-2024-05-01
 """
@@ -19,20 +19,25 @@ from standins.resource_manager.arm import (
     contract,
     insensitive,
     invalid,
-    page,
+    not_known,
     properties_of,
     require_if_match,
     service_id,
     to_delete,
 )
 from standins.resource_manager.fields import Fields
+from standins.resource_manager.kinds import Kind
+from standins.resource_manager.lists import filterable
 from standins.resource_manager.state import State
+from standins.resource_manager.tiers import check_room
+
+#: What a filter may ask of a list of subscriptions.
+FIELDS = filterable("name", "displayName", "stateComment", "ownerId", "scope", "userId", "productId", exact=("state",))
 
 _STATES = ("suspended", "active", "expired", "submitted", "rejected", "cancelled")
 _KEYS = ("primaryKey", "secondaryKey")
 _SHORT_SCOPE = re.compile(r"/(products/[^/]+|apis|apis/[^/]+)/?", re.IGNORECASE)
 _DEFAULTS: Json = {
-    "ownerId": None,
     "displayName": None,
     "state": "submitted",
     "startDate": None,
@@ -48,8 +53,7 @@ _UPDATED = (*_CREATED, "expirationDate", "stateComment")
 
 def routes(app: web.Application, state: State) -> None:
     one = SERVICE + "/subscriptions/{name}"
-    route(app, "GET", insensitive(SERVICE + "/subscriptions"), "LIST subscriptions", partial(_list, state))
-    route(app, "GET", insensitive(one), "GET subscription", partial(_get, state))
+    Kind(state, "subscription", "subscriptions", state.subscriptions, FIELDS).reading(app)
     route(app, "PUT", insensitive(one), "PUT subscription", partial(_put, state))
     route(app, "PATCH", insensitive(one), "PATCH subscription", partial(_patch, state))
     route(app, "DELETE", insensitive(one), "DELETE subscription", partial(_delete, state))
@@ -68,16 +72,14 @@ def of_product(state: State, product: str) -> list[Json]:
 def create_administrators_subscription(state: State, product: str, sid: str) -> None:
     """The subscription of the administrator that the service creates by itself with every product."""
     service = product.rpartition("/products/")[0]
-    properties = {"ownerId": f"{service}/users/1", "scope": product, "state": "active", "createdDate": _today(state)}
+    properties = {"ownerId": f"{service}/users/1", "scope": product, "state": "active", "createdDate": _now(state)}
     state.subscriptions.write(f"{service}/subscriptions/{sid}", _DEFAULTS | properties, hidden=_new_keys())
 
 
-async def _list(state: State, request: web.Request) -> web.Response:
-    return page(state.world, request, state.subscriptions.under(service_id(request)))
-
-
-async def _get(state: State, request: web.Request) -> web.Response:
-    return contract(state.subscriptions.require(state.subscriptions.id(request)))
+def create_subscription_for_everything(state: State, service: str) -> None:
+    """The one that every service has from the start; its scope is the service."""
+    properties = {"scope": f"{service}/", "displayName": "Built-in all-access subscription", "state": "active", "createdDate": _now(state)}
+    state.subscriptions.write(f"{service}/subscriptions/master", _DEFAULTS | properties, hidden=_new_keys())
 
 
 async def _put(state: State, request: web.Request) -> web.Response:
@@ -89,12 +91,12 @@ async def _put(state: State, request: web.Request) -> web.Response:
     subscription = state.subscriptions.id(request)
     old = state.subscriptions.get(subscription)
     check_if_match(request, old)
+    if old is None:
+        check_room(state, "subscriptions", service_id(request))
     keys = (old["hidden"] if old else _new_keys()) | {name: checked.pop(name) for name in _KEYS if name in checked}
-    created = {"createdDate": old["properties"]["createdDate"] if old else _today(state)}
+    created = {"createdDate": old["properties"]["createdDate"] if old else _now(state)}
     row = state.subscriptions.write(subscription, _DEFAULTS | created | checked, hidden=keys)
-    if state.option("keys_in_put_answers"):
-        row = row | {"properties": row["properties"] | keys}
-    return contract(row, 201 if old is None else 200)
+    return _written(state, row, 201 if old is None else 200)
 
 
 async def _patch(state: State, request: web.Request) -> web.Response:
@@ -104,7 +106,13 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     require_if_match(request, old)
     checked = _checked(state, request, fields, _UPDATED)
     keys = old["hidden"] | {name: checked.pop(name) for name in _KEYS if name in checked}
-    return contract(state.subscriptions.write(old["id"], old["properties"] | checked, hidden=keys))
+    return _written(state, state.subscriptions.write(old["id"], old["properties"] | checked, hidden=keys), 200)
+
+
+def _written(state: State, row: Json, status: int) -> web.Response:
+    if state.options["keys_in_put_answers"]:
+        row = row | {"properties": row["properties"] | row["hidden"]}
+    return contract(row, status)
 
 
 def _checked(state: State, request: web.Request, fields: Fields, known: tuple[str, ...]) -> Json:
@@ -116,8 +124,14 @@ def _checked(state: State, request: web.Request, fields: Fields, known: tuple[st
     if "scope" in checked:
         checked["scope"] = _scope(state, request, checked["scope"])
     if "ownerId" in checked:
-        checked["ownerId"] = service_id(request) + "/users/" + checked["ownerId"].rsplit("/", 1)[-1]
+        checked["ownerId"] = _owner(state, request, checked["ownerId"])
     return checked
+
+
+def _owner(state: State, request: web.Request, given: str) -> str:
+    if given.rsplit("/", 1)[-1] != "1":
+        raise not_known(state.world, "users other than the administrator")
+    return f"{service_id(request)}/users/1"
 
 
 def _scope(state: State, request: web.Request, given: str) -> str:
@@ -155,5 +169,5 @@ def _new_keys() -> Json:
     return {key: secrets.token_hex(16) for key in _KEYS}
 
 
-def _today(state: State) -> str:
-    return state.world.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
+def _now(state: State) -> str:
+    return f"{state.world.clock.utcnow():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"

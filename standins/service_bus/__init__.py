@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from standins.service_bus.access import ALL
-from standins.service_bus.broker import Broker
 from standins.service_bus.connection import Connection
 from standins.service_bus.entity import Environment
+from standins.service_bus.namespace import Namespace
 from standins.service_bus.operations import SERVER, Operations
 from standins.service_bus.storage import Storage
 from standins.world import World
@@ -35,17 +35,18 @@ OPTIONS: dict[str, Any] = {
     "shared_access_keys": {"local": {"key": "local", "claims": ALL}},
 }
 
-_running: dict[Path, Broker] = {}
+_running: dict[Path, Namespace] = {}
 
 
 async def serve(world: World, listener: socket.socket, entities: dict[str, Any]) -> asyncio.Server:
     """Serve the declared entities (see infra/service-bus.json) on a listening socket; the state is that of the world's folder."""
     storage = Storage(world.folder / f"{SERVER}.sqlite")
-    broker = _running[world.folder] = Broker(Environment(world.clock, storage, world.options_of(SERVER, OPTIONS)), entities)
-    operations = Operations(world, broker)
+    environment = Environment(world.clock, storage, world.options_of(SERVER, OPTIONS))
+    namespace = _running[world.folder] = Namespace(environment, entities, world.store(f"{SERVER}-entities"))
+    operations = Operations(world, namespace.broker)
     return await asyncio.get_running_loop().create_server(lambda: Connection(operations), sock=listener)
 
 
-def broker_of(world: World) -> Broker:
-    """The broker that is served in this process. Raises KeyError when there is none (yet)."""
+def namespace_of(world: World) -> Namespace:
+    """The namespace that is served in this process. Raises KeyError when there is none (yet)."""
     return _running[world.folder]

@@ -78,7 +78,7 @@ class Access:
         properties = request.application_properties()
         audience = str(properties.get("name"))
         entity = _entity(audience)
-        grant = self._checked(str(properties.get("type")), _token(request), audience)
+        grant = self.checked(str(properties.get("type")), _token(request), audience)
         if entity:
             self._broker.find(entity)
         self._grants[entity] = grant
@@ -91,7 +91,8 @@ class Access:
             named = f"'{','.join(claims)}' claim(s) are required to perform this operation"
             raise Unauthorized(f"Unauthorized access. {named}. Resource: '{address}'.")
 
-    def _checked(self, kind: str, token: str, audience: str) -> Grant:
+    def checked(self, kind: str, token: str, audience: str) -> Grant:
+        """What a token allows for an audience. Raises Unauthorized."""
         if kind not in ("jwt", "servicebus.windows.net:sastoken"):
             raise Unauthorized(f"The type '{kind}' of a token is not known.")
         # What the token says counts: azure-servicebus (aio) calls a shared access signature "jwt" too, and the service takes it.

@@ -11,7 +11,15 @@ from typing import Any, Protocol
 from standins.clock import Timer
 from standins.service_bus.codec import CodecError, Described, Symbol, UByte, UInt, ULong, described
 from standins.service_bus.entries import Entry
-from standins.service_bus.errors import BusError, LinkForced, MalformedMessage, MessageSizeExceeded, SessionLockLost, TimedOut
+from standins.service_bus.errors import (
+    BusError,
+    EntityNotFound,
+    LinkForced,
+    MalformedMessage,
+    MessageSizeExceeded,
+    SessionLockLost,
+    TimedOut,
+)
 from standins.service_bus.frames import Attach, Detach, Disposition, Flow, Performative, Transfer
 from standins.service_bus.operations import Operations
 from standins.service_bus.queues import Queue
@@ -241,6 +249,7 @@ class ReceiverLink(OutboundLink):
             self.queue.add(self)
 
     def credited(self) -> None:
+        self.queue.accessed = self.channel.operations.world.clock.now()
         self.queue.credited(self)
 
     def deliver(self, entry: Entry) -> None:
@@ -259,6 +268,10 @@ class ReceiverLink(OutboundLink):
     def session_lost(self) -> None:
         self.turns.stop()
         self.detach(SessionLockLost())
+
+    def entity_deleted(self) -> None:
+        self.turns.stop()
+        self.detach(EntityNotFound(f"The messaging entity '{self.queue.path}' could not be found."))
 
     def closed(self, *, broken: bool = False) -> None:
         super().closed()

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity.aio import ManagedIdentityCredential
 from azure.keyvault.secrets.aio import SecretClient
 from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
+from standins.identity import principal
 from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
+from tests.differences import known_difference
 from tests.wire.azure_clients import ask, authorization, key_vault, managed_identity
 
 SECRETS_USER = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"
@@ -75,6 +77,19 @@ async def test_an_assignment_cannot_be_moved_to_somebody_else(roles: Authorizati
         await roles.role_assignments.create(scope, name, an_assignment())
 
 
+async def test_a_role_that_does_not_exist_cannot_be_assigned(roles: AuthorizationManagementClient, scope: str) -> None:
+    wanted = an_assignment()
+    wanted.role_definition_id = SECRETS_USER.replace("4633458b", "00000000")
+    with pytest.raises(HttpResponseError, match="RoleDefinitionDoesNotExist"):
+        await roles.role_assignments.create(scope, str(uuid.uuid4()), wanted)
+
+
+@known_difference("resource-manager", "A role assignment at a resource that does not exist is answered with 404 ResourceNotFound.")
+async def test_a_role_is_assigned_at_what_exists(roles: AuthorizationManagementClient, scope: str) -> None:
+    with pytest.raises(ResourceNotFoundError):
+        await roles.role_assignments.create(scope, str(uuid.uuid4()), an_assignment())
+
+
 async def test_an_assignment_without_principal_type_is_refused(roles: AuthorizationManagementClient, scope: str) -> None:
     wanted = an_assignment()
     wanted.principal_type = None  # type: ignore[assignment]
@@ -96,7 +111,18 @@ async def test_assignments_are_listed_by_scope_and_by_principal(roles: Authoriza
     assert await listed(scope, f"atScope() and principalId eq '{mine}'") == {below.id, at.id}
     assert below.id not in await listed(VAULT, "atScope()")
     with pytest.raises(HttpResponseError, match="filter"):
-        await listed(VAULT, "assignedTo('x')")
+        await listed(VAULT, "roleDefinitionId eq 'x'")
+
+
+async def test_assignments_of_a_principal_are_those_of_its_groups_too(roles: AuthorizationManagementClient, scope: str) -> None:
+    group = str(uuid.uuid4())
+    client = f"team-reader-{group}"
+    async with ManagedIdentityCredential(client_id=client) as member:
+        await member.get_token("https://vault.azure.net/.default")
+    made = await roles.role_assignments.create(scope, str(uuid.uuid4()), an_assignment(group))
+    for who, term in ((principal(client), "assignedTo"), (group, "assignedTo")):
+        assert made.id in [row.id async for row in roles.role_assignments.list_for_scope(scope, filter=f"atScope() and {term}('{who}')")]
+    assert [row.id async for row in roles.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal(client)}'")] == []
 
 
 async def test_a_member_of_the_group_reads_exactly_the_secret_that_was_granted(

@@ -1,0 +1,74 @@
+"""`make contract`: how far the stand-ins can be trusted, as a table.
+
+Runs the wire, contract, end-to-end and client tests with every exchange checked against the official descriptions (which must be there),
+the contract tests once more against services named by settings, and the benchmark of Service Bus.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.coverage_page import differences
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITES = ("tests/reference", "tests/standins", "tests/wire", "tests/contract", "tests/clients", "tests/end_to_end")
+#: A file of tests/clients -> the client, and the server that it drives most.
+CLIENTS = {
+    "test_azure_cli": ("azure-cli", "resource-manager"),
+    "test_amqp_client": ("qpid-proton", "service-bus"),
+    "test_git": ("git", "github"),
+    "test_kubectl": ("kubectl", "kubernetes"),
+}
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        report, junit = Path(folder) / "report.json", Path(folder) / "junit.xml"
+        environment = {**os.environ, "MERGEKEY_REQUIRE_REFERENCE": "1", "MERGEKEY_CONTRACT_REPORT": str(report)}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}", *SUITES]
+        status = _run(command, environment) or _run([sys.executable, "-m", "tests.contract.elsewhere"])
+        status = status or _run([sys.executable, "-m", "bench.service_bus"])
+        if report.exists() and junit.exists():
+            _print(json.loads(report.read_text()), _clients(junit))
+        return status
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> int:
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def _clients(junit: Path) -> dict[str, Counter[str]]:
+    """Server -> client -> tests passed."""
+    passed: dict[str, Counter[str]] = {}
+    for case in ElementTree.parse(junit).getroot().iter("testcase"):
+        module = case.get("classname", "").rpartition(".")[2]
+        if module in CLIENTS and len(case) == 0:
+            client, server = CLIENTS[module]
+            passed.setdefault(server, Counter())[client] += 1
+    return passed
+
+
+def _print(validated: dict[str, Any], clients: dict[str, Counter[str]]) -> None:
+    known = differences()
+    table = Table("server", "operations", "requests checked", "answers checked", "clients by others", "known differences")
+    for server in sorted({*validated, *clients, *known}):
+        seen = validated.get(server, {"operations": [], "requests": 0, "answers": 0})
+        counts = (str(len(seen["operations"])), f"{seen['requests']:,}", f"{seen['answers']:,}")
+        others = ", ".join(f"{client} ({count})" for client, count in sorted(clients.get(server, Counter()).items()))
+        table.add_row(server, *counts, others, str(len(known.get(server, []))))
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
