@@ -29,7 +29,7 @@ def main() -> int:
             return keep_up(console, APP_DIR, options.up.resolve())
         with tempfile.TemporaryDirectory(prefix="mergekey-demo-") as folder:
             console.print("Starting the stand-ins and the function app ...")
-            with Stack(Path(folder), APP_DIR) as stack:
+            with Stack(Path(folder), APP_DIR, run_options=("--latency", "azure")) as stack:
                 return Story(console, stack, APP_DIR).tell()
     except KeyboardInterrupt:
         console.print("\nstopped")
