@@ -39,7 +39,7 @@ bench: $(VENV)/ready ## how long from push to key, how many calls
 
 .contract-venv/ready: $(VENV)/ready
 	$(PYTHON) -m venv .contract-venv
-	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3'
+	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3' 'python-qpid-proton>=0.40,<1'
 	@touch $@
 
 contract: .contract-venv/ready ## how far the stand-ins can be trusted: official descriptions, clients by others, real services (takes long)

@@ -1,7 +1,8 @@
 """A Service Bus namespace over AMQP 1.0, for azure-servicebus on one machine.
 
 What works: sending (single, batch, scheduled), peek-lock and receive-and-delete, sessions with state, dead-letter queues, deferral,
-peek, duplicate detection, time to live, quotas, topics with correlation rules, tokens. Everything else is refused.
+peek, duplicate detection, time to live, quotas, topics with correlation rules, tokens. Everything else is refused. Which entities
+there are is in `namespace`; `administration` is the interface to look at them and to change them.
 
 `OPTIONS` says how it can be made to behave. Beyond the wire it does as it likes in two things: after a restart nothing is locked and the
 deliveries that were under way do not count, and a message in a dead-letter queue has a new sequence number.

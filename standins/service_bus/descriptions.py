@@ -21,7 +21,7 @@ _DETECTION, _WINDOW = "RequiresDuplicateDetection", "DuplicateDetectionHistoryTi
 _SECONDS = (("D", 86400), ("H", 3600), ("M", 60))
 
 
-class Invalid(Exception):
+class Invalid(ValueError):
     """The service refuses the value; the text says why."""
 
 

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity.aio import ManagedIdentityCredential
 from azure.servicebus import ServiceBusMessage
@@ -23,6 +25,7 @@ from azure.servicebus.exceptions import MessagingEntityNotFoundError, ServiceBus
 from azure.servicebus.management import CorrelationRuleFilter, EntityStatus, SqlRuleAction, SqlRuleFilter, TrueRuleFilter
 
 from tests.conftest import ROOT, StandIns
+from tests.differences import known_difference
 from tests.wire.azure_clients import managed_identity
 from tests.wire.service_bus_room import QUEUE, connection_string, one, process, text
 
@@ -155,7 +158,6 @@ async def test_counts_follow_while_messages_come_due_and_go(client: Administrati
 
     sender, receiver = await bus.of_queue(queue)
     due = datetime.fromtimestamp(standins.control.now(), UTC) + timedelta(minutes=30)
-    assert (await client.get_queue_runtime_properties(queue)).accessed_at_utc.year > 1
     [number] = await sender.schedule_messages(ServiceBusMessage("never"), due)
     await sender.schedule_messages([ServiceBusMessage(f"soon {each}") for each in range(20)], due)
     assert await counts() == (0, 0, 21)
@@ -293,16 +295,17 @@ async def test_a_deleted_subscription_gets_nothing_and_a_deleted_topic_takes_it_
         await bus.of_topic(name, "kept")
 
 
-async def test_what_was_made_and_changed_outlives_a_kill(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[tuple[Administration, ServiceBusClient]]:
+    """A process with one queue and one topic declared, which is killed at the end, and its clients."""
     entities = {"queues": {"declared": QUEUE}, "topics": {"news": {"subscriptions": {}}}}
+    with process(folder, entities, "--only", "service-bus", SERVER) as (_, connection):
+        url = f"https://localhost:{json.loads((folder / 'ports.json').read_text())[SERVER]}"
+        yield administration(url, folder / "ca.pem"), ServiceBusClient.from_connection_string(connection)
 
-    @contextlib.contextmanager
-    def running() -> Iterator[tuple[Administration, ServiceBusClient]]:
-        with process(tmp_path, entities, "--only", "service-bus", SERVER) as (_, connection):
-            url = f"https://localhost:{json.loads((tmp_path / 'ports.json').read_text())[SERVER]}"
-            yield administration(url, tmp_path / "ca.pem"), ServiceBusClient.from_connection_string(connection)
 
-    with running() as (client, bus):
+async def test_what_was_made_outlives_a_kill(tmp_path: Path) -> None:
+    with running(tmp_path) as (client, bus):
         async with client, bus:
             await client.create_queue("made", lock_duration="PT2M")
             await client.create_queue("unmade")
@@ -312,7 +315,7 @@ async def test_what_was_made_and_changed_outlives_a_kill(tmp_path: Path) -> None
             created = (await client.get_queue_runtime_properties("made")).created_at_utc
             async with bus.get_queue_sender("made") as sender:
                 await sender.send_messages(ServiceBusMessage("kept"))
-    with running() as (client, bus):
+    with running(tmp_path) as (client, bus):
         async with client, bus:
             assert [queue.name async for queue in client.list_queues()] == ["declared", "made"]
             found = await client.get_queue_runtime_properties("made")
@@ -322,6 +325,20 @@ async def test_what_was_made_and_changed_outlives_a_kill(tmp_path: Path) -> None
             assert {rule.name async for rule in client.list_rules("news", "readers")} == {"$Default", "one"}
             async with bus.get_queue_receiver("made") as receiver:
                 assert text(await one(receiver)) == "kept"
+
+
+@known_difference(
+    "service-bus-administration",
+    "What was changed about a declared entity stays so; a start of the stand-in is like a deployment of the file.",
+)
+async def test_a_change_of_a_declared_entity_outlives_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path) as (client, bus):
+        async with client, bus:
+            declared = await client.get_queue("declared")
+            await client.update_queue(declared, max_delivery_count=9)
+    with running(tmp_path) as (client, bus):
+        async with client, bus:
+            assert (await client.get_queue("declared")).max_delivery_count == 9
 
 
 # -------------------------------------------------------------------------------------------------- lists, and what is not
@@ -416,9 +433,47 @@ async def test_a_key_without_the_manage_claim_may_not_even_look(standins: StandI
         standins.control.set_options("service-bus", shared_access_keys=before)
 
 
-async def test_a_token_of_the_app_is_good(standins: StandIns) -> None:
+@dataclass(frozen=True)
+class ForAnotherService:
+    """Tokens of the same identity that are good elsewhere."""
+
+    credential: ManagedIdentityCredential
+
+    async def get_token(self, *_: str, **options: Any) -> AccessToken:
+        token: AccessToken = await self.credential.get_token("https://vault.azure.net/.default", **options)
+        return token
+
+    async def close(self) -> None: ...
+
+
+@contextlib.asynccontextmanager
+async def as_the_app(standins: StandIns, wrapper: Callable[[Any], Any] = lambda credential: credential) -> AsyncIterator[Administration]:
+    """A client with tokens of the app's identity. The wrapper makes another credential of its own."""
+    host = urlsplit(standins.addresses[SERVER]).netloc
     with managed_identity(standins):
-        async with ManagedIdentityCredential() as credential:
-            host = urlsplit(standins.addresses[SERVER]).netloc
-            async with ServiceBusAdministrationClient(host, credential, connection_verify=standins.ca) as client:
-                assert (await client.get_queue("sweeps")).name == "sweeps"
+        async with (
+            ManagedIdentityCredential() as credential,
+            ServiceBusAdministrationClient(host, wrapper(credential), connection_verify=standins.ca) as client,
+        ):
+            yield client
+
+
+async def test_a_token_of_the_app_is_good(standins: StandIns) -> None:
+    async with as_the_app(standins) as client:
+        assert (await client.get_queue("sweeps")).name == "sweeps"
+
+
+async def test_a_token_for_another_service_is_not(standins: StandIns) -> None:
+    async with as_the_app(standins, ForAnotherService) as client:
+        with pytest.raises(ClientAuthenticationError, match="claim is empty or token is invalid"):
+            await client.get_queue("sweeps")
+
+
+async def test_with_roles_checked_a_principal_without_one_may_not_look(standins: StandIns) -> None:
+    standins.control.set_options("service-bus", check_roles=True)
+    try:
+        async with as_the_app(standins) as client:
+            with pytest.raises(ClientAuthenticationError, match="Manage,EntityRead claims required"):
+                await client.get_queue("sweeps")
+    finally:
+        standins.control.set_options("service-bus", check_roles=False)
