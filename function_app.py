@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions import (
     collect_dead_letters,
+    dead_letters,
     deliver_keys,
     health,
     provision_catalog,
@@ -25,4 +26,5 @@ app.register_functions(provision_gateway.stage)
 app.register_functions(provision_workspaces.stage)
 app.register_functions(deliver_keys.stage)
 app.register_functions(collect_dead_letters.stage)
+app.register_functions(dead_letters.stage)
 app.register_functions(health.stage)

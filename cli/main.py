@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import typer
 
+from cli import dead_letters
 from cli.schema import schema
+from cli.sweep import sweep
 from cli.validate import validate
 
 app = typer.Typer(name="mergekey", help="Self-service access to AI models: merge a YAML file, fetch a key.", no_args_is_help=True)
 app.command()(validate)
 app.command()(schema)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(sweep)
 
 
 def main() -> None:

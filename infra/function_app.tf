@@ -52,6 +52,11 @@ locals {
     WORKSPACE_GRACE_MINUTES = "60"
     WAITING_LIMIT_MINUTES   = "120"
     RETRY_LIMIT_HOURS       = "24"
+    SWEEP_REPORT_ONLY       = "false"
+
+    ENTRA_TENANT_ID     = var.api_audience == null ? "" : var.tenant_id
+    API_AUDIENCE        = var.api_audience == null ? "" : var.api_audience
+    ENTRA_AUTHORITY_URL = "https://login.microsoftonline.com"
   }
 
   # For the host and the SDKs: which identity to be, everywhere.

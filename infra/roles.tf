@@ -2,9 +2,8 @@
 
 locals {
   who = {
-    app       = { id = azurerm_user_assigned_identity.app.principal_id, type = "ServicePrincipal" }
-    gateway   = { id = var.api_management.principal_id, type = "ServicePrincipal" }
-    operators = { id = var.operators_group_id, type = "Group" }
+    app     = { id = azurerm_user_assigned_identity.app.principal_id, type = "ServicePrincipal" }
+    gateway = { id = var.api_management.principal_id, type = "ServicePrincipal" }
   }
 
   queues        = azurerm_servicebus_queue.queue
@@ -21,15 +20,12 @@ locals {
     },
     { for name, topic in local.topics : "app sends to ${name}" => { who = "app", role = "Azure Service Bus Data Sender", scope = topic.id, why = "access changes, and those that come back later" } },
     { for name, queue in local.queues : "app sends to ${name}" => { who = "app", role = "Azure Service Bus Data Sender", scope = queue.id, why = "successors, retries, dead letters" } },
-    { for name, queue in local.queues : "app receives from ${name}" => { who = "app", role = "Azure Service Bus Data Receiver", scope = queue.id, why = "its trigger, and its native dead letters" } if name != "dead-letters" },
+    { for name, queue in local.queues : "app receives from ${name}" => { who = "app", role = "Azure Service Bus Data Receiver", scope = queue.id, why = "its trigger and its native dead letters; of dead-letters what operators ask for" } },
     # The host asks for the role at the subscription: at the topic it is not enough.
     { for path, subscription in local.subscriptions : "app receives from ${path}" => { who = "app", role = "Azure Service Bus Data Receiver", scope = subscription.id, why = "its trigger, and its native dead letters" } },
     { for id in var.foundry_account_ids : "gateway calls ${id}" => { who = "gateway", role = "Cognitive Services User", scope = id, why = "calls Foundry models with its own identity: no provider key exists" } },
     # What the app may do inside the cluster is in kubernetes/rbac.yaml.
     { for id in compact([try(var.cluster.id, null)]) : "app finds the cluster" => { who = "app", role = "Azure Kubernetes Service Cluster User Role", scope = id, why = "the cluster's address and certificate" } },
-    { for group in compact([var.operators_group_id]) : "operators take dead letters" => { who = "operators", role = "Azure Service Bus Data Receiver", scope = local.queues["dead-letters"].id, why = "look at, replay and discard dead letters" } },
-    { for name, queue in local.queues : "operators send to ${name}" => { who = "operators", role = "Azure Service Bus Data Sender", scope = queue.id, why = "replay" } if var.operators_group_id != null && name != "dead-letters" },
-    { for name, topic in local.topics : "operators send to ${name}" => { who = "operators", role = "Azure Service Bus Data Sender", scope = topic.id, why = "replay" } if var.operators_group_id != null },
   )
 
   # By its id, because names of built-in roles change: Key Vault Secrets User. https://learn.microsoft.com/azure/role-based-access-control/delegate-role-assignments-examples

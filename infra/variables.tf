@@ -103,8 +103,8 @@ variable "subnet_id" {
   default     = null
 }
 
-variable "operators_group_id" {
-  description = "Object id of the Entra group that may look at and replay dead letters; null for nobody."
+variable "api_audience" {
+  description = "For whom the access tokens of operators are made out: api:// and the client id of the app registration with the roles Reader and Operator (operators-api.md makes it). Null: nobody can call."
   type        = string
   default     = null
 }

@@ -14,12 +14,13 @@ from weakref import WeakKeyDictionary
 from shared.adapters.clock import SystemClock
 from shared.domain.desired import Platform
 from shared.domain.workspace import Cluster as ClusterFacts
-from shared.ports import Bus, Cluster, Gateway, Limits, Places, Reports, Repository, Roles, Vault
+from shared.ports import Bus, Cluster, DeadLetters, Gateway, Limits, Places, Reports, Repository, Roles, Vault
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+    from shared.adapters.entra import EntraTokens
     from shared.adapters.github import GitHubClient
 
 #: How long a missing role is waited for: role assignments take minutes to work.
@@ -40,16 +41,29 @@ class RealApp:
             failing=timedelta(hours=settings.retry_limit_hours),
             denied=ROLES_TAKE,
         )
+        self.sweep_report_only = settings.sweep_report_only
         self.clock = SystemClock()
 
     @cached_property
     def bus(self) -> Bus:
         from shared.adapters.service_bus import ServiceBus
 
-        connection = self.settings.service_bus
-        if connection is not None:
-            return ServiceBus(connection.get_secret_value(), None, None)
-        return ServiceBus(None, self.settings.service_bus_namespace, self._credential)
+        return ServiceBus(*self._service_bus)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        from shared.adapters.dead_letters import ServiceBusDeadLetters
+        from shared.adapters.service_bus import a_client
+
+        return ServiceBusDeadLetters(a_client(*self._service_bus))
+
+    @cached_property
+    def tokens(self) -> EntraTokens | None:
+        """Who may call the operators' API; None when the platform has none."""
+        from shared.adapters.entra import EntraTokens
+
+        tenant, audience = self.settings.entra_tenant_id, self.settings.api_audience
+        return None if tenant is None or audience is None else EntraTokens(str(self.settings.entra_authority_url), tenant, audience)
 
     @cached_property
     def repository(self) -> Repository:
@@ -101,6 +115,13 @@ class RealApp:
             app = AppKey(settings.github_app_id, pem, settings.github_installation_id)
         token = settings.github_token.get_secret_value() if settings.github_token else None
         return GitHubClient(str(settings.github_api_url), app, token)
+
+    @property
+    def _service_bus(self) -> tuple[str | None, str | None, AsyncTokenCredential | None]:
+        connection = self.settings.service_bus
+        if connection is not None:
+            return connection.get_secret_value(), None, None
+        return None, self.settings.service_bus_namespace, self._credential
 
     @cached_property
     def _credential(self) -> AsyncTokenCredential:

@@ -15,7 +15,7 @@ from shared.errors import InvalidRequest, NotManaged
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import App
-from shared.standing import Standing
+from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
 
 #: While the unified API is not there yet, on a new platform only.
@@ -31,6 +31,8 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     if api is not None and not marker.owns(api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
     plan = plan_catalog(desired, marker, api, policy, backends)
+    if plan:
+        await require_unmoved(app, event, standing)
     await perform(plan, GatewayWriter(app.gateway, marker))
     return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan))
 
@@ -57,6 +59,8 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     unread = (same and not swept) or (actual is None and not desired.backends)
     backends = None if unread else tuple(await app.gateway.backends(f"{name}--"))
     plan = plan_gateway(desired, marker, ActualGateway(actual, policy, backends, linked))
+    if plan:
+        await require_unmoved(app, event, standing)
     await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 

@@ -132,7 +132,8 @@ class DeadLetter:
     """What is known about a message that a stage could not finish for good.
 
     It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, of any
-    size that Service Bus takes, and replaying it is sending it again. `root` and `sequence` are those of the chain it ended.
+    size that Service Bus takes, and replaying it is sending it again. `root` and `sequence` are those of the chain it ended,
+    `replays` is how often people had sent it again before.
     """
 
     stage: str
@@ -145,6 +146,7 @@ class DeadLetter:
     session: str
     root: str
     sequence: int
+    replays: int = 0
 
     def properties(self) -> dict[str, str | int | float | bool]:
         """Names are the fields' with dashes. The message is cut: Service Bus allows 64 KiB for all properties."""
@@ -153,11 +155,12 @@ class DeadLetter:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
-        """Read it back. Raises MalformedMessage when a property is missing."""
-        try:
-            return cls(**{field.name: properties[field.name.replace("_", "-")] for field in fields(cls)})
-        except KeyError as error:
-            raise MalformedMessage(f"a dead letter without the property {error}") from None
+        """Read it back. Raises MalformedMessage when a property is missing or of another type."""
+        named = {field.name: properties.get(field.name.replace("_", "-"), field.default) for field in fields(cls)}
+        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
+        if wrong := [name for name, value in named.items() if not isinstance(value, kinds[name])]:
+            raise MalformedMessage(f"a dead letter without the property {wrong[0].replace('_', '-')!r}")
+        return cls(**named)
 
 
 def blob_id(content: bytes, digits: int = 40) -> str:
@@ -165,6 +168,11 @@ def blob_id(content: bytes, digits: int = 40) -> str:
     header = f"blob {len(content)}\0".encode()
     algorithm = hashlib.sha1 if digits == 40 else hashlib.sha256
     return algorithm(header + content).hexdigest()
+
+
+def content_type(body: bytes) -> str:
+    """What a body is sent as: one of our messages, or anything."""
+    return CONTENT_TYPE if "specversion" in read_envelope(body) else "application/octet-stream"
 
 
 def read_envelope(body: bytes) -> dict[str, Any]:

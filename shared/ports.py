@@ -19,6 +19,7 @@ from shared.domain.push import Tree
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest
 from shared.messages import CONTENT_TYPE
+from shared.trail import Received
 
 
 class Clock(Protocol):
@@ -44,6 +45,34 @@ class Envelope:
 class Bus(Protocol):
     async def send(self, envelopes: Sequence[Envelope]) -> None:
         """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a repetition harmless."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message in the queue of dead letters. `sequence` is its number there; who comes later has a higher one."""
+
+    sequence: int
+    received: Received
+
+
+class DeadLetters(Protocol):
+    """The queue of dead letters. Who dies while holding some loses nothing: they come back by themselves."""
+
+    async def peek(self, first: int) -> list[Kept]:
+        """The next page from a number on, in order, without locking any; empty when there are no more. Locked ones are shown too."""
+        ...
+
+    async def lock(self, sequence: int) -> Kept | None:
+        """Hold one for some minutes, or None when it is gone. Raises Busy while somebody else holds it."""
+        ...
+
+    async def complete(self, sequence: int) -> None:
+        """Take out one that is held. Raises Busy when it was held too long."""
+        ...
+
+    async def release(self, sequence: int) -> None:
+        """Give back one that is held."""
         ...
 
 
@@ -238,11 +267,15 @@ class App(Protocol):
     platform: Platform
     places: Places
     limits: Limits
+    #: Sweeps only say what they find, and queue nothing.
+    sweep_report_only: bool
 
     @property
     def clock(self) -> Clock: ...
     @property
     def bus(self) -> Bus: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
     @property
     def repository(self) -> Repository: ...
     @property

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
 _REFERENCE = "@Microsoft.KeyVault("
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _RESOURCE = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE)
 
 
@@ -59,6 +60,11 @@ class Settings(BaseSettings):
     workspace_grace_minutes: float = Field(default=60, alias="WORKSPACE_GRACE_MINUTES", ge=0)
     waiting_limit_minutes: float = Field(default=120, alias="WAITING_LIMIT_MINUTES", gt=0)
     retry_limit_hours: float = Field(default=24, alias="RETRY_LIMIT_HOURS", gt=0)
+    sweep_report_only: bool = Field(default=False, alias="SWEEP_REPORT_ONLY")
+
+    entra_tenant_id: str | None = Field(default=None, alias="ENTRA_TENANT_ID", pattern=_UUID)
+    api_audience: str | None = Field(default=None, alias="API_AUDIENCE")
+    entra_authority_url: HttpUrl = Field(default=HttpUrl("https://login.microsoftonline.com"), alias="ENTRA_AUTHORITY_URL")
 
     @field_validator("request_paths", mode="before")
     @classmethod
@@ -113,6 +119,9 @@ def _belong_together(environment: Mapping[str, str]) -> list[str]:
         problems += [
             f"{name}: missing; AKS_CLUSTER_ID needs it" for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL") if name not in given
         ]
+    operators = {"ENTRA_TENANT_ID", "API_AUDIENCE"}
+    if operators & given:
+        problems += [f"{name}: missing; the operators' API needs {', '.join(sorted(operators))}" for name in sorted(operators - given)]
     # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that anybody can guess.
     problems += [f"{name}: its Key Vault reference was not resolved" for name in sorted(given) if environment[name].startswith(_REFERENCE)]
     ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID")

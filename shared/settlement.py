@@ -16,7 +16,7 @@ from typing import Any
 from shared import telemetry
 from shared.domain.marker import format_time, parse_time
 from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, Unavailable, WaitedTooLong
-from shared.messages import CONTENT_TYPE, DeadLetter, Message, Sweep, TeamMessage, read_envelope
+from shared.messages import DeadLetter, Message, Sweep, TeamMessage, content_type, read_envelope
 from shared.outcome import Arrived, Done, Event, Outcome
 from shared.pipeline import receive_push
 from shared.ports import App, Envelope, Status
@@ -81,10 +81,12 @@ async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
     return 202, "everything is looked at in a moment"
 
 
-async def start_sweep(app: App, why: str) -> None:
-    """Queue a sweep. Its id is the second, so that whoever asks again gets another one."""
+async def start_sweep(app: App, why: str, deep: bool = False) -> str:
+    """Queue a sweep, and return its id: it is the second, so that whoever asks again gets another one."""
     now = app.clock.now()
-    await app.bus.send([sweep(app, Sweep(why=why), f"sweep-{format_time(now)}", now)])
+    message_id = f"sweep-{format_time(now)}"
+    await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep), message_id, now)])
+    return message_id
 
 
 async def collect(app: App, stage: Stage, received: Received) -> None:
@@ -108,7 +110,7 @@ async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
         raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
     # The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
     due = now + max(outcome.after, min((now - parse_time(since)) / 4, LONGEST_WAIT))
-    copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since)
+    copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays)
     await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
     telemetry.waiting(case.stage, case.message, outcome)
     return "pending", f"waiting: {outcome.reason}"
@@ -166,16 +168,8 @@ async def _dead_letter(case: Case, error: MergekeyError) -> None:
         session=received.session or "",
         root=trail.root,
         sequence=trail.sequence,
+        replays=trail.replays,
     )
-    content_type = CONTENT_TYPE if "specversion" in envelope else "application/octet-stream"
-    message_id, properties = _letter_id(case, error), letter.properties()
-    await case.app.bus.send([Envelope(DEAD_LETTERS, message_id, received.body, properties=properties, content_type=content_type)])
+    message_id, kind = bounded(f"{received.message_id}/dead-letter/{case.stage.name}"), content_type(received.body)
+    await case.app.bus.send([Envelope(DEAD_LETTERS, message_id, received.body, properties=letter.properties(), content_type=kind)])
     telemetry.dead_lettered(case.stage, trail.root, error)
-
-
-def _letter_id(case: Case, error: MergekeyError) -> str:
-    """Sweeps come back to the same trouble every quarter of an hour: for a day one letter says it."""
-    if case.swept and isinstance(case.message, TeamMessage):
-        message = case.message
-        return bounded(f"{case.stage.name}/{message.team}/{message.blob[:40] or message.change}/{error.reason}")
-    return bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")

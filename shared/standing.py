@@ -13,8 +13,9 @@ from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
 from shared.domain.push import Tree, homes
 from shared.domain.request import AccessRequest, read_request
 from shared.domain.strict_yaml import LARGEST
-from shared.errors import Unavailable
+from shared.errors import Busy, Unavailable
 from shared.messages import CATALOG_TEAM, TeamMessage
+from shared.outcome import Event
 from shared.ports import App, Head, Repository
 
 
@@ -52,6 +53,15 @@ async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
     if message.change == "withdrawn":
         return await _look_for_absence(app, message, tree, head)
     return await _look_at_request(app, message, now, tree, head)
+
+
+async def require_unmoved(app: App, event: Event[TeamMessage], standing: Standing) -> None:
+    """Between reading what is out there and writing over it. An ETag only fences a decision that is at least as new as itself.
+
+    Raises Busy when the branch says something else by now.
+    """
+    if not (await look(app, event.message, event.now)).same_as(standing):
+        raise Busy("the branch has moved on", reason="BranchMoving")
 
 
 async def tree_of(repository: Repository, head: Head) -> Tree:

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
 from shared.outcome import Event
 from shared.ports import App, Envelope
-from shared.stages import DELIVER_KEYS, SWEEP, TOPIC
+from shared.stages import DELIVER_KEYS, SWEEP, TOPIC, Stage
 
 
 async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
@@ -17,10 +17,11 @@ async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None
     await app.bus.send([Envelope(DELIVER_KEYS.entity, message_id, encode(app, message, message_id, event.now), session=message.team)])
 
 
-def access_change(app: App, change: AccessChange, cause: str, now: datetime) -> Envelope:
-    """The first message of a chain, to all stages. `cause` is the delivery or the sweep that set it off."""
-    message_id = f"{cause}/{change.team}"
-    return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=TO_ALL)
+def access_change(app: App, change: AccessChange, cause: str, now: datetime, stage: Stage | None = None) -> Envelope:
+    """The first message of a chain, to all stages or to one of the topic. `cause` is the delivery or the sweep that set it off."""
+    message_id = f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}"
+    to = TO_ALL if stage is None else stage.to
+    return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to)
 
 
 def sweep(app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None) -> Envelope:

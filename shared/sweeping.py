@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,11 +18,15 @@ from shared.changes import catalog_change, change_of, held_problems, read_files,
 from shared.domain import drift
 from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
+from shared.domain.letters import Trouble
 from shared.domain.push import Tree
+from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Review, review
+from shared.letters import letters
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
-from shared.ports import App, Head
+from shared.ports import App, Envelope, Head
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import tree_of
 from shared.successors import access_change
 from shared.survey import look_deep, survey
@@ -31,6 +35,10 @@ from shared.survey import look_deep, survey
 SLICES, SLICE = 96, timedelta(minutes=15)
 #: Teams that are read at the same time in a deep look: Resource Manager gives out 25 reads a second.
 AT_ONCE = 8
+#: The stages of the topic that have work for the catalogue, and for a team.
+OF_CATALOG, OF_TEAM = (PROVISION_CATALOG,), (PROVISION_GATEWAY, PROVISION_WORKSPACES)
+#: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
+ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +61,8 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     head = await app.repository.head()
     if head is None:
         return Done()
-    tree, products, contents = await asyncio.gather(
-        tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
-    )
-    world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
-    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
-    reviewed = review(files, app.places.requests, app.places.catalog, in_force)
-    known = [Gone(team, "", "", withdrawn=True) for team in drift.teams_with_objects(app.platform.repository, world)]
-    branch = Branch(head, tree, files, reviewed, absence(app, products, tree, head.message, known))
+    branch, world = await _observe(app, head)
+    reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
     findings = [*_compare(app, branch, world, event.now), *await _compare_deeply(app, branch, world, event)]
@@ -69,8 +71,57 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     if not head.protected:
         telemetry.found_of_others(f"the branch is not protected: whoever can push to it, can grant access ({head.commit})")
     changes = list(_changes(app, branch, findings))
-    await app.bus.send([access_change(app, change, event.root, event.now) for change in changes])
-    return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ")
+    queued = 0 if app.sweep_report_only else await _queue(app, event, changes)
+    return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+
+
+async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
+    """The teams that are not as the branch says, or not yet: by lists, as a sweep sees them. None when the branch does not say."""
+    head = await app.repository.head()
+    branch, world = (None, None) if head is None else await _observe(app, head)
+    if branch is None or world is None or branch.reviewed.catalog is None:
+        return None
+    held = (each.team for each in branch.judged.held)
+    return frozenset((*(finding.team for finding in _compare(app, branch, world, now)), *held, *_without_models(world)))
+
+
+async def _observe(app: App, head: Head) -> tuple[Branch, World]:
+    """What should be and what is, side by side."""
+    tree, products, contents = await asyncio.gather(
+        tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
+    )
+    world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
+    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
+    reviewed = review(files, app.places.requests, app.places.catalog, in_force)
+    known = [Gone(team, "", "", withdrawn=True) for team in drift.teams_with_objects(app.platform.repository, world)]
+    return Branch(head, tree, files, reviewed, absence(app, products, tree, head.message, known)), world
+
+
+async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
+    """What waits among the dead letters for people is not queued again, unless a push wants everything to be tried."""
+    wanted = changes and not event.message.verdict
+    trouble = {letter.trouble async for letter in letters(app) if letter.stands(event.now)} if wanted else set()
+    envelopes = [envelope for change in changes for envelope in _envelopes(app, event, change, trouble)]
+    await app.bus.send(envelopes)
+    return len(envelopes)
+
+
+def _envelopes(app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]) -> list[Envelope]:
+    """One to all stages; when some of them have a letter about it, one to each of the others that has work for the team."""
+    stages = (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
+    stuck = {ASKED_FOR_BY.get(stage.name, stage.name) for stage in stages if (change.team, change.blob, stage.name) in trouble}
+    if not stuck:
+        return [access_change(app, change, event.root, event.now)]
+    free = [stage for stage in (OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM) if stage.name not in stuck]
+    return [access_change(app, change, event.root, event.now, stage) for stage in free]
+
+
+def _without_models(world: World) -> Iterator[str]:
+    """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend it."""
+    for name, found in world.workspaces.items():
+        marker = world.namespaces[name].marker if name in world.namespaces else None
+        if marker is not None and not all(isinstance(readiness(each.conditions), Ready) for each in found):
+            yield marker.team
 
 
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:

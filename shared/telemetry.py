@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from shared.domain.letters import Letter
+from shared.domain.problem import visible
 from shared.errors import MergekeyError
 from shared.messages import Message
 from shared.outcome import Done, Waiting
@@ -44,3 +46,22 @@ def left_to_the_next_sweep(stage: Stage, root: str, error: MergekeyError) -> Non
 
 def dead_lettered(stage: Stage, root: str, error: MergekeyError) -> None:
     log.error("%s: %s is a dead letter: %s (%s must act)", stage.label, root, error, error.actor)
+
+
+# Audit: who did what by hand. What people and tokens bring along is written so that it stays one line.
+
+
+def replayed(by: str, letter: Letter) -> None:
+    log.warning("Audit: %s replayed dead letter %s", visible(by), _named(letter))
+
+
+def discarded(by: str, letter: Letter, why: str) -> None:
+    log.warning("Audit: %s discarded dead letter %s because: %s", visible(by), _named(letter), visible(why))
+
+
+def sweep_ordered(by: str, message_id: str, deep: bool) -> None:
+    log.warning("Audit: %s asked for the %ssweep %s", visible(by), "deep " if deep else "", message_id)
+
+
+def _named(letter: Letter) -> str:
+    return visible(f"{letter.sequence} ({letter.stage}, team {letter.team}, {letter.reason}, root {letter.root})")

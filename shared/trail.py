@@ -35,7 +35,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty for never."""
+    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty for never.
+
+    `replays` counts how often people sent it again after it had become a dead letter.
+    """
 
     root: str
     sequence: int = 0
@@ -44,6 +47,7 @@ class Trail:
     waiting_since: str = ""
     failing_since: str = ""
     denied_since: str = ""
+    replays: int = 0
 
     @classmethod
     def of(cls, received: Received) -> Trail:
@@ -56,13 +60,14 @@ class Trail:
             waiting_since=_moment(known.get("waiting-since")),
             failing_since=_moment(known.get("failing-since")),
             denied_since=_moment(known.get("denied-since")),
+            replays=_number(known.get("replays")),
         )
 
     def properties(self) -> dict[str, str | int | float | bool]:
         times = {"waiting-since": self.waiting_since, "failing-since": self.failing_since, "denied-since": self.denied_since}
-        named = {"waiting-for": self.waiting_for, **times}
+        named: dict[str, str | int | float | bool] = {"waiting-for": self.waiting_for, **times, "replays": self.replays}
         counts: dict[str, str | int | float | bool] = {"root": self.root, "sequence": self.sequence, "attempt": self.attempt}
-        return {**counts, **{name: text for name, text in named.items() if text}}
+        return {**counts, **{name: value for name, value in named.items() if value}}
 
 
 def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:

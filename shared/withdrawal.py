@@ -21,7 +21,7 @@ from shared.keys import display_name, observe
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.ports import App, Cluster
-from shared.standing import Standing
+from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
 
 #: How long is waited between two looks at something that is being deleted.
@@ -34,6 +34,7 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
     subscription, product = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)), app.gateway.product(names.product(team))
     )
+    await require_unmoved(app, event, standing)
     if subscription is not None and _is_ours(app, team, subscription) and subscription.state == "active":
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
     marker = None if product is None else product.marker

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.apply import WorkspaceWriter, perform
 from shared.domain.actual import Namespace, Workspace
-from shared.domain.desired import compile_workspaces
+from shared.domain.desired import DesiredWorkspaces, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.names import namespace
 from shared.domain.plan import plan_workspaces
@@ -47,13 +47,18 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
         # Something is gone although all was written: the limits and routes around it may be others' or older.
         plan = plan_workspaces(desired, found, False)
     await perform(plan, WorkspaceWriter(app.cluster, name))
-    if not marked:
-        await app.cluster.apply(namespace_manifest(marker))
     if plan:
         found = await app.cluster.workspaces(name)
+    if not marked and _all_stand(desired, found):
+        await app.cluster.apply(namespace_manifest(marker))
     if not desired.workspaces:
         return await remove_namespace(app.cluster, name, found)
     return _judge(event, standing.request, found)
+
+
+def _all_stand(desired: DesiredWorkspaces, found: Sequence[Workspace]) -> bool:
+    """The marker vouches for routes too, and a workspace that is being replaced has none: it is written when all workspaces stand."""
+    return desired.workspaces.keys() <= {workspace.name for workspace in found if not workspace.terminating}
 
 
 def _is_marked(actual: Namespace | None, marker: Marker) -> bool:

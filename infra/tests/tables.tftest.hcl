@@ -33,7 +33,7 @@ run "the_least_that_can_be_asked_for" {
 
   assert {
     condition     = alltrue([for role in azurerm_role_assignment.role : role.principal_id == azurerm_user_assigned_identity.app.principal_id])
-    error_message = "without models, cluster and operators only the app has roles"
+    error_message = "without models and cluster only the app has roles"
   }
 
   assert {
@@ -47,7 +47,7 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = local.app_settings["GITHUB_WEBHOOK_SECRET_PREVIOUS"] == "" && local.app_settings["AKS_CLUSTER_ID"] == ""
+    condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "AKS_CLUSTER_ID", "ENTRA_TENANT_ID", "API_AUDIENCE"] : local.app_settings[name] == ""])
     error_message = "what was not asked for is empty"
   }
 }
@@ -56,7 +56,7 @@ run "everything_that_can_be_asked_for" {
   variables {
     accept_previous_webhook_secret = true
     foundry_account_ids            = ["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.CognitiveServices/accounts/contoso-ai"]
-    operators_group_id             = "00000000-0000-0000-0000-000000000004"
+    api_audience                   = "api://00000000-0000-0000-0000-000000000004"
     alert_emails                   = ["platform@contoso.com"]
     subnet_id                      = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/hub/subnets/mergekey"
     settings                       = { GRACE_DAYS = "3" }
@@ -94,7 +94,7 @@ run "everything_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = !contains([for role in local.roles : role.role if role.who == "operators"], "Azure Service Bus Data Owner")
-    error_message = "operators take and send dead letters, no more"
+    condition     = local.app_settings["API_AUDIENCE"] == var.api_audience && local.app_settings["ENTRA_TENANT_ID"] == var.tenant_id
+    error_message = "operators call with a token of the tenant for the API"
   }
 }

@@ -22,20 +22,7 @@ class ServiceBus:
     """Sends to queues and to the topic. `connection` is a connection string, `namespace` a host name for the credential."""
 
     def __init__(self, connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None) -> None:
-        import ssl
-
-        from azure.servicebus.aio import ServiceBusClient
-
-        # Given once: the SDK would load all certificates anew for every link.
-        # Two quick retries, for a link that broke: a webhook call has ten seconds in all, for two sends at worst.
-        retries = {"retry_total": 2, "retry_backoff_factor": 0.2}
-        options: dict[str, Any] = {**retries, "ssl_context": ssl.create_default_context()}
-        if connection is not None:
-            self._client: ServiceBusClient = ServiceBusClient.from_connection_string(connection, **options)
-        else:
-            assert namespace is not None
-            assert credential is not None
-            self._client = ServiceBusClient(namespace, credential, **options)
+        self._client = a_client(connection, namespace, credential)
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -79,6 +66,23 @@ class ServiceBus:
         for sender in self._senders.values():
             await sender.close()
         await self._client.close()
+
+
+def a_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None) -> ServiceBusClient:
+    """A client of the SDK, for the life of the process."""
+    import ssl
+
+    from azure.servicebus.aio import ServiceBusClient
+
+    # Given once: the SDK would load all certificates anew for every link.
+    # Two quick retries, for a link that broke: a webhook call has ten seconds in all, for two sends at worst.
+    retries = {"retry_total": 2, "retry_backoff_factor": 0.2}
+    options: dict[str, Any] = {**retries, "ssl_context": ssl.create_default_context()}
+    if connection is not None:
+        return ServiceBusClient.from_connection_string(connection, **options)
+    assert namespace is not None
+    assert credential is not None
+    return ServiceBusClient(namespace, credential, **options)
 
 
 def _message(envelope: Envelope) -> ServiceBusMessage:

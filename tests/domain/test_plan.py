@@ -207,14 +207,20 @@ def _workspace(name: str, desired: DesiredWorkspaces, **changed: Any) -> Workspa
 def test_limits_stand_before_the_workspaces_that_need_them() -> None:
     assert [[change.kind for change in step] for step in plan_workspaces(_desired(phi_4=GPU), [], marked=False).steps] == [
         ["limits", "limits"],
-        ["workspace", "route"],
+        ["workspace"],
+        ["route"],
     ]
 
 
 def test_a_workspace_on_another_instance_type_is_replaced_with_the_version_that_was_read() -> None:
     plan = plan_workspaces(_desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], marked=True)
-    [change] = plan
-    assert (str(plan), getattr(change, "tag", None)) == ("replace workspace phi-4", "7")
+    [_, change] = plan
+    assert (str(plan), getattr(change, "tag", None)) == ("delete route phi-4; replace workspace phi-4", "7")
+
+
+def test_a_workspace_that_is_being_replaced_has_no_route() -> None:
+    desired = _desired(phi_4=GPU)
+    assert "route" not in str(plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], marked=False))
 
 
 def test_a_workspace_that_goes_is_waited_for() -> None:

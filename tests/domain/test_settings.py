@@ -123,3 +123,11 @@ def test_no_secret_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "too-short-1" not in str(problems)
     settings = repr(_loaded(monkeypatch, GITHUB_WEBHOOK_SECRET=VALID["GITHUB_WEBHOOK_SECRET"], GATEWAY_URL=VALID["GATEWAY_URL"]))
     assert not [secret for secret in (VALID["GITHUB_WEBHOOK_SECRET"], VALID["GITHUB_TOKEN"], VALID["SERVICE_BUS"]) if secret in settings]
+
+
+@pytest.mark.parametrize(
+    "given", [{"ENTRA_TENANT_ID": "11111111-1111-4111-8111-111111111111"}, {"API_AUDIENCE": "api://mergekey"}], ids=str
+)
+def test_the_operators_api_needs_a_tenant_and_an_audience(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+    [missing] = {"ENTRA_TENANT_ID", "API_AUDIENCE"} - given.keys()
+    assert _problems(monkeypatch, **given) == [f"{missing}: missing; the operators' API needs API_AUDIENCE, ENTRA_TENANT_ID"]

@@ -268,17 +268,17 @@ class Road:
     # The cluster, through the SDK
 
     def workspaces(self, team: str) -> list[dict[str, Any]]:
-        api = kubernetes.CustomObjectsApi(self._cluster)
+        api = kubernetes.CustomObjectsApi(self.cluster)
         answer: Any = api.list_namespaced_custom_object("kaito.sh", "v1beta1", f"team-{team}", "workspaces")
         items: list[dict[str, Any]] = answer["items"]
         return items
 
     def namespaces(self) -> set[str]:
-        found: Any = kubernetes.CoreV1Api(self._cluster).list_namespace()
+        found: Any = kubernetes.CoreV1Api(self.cluster).list_namespace()
         return {item.metadata.name for item in found.items}
 
     @cached_property
-    def _cluster(self) -> kubernetes.ApiClient:
+    def cluster(self) -> kubernetes.ApiClient:
         configuration = kubernetes.Configuration()
         configuration.host = self.stack.addresses["kubernetes"]
         configuration.ssl_ca_cert = self.stack.ca

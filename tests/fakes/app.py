@@ -18,6 +18,7 @@ from tests.fakes.bus import FakeBus
 from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
@@ -65,14 +66,16 @@ models:
 class FakeApp:
     """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`."""
 
-    def __init__(self, gpus: bool = True) -> None:
+    def __init__(self, gpus: bool = True, clock: FakeClock | None = None) -> None:
         facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
         self.platform = Platform(REPOSITORY, GATEWAY_URL, facts if gpus else None)
         self.places = Places(PATHS, DEFAULT_CATALOG_PATH)
         self.limits = LIMITS
         self.calls = Calls()
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
+        self.sweep_report_only = False
         self.bus = FakeBus(self.calls, self.clock)
+        self.dead_letters = FakeDeadLetters(self.calls, self.clock, self.bus)
         self.repository = FakeRepository(self.calls)
         self.gateway = FakeGateway(self.calls)
         self.vault = FakeVault(self.calls, self.clock)

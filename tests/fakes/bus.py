@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from shared.errors import AccessDenied, Rejected
 from shared.messages import TO_ALL, read_envelope
@@ -20,10 +21,11 @@ LARGEST_MESSAGE = 262_144
 
 @dataclass
 class Held:
-    """A copy of a message in one queue. It is there for receivers from `enqueued` on."""
+    """A copy of a message in one queue. It is there for receivers from `enqueued` on; `sequence` grows with every message."""
 
     envelope: Envelope
     enqueued: datetime
+    sequence: int
     deliveries: int = 0
 
     def received(self) -> Received:
@@ -40,6 +42,7 @@ class FakeBus:
         self._calls = calls
         self._clock = clock
         self._seen: dict[tuple[str, str], datetime] = {}
+        self._numbers = count(1)
         self.sent: list[Envelope] = []
         self.queues: dict[str, list[Held]] = {name: [] for name in (*(stage.name for stage in STAGES), DEAD_LETTERS)}
         self.put_aside: dict[str, list[Held]] = {stage.name: [] for stage in STAGES}
@@ -67,7 +70,7 @@ class FakeBus:
         self._seen[key] = now
         self.sent.append(envelope)
         for name in self._addressed(envelope):
-            held = Held(envelope, max(now, envelope.due or now))
+            held = Held(envelope, max(now, envelope.due or now), next(self._numbers))
             nowhere = envelope.session is None and name != DEAD_LETTERS
             (self.put_aside if nowhere else self.queues)[name].append(held)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One remote call: `gateway`, `put_product_policy`, `team-alpha`. `writes` tells whether it changes anything out there."""
+    """One remote call: `gateway`, `put_product_policy`, `team-alpha`. `writes` tells whether it changes anything out there.
+
+    `fence` is the ETag or resourceVersion that a write carries.
+    """
 
     system: str
     name: str
     target: str
     writes: bool
+    fence: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.target}".strip()
@@ -25,6 +29,24 @@ Hook = Callable[[Call], Awaitable[None]]
 
 async def nothing(_: Call) -> None:
     """The hook that does nothing."""
+
+
+class Made:
+    """A call as it is made: the body of `async with` is its effect."""
+
+    __slots__ = ("_call", "_calls")
+
+    def __init__(self, calls: Calls, call: Call) -> None:
+        self._calls = calls
+        self._call = call
+
+    async def __aenter__(self) -> None:
+        self._calls.made.append(self._call)
+        await self._calls.before(self._call)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            await self._calls.after(self._call)
 
 
 @dataclass
@@ -38,24 +60,11 @@ class Calls:
     after: Hook = nothing
     made: list[Call] = field(default_factory=list)
 
-    @asynccontextmanager
-    async def read(self, system: str, name: str, target: str = "") -> AsyncIterator[None]:
-        """The body is the effect."""
-        async with self._call(Call(system, name, target, writes=False)):
-            yield
+    def read(self, system: str, name: str, target: str = "") -> Made:
+        return Made(self, Call(system, name, target, writes=False))
 
-    @asynccontextmanager
-    async def write(self, system: str, name: str, target: str = "") -> AsyncIterator[None]:
-        """The body is the effect."""
-        async with self._call(Call(system, name, target, writes=True)):
-            yield
-
-    @asynccontextmanager
-    async def _call(self, call: Call) -> AsyncIterator[None]:
-        self.made.append(call)
-        await self.before(call)
-        yield
-        await self.after(call)
+    def write(self, system: str, name: str, target: str = "", fence: str | None = None) -> Made:
+        return Made(self, Call(system, name, target, writes=True, fence=fence))
 
     def writes(self, *systems: str) -> list[str]:
         """The writes so far, as text: of these systems, or of all but the bus and the reports."""

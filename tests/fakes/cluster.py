@@ -103,7 +103,7 @@ class FakeCluster:
             self._put(self.state.objects, key, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
-        async with self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}"):
+        async with self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}", resource_version):
             self._catch_up()
             kept = self.state.objects.get((namespace, WORKSPACE, name))
             if kept is not None:
@@ -116,7 +116,7 @@ class FakeCluster:
 
     async def delete_namespace(self, name: str, resource_version: str) -> None:
         """Everything in it goes too; it is gone when its workspaces are."""
-        async with self._calls.write("cluster", "delete_namespace", name):
+        async with self._calls.write("cluster", "delete_namespace", name, resource_version):
             self._catch_up()
             kept = self.state.namespaces.get(name)
             if kept is None:

@@ -79,13 +79,13 @@ class FakeGateway:
         self.state.keys[name] = [self._new_key(name), self._new_key(name)]
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
-        async with self._calls.write("gateway", "publish_product", name):
+        async with self._calls.write("gateway", "publish_product", name, etag):
             _require(self.state.products, name)
             _match(self.state.products.get(name), etag)
             self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
 
     async def delete_product(self, name: str, etag: str) -> None:
-        async with self._calls.write("gateway", "delete_product", name):
+        async with self._calls.write("gateway", "delete_product", name, etag):
             if name not in self.state.products:
                 return
             _match(self.state.products[name], etag)
@@ -100,7 +100,7 @@ class FakeGateway:
             return _actual(self.state.policies.get(product))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
-        async with self._calls.write("gateway", "put_product_policy", product):
+        async with self._calls.write("gateway", "put_product_policy", product, etag):
             _require(self.state.products, product)
             self._require_sound(policy)
             _match(self.state.policies.get(product), etag)
@@ -136,7 +136,7 @@ class FakeGateway:
             return self.state.subscriptions.get(name)
 
     async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
-        async with self._calls.write("gateway", "put_subscription", name):
+        async with self._calls.write("gateway", "put_subscription", name, etag):
             if product not in self.state.products:
                 raise Rejected(f"'{product}' does not exist.")
             _match(self.state.subscriptions.get(name), etag)
@@ -145,7 +145,7 @@ class FakeGateway:
             return self._keys(name) if self.keys_in_put_answers else None
 
     async def suspend_subscription(self, name: str, etag: str) -> None:
-        async with self._calls.write("gateway", "suspend_subscription", name):
+        async with self._calls.write("gateway", "suspend_subscription", name, etag):
             found = _require(self.state.subscriptions, name)
             _match(found, etag)
             self.state.subscriptions[name] = replace(found, etag=self._etag(), state="suspended")
@@ -162,7 +162,7 @@ class FakeGateway:
             self.state.keys[subscription][which] = self._new_key(subscription)
 
     async def delete_subscription(self, name: str, etag: str) -> None:
-        async with self._calls.write("gateway", "delete_subscription", name):
+        async with self._calls.write("gateway", "delete_subscription", name, etag):
             if name in self.state.subscriptions:
                 _match(self.state.subscriptions[name], etag)
                 del self.state.subscriptions[name]
@@ -175,12 +175,12 @@ class FakeGateway:
             return [replace(found, etag="*") for name, found in self.state.backends.items() if name.startswith(prefix)]
 
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
-        async with self._calls.write("gateway", "put_backend", backend.name):
+        async with self._calls.write("gateway", "put_backend", backend.name, etag):
             _match(self.state.backends.get(backend.name), etag)
             self.state.backends[backend.name] = ActualBackend(backend.name, self._etag(), backend.url, marker.unfinished())
 
     async def delete_backend(self, name: str, etag: str) -> None:
-        async with self._calls.write("gateway", "delete_backend", name):
+        async with self._calls.write("gateway", "delete_backend", name, etag):
             if name in self.state.backends:
                 _match(self.state.backends[name], etag)
                 del self.state.backends[name]
@@ -192,7 +192,7 @@ class FakeGateway:
             return self.state.apis.get(name)
 
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
-        async with self._calls.write("gateway", "put_api", name):
+        async with self._calls.write("gateway", "put_api", name, etag):
             _match(self.state.apis.get(name), etag)
             self.state.apis[name] = Api(self._etag(), desired.api_digest, marker)
 
@@ -201,7 +201,7 @@ class FakeGateway:
             return _actual(self.state.api_policies.get(name))
 
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None:
-        async with self._calls.write("gateway", "put_api_policy", name):
+        async with self._calls.write("gateway", "put_api_policy", name, etag):
             _require(self.state.apis, name)
             self._require_sound(policy)
             _match(self.state.api_policies.get(name), etag)

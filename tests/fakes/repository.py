@@ -30,6 +30,7 @@ class FakeRepository:
         self._messages: dict[str, str] = {}
         self._trees: dict[str, Files] = {}
         self._blobs: dict[str, bytes] = {}
+        self._listed: dict[str, Tree] = {}
         self.branch: str | None = None
         self.protected = True
         self.truncates = False
@@ -92,7 +93,9 @@ class FakeRepository:
                 return None
             if self.truncates:
                 raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
-            return {path: Entry(blob_id(content), mode, len(content)) for path, (content, mode) in files.items()}
+            if sha not in self._listed:
+                self._listed[sha] = {path: Entry(blob_id(content), mode, len(content)) for path, (content, mode) in files.items()}
+            return self._listed[sha]
 
     async def blob(self, sha: str) -> bytes:
         async with self._calls.read("repository", "blob", sha):

@@ -1,0 +1,20 @@
+"""`mergekey sweep`: have everything looked at now instead of at the next quarter of an hour."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.api import Api, Audience, Url
+from shared.domain.problem import visible
+
+
+def sweep(
+    url: Url,
+    audience: Audience,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare policies and keys of all teams too, not of a slice only.")] = False,
+) -> None:
+    """Queue a sweep: what is not as the branch says is mended. Exit code: 0 it is queued, 2 the platform could not be asked."""
+    answer = Api(url, audience).post("sweeps", {"deep": deep})
+    typer.echo(visible(f"Queued: {answer['queued']}"))

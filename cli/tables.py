@@ -1,0 +1,93 @@
+"""Dead letters on a terminal. What came from outside is shown as text, whatever it contains."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.domain.problem import visible
+
+Row = dict[str, Any]
+#: Columns.
+WIDTH = 120
+#: Characters of a message in a list.
+GLIMPSE = 90
+
+
+def a_console() -> Console:
+    """Wide enough for a row: a terminal that is narrower folds lines, so that they can still be copied."""
+    return Console(width=max(Console().width, WIDTH))
+
+
+def show_groups(console: Console, groups: Iterable[Row]) -> None:
+    table = _table("letters", "stage", "reason", "who must act", "oldest")
+    for group in groups:
+        table.add_row(*_texts(group["count"], group["stage"] or "?", group["reason"], group["actor"], _age(group["oldest"])))
+    console.print(table)
+
+
+def show_letters(console: Console, letters: Iterable[Row]) -> None:
+    table = _table("number", "age", "team", "stage", "reason", "replays", "message")
+    for letter in letters:
+        replays = f"{letter['replays']} of {letter['most_replays']}"
+        message = letter["message"] if len(letter["message"]) <= GLIMPSE else letter["message"][:GLIMPSE] + "…"
+        known = "(converged) " if letter.get("converged") else ""
+        cells = (letter["sequence"], _age(letter["enqueued"]), letter["team"], letter["stage"] or "?", letter["reason"], replays)
+        table.add_row(*_texts(*cells, known + message))
+    console.print(table)
+
+
+def show_letter(console: Console, letter: Row) -> None:
+    named = ("sequence", "enqueued", "team", "stage", "reason", "message", "actor", "attempts", "replays", "root", "session", "message_id")
+    for name in named:
+        console.print(Text.assemble((f"{name.replace('_', ' '):<12}", "bold"), visible(str(letter[name]))), soft_wrap=True)
+    console.print()
+    for line in letter["body"].splitlines():
+        console.print(Text(visible(line)), soft_wrap=True)
+
+
+def show_answers(console: Console, answers: Iterable[Row]) -> None:
+    """Each letter that something is to be said about, and the sums."""
+    answers = list(answers)
+    for answer in answers:
+        console.print(Text(visible(f"{answer['sequence']:>8}  {answer['outcome']:<10} {answer['why']}").rstrip()), soft_wrap=True)
+    console.print(", ".join(f"{count} {outcome}" for outcome, count in Counter(answer["outcome"] for answer in answers).items()))
+
+
+def show_next(console: Console, groups: Iterable[Row], first: int, team: str | None) -> None:
+    """What to type now: commands that name what was seen, and nothing that came later."""
+    console.print("\nLook at one, then, when its cause is gone, replay its group (without --dry-run), or discard it:", style="bold")
+    console.print(Text(f"  mergekey dead-letters show {first}"), soft_wrap=True)
+    for group in groups:
+        words = ["--stage", group["stage"], "--reason", group["reason"], "--up-to", str(group["last"])]
+        words += [] if team is None else ["--team", team]
+        chosen = shlex.join(visible(word) for word in words)
+        console.print(Text(f"  mergekey dead-letters replay {chosen} --dry-run"), soft_wrap=True)
+    console.print(Text(f"  mergekey dead-letters discard {first} --why 'why nobody needs it any more'"), soft_wrap=True)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in ("letters", "number") else "left"
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=column != "message")
+    return table
+
+
+def _texts(*cells: object) -> list[Text]:
+    return [Text(visible(str(cell))) for cell in cells]
+
+
+def _age(moment: str) -> str:
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"

@@ -1,0 +1,157 @@
+"""The queue of dead letters over Service Bus, on links that stay open.
+
+Service Bus hands out by number only what is deferred. So whoever wants a letter first has the letters that arrived since, up to that one,
+deferred, once and for all: looking (peek) shows them as before, and each can then be had by its number at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from shared.adapters.service_bus import SYSTEM
+from shared.adapters.translate import translated
+from shared.errors import Busy
+from shared.ports import Kept
+from shared.stages import DEAD_LETTERS
+from shared.trail import Received
+
+if TYPE_CHECKING:
+    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+
+PAGE = 250
+#: Messages that are held at a time while they are being deferred.
+AT_ONCE = 100
+#: Seconds for the next message to come out; none comes when others hold them.
+PATIENCE = 2
+
+
+class ServiceBusDeadLetters:
+    """One caller at a time: the SDK's receivers are not made for several. The client is the caller's to close."""
+
+    def __init__(self, client: ServiceBusClient) -> None:
+        self._client = client
+        self._turn = asyncio.Lock()
+        self._looking: ServiceBusReceiver | None = None
+        self._taking: ServiceBusReceiver | None = None
+        self._held: dict[int, ServiceBusReceivedMessage] = {}
+        self._deferred_up_to = 0
+
+    async def peek(self, first: int) -> list[Kept]:
+        async with self._turn:
+            with translated(SYSTEM):
+                return [_kept(message) for message in await self._peek(first, PAGE)]
+
+    async def lock(self, sequence: int) -> Kept | None:
+        async with self._turn:
+            with translated(SYSTEM):
+                message = await self._receive(sequence)
+                if message is None and await self._is_active(sequence):
+                    await self._defer(sequence)
+                    message = await self._receive(sequence)
+                if message is not None:
+                    self._held[sequence] = message
+                    return _kept(message)
+                if await self._find(sequence) is not None:
+                    raise Busy("somebody else holds this dead letter; it comes back within minutes", reason="LetterIsHeld")
+                return None
+
+    async def complete(self, sequence: int) -> None:
+        from azure.servicebus.exceptions import MessageLockLostError
+
+        message = self._held.pop(sequence)
+        async with self._turn:
+            with translated(SYSTEM):
+                try:
+                    await (await self._looker()).complete_message(message)
+                except MessageLockLostError:
+                    raise Busy("the dead letter was held for too long and stays where it was", reason="LetterIsHeld") from None
+
+    async def release(self, sequence: int) -> None:
+        message = self._held.pop(sequence)
+        async with self._turn:
+            with translated(SYSTEM):
+                await (await self._looker()).abandon_message(message)
+
+    async def close(self) -> None:
+        for receiver in (self._looking, self._taking):
+            if receiver is not None:
+                await receiver.close()
+
+    async def _peek(self, first: int, most: int) -> list[ServiceBusReceivedMessage]:
+        found = await (await self._looker()).peek_messages(max_message_count=most, sequence_number=max(first, 1))
+        return list(found)
+
+    async def _find(self, sequence: int) -> ServiceBusReceivedMessage | None:
+        return next((message for message in await self._peek(sequence, 1) if message.sequence_number == sequence), None)
+
+    async def _is_active(self, sequence: int) -> bool:
+        found = await self._find(sequence)
+        return found is not None and _is_active(found)
+
+    async def _receive(self, sequence: int) -> ServiceBusReceivedMessage | None:
+        """None when it is gone, held by somebody, or not deferred yet."""
+        from azure.servicebus.exceptions import MessageNotFoundError
+
+        try:
+            [message] = await (await self._looker()).receive_deferred_messages([sequence])
+        except MessageNotFoundError:
+            return None
+        return message
+
+    async def _defer(self, sequence: int) -> None:
+        """Everything up to the number. Never more is asked for than is there: what nobody waits for would stay locked on the link."""
+        left = await self._count_active(sequence)
+        while left > 0:
+            receiver = await self._taker()
+            batch = await receiver.receive_messages(max_message_count=min(left, AT_ONCE), max_wait_time=PATIENCE)
+            for message in batch:
+                await receiver.defer_message(message)
+            left -= len(batch)
+            if not batch:
+                # Others hold some. What we asked for and did not get must not come to us later.
+                self._taking = None
+                await receiver.close()
+                return
+        self._deferred_up_to = max(self._deferred_up_to, sequence)
+
+    async def _count_active(self, sequence: int) -> int:
+        count, first = 0, self._deferred_up_to + 1
+        while first <= sequence and (page := await self._peek(first, PAGE)):
+            count += sum(1 for message in page if _number(message) <= sequence and _is_active(message))
+            first = _number(page[-1]) + 1
+        return count
+
+    async def _looker(self) -> ServiceBusReceiver:
+        """For what goes by number. It never asks for messages, so none comes to it."""
+        if self._looking is None:
+            self._looking = await self._client.get_queue_receiver(DEAD_LETTERS).__aenter__()
+        return self._looking
+
+    async def _taker(self) -> ServiceBusReceiver:
+        if self._taking is None:
+            self._taking = await self._client.get_queue_receiver(DEAD_LETTERS).__aenter__()
+        return self._taking
+
+
+def _is_active(message: ServiceBusReceivedMessage) -> bool:
+    return message.state.name == "ACTIVE"
+
+
+def _number(message: ServiceBusReceivedMessage) -> int:
+    return message.sequence_number or 0
+
+
+def _kept(message: ServiceBusReceivedMessage) -> Kept:
+    enqueued = message.enqueued_time_utc
+    assert enqueued is not None
+    properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
+    moment = enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC)
+    return Kept(_number(message), Received(b"".join(message.body), message.message_id or "", message.session_id, moment, properties))
+
+
+def _text(value: Any) -> Any:
+    """The SDK gives text as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

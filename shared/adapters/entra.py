@@ -1,0 +1,136 @@
+"""Who calls: access tokens of Entra ID, verified with the tenant's public keys.
+
+https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-tokens
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from shared.adapters.translate import by_status, translated
+from shared.errors import MergekeyError, Unavailable
+
+if TYPE_CHECKING:
+    import jwt
+
+SYSTEM = "Entra ID"
+#: Entra changes its keys every few weeks and shows new ones long before: a day is what its documentation proposes for a cache.
+KEYS_LAST = 24 * 3600.0
+#: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for each.
+KEYS_AT_MOST_EVERY = 60.0
+#: What a token must say to be judged at all.
+REQUIRED = ("exp", "nbf", "iss", "aud", "tid", "oid")
+#: Seconds for an answer.
+PATIENCE = 5.0
+
+Role = Literal["Reader", "Operator"]
+#: Who may do more may also do less.
+_SUFFICIENT: Mapping[Role, frozenset[str]] = {"Reader": frozenset({"Reader", "Operator"}), "Operator": frozenset({"Operator"})}
+
+
+class Refused(Exception):
+    """A caller is not let in. `status` is 401 without a valid token, 403 without the role; the message holds nothing of the token."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. `name` is how the log names them: the person as far as the token tells, and the object id."""
+
+    name: str
+    roles: frozenset[str]
+
+
+class EntraTokens:
+    """Tokens of one tenant for one audience. Versions 1 and 2 are taken: which one it is depends on how the API was registered."""
+
+    def __init__(self, authority: str, tenant: str, audience: str) -> None:
+        self._discovery = f"{authority.rstrip('/')}/{tenant}/v2.0/.well-known/openid-configuration"
+        self._tenant = tenant.lower()
+        # Tokens of version 2 have the client id alone.
+        self._audiences = [audience, audience.removeprefix("api://")]
+        self._issuers: list[str] = []
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    async def require(self, authorization: str | None, role: Role) -> Caller:
+        """The caller, who has the app role (or a higher one). `authorization` is the header. Raises Refused, Unavailable, Throttled."""
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Refused(401, "NoToken", "send an Entra access token for this API as the header Authorization: Bearer")
+        claims = await self._verified(token.strip())
+        caller = _caller(claims)
+        if not caller.roles & _SUFFICIENT[role]:
+            raise Refused(403, "RoleMissing", f"this needs the app role {role}; yours: {', '.join(sorted(caller.roles)) or 'none'}")
+        return caller
+
+    async def _verified(self, token: str) -> Mapping[str, Any]:
+        import jwt
+
+        try:
+            key = await self._key(str(jwt.get_unverified_header(token).get("kid") or ""))
+            ours: dict[str, Any] = {"audience": self._audiences, "issuer": self._issuers, "options": {"require": REQUIRED}}
+            claims: Mapping[str, Any] = jwt.decode(token, key, algorithms=["RS256"], **ours)
+        except jwt.PyJWTError as error:
+            # The kind of the error only: its text may quote the token.
+            raise Refused(401, "InvalidToken", f"the access token is not valid here: {type(error).__name__}") from None
+        if str(claims["tid"]).lower() != self._tenant:
+            raise Refused(401, "InvalidToken", "the access token is of another tenant")
+        return claims
+
+    async def _key(self, kid: str) -> jwt.PyJWK:
+        import jwt
+
+        async with self._fetching:
+            age = time.monotonic() - self._fetched
+            if age > KEYS_LAST or (kid not in self._keys and age > KEYS_AT_MOST_EVERY):
+                try:
+                    await self._fetch()
+                except MergekeyError:
+                    # A key that we know already is good enough while Entra cannot be asked.
+                    if kid not in self._keys:
+                        raise
+        if kid not in self._keys:
+            raise jwt.InvalidKeyError("unknown key")
+        return self._keys[kid]
+
+    async def _fetch(self) -> None:
+        import jwt
+
+        configuration = await _get(self._discovery)
+        try:
+            keys = jwt.PyJWKSet.from_dict(await _get(str(configuration["jwks_uri"]))).keys
+            self._issuers = [str(configuration["issuer"]), f"https://sts.windows.net/{self._tenant}/"]
+        except (KeyError, jwt.PyJWTError):
+            raise Unavailable(f"{SYSTEM}: {self._discovery} leads to no signing keys") from None
+        self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
+        self._fetched = time.monotonic()
+
+
+async def _get(url: str) -> dict[str, Any]:
+    import aiohttp
+
+    with translated(SYSTEM):
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session, session.get(url) as answer:
+            if answer.status != 200:
+                raise by_status(SYSTEM, answer.status)
+            found: dict[str, Any] = await answer.json()
+            return found
+
+
+def _caller(claims: Mapping[str, Any]) -> Caller:
+    """An application has no name of its own, only its id."""
+    known = (claims.get(name) for name in ("name", "preferred_username", "upn", "app_displayname", "azp", "appid"))
+    name = next((str(text) for text in known if text), "somebody")
+    roles = claims.get("roles")
+    return Caller(f"{name[:100]} ({claims['oid']})", frozenset(map(str, roles)) if isinstance(roles, list) else frozenset())

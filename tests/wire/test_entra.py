@@ -1,0 +1,187 @@
+"""Who may call the operators' API: tokens of the identity stand-in, and such as nobody should take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from azure.identity.aio import ManagedIdentityCredential
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from shared.adapters.entra import EntraTokens, Refused, Role
+from shared.errors import Unavailable
+from standins.identity import principal
+from standins.world import TENANT
+from tests.conftest import StandIns
+from tests.wire.azure_clients import managed_identity
+
+AUDIENCE = "api://mergekey"
+
+
+@pytest.fixture(autouse=True)
+def _managed_identity(standins: StandIns) -> Iterator[None]:
+    with managed_identity(standins):
+        yield
+
+
+@pytest.fixture
+def tokens(standins: StandIns) -> EntraTokens:
+    return EntraTokens(standins.addresses["identity"], TENANT, AUDIENCE)
+
+
+async def token_of(client: str, audience: str = AUDIENCE) -> str:
+    async with ManagedIdentityCredential(client_id=client) as credential:
+        return str((await credential.get_token(f"{audience}/.default")).token)
+
+
+@pytest.mark.parametrize(
+    ("role", "client", "status"),
+    [
+        ("Reader", "ron.Reader", None),
+        ("Reader", "olivia.Operator", None),
+        ("Operator", "olivia.Operator", None),
+        ("Operator", "ron.Reader", 403),
+        ("Reader", "somebody", 403),
+        ("Reader", "eve.Owner", 403),
+    ],
+    ids=str,
+)
+async def test_who_has_the_role_or_a_higher_one_is_let_in(tokens: EntraTokens, role: Role, client: str, status: int | None) -> None:
+    authorization = f"Bearer {await token_of(client)}"
+    if status is None:
+        caller = await tokens.require(authorization, role)
+        assert caller.name == f"{client.partition('.')[0]} ({principal(client)})"
+        return
+    with pytest.raises(Refused) as refused:
+        await tokens.require(authorization, role)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer ", "Basic b2xpdmlh", "Bearer a.b.c", "Bearer " + "x" * 10_000], ids=str
+)
+async def test_what_is_no_token_is_refused(tokens: EntraTokens, authorization: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        await tokens.require(authorization, "Reader")
+    assert refused.value.status == 401
+
+
+async def test_a_token_for_another_service_is_refused(tokens: EntraTokens) -> None:
+    with pytest.raises(Refused, match="InvalidAudience"):
+        await tokens.require(f"Bearer {await token_of('olivia.Operator', 'https://vault.azure.net')}", "Reader")
+
+
+# ------------------------------------------------------------------------------------------------------------------- forged
+
+
+class Tenant:
+    """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were looked up."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(65537, 2048)
+        self.kid = "one"
+        self.asked = 0
+        self.broken = False
+        app = web.Application()
+        app.router.add_get(f"/{TENANT}/v2.0/.well-known/openid-configuration", self._discovery)
+        app.router.add_get("/keys", self._keys)
+        self.server = TestServer(app)
+
+    async def _discovery(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.broken:
+            return web.Response(status=500)
+        return web.json_response({"issuer": "https://login/v2.0", "jwks_uri": str(self.server.make_url("/keys"))})
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        shown = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return web.json_response({"keys": [{**shown, "kid": self.kid, "use": "sig"}]})
+
+    def token(self, algorithm: str = "RS256", key: Any = None, kid: str | None = None, **changed: Any) -> str:
+        now = int(time.time())
+        claims: dict[str, Any] = {"aud": AUDIENCE, "iss": "https://login/v2.0", "tid": TENANT, "oid": "o-1", "roles": ["Operator"]}
+        claims |= {"iat": now, "nbf": now, "exp": now + 60} | changed
+        claims = {name: value for name, value in claims.items() if value is not None}
+        signing: Any = None if algorithm == "none" else key or self.key
+        return jwt.encode(claims, signing, algorithm=algorithm, headers={"kid": kid or self.kid})
+
+
+@pytest.fixture
+async def tenant() -> AsyncIterator[Tenant]:
+    made = Tenant()
+    async with made.server:
+        yield made
+
+
+@pytest.fixture
+def theirs(tenant: Tenant) -> EntraTokens:
+    return EntraTokens(str(tenant.server.make_url("/")), TENANT, AUDIENCE)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"iss": f"https://sts.windows.net/{TENANT}/"}, {"aud": "mergekey"}, {"name": "Olivia"}],
+    ids=["version 2", "version 1", "client id", "name"],
+)
+async def test_tokens_of_both_versions_are_taken(tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]) -> None:
+    caller = await theirs.require(f"Bearer {tenant.token(**changed)}", "Operator")
+    assert caller.name == f"{changed.get('name', 'somebody')} (o-1)"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": 1},
+        {"exp": None},
+        {"nbf": 4_000_000_000},
+        {"nbf": None},
+        {"aud": "api://other"},
+        {"aud": None},
+        {"iss": "https://login/other/v2.0"},
+        {"iss": None},
+        {"tid": "22222222-2222-4222-8222-222222222222"},
+        {"tid": None},
+        {"oid": None},
+        {"kid": "two"},
+        {"key": rsa.generate_private_key(65537, 2048)},
+        {"key": "x" * 64, "algorithm": "HS256"},
+        {"algorithm": "none"},
+        {"algorithm": "RS512"},
+        {"algorithm": "PS256"},
+    ],
+    ids=lambda changed: " ".join(f"{name} {value}" for name, value in changed.items() if name != "key") or "another key",
+)
+async def test_a_token_that_is_wrong_in_anything_is_refused(tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]) -> None:
+    token = tenant.token(**changed)
+    with pytest.raises(Refused) as refused:
+        await theirs.require(f"Bearer {token}", "Reader")
+    assert refused.value.status == 401
+    assert token not in refused.value.message
+
+
+@pytest.mark.parametrize("roles", [None, [], "Operator", {"Operator": 1}, ["operator"], [["Operator"]]], ids=str)
+async def test_roles_that_are_not_a_list_with_the_role_are_none(tenant: Tenant, theirs: EntraTokens, roles: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        await theirs.require(f"Bearer {tenant.token(roles=roles)}", "Reader")
+    assert refused.value.status == 403
+
+
+async def test_keys_are_looked_up_once_and_not_for_every_unknown_one(tenant: Tenant, theirs: EntraTokens) -> None:
+    for number in range(5):
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+        with pytest.raises(Refused):
+            await theirs.require(f"Bearer {tenant.token(kid=f'other-{number}')}", "Reader")
+    assert tenant.asked == 1
+
+
+async def test_while_entra_cannot_be_asked_nobody_is_let_in_and_it_may_be_tried_again(tenant: Tenant, theirs: EntraTokens) -> None:
+    tenant.broken = True
+    with pytest.raises(Unavailable):
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    tenant.broken = False
+    await theirs.require(f"Bearer {tenant.token()}", "Reader")
