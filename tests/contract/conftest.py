@@ -26,6 +26,8 @@ from tests.wire.azure_clients import managed_identity
 #: The ports that ask Entra ID for tokens.
 AZURE = {"gateway", "vault", "roles", "cluster"}
 BOTH = ["fake", "adapter"]
+#: Fixtures that stand for a port under another name.
+BEHIND = {"room": "bus", "source": "repository"}
 
 
 @pytest.fixture(scope="package")
@@ -98,7 +100,8 @@ def clock(request: pytest.FixtureRequest, side: str, app: FakeApp, standins: Sta
     """The clock of the service behind the port that the test uses."""
     if side == "fake":
         return FakeClockSide(app.clock)
-    return RealClock() if where.real & set(request.fixturenames) else StandInClock(standins.control)
+    ports = {BEHIND.get(name, name) for name in request.fixturenames}
+    return RealClock() if where.real & ports else StandInClock(standins.control)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
