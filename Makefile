@@ -4,7 +4,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format bench contract runtime clean
+.PHONY: help demo up test lint format bench simulate chaos contract runtime clean
+
+SEEDS ?= 1000
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,12 @@ format: $(VENV)/ready ## format the code
 
 bench: $(VENV)/ready ## how long from push to key, how many calls
 	$(RUN) -m bench.push_to_key
+
+simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=1000, or one with SEED=n
+	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes
+	@$(RUN) -m tests.chaos
 
 .contract-venv/ready: $(VENV)/ready
 	$(PYTHON) -m venv .contract-venv

@@ -59,7 +59,7 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     request = standing.request
     assert request is not None
     held = await observe(app, request.team, request.entra_group)
-    gone = held.readers - {request.entra_group}
+    gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
     closely = event.message.cause == "sweep"
     keys = await _keys(app, request, held, changed_hands=bool(gone), closely=closely)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from shared import gateway, intake, keys, sweeping, withdrawal, workspaces
+from shared import gateway, intake, keys, successors, sweeping, withdrawal, workspaces
 from shared.errors import Busy
 from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
@@ -55,9 +55,11 @@ async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
 async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act) -> Outcome:
     """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved meanwhile is followed."""
     standing = await look(app, event.message, event.now)
-    for _ in range(ROUNDS):
+    for rounds in range(ROUNDS):
         match standing.verdict:
             case "superseded":
+                if rounds:
+                    await _have_looked_at(app, event)
                 return Done()
             case "held":
                 return Done("withdrawal held: too many teams are gone at once; see the check", wrote=False)
@@ -70,8 +72,14 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
         again = await look(app, event.message, event.now)
         if again.same_as(standing):
             return replace(outcome, revision=standing.blobs[0]) if isinstance(outcome, Waiting) and standing.blobs else outcome
-        standing = again
+        standing = again.after(standing)
     raise Busy("the branch keeps moving", reason="BranchMoving")
+
+
+async def _have_looked_at(app: App, event: Event[TeamMessage]) -> None:
+    """What was written came too late, and this message cannot say what to write instead: a request that went, or one that came back."""
+    again = Sweep(why=f"the branch moved while something was written for {event.message.team}")
+    await app.bus.send([successors.sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)])
 
 
 async def _keep(_: App, __: Event[TeamMessage], ___: Standing) -> Outcome:

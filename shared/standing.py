@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal
@@ -28,6 +28,8 @@ class Standing:
     - `gone`: the message says withdrawn, there is indeed no request of the team, and the guard lets it go.
     - `held`: the same, but too many teams are gone at once: nothing is withdrawn until a person allows it.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
+
+    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before.
     """
 
     verdict: Literal["wanted", "ended", "gone", "held", "superseded"]
@@ -36,6 +38,12 @@ class Standing:
     blobs: tuple[str, ...] = ()
     request: AccessRequest | None = None
     catalog: Catalog | None = None
+    let_in: frozenset[str] = frozenset()
+
+    def after(self, before: Standing) -> Standing:
+        """The same, with what is known of the round before."""
+        group = before.request.entra_group if before.request else None
+        return replace(self, let_in=before.let_in | ({group} if group else set()))
 
     def same_as(self, other: Standing) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""

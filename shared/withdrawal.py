@@ -103,11 +103,14 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
 
 
 async def remove_namespace(cluster: Cluster, name: str, workspaces: Sequence[Workspace]) -> Outcome:
-    """Workspaces first, so that KAITO gives their nodes back; the namespace when they are gone."""
+    """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if its team comes back; the
+    namespace when they are gone.
+    """
     foreign = [workspace.name for workspace in workspaces if not workspace.managed]
     if foreign:
         raise NotManaged(f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}")
     going = [workspace for workspace in workspaces if not workspace.terminating]
+    await together(*(cluster.delete_route(name, workspace.name) for workspace in going))
     await together(*(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going))
     if workspaces:
         return Waiting(DELETING, "WorkspaceDeleting")

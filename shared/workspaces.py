@@ -39,7 +39,8 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     if actual is not None and actual.terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     marked = _is_marked(actual, marker)
-    if actual is None:
+    if not marked and not _is_unfinished(actual):
+        # A change that is taken back before it was marked must be seen.
         await app.cluster.apply(namespace_manifest(marker.unfinished()))
     found = [] if actual is None else await app.cluster.workspaces(name)
     plan = plan_workspaces(desired, found, marked)
@@ -54,6 +55,10 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     if not desired.workspaces:
         return await remove_namespace(app.cluster, name, found)
     return _judge(event, standing.request, found)
+
+
+def _is_unfinished(actual: Namespace | None) -> bool:
+    return actual is not None and actual.marker is not None and not actual.marker.digest
 
 
 def _all_stand(desired: DesiredWorkspaces, found: Sequence[Workspace]) -> bool:

@@ -137,18 +137,26 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
 def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], marked: bool) -> Plan:
     """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back.
 
-    Limits come first: a raised quota must stand before the workspace that needs it.
+    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it:
+    routes are not listed, so one that outlived its workspace would stay.
     """
     standing = {workspace.name: workspace for workspace in actual}
-    limits: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    first: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
     changes: list[Change] = []
+    routes: list[Change] = []
     for name, manifest in desired.workspaces.items():
-        changes += _workspace_change(name, manifest, standing.get(name))
-        changes += [] if marked else [Create("route", name, desired.routes[name])]
+        found = standing.get(name)
+        change = _workspace_change(name, manifest, found)
+        changes += change
+        if any(isinstance(each, Replace) for each in change):
+            first.append(Delete("route", name, ""))
+        elif not marked and not (found and found.terminating):
+            routes.append(Create("route", name, desired.routes[name]))
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
-            changes += [Delete("route", name, ""), Delete("workspace", name, workspace.resource_version)]
-    return _steps(tuple(limits), tuple(changes))
+            first.append(Delete("route", name, ""))
+            changes.append(Delete("workspace", name, workspace.resource_version))
+    return _steps(tuple(first), tuple(changes), tuple(routes))
 
 
 def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, he
     verdicts = {path: read_request(path, content, catalog.catalog, paths) for path, content in requests.items()}
     for verdict in verdicts.values():
         problems.extend(verdict.problems)
-    problems.extend(_second_files(verdicts, held))
+    problems.extend(_second_files(verdicts, held, paths))
     problems.extend(_above_totals(verdicts, catalog.catalog, held))
     faulty = {problem.path for problem in problems}
     accepted = {path: verdict.request for path, verdict in sorted(verdicts.items()) if verdict.request is not None and path not in faulty}
@@ -80,11 +80,13 @@ def _not_regular(path: str, mode: str) -> Problem:
     return problem_at(path, START, "Submodule", "This is a submodule. Requests and the catalogue must be files of this repository.")
 
 
-def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str]) -> Iterator[Problem]:
+def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths) -> Iterator[Problem]:
+    """What was in force and cannot be read any more keeps its place."""
     by_team: dict[str, list[str]] = defaultdict(list)
     for path, verdict in verdicts.items():
-        if verdict.team is not None:
-            by_team[verdict.team].append(path)
+        team = verdict.team or (paths.team_of(path) if path in held else None)
+        if team is not None:
+            by_team[team].append(path)
     for team, claimed in by_team.items():
         for path in _at_fault(claimed, held) if len(claimed) > 1 else ():
             others = listed(sorted(set(claimed) - {path}))

@@ -125,6 +125,8 @@ class SessionQueue(Queue):
             session.timer.cancel()
         for token in [token for token, entry in self._locked.items() if entry.message.session == session.id]:
             self._give_back(self._unlock(token), counted=counted)
+        if session.holder is not None:
+            return  # the first message that was given back has brought the next receiver
         if session.ready:
             self._available[session.id] = None
             self._serve()

@@ -74,6 +74,19 @@ async def test_closing_a_session_gives_its_messages_back_without_counting(namesp
     assert (await one(await next_one)).delivery_count == 0
 
 
+async def test_a_session_that_is_given_back_goes_to_one_of_those_who_wait(namespace: Namespace, ordered: Ordered) -> None:
+    await ordered.send_to("a", "a1", "a2")
+    receiver = await namespace.session(ordered, "a")
+    waiting = [asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION, wait=2)) for _ in range(2)]
+    assert len(await receiver.receive_messages(2, max_wait_time=5)) == 2
+    await namespace.session(ordered, "held without messages")
+    await receiver.close()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sorted(type(each).__name__ for each in ended) == ["OperationTimeoutError", "ServiceBusReceiver"]
+    (holder,) = (each for each in ended if not isinstance(each, BaseException))
+    assert [text(await one(holder)) for _ in range(2)] == ["a1", "a2"]
+
+
 async def test_a_broken_connection_frees_its_session(namespace: Namespace, ordered: Ordered) -> None:
     await ordered.send_to("a", "a1")
     receiver = await namespace.session(ordered, "a")

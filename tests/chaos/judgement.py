@@ -1,0 +1,177 @@
+"""After the chaos: is the state what the branch says, and is everything that happened accounted for?
+
+Every finding is one line for people; none means that nothing was lost, nothing is stale and nothing was wrongly deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.messages import CATALOG_TEAM
+from shared.stages import STAGES
+from tests.chaos import strangers
+from tests.chaos.deliveries import Delivery, deliveries
+from tests.chaos.people import People
+from tests.chaos.platform import Platform, fresh
+from tests.chaos.world import NOBODY, World, observe
+from tests.end_to_end.road import DeadLetter
+from tests.end_to_end.test_where_keys_are import HOMES, issued, where
+
+#: The last line of a stack trace, and the one that a fault leaves.
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception): .*$", re.MULTILINE)
+_ON_PURPOSE = "closed on purpose"
+_WORKERS = ("provision_catalog", "provision_gateway", "provision_workspaces")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`repaired` are the teams that only the sweep brought to what the branch says; `letters` is how many dead letters there are."""
+
+    findings: list[str]
+    repaired: set[str]
+    letters: int
+
+
+def judge(place: Platform) -> Verdict:
+    """What `examine` finds, and what is other than where the branch is provisioned afresh."""
+    verdict, world = examine(place), observe(place.road)
+    return replace(verdict, findings=[*verdict.findings, *differences(place.people, world, provisioned_afresh(place))])
+
+
+def examine(place: Platform) -> Verdict:
+    """Ends all trouble, lets everything come to its end, looks deeply at everything, and then: what is wrong."""
+    place.calm()
+    place.settle()
+    place.converge()
+    repaired, again = place.sweep(), place.sweep()
+    heard, letters = deliveries(place.stack), place.road.dead_letters()
+    findings = [f"{team}: a second sweep still found something to do" for team in sorted(again)]
+    findings += _unexplained(place, heard, letters, repaired)
+    findings += _vanished(place, heard, letters)
+    findings += _speechless(letters)
+    findings += _bugs(place)
+    findings += _touched(place)
+    findings += _not_dead(place)
+    findings += _other_keys(place)
+    findings += _spelt(place.stack.folder)
+    return Verdict(findings, repaired, len(letters))
+
+
+def _unexplained(place: Platform, heard: list[Delivery], letters: list[DeadLetter], repaired: set[str]) -> Iterator[str]:
+    """What the sweep had to repair, although the last push that changed it was heard, and no dead letter is about it."""
+    commits = {delivery.commit for delivery in heard if delivery.queued is not None}
+    unheard = {team: pushed.commit not in commits for pushed in place.people.pushes for team in pushed.teams}
+    known = {letter.about["team"] for letter in letters}
+    for team in sorted(repaired - known - {CATALOG_TEAM}):
+        if not unheard.get(team, False):
+            yield f"{team}: the sweep had to repair it, although its last push was heard and no dead letter is about it"
+
+
+def _vanished(place: Platform, heard: list[Delivery], letters: list[DeadLetter]) -> Iterator[str]:
+    """Webhooks that got 202 and did not lead to what was promised."""
+    done = place.handled() | {("", letter.about["message-id"]) for letter in letters}
+    for delivery in heard:
+        if delivery.swept and ("sweep", f"{delivery.guid}/sweep") not in done:
+            yield f"delivery {delivery.guid} was left to a sweep that never ran"
+        ids = {message for function, message in done if message.startswith(f"{delivery.guid}/") and function in ("", *_WORKERS)}
+        teams = {message.split("/")[1] for message in ids} - {CATALOG_TEAM, "sweep"}
+        if len(teams) < (delivery.queued or 0):
+            yield f"delivery {delivery.guid}: {delivery.queued} teams were queued, {len(teams)} arrived"
+
+
+def _speechless(letters: list[DeadLetter]) -> Iterator[str]:
+    stages = {stage.name for stage in STAGES}
+    for letter in letters:
+        about = letter.about
+        if about.get("stage") not in stages or not about.get("reason") or not about.get("actor") or "team" not in about:
+            yield f"a dead letter does not say what is the matter: {about}"
+
+
+def _bugs(place: Platform) -> Iterator[str]:
+    """Exceptions that nobody has foreseen, in the app and in the stand-ins, and what the stand-ins do not know."""
+    place.note_calls()
+    yield from (f"{call.server} does not know {call.target}" for call in place.calls if call.status == 501)
+    failed = Counter(call.function for call in place.stack.invocations() if call.outcome != "ok")
+    yield from (f"{function} failed {times} times with an exception that is not ours" for function, times in sorted(failed.items()))
+    log = (place.stack.folder / "standins.log").read_text()
+    yield from (f"the stand-ins failed: {line}" for line in sorted(set(_RAISED.findall(log))) if _ON_PURPOSE not in line)
+
+
+def _touched(place: Platform) -> Iterator[str]:
+    """Objects of somebody else that are not what they were."""
+    now = strangers.seen(place.road)
+    yield from (f"somebody else's {what} was touched" for what in place.foreign if now.get(what) != place.foreign[what])
+
+
+def _not_dead(place: Platform) -> Iterator[str]:
+    """Teams that have withdrawn and whose keys work, whose secrets can be read, or who still hold GPUs."""
+    world = observe(place.road)
+    for team in sorted(place.people.gone):
+        alive = (what for what, value in world.get(team, {}).items() if _is_alive(what.split()[0], value))
+        yield from (f"{team} has withdrawn, and {what} is alive" for what in alive)
+        yield from _enabled(place, team)
+
+
+def _is_alive(kind: str, value: Any) -> bool:
+    """By the forms of `world.observe`."""
+    match kind:
+        case "subscription":
+            return bool(value[2] != "suspended")
+        case "product":
+            return "; withdrawn " not in value[4]
+        case "secret":
+            return bool(value[0])
+        case _:
+            return kind in ("namespace", "workspace")
+
+
+def _enabled(place: Platform, team: str) -> Iterator[str]:
+    for name in (f"{team}-primary-key", f"{team}-secondary-key", f"{team}-endpoint"):
+        versions = place.road.vault.list_properties_of_secret_versions(name)
+        yield from (f"{team} has withdrawn, and a version of {name} is enabled" for version in versions if version.enabled)
+
+
+def _other_keys(place: Platform) -> Iterator[str]:
+    """Teams whose keys in the vault are not those that the gateway takes."""
+    yield from (
+        f"{team}: the vault has not the gateway's keys" for team in sorted(place.people.present) if not place.road.has_its_keys(team)
+    )
+
+
+def _spelt(folder: Path) -> Iterator[str]:
+    """Files in which a key is spelt, beside the state of the two services that hold them."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    for path in where(issued(folder), files):
+        if path.name.removesuffix("-wal") not in HOMES:
+            yield f"a key is spelt in {path}"
+
+
+def provisioned_afresh(place: Platform) -> World:
+    """The world that the branch makes where nothing has been and nothing goes wrong."""
+    with fresh(place.stack.folder / "fresh") as (stack, road):
+        other = Platform(stack, road, People(road.clone, 0))
+        place.people.clone.git("push", "--quiet", stack.git_url, "main")
+        other.settle()
+        other.converge()
+        return observe(road)
+
+
+def differences(people: People, world: World, wanted: World) -> Iterator[str]:
+    """Objects that are not as a fresh provisioning makes them, and those of nobody on the branch."""
+    for team in (NOBODY, *sorted(people.present)):
+        there, should = world.get(team, {}), wanted.get(team, {})
+        for what in sorted(there.keys() | should.keys()):
+            if there.get(what) != should.get(what):
+                yield f"{team or 'the catalogue'}: {what} is {_short(there.get(what))} and should be {_short(should.get(what))}"
+    known = {NOBODY, strangers.NAME, *people.present, *people.gone}
+    yield from (f"{team} is on no branch, and has {', '.join(world[team])}" for team in sorted(world.keys() - known))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 400 else f"{text[:400]}…"

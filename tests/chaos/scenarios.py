@@ -1,0 +1,162 @@
+"""The kinds of chaos. Each leaves trouble behind; `judgement.judge` ends it, and says what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from standins.faults import Fault, When
+from tests.chaos.deaths import DEATHS, LOCKED, NOT_OURS, insist
+from tests.chaos.platform import MINUTE, Platform
+
+Scenario = Callable[[Platform], None]
+#: Which calls meet the weather. GitHub's other kinds are what this test itself asks for.
+SERVERS = {
+    "resource-manager": ".*",
+    "key-vault": ".*",
+    "kubernetes": ".*",
+    "github": "(GET|LIST|POST|PATCH) .*|webhook push",
+    "identity": ".*",
+    "service-bus": ".*",
+}
+_BEFORE_AND_AFTER: tuple[tuple[int, When], ...] = ((500, "before"), (503, "after"), (0, "before"), (0, "after"))
+#: Pushes in bad weather, with this many changes each; how likely each kind of fault is at each call.
+PUSHES, CHANGES, RISK = 100, 3, 0.012
+
+
+def host_dies_in_every_stage(place: Platform) -> None:
+    place.stack.control.use_latency("azure")
+    for stage, death in DEATHS.items():
+        insist(stage, partial(death.strike, place))
+        place.people.stir_and_push(2)
+    place.settle()
+    assert [letter.body for letter in place.road.dead_letters()].count(NOT_OURS) >= 1, "what the broker put aside is no dead letter"
+
+
+def bus_dies_with_messages_under_way(place: Platform) -> None:
+    for kind in ("PUT product", "complete provision-gateway", "send deliver-keys", "PUT secret", "schedule deliver-keys"):
+        insist(kind, partial(_bus_dies, place, kind))
+
+
+def _bus_dies(place: Platform, kind: str) -> bool:
+    """And all other stand-ins with it."""
+    place.note_calls()
+    place.stack.control.use_latency("azure")
+    place.fault(Fault("key-vault", "GET secret versions", count=4, retry_after=30))  # so that some messages wait
+    for _ in range(3):
+        place.people.join()
+    place.people.stir_and_push(6)
+    place.wait_for(kind)
+    in_the_middle = place.kill_standins()
+    place.people.stir_and_push(2)
+    place.settle()
+    return in_the_middle
+
+
+def vault_throttles_for_a_minute(place: Platform) -> None:
+    place.fault(Fault("key-vault", ".*", status=429, count=None, retry_after=20))
+    for _ in range(3):
+        place.people.join()
+        place.people.stir_and_push(5)
+        place.settle()
+        place.advance(20)
+
+
+def resource_manager_is_out_for_an_hour(place: Platform) -> None:
+    place.fault(Fault("resource-manager", ".*", status=503, count=None, probability=0.6))
+    place.fault(Fault("resource-manager", ".*", status=0, count=None))
+    for step in range(12):
+        place.people.stir_and_push(2)
+        if step % 2:
+            place.settle()
+        place.advance(5 * MINUTE)
+    place.settle()
+
+
+def two_hosts_one_dies(place: Platform) -> None:
+    second = place.stack.add_host()
+    for first_dies in (False, True, False):
+        place.note_calls()
+        place.stack.control.use_latency("azure")
+        place.people.stir_and_push(8)
+        place.wait_for("PUT product policy")
+        place.advance(LOCKED)  # every lock is lost: both hosts may hold the same team now
+        place.people.stir_and_push(4)
+        place.wait_for("PUT product policy", 3)
+        if first_dies:
+            place.kill_host()
+            place.people.stir_and_push(2)  # GitHub reaches nobody
+            place.stack.start_host()
+        else:
+            place.kill(second)
+            place.people.stir_and_push(2)
+            second = place.stack.add_host()
+        place.settle()
+
+
+def a_slow_host_is_overtaken(place: Platform) -> None:
+    """While one grants what was asked for, it loses its lock, and another one grants what is asked for now."""
+    place.stack.add_host()
+    for team in sorted(place.people.present)[:4]:
+        place.note_calls()
+        place.fault(Fault("resource-manager", "PUT role assignment", status=None, count=3, seconds=3))
+        place.people.hand_over(team)
+        place.people.push()
+        place.wait_for("PATCH secret", 3)
+        place.advance(LOCKED)
+        place.people.hand_over(team)
+        place.people.push()
+        place.wait_for("PUT role assignment", 6)
+        place.settle()
+
+
+def random_weather(place: Platform) -> None:
+    _forecast(place, RISK)
+    for number in range(PUSHES):
+        place.people.stir_and_push(CHANGES)
+        if number % 5 == 4:
+            place.advance(place.people.source.uniform(1, 2 * MINUTE))
+        if number % 20 == 19:
+            place.settle()
+
+
+def _forecast(place: Platform, risk: float) -> None:
+    """Errors, throttling, connections that break before and after the effect, and slow answers, everywhere."""
+    place.stack.control.seed(place.people.source.randrange(2**32))
+    for server, kinds in SERVERS.items():
+        # A batch of messages meets the risk of each of them.
+        likely = risk / 4 if server == "service-bus" else risk
+        for status, when in _BEFORE_AND_AFTER:
+            place.fault(Fault(server, kinds, when, status, None, likely))
+        place.fault(Fault(server, kinds, "before", 429, None, likely, retry_after=5))
+        place.fault(Fault(server, kinds, "before", None, None, 2 * likely, seconds=0.3))
+
+
+def webhooks_go_astray(place: Platform) -> None:
+    control = place.stack.control
+    control.seed(place.people.source.randrange(2**32))
+    control.set_options("github", webhook_copies=2, webhook_hold=3)
+    place.fault(Fault("github", "webhook event", count=None, probability=0.1))
+    place.fault(Fault("github", "webhook push", status=502, count=None, probability=0.1))
+    place.fault(Fault("github", "webhook push", when="after", status=0, count=None, probability=0.1))
+    for number in range(30):
+        control.set_options("github", webhook_delay=place.people.source.choice((0, 0, 90, 700)))
+        place.people.stir_and_push(2)
+        place.advance(60 if number % 3 == 2 else 1)
+    place.calm()
+    place.advance(15 * MINUTE)
+    place.settle()
+    place.redeliver()
+    place.settle()
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "host": host_dies_in_every_stage,
+    "bus": bus_dies_with_messages_under_way,
+    "vault": vault_throttles_for_a_minute,
+    "outage": resource_manager_is_out_for_an_hour,
+    "two-hosts": two_hosts_one_dies,
+    "overtaken": a_slow_host_is_overtaken,
+    "weather": random_weather,
+    "webhooks": webhooks_go_astray,
+}

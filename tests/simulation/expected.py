@@ -1,0 +1,117 @@
+"""What there should be: a fresh app that is given one request and nothing else, compared with what there is, team by team."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import lru_cache
+from random import Random
+
+from shared.apply import ADMINISTRATOR
+from shared.domain import names
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from tests.fakes.app import FakeApp
+from tests.pipeline.road import later, matches_the_gateway, push
+from tests.simulation.loop import VirtualLoop
+
+Slice = Mapping[str, object]
+
+
+@lru_cache(maxsize=4096)
+def team_of_its_own(path: str, text: str, catalog: str, team: str) -> Slice:
+    """What a team has after its request was merged on an empty platform."""
+    return slice_of(_provisioned({DEFAULT_CATALOG_PATH: catalog, path: text}), team)
+
+
+@lru_cache(maxsize=64)
+def platform_of_its_own(catalog: str) -> Slice:
+    return platform(_provisioned({DEFAULT_CATALOG_PATH: catalog}))
+
+
+def _provisioned(files: dict[str, str | bytes | None]) -> FakeApp:
+    async def provision() -> FakeApp:
+        app = FakeApp()
+        await push(app, files)
+        await later(app, timedelta(hours=1))
+        return app
+
+    loop = VirtualLoop(Random(0))
+    try:
+        return loop.run_until_complete(provision())
+    finally:
+        loop.close()
+
+
+def platform(app: FakeApp) -> Slice:
+    """The unified API and what belongs to it."""
+    state = app.gateway.state
+    api = state.apis.get(names.API)
+    return {
+        "api": None if api is None else (api.operations, api.marker and api.marker.digest),
+        "policy": _text(state.api_policies.get(names.API)),
+        "fragments": dict(state.fragments),
+        "backends": {name: found.url for name, found in state.backends.items() if name.startswith("shared--")},
+    }
+
+
+def slice_of(app: FakeApp, team: str) -> Slice:
+    """Everything of a team, without what differs from run to run: keys, versions, commits."""
+    state, product = app.gateway.state, names.product(team)
+    found, subscription = state.products.get(product), state.subscriptions.get(names.subscription(team))
+    secrets = names.secrets(team)
+    return {
+        "product": None if found is None else (found.display_name, found.published, _mark(found.marker)),
+        "policy": _text(state.policies.get(product)),
+        "linked": (product, names.API) in state.links,
+        "subscription": None if subscription is None else (subscription.product, subscription.display_name, subscription.state),
+        "administrator": sorted(
+            each.name for each in state.subscriptions.values() if (each.product, each.owner) == (product, ADMINISTRATOR)
+        ),
+        "backends": {name: each.url for name, each in state.backends.items() if name.startswith(f"{product}--")},
+        "secrets": {name: _secret(app, name) for name in secrets if name in app.vault.names()},
+        "roles": sorted(pair for pair in app.roles.assigned if pair[0] in secrets),
+        "cluster": _in_cluster(app, names.namespace(team)),
+    }
+
+
+def difference(actual: object, wanted: object, where: str = "") -> list[str]:
+    """What differs, by the smallest parts that differ."""
+    if actual == wanted:
+        return []
+    if isinstance(actual, Mapping) and isinstance(wanted, Mapping):
+        parts = sorted({*actual, *wanted}, key=str)
+        return [line for part in parts for line in difference(actual.get(part), wanted.get(part), f"{where} {part}")]
+    if isinstance(actual, tuple) and isinstance(wanted, tuple) and len(actual) == len(wanted):
+        return [line for one, other in zip(actual, wanted, strict=True) for line in difference(one, other, where)]
+    return [f"{where.strip()} is {_short(actual)}, should be {_short(wanted)}"]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 80 else f"{text[:80]}..."
+
+
+def _mark(marker: object) -> object:
+    return marker and (marker.path, marker.digest, marker.withdrawn)  # type: ignore[attr-defined]
+
+
+def _text(policy: object) -> object:
+    return policy and policy.text  # type: ignore[attr-defined]
+
+
+def _secret(app: FakeApp, name: str) -> object:
+    newest = app.vault.kept[name].versions[0]
+    return newest.enabled, {**newest.tags, "commit": "", "fingerprint": ""}, matches_the_gateway(app, name)
+
+
+def _in_cluster(app: FakeApp, namespace: str) -> object:
+    assert app.cluster is not None
+    app.cluster.names(namespace, "")
+    state = app.cluster.state
+    found = state.namespaces.get(namespace)
+    if found is None:
+        return None
+    annotations = found.manifest["metadata"]["annotations"]
+    objects = {key[1:]: kept.manifest for key, kept in state.objects.items() if key[0] == namespace}
+    # The path and the commit are for people, and written only when something else is.
+    return {**annotations, "mergekey.dev/commit": "", "mergekey.dev/path": ""}, objects

@@ -1,0 +1,239 @@
+"""What people do in Azure by hand: our objects are edited and deleted; others make objects that have our names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.domain import names
+from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
+from tests.fakes.cluster import WORKSPACE, Kept
+from tests.fakes.gateway import Policy
+from tests.fakes.vault import Kept as KeptSecret
+from tests.simulation.people import TEAMS
+from tests.simulation.scene import Scene
+
+Foreign = tuple[str, str]
+
+
+class Hands:
+    """`touched` are the teams whose objects were edited; what others made is in `scene.foreign`."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._state = scene.app.gateway.state
+        self._made: dict[Foreign, str] = {}
+        self.touched: set[str] = set()
+
+    def act(self) -> None:
+        """One edit of some team's objects, if it has what is edited."""
+        chance = self._scene.chance
+        team, name = chance.choice(TEAMS), chance.choice(list(EDITS))
+        if EDITS[name](self, team):
+            self.touched.add(team)
+            self._scene.counts[f"fault: by hand: {name}"] += 1
+            self._scene.note("by hand", f"{name} of {team}")
+
+    def act_as_stranger(self) -> None:
+        """Somebody takes one of our names, where it is free."""
+        chance = self._scene.chance
+        team, name = chance.choice(TEAMS), chance.choice(list(STRANGERS))
+        made = STRANGERS[name](self, team)
+        if made is not None:
+            self._scene.foreign[made] = self._scene.loop.time()
+            self._made[made] = repr(self._table(made[0])[made[1]])
+            self._scene.counts[f"fault: foreign {name}"] += 1
+            self._scene.note("a stranger", f"makes a {made[0]} {made[1]}")
+
+    def strangers_leave(self) -> None:
+        """Their objects go, and the names are free again."""
+        for kind, name in self._scene.foreign:
+            self._table(kind).pop(name, None)
+        self._scene.foreign.clear()
+
+    def blocked(self) -> frozenset[str]:
+        """The teams that cannot have everything, because somebody else has a name."""
+        found = {name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign}
+        return frozenset(team for team in TEAMS if team in found or any(name.startswith(f"{team}-") for _, name in self._scene.foreign))
+
+    def _table(self, kind: str) -> dict[str, object]:
+        cluster = self._scene.app.cluster
+        assert cluster is not None
+        tables: dict[str, object] = {
+            "product": self._state.products,
+            "subscription": self._state.subscriptions,
+            "backend": self._state.backends,
+            "secret": self._scene.app.vault.kept,
+            "namespace": cluster.state.namespaces,
+        }
+        return tables[kind]  # type: ignore[return-value]
+
+    def changed_strangers(self) -> list[str]:
+        """The objects of others that are not as they were made."""
+        return [f"{kind} {name}" for kind, name in self._scene.foreign if repr(self._table(kind).get(name)) != self._made[kind, name]]
+
+    # ------------------------------------------------------------------------------------------------------------------------- edits
+
+    def _product(self, team: str) -> Product | None:
+        found = self._state.products.get(names.product(team))
+        return found if found is not None and found.marker is not None else None
+
+    def _subscription(self, team: str) -> Subscription | None:
+        found = self._state.subscriptions.get(names.subscription(team))
+        return found if found is not None and found.display_name.startswith("mergekey/") else None
+
+    def edits_policy(self, team: str) -> bool:
+        policy = self._state.policies.get(names.product(team))
+        if policy is not None and self._product(team):
+            text = policy.text.replace('tokens-per-minute="', 'tokens-per-minute="9')
+            self._state.policies[names.product(team)] = Policy(text, self._etag())
+        return policy is not None and self._product(team) is not None
+
+    def unpublishes(self, team: str) -> bool:
+        product = self._product(team)
+        if product is not None:
+            self._state.products[product.name] = replace(product, published=False, etag=self._etag())
+        return product is not None
+
+    def deletes_product(self, team: str) -> bool:
+        """With its subscriptions, as the portal offers."""
+        product = self._product(team)
+        used = [found.name for found in self._state.subscriptions.values() if product and found.product == product.name]
+        if product is None or any(("subscription", name) in self._scene.foreign for name in used):
+            return False
+        for name in used:
+            del self._state.subscriptions[name], self._state.keys[name]
+        del self._state.products[product.name]
+        self._state.policies.pop(product.name, None)
+        self._state.links.discard((product.name, names.API))
+        return True
+
+    def unlinks(self, team: str) -> bool:
+        there = (names.product(team), names.API) in self._state.links
+        self._state.links.discard((names.product(team), names.API))
+        return there
+
+    def suspends(self, team: str) -> bool:
+        found = self._subscription(team)
+        if found is not None:
+            self._state.subscriptions[found.name] = replace(found, state="suspended", etag=self._etag())
+        return found is not None
+
+    def deletes_subscription(self, team: str) -> bool:
+        found = self._subscription(team)
+        if found is not None:
+            del self._state.subscriptions[found.name], self._state.keys[found.name]
+        return found is not None
+
+    def renews_key(self, team: str) -> bool:
+        found = self._subscription(team)
+        if found is not None:
+            self._state.keys[found.name][self._scene.chance.randint(0, 1)] = self._scene.app.gateway._new_key(found.name)
+        return found is not None
+
+    def redirects_backend(self, team: str) -> bool:
+        found = [name for name, each in self._state.backends.items() if name.startswith(f"team-{team}--") and each.marker]
+        for name in found:
+            self._state.backends[name] = replace(self._state.backends[name], url="https://elsewhere.example", etag=self._etag())
+        return bool(found)
+
+    def _secret(self, team: str) -> str | None:
+        """Some secret of the team that is there and ours."""
+        name = self._scene.chance.choice(names.secrets(team))
+        return name if name in self._scene.app.vault.names() and ("secret", name) not in self._scene.foreign else None
+
+    def deletes_secret(self, team: str) -> bool:
+        name = self._secret(team)
+        if name is not None:
+            self._scene.app.vault.kept[name].deleted = True
+        return name is not None
+
+    def disables_secret(self, team: str) -> bool:
+        name = self._secret(team)
+        if name is not None:
+            versions = self._scene.app.vault.kept[name].versions
+            versions[0] = replace(versions[0], enabled=False)
+        return name is not None
+
+    def takes_role_away(self, team: str) -> bool:
+        found = sorted(pair for pair in self._scene.app.roles.assigned if pair[0] in names.secrets(team))
+        self._scene.app.roles.assigned.difference_update(found[:1])
+        return bool(found)
+
+    def deletes_workspace(self, team: str) -> bool:
+        """And its route: routes are not listed, so one that is left alone stays until its team goes."""
+        cluster = self._scene.app.cluster
+        assert cluster is not None
+        found = [key for key in cluster.state.objects if key[0] == names.namespace(team) and key[1] in (WORKSPACE, "HTTPRoute")]
+        for key in found:
+            del cluster.state.objects[key]
+        return bool(found)
+
+    # --------------------------------------------------------------------------------------------------------------------- strangers
+
+    def makes_product(self, team: str) -> Foreign | None:
+        name = names.product(team)
+        if name in self._state.products:
+            return None
+        self._state.products[name] = Product(name, self._etag(), "Theirs", published=True, marker=None)
+        return "product", name
+
+    def makes_subscription(self, team: str) -> Foreign | None:
+        """One of our name, for a product of theirs; or one of theirs, on our product."""
+        name = self._scene.chance.choice((names.subscription(team), f"friends-of-{team}"))
+        product = "theirs" if name == names.subscription(team) else names.product(team)
+        if name in self._state.subscriptions or (product != "theirs" and not self._product(team)):
+            return None
+        self._state.subscriptions[name] = Subscription(name, self._etag(), "A friend", product, "7", "active")
+        self._state.keys[name] = ["their-primary", "their-secondary"]
+        return "subscription", name
+
+    def makes_secret(self, team: str) -> Foreign | None:
+        name = self._scene.chance.choice(names.secrets(team))
+        if name in self._scene.app.vault.kept:
+            return None
+        version = SecretVersion(name, "0" * 32, True, self._scene.true.now(), {"owner": "theirs"})
+        self._scene.app.vault.kept[name] = KeptSecret([version], {version.version: "their value"})
+        return "secret", name
+
+    def makes_backend(self, team: str) -> Foreign | None:
+        name = names.backend(team, "phi-4")
+        if name in self._state.backends:
+            return None
+        self._state.backends[name] = ActualBackend(name, self._etag(), "https://theirs.example", None)
+        return "backend", name
+
+    def makes_namespace(self, team: str) -> Foreign | None:
+        cluster, name = self._scene.app.cluster, names.namespace(team)
+        assert cluster is not None
+        if name in cluster.state.namespaces or any(home == name for home, _, _ in cluster.state.objects):
+            return None
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": {}}}
+        cluster.state.namespaces[name] = Kept(manifest, self._etag(), self._scene.true.now())
+        return "namespace", name
+
+    def _etag(self) -> str:
+        return self._scene.app.gateway._etag()
+
+
+EDITS: dict[str, Callable[[Hands, str], bool]] = {
+    "policy edited": Hands.edits_policy,
+    "product unpublished": Hands.unpublishes,
+    "product deleted": Hands.deletes_product,
+    "link deleted": Hands.unlinks,
+    "subscription suspended": Hands.suspends,
+    "subscription deleted": Hands.deletes_subscription,
+    "key renewed": Hands.renews_key,
+    "backend redirected": Hands.redirects_backend,
+    "secret deleted": Hands.deletes_secret,
+    "secret disabled": Hands.disables_secret,
+    "role taken away": Hands.takes_role_away,
+    "workspace deleted": Hands.deletes_workspace,
+}
+STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
+    "product": Hands.makes_product,
+    "subscription": Hands.makes_subscription,
+    "secret": Hands.makes_secret,
+    "backend": Hands.makes_backend,
+    "namespace": Hands.makes_namespace,
+}

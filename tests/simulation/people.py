@@ -1,0 +1,315 @@
+"""What people do to the branch: requests come, change, move, go, come back and go wrong; the catalogue too; history is rewritten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.messages import CATALOG_TEAM
+from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, catalog_text, path_of
+from tests.fakes.clock import START
+from tests.fakes.repository import Files
+from tests.simulation.scene import Scene
+
+TEAMS = ("alpha", "bravo", "carol", "delta", "echo", "foxtrot")
+#: The number of teams in the beginning.
+FEWEST, MOST = 3, 5
+Changes = dict[str, str | bytes | None]
+
+BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
+CATALOGS = (
+    catalog_text(),
+    catalog_text().replace("contoso-ai.openai", "contoso-eu.openai"),
+    catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
+    catalog_text().split("  - name: mistral-7b")[0],
+)
+_TRAILER = re.compile(r"Allow-Withdrawals: \d+ [0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One push, as GitHub tells of it. `before` is None for a new branch; `paths` are those that it touched."""
+
+    delivery: str
+    before: str | None
+    place: int
+    paths: frozenset[str]
+
+
+@dataclass
+class People:
+    """`pushes` are all so far, `said` what each team's file last said when it was right."""
+
+    scene: Scene
+    pushes: list[Push] = field(default_factory=list)
+    said: dict[str, Asked] = field(default_factory=dict)
+
+    def begin(self) -> Push:
+        chance = self.scene.chance
+        teams = chance.sample(TEAMS, chance.randint(FEWEST, MOST))
+        return self.push({DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): self.ask(team) for team in teams}})
+
+    def act(self) -> Push | None:
+        """Something happens on the branch; None when it cannot, as the branch is."""
+        name = self.scene.chance.choice(NAMES)
+        pushed = DEEDS[name](self)
+        if pushed is not None:
+            self.scene.counts[f"event: {name}"] += 1
+            self.scene.note("people", f"{name}: {', '.join(sorted(pushed.paths)) or 'no file'} ({pushed.delivery})")
+        return pushed
+
+    # ------------------------------------------------------------------------------------------------------------------- the branch
+
+    def push(self, files: Changes, message: str = "changed\n") -> Push:
+        before, old = self.scene.repository.branch, self.scene.repository.files()
+        self.scene.repository.commit(files, message=message)
+        return self._pushed(before, old)
+
+    def _pushed(self, before: str | None, old: Files) -> Push:
+        repository = self.scene.repository
+        repository.note()
+        new = repository.files()
+        paths = frozenset(path for path in {*old, *new} if old.get(path) != new.get(path))
+        push = Push(f"d{len(self.pushes)}", before, len(repository.history) - 1, paths)
+        self.pushes.append(push)
+        return push
+
+    def homes(self) -> dict[str, list[str]]:
+        """The files of each team on the branch."""
+        found: dict[str, list[str]] = {}
+        for path in self.scene.repository.files():
+            team = PATHS.team_of(path)
+            if team is not None:
+                found.setdefault(team, []).append(path)
+        return found
+
+    def some_team(self, count: int = 1) -> list[str]:
+        """Teams that have a file; none when there are too few."""
+        present = sorted(self.homes())
+        return self.scene.chance.sample(present, count) if len(present) >= count else []
+
+    def ask(self, team: str) -> str:
+        """A request like the team's last one, or another."""
+        chance = self.scene.chance
+        asked = self.said.get(team, Asked(team=team))
+        for change in chance.sample(_WISHES, chance.randint(1, 2)):
+            asked = change(self, asked)
+        self.said[team] = asked
+        return asked.text()
+
+    # -------------------------------------------------------------------------------------------------------------------- one request
+
+    def add(self) -> Push | None:
+        absent = sorted(set(TEAMS) - set(self.homes()))
+        if not absent:
+            return None
+        team = self.scene.chance.choice(absent)
+        return self.push({path_of(team): self.ask(team)})
+
+    def change(self) -> Push | None:
+        teams = self.some_team(self.scene.chance.choice((1, 1, 2)))
+        return self.push({self.homes()[team][0]: self.ask(team) for team in teams}) if teams else None
+
+    def change_of(self, team: str) -> Push | None:
+        """A team asks for something else, goes, or comes back; the catalogue becomes another."""
+        if team not in TEAMS:
+            return self.other_catalog() if team == CATALOG_TEAM else None
+        paths = self.homes().get(team, [path_of(team)])
+        goes = team in self.homes() and self.scene.chance.random() < 0.3
+        return self.push(dict.fromkeys(paths) if goes else {paths[0]: self.ask(team)})
+
+    def change_twice(self) -> Push | None:
+        """Two pushes within a second, to one team; GitHub tells of both."""
+        [*teams] = self.some_team()
+        if not teams:
+            return None
+        path = self.homes()[teams[0]][0]
+        self.push({path: self.ask(teams[0])})
+        return self.push({path: self.ask(teams[0])})
+
+    def remove(self) -> Push | None:
+        teams = self.some_team()
+        return self.push(dict.fromkeys(self.homes()[teams[0]])) if teams else None
+
+    def move(self) -> Push | None:
+        """To another folder that is read."""
+        teams = self.some_team()
+        if not teams:
+            return None
+        [old, *_] = self.homes()[teams[0]]
+        new = next(path for path in _places(teams[0]) if path != old)
+        return self.push({old: None, new: self.scene.repository.files()[old][0]})
+
+    def rename(self) -> Push | None:
+        """One team goes, another comes, in one push."""
+        teams, absent = self.some_team(), sorted(set(TEAMS) - set(self.homes()))
+        if not teams or not absent:
+            return None
+        gone = dict.fromkeys(self.homes()[teams[0]])
+        return self.push({**gone, path_of(absent[0]): self.ask(absent[0])})
+
+    def swap(self) -> Push | None:
+        """Two teams ask for what the other one had."""
+        teams = self.some_team(2)
+        if not teams:
+            return None
+        one, other = teams
+        old = {team: self.said.get(team, Asked(team=team)) for team in teams}
+        self.said[one], self.said[other] = replace(old[other], team=one), replace(old[one], team=other)
+        return self.push({self.homes()[team][0]: self.said[team].text() for team in teams})
+
+    def expire(self) -> Push | None:
+        """A request whose last day is over, or one that ends at the coming midnight."""
+        teams = self.some_team()
+        if not teams:
+            return None
+        asked = replace(self.said.get(teams[0], Asked(team=teams[0])), expires=START.date() - timedelta(days=1))
+        return self.push({self.homes()[teams[0]][0]: asked.text()})
+
+    def spoil(self) -> Push | None:
+        teams = self.some_team()
+        return self.push({self.homes()[teams[0]][0]: self.scene.chance.choice(BROKEN)}) if teams else None
+
+    def mend(self) -> Push | None:
+        """Every file says again what it last said rightly; second files go."""
+        return self.push(self.mended())
+
+    def mended(self) -> Changes:
+        changes: Changes = {}
+        for team, paths in self.homes().items():
+            changes |= dict.fromkeys(paths[1:]) | {paths[0]: self.said.get(team, Asked(team=team)).text()}
+        return changes
+
+    def second_file(self) -> Push | None:
+        teams = [team for team, paths in self.homes().items() if len(paths) == 1]
+        if not teams:
+            return None
+        team = self.scene.chance.choice(sorted(teams))
+        new = next(path for path in _places(team) if path not in self.homes()[team])
+        return self.push({new: replace(self.said.get(team, Asked(team=team)), tokens=4_321).text()})
+
+    def one_of_two(self) -> Push | None:
+        """One of a team's two files goes, whichever."""
+        crowded = sorted(team for team, paths in self.homes().items() if len(paths) > 1)
+        return self.push({self.scene.chance.choice(self.homes()[crowded[0]]): None}) if crowded else None
+
+    # --------------------------------------------------------------------------------------------------------------- the whole branch
+
+    def other_catalog(self) -> Push | None:
+        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(CATALOGS)})
+
+    def spoil_catalog(self) -> Push | None:
+        self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice((None, "models: []\n", "models: {"))})
+        return self.pushes[-1]
+
+    def unrelated(self) -> Push | None:
+        return self.push({"README.md": f"{len(self.pushes)}\n"})
+
+    def force_back(self) -> Push | None:
+        """A force push to what the branch was before."""
+        repository = self.scene.repository
+        earlier = [commit for _, commit in repository.history[:-1] if commit is not None and commit != repository.branch]
+        if not earlier:
+            return None
+        before, old = repository.branch, repository.files()
+        repository.reset(self.scene.chance.choice(earlier[-4:]))
+        return self._pushed(before, old)
+
+    def rewrite(self) -> Push | None:
+        """A history without parents; GitHub forgets the old one."""
+        repository = self.scene.repository
+        before, old = repository.branch, repository.files()
+        if before is None:
+            return None
+        repository.orphan()
+        repository.commit({**{path: content for path, (content, _) in old.items()}, "README.md": "rewritten\n"})
+        return self._pushed(before, old)
+
+    def delete_branch(self) -> Push | None:
+        """And bring it back in the next push, which has no commit before it."""
+        repository = self.scene.repository
+        commit, old = repository.branch, repository.files()
+        if commit is None:
+            return None
+        repository.delete_branch()
+        repository.note()
+        repository.reset(commit)
+        return self._pushed(None, old)
+
+    def empty(self) -> Push | None:
+        files = self.scene.repository.files()
+        return self.push(dict.fromkeys(files)) if files else None
+
+    def refill(self) -> Push | None:
+        """Whatever there was in the beginning comes back."""
+        if len(self.homes()) > 1:
+            return None
+        teams = self.scene.chance.sample(TEAMS, FEWEST)
+        return self.push({DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): self.ask(team) for team in teams}})
+
+    def close_many(self) -> Push | None:
+        """More than the guard lets go."""
+        teams = self.some_team(2)
+        return self.push({path: None for team in teams for path in self.homes()[team]}) if teams else None
+
+    def allow(self) -> Push | None:
+        """Somebody copies the line out of the check and means it."""
+        lines = [_TRAILER.search(problem.message) for verdict in self.scene.app.reports.verdicts[-3:] for problem in verdict.problems]
+        found = [line[0] for line in lines if line]
+        return self.push({}, f"Close teams\n\n{found[-1]}\n") if found else None
+
+
+def _places(team: str) -> tuple[str, str, str]:
+    return path_of(team), f"tenant-access/config/team-{team}/access.yaml", f"developer-requests/{team}/access.yaml"
+
+
+def _other_limit(people: People, asked: Asked) -> Asked:
+    return replace(asked, tokens=people.scene.chance.choice((1_000, 5_000, 10_000)))
+
+
+def _other_models(people: People, asked: Asked) -> Asked:
+    return replace(asked, models=people.scene.chance.choice((("gpt-4.1",), ("gpt-4.1", "text-embedding-3-large"))))
+
+
+def _other_readers(people: People, asked: Asked) -> Asked:
+    return replace(asked, readers=people.scene.chance.choice((READERS, OTHER_READERS, None)))
+
+
+def _other_workspaces(people: People, asked: Asked) -> Asked:
+    return replace(asked, dedicated=people.scene.chance.choice(({}, {"phi-4": GPU}, {"phi-4": LARGER_GPU}, {"mistral-7b": GPU})))
+
+
+_WISHES: tuple[Callable[[People, Asked], Asked], ...] = (_other_limit, _other_models, _other_readers, _other_workspaces)
+
+DEEDS: dict[str, Callable[[People], Push | None]] = {
+    "add": People.add,
+    "change": People.change,
+    "change twice": People.change_twice,
+    "remove": People.remove,
+    "move": People.move,
+    "rename": People.rename,
+    "swap": People.swap,
+    "expire": People.expire,
+    "invalid file": People.spoil,
+    "mend": People.mend,
+    "second file": People.second_file,
+    "one of two files": People.one_of_two,
+    "other catalogue": People.other_catalog,
+    "invalid catalogue": People.spoil_catalog,
+    "unrelated": People.unrelated,
+    "force push": People.force_back,
+    "history rewritten": People.rewrite,
+    "branch deleted": People.delete_branch,
+    "emptied": People.empty,
+    "refilled": People.refill,
+    "above the guard": People.close_many,
+    "allowed by the trailer": People.allow,
+}
+#: How often each of them is picked, by how often it stands here.
+NAMES = (
+    *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend", "refilled", "refilled",
+    "other catalogue", "allowed by the trailer",
+)  # fmt: skip

@@ -1,0 +1,329 @@
+"""One seed from beginning to end: events and faults; then the faults stop, all settles, and the world must be what the branch says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from shared import dead_letters
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.settlement import start_sweep
+from shared.stages import DEAD_LETTERS, STAGES
+from tests.fakes.app import PATHS
+from tests.fakes.calls import Call
+from tests.simulation.expected import platform, slice_of
+from tests.simulation.github import ONCE, RACING, WAYS, GitHub
+from tests.simulation.hands import Hands
+from tests.simulation.hosts import Hosts
+from tests.simulation.people import CATALOGS, TEAMS, People
+from tests.simulation.scene import Scene, Violation, current, is_write
+from tests.simulation.trouble import KINDS, RACES, Trouble
+from tests.simulation.verdict import Verdict
+from tests.simulation.watch import Watch
+
+FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
+#: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need some.
+SWEEPS = 4
+#: How often the branch moves because somebody has lost a lock.
+MOST_MEANWHILE = 12
+#: What can be the cause of a dead letter, by its reason.
+EXPLAINED = {
+    "NotManaged": ("foreign",),
+    "Rejected": ("tier is full",),
+    "AccessDenied": ("role revoked", "by hand", "lock lost"),
+    "MalformedMessage": ("garbage",),
+    "MaxDeliveryCountExceeded": ("a machine dies", "lock lost", "outage", "role revoked", "throttled", "timeout", "server error"),
+    "RetriesExhausted": ("outage", "throttled", "server error", "timeout", "conflict", "role revoked", "foreign", "by hand", "lock lost"),
+    "WaitedTooLong": tuple(KINDS),
+}
+
+
+@dataclass
+class Result:
+    """`digest` is over everything that happened: two runs of one seed have the same."""
+
+    seed: int
+    violations: list[Violation]
+    counts: Counter[str]
+    steps: int
+    seconds: float
+    digest: str = ""
+    trace: list[str] = field(default_factory=list)
+
+
+class Run:
+    """The parts of one run, put together."""
+
+    def __init__(self, seed: int) -> None:
+        self.scene = Scene(seed)
+        chance = self.scene.chance
+        self._racy = chance.random() < 0.35
+        self.hosts = Hosts(self.scene, 3 if self._racy else chance.randint(1, 3))
+        self.people = People(self.scene)
+        self.github = GitHub(self.scene, self.hosts)
+        self.hands = Hands(self.scene)
+        self.watch = Watch(self.scene)
+        kinds = RACES if self._racy else tuple(chance.sample(list(KINDS), chance.randint(5, len(KINDS))))
+        self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
+        self.verdict = Verdict(self.scene, self.watch, self.hands)
+        self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
+        self._pace = chance.choice((5.0, 40.0, 120.0))
+        self._timers = chance.random() < 0.5 and not self._racy
+
+    # --------------------------------------------------------------------------------------------------------------------- every call
+
+    async def _before(self, call: Call) -> None:
+        handling = current.get()
+        if handling is None:
+            return
+        scene = self.scene
+        scene.trace.append((scene.loop.time(), handling, call))
+        await scene.pass_time()
+        await self.trouble.before(call, handling)
+        self.watch.before(call, handling)
+
+    async def _after(self, call: Call) -> None:
+        handling = current.get()
+        if call.system == "bus":
+            self.hosts.poke()
+        if handling is not None:
+            self.watch.after(call, handling)
+            await self.trouble.after(call, handling)
+
+    # ------------------------------------------------------------------------------------------------------------------------- phases
+
+    def go(self) -> None:
+        for phase in (self._events, self._calm):
+            self._until(phase())
+        if not self.scene.violations:
+            self._check_before_sweeps()
+        self._until(self._mend())
+        self._until(self._sweep_until_settled())
+        self._check(self._after_settling())
+        self._until(self._sweep_again())
+        self._until(self._replay())
+        self._until(self._outlive_grace())
+        self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
+
+    def _until(self, phase: Awaitable[None]) -> None:
+        """Runs a phase to its end, or to the first broken promise."""
+        loop = self.scene.loop
+        if self.scene.violations:
+            phase.close()  # type: ignore[attr-defined]
+            return
+        task: asyncio.Task[None] = loop.create_task(phase)  # type: ignore[arg-type]
+        try:
+            loop.run_until_complete(task)
+        except RuntimeError:
+            if not self.scene.violations:
+                raise
+
+    async def _events(self) -> None:
+        scene, chance = self.scene, self.scene.chance
+        self.people.begin()
+        self.github.tell(self.people.pushes, ONCE)
+        events = 0
+        while events < FEWEST_EVENTS or self._faults() < FEWEST_FAULTS:
+            await scene.sleep(chance.expovariate(1 / self._pace))
+            if self.people.act() is not None:
+                events += 1
+                self.watch.ever_guarded |= self.watch.guarded(len(scene.repository.history) - 1, "")
+            if chance.random() < 0.8:
+                self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
+            if chance.random() < 0.4:
+                chance.choice(self._mischief())()
+            if chance.random() < 0.15 and self._timers:
+                self.hosts.timer()
+
+    def _meanwhile(self, team: str) -> None:
+        """Somebody changes a team's request while a message about it is in two hands."""
+        few = self.scene.counts["event: change meanwhile"] < MOST_MEANWHILE
+        pushed = self.people.change_of(team) if few else None
+        if pushed is not None:
+            self.scene.counts["event: change meanwhile"] += 1
+            self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
+
+    def _faults(self) -> int:
+        return sum(count for name, count in self.scene.counts.items() if name.startswith("fault"))
+
+    def _mischief(self) -> tuple[Callable[[], None], ...]:
+        github, hands = self.github, self.hands
+        if self._racy:
+            return (github.repeat_message, github.forge_push)
+        return (
+            hands.act, hands.act, hands.act, hands.act, hands.act, hands.act_as_stranger, github.forge_push, github.forge_message,
+            github.garbage, github.repeat_message, github.repeat_message, self._replay_one, self._replay_one,
+        )  # fmt: skip
+
+    def _replay_one(self) -> None:
+        """An operator replays some dead letter, whatever has happened since."""
+        waiting = self.scene.app.bus.queues[DEAD_LETTERS]
+        if waiting:
+            self.scene.counts["fault: late replay"] += 1
+            self.hosts.operator([self.scene.chance.choice(waiting).sequence])
+
+    async def _calm(self) -> None:
+        """The faults stop. What is under way comes to its end; no timer starts a sweep."""
+        self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
+        await self.scene.sleep(1600)
+        self.trouble.stop()
+        await self.hosts.quiet()
+
+    async def _mend(self) -> None:
+        """Most of the time people put right what is wrong on the branch and let go of our names."""
+        scene, chance = self.scene, self.scene.chance
+        if chance.random() < 0.7:
+            self.people.push({DEFAULT_CATALOG_PATH: chance.choice(CATALOGS[:2]), **self.people.mended()})
+            self.github.tell(self.people.pushes, ONCE)
+        if chance.random() < 0.5:
+            self.hands.strangers_leave()
+        await scene.sleep(10)
+        await self.hosts.quiet()
+
+    async def _sweep_until_settled(self) -> None:
+        over = {team for team, wish in self.verdict.wishes().items() if wish.what == "over"}
+        for number in range(SWEEPS):
+            await self._sweep()
+            if not number:
+                self._check_withdrawn(over)
+            await self._replay_all()
+            await self._discard_all()
+
+    def _check_withdrawn(self, over: set[str]) -> None:
+        """After one sweep nobody has access who had no request before it, unless a dead letter tells why."""
+        told = {str(held.envelope.properties.get("team")) for held in self.scene.app.bus.queues[DEAD_LETTERS]}
+        for team, wish in self.verdict.wishes().items():
+            if wish.what == "over" and team in over and team not in told | self.hands.blocked():
+                for what in self.verdict.alive(team):
+                    self.scene.fail(9, f"a sweep after the withdrawal of {team}: {what}")
+
+    async def _sweep(self) -> None:
+        await self.scene.sleep(900)
+        await start_sweep(self.scene.app, "everything settles", deep=True)
+        await self.hosts.quiet()
+
+    async def _replay_all(self) -> None:
+        await dead_letters.replay(self.scene.app, dead_letters.Order(self._letters(), "an operator"))
+        await self.hosts.quiet()
+
+    async def _discard_all(self) -> None:
+        await dead_letters.discard(self.scene.app, dead_letters.Order(self._letters(), "an operator"), "the cause is gone")
+
+    def _letters(self) -> list[int]:
+        return [held.sequence for held in self.scene.app.bus.queues[DEAD_LETTERS]]
+
+    async def _sweep_again(self) -> None:
+        """Twice; the second time nothing is written, unless somebody's grace period has ended in between."""
+        await self._sweep()
+        ends = [self.verdict.grace_ends(team) for team in TEAMS]
+        calls = self.scene.app.calls
+        calls.forget()
+        await self._sweep()
+        written = [str(call) for call in calls.made if is_write(call)]
+        if written and ends == [self.verdict.grace_ends(team) for team in TEAMS]:
+            self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
+
+    async def _replay(self) -> None:
+        """Every dead letter, three times; the world stays what it was."""
+        before = self._world()
+        for _ in range(3):
+            await self._replay_all()
+        for team, what in self._world().items():
+            if what != before[team]:
+                self.scene.fail(8, f"replaying dead letters changed {team}")
+
+    async def _outlive_grace(self) -> None:
+        await self.scene.sleep(self.scene.app.limits.grace.total_seconds() + 3600)
+        gone = [team for team, wish in self.verdict.wishes().items() if wish.what == "over" and team not in self.hands.blocked()]
+        for _ in range(3):
+            await self._sweep()
+        for team in gone:
+            for what in self.verdict.left(team):
+                self.scene.fail(9, f"grace of {team} has ended: {what}")
+
+    # ------------------------------------------------------------------------------------------------------------------------- checks
+
+    def _world(self) -> dict[str, object]:
+        app = self.scene.app
+        return {**{team: slice_of(app, team) for team in TEAMS}, "platform": platform(app)}
+
+    def _check(self, broken: Iterable[tuple[int, str]]) -> None:
+        if not self.scene.violations:
+            for number, what in broken:
+                self.scene.violations.append(Violation(number, what))
+                self.scene.note("VIOLATION", what)
+                break
+
+    def _check_before_sweeps(self) -> None:
+        """A team whose last push was told reliably, and that nobody touched, needs no sweep."""
+        self._check((1, f"{team}, without a sweep: {what}") for team, what in self.verdict.differences() if self._needs_no_sweep(team))
+        self._check((1, f"a dead letter that nothing explains: {reason}") for reason in self._unexplained())
+
+    def _unexplained(self) -> list[str]:
+        happened = {name.removeprefix("fault: ") for name in self.scene.counts}
+        reasons = {str(letter.properties["reason"]) for letter in self.scene.app.bus.dead_letters()}
+        return [reason for reason in sorted(reasons) if not any(name.startswith(EXPLAINED.get(reason, ("-",))) for name in happened)]
+
+    def _needs_no_sweep(self, team: str) -> bool:
+        scene = self.scene
+        place = self.watch.since_when(team, len(scene.repository.history) - 1)
+        told = [push.delivery for push in self.people.pushes if push.place == place]
+        heard = all(delivery in self.github.reliable and self.hosts.answers.get(delivery) == 202 for delivery in told)
+        troubled = {str(envelope.properties["team"]) for envelope in scene.app.bus.sent if envelope.entity == DEAD_LETTERS}
+        left = any(f"/{team} is left to the next sweep" in line for line in scene.log)
+        counted = any(
+            b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
+        )
+        alone = heard and not (left or counted or "sweep" in troubled)
+        return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded}
+
+    def close(self) -> None:
+        """Whatever still runs ends here."""
+        loop = self.scene.loop
+        self.hosts.stop()
+        while tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.close()
+
+    def _after_settling(self) -> Iterable[tuple[int, str]]:
+        bus, hands = self.scene.app.bus, self.hands
+        yield from ((1, f"{stage.name} still has messages") for stage in STAGES if bus.queues[stage.name] or bus.put_aside[stage.name])
+        yield from ((5, f"an object of others was changed: {what}") for what in hands.changed_strangers())
+        yield from ((1, f"after settling, {team}: {what}") for team, what in self.verdict.differences())
+        yield from ((1, f"after settling, the platform: {what}") for what in self.verdict.of_platform())
+        yield from ((3, what) for what in self.verdict.keys_apart())
+
+
+class _Log(logging.Handler):
+    """Keeps what the app logs."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+
+def simulate(seed: int) -> Result:
+    """The whole of one seed."""
+    began, run, log = perf_counter(), Run(seed), logging.getLogger("mergekey")
+    handler = _Log(run.scene.log)
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        run.go()
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
+        run.close()
+    scene = run.scene
+    digest = hashlib.sha256("\n".join([*scene.log, *map(str, scene.app.calls.made)]).encode()).hexdigest()[:12]
+    return Result(seed, scene.violations, scene.counts, scene.loop.steps, perf_counter() - began, digest, scene.told())

@@ -1,0 +1,173 @@
+"""What goes wrong between the app and the world: calls that fail, hang or are cut off, machines that die, roles that are missing.
+
+Every call counts towards the next fault; which kind it is, the seed decides among those that fit the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
+from tests.fakes.calls import Call
+from tests.simulation.hosts import Hosts
+from tests.simulation.people import TEAMS
+from tests.simulation.scene import Handling, Scene
+
+#: Systems whose calls can fail: reports never raise, and completing a message is the host's own.
+FALLIBLE = ("repository", "gateway", "vault", "roles", "cluster", "bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """For a while every call of a system that fits fails in the same way. `target` is a part of the target's name."""
+
+    system: str
+    name: str
+    target: str
+    until: float
+    error: Callable[[], MergekeyError]
+
+    def hits(self, call: Call) -> bool:
+        return call.system == self.system and call.name.startswith(self.name) and self.target in call.target
+
+
+class Trouble:
+    """`on` is False when the faults have stopped. `meanwhile` moves the branch for a team, right now."""
+
+    def __init__(self, scene: Scene, hosts: Hosts, kinds: tuple[str, ...], meanwhile: Callable[[str], None]) -> None:
+        self._scene = scene
+        self._hosts = hosts
+        self._kinds = kinds
+        self._every = scene.chance.choice((15, 40, 120))
+        self._left = scene.chance.randint(1, self._every)
+        self._afterwards: list[tuple[Call, str]] = []
+        self.spells: list[Spell] = []
+        self.meanwhile = meanwhile
+        self.on = True
+
+    def stop(self) -> None:
+        self.on = False
+        self.spells.clear()
+        for machine in self._hosts.machines:
+            machine.behind_until, machine.skew = 0.0, timedelta(0)
+
+    async def before(self, call: Call, handling: Handling) -> None:
+        """May raise, wait, or end the machine."""
+        if self.spells:
+            now = self._scene.loop.time()
+            self.spells = [spell for spell in self.spells if now < spell.until]
+            for spell in self.spells:
+                if spell.hits(call):
+                    raise spell.error()
+        self._left -= 1
+        if self._left <= 0 and self.on:
+            kind = self._scene.chance.choice(self._kinds)
+            if fits(kind, call):
+                self._left = self._scene.chance.randint(1, 2 * self._every)
+                self._count(kind, call)
+                await KINDS[kind](self, call, handling)
+
+    async def after(self, call: Call, handling: Handling) -> None:
+        """What was decided before the call and comes when it has taken effect."""
+        for each in self._afterwards:
+            if each[0] is call:
+                self._afterwards.remove(each)
+                if each[1] == "dies":
+                    await self._die(handling)
+                raise Unavailable("no answer in time")
+
+    def _count(self, kind: str, call: Call) -> None:
+        self._scene.counts[f"fault: {kind}"] += 1
+        self._scene.note("FAULT", f"{kind} at {call}")
+
+    async def _die(self, handling: Handling) -> None:
+        self._hosts.die(handling.machine)
+        await asyncio.Event().wait()
+
+    # ------------------------------------------------------------------------------------------------------------------------- kinds
+
+    async def dies(self, call: Call, handling: Handling) -> None:
+        if self._scene.chance.random() < 0.5:
+            self._afterwards.append((call, "dies"))
+        else:
+            await self._die(handling)
+
+    async def times_out(self, call: Call, handling: Handling) -> None:
+        await asyncio.sleep(self._scene.chance.choice((1, 30)))
+        if self._scene.chance.random() < 0.6:
+            self._afterwards.append((call, "timeout"))
+        else:
+            raise Unavailable("no answer in time")
+
+    async def server_error(self, call: Call, handling: Handling) -> None:
+        raise Unavailable("500")
+
+    async def throttled(self, call: Call, handling: Handling) -> None:
+        raise Throttled("429", retry_after=timedelta(seconds=self._scene.chance.choice((1, 20, 120))))
+
+    async def conflict(self, call: Call, handling: Handling) -> None:
+        raise Busy("409")
+
+    async def hangs(self, call: Call, handling: Handling) -> None:
+        await asyncio.sleep(self._scene.chance.choice((2, 10, 50)))
+
+    async def loses_lock(self, call: Call, handling: Handling) -> None:
+        """And runs on, sooner or later than the next one who gets the message; often the branch moves meanwhile."""
+        self._hosts.lose_lock(handling)
+        if handling.team is not None and self._scene.chance.random() < 0.6:
+            self.meanwhile(handling.team)
+        await asyncio.sleep(self._scene.chance.choice((0, 1, 30)))
+
+    async def stale_head(self, call: Call, handling: Handling) -> None:
+        handling.machine.behind = self._scene.chance.choice((1.0, 4.0, 8.0))
+        handling.machine.behind_until = self._scene.loop.time() + 30
+
+    async def clock_jumps(self, call: Call, handling: Handling) -> None:
+        handling.machine.skew = timedelta(seconds=self._scene.chance.choice((-3600, -600, -30, 30, 240)))
+
+    async def role_revoked(self, call: Call, handling: Handling) -> None:
+        until = self._scene.loop.time() + self._scene.chance.choice((60, 600, 1500))
+        self.spells.append(Spell(call.system, "", self._some_team(), until, lambda: AccessDenied("403")))
+
+    async def outage(self, call: Call, handling: Handling) -> None:
+        until = self._scene.loop.time() + self._scene.chance.choice((30, 300))
+        self.spells.append(Spell(call.system, "", self._some_team(), until, lambda: Unavailable("503")))
+
+    async def tier_is_full(self, call: Call, handling: Handling) -> None:
+        until = self._scene.loop.time() + self._scene.chance.choice((60, 900))
+        self.spells.append(Spell("gateway", "create_product", "", until, lambda: Rejected("the tier has no more products")))
+
+    def _some_team(self) -> str:
+        """A part of names that belong to one team, or to all."""
+        return self._scene.chance.choice((*TEAMS, "", "", ""))
+
+
+KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
+    "a machine dies": Trouble.dies,
+    "timeout": Trouble.times_out,
+    "server error": Trouble.server_error,
+    "throttled": Trouble.throttled,
+    "conflict": Trouble.conflict,
+    "a call hangs": Trouble.hangs,
+    "lock lost": Trouble.loses_lock,
+    "stale head": Trouble.stale_head,
+    "clock jumps": Trouble.clock_jumps,
+    "role revoked": Trouble.role_revoked,
+    "outage": Trouble.outage,
+    "tier is full": Trouble.tier_is_full,
+}
+#: What puts one message into two hands.
+RACES = ("lock lost", "lock lost", "a call hangs", "a machine dies", "conflict")
+_ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
+
+
+def fits(kind: str, call: Call) -> bool:
+    """Whether the call can fail like that."""
+    if kind in _ANYWHERE:
+        return True
+    if call.system not in FALLIBLE:
+        return False
+    return kind != "conflict" or (call.writes and call.system in ("gateway", "vault", "roles", "cluster"))

@@ -1,0 +1,152 @@
+"""Whether the world is what the branch says, when nothing is under way any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.domain import names
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.review import File, Review, review
+from tests.fakes.app import PATHS, REPOSITORY
+from tests.pipeline.road import matches_the_gateway
+from tests.simulation.expected import difference, platform, platform_of_its_own, slice_of, team_of_its_own
+from tests.simulation.hands import Hands
+from tests.simulation.people import TEAMS
+from tests.simulation.scene import KEY, Scene
+from tests.simulation.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the branch wants for a team: `wanted` with the file that says what; `over`: no access; `kept`: whatever it was."""
+
+    what: Literal["wanted", "over", "kept"]
+    path: str = ""
+    text: str = ""
+
+
+class Verdict:
+    """Compares, and says what differs."""
+
+    def __init__(self, scene: Scene, watch: Watch, hands: Hands) -> None:
+        self._scene = scene
+        self._watch = watch
+        self._hands = hands
+
+    # ------------------------------------------------------------------------------------------------------------------ the branch's word
+
+    def wishes(self) -> dict[str, Wish]:
+        files = self._scene.repository.files()
+        if not files:
+            return {team: Wish("kept") for team in TEAMS}
+        reviewed = self._reviewed()
+        guarded = self._watch.guarded(len(self._scene.repository.history) - 1, "", self._with_objects())
+        present = {PATHS.team_of(path) for path in files}
+        found = {team: Wish("kept" if team in present or team in guarded else "over") for team in TEAMS}
+        for path, request in reviewed.requests.items() if reviewed.catalog else ():
+            over = request.expires is not None and request.expires < self._scene.true.now().date()
+            found[request.team] = Wish("over" if over else "wanted", path, files[path][0].decode())
+        return found
+
+    def _reviewed(self) -> Review:
+        products = self._scene.app.gateway.state.products.values()
+        in_force = frozenset(product.marker.path for product in products if product.marker and product.marker.repository == REPOSITORY)
+        files = {path: File(content, mode) for path, (content, mode) in self._scene.repository.files().items()}
+        return review(files, PATHS, DEFAULT_CATALOG_PATH, in_force)
+
+    def _with_objects(self) -> frozenset[str]:
+        """Teams that have anything of ours."""
+        state, blocked = self._scene.app.gateway.state, self._hands.blocked()
+        held = {product.marker.team for product in state.products.values() if product.marker}
+        held |= {found.marker.team for found in state.backends.values() if found.marker}
+        held |= {name.removeprefix("team-") for name, each in state.subscriptions.items() if each.display_name.startswith("mergekey/")}
+        held |= {team for team in TEAMS for name in names.secrets(team) if name in self._scene.app.vault.names() and team not in blocked}
+        cluster = self._scene.app.cluster
+        held |= {name.removeprefix("team-") for name in (cluster.state.namespaces if cluster else ())}
+        return frozenset(held & set(TEAMS))
+
+    # ------------------------------------------------------------------------------------------------------------------------ comparing
+
+    def differences(self) -> Iterator[tuple[str, str]]:
+        """Team and what is wrong, for all teams whose names nobody else has taken."""
+        blocked = self._hands.blocked()
+        catalog = self._scene.repository.files().get(DEFAULT_CATALOG_PATH, (b"", ""))[0].decode()
+        for team, wish in self.wishes().items():
+            if team not in blocked:
+                yield from ((team, what) for what in self._of(team, wish, catalog))
+
+    def _of(self, team: str, wish: Wish, catalog: str) -> list[str]:
+        match wish.what:
+            case "wanted":
+                return difference(slice_of(self._scene.app, team), team_of_its_own(wish.path, wish.text, catalog, team))
+            case "over":
+                return [*self.alive(team)]
+            case _:
+                return []
+
+    def of_platform(self) -> list[str]:
+        reviewed = self._reviewed() if self._scene.repository.files() else None
+        if reviewed is None or reviewed.catalog is None:
+            return []
+        catalog = self._scene.repository.files()[DEFAULT_CATALOG_PATH][0].decode()
+        return difference(platform(self._scene.app), platform_of_its_own(catalog))
+
+    def alive(self, team: str) -> Iterator[str]:
+        """What still works of a team that has no access any more."""
+        app = self._scene.app
+        product, subscription = (
+            app.gateway.state.products.get(names.product(team)),
+            app.gateway.state.subscriptions.get(names.subscription(team)),
+        )
+        if subscription is not None and subscription.state == "active":
+            yield "its subscription is active"
+        yield from (f"secret {name} is enabled" for name in names.secrets(team) if app.vault.value(name) is not None)
+        if product is not None and (product.marker is None or product.marker.withdrawn is None):
+            yield "its product is not withdrawn"
+
+    def grace_ends(self, team: str) -> bool:
+        """Whether the product's grace period is over, as far as it is there."""
+        product = self._scene.app.gateway.state.products.get(names.product(team))
+        since = product.marker.withdrawn if product is not None and product.marker is not None else None
+        return since is None or self._scene.true.now() >= since + self._scene.app.limits.grace
+
+    def left(self, team: str) -> Iterator[str]:
+        """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product."""
+        if ("subscription", f"friends-of-{team}") in self._scene.foreign:
+            return
+        state, vault, cluster = self._scene.app.gateway.state, self._scene.app.vault, self._scene.app.cluster
+        if names.product(team) in state.products:
+            yield "its product is there"
+        if names.subscription(team) in state.subscriptions:
+            yield "its subscription is there"
+        yield from (f"backend {name} is there" for name in state.backends if name.startswith(f"team-{team}--"))
+        yield from (f"secret {name} is there" for name in names.secrets(team) if name in vault.names())
+        yield from (f"{group} may read {secret}" for secret, group in self._scene.app.roles.assigned if secret in names.secrets(team))
+        if cluster is not None and names.namespace(team) in cluster.state.namespaces:
+            yield "its namespace is there"
+
+    # --------------------------------------------------------------------------------------------------------------------------- keys
+
+    def keys_apart(self) -> Iterator[str]:
+        """Keys that are alive at the gateway and not in the vault, or the other way round."""
+        blocked, wishes = self._hands.blocked(), self.wishes()
+        for team in TEAMS:
+            subscription = self._scene.app.gateway.state.subscriptions.get(names.subscription(team))
+            live = subscription is not None and subscription.state == "active"
+            for name in names.secrets(team)[:2] if team not in blocked and wishes[team].what != "kept" else ():
+                readable = self._scene.app.vault.value(name) is not None
+                if live != readable or (live and not matches_the_gateway(self._scene.app, name)):
+                    yield f"{name}: at the gateway {'live' if live else 'dead'}, in the vault {'another or none' if live else 'live'}"
+
+    def keys_outside(self) -> Iterator[str]:
+        """Places that hold a key and must not."""
+        app = self._scene.app
+        for envelope in app.bus.sent:
+            if KEY.encode() in envelope.body or KEY in str(envelope.properties):
+                yield f"message {envelope.message_id}"
+        yield from (f"status {status.context}" for status in app.reports.shown if KEY in status.description)
+        yield from (f"verdict of {verdict.commit}" for verdict in app.reports.verdicts if KEY in f"{verdict.problems}{verdict.summary}")
+        yield from (f"tags of {name}" for name, kept in app.vault.kept.items() if KEY in str([each.tags for each in kept.versions]))
+        yield from (f"log: {line[:40]}" for line in self._scene.log if KEY in line)

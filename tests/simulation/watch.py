@@ -1,0 +1,161 @@
+"""The promises that can be checked at every step: whose objects are written, how old a write is, what the guard holds, how many wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from shared.domain import names
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.messages import CATALOG_TEAM
+from shared.stages import STAGES
+from tests.fakes.app import PATHS, REPOSITORY
+from tests.fakes.calls import Call
+from tests.fakes.repository import Files
+from tests.simulation.scene import Handling, Scene, is_write
+
+#: Calls that take something away from whoever has it.
+TAKING = frozenset({
+    "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend", "delete_workspace",
+    "delete_route", "delete_namespace", "delete", "revoke",
+})  # fmt: skip
+#: What an ETag fences.
+FENCED = frozenset({"put_product_policy", "publish_product", "create_product", "put_api_policy", "put_api", "delete_product"})
+#: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
+MOST_COPIES = 8
+_KINDS = {
+    "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
+    "policy": "product", "delete": "secret", "set": "secret", "update": "secret", "workspace": "namespace", "route": "namespace",
+}  # fmt: skip
+
+
+class Watch:
+    """Is asked before the effect of every call and after it."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.ever_guarded: set[str] = set()
+        self._newest: dict[tuple[str, str], int] = {}
+        self._since: dict[tuple[str, int], int] = {}
+
+    def before(self, call: Call, handling: Handling) -> None:
+        if not is_write(call):
+            return
+        team = self._team_of(call)
+        if handling.team is not None and team is not None and team != handling.team:
+            self._scene.fail(6, f"{handling} of {handling.team} writes for {team}: {call}")
+        self._require_ours(call, handling)
+        if team is not None and call.name in TAKING:
+            self._require_leave(call, handling, team)
+
+    def after(self, call: Call, handling: Handling) -> None:
+        if call.name == "head" and handling.withdraws:
+            handling.guarded = self.guarded(handling.seen, handling.leave)
+            self.ever_guarded |= handling.guarded
+        elif call.system == "bus":
+            self._count_waiting()
+        elif call.name in FENCED:
+            self._require_newest(call, handling)
+        elif call.name == "link_product" and call.target not in self._scene.app.gateway.state.policies:
+            self._scene.fail(11, f"{handling} opens a door without limits: {call}")
+        elif call.name == "update":
+            self._require_leave_to_disable(call, handling)
+
+    # ------------------------------------------------------------------------------------------------------------------------- whose
+
+    def _team_of(self, call: Call) -> str | None:
+        """The team that the target belongs to; None where that is not written in its name."""
+        state, name = self._scene.app.gateway.state, call.target.split()[0].split("/")[0]
+        if call.system in ("vault", "roles"):
+            return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
+        if call.system == "cluster":
+            return None if call.name == "apply" else name.removeprefix("team-")
+        if name in (names.API, names.FRAGMENT) or name.startswith("shared--"):
+            return CATALOG_TEAM
+        if call.name == "delete_subscription":
+            name = state.subscriptions[name].product if name in state.subscriptions else ""
+        return name.partition("--")[0].removeprefix("team-") or None
+
+    def _require_ours(self, call: Call, handling: Handling) -> None:
+        """What was somebody else's before the handler began stays as it is."""
+        kind = next((kind for end, kind in _KINDS.items() if call.name.endswith(end) or call.name.startswith(end)), None)
+        name = call.target.split()[-1] if call.system == "cluster" else call.target.split()[0]
+        since = self._scene.foreign.get((kind or "", name.split("/")[0] if kind == "namespace" else name))
+        if since is not None and since < handling.began:
+            self._scene.fail(5, f"{handling} writes what is not ours: {call}")
+        elif since is not None:
+            # Creating cannot be fenced: nothing was there when the handler looked.
+            del self._scene.foreign[kind or "", name.split("/")[0] if kind == "namespace" else name]
+
+    # --------------------------------------------------------------------------------------------------------------------- the guard
+
+    def _require_leave(self, call: Call, handling: Handling, team: str) -> None:
+        if team in handling.guarded and team in self.guarded(handling.seen, handling.leave):
+            self._scene.fail(5, f"{handling} takes away what the guard holds: {call}")
+
+    def _require_leave_to_disable(self, call: Call, handling: Handling) -> None:
+        kept, team = self._scene.app.vault.kept[call.target], self._team_of(call)
+        if team is not None and not kept.versions[0].enabled:
+            self._require_leave(call, handling, team)
+
+    def guarded(self, place: int, leave: str, others: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The teams that the guard holds at a place of the branch's history, by the rules as they are told to people.
+
+        `others` have something, and perhaps no product.
+        """
+        repository, products = self._scene.repository, self._scene.app.gateway.state.products
+        commit = repository.history[place][1]
+        files = repository.files_of(commit)
+        marked = [product.marker for product in products.values() if product.marker and product.marker.repository == REPOSITORY]
+        present = {team for path in files if (team := PATHS.team_of(path))}
+        gone = {marker.team: marker for marker in marked if marker.team not in present and names.product(marker.team) in products}
+        waiting = frozenset(team for team, marker in gone.items() if marker.withdrawn is None)
+        if not files:
+            return waiting
+        absent = {*gone, *(others - present)}
+        few = len(absent) <= 1 and len(absent) < len({*present, *absent})
+        allowed = any(f"Allow-Withdrawals: {len(absent)} " in repository.message_of(each) for each in (commit, leave) if each)
+        return frozenset() if few or allowed else waiting
+
+    # ------------------------------------------------------------------------------------------------------------------------ the order
+
+    def _require_newest(self, call: Call, handling: Handling) -> None:
+        """No write that carries a tag is decided on an older state of the branch than one before it.
+
+        Nobody can know better than GitHub: what was decided on an answer that was old already, only has to be put right later. So has
+        what begins with a creation, for which the service offers no fence.
+        """
+        handling.creates |= call.fence is None
+        if handling.stale or handling.creates:
+            return
+        team = self._team_of(call) or ""
+        place, key = self.since_when(team, handling.seen), (call.name.removeprefix("create_").removeprefix("publish_"), call.target)
+        if call.fence not in (None, "*") and place < self._newest.get(key, -1):
+            self._scene.fail(2, f"{handling} writes what the branch said before: {call}, decided at {place}, after {self._newest[key]}")
+        self._newest[key] = max(place, self._newest.get(key, -1))
+
+    def since_when(self, team: str, place: int) -> int:
+        """The first place since which the branch has said the same about the team without a break."""
+        if (team, place) not in self._since:
+            same = place > 0 and self._said(team, place) == self._said(team, place - 1)
+            self._since[team, place] = self.since_when(team, place - 1) if same else place
+        return self._since[team, place]
+
+    def _said(self, team: str, place: int) -> Files:
+        files = self._scene.repository.files_of(self._scene.repository.history[place][1])
+        return {path: file for path, file in files.items() if path == DEFAULT_CATALOG_PATH or PATHS.team_of(path) == team}
+
+    # --------------------------------------------------------------------------------------------------------------------- the waiting
+
+    def _count_waiting(self) -> None:
+        """A chain has one copy that waits, or a few while a message is in two hands; sweeps during a wait join one chain."""
+        for stage in STAGES:
+            queue = self._scene.app.bus.queues[stage.name]
+            if len(queue) <= MOST_COPIES:
+                continue
+            waiting = [held.envelope for held in queue if held.envelope.due is not None]
+            chains = Counter((copy.session, str(copy.properties["root"])) for copy in waiting if "root" in copy.properties)
+            revisions = [(copy.session, copy.message_id.split("/")[2:]) for copy in waiting if copy.message_id.count("/") == 4]
+            joined = Counter((session, f"{name[0]} by sweeps") for session, name in revisions if name[1] == "sweep")
+            for (session, chain), number in (chains + joined).items():
+                if number > MOST_COPIES:
+                    self._scene.fail(10, f"{number} copies of {chain} wait for {stage.name} {session}")
