@@ -79,11 +79,12 @@ async def test_a_misspelt_field_is_refused(kubectl: Kubectl, namespace: str) -> 
         await apply(kubectl, wrong)
 
 
-async def test_what_changes_is_watched(kubectl: Kubectl, namespace: str) -> None:
+async def test_what_changes_is_watched(standins: StandIns, kubectl: Kubectl, namespace: str) -> None:
     async with kubectl.watching("workspaces", "--namespace", namespace) as lines:
         await apply(kubectl, a_workspace(namespace))
         happened, name, *_ = (await lines.readline()).decode().split()
         assert (happened, name) == ("ADDED", "phi-4")
+        standins.control.advance(400)  # the node is ready, and the conditions say so
         while happened != "MODIFIED":  # the controller writes conditions
             happened, name, *_ = (await lines.readline()).decode().split()
         assert name == "phi-4"
