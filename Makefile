@@ -4,9 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format bench simulate chaos contract runtime clean
+.PHONY: help demo up test lint format bench simulate chaos mutate contract runtime clean
 
-SEEDS ?= 1000
+SEEDS ?= 10000
+WORKERS ?= auto
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +24,9 @@ demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdra
 up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
 	@$(RUN) -m standins.demo --up $(STATE)
 
-test: $(VENV)/ready ## all tests
-	$(RUN) -m pytest
+# One process per core; tests/conftest.py says what stays together, and in which order it is handed out.
+test: $(VENV)/ready ## all tests, on all cores: WORKERS=n for another number of processes
+	$(RUN) -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: $(VENV)/ready ## style, types, layers
 	$(VENV)/bin/ruff check .
@@ -36,14 +38,23 @@ format: $(VENV)/ready ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(VENV)/ready ## how long from push to key, how many calls
+bench: $(VENV)/ready ## how long from push to key, how many calls; how long operators wait with 2,000 dead letters
 	$(RUN) -m bench.push_to_key
+	$(RUN) -m bench.dead_letters 2000
 
-simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=1000, or one with SEED=n
+simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
 
-chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes
-	@$(RUN) -m tests.chaos
+chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
+	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+
+$(VENV)/mutate-ready: $(VENV)/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,mutate]'
+	@touch $@
+
+mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices (takes long; a second time only what changed): ONLY='shared.apply.*'
+	@$(RUN) -m tests.mutation $(ONLY)
 
 .contract-venv/ready: $(VENV)/ready
 	$(PYTHON) -m venv .contract-venv
@@ -58,4 +69,4 @@ runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a
 	$(RUN) -m pytest tests/runtime
 
 clean: ## remove what was installed and all local state
-	rm -rf $(VENV) .contract-venv .runtime-venv .local build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .contract-venv .runtime-venv .local build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -10,7 +10,8 @@ from shared.domain.actual import SecretVersion
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
-from shared.errors import Busy, MergekeyError, PermanentError
+from shared.domain.workspace import Manifest
+from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
 from shared.ports import App, Cluster, Gateway
 
 #: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
@@ -39,6 +40,12 @@ async def _steps(steps: list[tuple[Change, ...]], write: Callable[[Change], Awai
         await together(*(write(change) for change in step))
 
 
+async def remove_administrator(gateway: Gateway, product: str) -> None:
+    subscriptions = await gateway.product_subscriptions(product)
+    strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
+    await together(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
+
+
 class GatewayWriter:
     """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created."""
 
@@ -56,7 +63,7 @@ class GatewayWriter:
             case Create("product link", name, api):
                 await self._gateway.link_product(name, api)
             case Create("administrator subscription", name):
-                await self._remove_administrator(name)
+                await remove_administrator(self._gateway, name)
             case Update("product marker", name, tag, (display_name, marker)):
                 await self._gateway.publish_product(name, self._created or tag or "*", display_name, marker)
             case Create("backend", _, body):
@@ -81,11 +88,6 @@ class GatewayWriter:
             case _:
                 raise TypeError(f"the gateway cannot write {change}")
 
-    async def _remove_administrator(self, product: str) -> None:
-        subscriptions = await self._gateway.product_subscriptions(product)
-        strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
-        await together(*(self._gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
-
 
 class WorkspaceWriter:
     """Writes what stands in a team's namespace."""
@@ -96,6 +98,10 @@ class WorkspaceWriter:
 
     async def __call__(self, change: Change) -> None:
         match change:
+            case Create("workspace", _, manifest):
+                await self._cluster.create(manifest)
+            case Create("limits", _, manifest):
+                await self._limit(manifest)
             case Create(_, _, manifest):
                 await self._cluster.apply(manifest)
             case Replace("workspace", name, tag) | Delete("workspace", name, tag):
@@ -104,6 +110,13 @@ class WorkspaceWriter:
                 await self._cluster.delete_route(self._namespace, name)
             case _:
                 raise TypeError(f"the cluster cannot write {change}")
+
+    async def _limit(self, manifest: Manifest) -> None:
+        """Limits are not listed: each is looked at before it is written over."""
+        if await self._cluster.is_ours(manifest) is False:
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise NotManaged(f"there is a {what} in the team's namespace that is not managed by mergekey: rename or remove it")
+        await self._cluster.apply(manifest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from shared.adapters.clock import SystemClock
 from shared.domain.desired import Platform
 from shared.domain.workspace import Cluster as ClusterFacts
-from shared.ports import Bus, Cluster, DeadLetters, Gateway, Limits, Places, Reports, Repository, Roles, Vault
+from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Limits, Places, Reports, Repository, Roles, Vault
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ class RealApp:
         from shared.adapters.github_reports import GitHubReports
 
         return GitHubReports(self._github, self.settings.github_repository, self.settings.github_report_interval)
+
+    @cached_property
+    def deliveries(self) -> Deliveries | None:
+        """None with a plain token: it would need the right to administer the repository's webhooks."""
+        from shared.adapters.github_deliveries import GitHubDeliveries
+
+        return GitHubDeliveries(self._github) if self._github.is_app else None
 
     @cached_property
     def gateway(self) -> Gateway:

@@ -6,12 +6,12 @@ import asyncio
 from datetime import timedelta
 
 from shared.apply import GatewayWriter, perform
-from shared.domain.desired import compile_catalog, compile_gateway
+from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker
 from shared.domain.names import API, product
 from shared.domain.plan import ActualGateway, plan_catalog, plan_gateway
 from shared.domain.request import AccessRequest
-from shared.errors import InvalidRequest, NotManaged
+from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import App
@@ -44,25 +44,35 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, app.platform)
     marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
-    swept = event.message.cause == "sweep"
     actual, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
         app.gateway.product_policy(name),
         app.gateway.api(API),
-        app.gateway.is_linked(name, API) if swept else _unknown(),
+        app.gateway.is_linked(name, API) if event.closely else _unknown(),
     )
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
     if api is None or api.marker is None or not api.marker.digest:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest
-    unread = (same and not swept) or (actual is None and not desired.backends)
+    unread = (same and not event.closely) or (actual is None and not desired.backends)
     backends = None if unread else tuple(await app.gateway.backends(f"{name}--"))
     plan = plan_gateway(desired, marker, ActualGateway(actual, policy, backends, linked))
     if plan:
         await require_unmoved(app, event, standing)
-    await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
+    try:
+        await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
+    except Rejected:
+        await _require_backends(app, desired)
+        raise
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+
+
+async def _require_backends(app: App, desired: DesiredGateway) -> None:
+    """A policy that names a backend which somebody deleted meanwhile is refused; the next look finds what is missing."""
+    standing = {backend.name for backend in await app.gateway.backends(f"{desired.product}--")}
+    if any(backend.name not in standing for backend in desired.backends):
+        raise Busy("a backend was deleted while the policy was written", reason="BackendGone") from None
 
 
 async def _unknown() -> None:

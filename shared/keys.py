@@ -14,7 +14,7 @@ from shared.domain import names
 from shared.domain.actual import SecretVersion, Subscription
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
-from shared.errors import NotManaged
+from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, worth_saying
 from shared.ports import App, Keys
@@ -25,48 +25,63 @@ KEY, ENDPOINT = "API key", "URL"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group may read."""
+    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group may read; `let_in` are
+    all groups that we let in, where that was looked at.
+    """
 
     subscription: Subscription | None
     secrets: Mapping[str, Sequence[SecretVersion]]
     granted: frozenset[str]
+    let_in: frozenset[str]
 
     def newest(self, secret: str) -> SecretVersion | None:
         return next(iter(self.secrets[secret]), None)
 
     @property
     def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags."""
+        """The groups that were let in before, by the secrets' own tags too."""
         newest = (self.newest(secret) for secret in self.secrets)
-        return frozenset(version.tags["reader"] for version in newest if version is not None and version.tags.get("reader"))
+        return self.let_in.union(version.tags["reader"] for version in newest if version is not None and version.tags.get("reader"))
 
 
-async def observe(app: App, team: str, group: str | None) -> Held:
-    """Reads everything at once. Raises NotManaged when something of the name is not ours."""
+async def observe(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+    """Reads everything at once. Raises NotManaged when something of the name is not ours.
+
+    `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
+    """
     secrets = names.secrets(team)
-    subscription, granted, versions = await asyncio.gather(
+    subscription, (granted, let_in), versions = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)),
-        app.roles.granted(group) if group else _nobody(),
+        _all_readers(app, secrets, group) if closely else _reader(app, group),
         asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
     )
-    held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted)
+    held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
     _require_ours(app, team, held)
     return held
+
+
+async def _reader(app: App, group: str | None) -> tuple[frozenset[str], frozenset[str]]:
+    return (await app.roles.granted(group) if group else frozenset()), frozenset()
+
+
+async def _all_readers(app: App, secrets: Sequence[str], group: str | None) -> tuple[frozenset[str], frozenset[str]]:
+    readers = dict(zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True))
+    granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
+    return frozenset(granted), frozenset(reader.group for found in readers.values() for reader in found if reader.ours)
 
 
 async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
     """Bring subscription, secrets and readers to what the request says; write only what differs."""
     request = standing.request
     assert request is not None
-    held = await observe(app, request.team, request.entra_group)
+    held = await observe(app, request.team, request.entra_group, event.closely)
     gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    closely = event.message.cause == "sweep"
-    keys = await _keys(app, request, held, changed_hands=bool(gone), closely=closely)
+    keys = await _keys(app, request, held, changed_hands=bool(gone), closely=event.closely)
     wrote = await _write_secrets(app, request, held, keys, standing.commit)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    changed = wrote or bool(missing or gone or (keys and not closely))
+    changed = wrote or bool(missing or gone or (keys and not event.closely))
     return Done(worth_saying(event, changed, _note(request)), wrote=changed)
 
 
@@ -89,9 +104,19 @@ async def _keys(app: App, request: AccessRequest, held: Held, changed_hands: boo
         # Whoever could read the old keys is not who may read them now.
         await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
         subscription = await app.gateway.subscription(name)
-    etag = subscription.etag if subscription else None
-    answer = await app.gateway.put_subscription(name, names.product(request.team), display_name(app, request.team), etag)
+    answer = await _put_subscription(app, request.team, subscription.etag if subscription else None)
     return answer or await app.gateway.keys(name)
+
+
+async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | None:
+    """The keys may have been asked for when the branch said something else, or somebody deleted the product: it comes (back)."""
+    given = names.subscription(team), names.product(team), display_name(app, team), etag
+    try:
+        return await app.gateway.put_subscription(*given)
+    except Rejected:
+        if await app.gateway.product(names.product(team)) is None:
+            raise Busy(f"{team} has no product yet", reason="ProductNotThere") from None
+        return await app.gateway.put_subscription(*given)
 
 
 async def _write_secrets(app: App, request: AccessRequest, held: Held, keys: Keys | None, commit: str) -> bool:
@@ -154,7 +179,3 @@ def _require_ours(app: App, team: str, held: Held) -> None:
         newest = held.newest(secret)
         if newest is not None and (newest.tags.get("repository"), newest.tags.get("team")) != ours:
             raise NotManaged(f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it")
-
-
-async def _nobody() -> frozenset[str]:
-    return frozenset()

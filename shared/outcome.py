@@ -17,11 +17,18 @@ class Event(Generic[M]):
 
     `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this machine says.
     `root` is the id of the first message of the chain: ids of all that follows from it begin with it.
+    `again`: it was begun before, or the branch has moved since. What was written then may have come too late, over something newer.
     """
 
     message: M
     now: datetime
     root: str
+    again: bool = False
+
+    @property
+    def closely(self) -> bool:
+        """Whether marks are not believed: what they vouch for is looked at too."""
+        return self.again or (isinstance(self.message, TeamMessage) and self.message.cause == "sweep")
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
         again = await look(app, event.message, event.now)
         if again.same_as(standing):
             return replace(outcome, revision=standing.blobs[0]) if isinstance(outcome, Waiting) and standing.blobs else outcome
-        standing = again.after(standing)
+        standing, event = again.after(standing), replace(event, again=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")
 
 

@@ -10,7 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Policy, Product, SecretVersion, Subscription, Workspace
+from shared.domain.actual import (
+    ActualBackend,
+    Api,
+    GpuNode,
+    Namespace,
+    Policy,
+    Product,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
+from shared.domain.deliveries import Delivery
 from shared.domain.desired import Backend, DesiredCatalog, Platform
 from shared.domain.marker import Marker
 from shared.domain.paths import RequestPaths
@@ -189,9 +202,11 @@ class Roles(Protocol):
         """The secrets of this vault on which the Entra group has the role."""
         ...
 
-    async def readers(self) -> Mapping[str, frozenset[str]]:
-        """Who has the role on which secret."""
+    async def readers(self) -> Mapping[str, frozenset[Reader]]:
+        """Who has the role, by secret."""
         ...
+
+    async def readers_of(self, secret: str) -> frozenset[Reader]: ...
 
     async def grant(self, secret: str, group: str) -> None: ...
     async def revoke(self, secret: str, group: str) -> None: ...
@@ -203,16 +218,29 @@ class Cluster(Protocol):
     async def namespace(self, name: str) -> Namespace | None: ...
     async def namespaces(self) -> list[Namespace]: ...
     async def workspaces(self, namespace: str) -> list[Workspace]: ...
+    async def routes(self, namespace: str) -> list[Route]: ...
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
         """By namespace."""
+        ...
+
+    async def all_routes(self) -> Mapping[str, list[Route]]:
+        """By namespace, those that are ours."""
         ...
 
     async def gpu_nodes(self) -> list[GpuNode]:
         """The nodes that KAITO had made."""
         ...
 
+    async def is_ours(self, manifest: Manifest) -> bool | None:
+        """Whether the object of this kind and name carries our label; None when there is none."""
+        ...
+
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply as field manager `mergekey`."""
+        ...
+
+    async def create(self, manifest: Manifest) -> None:
+        """Raises Busy when there is one already: what cannot be changed in place is not applied over another's."""
         ...
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None: ...
@@ -240,6 +268,13 @@ class Reports(Protocol):
     async def statuses(self, statuses: Iterable[Status]) -> None:
         """Commit statuses, paced; a newer one for the same context replaces one that still waits."""
         ...
+
+
+class Deliveries(Protocol):
+    """What GitHub delivered to our App, newest first, page by page; of a crowd the newest. Asking twice to redeliver one asks once."""
+
+    async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]: ...
+    async def redeliver(self, delivery: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +323,5 @@ class App(Protocol):
     def cluster(self) -> Cluster | None: ...
     @property
     def reports(self) -> Reports: ...
+    @property
+    def deliveries(self) -> Deliveries | None: ...

@@ -22,11 +22,10 @@ from shared.pipeline import receive_push
 from shared.ports import App, Envelope, Status
 from shared.stages import DEAD_LETTERS, Stage
 from shared.successors import sweep
-from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_id
+from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_id, waiting_until
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
-LONGEST_WAIT = timedelta(minutes=1)
 #: GitHub gives a webhook ten seconds; what is not done by then is left to a sweep, which must still be queued.
 PUSH_BUDGET = timedelta(seconds=6)
 #: What a sweep set off need not be tried for longer: the next sweep comes after a quarter of an hour.
@@ -45,6 +44,11 @@ class Case:
     message: Message | None = None
 
     @property
+    def again(self) -> bool:
+        """Whether it was begun before: it failed, or whoever had it died or lost its lock."""
+        return bool(self.trail.failing_since) or self.received.delivery_count > 1
+
+    @property
     def swept(self) -> bool:
         """Whether a sweep set it off: then nobody waits for it beside a commit, and it is looked at again anyway."""
         return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
@@ -55,7 +59,7 @@ async def settle(app: App, stage: Stage, received: Received, work: Work) -> None
     case = Case(app, stage, received, Trail.of(received), max(app.clock.now(), received.enqueued))
     try:
         case = replace(case, message=stage.message.decode(received.body))
-        outcome = await work(app, Event(case.message, case.now, case.trail.root))
+        outcome = await work(app, Event(case.message, case.now, case.trail.root, again=case.again))
         status = await _follow_up(case, outcome)
     except MergekeyError as error:
         status = await _fail(case, error)
@@ -108,8 +112,7 @@ async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
     since = (trail.waiting_since if trail.waiting_for == outcome.reason else "") or format_time(now)
     if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
         raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
-    # The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
-    due = now + max(outcome.after, min((now - parse_time(since)) / 4, LONGEST_WAIT))
+    due = waiting_until(outcome, now, parse_time(since))
     copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays)
     await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
     telemetry.waiting(case.stage, case.message, outcome)

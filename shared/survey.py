@@ -48,11 +48,14 @@ async def look_deep(app: App, wanted: Wanted, world: World) -> list[str]:
 
 async def _survey_cluster(
     cluster: Cluster | None,
-) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], tuple[GpuNode, ...]]:
+) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], Mapping[str, frozenset[str]], tuple[GpuNode, ...]]:
     if cluster is None:
-        return {}, {}, ()
-    namespaces, workspaces, nodes = await asyncio.gather(cluster.namespaces(), cluster.all_workspaces(), cluster.gpu_nodes())
-    return _by_name(namespaces), {home: tuple(found) for home, found in workspaces.items()}, tuple(nodes)
+        return {}, {}, {}, ()
+    namespaces, workspaces, routes, nodes = await asyncio.gather(
+        cluster.namespaces(), cluster.all_workspaces(), cluster.all_routes(), cluster.gpu_nodes()
+    )
+    by_home = {home: frozenset(route.name for route in found) for home, found in routes.items()}
+    return _by_name(namespaces), {home: tuple(found) for home, found in workspaces.items()}, by_home, tuple(nodes)
 
 
 def _by_name(found: Iterable[N]) -> dict[str, N]:

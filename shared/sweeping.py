@@ -26,6 +26,7 @@ from shared.letters import letters
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
 from shared.ports import App, Envelope, Head
+from shared.redelivery import redeliver_missed
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import tree_of
 from shared.successors import access_change
@@ -61,7 +62,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     head = await app.repository.head()
     if head is None:
         return Done()
-    branch, world = await _observe(app, head)
+    (branch, world), _ = await asyncio.gather(_observe(app, head), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])

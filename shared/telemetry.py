@@ -31,6 +31,10 @@ def found(team: str, what: str) -> None:
     log.warning("Sweep: %s: %s", team, what)
 
 
+def not_looked_at(what: str, why: str) -> None:
+    log.info("Sweep: %s are not looked at: %s", what, why)
+
+
 def found_of_others(what: str) -> None:
     """Nothing is changed: a person must look."""
     log.error("Sweep: %s", what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -70,11 +71,25 @@ class Trail:
         return {**counts, **{name: value for name, value in named.items() if value}}
 
 
-def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per push, team, revision and slot of time: beside its commit people look for the end. Sweeps of the same revision join."""
-    slot = int(due.timestamp() // max(outcome.after.total_seconds(), 1))
+#: The longest time between two looks at what is waited for.
+LONGEST_WAIT = timedelta(minutes=1)
+
+
+def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
+    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
+
+    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and go on as one.
+    """
+    wait = max(outcome.after, min((now - since) / 4, LONGEST_WAIT))
     if outcome.patient:
-        slot = int(due.timestamp())
+        return now + wait
+    quantum = 2 ** max(0, min(int(wait.total_seconds()), 64).bit_length() - 1)
+    return datetime.fromtimestamp(math.ceil((now + wait).timestamp() / quantum) * quantum, now.tzinfo)
+
+
+def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
+    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same revision join."""
+    slot = int(due.timestamp())
     if not isinstance(message, TeamMessage):
         return f"{stage.name}/{slot}"
     whose = message.commit[:12] if message.cause == "push" else message.cause

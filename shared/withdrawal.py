@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.apply import ADMINISTRATOR, together
+from shared.apply import ADMINISTRATOR, remove_administrator, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
 from shared.domain.marker import Marker, format_time, read_time
@@ -39,24 +39,32 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
     marker = None if product is None else product.marker
     if product is None or (marker is not None and _is_over(app, event, marker)):
-        return await _end(app, event, standing, product)
+        return await _end(app, event, standing, product, subscription)
     await ask_for_keys(app, event, standing.commit)
     marker = _require_ours(app, team, marker, f"product {product.name}")
     if marker.withdrawn is not None:
         return Done()
+    if not marker.digest:
+        # Whoever began it died, or was told to stop, before the administrator's keys were removed.
+        await remove_administrator(app.gateway, product.name)
     await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, withdrawn=event.now))
     return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
 
 
-async def _end(app: App, event: Event[TeamMessage], standing: Standing, product: Product | None) -> Outcome:
+async def _end(
+    app: App, event: Event[TeamMessage], standing: Standing, product: Product | None, subscription: Subscription | None
+) -> Outcome:
     """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that grace has ended."""
     team = event.message.team
     if product is None:
         await _delete_backends(app, team)
+        if subscription is not None and _is_ours(app, team, subscription) and subscription.state != "active":
+            # It outlived its product. While it was active its ETag is out of date by now: then the next sweep has it deleted.
+            await app.gateway.delete_subscription(subscription.name, subscription.etag)
     else:
         _require_ours(app, team, product.marker, f"product {product.name}")
         try:
-            await _delete_product(app, team, product)
+            await _delete_product(app, team, product, subscription)
         except NotManaged:
             # The product has to stay, the keys have not.
             await ask_for_keys(app, event, standing.commit)
@@ -74,7 +82,8 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
     if product is None or (since is not None and event.now >= since + app.limits.grace):
-        await together(*(app.roles.revoke(secret, group) for group in held.readers for secret in held.secrets))
+        readers = (await observe(app, team, None, closely=True)).readers
+        await together(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
         await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
         return Done("keys deleted" if any(held.secrets.values()) else None)
     live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
@@ -120,12 +129,14 @@ async def remove_namespace(cluster: Cluster, name: str, workspaces: Sequence[Wor
     return Done("workspaces deleted")
 
 
-async def _delete_product(app: App, team: str, product: Product) -> None:
+async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:
+    """Lists tell no ETags: the team's own subscription has the one that was read by itself, so that nobody's new keys are deleted."""
+    etags = {} if subscription is None else {subscription.name: subscription.etag}
     subscriptions = await app.gateway.product_subscriptions(product.name)
     known = [found for found in subscriptions if _is_ours(app, team, found) or found.owner == ADMINISTRATOR]
     if foreign := [found.name for found in subscriptions if found not in known]:
         raise NotManaged(f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}")
-    await together(*(app.gateway.delete_subscription(found.name, found.etag) for found in known))
+    await together(*(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known))
     await app.gateway.delete_product(product.name, product.etag)
     await _delete_backends(app, team)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -42,11 +43,11 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     if not marked and not _is_unfinished(actual):
         # A change that is taken back before it was marked must be seen.
         await app.cluster.apply(namespace_manifest(marker.unfinished()))
-    found = [] if actual is None else await app.cluster.workspaces(name)
-    plan = plan_workspaces(desired, found, marked)
+    found, routes = ([], []) if actual is None else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
+    plan = plan_workspaces(desired, found, routes, marked)
     if plan and marked:
         # Something is gone although all was written: the limits and routes around it may be others' or older.
-        plan = plan_workspaces(desired, found, False)
+        plan = plan_workspaces(desired, found, routes, False)
     await perform(plan, WorkspaceWriter(app.cluster, name))
     if plan:
         found = await app.cluster.workspaces(name)

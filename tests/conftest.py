@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from standins.control import Control
 from standins.identity import principal
@@ -17,6 +19,10 @@ from tests.reference.comparison import WRONG_ON_PURPOSE, Comparison, comparison_
 from tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
+LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
+#: Folders that stay in one process: their last test judges what all the others left behind.
+TOGETHER = {"end_to_end"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,34 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{WRONG_ON_PURPOSE}: sends requests that no official description allows, and that the service takes"
     )
+
+
+class WholeFiles(LoadFileScheduling):
+    """Gives a process whole files, and of some folders all files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = _folder(nodeid)
+        return folder if folder in TOGETHER else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles | None:
+    return WholeFiles(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = _folder(item.nodeid)
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+def _folder(nodeid: str) -> str:
+    """The folder in `tests/` that a test is in."""
+    return nodeid.split("/")[1]
 
 
 @pytest.fixture(scope="session")

@@ -47,10 +47,11 @@ class ServiceBusDeadLetters:
     async def lock(self, sequence: int) -> Kept | None:
         async with self._turn:
             with translated(SYSTEM):
-                message = await self._receive(sequence)
-                if message is None and await self._is_active(sequence):
+                if (found := await self._find(sequence)) is None:
+                    return None
+                if _is_active(found):
                     await self._defer(sequence)
-                    message = await self._receive(sequence)
+                message = await self._receive(sequence)
                 if message is not None:
                     self._held[sequence] = message
                     return _kept(message)
@@ -87,12 +88,8 @@ class ServiceBusDeadLetters:
     async def _find(self, sequence: int) -> ServiceBusReceivedMessage | None:
         return next((message for message in await self._peek(sequence, 1) if message.sequence_number == sequence), None)
 
-    async def _is_active(self, sequence: int) -> bool:
-        found = await self._find(sequence)
-        return found is not None and _is_active(found)
-
     async def _receive(self, sequence: int) -> ServiceBusReceivedMessage | None:
-        """None when it is gone, held by somebody, or not deferred yet."""
+        """None when it is gone or held by somebody. That takes the SDK more than a second: it asks again before it believes it."""
         from azure.servicebus.exceptions import MessageNotFoundError
 
         try:
@@ -119,7 +116,7 @@ class ServiceBusDeadLetters:
 
     async def _count_active(self, sequence: int) -> int:
         count, first = 0, self._deferred_up_to + 1
-        while first <= sequence and (page := await self._peek(first, PAGE)):
+        while first <= sequence and (page := await self._peek(first, min(PAGE, sequence - first + 1))):
             count += sum(1 for message in page if _number(message) <= sequence and _is_active(message))
             first = _number(page[-1]) + 1
         return count

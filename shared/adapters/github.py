@@ -10,7 +10,7 @@ import base64
 import io
 import tarfile
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 from gidgethub import HTTPException
 from gidgethub.aiohttp import GitHubAPI
-from gidgethub.apps import get_installation_access_token
+from gidgethub.apps import get_installation_access_token, get_jwt
 
 from shared.adapters.translate import translated
 from shared.domain.push import Entry, Tree
@@ -123,6 +123,20 @@ class GitHubClient:
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         with translated(SYSTEM):
             return await self._asked(lambda token: self._plain.patch(path, data=body, oauth_token=token))
+
+    async def listed_for_app(self, path: str) -> AsyncGenerator[Any, None]:
+        """The rows of a list that only the App itself may see; a page is fetched when the one before has been read."""
+        with translated(SYSTEM):
+            async for row in self._plain.getiter(path, jwt=self._jwt()):
+                yield row
+
+    async def post_as_app(self, path: str) -> None:
+        with translated(SYSTEM):
+            await self._plain.post(path, data=b"", jwt=self._jwt())
+
+    def _jwt(self) -> str:
+        assert self._app is not None
+        return get_jwt(app_id=self._app.app_id, private_key=self._app.private_key)
 
     async def _get(self, path: str, conditional: bool) -> Any:
         api = self._conditional if conditional else self._plain

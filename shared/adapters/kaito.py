@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from shared.adapters.translate import by_status, translated
-from shared.domain.actual import GpuNode, Namespace, Workspace
+from shared.domain.actual import GpuNode, Namespace, Route, Workspace
 from shared.domain.plan import fixed_fields
 from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, marker_of
 
@@ -27,6 +27,7 @@ SYSTEM = "Kubernetes"
 #: AKS' server application, the same in every tenant.
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 FIELD_MANAGER = "mergekey"
+_MANAGED_BY = "app.kubernetes.io/managed-by"
 _PLURALS = {
     "Namespace": "namespaces",
     "ResourceQuota": "resourcequotas",
@@ -65,6 +66,15 @@ class KaitoCluster:
             found.setdefault(item["metadata"]["namespace"], []).append(_workspace(item))
         return found
 
+    async def routes(self, namespace: str) -> list[Route]:
+        return [_route(item) for item in await self._list(self._path(_ROUTES, "httproutes", namespace))]
+
+    async def all_routes(self) -> Mapping[str, list[Route]]:
+        found: dict[str, list[Route]] = {}
+        for item in await self._list(self._path(_ROUTES, "httproutes", None), {"labelSelector": f"{_MANAGED_BY}={FIELD_MANAGER}"}):
+            found.setdefault(item["metadata"]["namespace"], []).append(_route(item))
+        return found
+
     async def gpu_nodes(self) -> list[GpuNode]:
         return [_node(item) for item in await self._list("/api/v1/nodes", {"labelSelector": _NODE_OF})]
 
@@ -83,11 +93,17 @@ class KaitoCluster:
         found = await self._request("GET", self._path(self._workspaces, "workspaces", namespace))
         return [_workspace(item) for item in (found or {}).get("items", [])]
 
+    async def is_ours(self, manifest: Manifest) -> bool | None:
+        found = await self._request("GET", self._path_of(manifest))
+        return None if found is None else _is_managed(found["metadata"])
+
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply; `force`, because what we declare is ours. https://kubernetes.io/docs/reference/using-api/server-side-apply"""
-        metadata = manifest["metadata"]
-        path = self._path(manifest["apiVersion"], _PLURALS[manifest["kind"]], metadata.get("namespace"), metadata["name"])
-        await self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest)
+        await self._request("PATCH", self._path_of(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest)
+
+    async def create(self, manifest: Manifest) -> None:
+        path = self._path(manifest["apiVersion"], _PLURALS[manifest["kind"]], manifest["metadata"]["namespace"])
+        await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
         await self._delete(self._path(self._workspaces, "workspaces", namespace, name), resource_version)
@@ -103,6 +119,10 @@ class KaitoCluster:
         if resource_version is not None:
             options["preconditions"] = {"resourceVersion": resource_version}
         await self._request("DELETE", path, body=options)
+
+    def _path_of(self, manifest: Manifest) -> str:
+        metadata = manifest["metadata"]
+        return self._path(manifest["apiVersion"], _PLURALS[manifest["kind"]], metadata.get("namespace"), metadata["name"])
 
     def _path(self, api_version: str, plural: str, namespace: str | None, name: str | None = None) -> str:
         base = f"/api/{api_version}" if api_version == "v1" else f"/apis/{api_version}"
@@ -205,5 +225,13 @@ def _workspace(item: Mapping[str, Any]) -> Workspace:
         fixed=fixed_fields(dict(item)),
         conditions=tuple((item.get("status") or {}).get("conditions") or ()),
         terminating="deletionTimestamp" in metadata,
-        managed=(metadata.get("labels") or {}).get("app.kubernetes.io/managed-by") == FIELD_MANAGER,
+        managed=_is_managed(metadata),
     )
+
+
+def _route(item: Mapping[str, Any]) -> Route:
+    return Route(item["metadata"]["name"], _is_managed(item["metadata"]))
+
+
+def _is_managed(metadata: Mapping[str, Any]) -> bool:
+    return (metadata.get("labels") or {}).get(_MANAGED_BY) == FIELD_MANAGER

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
+from shared.domain.actual import Reader
 from shared.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -35,22 +36,29 @@ class RoleAssignments:
 
     async def granted(self, group: str) -> frozenset[str]:
         """One call for all secrets: the assignments of the group below the vault."""
-        return frozenset(secret for secret, _ in await self._assigned(f"principalId eq '{group}'"))
+        return frozenset(secret for secret, _ in await self._assigned(self._vault, f"principalId eq '{group}'"))
 
-    async def readers(self) -> Mapping[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
-        for secret, group in await self._assigned(None):
-            found[secret] = found.get(secret, frozenset()) | {group}
+    async def readers(self) -> Mapping[str, frozenset[Reader]]:
+        found: dict[str, frozenset[Reader]] = {}
+        for secret, reader in await self._assigned(self._vault, None):
+            found[secret] = found.get(secret, frozenset()) | {reader}
         return found
 
-    async def _assigned(self, condition: str | None) -> list[tuple[str, str]]:
-        """Secret and principal of every assignment of the role below the vault."""
+    async def readers_of(self, secret: str) -> frozenset[Reader]:
+        return frozenset(reader for _, reader in await self._assigned(self._scope(secret), "atScope()"))
+
+    async def _assigned(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
+        """Secret and reader of every assignment of the role on a secret of the vault."""
         with translated(SYSTEM):
-            listed = self._client.role_assignments.list_for_scope(self._vault, filter=condition)
+            listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
             assigned = [found async for found in listed if str(found.role_definition_id).lower().endswith(SECRETS_USER)]
         prefix = f"{self._vault}/secrets/".lower()
         below = [found for found in assigned if str(found.scope).lower().startswith(prefix)]
-        return [(str(found.scope)[len(prefix) :], str(found.principal_id)) for found in below]
+        return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
+
+    def _reader(self, found: Any) -> Reader:
+        group = str(found.principal_id)
+        return Reader(group, found.name == self._name(str(found.scope), group))
 
     async def grant(self, secret: str, group: str) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError

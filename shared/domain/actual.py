@@ -68,6 +68,14 @@ class SecretVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """A group that may read a secret; `ours` when it was us who let it in."""
+
+    group: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     name: str
     resource_version: str
@@ -84,6 +92,14 @@ class Workspace:
     fixed: Mapping[str, Any]
     conditions: tuple[Mapping[str, Any], ...]
     terminating: bool
+    managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An HTTPRoute in a team's namespace."""
+
+    name: str
     managed: bool
 
 

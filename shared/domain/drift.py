@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, SecretVersion, Subscription, Workspace
+from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.catalog import Catalog
 from shared.domain.desired import Backend, Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.guard import Absence
@@ -23,7 +23,9 @@ BUILT_IN = "master"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the lists of all systems show, by name; `workspaces` by namespace, `readers` by secret. Without a cluster those are empty."""
+    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret. Without a cluster
+    there are none of the first two.
+    """
 
     api: Api | None
     products: Mapping[str, Product]
@@ -31,9 +33,10 @@ class World:
     subscriptions: Mapping[str, Subscription]
     backends: Mapping[str, ActualBackend]
     secrets: Mapping[str, SecretVersion]
-    readers: Mapping[str, frozenset[str]]
+    readers: Mapping[str, frozenset[Reader]]
     namespaces: Mapping[str, Namespace]
     workspaces: Mapping[str, tuple[Workspace, ...]]
+    routes: Mapping[str, frozenset[str]]
     nodes: tuple[GpuNode, ...]
 
 
@@ -94,7 +97,8 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
     secrets = [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
     if any(secret.enabled for secret in secrets):
         yield "its access has ended and its secrets are enabled"
-    if product is None and (secrets or subscription is not None or _own_backends(team, world)):
+    let_in = any(reader.ours for name in names.secrets(team) for reader in world.readers.get(name, ()))
+    if product is None and (secrets or let_in or subscription is not None or _own_backends(team, world)):
         yield "its product is gone and other objects are left"
     yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
 
@@ -120,10 +124,10 @@ def of_others(repository: int, world: World) -> Iterator[str]:
         elif not found.product:
             yield f"subscription {found.name} is for an API or for all: no product's limits hold for its keys"
     yield from (f"product {name} is linked to the unified API and not managed by mergekey" for name in sorted(world.linked - ours))
-    for secret, groups in sorted(world.readers.items()):
+    for secret, readers in sorted(world.readers.items()):
         tags = world.secrets[secret].tags if secret in world.secrets else {}
         if tags.get("repository") == str(repository):
-            strangers = sorted(groups - {tags.get("reader", "")})
+            strangers = sorted(reader.group for reader in readers if not reader.ours and reader.group != tags.get("reader"))
             yield from (f"{group} may read the secret {secret} and no request names it" for group in strangers)
     standing = {(namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found}
     for node in world.nodes:
@@ -176,8 +180,11 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
             yield f"secret {name} is not whole"
         elif (tags.get("repository"), tags.get("team"), tags.get("reader", "")) != (str(marker.repository), request.team, reader):
             yield f"secret {name} is not tagged as the request says"
-        if reader and reader not in world.readers.get(name, frozenset()):
+        readers = world.readers.get(name, frozenset())
+        if reader and reader not in {each.group for each in readers}:
             yield f"its group may not read {name}"
+        if any(each.ours and each.group != reader for each in readers):
+            yield f"another group than its own may read {name}"
 
 
 def _cluster(request: AccessRequest, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -194,6 +201,9 @@ def _cluster(request: AccessRequest, catalog: Catalog, platform: Platform, world
         yield f"namespace {name} is not what the request says"
     standing = {workspace.name for workspace in world.workspaces.get(name, ()) if not workspace.terminating}
     yield from (f"workspace {each} is not there" for each in sorted(desired.workspaces.keys() - standing))
+    routes = world.routes.get(name, frozenset())
+    yield from (f"the route to {each} is not there" for each in sorted((desired.routes.keys() & standing) - routes))
+    yield from (f"the route to {each} is not needed any more" for each in sorted(routes - desired.routes.keys()))
 
 
 def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:

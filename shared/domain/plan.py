@@ -5,11 +5,11 @@ A plan can be printed and compared; `shared.apply` performs it. What a plan does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shared.domain.actual import ActualBackend, Api, Policy, Product, Workspace
+from shared.domain.actual import ActualBackend, Api, Policy, Product, Route, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT
@@ -134,39 +134,40 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
     return Plan(tuple(step for step in steps if step))
 
 
-def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], marked: bool) -> Plan:
+def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool) -> Plan:
     """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back.
 
-    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it:
-    routes are not listed, so one that outlived its workspace would stay.
+    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it.
     """
     standing = {workspace.name: workspace for workspace in actual}
-    first: list[Change] = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
-    changes: list[Change] = []
-    routes: list[Change] = []
-    for name, manifest in desired.workspaces.items():
-        found = standing.get(name)
-        change = _workspace_change(name, manifest, found)
-        changes += change
-        if any(isinstance(each, Replace) for each in change):
-            first.append(Delete("route", name, ""))
-        elif not marked and not (found and found.terminating):
-            routes.append(Create("route", name, desired.routes[name]))
+    limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    changes = [change for name, manifest in desired.workspaces.items() for change in _workspace_change(name, manifest, standing.get(name))]
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
-            first.append(Delete("route", name, ""))
             changes.append(Delete("workspace", name, workspace.resource_version))
-    return _steps(tuple(first), tuple(changes), tuple(routes))
+    leaving = {change.name for change in changes if isinstance(change, Replace)}
+    leaving |= {workspace.name for workspace in standing.values() if workspace.terminating}
+    opened, closed = _diff_routes({name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked)
+    return _steps((*limits, *closed), tuple(changes), opened)
 
 
-def fixed_fields(manifest: dict[str, Any]) -> dict[str, Any]:
+def _diff_routes(desired: Mapping[str, Any], actual: Iterable[Route], marked: bool) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {route.name: route for route in actual}
+    for name in desired:
+        if name in standing and not standing[name].managed:
+            raise NotManaged(f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or remove it")
+    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if not marked or name not in standing)
+    return opened, tuple(Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed)
+
+
+def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What KAITO does not let anybody change in a Workspace that exists."""
     resource = manifest.get("resource", {})
     preset = manifest.get("inference", {}).get("preset", {})
     return {"instanceType": resource.get("instanceType"), "labelSelector": resource.get("labelSelector"), "preset": preset.get("name")}
 
 
-def _workspace_change(name: str, manifest: dict[str, Any], actual: Workspace | None) -> list[Change]:
+def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:
     if actual is None:
         return [Create("workspace", name, manifest)]
     if not actual.managed:

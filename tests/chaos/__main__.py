@@ -1,6 +1,6 @@
 """`python -m tests.chaos`: every kind of chaos, one after the other, and what came of it as a table.
 
-The exit code is 0 when all was well.
+The exit code is 1 when a promise was broken: then the findings, the state's folder and the command that repeats it are printed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from tests.chaos.scenarios import SCENARIOS
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario: what struck, what travelled, what came of it, how long it took in seconds."""
+    """One scenario: the faults by kind, how much was pushed, how many messages travelled, what came of it, how long it took in seconds."""
 
     name: str
-    struck: int
+    struck: Counter[str]
+    pushes: int
     messages: int
     verdict: Verdict
     seconds: float
@@ -40,12 +42,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="mergekey-chaos-"))
     rows = [_run(name, folder / name, options.seed) for name in options.only or SCENARIOS]
     _print(rows)
-    failed = any(row.verdict.findings for row in rows)
-    if failed:
-        print(f"seed {options.seed}; logs and state: {folder}")
-    else:
+    broken = [row.name for row in rows if row.verdict.findings]
+    if not broken:
         shutil.rmtree(folder)
-    return int(failed)
+        return 0
+    print(f"logs and state: {folder}", *(f"again: python -m tests.chaos --only {name} --seed {options.seed}" for name in broken), sep="\n")
+    return 1
 
 
 def _options() -> argparse.Namespace:
@@ -57,27 +59,32 @@ def _options() -> argparse.Namespace:
 
 def _run(name: str, folder: Path, seed: int) -> Row:
     started = time.monotonic()
-    struck = messages = 0
+    struck, pushes, messages = Counter[str](), 0, 0
     try:
         with platform(folder, seed) as place:
             SCENARIOS[name](place)
             verdict = judge(place)
-            struck, messages = place.struck, place.messages
+            struck, pushes, messages = place.struck, len(place.people.pushes), place.messages
     except Exception as error:  # whatever breaks off a scenario is its result; the others go on
         traceback.print_exc()
-        verdict = Verdict([f"{type(error).__name__}: {error}"], set(), 0)
-    row = Row(name, struck, messages, verdict, time.monotonic() - started)
+        verdict = Verdict([f"{type(error).__name__}: {error}"], set(), Counter())
+    row = Row(name, struck, pushes, messages, verdict, time.monotonic() - started)
     print("\n  ".join([f"{name}: {row.seconds:.0f} s", *verdict.findings]), flush=True)
     return row
 
 
 def _print(rows: list[Row]) -> None:
-    table = Table("scenario", "faults struck", "messages", "dead letters", "left to the sweep", "seconds", "result")
+    table = Table("scenario", "faults survived", "pushes", "messages", "dead letters", "left to the sweep", "seconds", "verdict")
     for row in rows:
         count = len(row.verdict.findings)
-        counts = (row.struck, row.messages, row.verdict.letters, len(row.verdict.repaired), round(row.seconds))
-        table.add_row(row.name, *(f"{number:,}" for number in counts), f"{count} findings" if count else "state equals branch")
+        numbers = (f"{number:,}" for number in (row.pushes, row.messages))
+        rest = (str(len(row.verdict.repaired)), f"{row.seconds:.0f}", f"{count} findings" if count else "state equals branch")
+        table.add_row(row.name, _counted(row.struck), *numbers, _counted(row.verdict.letters), *rest)
     Console(width=140).print(table)
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return "\n".join(f"{number:,} {kind}" for kind, number in kinds.most_common()) or "none"
 
 
 if __name__ == "__main__":

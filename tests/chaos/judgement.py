@@ -30,11 +30,11 @@ _WORKERS = ("provision_catalog", "provision_gateway", "provision_workspaces")
 
 @dataclass(frozen=True)
 class Verdict:
-    """`repaired` are the teams that only the sweep brought to what the branch says; `letters` is how many dead letters there are."""
+    """`repaired` are the teams that only the sweep brought to what the branch says; `letters` counts the dead letters by reason."""
 
     findings: list[str]
     repaired: set[str]
-    letters: int
+    letters: Counter[str]
 
 
 def judge(place: Platform) -> Verdict:
@@ -48,33 +48,36 @@ def examine(place: Platform) -> Verdict:
     place.calm()
     place.settle()
     place.converge()
+    heard_before = deliveries(place.stack)  # a sweep asks GitHub for what was not heard
     repaired, again = place.sweep(), place.sweep()
     heard, letters = deliveries(place.stack), place.road.dead_letters()
     findings = [f"{team}: a second sweep still found something to do" for team in sorted(again)]
-    findings += _unexplained(place, heard, letters, repaired)
-    findings += _vanished(place, heard, letters)
+    findings += _unexplained(place, heard_before, letters, repaired)
+    findings += vanished(place, heard, letters)
     findings += _speechless(letters)
     findings += _bugs(place)
     findings += _touched(place)
     findings += _not_dead(place)
     findings += _other_keys(place)
+    findings += _lost_keys(place)
     findings += _spelt(place.stack.folder)
-    return Verdict(findings, repaired, len(letters))
+    findings += nothing_judged(place, heard)
+    return Verdict(findings, repaired, Counter(str(letter.about.get("reason")) for letter in letters))
 
 
 def _unexplained(place: Platform, heard: list[Delivery], letters: list[DeadLetter], repaired: set[str]) -> Iterator[str]:
     """What the sweep had to repair, although the last push that changed it was heard, and no dead letter is about it."""
     commits = {delivery.commit for delivery in heard if delivery.queued is not None}
     unheard = {team: pushed.commit not in commits for pushed in place.people.pushes for team in pushed.teams}
-    known = {letter.about["team"] for letter in letters}
-    for team in sorted(repaired - known - {CATALOG_TEAM}):
+    known = {letter.about.get("team") for letter in letters}
+    for team in sorted(repaired - known):
         if not unheard.get(team, False):
             yield f"{team}: the sweep had to repair it, although its last push was heard and no dead letter is about it"
 
 
-def _vanished(place: Platform, heard: list[Delivery], letters: list[DeadLetter]) -> Iterator[str]:
+def vanished(place: Platform, heard: list[Delivery], letters: list[DeadLetter]) -> Iterator[str]:
     """Webhooks that got 202 and did not lead to what was promised."""
-    done = place.handled() | {("", letter.about["message-id"]) for letter in letters}
+    done = place.handled() | {("", letter.about.get("message-id", "")) for letter in letters}
     for delivery in heard:
         if delivery.swept and ("sweep", f"{delivery.guid}/sweep") not in done:
             yield f"delivery {delivery.guid} was left to a sweep that never ran"
@@ -143,12 +146,32 @@ def _other_keys(place: Platform) -> Iterator[str]:
     )
 
 
+def _lost_keys(place: Platform) -> Iterator[str]:
+    """Teams that never left, and whose first keys work no more: something was deleted or regenerated in between."""
+    for team in sorted((place.people.present.keys() & place.first_keys.keys()) - place.people.left):
+        if place.road.issued_keys(team) != place.first_keys[team]:
+            yield f"{team} never left, and its first keys work no more"
+
+
 def _spelt(folder: Path) -> Iterator[str]:
     """Files in which a key is spelt, beside the state of the two services that hold them."""
     files = (path for path in folder.rglob("*") if path.is_file())
     for path in where(issued(folder), files):
         if path.name.removesuffix("-wal") not in HOMES:
             yield f"a key is spelt in {path}"
+
+
+def nothing_judged(place: Platform, heard: list[Delivery]) -> Iterator[str]:
+    """A judgement over nothing says nothing."""
+    there = {
+        "no fault struck": place.struck,
+        "nobody pushed after the beginning": place.people.pushes[1:],
+        "no webhook was answered": heard,
+        "no message travelled": place.messages,
+        "no team is on the branch": place.people.present,
+        "no stage ran": place.handled(),
+    }
+    yield from (f"nothing was judged: {what}" for what, found in there.items() if not found)
 
 
 def provisioned_afresh(place: Platform) -> World:

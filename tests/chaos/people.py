@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from shared.domain.guard import SHARE
+from shared.messages import CATALOG_TEAM
 from tests.end_to_end.written import CATALOG_PATH, GPU, LARGER_GPU, Clone, Request
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini")
@@ -16,20 +17,21 @@ _MOST_TOKENS = 90_000
 
 @dataclass(frozen=True)
 class Pushed:
-    """A commit on the branch, and the teams whose requests it changed."""
+    """A commit on the branch, and the teams whose requests it changed; the catalogue counts as one."""
 
     commit: str
     teams: frozenset[str]
 
 
 class People:
-    """Everybody who writes requests. `present` and `gone` are the teams as the working copy has or had them."""
+    """Everybody who writes requests. `present` and `gone` are the teams as the working copy has or had them; `left` have ever gone."""
 
     def __init__(self, clone: Clone, seed: int) -> None:
         self.clone = clone
         self.source = random.Random(seed)
         self.present: dict[str, Request] = {}
         self.gone: dict[str, Request] = {}
+        self.left: set[str] = set()
         self.pushes: list[Pushed] = []
 
     def join(self, gpu: str | None = None) -> None:
@@ -59,6 +61,7 @@ class People:
         if (len(self.gone) + 1) * SHARE <= len(self.gone) + len(self.present):
             team = team or self.source.choice(sorted(self.present))
             self.gone[team] = self.present.pop(team)
+            self.left.add(team)
             self.clone.remove(team)
 
     def come_back(self) -> None:
@@ -82,7 +85,8 @@ class People:
         """Commit and push what was done; waits for nothing."""
         commit = self.clone.commit("What people want")
         changed = self.clone.git("show", "--name-only", "--format=", commit).split()
-        pushed = Pushed(commit, frozenset(PurePosixPath(path).parent.name for path in changed if path.endswith("/access.yaml")))
+        teams = {PurePosixPath(path).parent.name for path in changed if path.endswith("/access.yaml")}
+        pushed = Pushed(commit, frozenset(teams | ({CATALOG_TEAM} if CATALOG_PATH in changed else set())))
         self.pushes.append(pushed)
         self.clone.git("push", "--quiet", "origin", "main")
         return pushed

@@ -34,14 +34,16 @@ TEAMS = 14
 _STEP, _MOST_STEPS = 5 * MINUTE, 60
 #: What the webhooks' options are when all is well.
 _PROMPT = {"webhook_delay": 0, "webhook_copies": 1, "webhook_hold": 0}
-#: Answers that only trouble gives: 0 is a connection that was closed, 410 a lock that was lost.
-_STRUCK = {0, 410, 429, 500, 502, 503, 504}
+#: Answers that only trouble gives.
+_STRUCK = {0: "connections cut", 429: "answers 429", 500: "answers 500", 502: "answers 502", 503: "answers 503", 504: "answers 504"}
+#: What a host says that has done its work and lost its message to another one meanwhile.
+_TOO_LATE = "a message could not be settled and will come again"
 
 
 @dataclass
 class Platform:
-    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` counts processes, `foreign` is what the
-    strangers had before.
+    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` are processes, `foreign` is what the
+    strangers had before, `first_keys` are those of the teams of the beginning.
     """
 
     stack: Stack
@@ -49,7 +51,8 @@ class Platform:
     people: People
     foreign: dict[str, Any] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
-    killed: int = 0
+    first_keys: dict[str, tuple[str, str]] = field(default_factory=dict)
+    killed: Counter[str] = field(default_factory=Counter)
     _sweeps: int = 0
 
     # Trouble
@@ -70,7 +73,7 @@ class Platform:
         """With SIGKILL. Whether messages are under way that nobody else has finished."""
         host.kill()
         host.wait()
-        self.killed += 1
+        self.killed["hosts killed"] += 1
         return self.under_way() > 0
 
     def kill_host(self) -> bool:
@@ -82,15 +85,17 @@ class Platform:
         busy = self.under_way() > 0
         self.note_calls()
         self.stack.restart_standins(kill=True)
-        self.killed += 1
+        self.killed["services killed"] += 1
         return busy
 
     @property
-    def struck(self) -> int:
-        """Faults that calls met, processes killed, and pushes that GitHub told of not at all or more than once."""
+    def struck(self) -> Counter[str]:
+        """Faults that calls met, processes killed, and pushes that GitHub told of not at all or more than once, by kind."""
         told = Counter(row["guid"] for row in self.road.deliveries())
         astray = len(self.people.pushes) - len(told) + sum(times > 1 for times in told.values())
-        return sum(call.status in _STRUCK for call in self.calls) + self.killed + astray
+        met = Counter(_STRUCK[call.status] for call in self.calls if call.status in _STRUCK)
+        late = (self.stack.folder / "functions-host.log").read_text().count(_TOO_LATE)
+        return self.killed + met + Counter({"webhooks astray": astray, "locks lost": late})
 
     @property
     def messages(self) -> int:
@@ -201,6 +206,7 @@ def platform(folder: Path, seed: int, teams: int = TEAMS) -> Iterator[Platform]:
         strangers.settle_in(road)
         place.advance(20 * MINUTE)  # a stranger's GPU needs its time too
         place.foreign = strangers.seen(road)
+        place.first_keys = {team: road.issued_keys(team) for team in place.people.present}
         stack.control.forget_calls()
         yield place
 

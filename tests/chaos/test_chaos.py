@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -14,4 +15,4 @@ def test_a_host_that_dies_while_it_delivers_keys_leaves_nothing_behind(tmp_path:
     with platform(tmp_path, seed=1, teams=5) as place:
         insist("deliver_keys", partial(DEATHS["deliver_keys, one stored"].strike, place))
         verdict = examine(place)
-    assert (verdict.findings, verdict.repaired, verdict.letters) == ([], set(), 0)
+    assert (verdict.findings, verdict.repaired, verdict.letters) == ([], set(), Counter())

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import ManagedIdentityCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from kubernetes import client as kubernetes
@@ -46,8 +47,7 @@ def _gateway(road: Road) -> Found:
     for product in apim.product.list_by_service(*AT):
         about = (product.display_name, str(product.state), product.subscription_required, product.approval_required)
         yield product.name, f"product {product.name}", (*about, _unsigned(product.description))
-        policy = apim.product_policy.get(*AT, product.name, "policy", format="rawxml")
-        yield product.name, f"policy of {product.name}", policy.value
+        yield product.name, f"policy of {product.name}", _policy(apim, product.name)
     for linked in apim.api_product.list_by_apis(*AT, "ai"):
         yield linked.name, f"link of {linked.name}", "ai"
     for subscription in apim.subscription.list(*AT):
@@ -57,6 +57,13 @@ def _gateway(road: Road) -> Found:
         yield backend.name, f"backend {backend.name}", (backend.url, _unsigned(backend.description))
     yield NOBODY, "api", _unsigned(apim.api.get(*AT, "ai").description)
     yield NOBODY, "policy of the api", apim.api_policy.get(*AT, "ai", "policy", format="rawxml").value
+
+
+def _policy(apim: Any, product: str) -> str | None:
+    try:
+        return str(apim.product_policy.get(*AT, product, "policy", format="rawxml").value)
+    except ResourceNotFoundError:
+        return None
 
 
 def _unsigned(description: str | None) -> str:

@@ -16,18 +16,20 @@ from shared.adapters.key_vault import KeyVault
 from shared.adapters.role_assignments import RoleAssignments
 from shared.adapters.service_bus import ServiceBus
 from tests.conftest import StandIns
+from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
 from tests.contract.cleaning import clean
 from tests.contract.sides import BusSide, FakeBusSide, FakeClockSide, RealBusSide, RealClock, StandInClock, Watch
 from tests.contract.sources import FakeSource, RealSource, Source
 from tests.contract.targets import Targets, targets
 from tests.fakes.app import FakeApp
 from tests.wire.azure_clients import managed_identity
+from tests.wire.remotes import a_remote
 
 #: The ports that ask Entra ID for tokens.
 AZURE = {"gateway", "vault", "roles", "cluster"}
 BOTH = ["fake", "adapter"]
 #: Fixtures that stand for a port under another name.
-BEHIND = {"room": "bus", "source": "repository"}
+BEHIND = {"room": "bus", "source": "repository", "announcer": "repository"}
 
 
 @pytest.fixture(scope="package")
@@ -127,3 +129,19 @@ async def source(side: str, standins: StandIns, where: Targets, tmp_path_factory
     real = RealSource.at_github(clone) if at_github else await RealSource.at_standins(standins.addresses["github"], clone)
     yield real
     await real.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def announcer(
+    side: str, app: FakeApp, standins: StandIns, where: Targets, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Announcer]:
+    """A GitHub that nobody was told anything by."""
+    if side == "fake":
+        yield FakeAnnouncer(app.clock)
+        return
+    if "repository" in where.real:
+        pytest.skip("the App's webhook is a real one: its calls cannot be made to fail")
+    async with a_remote(standins, tmp_path_factory.mktemp("announcer")) as remote:
+        real = await RealAnnouncer.at_standins(remote)
+        yield real
+        await real.close()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.domain.actual import Namespace, Workspace
+from shared.domain.actual import Namespace, Route, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.readiness import NotYet, Ready, readiness
-from shared.domain.workspace import namespace_manifest
+from shared.domain.workspace import Manifest, namespace_manifest
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Cluster
 from tests.contract.sides import Watch
@@ -95,6 +95,20 @@ async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Clu
 async def test_lists_over_all_namespaces_have_what_one_namespace_has(cluster: Cluster, home: str) -> None:
     assert [each for each in await cluster.namespaces() if each.name == home] == [await cluster.namespace(home)]
     assert (await cluster.all_workspaces())[home] == await cluster.workspaces(home)
+    assert (await cluster.all_routes())[home] == await cluster.routes(home) == [Route("phi-4", managed=True)]
+
+
+async def test_a_workspace_is_created_once(cluster: Cluster, team: str, home: str) -> None:
+    with pytest.raises(Busy):
+        await cluster.create(_desired(team).workspaces["phi-4"])
+
+
+async def test_a_route_that_somebody_made_is_not_ours(cluster: Cluster, team: str, home: str) -> None:
+    theirs = _desired(team).routes["phi-4"]
+    theirs["metadata"] = {**theirs["metadata"], "name": "theirs", "labels": {"app": "theirs"}}
+    await cluster.apply(theirs)
+    assert Route("theirs", managed=False) in await cluster.routes(home)
+    assert [route.name for route in (await cluster.all_routes())[home]] == ["phi-4"]
 
 
 async def test_a_node_tells_for_which_workspace_it_was_made(cluster: Cluster, home: str, clock: Watch) -> None:
@@ -108,6 +122,20 @@ async def test_a_workspace_that_somebody_made_is_not_ours(cluster: Cluster, team
     theirs["metadata"]["labels"] = {"app": "theirs"}
     await cluster.apply(theirs)
     assert not (await _workspace(cluster, f"team-{team}")).managed
+
+
+async def test_whose_an_object_is_can_be_asked_of_each(cluster: Cluster, team: str, home: str) -> None:
+    desired = _desired(team)
+    assert [await cluster.is_ours(manifest) for manifest in (*desired.limits, *desired.routes.values())] == [True, True, True]
+    theirs = replaced_labels(desired.limits[0], "theirs")
+    assert await cluster.is_ours(theirs) is None
+    await cluster.apply(theirs)
+    assert await cluster.is_ours(theirs) is False
+
+
+def replaced_labels(manifest: Manifest, name: str) -> Manifest:
+    """The same of somebody else's, under another name."""
+    return {**manifest, "metadata": {"name": name, "namespace": manifest["metadata"]["namespace"], "labels": {"app": "theirs"}}}
 
 
 async def test_a_workspace_walks_to_ready_as_time_passes(cluster: Cluster, home: str, clock: Watch) -> None:

@@ -16,6 +16,7 @@ from shared.adapters.service_bus import a_client
 from shared.errors import Busy
 from shared.ports import Bus, DeadLetters, Envelope, Kept
 from shared.stages import DEAD_LETTERS
+from tests.conftest import StandIns
 from tests.contract.sides import Watch
 from tests.contract.targets import Targets, unique
 from tests.fakes.app import FakeApp
@@ -147,6 +148,19 @@ async def test_a_thousand_letters_are_listed_in_pages_and_the_last_is_taken(room
     assert await room.numbers() == numbers[:-1]
     assert await room.port.lock(numbers[0]) is not None
     await room.port.complete(numbers[0])
+
+
+@pytest.mark.parametrize("side", ["adapter"])
+async def test_letters_that_are_taken_one_after_another_are_never_asked_for_in_vain(room: Room, standins: StandIns) -> None:
+    """The SDK asks three times for what it does not get, with pauses: more than a second for every letter."""
+    numbers = await room.put(10)
+    standins.control.forget_calls()
+    for number in numbers[::3]:
+        assert await room.port.lock(number) is not None
+        await room.port.complete(number)
+    calls = standins.control.calls("service-bus")
+    assert len(calls) > 4
+    assert [call.kind for call in calls if call.status != 200] == []
 
 
 @pytest.mark.parametrize("side", ["adapter"])

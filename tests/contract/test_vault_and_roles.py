@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.actual import Reader
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Unavailable
 from shared.ports import Roles, Vault
@@ -122,7 +123,8 @@ async def test_all_readers_are_told_at_once(roles: Roles, name: str) -> None:
     assert name not in await roles.readers()
     await roles.grant(name, group)
     await roles.grant(name, other)
-    assert (await roles.readers())[name] == {group, other}
+    found = frozenset({Reader(group, ours=True), Reader(other, ours=True)})
+    assert ((await roles.readers())[name], await roles.readers_of(name)) == (found, found)
 
 
 async def test_a_role_that_nobody_has_is_taken_away_without_trouble(roles: Roles, name: str) -> None:

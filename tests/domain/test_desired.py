@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.desired import DesiredWorkspaces, Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.openapi import unified_api
 from shared.domain.request import AccessRequest
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, a_catalog, catalog_text
 
@@ -66,3 +69,14 @@ def test_the_operations_do_not_depend_on_the_models() -> None:
 def test_a_ceiling_that_changes_changes_nothing_that_is_written() -> None:
     raised = a_catalog(catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 200000"))
     assert compile_catalog(raised).digest == compile_catalog(a_catalog()).digest
+
+
+def test_a_digest_stays_the_same_from_version_to_version_or_everything_would_be_written_again() -> None:
+    one = DesiredWorkspaces((), {"b": {"y": 1, "x": [1, "ä"]}, "a": {}}, {})
+    other = DesiredWorkspaces((), {"a": {}, "b": {"x": [1, "ä"], "y": 1}}, {})
+    assert one.digest == other.digest
+    assert one.digest == "ded136d4aa53df5b0284ec8ab430499b4de3d95b4db88965f48ba01ef1fa1add"
+
+
+def test_the_unified_api_is_what_the_golden_file_says() -> None:
+    assert unified_api() == json.loads(Path(__file__).with_name("openapi.json").read_text())

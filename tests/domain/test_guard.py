@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.guard import Gone, judge
+from shared.domain.guard import Gone, gives_leave, judge
 
 
 def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[Gone]:
@@ -79,3 +79,17 @@ def test_nothing_is_held_and_let_go_at_once(present: int, gone: int) -> None:
     assert set(judged.held) | set(judged.let_go) == set(judged.gone)
     assert not set(judged.held) & set(judged.let_go)
     assert not any(each.withdrawn for each in judged.held)
+
+
+def test_the_explanation_is_silent_about_grace_periods_when_there_are_none() -> None:
+    assert "(gone-000, gone-001). Nothing was withdrawn." in judge(_present(2), _gone(2), "").explain()
+
+
+def test_leave_is_recognised_before_it_is_known_for_what() -> None:
+    assert gives_leave(f"Remove\n\n{_leave(5)}")
+    assert gives_leave("Remove\n\nAllow-Withdrawals: 99 000000000000")
+    assert not gives_leave("Remove")
+
+
+def test_the_digest_that_people_copy_is_the_same_in_every_version() -> None:
+    assert _leave(2) == "Allow-Withdrawals: 2 b950fb2064c7"

@@ -108,3 +108,22 @@ def test_no_model_name_can_carry_what_a_policy_would_evaluate(model: str) -> Non
 )
 def test_a_slug_is_a_dns_label(model: str, slug: str) -> None:
     assert names.slug(model) == slug
+
+
+def test_a_faulty_name_gets_a_reason_and_advice() -> None:
+    assert names.team_fault("team-alpha") == (
+        "BadTeamName",
+        "a team name does not begin with 'team-': only the folder may; write 'alpha'",
+    )
+    assert names.team_fault("ab") == ("BadTeamName", "a team name has 3 to 40 characters; this one has 2")
+    assert names.team_fault("all") == ("ReservedName", "the name 'all' is reserved for the platform; choose another team name")
+    assert names.model_fault("m" * 64) is None
+    assert names.model_fault("m" * 65) == ("BadModelName", "a model name has at most 64 characters; this one has 65")
+    fault, slug_fault = names.model_fault("gpt 4"), names.slug_fault("phi-headless")
+    assert fault is not None
+    assert slug_fault is not None
+    assert fault[0] == slug_fault[0] == "BadModelName"
+
+
+def test_a_slug_has_no_dash_at_its_ends() -> None:
+    assert names.slug("-X.") == "x"

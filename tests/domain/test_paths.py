@@ -40,6 +40,8 @@ def test_any_other_file_is_neither_a_request_nor_a_near_miss(path: str) -> None:
         ("tenant-access/config/alpha/prod/access.yaml", "tenant-access/config/alpha/access.yaml"),
         ("tenant-access/config/access.yaml", "tenant-access/config/<team>/access.yaml"),
         ("developer-request/bravo/access.yaml", "developer-requests/bravo/access.yaml"),
+        ("developer-requests/bravo/acc_ess.json", "developer-requests/bravo/access.yaml"),
+        ("developer-requests/bravo/a-cce_s.yaml", "developer-requests/bravo/access.yaml"),
     ],
 )
 def test_a_near_miss_is_told_where_it_belongs(path: str, meant: str) -> None:
@@ -52,7 +54,8 @@ def test_a_near_miss_is_told_where_it_belongs(path: str, meant: str) -> None:
     "path", ["platform/config/model_catalog.yml", "platform/config/model-catalog.yaml", "platform/config/Model_Catalogue.yaml"]
 )
 def test_a_misspelt_catalogue_is_reported(path: str) -> None:
-    assert catalog_near_miss(path, DEFAULT_CATALOG_PATH) is not None
+    advice = "The catalogue is only read from platform/config/model_catalog.yaml, so this file would be ignored. Rename it, or remove it."
+    assert catalog_near_miss(path, DEFAULT_CATALOG_PATH) == advice
 
 
 @pytest.mark.parametrize("path", [DEFAULT_CATALOG_PATH, "platform/config/notes.yaml", "model_catalog.yaml"])
@@ -71,5 +74,5 @@ def test_the_patterns_are_a_setting() -> None:
     "pattern", ["", "access.yaml", "*", "a/*", "*/*/access.yaml", "team-*/access.yaml", "/a/*/access.yaml", "a/**/access.yaml"]
 )
 def test_a_pattern_without_exactly_one_folder_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="request path"):
+    with pytest.raises(ValueError, match=r"must be relative and have one folder '\*', as in 'tenant-access/config/\*/access.yaml'"):
         RequestPaths((pattern,))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.actual import ActualBackend, Api, Policy, Product, Workspace
+from shared.domain.actual import ActualBackend, Api, Policy, Product, Route, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.plan import ActualGateway, Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
@@ -194,6 +194,9 @@ def test_the_backend_of_a_model_that_is_no_longer_served_goes_after_the_policy()
 # --------------------------------------------------------------------------------------------------------------- workspaces
 
 
+PHI = Route("phi-4", managed=True)
+
+
 def _desired(**dedicated: str) -> DesiredWorkspaces:
     models = {name.replace("_", "-"): gpu for name, gpu in dedicated.items()}
     return compile_workspaces(Asked(dedicated=models).read(), a_catalog(), FakeApp().platform)
@@ -205,7 +208,7 @@ def _workspace(name: str, desired: DesiredWorkspaces, **changed: Any) -> Workspa
 
 
 def test_limits_stand_before_the_workspaces_that_need_them() -> None:
-    assert [[change.kind for change in step] for step in plan_workspaces(_desired(phi_4=GPU), [], marked=False).steps] == [
+    assert [[change.kind for change in step] for step in plan_workspaces(_desired(phi_4=GPU), [], [], marked=False).steps] == [
         ["limits", "limits"],
         ["workspace"],
         ["route"],
@@ -213,31 +216,45 @@ def test_limits_stand_before_the_workspaces_that_need_them() -> None:
 
 
 def test_a_workspace_on_another_instance_type_is_replaced_with_the_version_that_was_read() -> None:
-    plan = plan_workspaces(_desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], marked=True)
+    plan = plan_workspaces(_desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], [PHI], marked=True)
     [_, change] = plan
     assert (str(plan), getattr(change, "tag", None)) == ("delete route phi-4; replace workspace phi-4", "7")
 
 
 def test_a_workspace_that_is_being_replaced_has_no_route() -> None:
     desired = _desired(phi_4=GPU)
-    assert "route" not in str(plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], marked=False))
+    assert "create route" not in str(plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], [], marked=False))
 
 
 def test_a_workspace_that_goes_is_waited_for() -> None:
     desired = _desired(phi_4=GPU)
-    assert not plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], marked=True)
+    assert not plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], [], marked=True)
 
 
 def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
     desired = _desired(phi_4=GPU, mistral_7b=GPU)
     found = [_workspace(name, desired) for name in ("phi-4", "mistral-7b")]
-    assert str(plan_workspaces(_desired(phi_4=GPU), found, marked=True)) == "delete route mistral-7b; delete workspace mistral-7b"
+    routes = [Route(name, managed=True) for name in ("phi-4", "mistral-7b")]
+    assert str(plan_workspaces(_desired(phi_4=GPU), found, routes, marked=True)) == "delete route mistral-7b; delete workspace mistral-7b"
 
 
 def test_a_workspace_of_somebody_else_is_not_deleted() -> None:
     desired = _desired(phi_4=GPU)
-    assert not plan_workspaces(_desired(), [_workspace("phi-4", desired, managed=False)], marked=True)
+    assert not plan_workspaces(_desired(), [_workspace("phi-4", desired, managed=False)], [Route("phi-4", managed=False)], marked=True)
 
 
 def test_a_workspace_that_is_gone_comes_back_alone() -> None:
-    assert str(plan_workspaces(_desired(phi_4=GPU), [], marked=True)) == "create workspace phi-4"
+    assert str(plan_workspaces(_desired(phi_4=GPU), [], [PHI], marked=True)) == "create workspace phi-4"
+
+
+def test_a_route_that_is_gone_comes_back_and_one_that_is_left_goes() -> None:
+    desired = _desired(phi_4=GPU)
+    left = [Route("mistral-7b", managed=True)]
+    assert str(plan_workspaces(desired, [_workspace("phi-4", desired)], left, marked=True)) == "delete route mistral-7b; create route phi-4"
+
+
+def test_a_route_of_somebody_else_is_neither_written_over_nor_deleted() -> None:
+    desired, theirs = _desired(phi_4=GPU), [Route("phi-4", managed=False)]
+    with pytest.raises(NotManaged, match="route phi-4"):
+        plan_workspaces(desired, [_workspace("phi-4", desired)], theirs, marked=True)
+    assert not plan_workspaces(_desired(), [], theirs, marked=True)

@@ -189,3 +189,63 @@ def test_no_bytes_make_it_fail_and_there_is_a_request_exactly_when_there_is_no_p
     if verdict.request is not None:
         assert team_fault(verdict.request.team) is None
         assert verdict.request.models
+
+
+def test_a_quota_counts_for_models_of_both_kinds() -> None:
+    foundry = "{name: gpt-4.1, tokenQuota: {tokens: 7, period: Hourly}}"
+    kaito = "{name: phi-4, tokenQuota: {tokens: 8, period: Daily}}"
+    found = _read(f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {{foundry: [{foundry}], kaito: [{kaito}]}}\n").request
+    assert found is not None
+    assert [model.token_quota for model in found.models] == [TokenQuota(7, "Hourly"), TokenQuota(8, "Daily")]
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("kind: ConfigMap\n", "'data' is missing"),
+        ("data: {}\n", "'kind' is missing"),
+        ("team: {name: alpha, owner: a@b.com}\n", "'models' is missing"),
+        ("models: {foundry: [{name: gpt-4.1}]}\n", "'team' is missing"),
+    ],
+)
+def test_half_a_request_is_known_by_its_first_word(text: str, missing: str) -> None:
+    problems = _read(text).problems
+    assert any(missing in problem.message for problem in problems), problems
+    assert "UnknownShape" not in [problem.reason for problem in problems]
+
+
+def test_a_file_that_is_no_request_is_told_how_one_begins() -> None:
+    [problem] = _read("kinds: ConfigMap\n").problems
+    assert (problem.reason, problem.line, problem.column) == ("UnknownShape", 1, 1)
+    assert problem.message == (
+        "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with foundry, kaito or both)."
+    )
+
+
+def test_restricted_data_has_no_playground_in_any_shape() -> None:
+    head = (CASES / "config-map-valid" / "access.yaml").read_text().partition("  models:")[0]
+    lines = [line for line in head.splitlines() if "dataClassification" not in line and "playground" not in line.lower()]
+    tail = "  dataClassification: restricted\n  playgroundAccess: 'true'\n  models: '[{name: gpt-4.1, type: foundry}]'\n"
+    assert "PlaygroundNotAllowed" in [problem.reason for problem in _read("\n".join(lines) + "\n" + tail).problems]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("true", "it is true or false"),
+        ("7", "it is a number"),
+        ("1.5", "it is a number with a fraction"),
+        ("[a]", "it is a list"),
+        ("{a: b}", "it is a mapping"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_text_is_named(value: str, told: str) -> None:
+    problems = _read(f"team: {{name: alpha, owner: a@b.com, costCenter: {value}}}\nmodels: {{foundry: [{{name: gpt-4.1}}]}}\n").problems
+    [message] = [problem.message for problem in problems if problem.reason == "WrongType"]
+    assert message.startswith(f"'team.costCenter' must be text; {told}.")
+
+
+def test_a_word_that_is_nearly_allowed_is_proposed() -> None:
+    [problem] = _read("team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\ndataClassification: Public\n").problems
+    assert problem.reason == "NotAllowed"
+    assert problem.message.endswith("not 'Public'. Did you mean 'public'?")

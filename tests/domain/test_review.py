@@ -57,7 +57,8 @@ def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
 
 def test_a_missing_catalogue_is_one_problem_and_not_one_per_model() -> None:
     found = review({REQUEST: VALID}, PATHS, DEFAULT_CATALOG_PATH)
-    assert [(problem.path, problem.reason) for problem in found.problems] == [(DEFAULT_CATALOG_PATH, "NoCatalog")]
+    advice = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
+    assert [(problem.path, problem.reason, problem.message) for problem in found.problems] == [(DEFAULT_CATALOG_PATH, "NoCatalog", advice)]
     assert (found.catalog, found.requests) == (None, {})
 
 
@@ -70,3 +71,36 @@ def test_the_path_of_the_catalogue_is_a_setting() -> None:
     found = review({REQUEST: VALID, "catalog.yaml": catalog_file()}, PATHS, "catalog.yaml")
     assert found.problems == ()
     assert list(found.requests) == [REQUEST]
+
+
+def test_a_newcomer_is_at_fault_and_where_two_were_in_force_both_are() -> None:
+    first, second, third = (
+        f"{place}/access.yaml" for place in ("developer-requests/alpha", Path(REQUEST).parent, f"{Path(REQUEST).parents[1]}/team-alpha")
+    )
+    files = {DEFAULT_CATALOG_PATH: catalog_file(), first: VALID, second: VALID, third: VALID}
+
+    def at_fault(*held: str) -> list[str]:
+        problems = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset(held)).problems
+        return [problem.path for problem in problems if problem.reason == "DuplicateTeam"]
+
+    assert at_fault(first) == [second, third]
+    assert at_fault(first, second) == at_fault() == [first, second, third]
+
+
+def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many() -> None:
+    one, two = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
+    files = {DEFAULT_CATALOG_PATH: catalog_file(), one: _dedicated("alpha"), two: _dedicated("bravo")}
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({one}))
+    advice = "2 teams ask for a dedicated 'phi-4' ('alpha', 'bravo'); in all there may be 1. Ask the platform team."
+    assert [(problem.path, problem.message) for problem in found.problems] == [(two, advice)]
+    both = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({one, two}))
+    assert [problem.path for problem in both.problems] == [one, two]
+
+
+def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_any_more() -> None:
+    second = "developer-requests/alpha/access.yaml"
+    files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(b"team: ["), second: VALID}
+    told = {problem.path: problem for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({REQUEST})).problems}
+    assert told[second].reason == "DuplicateTeam"
+    assert told[second].message == f"The team 'alpha' has another request: '{REQUEST}'. Keep one file per team."
+    assert [problem.path for problem in review(files, PATHS, DEFAULT_CATALOG_PATH).problems] == [REQUEST]

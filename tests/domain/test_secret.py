@@ -36,6 +36,7 @@ def test_no_way_of_writing_it_shows_it(secret: SecretValue) -> None:
     shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:}", "%s" % secret, "%r" % (secret,)]  # noqa: UP031  # every way
     shown += [repr(holder), str([secret]), str({"key": secret}), repr((secret, secret)), repr(Secret("a", "b", secret)), ascii(secret)]
     assert not [text for text in shown if KEY in text]
+    assert str(secret) == "SecretValue(...)"
 
 
 def test_it_can_be_neither_pickled_nor_copied_nor_made_json(secret: SecretValue) -> None:
@@ -43,6 +44,8 @@ def test_it_can_be_neither_pickled_nor_copied_nor_made_json(secret: SecretValue)
     for write in ways:
         with pytest.raises(TypeError):
             write(secret)
+    with pytest.raises(TypeError, match=r"^a secret value cannot be pickled$"):
+        pickle.dumps(secret)
 
 
 def test_a_dataclass_that_holds_it_cannot_be_turned_inside_out(secret: SecretValue) -> None:
@@ -56,7 +59,7 @@ def test_it_has_no_attributes_to_walk_through(secret: SecretValue) -> None:
 
 
 def test_it_is_not_compared_by_accident(secret: SecretValue) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"^compare fingerprints, not secret values$"):
         assert secret == SecretValue(KEY)
     with pytest.raises(TypeError):
         assert secret in [SecretValue(KEY)]
@@ -93,7 +96,7 @@ def test_the_fingerprint_tells_equal_values_and_nothing_else(secret: SecretValue
 
 
 def test_a_key_is_never_empty() -> None:
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match=r"^a secret value cannot be empty$"):
         SecretValue("")
 
 

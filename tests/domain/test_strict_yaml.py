@@ -91,3 +91,45 @@ def test_no_bytes_make_the_reading_fail(content: bytes) -> None:
     assert document.data is not None or document.problems
     lines = content.count(b"\n") + content.count(b"\r") + 2
     assert all(1 <= problem.line <= lines and problem.column >= 1 for problem in document.problems)
+
+
+def test_a_file_may_have_64_kib_and_begin_with_a_byte_order_mark() -> None:
+    assert read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 5)).problems == ()
+    [problem] = read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 4)).problems
+    assert (problem.reason, problem.message) == ("TooLarge", "The file has more than 65,536 bytes (64 KiB). Shorten it.")
+    assert read_bytes("f", b"\xef\xbb\xbfa: 1").data == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column"), [(b"\xff", 1, 1), (b"a: \xc3\xa4\xff", 1, 5), (b"a: 1\nb: \xff", 2, 4), (b"a\n\n\xff", 3, 1)]
+)
+def test_what_is_not_utf_8_is_told_from_where_on(content: bytes, line: int, column: int) -> None:
+    document = read_bytes("f", content)
+    [problem] = document.problems
+    assert (problem.line, problem.column, problem.reason) == (line, column, "NotUtf8")
+    assert problem.message == "From here on the file is not UTF-8 text. Save it with the encoding UTF-8."
+    assert (document.data, document.knows(("a",))) == (None, False)
+
+
+def test_invisible_characters_are_told_twenty_times() -> None:
+    problems = read_bytes("f", ("\u200b\n" * 30).encode()).problems
+    assert [problem.line for problem in problems if problem.reason == "ControlCharacter"] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("text", [b"&a team: 1", b"!!str team: 1", b"&a !!str team: 1"])
+def test_a_key_is_written_without_anchor_and_tag(text: bytes) -> None:
+    document = read_bytes("f", b"x: 0\n" + text)
+    [problem] = document.problems
+    assert (problem.line, problem.column, problem.reason) == (2, 1, "AnchorOrAlias")
+    assert problem.message == "Write the key 'team' without anchor or tag."
+    assert document.data == {"x": 0, "team": 1}
+
+
+def test_of_a_key_that_stands_twice_the_first_counts_and_both_are_read_for_mistakes() -> None:
+    document = read_bytes("f", b"a: 1\na: {b: 1, b: 2}\nc: 3\n")
+    assert document.data == {"a": 1, "c": 3}
+    assert document.at(("a",)) == Position(1, 4)
+    assert [(problem.line, problem.column, problem.message) for problem in document.problems] == [
+        (2, 1, "The key 'a' stands here a second time; the first is in line 1. Remove one."),
+        (2, 11, "The key 'b' stands here a second time; the first is in line 2. Remove one."),
+    ]

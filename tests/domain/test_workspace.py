@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
+import yaml
 
 from shared.domain.desired import Platform, compile_workspaces
 from shared.domain.marker import Marker
-from shared.domain.workspace import Cluster, Dialect, Manifest, workspace_manifest, workspace_url
+from shared.domain.workspace import (
+    Cluster,
+    Dialect,
+    Manifest,
+    marker_annotations,
+    marker_of,
+    namespace_manifest,
+    network_policy_manifest,
+    quota_manifest,
+    route_manifest,
+    workspace_manifest,
+    workspace_url,
+)
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, a_catalog, path_of
 
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
@@ -86,3 +102,22 @@ def test_everything_in_the_namespace_is_labelled_as_ours() -> None:
 def test_without_a_cluster_or_a_dedicated_model_there_is_nothing() -> None:
     for request, platform in ((REQUEST, Platform(REPOSITORY, "x", None)), (Asked().read(), PLATFORM)):
         assert compile_workspaces(request, a_catalog(), platform).workspaces == {}
+
+
+def test_what_is_put_into_the_cluster_is_what_the_golden_file_says() -> None:
+    marker = Marker(4711, "alpha", path_of("alpha"), "cccc", "9f", datetime(2026, 3, 2, 12, tzinfo=UTC))
+    model = next(model for model in REQUEST.models if model.name == "phi-4")
+    written = [
+        namespace_manifest(marker),
+        quota_manifest(marker, 1),
+        network_policy_manifest(marker, CLUSTER),
+        route_manifest(marker, model, CLUSTER),
+    ]
+    assert written == list(yaml.safe_load_all(Path(__file__).with_name("manifests.yaml").read_text()))
+
+
+def test_the_marker_is_read_back_from_the_annotations_and_missing_ones_are_empty() -> None:
+    marker = Marker(4711, "alpha", path_of("alpha"), "cccc", "9f", datetime(2026, 3, 2, 12, tzinfo=UTC))
+    assert marker_of(marker_annotations(marker)) == marker
+    assert marker_of({"mergekey.dev/repository": "4711", "mergekey.dev/team": "alpha"}) == Marker(4711, "alpha", "", "")
+    assert marker_of({"repository": "4711", "team": "alpha"}) is None

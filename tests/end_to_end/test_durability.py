@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from standins.stack import wait_until
-from tests.end_to_end.road import Road
+from tests.end_to_end.road import Push, Road
 from tests.end_to_end.written import GPU, Request, new_team
 
 
@@ -31,12 +31,35 @@ def test_a_push_that_nobody_heard_is_found_by_the_sweep(road: Road, team: str) -
     known = len(road.deliveries())
     commit = road.clone.commit("Into the void")
     road.clone.git("push", "--quiet", "origin", "main")
-    assert road.answered(known)[1] == 0
+    push = Push(commit, *road.answered(known))
+    assert push.answer == 0
     road.stack.start_host()
     assert f"team-{team}" not in road.products()
     road.sweep()
     assert road.has_its_keys(team)
-    assert road.statuses(commit)[f"mergekey/{team}/keys"][0] == "success"
+    assert road.status(push, team, "keys", "success")
+
+
+def test_a_push_that_nobody_heard_is_delivered_again_and_its_people_see_the_verdict(road: Road, team: str) -> None:
+    road.stack.stop_host()
+    road.clone.write(Request(team))
+    known = len(road.deliveries())
+    commit = road.clone.commit("Into the void")
+    road.clone.git("push", "--quiet", "origin", "main")
+    push = Push(commit, *road.answered(known))
+    road.stack.start_host()
+    road.sweep()
+    wait_until("GitHub has delivered it once more", lambda: answers_to(road, push) == [0, 202])
+    assert wait_until("the verdict is there", lambda: road.check_runs(push))[0]["conclusion"] == "success"
+    road.settle()
+    road.sweep()
+    assert answers_to(road, push) == [0, 202]
+    assert len(road.check_runs(push)) == 1
+
+
+def answers_to(road: Road, push: Push) -> list[int | None]:
+    """What every attempt to deliver the push was answered."""
+    return [row["status_code"] for row in road.deliveries() if row["guid"] == push.delivery]
 
 
 def test_stand_ins_that_are_started_again_have_lost_nothing(road: Road, team: str) -> None:

@@ -124,7 +124,7 @@ def go_through_every_trouble(road: Road, team: str, refused: str) -> None:
     road.clone.write(Request(team, str(uuid.uuid4())))
     become_good(road, road.push("Back, in other hands"), team)
     assert not set(before) & set(road.issued_keys(team))
-    faults += (more := [("PUT subscription", 400)])
+    faults += (more := [("PUT subscription", 400)] * 2)
     break_after(road, more)
     road.clone.write(Request(refused))
     road.status(road.push("Refused"), refused, "keys", "failure")

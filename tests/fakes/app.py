@@ -19,6 +19,7 @@ from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.dead_letters import FakeDeadLetters
+from tests.fakes.deliveries import FakeDeliveries
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
@@ -64,7 +65,10 @@ models:
 
 
 class FakeApp:
-    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`."""
+    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`.
+
+    `deliveries` is None as long as nobody wants to know what GitHub delivered.
+    """
 
     def __init__(self, gpus: bool = True, clock: FakeClock | None = None) -> None:
         facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
@@ -82,6 +86,7 @@ class FakeApp:
         self.roles = FakeRoles(self.calls)
         self.cluster = FakeCluster(self.calls, self.clock) if gpus else None
         self.reports = FakeReports(self.calls)
+        self.deliveries: FakeDeliveries | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from shared.errors import AccessDenied, Rejected
 from shared.messages import TO_ALL, read_envelope
 from shared.ports import Clock, Envelope
 from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
-from shared.trail import Received
+from shared.trail import LONGEST_ID, Received
 from tests.fakes.calls import Calls
 
 WINDOW = timedelta(minutes=10)
@@ -57,6 +57,8 @@ class FakeBus:
                     self._accept(envelope)
 
     def _require_acceptable(self, batch: Sequence[Envelope]) -> None:
+        if any(len(envelope.message_id) > LONGEST_ID for envelope in batch):
+            raise ValueError(f"message_id cannot be longer than {LONGEST_ID} characters.")  # the SDK's, and no error of ours
         if batch[0].entity not in (TOPIC, *self.queues):
             # The service says so when a token is put for the entity, and the SDK takes any refusal of a token for one of the caller.
             raise AccessDenied("Service Bus: ServiceBusAuthenticationError")

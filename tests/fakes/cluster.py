@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.actual import GpuNode, Namespace, Workspace
+from shared.domain.actual import GpuNode, Namespace, Route, Workspace
 from shared.domain.plan import fixed_fields
 from shared.domain.workspace import Manifest, marker_of
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
@@ -74,6 +74,22 @@ class FakeCluster:
                     found.setdefault(home, []).append(_workspace(name, kept))
             return found
 
+    async def routes(self, namespace: str) -> list[Route]:
+        async with self._calls.read("cluster", "routes", namespace):
+            return self._routes().get(namespace, [])
+
+    async def all_routes(self) -> Mapping[str, list[Route]]:
+        async with self._calls.read("cluster", "all_routes"):
+            ours = {home: [route for route in found if route.managed] for home, found in self._routes().items()}
+            return {home: found for home, found in ours.items() if found}
+
+    def _routes(self) -> dict[str, list[Route]]:
+        found: dict[str, list[Route]] = {}
+        for (home, kind, name), kept in self.state.objects.items():
+            if kind == "HTTPRoute":
+                found.setdefault(home, []).append(Route(name, _is_managed(kept.manifest)))
+        return found
+
     async def gpu_nodes(self) -> list[GpuNode]:
         """One per workspace, and those that were left behind."""
         async with self._calls.read("cluster", "gpu_nodes"):
@@ -88,6 +104,12 @@ class FakeCluster:
                 _workspace(name, kept) for (home, kind, name), kept in self.state.objects.items() if (home, kind) == (namespace, WORKSPACE)
             ]
 
+    async def is_ours(self, manifest: Manifest) -> bool | None:
+        metadata, kind = manifest["metadata"], manifest["kind"]
+        async with self._calls.read("cluster", "is_ours", f"{kind} {metadata['name']}"):
+            kept = self.state.objects.get((metadata["namespace"], kind, metadata["name"]))
+            return None if kept is None else _is_managed(kept.manifest)
+
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
         async with self._calls.write("cluster", "apply", f"{kind} {metadata['name']}"):
@@ -100,6 +122,16 @@ class FakeCluster:
                 self._admit(key)
             elif kind == WORKSPACE and fixed_fields(self.state.objects[key].manifest) != fixed_fields(manifest):
                 raise Rejected("field is immutable: resource.instanceType")
+            self._put(self.state.objects, key, manifest)
+
+    async def create(self, manifest: Manifest) -> None:
+        metadata, kind = manifest["metadata"], manifest["kind"]
+        async with self._calls.write("cluster", "create", f"{kind} {metadata['namespace']}/{metadata['name']}"):
+            self._catch_up()
+            key = (metadata["namespace"], kind, metadata["name"])
+            if key in self.state.objects:
+                raise Busy(f"{kind} {metadata['name']} already exists")
+            self._admit(key)
             self._put(self.state.objects, key, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
@@ -190,9 +222,12 @@ def _namespace(name: str, kept: Kept) -> Namespace:
 
 
 def _workspace(name: str, kept: Kept) -> Workspace:
-    labels = kept.manifest["metadata"].get("labels", {})
-    managed = labels.get("app.kubernetes.io/managed-by") == "mergekey"
-    return Workspace(name, kept.version, fixed_fields(kept.manifest), kept.conditions, kept.deleted is not None, managed)
+    fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
+    return Workspace(name, kept.version, fixed, kept.conditions, kept.deleted is not None, managed)
+
+
+def _is_managed(manifest: Manifest) -> bool:
+    return bool(manifest["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "mergekey")
 
 
 def _conditions(nodes: bool, done: bool, fails: bool) -> tuple[Mapping[str, Any], ...]:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shared.domain.actual import Reader
 from tests.fakes.calls import Calls
 
 
 class FakeRoles:
-    """`assigned` holds pairs of secret and Entra group."""
+    """`assigned` holds pairs of secret and Entra group; `by_others` those that were not made by us."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self.assigned: set[tuple[str, str]] = set()
+        self.by_others: set[tuple[str, str]] = set()
 
     async def granted(self, group: str) -> frozenset[str]:
         async with self._calls.read("roles", "granted", group):
-            return frozenset(secret for secret, reader in self.assigned if reader == group)
+            return frozenset(secret for secret, reader in self.assigned | self.by_others if reader == group)
 
-    async def readers(self) -> Mapping[str, frozenset[str]]:
+    async def readers(self) -> Mapping[str, frozenset[Reader]]:
         async with self._calls.read("roles", "readers"):
-            secrets = {secret for secret, _ in self.assigned}
-            return {secret: frozenset(group for each, group in self.assigned if each == secret) for secret in secrets}
+            return {secret: self._of(secret) for secret, _ in self.assigned | self.by_others}
+
+    async def readers_of(self, secret: str) -> frozenset[Reader]:
+        async with self._calls.read("roles", "readers_of", secret):
+            return self._of(secret)
+
+    def _of(self, secret: str) -> frozenset[Reader]:
+        ours = {Reader(group, True) for each, group in self.assigned if each == secret}
+        return frozenset(ours | {Reader(group, False) for each, group in self.by_others if each == secret})
 
     async def grant(self, secret: str, group: str) -> None:
         async with self._calls.write("roles", "grant", f"{secret} {group}"):
-            self.assigned.add((secret, group))
+            if (secret, group) not in self.by_others:
+                self.assigned.add((secret, group))
 
     async def revoke(self, secret: str, group: str) -> None:
         async with self._calls.write("roles", "revoke", f"{secret} {group}"):

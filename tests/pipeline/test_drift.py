@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -158,6 +159,71 @@ async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() ->
     assert not app.cluster.state.namespaces
 
 
+#: How each kind of object is found left over: its name among what there is.
+LEFT_OVER: dict[str, Callable[[FakeApp], list[str]]] = {
+    "product": lambda app: list(app.gateway.state.products),
+    "subscription": lambda app: list(app.gateway.state.subscriptions),
+    "backend": lambda app: list(app.gateway.state.backends),
+    "secrets": lambda app: list(app.vault.names()),
+    "namespace": lambda app: list(app.cluster.state.namespaces) if app.cluster else [],
+}
+
+
+def _take_all_but(app: FakeApp, left: str) -> None:
+    """Of alpha everything is gone, by somebody's hand, but one kind of object."""
+    gateway, cluster = app.gateway.state, app.cluster.state if app.cluster else None
+    assert cluster is not None
+    kinds: dict[str, list[Any]] = {
+        "product": [gateway.products, gateway.policies],
+        "subscription": [gateway.subscriptions, gateway.keys],
+        "backend": [gateway.backends],
+        "secrets": [app.vault.kept],
+        "namespace": [cluster.namespaces, cluster.objects],
+    }
+    for table in (table for kind, tables in kinds.items() if kind != left for table in tables):
+        for name in [name for name in table if "alpha" in str(name)]:
+            del table[name]
+    gateway.links = {link for link in gateway.links if left == "product" or link[0] != "team-alpha"}
+
+
+@pytest.mark.parametrize("left", LEFT_OVER)
+async def test_whatever_alone_is_left_of_a_team_that_is_gone_is_found_and_goes(left: str) -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    app.repository.commit({path_of("alpha"): None})
+    _take_all_but(app, left)
+    assert [name for name in LEFT_OVER[left](app) if "alpha" in name]
+    assert await swept(app) == ["alpha"]
+    await later(app, app.limits.grace)
+    await swept(app)
+    assert [name for listed in LEFT_OVER.values() for name in listed(app) if "alpha" in name] == []
+    app.calls.forget()
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+
+
+def _let_grace_end(app: FakeApp) -> None:
+    app.repository.commit({path_of("zulu"): Asked(team="zulu").text(), path_of("alpha"): None})
+
+
+def _let_access_end(app: FakeApp) -> None:
+    app.repository.commit({path_of("alpha"): replace(FULL, expires=app.clock.now().date() - timedelta(days=1)).text()})
+
+
+@pytest.mark.parametrize("change", [*SEEN_IN_LISTS, _let_grace_end, _let_access_end])
+async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(change: Change, caplog: pytest.LogCaptureFixture) -> None:
+    app = await settled()
+    change(app)
+    before, sent = world(app), len(app.bus.sent)
+    app.sweep_report_only = True
+    with caplog.at_level(logging.WARNING, "mergekey"):
+        assert await swept(app) == []
+    assert "Sweep: alpha: " in caplog.text or "Sweep: catalogue: " in caplog.text
+    assert (world(app), app.bus.sent[sent:], app.calls.writes()) == (before, [], [])
+    app.sweep_report_only = False
+    assert await swept(app)
+
+
 def _subscription(product: str) -> Subscription:
     return Subscription("x", '"x"', "A friend", product, "", "active")
 
@@ -168,7 +234,7 @@ def _subscription(product: str) -> Subscription:
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")), "product team-alpha"),
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
         (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
-        (lambda app: app.roles.assigned.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
+        (lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
         (lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")), "GPU node aks-gpu-1"),
         (lambda app: setattr(app.repository, "protected", False), "not protected"),
     ],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from shared.intake import take_push
-from shared.outcome import Arrived
+from shared.messages import AccessChange
+from shared.outcome import Arrived, Done
 from shared.settlement import settle, start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, Stage
-from tests.fakes.app import GPU, Asked, FakeApp, path_of
+from tests.fakes.app import GPU, Asked, FakeApp, an_event, path_of
 from tests.pipeline.road import WORK, a_platform, arrive, drain, push, run
 
 TEAMS = ("alpha", "bravo", "carol")
@@ -127,3 +128,13 @@ async def test_a_tree_without_any_file_withdraws_nobody_and_no_leave_helps() -> 
     await start_sweep(app, "the timer")
     await drain(app)
     assert live(app) == list(TEAMS)
+
+
+async def test_a_withdrawal_that_is_held_says_so_beside_the_commit_and_writes_nothing() -> None:
+    app = await three_teams()
+    app.repository.commit(dict(GONE))
+    gone = AccessChange(change="withdrawn", team="alpha", path=path_of("alpha"), commit=app.repository.branch or "")
+    for stage in (PROVISION_GATEWAY, PROVISION_WORKSPACES, DELIVER_KEYS):
+        held = await WORK[stage](app, an_event(app, gone))
+        assert held == Done("withdrawal held: too many teams are gone at once; see the check", wrote=False)
+    assert app.calls.writes() == []

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from shared.domain.actual import ActualBackend, Api, Product, Subscription
 from shared.domain.marker import Marker
 from shared.domain.secret import SecretValue
-from shared.domain.workspace import Manifest, marker_annotations
+from shared.domain.workspace import Manifest, marker_annotations, namespace_manifest
 from shared.errors import NotManaged
 from shared.messages import CATALOG_TEAM
+from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, Stage
-from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, path_of
-from tests.pipeline.road import a_platform, a_team, run, withdraw, world
+from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, REPOSITORY, Asked, FakeApp, path_of
+from tests.fakes.gateway import Policy
+from tests.pipeline.road import a_platform, a_team, ask, drain, push, run, withdraw, world
 
 OTHERS: list[Marker | None] = [
     None,
     Marker(REPOSITORY + 1, "alpha", path_of("alpha"), "0" * 40, "f" * 64),
     Marker(REPOSITORY, "bravo", path_of("bravo"), "0" * 40, "f" * 64),
 ]
+THEIR_GROUP = "9a8b7c6d-5e4f-4a3b-9c2d-1e0f9a8b7c6d"
 NAMES = ["nobody's", "another repository's", "another team's"]
 
 
@@ -42,8 +48,11 @@ async def _refused(app: FakeApp, stage: Stage, team: str = "alpha") -> None:
 
 @pytest.mark.parametrize("marker", OTHERS, ids=NAMES)
 async def test_a_product_of_somebody_else(marker: Marker | None) -> None:
+    """With the policy and the link that belong to it."""
     app = await _a_request()
     app.gateway.state.products["team-alpha"] = Product("team-alpha", '"x"', "Alpha", published=True, marker=marker)
+    app.gateway.state.policies["team-alpha"] = Policy("<policies />", '"y"')
+    app.gateway.state.links.add(("team-alpha", "ai"))
     await _refused(app, PROVISION_GATEWAY)
     app.repository.commit({path_of("alpha"): None})
     await _refused(app, PROVISION_GATEWAY)
@@ -120,6 +129,77 @@ async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive() -> None:
     with pytest.raises(NotManaged, match="theirs"):
         await run(app, PROVISION_WORKSPACES)
     assert "theirs" in app.cluster.names("team-alpha", "Workspace")
+
+
+async def _run_twice(app: FakeApp) -> None:
+    """A workspace that is replaced has to go before its route counts."""
+    for _ in range(2):
+        await run(app, PROVISION_WORKSPACES)
+        app.clock.advance(timedelta(minutes=2))
+
+
+#: What stands in a team's namespace.
+KINDS = ["Workspace", "HTTPRoute", "NetworkPolicy", "ResourceQuota"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("asked", [Asked(dedicated={"phi-4": GPU}), Asked(dedicated={"phi-4": LARGER_GPU})], ids=["again", "changed"])
+async def test_an_object_of_somebody_else_in_the_teams_namespace(kind: str, asked: Asked) -> None:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    assert app.cluster is not None
+    [(key, kept)] = [(key, kept) for key, kept in app.cluster.state.objects.items() if key[1] == kind]
+    kept.manifest = {**kept.manifest, "metadata": {"name": key[2], "namespace": "team-alpha", "labels": {"made-by": "hand"}}}
+    theirs, namespace = deepcopy(kept), app.cluster.state.namespaces["team-alpha"]
+    namespace.manifest = namespace_manifest(Marker(REPOSITORY, "alpha", path_of("alpha"), "0" * 40))  # so that everything is looked at
+    app.repository.commit({path_of("alpha"): asked.text()})
+    with pytest.raises(NotManaged, match="not managed by mergekey") as refused:
+        await _run_twice(app)
+    assert refused.value.actor == "the platform"
+    assert app.cluster.state.objects[key].manifest == theirs.manifest
+    assert app.cluster.state.objects[key].deleted is None
+
+
+@pytest.mark.parametrize(
+    "asked", [Asked(), Asked(readers=OTHER_READERS), Asked(readers=None), None], ids=["same", "others", "nobody", "gone"]
+)
+async def test_a_role_that_somebody_else_has_given_is_kept(asked: Asked | None) -> None:
+    app = await a_team()
+    theirs = {(secret, THEIR_GROUP) for secret in ("alpha-primary-key", "alpha-secondary-key", "alpha-endpoint")}
+    app.roles.by_others |= theirs
+    if asked is None:
+        await withdraw(app)
+        app.clock.advance(app.limits.grace)
+        await run(app, PROVISION_GATEWAY)
+    else:
+        await push(app, {path_of("alpha"): asked.text()})
+    await start_sweep(app, "a person")
+    await drain(app)
+    assert app.roles.by_others == theirs
+    assert not [write for write in app.calls.writes("roles") if THEIR_GROUP in write]
+
+
+async def test_a_backend_of_somebody_else_that_is_not_asked_for_is_kept() -> None:
+    app = await a_team()
+    theirs = ActualBackend("team-alpha--theirs", '"x"', "https://elsewhere/v1", None)
+    app.gateway.state.backends[theirs.name] = theirs
+    await ask(app, Asked(tokens=7_000))
+    await withdraw(app)
+    app.clock.advance(app.limits.grace)
+    await run(app, PROVISION_GATEWAY)
+    assert "team-alpha" not in app.gateway.state.products
+    assert app.gateway.state.backends[theirs.name] == theirs
+
+
+async def test_a_link_of_somebody_elses_product_is_told_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    app = await a_team()
+    app.gateway.state.products["theirs"] = Product("theirs", '"x"', "Theirs", published=True, marker=None)
+    app.gateway.state.links.add(("theirs", "ai"))
+    with caplog.at_level(logging.WARNING, "mergekey"):
+        await start_sweep(app, "a person")
+        await drain(app)
+    assert "theirs" in caplog.text
+    assert ("theirs", "ai") in app.gateway.state.links
+    assert app.calls.writes() == []
 
 
 @pytest.mark.parametrize("marker", [None, Marker(REPOSITORY + 1, CATALOG_TEAM, "x", "0" * 40, "f" * 64)], ids=NAMES[:2])

@@ -10,7 +10,7 @@ from shared.errors import Unavailable
 from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
-from tests.fakes.calls import Call
+from tests.fakes.calls import Call, nothing
 from tests.fakes.clock import START
 from tests.pipeline.road import a_team, ask, drain, later, matches_the_gateway, push, run, shown, withdraw, world
 
@@ -228,4 +228,21 @@ async def test_a_product_that_was_never_finished_is_withdrawn_too() -> None:
     await later(app, app.limits.grace)
     await _sweep(app)
     assert "team-bravo" not in app.gateway.state.products
+    assert [found.name for found in app.gateway.state.subscriptions.values()] == ["team-alpha"]
+
+
+async def test_whoever_withdraws_before_the_product_is_finished_leaves_no_key_of_the_administrators() -> None:
+    app = await a_team()
+    app.repository.commit({path_of("bravo"): Asked(team="bravo").text()})
+
+    async def broken(call: Call) -> None:
+        if call.name in ("put_product_policy", "delete_subscription"):
+            raise Unavailable("out of order")
+
+    app.calls.before = broken
+    with pytest.raises(Unavailable):
+        await run(app, PROVISION_GATEWAY, "bravo")
+    app.calls.before = nothing
+    await push(app, {path_of("bravo"): None})
+    assert "team-bravo" in app.gateway.state.products
     assert [found.name for found in app.gateway.state.subscriptions.values()] == ["team-alpha"]

@@ -49,7 +49,7 @@ async def test_limits_stand_before_what_they_limit() -> None:
     written = app.calls.writes("cluster")
     assert written[0] == "apply Namespace team-alpha"
     assert max(written.index(f"apply {limit}") for limit in ("ResourceQuota workspaces", "NetworkPolicy only-through-the-gateway")) < min(
-        written.index(f"apply {kind} phi-4") for kind in ("Workspace", "HTTPRoute")
+        written.index(write) for write in ("create Workspace team-alpha/phi-4", "apply HTTPRoute phi-4")
     )
     assert written[-1] == "apply Namespace team-alpha"
 
@@ -116,7 +116,7 @@ async def test_a_workspace_that_somebody_deleted_comes_back() -> None:
     del _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"]
     app.calls.forget()
     await run(app, PROVISION_WORKSPACES)
-    assert "apply Workspace phi-4" in app.calls.writes("cluster")
+    assert "create Workspace team-alpha/phi-4" in app.calls.writes("cluster")
     assert _cluster(app).names("team-alpha", "Workspace") == ["phi-4"]
 
 

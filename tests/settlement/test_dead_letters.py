@@ -128,3 +128,12 @@ async def test_work_is_never_called_for_a_message_that_cannot_be_read() -> None:
 
     await settle(app, PROVISION_GATEWAY, a_message(app, body=b"{}"), work)
     assert len(app.bus.dead_letters()) == 1
+
+
+async def test_whose_a_letter_is_comes_from_the_message_and_only_else_from_its_session() -> None:
+    app = an_app()
+    [ours] = await settled(app, Rejected("400"), a_message(app, session="another"))
+    [foreign] = await settled(app, Done(), a_message(app, body=b"hello", session=None, message_id="x1"))
+    assert (ours.properties["team"], ours.properties["session"]) == ("alpha", "another")
+    assert (foreign.properties["team"], foreign.properties["session"]) == ("", "")
+    assert (ours.content_type, foreign.content_type) == ("application/cloudevents+json", "application/octet-stream")

@@ -14,8 +14,8 @@ from shared.errors import PermanentError, Unavailable
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Done, Waiting
 from shared.settlement import collect, start_sweep
-from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
-from shared.successors import access_change, ask_for_keys
+from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
+from shared.successors import access_change, ask_for_keys, sweep
 from shared.trail import LONGEST_ID, Received
 from tests.fakes.app import FakeApp, a_change, an_event
 from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
@@ -106,6 +106,19 @@ async def test_long_ids_that_differ_at_the_end_stay_different() -> None:
     assert len(ids) == 2
 
 
+async def test_a_chain_of_sweeps_that_set_off_sweeps_has_no_end() -> None:
+    app = an_app()
+    change, root = a_change(app), ROOT
+    for number in range(20):
+        swept = sweep(app, Sweep(why="the branch moved"), f"{root}/sweep/{number}", app.clock.now())
+        changed = access_change(app, change, swept.message_id, app.clock.now())
+        await ask_for_keys(app, an_event(app, change, changed.message_id), "d" * 40)
+        await app.bus.send([swept, changed])
+        root = app.bus.waiting(DELIVER_KEYS)[-1].message_id
+    ids = [envelope.message_id for envelope in app.bus.sent]
+    assert (len(ids), len(set(ids)), max(map(len, ids))) == (60, 60, LONGEST_ID)
+
+
 async def test_a_later_sweep_gets_another_id_and_the_same_one_is_queued_once() -> None:
     app = an_app()
     await start_sweep(app, "the timer")
@@ -114,6 +127,15 @@ async def test_a_later_sweep_gets_another_id_and_the_same_one_is_queued_once() -
     await start_sweep(app, "a person")
     assert [Sweep.decode(envelope.body).why for envelope in app.bus.waiting(SWEEP)] == ["the timer", "a person"]
     assert {envelope.session for envelope in app.bus.waiting(SWEEP)} == {"sweep"}
+
+
+async def test_a_sweep_says_whether_it_looks_deeply_and_why_in_two_hundred_characters() -> None:
+    app = an_app()
+    await start_sweep(app, "x" * 201, deep=True)
+    app.clock.advance(timedelta(minutes=15))
+    await start_sweep(app, "the timer")
+    [first, second] = [Sweep.decode(envelope.body) for envelope in app.bus.waiting(SWEEP)]
+    assert (first, second) == (Sweep(why="x" * 200, deep=True), Sweep(why="the timer"))
 
 
 # ---------------------------------------------------------------------------------------- what the broker has put aside
@@ -147,6 +169,7 @@ async def test_a_message_without_a_session_or_a_reason_is_collected_too() -> Non
     await collect(app, PROVISION_GATEWAY, _put_aside(app, body=b"\xff", session=None, reason="", description=""))
     [letter] = app.bus.dead_letters()
     assert (letter.properties["reason"], letter.properties["team"], letter.body) == ("DeadLettered", "", b"\xff")
+    assert letter.properties["message"] == "the broker put the message aside"
 
 
 async def test_what_is_collected_twice_is_listed_once() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import heapq
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from tests.fakes.clock import START, FakeClock
 
@@ -56,6 +57,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _take_timer(self, handle: asyncio.TimerHandle) -> None:
         if not handle.cancelled():
             self._ready.append(handle)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """What a dead machine had under way is cancelled, and nobody asks for the result."""
+        if not isinstance(context.get("exception"), asyncio.CancelledError):
+            super().call_exception_handler(context)
 
     def _write_to_self(self) -> None:
         """Nobody calls from another thread."""

@@ -266,8 +266,10 @@ class Run:
 
     def _unexplained(self) -> list[str]:
         happened = {name.removeprefix("fault: ") for name in self.scene.counts}
-        reasons = {str(letter.properties["reason"]) for letter in self.scene.app.bus.dead_letters()}
-        return [reason for reason in sorted(reasons) if not any(name.startswith(EXPLAINED.get(reason, ("-",))) for name in happened)]
+        letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
+        reasons = {str(letter["reason"]): f"{letter['reason']} of {letter['team']}: {letter['message']}" for letter in letters}
+        causes = {reason: EXPLAINED.get(reason, ("-",)) for reason in reasons}
+        return [told for reason, told in sorted(reasons.items()) if not any(name.startswith(causes[reason]) for name in happened)]
 
     def _needs_no_sweep(self, team: str) -> bool:
         scene = self.scene
@@ -279,7 +281,9 @@ class Run:
         counted = any(
             b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
         )
-        alone = heard and not (left or counted or "sweep" in troubled)
+        problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
+        held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
+        alone = heard and not (left or counted or held or "sweep" in troubled)
         return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded}
 
     def close(self) -> None:

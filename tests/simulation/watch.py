@@ -25,6 +25,7 @@ MOST_COPIES = 8
 _KINDS = {
     "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
     "policy": "product", "delete": "secret", "set": "secret", "update": "secret", "workspace": "namespace", "route": "namespace",
+    "create": "namespace",
 }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ class Watch:
         if call.system in ("vault", "roles"):
             return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
         if call.system == "cluster":
-            return None if call.name == "apply" else name.removeprefix("team-")
+            return None if call.name == "apply" else call.target.split()[-1].split("/")[0].removeprefix("team-")
         if name in (names.API, names.FRAGMENT) or name.startswith("shared--"):
             return CATALOG_TEAM
         if call.name == "delete_subscription":

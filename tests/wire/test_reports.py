@@ -63,3 +63,10 @@ async def test_a_newer_status_takes_the_place_of_one_that_still_waits(place: Pla
     assert (await place.shown())["mergekey/team1/keys"][0] == "success"
     rows = await place.client.get(f"/repos/{place.name}/commits/{place.commit}/statuses")
     assert len(rows) == 1
+
+
+async def test_what_cannot_be_shown_is_nobodys_trouble(place: Place, standins: StandIns) -> None:
+    standins.control.fault("github", "POST .*", status=503, count=2)
+    await place.reports.verdict(place.commit, [], "all is well")
+    await place.reports.statuses([place.status(1)])
+    assert await place.shown() == {}

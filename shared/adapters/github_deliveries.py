@@ -1,0 +1,59 @@
+"""What GitHub delivered to the App's webhook: https://docs.github.com/rest/apps/webhooks
+
+The App asks as itself, with a JWT: no permission of its installation is needed for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.adapters.github import GitHubClient, Recent
+from shared.domain.deliveries import Delivery
+
+_PATH = "/app/hook/deliveries"
+#: Twenty pages: a busy organisation's App hears of other repositories too.
+MOST = 2_000
+#: The list is ordered by when calls were due; throttled ones are made later.
+_LATE = timedelta(minutes=10)
+
+
+class GitHubDeliveries:
+    """GitHub shows a repetition only when it has been made: so it is remembered here what was asked for.
+
+    `most` is how many deliveries are read at most.
+    """
+
+    def __init__(self, client: GitHubClient, most: int = MOST) -> None:
+        self._client = client
+        self._most = most
+        self._asked: Recent[int] = Recent(512)
+
+    async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]:
+        found: list[Delivery] = []
+        path = f"{_PATH}?per_page=100{'&status=failure' if only_failed else ''}"
+        async with aclosing(self._client.listed_for_app(path)) as rows:
+            async for row in rows:
+                delivery = _delivery(row)
+                if delivery.at < moment - _LATE or len(found) == self._most:
+                    break
+                found.append(delivery)
+        return [delivery for delivery in found if delivery.at >= moment]
+
+    async def redeliver(self, delivery: int) -> None:
+        if self._asked.get(str(delivery)) is None:
+            await self._client.post_as_app(f"{_PATH}/{delivery}/attempts")
+            self._asked.put(str(delivery), delivery)
+
+
+def _delivery(row: dict[str, Any]) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        guid=row["guid"],
+        event=row["event"],
+        repository=row.get("repository_id"),
+        at=datetime.fromisoformat(row["delivered_at"]),
+        status=row["status_code"] or 0,
+        redelivery=row["redelivery"],
+    )

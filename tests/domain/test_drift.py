@@ -1,0 +1,221 @@
+"""What lists show of a team, of the catalogue and of others: each difference is told in words, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain import drift, names
+from shared.domain.actual import ActualBackend, Api, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.drift import Finding, Times, Wanted, World
+from shared.domain.guard import Absence, Gone
+from shared.domain.marker import Marker
+from shared.domain.workspace import Cluster
+from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
+from tests.fakes.clock import START
+
+PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"))
+CATALOG = a_catalog()
+REQUEST = Asked(dedicated={"phi-4": GPU}).read()
+GATEWAY, WORKSPACES, API = compile_gateway(REQUEST, PLATFORM), compile_workspaces(REQUEST, CATALOG, PLATFORM), compile_catalog(CATALOG)
+MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
+SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
+TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
+PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
+SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
+NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
+PHI = Workspace("phi-4", "1", {}, (), terminating=False, managed=True)
+OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
+KEY, SECOND, ENDPOINT = names.secrets("alpha")
+WORLD = World(
+    api=Api("1", API.api_digest, SEAL),
+    products={"team-alpha": PRODUCT},
+    linked=frozenset({"team-alpha"}),
+    subscriptions={"team-alpha": SUBSCRIPTION},
+    backends={
+        **{each.name: ActualBackend(each.name, "1", each.url, MARKER) for each in GATEWAY.backends},
+        **{each.name: ActualBackend(each.name, "1", each.url, SEAL) for each in API.backends},
+    },
+    secrets={name: SecretVersion(name, "1", True, START, TAGS) for name in (KEY, SECOND, ENDPOINT)},
+    readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
+    namespaces={"team-alpha": NAMESPACE},
+    workspaces={"team-alpha": (PHI,)},
+    routes={"team-alpha": frozenset({"phi-4"})},
+    nodes=(),
+)
+Difference = Callable[[World], World]
+
+
+def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> list[str]:
+    request = replace(REQUEST, **changed)  # type: ignore[arg-type]  # fields of AccessRequest
+    return list(drift.of_team(Wanted(request, path_of("alpha"), over=False), CATALOG, platform, world))
+
+
+def _product(**changed: object) -> Difference:
+    return lambda world: replace(world, products={"team-alpha": replace(PRODUCT, **changed)})  # type: ignore[arg-type]
+
+
+def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
+    found = replace(WORLD.secrets[KEY], **changed) if tags is None else replace(WORLD.secrets[KEY], tags={**TAGS, **tags})  # type: ignore[arg-type]
+    return lambda world: replace(world, secrets={**world.secrets, KEY: found})
+
+
+def _backend(name: str, **changed: object) -> Difference:
+    return lambda world: replace(world, backends={**world.backends, name: replace(world.backends[OWN], name=name, **changed)})  # type: ignore[arg-type]
+
+
+def test_where_nothing_differs_nothing_is_told() -> None:
+    assert _team(WORLD) == []
+    assert list(drift.of_catalog(CATALOG, REPOSITORY, WORLD)) == []
+    assert list(drift.of_others(REPOSITORY, WORLD)) == []
+
+
+UNLIKE = "its product is not what the request says"
+INACTIVE = "its subscription is not active"
+NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagged as the request says"
+
+
+@pytest.mark.parametrize(
+    ("differ", "told"),
+    [
+        (lambda world: replace(world, products={}), ["its product is not there"]),
+        (_product(marker=None), ["its product is not managed by mergekey"]),
+        (_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
+        (_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
+        (_product(published=False), [UNLIKE]),
+        (_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
+        (_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
+        (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
+        (_backend(OWN, url="https://elsewhere"), [f"backend {OWN} is not what it should be"]),
+        (_backend("team-alpha--old"), ["backend team-alpha--old is not needed any more"]),
+        (_backend("team-alpha--old", marker=None), []),
+        (_backend("team-alphabet--old"), []),
+        (lambda world: replace(world, subscriptions={}), [INACTIVE]),
+        (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}), [INACTIVE]),
+        (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, product="team-bravo")}), [INACTIVE]),
+        (lambda world: replace(world, secrets={n: s for n, s in world.secrets.items() if n != KEY}), [NOT_WHOLE]),
+        (_secret(enabled=False), [NOT_WHOLE]),
+        (_secret({"fingerprint": ""}), [NOT_WHOLE]),
+        (_secret({"withdrawn": "2026-03-02T12:00:00Z"}), [NOT_WHOLE]),
+        (_secret({"repository": "1"}), [NOT_TAGGED]),
+        (_secret({"team": "bravo"}), [NOT_TAGGED]),
+        (_secret({"reader": OTHER_READERS}), [NOT_TAGGED]),
+        (lambda world: replace(world, readers={**world.readers, KEY: frozenset()}), [f"its group may not read {KEY}"]),
+        (
+            lambda world: replace(world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=True)}}),
+            [f"another group than its own may read {KEY}"],
+        ),
+        (lambda world: replace(world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=False)}}), []),
+        (lambda world: replace(world, namespaces={}), ["namespace team-alpha is not what the request says"]),
+        (
+            lambda world: replace(world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest="old"))}),
+            ["namespace team-alpha is not what the request says"],
+        ),
+        (
+            lambda world: replace(
+                world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest=WORKSPACES.digest, withdrawn=START))}
+            ),
+            ["namespace team-alpha is not what the request says"],
+        ),
+        (lambda world: replace(world, workspaces={}), ["workspace phi-4 is not there"]),
+        (lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}), ["workspace phi-4 is not there"]),
+        (lambda world: replace(world, routes={}), ["the route to phi-4 is not there"]),
+        (
+            lambda world: replace(world, routes={"team-alpha": frozenset({"phi-4", "old"})}),
+            ["the route to old is not needed any more"],
+        ),
+    ],
+)
+def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[str]) -> None:
+    found = _team(differ(WORLD))
+    assert [each for each in found if each not in told] == [], found
+    assert [each for each in told if each not in found] == [], found
+
+
+def test_a_team_without_a_group_has_no_reader() -> None:
+    untagged = {name: replace(found, tags={k: v for k, v in TAGS.items() if k != "reader"}) for name, found in WORLD.secrets.items()}
+    assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
+
+
+def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_not_needed() -> None:
+    assert _team(replace(WORLD, namespaces={}), platform=replace(PLATFORM, cluster=None)) == [f"backend {OWN} is not needed any more"]
+    shared = tuple(replace(model, instance_type=None) for model in REQUEST.models)
+    assert "namespace team-alpha is not needed any more" in _team(WORLD, models=shared)
+    theirs = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, marker=None)})
+    assert "namespace team-alpha is not needed any more" not in _team(theirs, models=shared)
+
+
+@pytest.mark.parametrize(
+    "api",
+    [None, Api("1", API.api_digest, None), Api("1", API.api_digest, replace(SEAL, digest="old")), Api("1", "old", SEAL)],
+    ids=["gone", "unmarked", "another catalogue", "other operations"],
+)
+def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
+    assert list(drift.of_catalog(CATALOG, REPOSITORY, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
+
+
+def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ours() -> None:
+    ours = {"shared--old": ActualBackend("shared--old", "1", "https://old", SEAL)}
+    theirs = {"shared--x": ActualBackend("shared--x", "1", "https://x", MARKER)}
+    world = replace(WORLD, backends={**WORLD.backends, **ours, **theirs})
+    assert list(drift.of_catalog(CATALOG, REPOSITORY, world)) == ["backend shared--old is not needed any more"]
+
+
+@pytest.mark.parametrize("of", ["products", "backends", "namespaces", "secrets", "subscriptions"])
+def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
+    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, ())
+    world = replace(bare, **{of: getattr(WORLD, of)})
+    assert drift.teams_with_objects(REPOSITORY, world) == {"alpha"}
+    assert drift.teams_with_objects(REPOSITORY + 1, world) == frozenset()
+
+
+def test_what_the_guard_holds_is_not_handed_on() -> None:
+    held = Absence((Gone("alpha", "p", "c", withdrawn=False),), 3, (Gone("alpha", "p", "c", withdrawn=False),))
+    assert drift.withheld([Finding("alpha", "x"), Finding("bravo", "y")], held) == [Finding("bravo", "y")]
+
+
+TIMES = Times(START, timedelta(days=7), timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (0, []),
+        (1, ["its workspaces outlived their grace period"]),
+        (7, ["its grace period has ended", "its workspaces outlived their grace period"]),
+    ],
+)
+def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: int, told: list[str]) -> None:
+    withdrawn = replace(MARKER, withdrawn=START - timedelta(days=days))
+    world = replace(
+        WORLD,
+        products={"team-alpha": replace(PRODUCT, marker=withdrawn)},
+        subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")},
+        secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
+        namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
+    )
+    assert list(drift.of_access_that_ended("alpha", TIMES, world)) == told
+
+
+def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
+    assert list(drift.of_access_that_ended("alpha", TIMES, WORLD)) == [
+        "its access has ended and its product is not withdrawn",
+        "its access has ended and its keys are active",
+        "its access has ended and its secrets are enabled",
+        "its access has ended and its workspaces are not withdrawn",
+    ]
+    going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
+    assert "its access has ended and its workspaces are not withdrawn" not in list(drift.of_access_that_ended("alpha", TIMES, going))
+
+
+@pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
+def test_objects_without_a_product_are_left_over(of: str) -> None:
+    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, ())
+    assert "its product is gone and other objects are left" in list(
+        drift.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
+    )
+    assert list(drift.of_access_that_ended("alpha", TIMES, bare)) == []

@@ -1,0 +1,41 @@
+"""A pytest plugin for mutation testing: YAML that was read once is remembered by every mutant that does not touch its reading.
+
+The tests of the pipeline spend most of their time on reading the same few files. The memory is filled while the unchanged code is
+tested; each mutant runs in a fork of that process.
+"""
+
+from __future__ import annotations
+
+import os
+from copy import deepcopy
+from dataclasses import replace
+
+from hypothesis import Phase, settings
+
+from shared import standing
+from shared.domain import catalog, request, strict_yaml
+from shared.domain.document import Document
+
+#: What a reading consists of. While one of these is changed, and while it is noted which test runs which function, everything is read anew.
+READING = ("stats", "shared.domain.strict_yaml.", "shared.domain.yaml_", "shared.domain.document.", "shared.domain.problem.")
+
+_remembered: dict[tuple[str, bytes], Document] = {}
+
+
+def read_bytes(path: str, content: bytes) -> Document:
+    if os.environ.get("MUTANT_UNDER_TEST", "").startswith(READING):
+        return strict_yaml.read_bytes(path, content)
+    if (path, content) not in _remembered:
+        _remembered[path, content] = strict_yaml.read_bytes(path, content)
+    document = _remembered[path, content]
+    # Embedded documents are put into the data in place.
+    return replace(document, data=deepcopy(document.data))
+
+
+def pytest_configure() -> None:
+    # A mutant is killed by any failure: nobody reads a smallest one.
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), max_examples=50, derandomize=True, database=None)
+    settings.load_profile("mutants")
+    # What the unchanged code remembers would hide what a mutant answers.
+    standing._read_catalog.cache_clear()
+    catalog.read_bytes = request.read_bytes = read_bytes  # type: ignore[attr-defined]  # they import it, and say so to nobody else
