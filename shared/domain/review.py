@@ -81,10 +81,10 @@ def _not_regular(path: str, mode: str) -> Problem:
 
 
 def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths) -> Iterator[Problem]:
-    """What was in force and cannot be read any more keeps its place."""
+    """What was in force keeps its place, even when it cannot be read any more or names another team by now."""
     by_team: dict[str, list[str]] = defaultdict(list)
     for path, verdict in verdicts.items():
-        team = verdict.team or (paths.team_of(path) if path in held else None)
+        team = paths.team_of(path) if path in held else verdict.team
         if team is not None:
             by_team[team].append(path)
     for team, claimed in by_team.items():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.actual import ActualBackend, Api, Policy, Product, Route, Workspace
 from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
 from shared.domain.marker import Marker
-from shared.domain.plan import ActualGateway, Plan, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
+from shared.domain.plan import ActualGateway, Plan, Update, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
 from shared.domain.policy import digest_of, product_policy
 from shared.errors import NotManaged
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
@@ -163,6 +163,34 @@ def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_it
         "update api ai",
     ]
     assert rest == [["update api policy ai"], ["update api marker ai"]]
+
+
+def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -> None:
+    known = Api('"api"', "other", replace(SEAL, digest="old"))
+    writes = {change.kind: change for change in plan_catalog(CATALOG, SEAL, known, OLD, _shared())}
+    api, policy, marker = writes["api"], writes["api policy"], writes["api marker"]
+    assert isinstance(api, Update)
+    assert isinstance(policy, Update)
+    assert isinstance(marker, Update)
+    assert (api.tag, api.body) == ('"api"', (CATALOG, known.marker))
+    assert (policy.tag, policy.body) == (OLD.etag, CATALOG.policy)
+    assert (marker.name, marker.body) == ("ai", SEAL)
+    [first, *_] = plan_catalog(CATALOG, SEAL, None, None, ())
+    assert isinstance(first, Update)
+    assert (first.kind, first.tag, first.body) == ("api", None, (CATALOG, SEAL.unfinished()))
+
+
+def test_what_cannot_be_changed_in_a_workspace_is_its_type_its_label_and_its_preset() -> None:
+    manifest = _desired(phi_4=GPU).workspaces["phi-4"]
+    labels = {"matchLabels": {"apps": "team-alpha--phi-4"}}
+    assert fixed_fields(manifest) == {"instanceType": GPU, "labelSelector": labels, "preset": "phi-4"}
+    assert fixed_fields({}) == {"instanceType": None, "labelSelector": None, "preset": None}
+
+
+def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vouches_for_the_rest() -> None:
+    old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
+    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), RULES, [*_shared(), old])
+    assert _steps(plan) == [["delete backend shared--old"]]
 
 
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, is_read, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
@@ -97,10 +99,11 @@ def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many() 
     assert [problem.path for problem in both.problems] == [one, two]
 
 
-def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_any_more() -> None:
+@pytest.mark.parametrize("spoilt", [b"team: [", b"team: {name: bravo}"])
+def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_any_more(spoilt: bytes) -> None:
     second = "developer-requests/alpha/access.yaml"
-    files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(b"team: ["), second: VALID}
+    files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(spoilt), second: VALID}
     told = {problem.path: problem for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({REQUEST})).problems}
     assert told[second].reason == "DuplicateTeam"
     assert told[second].message == f"The team 'alpha' has another request: '{REQUEST}'. Keep one file per team."
-    assert [problem.path for problem in review(files, PATHS, DEFAULT_CATALOG_PATH).problems] == [REQUEST]
+    assert {problem.path for problem in review(files, PATHS, DEFAULT_CATALOG_PATH).problems} == {REQUEST}

@@ -18,6 +18,10 @@ class NothingLeft(Exception):
     """Somebody waits for what can never happen."""
 
 
+class NoEnd(Exception):
+    """It goes on and on."""
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """`steps` counts what has run."""
 
@@ -25,8 +29,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, longest: int = 100_000) -> None:
+        """`longest`: the steps after which nobody believes in an end any more."""
         super().__init__()
+        self.longest = longest
         self._ready = []
         self._random = chance.random
         self._moment = 0.0
@@ -53,6 +59,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._moment = scheduled[0].when()
             else:
                 raise NothingLeft
+            if self.steps > self.longest:
+                raise NoEnd
 
     def _take_timer(self, handle: asyncio.TimerHandle) -> None:
         if not handle.cancelled():

@@ -20,6 +20,7 @@ from tests.simulation.expected import platform, slice_of
 from tests.simulation.github import ONCE, RACING, WAYS, GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
+from tests.simulation.loop import NoEnd
 from tests.simulation.people import CATALOGS, TEAMS, People
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, Trouble
@@ -119,6 +120,8 @@ class Run:
         task: asyncio.Task[None] = loop.create_task(phase)  # type: ignore[arg-type]
         try:
             loop.run_until_complete(task)
+        except NoEnd:
+            self.scene.violations.append(Violation(10, f"no rest after {loop.steps} steps"))
         except RuntimeError:
             if not self.scene.violations:
                 raise
@@ -290,6 +293,7 @@ class Run:
         """Whatever still runs ends here."""
         loop = self.scene.loop
         self.hosts.stop()
+        loop.longest = loop.steps * 2 + 1_000_000
         while tasks := asyncio.all_tasks(loop):
             for task in tasks:
                 task.cancel()
