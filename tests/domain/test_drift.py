@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain import drift, names
-from shared.domain.actual import ActualBackend, Api, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
@@ -221,3 +221,43 @@ def test_objects_without_a_product_are_left_over(of: str) -> None:
     )
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
     assert list(drift.of_access_that_ended("alpha", TIMES, replace(bare, backends=shared))) == []
+
+
+KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"
+NO_LIMITS = "subscription x is for an API or for all: no product's limits hold for its keys"
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (replace(SUBSCRIPTION, name="x", display_name="mine"), [KEYS_OPEN]),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", product=""), [NO_LIMITS]),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", product="starter"), []),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", state="suspended"), []),
+        (replace(SUBSCRIPTION, name="master", display_name="Built-in", product=""), []),
+    ],
+)
+def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(found: Subscription, told: list[str]) -> None:
+    world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
+    assert list(drift.of_others(REPOSITORY, world)) == told
+
+
+@pytest.mark.parametrize(
+    ("reader", "told"),
+    [
+        (Reader(OTHER_READERS, ours=False), [f"{OTHER_READERS} may read the secret {KEY} and no request names it"]),
+        (Reader(OTHER_READERS, ours=True), []),
+        (Reader(READERS, ours=False), []),
+    ],
+)
+def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(reader: Reader, told: list[str]) -> None:
+    readers = {KEY: frozenset({reader}), "not-ours": frozenset({Reader(OTHER_READERS, ours=False)})}
+    assert list(drift.of_others(REPOSITORY, replace(WORLD, readers=readers))) == told
+
+
+def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:
+    nodes = (GpuNode("n1", "team-alpha", "phi-4"), GpuNode("n2", "team-alpha", "gone"))
+    assert list(drift.of_others(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))) == [
+        "product starter is linked to the unified API and not managed by mergekey",
+        "GPU node n2 was made for the workspace team-alpha/gone, which is gone: delete its node pool",
+    ]

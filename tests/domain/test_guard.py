@@ -50,7 +50,8 @@ def test_a_trailer_that_names_number_and_digest_gives_leave(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["Allow-Withdrawals: 5", "Allow-Withdrawals: 4 {digest}", "Allow-Withdrawals: 5 000000000000", "{leave}\n\nbye"]
+    "line",
+    ["Allow-Withdrawals: 5", "Allow-Withdrawals: 4 {digest}", "Allow-Withdrawals: 5 000000000000", "{leave}\n\nbye", "{leave}\r\n\r\nbye"],
 )
 def test_leave_for_something_else_is_none(line: str) -> None:
     leave = _leave(5)

@@ -245,7 +245,9 @@ def test_what_stands_in_the_place_of_a_text_is_named(value: str, told: str) -> N
     assert message.startswith(f"'team.costCenter' must be text; {told}.")
 
 
-def test_a_word_that_is_nearly_allowed_is_proposed() -> None:
-    [problem] = _read("team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\ndataClassification: Public\n").problems
+@pytest.mark.parametrize(("written", "meant"), [("Public", "public"), ("internl", "internal"), ("Restricted", "restricted")])
+def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> None:
+    request = "team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\n"
+    [problem] = _read(f"{request}dataClassification: {written}\n").problems
     assert problem.reason == "NotAllowed"
-    assert problem.message.endswith("not 'Public'. Did you mean 'public'?")
+    assert problem.message.endswith(f"not '{written}'. Did you mean '{meant}'?")

@@ -133,3 +133,9 @@ def test_of_a_key_that_stands_twice_the_first_counts_and_both_are_read_for_mista
         (2, 1, "The key 'a' stands here a second time; the first is in line 1. Remove one."),
         (2, 11, "The key 'b' stands here a second time; the first is in line 2. Remove one."),
     ]
+
+
+@pytest.mark.parametrize("text", [b"a: [", b"a: {b: *x }\n? [1]\n: 2", b"{*x : 1}"])
+def test_a_reading_that_ends_early_leaves_no_data(text: bytes) -> None:
+    document = read_bytes("f", text)
+    assert (document.data, document.knows(("a",))) == (None, False)

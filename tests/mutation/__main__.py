@@ -1,4 +1,4 @@
-"""`make mutate`: changes the pure code and the stories in thousands of small ways, and counts how many of the changes the tests notice.
+"""`make mutate`: changes the decisions of the app in thousands of small ways, and counts how many of the changes the tests notice.
 
 Prints a table and every survivor that `survivors.toml` does not judge. Fails when fewer than 85 % of the mutants are killed.
 Mutants that the type checker refuses are left out: they cannot get into the app. `mutants/` remembers what is known; a second run
@@ -69,7 +69,7 @@ def _text(path: Path, mutant: str) -> str:
 def _print(tested: list[Tested], judged: dict[str, str]) -> float:
     console = Console(width=160)
     for text in _unjudged(tested, judged):
-        console.print(f"not judged: {escape(text)}", highlight=False)
+        console.print(f"not judged: {escape(text)}", highlight=False, soft_wrap=True)
     total = sum((file.ends for file in tested), Counter[str]())
     table = Table("file", "mutants", "refused by types", "killed", "timeouts", "survived", "of these judged", "% killed")
     for file in tested:

@@ -12,7 +12,8 @@ from shared.messages import CATALOG_TEAM, AccessChange, blob_id
 from shared.outcome import Done
 from shared.pipeline import provision_gateway
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
-from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from shared.standing import Standing
+from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK, a_platform, a_team, ask, drain, push, run, shown, withdraw, world
 
@@ -249,3 +250,11 @@ async def test_the_holder_can_change_beside_a_second_file() -> None:
     await push(app, {"developer-requests/alpha/access.yaml": Asked(tokens=90_000).text()})
     await push(app, {path_of("alpha"): Asked(tokens=7_000).text()})
     assert "7000" in app.gateway.state.policies["team-alpha"].text
+
+
+def test_groups_that_were_let_in_for_what_the_branch_said_before_are_remembered_round_after_round() -> None:
+    first = Standing("wanted", request=Asked().read())
+    second = Standing("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
+    third = Standing("gone").after(second)
+    assert [sorted(each.let_in) for each in (first, second, third)] == [[], [READERS], sorted((READERS, OTHER_READERS))]
+    assert Standing("gone").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()
