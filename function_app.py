@@ -9,6 +9,7 @@ from functions import (
     health,
     provision_catalog,
     provision_gateway,
+    provision_projects,
     provision_workspaces,
     receive_push,
     sweep,
@@ -24,6 +25,7 @@ app.register_functions(sweep.stage)
 app.register_functions(provision_catalog.stage)
 app.register_functions(provision_gateway.stage)
 app.register_functions(provision_workspaces.stage)
+app.register_functions(provision_projects.stage)
 app.register_functions(deliver_keys.stage)
 app.register_functions(collect_dead_letters.stage)
 app.register_functions(dead_letters.stage)

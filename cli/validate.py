@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
-from shared.domain.problem import Problem, visible
+from shared.domain.policy_table import Tier
+from shared.domain.problem import Problem, failures, visible
 
 if TYPE_CHECKING:
     from shared.domain.review import File, Review
@@ -33,21 +36,33 @@ def validate(
     format: Annotated[Format, typer.Option(help="people, or github: annotations on the pull request")] = Format.PEOPLE,  # noqa: A002
     request_path: Annotated[list[str] | None, typer.Option(help="Where requests are, with one folder '*'. May be repeated.")] = None,
     catalog_path: Annotated[str, typer.Option(help="Where the catalogue is.")] = DEFAULT_CATALOG_PATH,
+    before: Annotated[Path | None, typer.Option(help="A checkout of what is in force, so that newcomers are at fault.")] = None,
+    tier: Annotated[Tier | None, typer.Option(help="API Management's: what it cannot do is a problem of the catalogue.")] = None,
 ) -> None:
     """Check every request and the catalogue. Exit code: 0 all is well, 1 there are problems, 2 the folder cannot be read."""
-    from shared.domain.review import review
+    from shared.domain.platform_faults import tier_faults
+    from shared.domain.review import Past, in_force, review
 
-    paths = _request_paths(request_path)
-    if not path.is_dir():
-        raise _unusable(f"{path} is not a folder. Name the folder that holds the checkout.")
+    paths, today = _request_paths(request_path), datetime.now(UTC).date()
+    past = Past(today=today) if before is None else in_force(_files(before, paths, catalog_path), paths, catalog_path, today)
+    files = _files(path, paths, catalog_path)
+    faults = None if tier is None else partial(tier_faults, tier=tier)
+    found = review(files, paths, catalog_path, past, faults)
+    (_annotate if format is Format.GITHUB else _tell)(found.problems)
+    failed = bool(failures(found.problems))
+    if found.ledgers and not failed and format is Format.PEOPLE:
+        _show_ledgers(found)
+    typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _files(folder: Path, paths: RequestPaths, catalog_path: str) -> dict[str, File]:
+    if not folder.is_dir():
+        raise _unusable(f"{folder} is not a folder. Name the folder that holds the checkout.")
     try:
-        files = dict(_checkout(path, paths, catalog_path))
+        return dict(_checkout(folder, paths, catalog_path))
     except OSError as error:
         raise _unusable(f"Cannot read {error.filename}: {error.strerror}.") from error
-    found = review(files, paths, catalog_path)
-    (_annotate if format is Format.GITHUB else _tell)(found.problems)
-    typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
-    raise typer.Exit(1 if found.problems else 0)
 
 
 def _request_paths(patterns: list[str] | None) -> RequestPaths:
@@ -96,7 +111,8 @@ def _tell(problems: tuple[Problem, ...]) -> None:
         console.print(Text(visible(path), style="bold"))
         for problem in group:
             place = f"{problem.line}:{problem.column}"
-            console.print(Text.assemble(f"  {place:<8}", (problem.reason, "red"), f"  {visible(problem.message)}"))
+            style = "red" if problem.level == "failure" else "yellow"
+            console.print(Text.assemble(f"  {place:<8}", (problem.reason, style), f"  {visible(problem.message)}"))
         console.print()
 
 
@@ -105,7 +121,27 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         place = {"file": problem.path, "line": str(problem.line), "col": str(problem.column), "title": problem.reason}
         properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
-        typer.echo(f"::error {properties}::{_data(problem.message)}")
+        command = "error" if problem.level == "failure" else "warning"
+        typer.echo(f"::{command} {properties}::{_data(problem.message)}")
+
+
+def _show_ledgers(found: Review) -> None:
+    """Tokens per minute of each model whose capacity is known."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold")
+    for column in ("capacity", "may be granted", "granted", "left"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("teams", overflow="fold")
+    for ledger in found.ledgers.values():
+        teams = ", ".join(f"{team} {tokens:,}" for team, tokens in ledger.granted.items())
+        numbers = (ledger.capacity, ledger.limit, sum(ledger.granted.values()), ledger.left)
+        table.add_row(ledger.model, *(f"{number:,}" for number in numbers), teams)
+    console = Console(width=max(Console().width, 120))
+    console.print(table)
+    console.print()
 
 
 def _data(text: str) -> str:
@@ -117,11 +153,13 @@ def _property(text: str) -> str:
 
 
 def _summary(found: Review, requests: int) -> str:
-    asked = _count(requests, "request")
-    if not found.problems:
-        return f"{asked}, no problems."
-    files = len({problem.path for problem in found.problems})
-    return f"{asked}, {_count(len(found.problems), 'problem')} in {_count(files, 'file')}."
+    asked, wrong = _count(requests, "request"), failures(found.problems)
+    warned = len(found.problems) - len(wrong)
+    more = f" and {_count(warned, 'warning')}" if warned else ""
+    if not wrong:
+        return f"{asked}, no problems{more}."
+    files = len({problem.path for problem in wrong})
+    return f"{asked}, {_count(len(wrong), 'problem')} in {_count(files, 'file')}{more}."
 
 
 def _count(number: int, thing: str) -> str:

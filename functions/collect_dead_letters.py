@@ -5,7 +5,7 @@ import azure.functions as func
 from functions.received import BODY, received
 from shared import bootstrap
 from shared.settlement import collect
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, SWEEP
 
 stage = func.Blueprint()
 
@@ -46,6 +46,17 @@ async def collect_provision_gateway(message: func.ServiceBusMessage) -> None:
 )
 async def collect_provision_workspaces(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), PROVISION_WORKSPACES, received(message))
+
+
+@stage.service_bus_topic_trigger(
+    arg_name="message",
+    connection="SERVICE_BUS",
+    data_type=BODY,
+    topic_name="access-changes",
+    subscription_name="provision-projects/$DeadLetterQueue",
+)
+async def collect_provision_projects(message: func.ServiceBusMessage) -> None:
+    await collect(bootstrap.app(), PROVISION_PROJECTS, received(message))
 
 
 @stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys/$DeadLetterQueue")

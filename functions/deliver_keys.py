@@ -1,4 +1,4 @@
-"""Stage 6, Deliver keys: the team's subscription, and its keys in the vault."""
+"""Stage 7, Deliver keys: the team's subscription, and its keys in the vault."""
 
 import azure.functions as func
 

@@ -36,15 +36,20 @@ locals {
 
     RESOURCE_MANAGER_URL       = "https://management.azure.com"
     APIM_SERVICE_ID            = var.api_management.id
+    APIM_TIER                  = var.api_management.tier
     GATEWAY_URL                = var.api_management.gateway_url
     KEY_VAULT_URL              = azurerm_key_vault.teams.vault_uri
     KEY_VAULT_ID               = azurerm_key_vault.teams.id
+    PLATFORM_VAULT_URL         = azurerm_key_vault.gateway.vault_uri
     KEY_VAULT_VERIFY_CHALLENGE = "true"
 
     AKS_CLUSTER_ID        = var.cluster == null ? "" : var.cluster.id
     KAITO_DIALECT         = var.cluster == null ? "0.12" : var.cluster.kaito_dialect
     WORKSPACE_GATEWAY     = var.cluster == null ? "" : var.cluster.gateway
     WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
+
+    FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id
+    FOUNDRY_TRACING_RESOURCE_ID = try(var.playground.application_insights_id, null) == null ? "" : var.playground.application_insights_id
 
     REQUEST_PATHS           = "tenant-access/config/*/access.yaml,developer-requests/*/access.yaml"
     CATALOG_PATH            = "platform/config/model_catalog.yaml"

@@ -1,4 +1,5 @@
-# Two vaults. In the first the teams fetch their keys. The second holds what proves us to GitHub and GitHub to us; no team can read there.
+# Three vaults. In the first the teams fetch their keys. The second holds what proves us to GitHub and GitHub to us; no team can read
+# there. The third holds what the gateway proves itself with to providers of models: the catalogue names its secrets, so nothing else may be in it.
 
 resource "azurerm_key_vault" "teams" {
   name                = "${var.name}-keys"
@@ -26,6 +27,19 @@ resource "azurerm_key_vault" "platform" {
   soft_delete_retention_days = 90
 }
 
+resource "azurerm_key_vault" "gateway" {
+  name                = "${var.name}-gateway"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  tenant_id           = var.tenant_id
+  tags                = var.tags
+
+  sku_name                   = "standard"
+  rbac_authorization_enabled = true
+  purge_protection_enabled   = true
+  soft_delete_retention_days = 90
+}
+
 # The secrets themselves are put in by hand (README.md), so that they never stand in a Terraform state.
 locals {
   platform_secrets = {
@@ -39,6 +53,7 @@ resource "azurerm_monitor_diagnostic_setting" "vaults" {
   for_each = {
     teams    = azurerm_key_vault.teams.id
     platform = azurerm_key_vault.platform.id
+    gateway  = azurerm_key_vault.gateway.id
   }
 
   name                       = "audit"

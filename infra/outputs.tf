@@ -22,6 +22,11 @@ output "platform_vault_name" {
   value       = azurerm_key_vault.platform.name
 }
 
+output "gateway_vault_name" {
+  description = "Where the platform team puts the keys of providers that the catalogue names as `credential`, and `content-safety`."
+  value       = azurerm_key_vault.gateway.name
+}
+
 output "teams_vault_url" {
   description = "Where teams fetch their keys."
   value       = azurerm_key_vault.teams.vault_uri

@@ -49,13 +49,19 @@ variable "accept_previous_webhook_secret" {
 }
 
 variable "api_management" {
-  description = "The existing API Management service: its id, the object id of its system-assigned identity, the address that teams call. `metrics`: make a logger and the diagnostic that token metrics need; it replaces the service's Application Insights diagnostic."
+  description = "The existing API Management service: its id, the object id of its system-assigned identity, its tier, the address that teams call. `metrics`: make a logger and the diagnostic that token metrics need; it replaces the service's Application Insights diagnostic."
   type = object({
     id           = string
     principal_id = string
+    tier         = optional(string, "premium")
     gateway_url  = string
     metrics      = optional(bool, false)
   })
+
+  validation {
+    condition     = contains(["consumption", "developer", "basic", "standard", "premium", "basicv2", "standardv2", "premiumv2"], var.api_management.tier)
+    error_message = "tier must be consumption, developer, basic, standard, premium, basicv2, standardv2 or premiumv2."
+  }
 
   validation {
     condition     = can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.ApiManagement/service/[^/]+$", var.api_management.id))
@@ -67,6 +73,20 @@ variable "foundry_account_ids" {
   description = "Ids of the Foundry (Cognitive Services) accounts whose models the catalogue names. The gateway's identity may call them."
   type        = set(string)
   default     = []
+}
+
+variable "playground" {
+  description = "The existing Foundry account (kind AIServices, project management allowed) in which teams with playground access get a project; null when nobody does. `application_insights_id`: where traces go of teams that want them; no key protects it, so let it be one for this alone."
+  type = object({
+    account_id              = string
+    application_insights_id = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.playground == null ? true : can(regex("^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.CognitiveServices/accounts/[^/]+$", var.playground.account_id))
+    error_message = "account_id must be the id of a Foundry account: /subscriptions/.../providers/Microsoft.CognitiveServices/accounts/..."
+  }
 }
 
 variable "cluster" {

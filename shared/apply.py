@@ -12,7 +12,7 @@ from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
-from shared.ports import App, Cluster, Gateway
+from shared.ports import App, Cluster, Gateway, Projects, Roles
 
 #: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
 ADMINISTRATOR = "1"
@@ -83,6 +83,12 @@ class GatewayWriter:
                 await self._gateway.put_fragment(name, text)
             case Update("api policy", name, tag, policy):
                 await self._gateway.put_api_policy(name, policy, tag)
+            case Create("named value", _, body):
+                await self._gateway.put_named_value(body, self._marker.repository, None)
+            case Update("named value", _, tag, body):
+                await self._gateway.put_named_value(body, self._marker.repository, tag)
+            case Delete("named value", name, tag):
+                await self._gateway.delete_named_value(name, tag)
             case Update("api marker", name, _, marker):
                 await self._gateway.mark_api(name, marker)
             case _:
@@ -117,6 +123,32 @@ class WorkspaceWriter:
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
             raise NotManaged(f"there is a {what} in the team's namespace that is not managed by mergekey: rename or remove it")
         await self._cluster.apply(manifest)
+
+
+class ProjectWriter:
+    """Writes a team's Foundry project, where its traces go, and who may use it."""
+
+    def __init__(self, projects: Projects, roles: Roles, name: str) -> None:
+        self._projects = projects
+        self._roles = roles
+        self._name = name
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Delete("project role", group):
+                await self._roles.revoke(self._name, group)
+            case Create("project role", group):
+                await self._roles.grant(self._name, group)
+            case Create("project", name, (display_name, marker)):
+                await self._projects.create_project(name, display_name, marker)
+            case Update("project marker", name, _, (display_name, marker)):
+                await self._projects.update_project(name, display_name, marker)
+            case Create("tracing connection", target):
+                await self._projects.put_connection(self._name, target, await self._projects.tracing_key())
+            case Delete("tracing connection"):
+                await self._projects.delete_connection(self._name)
+            case _:
+                raise TypeError(f"the playground cannot write {change}")
 
 
 @dataclass(frozen=True, slots=True)

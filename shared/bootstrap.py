@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from shared.adapters.clock import SystemClock
-from shared.domain.desired import Platform
+from shared.domain.desired import Platform, Playground
 from shared.domain.workspace import Cluster as ClusterFacts
-from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Limits, Places, Reports, Repository, Roles, Vault
+from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Limits, Places, Projects, Reports, Repository, Roles, Vault
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ class RealApp:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.platform = Platform(settings.github_repository_id, str(settings.gateway_url).rstrip("/"), _cluster_facts(settings))
+        self.platform = Platform(
+            settings.github_repository_id,
+            str(settings.gateway_url).rstrip("/"),
+            _cluster_facts(settings),
+            None if settings.platform_vault_url is None else str(settings.platform_vault_url).rstrip("/"),
+            settings.apim_tier,
+            _playground(settings),
+        )
         self.places = Places(settings.paths, settings.catalog_path)
         self.limits = Limits(
             grace=settings.grace,
@@ -98,9 +105,26 @@ class RealApp:
 
     @cached_property
     def roles(self) -> Roles:
-        from shared.adapters.role_assignments import RoleAssignments
+        from shared.adapters.role_assignments import SECRETS_USER, RoleAssignments
 
-        return RoleAssignments(self.settings.key_vault_id, self._resource_manager, self._credential)
+        return RoleAssignments(f"{self.settings.key_vault_id}/secrets", SECRETS_USER, self._resource_manager, self._credential)
+
+    @cached_property
+    def projects(self) -> Projects | None:
+        if self.settings.foundry_account_id is None:
+            return None
+        from shared.adapters.foundry import Foundry
+
+        tracing = self.settings.foundry_tracing_resource_id
+        return Foundry(self.settings.foundry_account_id, tracing, self._resource_manager, self._credential)
+
+    @cached_property
+    def project_roles(self) -> Roles | None:
+        if self.settings.foundry_account_id is None:
+            return None
+        from shared.adapters.role_assignments import FOUNDRY_USER, RoleAssignments
+
+        return RoleAssignments(f"{self.settings.foundry_account_id}/projects", FOUNDRY_USER, self._resource_manager, self._credential)
 
     @cached_property
     def cluster(self) -> Cluster | None:
@@ -145,6 +169,10 @@ def _cluster_facts(settings: Settings) -> ClusterFacts | None:
     if settings.aks_cluster_id is None or settings.workspace_gateway is None or settings.workspace_ingress_url is None:
         return None
     return ClusterFacts(settings.kaito_dialect, settings.workspace_gateway, str(settings.workspace_ingress_url))
+
+
+def _playground(settings: Settings) -> Playground | None:
+    return None if settings.foundry_account_id is None else Playground(settings.foundry_tracing_resource_id)
 
 
 _apps: WeakKeyDictionary[asyncio.AbstractEventLoop, RealApp] = WeakKeyDictionary()

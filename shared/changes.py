@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.domain.guard import Absence
-from shared.domain.problem import START, Problem, problem_at
+from shared.domain.problem import START, Problem, failures, problem_at
 from shared.domain.push import Tree
-from shared.domain.review import File, Review, is_read
-from shared.domain.strict_yaml import LARGEST
-from shared.messages import CATALOG_TEAM, AccessChange, blob_id
+from shared.domain.review import File, Review
+from shared.messages import CATALOG_TEAM, AccessChange
 from shared.ports import App, Head
-from shared.standing import REGULAR
-
-#: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
-TOO_LARGE = bytes(LARGEST + 1)
-
-
-async def read_files(app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes] | None = None) -> dict[str, File]:
-    """The files at these paths. `known` contents, of an archive, count only when they hash to the tree's blob: attributes in the
-    repository can change what an archive holds.
-    """
-    wanted, contents = sorted(paths), dict(known or {})
-    needed = [path for path in wanted if is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR]
-    small = [path for path in needed if tree[path].size <= LARGEST]
-    missing = [path for path in small if blob_id(contents.get(path, b""), len(tree[path].blob)) != tree[path].blob]
-    contents |= dict(zip(missing, await asyncio.gather(*(app.repository.blob(tree[path].blob) for path in missing)), strict=True))
-    contents |= {path: TOO_LARGE for path in needed if tree[path].size > LARGEST}
-    return {path: File(contents.get(path, b"") if path in needed else b"", tree[path].mode) for path in wanted}
 
 
 def requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, files: Mapping[str, File]) -> list[AccessChange]:
@@ -43,7 +24,9 @@ def held_problems(judged: Absence) -> list[Problem]:
 
 
 async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
-    summary = f"{teams} teams queued" + (f", {len(problems)} problems" if problems else "")
+    wrong = len(failures(problems))
+    counts = [(wrong, "problems"), (len(problems) - wrong, "warnings")]
+    summary = ", ".join([f"{teams} teams queued", *(f"{number} {what}" for number, what in counts if number)])
     await app.reports.verdict(head.commit, problems, summary)
     return summary
 

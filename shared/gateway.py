@@ -8,8 +8,8 @@ from datetime import timedelta
 from shared.apply import GatewayWriter, perform
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker
-from shared.domain.names import API, product
-from shared.domain.plan import ActualGateway, plan_catalog, plan_gateway
+from shared.domain.names import API, CREDENTIAL_PREFIX, SHARED_PREFIX, product
+from shared.domain.plan import ActualCatalog, ActualGateway, plan_catalog, plan_cleaning, plan_gateway
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
@@ -20,29 +20,47 @@ from shared.successors import ask_for_keys
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
+#: Policies of teams are written within a sweep.
+CLEANING_WAIT = timedelta(minutes=5)
 
 
 async def provide_models(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """The API, its fragment and policy, and a backend per model with a shared endpoint."""
+    """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
     assert standing.catalog is not None
-    desired = compile_catalog(standing.catalog)
+    desired = compile_catalog(standing.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
-    api, policy, backends = await asyncio.gather(app.gateway.api(API), app.gateway.api_policy(API), app.gateway.backends("shared--"))
-    if api is not None and not marker.owns(api.marker):
+    actual = await _actual_catalog(app)
+    if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
-    plan = plan_catalog(desired, marker, api, policy, backends)
-    if plan:
+    plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
+    if plan or cleaning:
         await require_unmoved(app, event, standing)
     await perform(plan, GatewayWriter(app.gateway, marker))
-    return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan))
+    try:
+        await perform(cleaning, GatewayWriter(app.gateway, marker))
+    except Rejected:
+        # The service refuses to delete what a policy names: teams' policies follow the catalogue, but not at once.
+        return Waiting(CLEANING_WAIT, "StillNamedByPolicies")
+    return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan) or bool(cleaning))
+
+
+async def _actual_catalog(app: App) -> ActualCatalog:
+    api, policy, backends, values = await asyncio.gather(
+        app.gateway.api(API),
+        app.gateway.api_policy(API),
+        app.gateway.backends(SHARED_PREFIX),
+        app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
+    )
+    return ActualCatalog(api, policy, tuple(backends), tuple(values))
 
 
 async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
     """The team's product. The backends are read only when something differs."""
     assert standing.request is not None
+    assert standing.catalog is not None
     name, team = product(standing.request.team), standing.request.team
     _require_cluster(app, standing.request)
-    desired = compile_gateway(standing.request, app.platform)
+    desired = compile_gateway(standing.request, standing.catalog, app.platform)
     marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
     actual, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),

@@ -9,25 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.absence import absence
-from shared.changes import catalog_change, held_problems, read_files, report, requested
+from shared.changes import catalog_change, held_problems, report, requested
 from shared.domain import names
 from shared.domain.guard import Absence, Gone, gives_leave
 from shared.domain.push import Touched, Tree, compare, homes, requests_of
-from shared.domain.review import File, Review, review
+from shared.domain.review import File, Past, Review, review
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Arrived
 from shared.ports import App, Head
 from shared.standing import tree_of
 from shared.successors import access_change, sweep
+from shared.verdict import judge, read_files
 
 #: With more touched requests than this a push is left to the sweep, which reads everything in one call.
 LARGE_PUSH = 50
 #: How long GitHub's copies may need to show a push.
 COPIES_TAKE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The branch's head, and when it was looked at."""
+
+    head: Head
+    now: datetime
 
 
 async def take_push(app: App, push: Arrived, now: datetime) -> str:
@@ -49,7 +58,7 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
     if not (touched or touched.catalog or touched.near_misses):
         return "nothing that concerns access"
-    reviewed, files = await _review_touched(app, touched, before, after, head)
+    reviewed, files = await _review_touched(app, touched, before, after, _At(head, now))
     judged = await _judged(app, touched.gone, after, head)
     changes = [*requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, judged, after, head)]
     catalog = [catalog_change(app, after, head, files)] if touched.catalog and reviewed.catalog else []
@@ -69,20 +78,26 @@ async def _leave_to_sweep(app: App, push: Arrived, why: str, now: datetime, due:
     return f"{why}: everything is looked at"
 
 
-async def _review_touched(app: App, touched: Touched, before: Tree, after: Tree, head: Head) -> tuple[Review, Mapping[str, File]]:
-    """Reads the touched files only, unless others decide too: a second file of a team, or GPUs, which are counted over all teams."""
-    paths = {*touched.changed, *touched.near_misses, app.places.catalog} & after.keys()
-    held = frozenset(requests_of(before, app.places.requests))
+async def _review_touched(app: App, push: Touched, before: Tree, after: Tree, at: _At) -> tuple[Review, Mapping[str, File]]:
+    """Reads the touched files only, unless others decide too."""
+    paths = {*push.changed, *push.near_misses, app.places.catalog} & after.keys()
+    past = Past(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
     files = await read_files(app, paths, after)
-    reviewed = review(files, app.places.requests, app.places.catalog, held)
-    dedicated = any(model.instance_type is not None for request in reviewed.requests.values() for model in request.models)
+    reviewed = review(files, app.places.requests, app.places.catalog, past)
     crowded = _crowded(app, after)
-    if dedicated or any(app.places.requests.team_of(path) in crowded for path in touched.changed):
-        files = await read_files(app, after, after, await app.repository.archive(head.commit))
-        held = await _in_force(app, held, crowded)
-        reviewed = review(files, app.places.requests, app.places.catalog, held)
+    if _others_decide(app, reviewed, push, after) or any(app.places.requests.team_of(path) in crowded for path in push.changed):
+        files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
+        reviewed = await judge(app, files, replace(past, held=await _in_force(app, past.held, crowded)))
     problems = tuple(problem for problem in reviewed.problems if problem.path in paths or problem.path == app.places.catalog)
     return replace(reviewed, problems=problems), files
+
+
+def _others_decide(app: App, reviewed: Review, push: Touched, after: Tree) -> bool:
+    """GPUs and capacities are counted over all teams; what a catalogue takes away may be in use. Where there are many, a sweep looks."""
+    if reviewed.in_doubt or (push.catalog and len(requests_of(after, app.places.requests)) <= LARGE_PUSH):
+        return True
+    asked = [access for request in reviewed.requests.values() for access in request.models]
+    return any(access.instance_type is not None or access.name in reviewed.ledgers for access in asked)
 
 
 def _crowded(app: App, tree: Tree) -> frozenset[str]:

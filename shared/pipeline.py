@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from shared import gateway, intake, keys, successors, sweeping, withdrawal, workspaces
+from shared import gateway, intake, keys, projects, successors, sweeping, withdrawal, workspaces
 from shared.errors import Busy
 from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
@@ -41,10 +41,17 @@ async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
-    """The team's own GPU workspaces. Waiting for a node is a result, not an error."""
-    if app.cluster is None or event.message.team == CATALOG_TEAM:
+    """The team's own GPU workspaces, or those of the catalogue for all teams. Waiting for a node is a result, not an error."""
+    if app.cluster is None:
         return Done()
+    if event.message.team == CATALOG_TEAM:
+        return await _follow(app, event, workspaces.provide_shared, _keep)
     return await _follow(app, event, workspaces.provide, withdrawal.from_cluster)
+
+
+async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's Foundry project, which only its own group may use."""
+    return Done() if event.message.team == CATALOG_TEAM else await _follow(app, event, projects.provide, withdrawal.from_playground)
 
 
 async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:

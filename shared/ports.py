@@ -12,19 +12,23 @@ from typing import Protocol
 
 from shared.domain.actual import (
     ActualBackend,
+    ActualNamedValue,
     Api,
     GpuNode,
     Namespace,
     Policy,
     Product,
+    Project,
     Reader,
     Route,
     SecretVersion,
     Subscription,
+    TracingConnection,
     Workspace,
 )
+from shared.domain.backends import Backend, NamedValue
 from shared.domain.deliveries import Delivery
-from shared.domain.desired import Backend, DesiredCatalog, Platform
+from shared.domain.desired import DesiredCatalog, Platform
 from shared.domain.marker import Marker
 from shared.domain.paths import RequestPaths
 from shared.domain.problem import Problem
@@ -164,6 +168,12 @@ class Gateway(Protocol):
     async def backends(self, prefix: str) -> list[ActualBackend]: ...
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None: ...
     async def delete_backend(self, name: str, etag: str) -> None: ...
+    async def named_values(self, prefix: str, repository: int) -> list[ActualNamedValue]:
+        """Those whose names begin so; `ours` are those of this repository."""
+        ...
+
+    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None: ...
+    async def delete_named_value(self, name: str, etag: str) -> None: ...
     async def api(self, name: str) -> Api | None: ...
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None: ...
     async def api_policy(self, name: str) -> Policy | None: ...
@@ -196,20 +206,50 @@ class Vault(Protocol):
 
 
 class Roles(Protocol):
-    """Who may read a team's secrets: role assignments of Key Vault Secrets User on exactly those secrets."""
+    """Who may read a team's secrets, or use its project: the assignments of one role on the secrets of a vault, or the projects of an
+    account, each by itself.
+    """
 
     async def granted(self, group: str) -> frozenset[str]:
-        """The secrets of this vault on which the Entra group has the role."""
+        """The secrets (projects) on which the Entra group has the role."""
         ...
 
     async def readers(self) -> Mapping[str, frozenset[Reader]]:
-        """Who has the role, by secret."""
+        """Who has the role, by secret (project)."""
         ...
 
-    async def readers_of(self, secret: str) -> frozenset[Reader]: ...
+    async def readers_of(self, name: str) -> frozenset[Reader]:
+        """The same of one, which need not be there (any more)."""
+        ...
 
-    async def grant(self, secret: str, group: str) -> None: ...
-    async def revoke(self, secret: str, group: str) -> None: ...
+    async def grant(self, name: str, group: str) -> None: ...
+    async def revoke(self, name: str, group: str) -> None: ...
+
+
+class Projects(Protocol):
+    """The Foundry account in which projects are made. Its operations take their time: methods begin them, `Project.state` tells.
+
+    While one is under way, another on the same account raises Busy.
+    """
+
+    async def project(self, name: str) -> Project | None: ...
+    async def projects(self) -> list[Project]: ...
+    async def create_project(self, name: str, display_name: str, marker: Marker) -> None:
+        """Begins to make it; of one that is there, to make it once more."""
+        ...
+
+    async def update_project(self, name: str, display_name: str, marker: Marker) -> None: ...
+    async def delete_project(self, name: str) -> None: ...
+    async def connection(self, project: str) -> TracingConnection | None:
+        """Where the project's traces go; None when there is no such connection, or no such project."""
+        ...
+
+    async def tracing_key(self) -> SecretValue:
+        """What a project needs to send traces: the connection string of the Application Insights that the platform settled."""
+        ...
+
+    async def put_connection(self, project: str, target: str, key: SecretValue) -> None: ...
+    async def delete_connection(self, project: str) -> None: ...
 
 
 class Cluster(Protocol):
@@ -321,6 +361,10 @@ class App(Protocol):
     def roles(self) -> Roles: ...
     @property
     def cluster(self) -> Cluster | None: ...
+    @property
+    def projects(self) -> Projects | None: ...
+    @property
+    def project_roles(self) -> Roles | None: ...
     @property
     def reports(self) -> Reports: ...
     @property

@@ -12,6 +12,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
+from shared.domain.policy_table import Tier
 
 _REFERENCE = "@Microsoft.KeyVault("
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -44,15 +45,20 @@ class Settings(BaseSettings):
 
     resource_manager_url: HttpUrl = Field(default=HttpUrl("https://management.azure.com"), alias="RESOURCE_MANAGER_URL")
     apim_service_id: str = Field(alias="APIM_SERVICE_ID")
+    apim_tier: Tier = Field(default="premium", alias="APIM_TIER")
     gateway_url: HttpUrl = Field(alias="GATEWAY_URL")
     key_vault_url: HttpUrl = Field(alias="KEY_VAULT_URL")
     key_vault_id: str = Field(alias="KEY_VAULT_ID")
+    platform_vault_url: HttpUrl | None = Field(default=None, alias="PLATFORM_VAULT_URL")
     key_vault_verify_challenge: bool = Field(default=True, alias="KEY_VAULT_VERIFY_CHALLENGE")
 
     aks_cluster_id: str | None = Field(default=None, alias="AKS_CLUSTER_ID")
     kaito_dialect: Literal["0.12", "0.6"] = Field(default="0.12", alias="KAITO_DIALECT")
     workspace_gateway: str | None = Field(default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
     workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
+
+    foundry_account_id: str | None = Field(default=None, alias="FOUNDRY_ACCOUNT_ID")
+    foundry_tracing_resource_id: str | None = Field(default=None, alias="FOUNDRY_TRACING_RESOURCE_ID")
 
     request_paths: Annotated[tuple[str, ...], NoDecode] = Field(default=DEFAULT_PATTERNS, alias="REQUEST_PATHS")
     catalog_path: str = Field(default=DEFAULT_CATALOG_PATH, alias="CATALOG_PATH")
@@ -119,12 +125,14 @@ def _belong_together(environment: Mapping[str, str]) -> list[str]:
         problems += [
             f"{name}: missing; AKS_CLUSTER_ID needs it" for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL") if name not in given
         ]
+    if "FOUNDRY_TRACING_RESOURCE_ID" in given and "FOUNDRY_ACCOUNT_ID" not in given:
+        problems.append("FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it")
     operators = {"ENTRA_TENANT_ID", "API_AUDIENCE"}
     if operators & given:
         problems += [f"{name}: missing; the operators' API needs {', '.join(sorted(operators))}" for name in sorted(operators - given)]
     # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that anybody can guess.
     problems += [f"{name}: its Key Vault reference was not resolved" for name in sorted(given) if environment[name].startswith(_REFERENCE)]
-    ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID")
+    ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID", "FOUNDRY_ACCOUNT_ID", "FOUNDRY_TRACING_RESOURCE_ID")
     problems += [f"{name}: is not the id of an Azure resource" for name in ids if name in given and not _RESOURCE.match(environment[name])]
     return problems
 

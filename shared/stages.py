@@ -34,6 +34,7 @@ SWEEP = Stage("sweeps", "sweeps", None, Sweep)
 PROVISION_CATALOG = Stage("provision-catalog", TOPIC, "provision-catalog", AccessChange)
 PROVISION_GATEWAY = Stage("provision-gateway", TOPIC, "provision-gateway", AccessChange)
 PROVISION_WORKSPACES = Stage("provision-workspaces", TOPIC, "provision-workspaces", AccessChange)
+PROVISION_PROJECTS = Stage("provision-projects", TOPIC, "provision-projects", AccessChange)
 DELIVER_KEYS = Stage("deliver-keys", "deliver-keys", None, DeliverKeys)
 
-STAGES = (SWEEP, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, DELIVER_KEYS)
+STAGES = (SWEEP, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS, DELIVER_KEYS)

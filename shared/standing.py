@@ -9,14 +9,18 @@ from typing import Literal
 
 from shared.absence import absence
 from shared.domain import names
-from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.domain.catalog import Catalog, CatalogVerdict
+from shared.domain.desired import Platform
+from shared.domain.platform_faults import faults_of, read_fitting_catalog
 from shared.domain.push import Tree, homes
 from shared.domain.request import AccessRequest, read_request
+from shared.domain.review import Past
 from shared.domain.strict_yaml import LARGEST
 from shared.errors import Busy, Unavailable
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Event
 from shared.ports import App, Head, Repository
+from shared.verdict import REGULAR, judge_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
         return Standing("superseded")
     tree = await tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
-        return await _look_at_catalog(app, tree, head)
+        return await _look_at_catalog(app, now, tree, head)
     if message.change == "withdrawn":
         return await _look_for_absence(app, message, tree, head)
     return await _look_at_request(app, message, now, tree, head)
@@ -84,21 +88,21 @@ async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
     entry = tree.get(app.places.catalog)
     if entry is None:
         return CatalogVerdict(None, ())
-    return _read_catalog(app.places.catalog, await app.repository.blob(entry.blob))
+    return _read_catalog(app.places.catalog, await app.repository.blob(entry.blob), app.platform)
 
 
-#: Git modes of regular files; links and submodules are no requests.
-REGULAR = frozenset({"100644", "100755"})
+@lru_cache(maxsize=16)
+def _read_catalog(path: str, content: bytes, platform: Platform) -> CatalogVerdict:
+    return read_fitting_catalog(path, content, faults_of(platform))
 
-_read_catalog = lru_cache(maxsize=16)(read_catalog)
 
-
-async def _look_at_catalog(app: App, tree: Tree, head: Head) -> Standing:
-    catalog = (await catalog_of(app, tree)).catalog
-    if catalog is None:
+async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Standing:
+    """With the requests: a catalogue without a model that is still used is wrong, whatever it says itself."""
+    if (await catalog_of(app, tree)).catalog is None:
         return Standing("superseded")
+    catalog = (await judge_all(app, head.commit, tree, Past(today=now.date()))).catalog
     path = app.places.catalog
-    return Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+    return Standing("superseded") if catalog is None else Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
 
 
 async def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: Head) -> Standing:
@@ -124,10 +128,31 @@ async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: 
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read_request(message.path, content, catalog, app.places.requests).request
-    if request is None or request.team != message.team:
+    if (
+        request is None
+        or request.team != message.team
+        or await _is_above_capacity(app, request, catalog, _Look(message.path, now, tree, head))
+    ):
         return Standing("superseded")
     verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
     return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    path: str
+    now: datetime
+    tree: Tree
+    head: Head
+
+
+async def _is_above_capacity(app: App, request: AccessRequest, catalog: Catalog, look: _Look) -> bool:
+    """Whether the team asks for more than is left, as the review says. All requests are read only where a model's capacity is known."""
+    shared = (catalog.model(access.name) for access in request.models if access.instance_type is None)
+    if not any(model is not None and model.capacity is not None for model in shared):
+        return False
+    reviewed = await judge_all(app, look.head.commit, look.tree, Past(today=look.now.date()))
+    return any(problem.path == look.path and problem.reason == "AboveCapacity" for problem in reviewed.problems)
 
 
 async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from shared.domain import names
-from shared.domain.actual import GpuNode, Namespace, Product, Workspace
-from shared.domain.desired import compile_gateway
+from shared.domain.actual import GpuNode, Namespace, Product, Project, Reader, Workspace
+from shared.domain.catalog import Catalog
+from shared.domain.desired import compile_gateway, compile_project
 from shared.domain.drift import Wanted, World
-from shared.domain.policy import digest_of
+from shared.domain.policy_xml import digest_of
 from shared.ports import App, Cluster
 
 
@@ -25,25 +26,51 @@ N = TypeVar("N", bound=_Named)
 async def survey(app: App, products: Iterable[Product]) -> World:
     """Everything but the products, which the caller has already."""
     gateway = app.gateway
-    on_gateway = asyncio.gather(gateway.api(names.API), gateway.linked_products(names.API), gateway.subscriptions(), gateway.backends(""))
-    in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
-    (api, linked, subscriptions, backends), (secrets, readers), cluster = await asyncio.gather(
-        on_gateway, in_vault, _survey_cluster(app.cluster)
+    on_gateway = asyncio.gather(
+        gateway.api(names.API),
+        gateway.linked_products(names.API),
+        gateway.subscriptions(),
+        gateway.backends(""),
+        gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
-    return World(api, _by_name(products), linked, _by_name(subscriptions), _by_name(backends), _by_name(secrets), readers, *cluster)
+    in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
+    (api, linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
+        on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
+    )
+    urls = {value.name: value.url for value in values if value.ours}
+    found = _by_name(products), linked, _by_name(subscriptions), _by_name(backends), urls, _by_name(secrets), readers
+    return World(api, *found, *cluster, *playground)
 
 
-async def look_deep(app: App, wanted: Wanted, world: World) -> list[str]:
+async def look_deep(app: App, wanted: Wanted, catalog: Catalog, world: World) -> list[str]:
     """What lists cannot show: a policy that was edited, keys that are not those in the vault."""
-    desired, team = compile_gateway(wanted.request, app.platform), wanted.request.team
+    found = await _look_at_traces(app, wanted, world)
+    desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
     if desired.product not in world.products or names.subscription(team) not in world.subscriptions:
-        return []
+        return found
     policy, keys = await asyncio.gather(app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(team)))
-    found = [] if policy is not None and policy.digest == digest_of(desired.policy) else ["its policy is not what was written"]
+    if policy is None or policy.digest != digest_of(desired.policy):
+        found.append("its policy is not what was written")
     for name, value in zip((names.primary_key_secret(team), names.secondary_key_secret(team)), keys, strict=True):
         if name in world.secrets and world.secrets[name].tags.get("fingerprint") != value.fingerprint(name):
             found.append(f"secret {name} is not the key that the gateway takes")
     return found
+
+
+async def _look_at_traces(app: App, wanted: Wanted, world: World) -> list[str]:
+    """No list of the account shows the connections of its projects."""
+    playground, request = app.platform.playground, wanted.request
+    if app.projects is None or playground is None or not request.playground_access or names.project(request.team) not in world.projects:
+        return []
+    target, connection = compile_project(request, playground).tracing, await app.projects.connection(names.project(request.team))
+    return [] if target is None or (connection is not None and connection.target.lower() == target.lower()) else ["its traces are not kept"]
+
+
+async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[Reader]]]:
+    if app.projects is None or app.project_roles is None:
+        return {}, {}
+    projects, users = await asyncio.gather(app.projects.projects(), app.project_roles.readers())
+    return _by_name(projects), users
 
 
 async def _survey_cluster(

@@ -14,30 +14,32 @@ from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.absence import absence, ours
-from shared.changes import catalog_change, change_of, held_problems, read_files, report
-from shared.domain import drift
+from shared.changes import catalog_change, change_of, held_problems, report
+from shared.domain import drift, playground
+from shared.domain.catalog import Catalog
 from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
 from shared.domain.letters import Trouble
 from shared.domain.push import Tree
 from shared.domain.readiness import Ready, readiness
-from shared.domain.review import File, Review, review
+from shared.domain.review import File, Past, Review
 from shared.letters import letters
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
 from shared.ports import App, Envelope, Head
 from shared.redelivery import redeliver_missed
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.standing import tree_of
 from shared.successors import access_change
 from shared.survey import look_deep, survey
+from shared.verdict import judge, read_files
 
 #: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
 SLICES, SLICE = 96, timedelta(minutes=15)
 #: Teams that are read at the same time in a deep look: Resource Manager gives out 25 reads a second.
 AT_ONCE = 8
 #: The stages of the topic that have work for the catalogue, and for a team.
-OF_CATALOG, OF_TEAM = (PROVISION_CATALOG,), (PROVISION_GATEWAY, PROVISION_WORKSPACES)
+OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
 #: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
 ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
@@ -62,12 +64,12 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     head = await app.repository.head()
     if head is None:
         return Done()
-    (branch, world), _ = await asyncio.gather(_observe(app, head), redeliver_missed(app, event.now))
+    (branch, world), _ = await asyncio.gather(_observe(app, head, event.now), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
     findings = [*_compare(app, branch, world, event.now), *await _compare_deeply(app, branch, world, event)]
-    for stranger in drift.of_others(app.platform.repository, world):
+    for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
     if not head.protected:
         telemetry.found_of_others(f"the branch is not protected: whoever can push to it, can grant access ({head.commit})")
@@ -79,22 +81,23 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     """The teams that are not as the branch says, or not yet: by lists, as a sweep sees them. None when the branch does not say."""
     head = await app.repository.head()
-    branch, world = (None, None) if head is None else await _observe(app, head)
+    branch, world = (None, None) if head is None else await _observe(app, head, now)
     if branch is None or world is None or branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
     return frozenset((*(finding.team for finding in _compare(app, branch, world, now)), *held, *_without_models(world)))
 
 
-async def _observe(app: App, head: Head) -> tuple[Branch, World]:
+async def _observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
     """What should be and what is, side by side."""
     tree, products, contents = await asyncio.gather(
         tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
     )
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
-    reviewed = review(files, app.places.requests, app.places.catalog, in_force)
-    known = [Gone(team, "", "", withdrawn=True) for team in drift.teams_with_objects(app.platform.repository, world)]
+    reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
+    teams = drift.teams_with_objects(app.platform.repository, world) | playground.teams_let_in(world)
+    known = [Gone(team, "", "", withdrawn=True) for team in teams]
     return Branch(head, tree, files, reviewed, absence(app, products, tree, head.message, known)), world
 
 
@@ -130,12 +133,22 @@ def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[
     times = Times(now, app.limits.grace, app.limits.workspace_grace)
     catalog = branch.reviewed.catalog
     if catalog is not None:
-        yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform.repository, world))
+        yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
         for wanted in branch.wanted(now):
-            differs = drift.of_access_that_ended(wanted.request.team, times, world)
-            yield from _about(wanted.request.team, differs if wanted.over else drift.of_team(wanted, catalog, app.platform, world))
+            differs = _ended(app, wanted.request.team, times, world) if wanted.over else _unlike(app, wanted, catalog, times, world)
+            yield from _about(wanted.request.team, differs)
     for gone in branch.judged.let_go:
-        yield from _about(gone.team, drift.of_access_that_ended(gone.team, times, world))
+        yield from _about(gone.team, _ended(app, gone.team, times, world))
+
+
+def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
+    yield from drift.of_team(wanted, catalog, app.platform, world)
+    yield from playground.of_team(wanted, app.platform, times, world)
+
+
+def _ended(app: App, team: str, times: Times, world: World) -> Iterator[str]:
+    yield from drift.of_access_that_ended(team, times, world)
+    yield from playground.of_access_that_ended(team, app.platform.repository, times, world)
 
 
 def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
@@ -145,11 +158,13 @@ def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
 async def _compare_deeply(app: App, branch: Branch, world: World, event: Event[Sweep]) -> list[Finding]:
     turn = int(event.now.timestamp() // SLICE.total_seconds()) % SLICES
     due = [wanted for wanted in branch.wanted(event.now) if not wanted.over and (event.message.deep or _slice(wanted.request.team) == turn)]
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate, catalog = asyncio.Semaphore(AT_ONCE), branch.reviewed.catalog
+    if catalog is None:
+        return []
 
     async def look(wanted: Wanted) -> list[Finding]:
         async with gate:
-            return list(_about(wanted.request.team, await look_deep(app, wanted, world)))
+            return list(_about(wanted.request.team, await look_deep(app, wanted, catalog, world)))
 
     return [finding for found in await asyncio.gather(*map(look, due)) for finding in found]
 

@@ -15,6 +15,7 @@ from shared.apply import ADMINISTRATOR, remove_administrator, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
 from shared.domain.marker import Marker, format_time, read_time
+from shared.domain.playground import GOING, ActualProject
 from shared.domain.workspace import namespace_manifest
 from shared.errors import NotManaged
 from shared.keys import display_name, observe
@@ -109,6 +110,32 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
     if left > timedelta(0):
         return Waiting(left, "WithdrawalDelay", patient=True)
     return await remove_namespace(app.cluster, namespace.name, await app.cluster.workspaces(namespace.name))
+
+
+async def from_playground(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """Nobody may use the project from now on; what was made in it goes when the grace period has ended."""
+    name, team = names.project(event.message.team), event.message.team
+    if app.projects is None or app.project_roles is None:
+        return Done(wrote=False)
+    project, readers = await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name))
+    known = None if project is None else project.marker
+    if project is not None and not Marker(app.platform.repository, team, "", "").owns(known):
+        return Done(wrote=False)
+    strangers = ActualProject(project, readers, let_in=standing.let_in).strangers(None)
+    await together(*(app.project_roles.revoke(name, group) for group in strangers))
+    if project is None or known is None:
+        return Done("playground access withdrawn" if strangers else None, wrote=bool(strangers))
+    if project.state == GOING:
+        return Waiting(DELETING, "ProjectDeleting")
+    if known.withdrawn is None:
+        await app.projects.update_project(name, project.display_name, replace(known, withdrawn=event.now))
+        return Done(f"playground access withdrawn; its project is deleted after {format_time(event.now + app.limits.grace)}")
+    if not _is_over(app, event, known):
+        return Done(wrote=bool(strangers))
+    # Nothing fences a deletion here, and what people made in the project does not come back.
+    await require_unmoved(app, event, standing)
+    await app.projects.delete_project(name)
+    return Waiting(DELETING, "ProjectDeleting")
 
 
 async def remove_namespace(cluster: Cluster, name: str, workspaces: Sequence[Workspace]) -> Outcome:

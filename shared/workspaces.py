@@ -1,4 +1,4 @@
-"""The cluster's room: a team's namespace with its KAITO workspaces. No stage waits for a GPU: it comes back."""
+"""The cluster's room: KAITO workspaces in namespaces, a team's own or the platform's for all. No stage waits for a GPU: it comes back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from datetime import timedelta
 
 from shared.apply import WorkspaceWriter, perform
 from shared.domain.actual import Namespace, Workspace
-from shared.domain.desired import DesiredWorkspaces, compile_workspaces
+from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.names import namespace
 from shared.domain.plan import plan_workspaces
 from shared.domain.readiness import Failed, NotYet, readiness
-from shared.domain.request import AccessRequest
 from shared.domain.workspace import namespace_manifest
 from shared.errors import NotManaged, Rejected
 from shared.messages import TeamMessage
@@ -27,13 +26,24 @@ NODE_WAIT = timedelta(seconds=30)
 
 
 async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """Namespace, limits, workspaces and routes; then what KAITO says about them."""
+    """A team's own workspaces."""
     assert standing.request is not None
     assert standing.catalog is not None
+    return await _provide(app, event, standing, compile_workspaces(standing.request, standing.catalog, app.platform))
+
+
+async def provide_shared(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """The workspaces that the platform runs for all teams, in a namespace of the catalogue's."""
+    assert standing.catalog is not None
+    return await _provide(app, event, standing, compile_shared_workspaces(standing.catalog, app.platform))
+
+
+async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desired: DesiredWorkspaces) -> Outcome:
+    """Namespace, limits, workspaces and routes; then what KAITO says about them."""
     assert app.cluster is not None
-    desired = compile_workspaces(standing.request, standing.catalog, app.platform)
-    marker = Marker(app.platform.repository, standing.request.team, standing.path, standing.commit, desired.digest)
-    name = namespace(standing.request.team)
+    team = event.message.team
+    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
+    name = namespace(team)
     actual = await app.cluster.namespace(name)
     if not desired.workspaces and (actual is None or not marker.owns(actual.marker)):
         return Done(wrote=False)
@@ -55,7 +65,7 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
         await app.cluster.apply(namespace_manifest(marker))
     if not desired.workspaces:
         return await remove_namespace(app.cluster, name, found)
-    return _judge(event, standing.request, found)
+    return _judge(event, desired, found)
 
 
 def _is_unfinished(actual: Namespace | None) -> bool:
@@ -76,7 +86,7 @@ def _is_marked(actual: Namespace | None, marker: Marker) -> bool:
     return (actual.marker.digest, actual.marker.withdrawn) == (marker.digest, None)
 
 
-def _judge(event: Event[TeamMessage], request: AccessRequest, found: Sequence[Workspace]) -> Outcome:
+def _judge(event: Event[TeamMessage], desired: DesiredWorkspaces, found: Sequence[Workspace]) -> Outcome:
     ours = [workspace for workspace in found if workspace.managed]
     if any(workspace.terminating for workspace in ours):
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
@@ -87,7 +97,7 @@ def _judge(event: Event[TeamMessage], request: AccessRequest, found: Sequence[Wo
     for verdict in verdicts.values():
         if isinstance(verdict, NotYet):
             return Waiting(NODE_WAIT, verdict.reason)
-    wanted = sorted(model.name for model in request.models if model.instance_type is not None)
+    wanted = sorted(desired.workspaces)
     if len(ours) < len(wanted):
         return Waiting(NODE_WAIT, "WorkspaceNotThere")
     return Done(worth_saying(event, False, f"workspaces ready: {', '.join(wanted)}"))

@@ -28,7 +28,10 @@ GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai"
 APIM_ID = f"{GROUP}/providers/Microsoft.ApiManagement/service/contoso-ai"
 VAULT_ID = f"{GROUP}/providers/Microsoft.KeyVault/vaults/contoso-keys"
 CLUSTER_ID = f"{GROUP}/providers/Microsoft.ContainerService/managedClusters/contoso-gpu"
+FOUNDRY_ID = f"{GROUP}/providers/Microsoft.CognitiveServices/accounts/contoso-foundry"
+TRACES_ID = f"{GROUP}/providers/Microsoft.Insights/components/contoso-traces"
 REPOSITORY = "contoso/model-access"
+PLATFORM_VAULT_URL = "https://contoso-gateway.vault.azure.net"
 GATEWAY_URL = "https://contoso-ai.azure-api.net"
 #: Whom tokens for the operators' API are made out for.
 AUDIENCE = "api://mergekey"
@@ -144,13 +147,17 @@ class Stack:
             "SERVICE_BUS": bus,
             "RESOURCE_MANAGER_URL": self.addresses["resource-manager"],
             "APIM_SERVICE_ID": APIM_ID,
+            "APIM_TIER": "premium",
             "GATEWAY_URL": GATEWAY_URL,
+            "PLATFORM_VAULT_URL": PLATFORM_VAULT_URL,
             "KEY_VAULT_URL": self.addresses["key-vault"],
             "KEY_VAULT_ID": VAULT_ID,
             "KEY_VAULT_VERIFY_CHALLENGE": "false",
             "AKS_CLUSTER_ID": CLUSTER_ID,
             "WORKSPACE_GATEWAY": "gateway-system/internal",
             "WORKSPACE_INGRESS_URL": "https://models.internal.contoso.com",
+            "FOUNDRY_ACCOUNT_ID": FOUNDRY_ID,
+            "FOUNDRY_TRACING_RESOURCE_ID": TRACES_ID,
             "ENTRA_TENANT_ID": TENANT,
             "API_AUDIENCE": AUDIENCE,
             "ENTRA_AUTHORITY_URL": self.addresses["identity"],

@@ -47,7 +47,7 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "AKS_CLUSTER_ID", "ENTRA_TENANT_ID", "API_AUDIENCE"] : local.app_settings[name] == ""])
+    condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "AKS_CLUSTER_ID", "FOUNDRY_ACCOUNT_ID", "FOUNDRY_TRACING_RESOURCE_ID", "ENTRA_TENANT_ID", "API_AUDIENCE"] : local.app_settings[name] == ""])
     error_message = "what was not asked for is empty"
   }
 }
@@ -56,10 +56,14 @@ run "everything_that_can_be_asked_for" {
   variables {
     accept_previous_webhook_secret = true
     foundry_account_ids            = ["/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.CognitiveServices/accounts/contoso-ai"]
-    api_audience                   = "api://00000000-0000-0000-0000-000000000004"
-    alert_emails                   = ["platform@contoso.com"]
-    subnet_id                      = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/hub/subnets/mergekey"
-    settings                       = { GRACE_DAYS = "3" }
+    playground = {
+      account_id              = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.CognitiveServices/accounts/contoso-ai"
+      application_insights_id = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.Insights/components/traces"
+    }
+    api_audience = "api://00000000-0000-0000-0000-000000000004"
+    alert_emails = ["platform@contoso.com"]
+    subnet_id    = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/hub/subnets/mergekey"
+    settings     = { GRACE_DAYS = "3" }
     api_management = {
       id           = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ApiManagement/service/contoso-ai"
       principal_id = "00000000-0000-0000-0000-000000000003"
@@ -86,6 +90,16 @@ run "everything_that_can_be_asked_for" {
   assert {
     condition     = local.app_settings["AKS_CLUSTER_ID"] == var.cluster.id && contains(keys(local.roles), "app finds the cluster")
     error_message = "the app knows the cluster and may ask for its address"
+  }
+
+  assert {
+    condition     = local.app_settings["FOUNDRY_ACCOUNT_ID"] == var.playground.account_id && local.app_settings["FOUNDRY_TRACING_RESOURCE_ID"] == var.playground.application_insights_id
+    error_message = "the app knows where projects are made and where traces go"
+  }
+
+  assert {
+    condition     = strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.foundry_user) && !strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.secrets_user)
+    error_message = "the app may grant one role on projects"
   }
 
   assert {

@@ -10,32 +10,30 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.api_management_backends import SYSTEM, Backends
 from shared.adapters.translate import translated
-from shared.domain.actual import ActualBackend, Api, Policy, Product, Subscription
-from shared.domain.desired import Backend, DesiredCatalog
+from shared.domain.actual import Api, Policy, Product, Subscription
+from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker, parse_marker
 from shared.domain.openapi import PATH
-from shared.domain.policy import digest_of
+from shared.domain.policy_xml import digest_of
 from shared.domain.secret import SecretValue
 from shared.ports import Keys
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-SYSTEM = "API Management"
 
-
-class ApiManagement:
+class ApiManagement(Backends):
     """One API Management service. `service_id` is its Azure resource id, `resource_manager` the endpoint of Azure Resource Manager."""
 
     def __init__(self, service_id: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
         from azure.mgmt.apimanagement.aio import ApiManagementClient
 
         parts = service_id.strip("/").split("/")
-        self._at = (parts[3], parts[7])
         base = resource_manager.rstrip("/")
         # Retries are settlement's: a stage does not sleep.
-        self._client = ApiManagementClient(
+        client = ApiManagementClient(
             credential,
             parts[1],
             base_url=base,
@@ -43,6 +41,7 @@ class ApiManagement:
             retry_total=0,
             polling_interval=1,
         )
+        super().__init__(client, service_id, (parts[3], parts[7]))
         self._linking = asyncio.Lock()
 
     async def product(self, name: str) -> Product | None:
@@ -149,22 +148,6 @@ class ApiManagement:
         with translated(SYSTEM):
             await self._client.subscription.delete(*self._at, name, etag)
 
-    async def backends(self, prefix: str) -> list[ActualBackend]:
-        with translated(SYSTEM):
-            listed = self._client.backend.list_by_service(*self._at, filter=f"startswith(name,'{prefix}')")
-            return [_backend(found) async for found in listed]
-
-    async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
-        from azure.mgmt.apimanagement.models import BackendContract
-
-        with translated(SYSTEM):
-            body = BackendContract(url=backend.url, protocol="http", description=str(marker.unfinished()))
-            await self._client.backend.create_or_update(*self._at, backend.name, body, if_match=etag)
-
-    async def delete_backend(self, name: str, etag: str) -> None:
-        with translated(SYSTEM):
-            await self._client.backend.delete(*self._at, name, etag)
-
     async def api(self, name: str) -> Api | None:
         found = await self._find(self._client.api.get(*self._at, name, cls=_with_etag))
         if found is None:
@@ -240,10 +223,6 @@ def _product(contract: Any, etag: str) -> Product:
 
 def _policy(found: tuple[Any, str] | None) -> Policy | None:
     return None if found is None else Policy(found[1], digest_of(found[0].value or ""))
-
-
-def _backend(contract: Any) -> ActualBackend:
-    return ActualBackend(contract.name, "*", contract.url or "", parse_marker(contract.description))
 
 
 def _subscription(contract: Any, etag: str) -> Subscription:

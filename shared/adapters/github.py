@@ -1,6 +1,7 @@
 """GitHub: reading the branch. https://docs.github.com/rest/git, https://docs.github.com/rest/branches
 
-The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees and blobs never change, so they are kept by id.
+The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees, blobs and
+archives never change, so they are kept by id.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ class GitHubRepository:
         self._branch = branch
         self._trees: Recent[Tree] = Recent(8)
         self._blobs: Recent[bytes] = Recent(512)
+        self._archives: Recent[Mapping[str, bytes]] = Recent(1)
 
     async def head(self) -> Head | None:
         branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
@@ -213,8 +215,11 @@ class GitHubRepository:
         return self._blobs.put(sha, base64.b64decode(answer["content"]))
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
+        known = self._archives.get(commit)
+        if known is not None:
+            return known
         packed = await self._client.download(f"{self._base}/tarball/{commit}")
-        return await asyncio.to_thread(_unpack, packed)
+        return self._archives.put(commit, await asyncio.to_thread(_unpack, packed))
 
 
 def _unpack(packed: bytes) -> dict[str, bytes]:

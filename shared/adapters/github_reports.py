@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from shared.adapters.github import GitHubClient
-from shared.domain.problem import Problem
+from shared.domain.problem import Problem, failures
 from shared.errors import MergekeyError
 from shared.ports import Status
 
@@ -42,7 +42,7 @@ class GitHubReports:
             if self._client.is_app:
                 await self._check_run(commit, problems, summary)
             else:
-                await self._post(Status(commit, CHECK, "failure" if problems else "success", summary))
+                await self._post(Status(commit, CHECK, "failure" if failures(problems) else "success", summary))
         except MergekeyError as error:
             log.warning("the verdict on %s could not be shown: %s", commit, error)
 
@@ -91,7 +91,7 @@ class GitHubReports:
             "name": CHECK,
             "head_sha": commit,
             "status": "completed",
-            "conclusion": "failure" if problems else "success",
+            "conclusion": "failure" if failures(problems) else "success",
             "output": {**output, "annotations": pages[0]},
         }
         run = await self._client.post(f"{self._base}/check-runs", first)
@@ -110,7 +110,7 @@ def _annotation(problem: Problem) -> dict[str, object]:
         "end_line": problem.line,
         "start_column": problem.column,
         "end_column": problem.column,
-        "annotation_level": "failure",
+        "annotation_level": problem.level,
         "title": problem.reason,
         "message": problem.message,
     }

@@ -1,4 +1,5 @@
-"""Who may read a team's secrets: https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+"""Who may read a team's secrets, or use its Foundry project: https://learn.microsoft.com/azure/key-vault/general/rbac-guide and
+https://learn.microsoft.com/azure/ai-foundry/concepts/rbac-foundry.
 
 An assignment's name is made of its scope, group and role, so that making it twice is making it once.
 """
@@ -17,42 +18,54 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
 SYSTEM = "Role assignments"
-#: Key Vault Secrets User, by its id: names of roles change.
+#: Roles by their ids, because names of roles change: Key Vault Secrets User; Foundry User, which was Azure AI User.
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
 
 
 class RoleAssignments:
-    """The role assignments on the secrets of one vault. `vault_id` is the vault's Azure resource id."""
+    """The assignments of one role on the members of one collection: `<id of a vault>/secrets`, `<id of a Foundry account>/projects`."""
 
-    def __init__(self, vault_id: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
+    def __init__(self, collection: str, role: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
         from azure.mgmt.authorization.aio import AuthorizationManagementClient
 
-        self._vault = vault_id
-        subscription = vault_id.strip("/").split("/")[1]
-        self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{SECRETS_USER}"
+        self._collection = collection
+        self._owner = collection.rpartition("/")[0]
+        self._id = role
+        subscription = collection.strip("/").split("/")[1]
+        self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
         scopes = ["https://management.azure.com/.default"]
         base = resource_manager.rstrip("/")
         self._client: Any = AuthorizationManagementClient(credential, subscription, base_url=base, credential_scopes=scopes, retry_total=0)
 
     async def granted(self, group: str) -> frozenset[str]:
-        """One call for all secrets: the assignments of the group below the vault."""
-        return frozenset(secret for secret, _ in await self._assigned(self._vault, f"principalId eq '{group}'"))
+        """One call for all: the assignments of the group below the vault (account)."""
+        return frozenset(name for name, _ in await self._assigned(self._owner, f"principalId eq '{group}'"))
 
     async def readers(self) -> Mapping[str, frozenset[Reader]]:
         found: dict[str, frozenset[Reader]] = {}
-        for secret, reader in await self._assigned(self._vault, None):
-            found[secret] = found.get(secret, frozenset()) | {reader}
+        for name, reader in await self._assigned(self._owner, None):
+            found[name] = found.get(name, frozenset()) | {reader}
         return found
 
-    async def readers_of(self, secret: str) -> frozenset[Reader]:
-        return frozenset(reader for _, reader in await self._assigned(self._scope(secret), "atScope()"))
+    async def readers_of(self, name: str) -> frozenset[Reader]:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM):
+            try:
+                return frozenset(reader for _, reader in await self._listed(self._scope(name), "atScope()"))
+            except ResourceNotFoundError:
+                return frozenset()
 
     async def _assigned(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
-        """Secret and reader of every assignment of the role on a secret of the vault."""
+        """Name and reader of every assignment of the role on a member of the collection."""
         with translated(SYSTEM):
-            listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
-            assigned = [found async for found in listed if str(found.role_definition_id).lower().endswith(SECRETS_USER)]
-        prefix = f"{self._vault}/secrets/".lower()
+            return await self._listed(scope, condition)
+
+    async def _listed(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
+        listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
+        assigned = [found async for found in listed if str(found.role_definition_id).lower().endswith(self._id)]
+        prefix = f"{self._collection}/".lower()
         below = [found for found in assigned if str(found.scope).lower().startswith(prefix)]
         return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
 
@@ -60,11 +73,11 @@ class RoleAssignments:
         group = str(found.principal_id)
         return Reader(group, found.name == self._name(str(found.scope), group))
 
-    async def grant(self, secret: str, group: str) -> None:
+    async def grant(self, name: str, group: str) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError
         from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
-        scope = self._scope(secret)
+        scope = self._scope(name)
         body = RoleAssignmentCreateParameters(role_definition_id=self._role, principal_id=group, principal_type="Group")
         with translated(SYSTEM):
             try:
@@ -76,16 +89,16 @@ class RoleAssignments:
                     raise InvalidRequest(f"there is no Entra group {group}: correct entraGroup", reason="NoSuchGroup") from None
                 raise
 
-    async def revoke(self, secret: str, group: str) -> None:
-        scope = self._scope(secret)
+    async def revoke(self, name: str, group: str) -> None:
+        scope = self._scope(name)
         with translated(SYSTEM):
             await self._client.role_assignments.delete(scope, self._name(scope, group))
 
-    def _scope(self, secret: str) -> str:
-        return f"{self._vault}/secrets/{secret}"
+    def _scope(self, name: str) -> str:
+        return f"{self._collection}/{name}"
 
     def _name(self, scope: str, group: str) -> str:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{group}|{SECRETS_USER}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope.lower()}|{group}|{self._id}"))
 
     async def close(self) -> None:
         await self._client.close()

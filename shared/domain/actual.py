@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.domain.backends import Backend, PoolMember
+from shared.domain.catalog import Breaker
 from shared.domain.marker import Marker
 
 
@@ -38,10 +40,29 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ActualBackend:
+    """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's `members` are sorted."""
+
     name: str
     etag: str
     url: str
     marker: Marker | None
+    breaker: Breaker | None = None
+    members: tuple[PoolMember, ...] = ()
+
+    def is_as(self, desired: Backend) -> bool:
+        """Whether it is what was wanted, and was not changed since."""
+        shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
+        return shown and self.marker is not None and self.marker.digest == desired.digest
+
+
+@dataclass(frozen=True, slots=True)
+class ActualNamedValue:
+    """A named value; `url` is empty when it is in no vault, `ours` when it carries the tag of this repository."""
+
+    name: str
+    etag: str
+    url: str
+    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +90,7 @@ class SecretVersion:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A group that may read a secret; `ours` when it was us who let it in."""
+    """A group that may read a secret, or use a project; `ours` when it was us who let it in."""
 
     group: str
     ours: bool
@@ -110,3 +131,21 @@ class GpuNode:
     name: str
     namespace: str
     workspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A Foundry project. `state` is Resource Manager's provisioning state: `Succeeded`, `Creating`, `Deleting`, `Failed`, ..."""
+
+    name: str
+    display_name: str
+    state: str
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class TracingConnection:
+    """What connects a project to Application Insights; `target` is the id of that resource."""
+
+    target: str
+    ours: bool

@@ -1,40 +1,32 @@
-"""The catalogue as it is written, and what its entries may not say together."""
+"""The catalogue as it is written: its keys, and what each may be by itself."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from shared.domain.catalog_kinds import (
+    Amount,
+    Audience,
+    Count,
+    Currency,
+    Endpoint,
+    KubernetesName,
+    MemberName,
+    Origin,
+    OverCommitment,
+    Score,
+    SecretName,
+    ServedName,
+    ServiceUrl,
+    Share,
+)
+from shared.domain.wishes import Classification, Provider
+from shared.domain.written import Day, GroupId, InstanceType, ModelName, Tokens, TokensPerMinute, Written
 
-from shared.domain import names
-from shared.domain.document import Document
-from shared.domain.problem import Problem, quote
-from shared.domain.wishes import Provider
-from shared.domain.written import InstanceType, ModelName, Tokens, TokensPerMinute, Written, refusal, salvage
+MOST_MEMBERS = 30
+"""As many as a pool of API Management may have."""
 
-_ENDPOINT = r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/v1$"
-_SERVED_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
-
-
-def _endpoint(text: str) -> str:
-    if not re.fullmatch(_ENDPOINT, text):
-        raise refusal(
-            "BadUrl", f"{quote(text)} must be a base URL that ends in /v1, such as https://contoso-ai.openai.azure.com/openai/v1."
-        )
-    return text
-
-
-def _served_name(text: str) -> str:
-    if not re.fullmatch(_SERVED_NAME, text):
-        raise refusal("BadServedName", f"{quote(text)} must have only letters, digits and . _ : / - in it.")
-    return text
-
-
-Endpoint = Annotated[str, Field(max_length=512), AfterValidator(_endpoint), WithJsonSchema({"type": "string", "pattern": _ENDPOINT})]
-ServedName = Annotated[str, AfterValidator(_served_name), WithJsonSchema({"type": "string", "pattern": _SERVED_NAME})]
-Count = Annotated[int, Field(ge=1, le=1000)]
+Seconds = Count
 
 
 class WrittenDedicated(Written):
@@ -45,76 +37,101 @@ class WrittenDedicated(Written):
     total: Count = Field(description="how many dedicated workspaces of this model all teams together may have")
 
 
+class WrittenMember(Written):
+    """One backend of a pool."""
+
+    name: MemberName = Field(description="the backend's name in this pool, such as sweden")
+    endpoint: Endpoint = Field(description="its OpenAI-compatible base URL, ending in /v1")
+    served_name: ServedName | None = Field(default=None, description="what it calls the model; default: the model's name")
+    weight: Share | None = Field(default=None, description="its share of the calls in percent; default: equal shares")
+    priority: Count = Field(default=1, description="the smallest is asked first, the others when those fail")
+    credential: SecretName | None = Field(default=None, description="the name of the secret with its key in the platform's vault")
+
+
+class WrittenBreaker(Written):
+    """When a backend is left alone."""
+
+    failures: Count = Field(description="so many failures")
+    interval: Seconds = Field(description="within so many seconds")
+    trip: Seconds = Field(description="leave it alone for so many seconds")
+
+
+class WrittenPrice(Written):
+    """Per million tokens."""
+
+    prompt: Amount = Field(description="per million tokens of prompts")
+    completion: Amount = Field(description="per million tokens of answers")
+
+
+class WrittenShared(Written):
+    """A KAITO workspace that the platform runs for all teams."""
+
+    instance_type: InstanceType = Field(description="the instance type of its nodes")
+
+
 class WrittenModel(Written):
     """A model on offer."""
 
     name: ModelName = Field(description="the name that requests and callers use, such as gpt-4.1")
-    provider: Provider = Field(description="foundry or kaito")
+    provider: Provider = Field(description="foundry, kaito or openai")
     endpoint: Endpoint | None = Field(default=None, description="the OpenAI-compatible base URL of the backend, ending in /v1")
     served_name: ServedName | None = Field(default=None, description="what the backend calls the model; default: name")
-    preset: ServedName | None = Field(default=None, description="the KAITO preset that a dedicated workspace runs")
+    credential: SecretName | None = Field(default=None, description="the name of the secret with the backend's key in the platform's vault")
+    pool: list[WrittenMember] | None = Field(
+        default=None, min_length=2, max_length=MOST_MEMBERS, description="several backends instead of 'endpoint'"
+    )
+    circuit_breaker: WrittenBreaker | None = Field(default=None, description="when a backend is left alone")
+    retries: int = Field(default=0, ge=0, le=3, description="how often a failed call is repeated")
+    fallback: ModelName | None = Field(default=None, description="the model that is asked when this one cannot answer")
+    price: WrittenPrice | None = Field(default=None, description="per million tokens, in the catalogue's currency")
     max_tokens_per_minute: TokensPerMinute | None = Field(default=None, description="the most that one team may ask for")
     max_daily_tokens: Tokens | None = Field(default=None, description="the most that one team may use in a day")
+    capacity: TokensPerMinute | None = Field(default=None, description="what the backends can do, in tokens per minute for all teams")
+    data_classes: list[Classification] | None = Field(default=None, min_length=1, description="the classes of data that it may be sent")
+    private: bool | None = Field(default=None, description="whether it stays in the company's own network; kaito models do")
+    preset: ServedName | None = Field(default=None, description="the KAITO preset that a workspace runs")
+    access_secret: KubernetesName | None = Field(default=None, description="the Kubernetes secret with the token that the preset needs")
     dedicated: WrittenDedicated | None = Field(default=None, description="permission for workspaces of a team's own")
+    shared: WrittenShared | None = Field(default=None, description="a workspace that the platform runs for all teams")
+    retires_on: Day | None = Field(default=None, description="the last day on which it is served")
+    successor: ModelName | None = Field(default=None, description="the model to use instead of one that retires")
+    cached: bool = Field(default=False, description="whether answers are kept for prompts of the same meaning")
+    screened: bool = Field(default=False, description="whether prompts pass the content safety service")
+
+
+class WrittenContentSafety(Written):
+    """The Azure AI Content Safety resource that screens prompts."""
+
+    endpoint: ServiceUrl = Field(description="its URL, such as https://contoso-safety.cognitiveservices.azure.com")
+    threshold: int = Field(ge=0, le=7, description="the severity from which a prompt is refused, 0 to 7")
+
+
+class WrittenCache(Written):
+    """Answers to prompts of the same meaning."""
+
+    embeddings: ModelName = Field(description="the model of this catalogue that compares prompts")
+    score: Score = Field(description="how near two prompts must be, 0 to 1; smaller is stricter")
+    seconds: int = Field(ge=1, le=86_400, description="how long an answer is kept, up to a day")
+
+
+class WrittenTokens(Written):
+    """Entra tokens that callers need besides the key."""
+
+    tenant: GroupId = Field(description="the id of the tenant")
+    audience: Audience = Field(description="the application that tokens must be for, such as api://mergekey")
 
 
 class WrittenCatalog(Written):
     """The models that requests may name: platform/config/model_catalog.yaml."""
 
+    currency: Currency | None = Field(default=None, description="the currency of all prices, such as EUR")
+    over_commitment: OverCommitment | None = Field(default=None, description="how many times a model's capacity may be granted in sum")
+    content_safety: WrittenContentSafety | None = Field(default=None, description="the service that screens prompts")
+    semantic_cache: WrittenCache | None = Field(default=None, description="answers to prompts of the same meaning")
+    entra_tokens: WrittenTokens | None = Field(default=None, description="tokens that callers need besides the key")
+    origins: list[Origin] = Field(default_factory=list, description="the web pages that may call, such as https://chat.contoso.com")
     models: list[WrittenModel] = Field(min_length=1, description="the models on offer")
 
 
-Fault = tuple[str, str, str]
-"""A key, a reason and a message."""
-
-
-def contradictions(document: Document) -> Iterator[Problem]:
-    """What each entry may say by itself, but not together with its other keys or with the other entries."""
-    entries = document.get(("models",))
-    seen: dict[str, str] = {}
-    for index, raw in enumerate(entries if isinstance(entries, list) else []):
-        model = salvage(WrittenModel, raw)
-        if model is not None:
-            for key, reason, message in [*_clashes(model, seen), *_faults(model, raw)]:
-                yield document.problem(("models", index, key), reason, message)
-
-
-def _clashes(model: WrittenModel, seen: dict[str, str]) -> Iterator[Fault]:
-    """`seen`: the names of the entries before, by slug; this entry's name is added."""
-    slug = names.slug(model.name)
-    if fault := names.slug_fault(model.name):
-        yield "name", fault[0], f"{quote(model.name)} cannot be a model's name: {fault[1]}."
-    if seen.get(slug) == model.name:
-        yield "name", "DuplicateModel", f"The model {quote(model.name)} stands here a second time. Remove one of the two."
-    elif slug in seen:
-        yield (
-            "name",
-            "DuplicateSlug",
-            f"{quote(model.name)} and {quote(seen[slug])} have the same remote name '{slug}'. Rename one of them.",
-        )
-    seen.setdefault(slug, model.name)
-
-
-def _faults(model: WrittenModel, raw: Mapping[str, object]) -> Iterator[Fault]:
-    return _foundry_faults(model, raw) if model.provider == "foundry" else _kaito_faults(raw)
-
-
-def _foundry_faults(model: WrittenModel, raw: Mapping[str, object]) -> Iterator[Fault]:
-    if raw.get("endpoint") is None:
-        yield "name", "MissingKey", f"The foundry model {quote(model.name)} has no 'endpoint'. Add its base URL."
-    elif model.endpoint is not None and not model.endpoint.startswith("https://"):
-        yield "endpoint", "BadUrl", "A foundry endpoint must begin with https://: the platform's credentials travel with each call."
-    for key in ("preset", "dedicated"):
-        if raw.get(key) is not None:
-            yield key, "NotAllowed", f"'{key}' is for kaito models only. Remove it, or set 'provider: kaito'."
-
-
-def _kaito_faults(raw: Mapping[str, object]) -> Iterator[Fault]:
-    if raw.get("endpoint") is None and raw.get("dedicated") is None:
-        yield (
-            "name",
-            "MissingKey",
-            "Nothing serves this model. Add 'endpoint' (a shared workspace), 'dedicated' (workspaces of a team's own), or both.",
-        )
-    if raw.get("dedicated") is not None and raw.get("preset") is None:
-        yield "dedicated", "MissingKey", "'preset' is missing. Add the KAITO preset that dedicated workspaces run, such as phi-4."
+#: What a model may be sent when the catalogue does not say.
+USUAL_CLASSES: frozenset[Classification] = frozenset(("public", "internal", "confidential"))

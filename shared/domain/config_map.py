@@ -20,6 +20,7 @@ from shared.domain.written import (
     InstanceType,
     Line,
     ModelName,
+    RequestsPerMinuteText,
     TeamName,
     TokensPerMinuteText,
     TokensText,
@@ -53,7 +54,7 @@ class ModelEntry(Written):
     """A model in the text `data.models`. A KAITO model with an instance type gets a workspace of its own."""
 
     name: ModelName = Field(description=MODEL)
-    type: Provider = Field(description="foundry or kaito")
+    type: Provider = Field(description="foundry, kaito or openai")
     enabled: bool = True
     instance_type: InstanceType | None = None
 
@@ -71,6 +72,7 @@ class Data(Written):
     )
     tokens_per_minute: TokensPerMinuteText | None = None
     daily_token_quota: TokensText | None = None
+    requests_per_minute: RequestsPerMinuteText | None = None
     playground_access: FlagText = Field(default=False, description="a Foundry project to try models in")
     tracing_enabled: FlagText = False
     data_classification: Classification = "internal"
@@ -126,4 +128,5 @@ class ShapeB(Shape):
             tracing_enabled=data.tracing_enabled,
             data_classification=data.data_classification,
             expires=data.expires,
+            requests_per_minute=data.requests_per_minute,
         )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from shared.domain.api_policy import api_policy
+from shared.domain.backends import Backend, NamedValue, catalog_backends, named_values
 from shared.domain.catalog import Catalog
 from shared.domain.marker import Marker
-from shared.domain.names import backend, product, shared_backend, workspace
+from shared.domain.names import CATALOGUE_TEAM, backend, product, project, workspace
 from shared.domain.openapi import unified_api
-from shared.domain.policy import api_policy, product_policy, requested_model_fragment
-from shared.domain.request import AccessRequest
+from shared.domain.policy import product_policy, requested_model_fragment
+from shared.domain.policy_table import Tier
+from shared.domain.request import AccessRequest, ModelAccess
 from shared.domain.workspace import (
     Cluster,
     Manifest,
@@ -30,20 +33,24 @@ from shared.domain.workspace import (
 
 
 @dataclass(frozen=True, slots=True)
+class Playground:
+    """Where Foundry projects are made. `tracing` is the resource id of the Application Insights that takes their traces, if any."""
+
+    tracing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
-    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is one."""
+    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is one, the URL of the
+    platform's own vault, whose secrets no team reads, if there is one, the tier of API Management, and the playground if there is one.
+    """
 
     repository: int
     gateway_url: str
     cluster: Cluster | None
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """An APIM backend: its name and the OpenAI-compatible base URL behind it."""
-
-    name: str
-    url: str
+    vault_url: str | None = None
+    tier: Tier = "premium"
+    playground: Playground | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,13 @@ class DesiredGateway:
 
 @dataclass(frozen=True, slots=True)
 class DesiredCatalog:
-    """The unified API with its fragment and policy, and a backend per model that is served from a shared endpoint."""
+    """The unified API with its fragment and policy, what serves the models to all teams, and the secrets that this needs."""
 
     api: dict[str, Any]
     fragment: str
     policy: str
     backends: tuple[Backend, ...]
+    named_values: tuple[NamedValue, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -92,11 +100,26 @@ class DesiredWorkspaces:
         return _digest(asdict(self))
 
 
-def compile_gateway(request: AccessRequest, platform: Platform) -> DesiredGateway:
+@dataclass(frozen=True, slots=True)
+class DesiredProject:
+    """A team's Foundry project. `tracing` is the id of what it is connected to for its traces. Who may use it is in no digest: it is
+    looked at each time.
+    """
+
+    name: str
+    display_name: str
+    tracing: str | None
+
+    @property
+    def digest(self) -> str:
+        return _digest(asdict(self))
+
+
+def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredGateway:
     return DesiredGateway(
         product=product(request.team),
         display_name=request.display_name,
-        policy=product_policy(request),
+        policy=product_policy(request, catalog),
         backends=tuple(_dedicated_backends(request, platform.cluster)),
     )
 
@@ -107,23 +130,38 @@ def _dedicated_backends(request: AccessRequest, cluster: Cluster | None) -> Iter
             yield Backend(backend(request.team, model.name), workspace_url(cluster, request.team, model.name))
 
 
-def compile_catalog(catalog: Catalog) -> DesiredCatalog:
-    shared = tuple(Backend(shared_backend(model.name), model.endpoint) for model in catalog.models if model.endpoint is not None)
-    return DesiredCatalog(unified_api(), requested_model_fragment(), api_policy(catalog), shared)
+def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
+    backends = catalog_backends(catalog, platform.cluster)
+    secrets = named_values(catalog, platform.vault_url or "")
+    return DesiredCatalog(unified_api(), requested_model_fragment(), api_policy(catalog), backends, secrets)
 
 
 def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
-    """Empty without a cluster or without dedicated models."""
+    """A team's own. Empty without a cluster or without dedicated models."""
+    return _workspaces(request.team, [model for model in request.models if model.instance_type is not None], catalog, platform)
+
+
+def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
+    """Those that the platform runs for all teams. Empty without a cluster or without such models."""
+    shared = [ModelAccess(each.name, each.provider, None, None, each.shared.instance_type) for each in catalog.models if each.shared]
+    return _workspaces(CATALOGUE_TEAM, shared, catalog, platform)
+
+
+def _workspaces(team: str, models: Sequence[ModelAccess], catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
     cluster = platform.cluster
-    models = [model for model in request.models if model.instance_type is not None]
     if cluster is None or not models:
         return DesiredWorkspaces((), {}, {})
-    marker = Marker(platform.repository, request.team, "", "")
+    marker = Marker(platform.repository, team, "", "")
     return DesiredWorkspaces(
         limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
         workspaces={workspace(m.name): workspace_manifest(marker, m, catalog, cluster.dialect) for m in models},
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
     )
+
+
+def compile_project(request: AccessRequest, playground: Playground) -> DesiredProject:
+    """Of a request with playground access."""
+    return DesiredProject(project(request.team), request.display_name, playground.tracing if request.tracing_enabled else None)
 
 
 def _digest(value: Any) -> str:

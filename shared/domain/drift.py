@@ -6,13 +6,21 @@ What is ours and differs is handed to the stages, which look again before they w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.backends import Backend
 from shared.domain.catalog import Catalog
-from shared.domain.desired import Backend, Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.desired import (
+    DesiredWorkspaces,
+    Platform,
+    compile_catalog,
+    compile_gateway,
+    compile_shared_workspaces,
+    compile_workspaces,
+)
 from shared.domain.guard import Absence
 from shared.domain.marker import Marker
 from shared.domain.request import AccessRequest
@@ -23,8 +31,9 @@ BUILT_IN = "master"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret. Without a cluster
-    there are none of the first two.
+    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret, `users` by
+    project. Without a cluster there are none of the first two, without a playground no projects. `secret_urls` are where our named
+    values of the gateway point to.
     """
 
     api: Api | None
@@ -32,12 +41,15 @@ class World:
     linked: frozenset[str]
     subscriptions: Mapping[str, Subscription]
     backends: Mapping[str, ActualBackend]
+    secret_urls: Mapping[str, str]
     secrets: Mapping[str, SecretVersion]
     readers: Mapping[str, frozenset[Reader]]
     namespaces: Mapping[str, Namespace]
     workspaces: Mapping[str, tuple[Workspace, ...]]
     routes: Mapping[str, frozenset[str]]
     nodes: tuple[GpuNode, ...]
+    projects: Mapping[str, Project] = field(default_factory=dict)
+    users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,22 +78,28 @@ class Times:
     workspace_grace: timedelta
 
 
-def of_catalog(catalog: Catalog, repository: int, world: World) -> Iterator[str]:
-    """What differs in the unified API and the shared backends."""
-    desired = compile_catalog(catalog)
+def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+    """What differs in the unified API, what serves the models, and the secrets that this needs."""
+    desired = compile_catalog(catalog, platform)
     marker = world.api.marker if world.api else None
     if world.api is None or marker is None or marker.digest != desired.digest or world.api.operations != desired.api_digest:
         yield "the unified API is not what the catalogue says"
-    yield from _backends(desired.backends, "shared--", Marker(repository, names.CATALOGUE_TEAM, "", ""), world)
+    yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
+    secrets = {value.name: value.url for value in desired.named_values}
+    yield from (f"named value {name} is not what it should be" for name, url in secrets.items() if world.secret_urls.get(name) != url)
+    if platform.cluster is not None:
+        yield from _cluster(names.CATALOGUE_TEAM, compile_shared_workspaces(catalog, platform), platform, world)
+    yield from (f"named value {name} is not needed any more" for name in sorted(world.secret_urls.keys() - secrets.keys()))
 
 
 def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
     """What differs for a team that has a request in force."""
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "")
-    yield from _gateway(wanted, marker, platform, world)
+    yield from _gateway(wanted, marker, catalog, platform, world)
     yield from _keys(wanted.request, marker, world)
     if platform.cluster is not None:
-        yield from _cluster(wanted.request, catalog, platform, world)
+        desired = compile_workspaces(wanted.request, catalog, platform)
+        yield from _cluster(wanted.request.team, desired, platform, world)
 
 
 def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
@@ -107,6 +125,7 @@ def teams_with_objects(repository: int, world: World) -> frozenset[str]:
     """Every team that something of ours is marked with."""
     markers: list[Marker | None] = [product.marker for product in world.products.values()]
     markers += [found.marker for found in world.backends.values()] + [found.marker for found in world.namespaces.values()]
+    markers += [found.marker for found in world.projects.values()]
     marked = {marker.team for marker in markers if marker is not None and marker.repository == repository}
     tagged = {found.tags.get("team", "") for found in world.secrets.values() if found.tags.get("repository") == str(repository)}
     named = {found.display_name.rpartition("/")[2] for found in world.subscriptions.values() if _is_of(repository, found)}
@@ -141,8 +160,8 @@ def withheld(findings: Iterable[Finding], judged: Absence) -> list[Finding]:
     return [finding for finding in findings if finding.team not in held]
 
 
-def _gateway(wanted: Wanted, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
-    desired = compile_gateway(wanted.request, platform)
+def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+    desired = compile_gateway(wanted.request, catalog, platform)
     product = world.products.get(desired.product)
     if product is None:
         yield "its product is not there"
@@ -159,9 +178,9 @@ def _gateway(wanted: Wanted, marker: Marker, platform: Platform, world: World) -
 
 
 def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: World) -> Iterator[str]:
-    wanted = {backend.name: backend.url for backend in desired}
-    for name, url in wanted.items():
-        if name not in world.backends or world.backends[name].url != url:
+    wanted = {backend.name: backend for backend in desired}
+    for name, backend in wanted.items():
+        if name not in world.backends or not world.backends[name].is_as(backend):
             yield f"backend {name} is not what it should be"
     for name, found in world.backends.items():
         if name.startswith(prefix) and name not in wanted and marker.owns(found.marker):
@@ -187,12 +206,11 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
             yield f"another group than its own may read {name}"
 
 
-def _cluster(request: AccessRequest, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
-    desired = compile_workspaces(request, catalog, platform)
-    name = names.namespace(request.team)
+def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: World) -> Iterator[str]:
+    name = names.namespace(team)
     namespace = world.namespaces.get(name)
     known = namespace.marker if namespace else None
-    marker = Marker(platform.repository, request.team, "", "")
+    marker = Marker(platform.repository, team, "", "")
     if not desired.workspaces:
         if marker.owns(known):
             yield f"namespace {name} is not needed any more"

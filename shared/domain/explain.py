@@ -77,8 +77,16 @@ def _wrong_value(details: ErrorDetails, where: KeyPath, document: Document) -> t
     if kind == "string_too_long":
         return "TooLong", f"{name} must have at most {bounds['max_length']} characters."
     if kind == "too_short":
-        return "EmptyList", f"{name} is empty. Add at least one entry."
+        return _too_few(name, bounds)
+    if kind == "too_long":
+        return "TooManyEntries", f"{name} has {bounds['actual_length']} entries; there may be {bounds['max_length']}."
     return "WrongValue", f"{name}: {details['msg']}."
+
+
+def _too_few(name: str, bounds: dict[str, Any]) -> tuple[str, str]:
+    if bounds["actual_length"] == 0:
+        return "EmptyList", f"{name} is empty. Add at least {'one entry' if bounds['min_length'] == 1 else bounds['min_length']}."
+    return "TooFewEntries", f"{name} needs at least {bounds['min_length']} entries; it has {bounds['actual_length']}."
 
 
 def _options(bounds: dict[str, Any]) -> list[str]:

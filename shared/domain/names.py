@@ -14,6 +14,11 @@ FRAGMENT = "requested-model"
 CATALOGUE_TEAM = "catalogue"
 RESERVED = frozenset({CATALOGUE_TEAM, "platform", "all"})
 
+SHARED_PREFIX = "shared--"
+"""What the names of the catalogue's backends begin with; two of them serve the gateway itself and no model:"""
+SAFETY_BACKEND, CACHE_BACKEND = SHARED_PREFIX + "content-safety", SHARED_PREFIX + "semantic-cache"
+CREDENTIAL_PREFIX = "credential--"
+
 TEAM_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MODEL_PATTERN = r"^[A-Za-z][A-Za-z0-9]*([._/-][A-Za-z0-9]+)*$"
 
@@ -25,6 +30,7 @@ LONGEST_MODEL = 64
 LONGEST_BACKEND = 80
 """API Management's limit; with the longest team it leaves this much for a model's slug:"""
 LONGEST_SLUG = LONGEST_BACKEND - LONGEST_TEAM - len("team-" + "--")
+LONGEST_MEMBER = LONGEST_BACKEND - LONGEST_SLUG - len("shared--" + "--")
 
 
 def team_fault(team: str) -> tuple[str, str] | None:
@@ -41,6 +47,15 @@ def team_fault(team: str) -> tuple[str, str] | None:
     if team in RESERVED:
         return "ReservedName", f"the name '{team}' is reserved for the platform; choose another team name"
     return None
+
+
+def member_fault(member: str) -> tuple[str, str] | None:
+    """Why the text cannot be the name of a pool's member, as (reason, message); None when it can."""
+    if len(member) <= LONGEST_MEMBER and re.fullmatch(TEAM_PATTERN, member):
+        return None
+    return "BadMemberName", (
+        f"a member's name has up to {LONGEST_MEMBER} lower-case letters, digits and single dashes between them, and starts with a letter"
+    )
 
 
 def model_fault(model: str) -> tuple[str, str] | None:
@@ -62,6 +77,8 @@ def slug_fault(model: str) -> tuple[str, str] | None:
             "BadModelName",
             f"in remote names it is '{text}', which is longer than {LONGEST_SLUG}; shorten it, and give the full name as servedName",
         )
+    if SHARED_PREFIX + text in (SAFETY_BACKEND, CACHE_BACKEND):
+        return "BadModelName", f"the remote name '{text}' is the gateway's own"
     if text.endswith("-headless"):
         return "BadModelName", "KAITO gives the ending 'headless' to a service of its own"
     return None
@@ -89,7 +106,17 @@ def backend(team: str, model: str) -> str:
 
 def shared_backend(model: str) -> str:
     """The API Management backend that serves a model to all teams."""
-    return f"shared--{slug(model)}"
+    return f"{SHARED_PREFIX}{slug(model)}"
+
+
+def member_backend(model: str, member: str) -> str:
+    """The API Management backend of one member of a model's pool; the pool itself is the model's shared backend."""
+    return f"{shared_backend(model)}--{member}" if member else shared_backend(model)
+
+
+def credential(secret: str) -> str:
+    """The API Management named value that points to a secret of the platform's own vault. Vaults do not tell capitals apart."""
+    return f"{CREDENTIAL_PREFIX}{secret.lower()}"
 
 
 def primary_key_secret(team: str) -> str:
@@ -105,6 +132,17 @@ def secondary_key_secret(team: str) -> str:
 def endpoint_secret(team: str) -> str:
     """The Key Vault secret with the address that the team calls."""
     return f"{team}-endpoint"
+
+
+def project(team: str) -> str:
+    """The team's Foundry project."""
+    return f"team-{team}"
+
+
+def team_of_project(name: str) -> str | None:
+    """The team whose project it is, by its name; None for a name that we do not give."""
+    team = name.removeprefix("team-")
+    return team if name == project(team) and team_fault(team) is None else None
 
 
 def secrets(team: str) -> tuple[str, str, str]:

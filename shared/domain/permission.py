@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final, get_args
 
 from shared.domain.catalog import Catalog, CatalogModel, Dedicated
 from shared.domain.problem import did_you_mean, listed, quote
-from shared.domain.wishes import ModelAccess, Period, TokenQuota, Wish
+from shared.domain.wishes import Classification, ModelAccess, Period, TokenQuota, Wish
 
 Objection = tuple[Wish, str, str, str]
 """The wish, the key of its entry that is at fault, the reason and the message."""
@@ -16,15 +17,22 @@ _Fault = tuple[str, str, str]
 _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Yearly": 365}
 
 
-def objections(wishes: Sequence[Wish], catalog: Catalog) -> Iterator[Objection]:
-    """Everything in the wishes that the catalogue does not allow."""
+def objections(wishes: Sequence[Wish], catalog: Catalog, classification: object, leaving: Container[str]) -> Iterator[Objection]:
+    """Everything in the wishes that the catalogue does not allow for data of this class, which may be none that is known.
+
+    About models that are `leaving` without leave nothing is said here: that is the catalogue's fault.
+    """
     seen: set[str] = set()
     for wish in wishes:
         if wish.name in seen:
             yield wish, "name", "DuplicateModel", f"The model {quote(wish.name)} is asked for twice. Remove one of the two entries."
         seen.add(wish.name)
         model = catalog.model(wish.name)
-        faults = _unknown(wish, catalog) if model is None else _refused(wish, model, wishes)
+        faults: Iterable[_Fault]
+        if model is None:
+            faults = () if wish.name in leaving else _unknown(wish, catalog)
+        else:
+            faults = chain(_refused(wish, model, wishes), _not_for_class(model, wishes, catalog, classification))
         for key, reason, message in faults:
             yield wish, key, reason, message
 
@@ -61,9 +69,20 @@ def _refused(wish: Wish, model: CatalogModel, wishes: Sequence[Wish]) -> Iterato
         yield "instanceType", "NotAllowed", advice
     if wish.dedicated:
         yield from _dedicated_faults(wish, model.dedicated, wishes)
-    elif model.endpoint is None:
+    elif not model.serves_all:
         advice = f"Nothing serves {quote(model.name)} to several teams. Ask for a workspace of your own: {_how_dedicated(wish)}."
         yield "name", "NoSharedEndpoint", advice
+
+
+def _not_for_class(model: CatalogModel, wishes: Sequence[Wish], catalog: Catalog, classification: object) -> Iterator[_Fault]:
+    if classification not in get_args(Classification) or classification in model.data_classes:
+        return
+    allowed = [other.name for other in catalog.models if classification in other.data_classes]
+    asked = [name for name in allowed if name in {wish.name for wish in wishes}]
+    which = f"Of the models in this request {listed(asked)} may be" if asked else "No model in this request may be"
+    offer = f"on offer for it: {listed(allowed[:20])}" if allowed else "the catalogue has none for it"
+    advice = f"{quote(model.name)} may not be sent {classification} data, which 'dataClassification' speaks of. {which}; {offer}."
+    yield "name", "DataClassNotAllowed", advice
 
 
 def _how_dedicated(wish: Wish) -> str:

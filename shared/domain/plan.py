@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shared.domain.actual import ActualBackend, Api, Policy, Product, Route, Workspace
-from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces
+from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
+from shared.domain.backends import Backend, NamedValue
+from shared.domain.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT
-from shared.domain.policy import digest_of
+from shared.domain.policy_xml import digest_of
 from shared.errors import NotManaged
 
 Kind = Literal[
-    "product", "product policy", "product link", "product marker", "administrator subscription", "backend",
+    "product", "product policy", "product link", "product marker", "administrator subscription", "backend", "named value",
     "api", "api policy", "api marker", "policy fragment", "workspace", "route", "limits",
+    "project", "project marker", "project role", "tracing connection",
 ]  # fmt: skip
 
 
@@ -109,19 +111,62 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     return _steps(*opening, unwanted, () if sealed else (seal,))
 
 
-def plan_catalog(
-    desired: DesiredCatalog, marker: Marker, api: Api | None, policy: Policy | None, backends: Iterable[ActualBackend]
-) -> Plan:
-    """The unified API. Its policy names the fragment and the backends, so these come first."""
-    wanted, unwanted = _diff_backends(desired.backends, marker, backends)
-    rules = _policy_change("api policy", API, desired.policy, policy)
+@dataclass(frozen=True, slots=True)
+class ActualCatalog:
+    """What is there of the catalogue."""
+
+    api: Api | None
+    policy: Policy | None
+    backends: tuple[ActualBackend, ...]
+    named_values: tuple[ActualNamedValue, ...] = ()
+
+
+def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
+    """The unified API. Its policy names the fragment and the backends, a pool names backends, a backend named values: in that order."""
+    secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
+    wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
+    singles = tuple(change for change in wanted if not _is_pool(change))
+    pools = tuple(change for change in wanted if _is_pool(change))
+    rules = _policy_change("api policy", API, desired.policy, actual.policy)
+    api = actual.api
+    beside, after = ((), singles) if secrets else (singles, ())
     if api is not None and api.marker is not None and api.marker.digest == marker.digest:
-        return _steps(wanted, rules, unwanted)
-    first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *wanted]
+        return _steps((*secrets, *beside), after, pools, rules)
+    first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *secrets, *beside]
     if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
         first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
-    return _steps(tuple(first), rules, unwanted, (Update("api marker", API, None, marker),))
+    return _steps(tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
+
+
+def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
+    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then it goes later."""
+    _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
+    _, secrets = _diff_named_values(desired.named_values, actual.named_values)
+    pools = {backend.name for backend in actual.backends if backend.members}
+    return _steps(
+        tuple(change for change in unwanted if change.name in pools),
+        tuple(change for change in unwanted if change.name not in pools),
+        secrets,
+    )
+
+
+def _is_pool(change: Change) -> bool:
+    return isinstance(change, Create | Update) and isinstance(change.body, Backend) and bool(change.body.members)
+
+
+def _diff_named_values(desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {value.name: value for value in actual}
+    wanted: list[Change] = []
+    for value in desired:
+        known = standing.pop(value.name, None)
+        if known is None:
+            wanted.append(Create("named value", value.name, value))
+        elif not known.ours:
+            raise NotManaged(f"there is a named value {value.name} that is not managed by mergekey: rename or remove it")
+        elif known.url != value.url:
+            wanted.append(Update("named value", value.name, known.etag, value))
+    return tuple(wanted), tuple(Delete("named value", known.name, known.etag) for known in standing.values() if known.ours)
 
 
 def _policy_change(kind: Kind, name: str, text: str, actual: Policy | None) -> tuple[Change, ...]:
@@ -164,7 +209,12 @@ def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What KAITO does not let anybody change in a Workspace that exists."""
     resource = manifest.get("resource", {})
     preset = manifest.get("inference", {}).get("preset", {})
-    return {"instanceType": resource.get("instanceType"), "labelSelector": resource.get("labelSelector"), "preset": preset.get("name")}
+    return {
+        "instanceType": resource.get("instanceType"),
+        "labelSelector": resource.get("labelSelector"),
+        "preset": preset.get("name"),
+        "accessSecret": (preset.get("presetOptions") or {}).get("modelAccessSecret"),
+    }
 
 
 def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:
@@ -188,7 +238,7 @@ def _diff_backends(
             wanted.append(Create("backend", backend.name, backend))
         elif not marker.owns(known.marker):
             raise NotManaged(f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: rename or remove it")
-        elif known.url != backend.url:
+        elif not known.is_as(backend):
             wanted.append(Update("backend", backend.name, known.etag, backend))
     unwanted = tuple(Delete("backend", known.name, known.etag) for known in standing.values() if marker.owns(known.marker))
     return tuple(wanted), unwanted

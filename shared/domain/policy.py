@@ -1,199 +1,152 @@
-"""The policies of the gateway, compiled as XML trees: https://learn.microsoft.com/azure/api-management/api-management-policies
+"""The policy of a team's product: what the team may call, and how much of it. And the fragment that finds out what it calls.
 
-Nothing is concatenated: an XML library writes every element and escapes every value, so the policies are sent as `xml`, not
-`rawxml`. The gateway also *evaluates* `@(...)` and `{{...}}`, which no escaping prevents. So only names and URLs that passed a strict
-character set, and numbers, reach a policy; `literal` checks that once more.
-
-The gateway runs product policies before API policies. The product decides whether and how much, the API decides where to.
+The gateway runs product policies before API policies. The product decides whether and how much, the API decides where to; what the
+product decided, it says in variables: `granted-model`, `data-class`, `fallback-model`, `dedicated`, `cached`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterable
-from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, SubElement
 
-from shared.domain.catalog import Catalog, CatalogModel
-from shared.domain.names import FRAGMENT, backend, product, shared_backend
+from shared.domain.catalog import Catalog, CatalogModel, ContentSafety, SemanticCache
+from shared.domain.names import CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, backend, product
+from shared.domain.policy_xml import (
+    another_when,
+    expression,
+    is_literal,
+    literal,
+    policies,
+    refuse,
+    sealed,
+    section,
+    set_variable,
+    text_of,
+    when,
+)
 from shared.domain.request import AccessRequest, ModelAccess
 
-#: For whom the gateway's own identity asks for a token when it calls a Foundry model.
-FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
+#: What the content safety service looks for: https://learn.microsoft.com/azure/ai-services/content-safety/concepts/harm-categories
+HARMS = ("Hate", "SelfHarm", "Sexual", "Violence")
 
-_DIGEST = "mergekey-digest"
-_LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
-
-_FIND_MODEL = """@{
-    var inPath = context.Request.MatchedParameters.GetValueOrDefault("deployment-id", "");
-    var inBody = "";
-    var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
-    if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { inBody = ""; }
-    }
-    if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
-    return inPath != "" ? inPath : inBody;
-}"""
-
-_SERVE_MODEL = """@{
-    var body = context.Request.Body.As<JObject>(preserveContent: true);
-    body["model"] = (string)context.Variables["served-model"];
-    return body.ToString();
-}"""
-
-
-def literal(value: str) -> str:
-    """A value that may stand in an expression of a policy. Raises ValueError for anything that could end the text or start code."""
-    if not _LITERAL.fullmatch(value):
-        raise ValueError(f"not allowed in a policy: {value!r}")
-    return value
+#: Seconds; the longest that API Management allows is 300.
+_MINUTE = "60"
 
 
 def requested_model_fragment() -> str:
-    """The fragment that finds the model in the path or in the body; both given and different is a bad request."""
+    """The fragment that finds the model in the path or in the body, and in a header where neither names one."""
     root = Element("fragment")
-    SubElement(root, "set-variable", name="requested-model", value=_FIND_MODEL)
-    when = _when(SubElement(root, "choose"), '(string)context.Variables["requested-model"] == "!contradiction"')
-    _refuse(when, 400, "The path and the body of the request name different models.")
-    return _text(root)
+    set_variable(root, "requested-model", expression("requested model"))
+    choose = SubElement(root, "choose")
+    refuse(another_when(choose, "unreadable"), 400, "The body of the request is not a JSON object.")
+    refuse(another_when(choose, "contradiction"), 400, "The path and the body of the request name different models.")
+    return text_of(root)
 
 
-def product_policy(request: AccessRequest) -> str:
-    """What the team may call, and how much of it."""
-    root, inbound = _policies()
-    SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
-    if request.tokens_per_minute is not None or request.daily_token_quota is not None:
-        daily = None if request.daily_token_quota is None else (request.daily_token_quota, "Daily")
-        _token_limit(inbound, literal(request.team), request.tokens_per_minute, daily)
-    choose = SubElement(inbound, "choose")
-    for model in request.models:
-        _grant(_when(choose, f'(string)context.Variables["requested-model"] == "{literal(model.name)}"'), request, model)
-    names = ", ".join(literal(model.name) for model in request.models)
-    _refuse(SubElement(choose, "otherwise"), 403, f"This key is not for that model. It is for: {names}.")
-    return _sealed(root, inbound)
+def product_policy(request: AccessRequest, catalog: Catalog) -> str:
+    """What the team may call, and how much of it.
 
-
-def api_policy(catalog: Catalog) -> str:
-    """Where a granted model is served. Refuses what no product decided, and lets no key of a client through to a backend."""
-    root, inbound = _policies()
-    undecided = _when(SubElement(inbound, "choose"), '!context.Variables.ContainsKey("granted-model")')
-    _refuse(undecided, 403, "This key belongs to no team.")
-    for name in ("api-key", "Authorization"):
-        SubElement(inbound, "set-header", {"name": name, "exists-action": "delete"})
-    SubElement(inbound, "set-query-parameter", {"name": "api-key", "exists-action": "delete"})
-    choose = SubElement(inbound, "choose")
-    for model in catalog.models:
-        _serve(_when(choose, f'(string)context.Variables["granted-model"] == "{literal(model.name)}"'), model)
-    _refuse(SubElement(choose, "otherwise"), 403, "This model is no longer served.")
-    SubElement(inbound, "set-body").text = _SERVE_MODEL
-    ending = '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")'
-    SubElement(inbound, "rewrite-uri", {"template": ending, "copy-unmatched-params": "false"})
-    return _sealed(root, inbound)
-
-
-def digest_of(policy: str) -> str:
-    """The digest that a policy of ours carries; empty for any other, and for one that was edited since.
-
-    It is over the canonical form, so it survives the gateway's own way of writing XML.
+    A model that may not see the team's class of data is not named, whatever the request says; nor is one that is not on offer.
     """
-    try:
-        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
-    except ParseError:
-        return ""
-    inbound = root.find("inbound")
-    carried = None if inbound is None else inbound.find(f"set-variable[@name='{_DIGEST}']")
-    if inbound is None or carried is None:
-        return ""
-    inbound.remove(carried)
-    value = carried.get("value", "")
-    return value if value == _digest(root) else ""
+    root = policies()
+    inbound = section(root, "inbound")
+    set_variable(inbound, "data-class", literal(request.data_classification))
+    SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
+    _team_limits(inbound, request)
+    allowed = list(_allowed(request, catalog))
+    names = ", ".join(literal(access.name) for access, _ in allowed)
+    message = f"This key is not for that model. It is for: {names or 'no model'}."
+    choose = SubElement(inbound, "choose") if allowed else inbound
+    for access, model in allowed:
+        _grant(another_when(choose, "variable is", name="requested-model", value=access.name), request, access, model, catalog)
+    refuse(SubElement(choose, "otherwise") if allowed else inbound, 403, message)
+    if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
+        _answer_from_cache(root, catalog.cache)
+    return sealed(root)
 
 
-def _sealed(root: Element, inbound: Element) -> str:
-    """The text, with the digest of all the rest as its first variable: so the gateway can tell which policy it has."""
-    inbound.insert(1, Element("set-variable", name=_DIGEST, value=_digest(root)))
-    return _text(root)
+def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAccess, CatalogModel]]:
+    for access in request.models:
+        model = catalog.model(access.name)
+        if model is not None and request.data_classification in model.data_classes:
+            yield access, model
 
 
-def _digest(root: Element) -> str:
-    return hashlib.sha256(json.dumps(_canonical(root)).encode()).hexdigest()
+def _team_limits(inbound: Element, request: AccessRequest) -> None:
+    """Over all models together: calls first, as they cost nothing to count."""
+    if request.requests_per_minute is not None:
+        counting = {"counter-key": literal(request.team), "remaining-calls-header-name": "x-remaining-requests"}
+        SubElement(inbound, "rate-limit-by-key", {"calls": str(request.requests_per_minute), "renewal-period": _MINUTE, **counting})
+    daily = None if request.daily_token_quota is None else (request.daily_token_quota, "Daily")
+    _token_limit(inbound, literal(request.team), request.tokens_per_minute, daily)
 
 
-def _canonical(element: Element) -> list[object]:
-    """What a policy says, without how it is written: order of attributes, quotes, comments, whitespace."""
-    attributes = sorted((name, _collapsed(value)) for name, value in element.items())
-    return [element.tag, attributes, _collapsed(element.text), [_canonical(child) for child in element]]
-
-
-def _collapsed(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-def _grant(when: Element, request: AccessRequest, model: ModelAccess) -> None:
-    quota = None if model.token_quota is None else (model.token_quota.tokens, model.token_quota.period)
-    if model.tokens_per_minute is not None or quota is not None:
-        _token_limit(when, f"{literal(request.team)}:{literal(model.name)}", model.tokens_per_minute, quota)
-    metric = SubElement(when, "llm-emit-token-metric", namespace="mergekey")
-    for name, value in _dimensions(request, model):
+def _grant(branch: Element, request: AccessRequest, access: ModelAccess, model: CatalogModel, catalog: Catalog) -> None:
+    quota = None if access.token_quota is None else (access.token_quota.tokens, access.token_quota.period)
+    _token_limit(branch, f"{literal(request.team)}:{literal(access.name)}", access.tokens_per_minute, quota)
+    if model.screened and catalog.content_safety is not None:
+        _screen(branch, catalog.content_safety)
+    metric = SubElement(branch, "llm-emit-token-metric", namespace="mergekey")
+    for name, value in _dimensions(request, access):
         SubElement(metric, "dimension", name=name, value=value)
-    SubElement(when, "set-variable", name="granted-model", value=literal(model.name))
-    if model.instance_type is not None:
-        SubElement(when, "set-variable", name="dedicated", value="yes")
-        SubElement(when, "set-backend-service", {"backend-id": backend(request.team, model.name)})
+    set_variable(branch, "granted-model", literal(access.name))
+    fallback = _fallback(request, model, catalog)
+    if fallback is not None:
+        set_variable(branch, "fallback-model", literal(fallback))
+    if _is_cached(request, model, catalog):
+        set_variable(branch, "cached", "yes")
+    if access.instance_type is not None:
+        set_variable(branch, "dedicated", "yes")
+        SubElement(branch, "set-backend-service", {"backend-id": backend(request.team, access.name)})
 
 
-def _dimensions(request: AccessRequest, model: ModelAccess) -> Iterable[tuple[str, str]]:
+def _dimensions(request: AccessRequest, access: ModelAccess) -> Iterator[tuple[str, str]]:
+    """API Management takes at most five of one's own."""
     yield "Team", literal(request.team)
-    yield "Model", literal(model.name)
-    if request.cost_center is not None and _LITERAL.fullmatch(request.cost_center):
+    yield "Model", literal(access.name)
+    if request.cost_center is not None and is_literal(request.cost_center):
         yield "Cost centre", request.cost_center
     yield "Product", product(request.team)
 
 
-def _serve(when: Element, model: CatalogModel) -> None:
-    SubElement(when, "set-variable", name="served-model", value=literal(model.served_name))
-    if model.endpoint is None:
-        return
-    shared = _when(SubElement(when, "choose"), '!context.Variables.ContainsKey("dedicated")')
-    if model.provider == "foundry":
-        SubElement(shared, "authentication-managed-identity", resource=FOUNDRY_AUDIENCE)
-    SubElement(shared, "set-backend-service", {"backend-id": shared_backend(model.name)})
+def _fallback(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> str | None:
+    """The model to ask when this one fails: only one that the team may call itself, and that is served to all teams."""
+    granted = {access.name: known for access, known in _allowed(request, catalog) if access.instance_type is None}
+    fallback = granted.get(model.fallback or "")
+    return fallback.name if fallback is not None and fallback.serves_all else None
+
+
+def _is_cached(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> bool:
+    """Restricted data is kept nowhere."""
+    return model.cached and catalog.cache is not None and request.data_classification != "restricted"
+
+
+def _screen(branch: Element, safety: ContentSafety) -> None:
+    """What is found harmful is answered with 403 before it reaches a model."""
+    screen = SubElement(branch, "llm-content-safety", {"backend-id": SAFETY_BACKEND, "shield-prompt": "true"})
+    categories = SubElement(screen, "categories", {"output-type": "EightSeverityLevels"})
+    for harm in HARMS:
+        SubElement(categories, "category", name=harm, threshold=str(safety.threshold))
+
+
+def _answer_from_cache(root: Element, cache: SemanticCache) -> None:
+    """Once per section, as API Management allows. Neither another team nor another model gets an answer that was kept."""
+    found = when(section(root, "inbound"), "variable is set", name="cached")
+    asked = {"embeddings-backend-id": CACHE_BACKEND, "embeddings-backend-auth": "system-assigned"}
+    lookup = SubElement(found, "llm-semantic-cache-lookup", {"score-threshold": format(cache.score.normalize(), "f"), **asked})
+    SubElement(lookup, "vary-by").text = expression("subscription")
+    SubElement(lookup, "vary-by").text = expression("the variable", name="granted-model")
+    keep = when(section(root, "outbound"), "variable is set", name="cached")
+    SubElement(keep, "llm-semantic-cache-store", duration=str(cache.seconds))
 
 
 def _token_limit(parent: Element, counter: str, per_minute: int | None, quota: tuple[int, str] | None) -> None:
     """One counter per key whatever the scope, so the key names the team. A limit per minute answers 429, a quota 403."""
+    if per_minute is None and quota is None:
+        return
     limits = {"counter-key": counter, "estimate-prompt-tokens": "false"}
     if per_minute is not None:
         limits |= {"tokens-per-minute": str(per_minute), "remaining-tokens-header-name": "x-remaining-tokens"}
     if quota is not None:
         limits |= {"token-quota": str(quota[0]), "token-quota-period": quota[1]}
     SubElement(parent, "llm-token-limit", limits)
-
-
-def _policies() -> tuple[Element, Element]:
-    root = Element("policies")
-    inbound = SubElement(root, "inbound")
-    SubElement(inbound, "base")
-    for section in ("backend", "outbound", "on-error"):
-        SubElement(SubElement(root, section), "base")
-    return root, inbound
-
-
-def _when(choose: Element, condition: str) -> Element:
-    return SubElement(choose, "when", condition=f"@({condition})")
-
-
-def _refuse(parent: Element, status: int, message: str) -> None:
-    """Answer in the form that OpenAI clients show to people."""
-    response = SubElement(parent, "return-response")
-    SubElement(response, "set-status", code=str(status), reason={400: "Bad Request", 403: "Forbidden"}[status])
-    header = SubElement(response, "set-header", {"name": "Content-Type", "exists-action": "override"})
-    SubElement(header, "value").text = "application/json"
-    code = {400: "bad_request", 403: "model_not_allowed"}[status]
-    SubElement(response, "set-body").text = f'{{"error": {{"code": "{code}", "message": "{message}"}}}}'
-
-
-def _text(root: Element) -> str:
-    indent(root, "    ")
-    return tostring(root, encoding="unicode", short_empty_elements=True)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+from shared.domain.disclosure import looks_like_a_key
+
+Level = Literal["failure", "warning"]
 
 _LONGEST_QUOTE = 60
 _MOST = 100
@@ -26,7 +31,7 @@ class Problem:
     """One thing to change in one file.
 
     `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong and what to write instead.
-    Problems sort by path, then by place.
+    Problems sort by path, then by place. A warning is told, and nothing is refused because of it.
     """
 
     path: str
@@ -34,11 +39,17 @@ class Problem:
     column: int
     reason: str
     message: str
+    level: Level = "failure"
 
 
-def problem_at(path: str, position: Position, reason: str, message: str) -> Problem:
+def problem_at(path: str, position: Position, reason: str, message: str, level: Level = "failure") -> Problem:
     """A problem at a position."""
-    return Problem(path, position.line, position.column, reason, message)
+    return Problem(path, position.line, position.column, reason, message, level)
+
+
+def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Without the warnings."""
+    return tuple(problem for problem in problems if problem.level == "failure")
 
 
 def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -47,8 +58,10 @@ def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def quote(value: object) -> str:
-    """What somebody wrote, fit to be shown: in quotes, at most 60 characters, nothing invisible."""
+    """What somebody wrote, fit to be shown: in quotes, at most 60 characters, nothing invisible, no key."""
     text = str(value)
+    if looks_like_a_key(text):
+        return "(not shown, it looks like a key)"
     shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
     return "'" + visible(shown) + "'"
 

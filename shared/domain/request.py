@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -14,11 +15,11 @@ from shared.domain.document import Document
 from shared.domain.explain import dotted, explain
 from shared.domain.names import team_fault
 from shared.domain.paths import RequestPaths
-from shared.domain.permission import granted, objections
+from shared.domain.permission import Objection, granted, objections
 from shared.domain.problem import START, Position, Problem, capped, listed, quote
 from shared.domain.shapes import Shape, ShapeA, ShapeC
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import Classification, ModelAccess, Period, Terms, TokenQuota, Wish
+from shared.domain.wishes import Classification, ModelAccess, Period, Provider, Terms, TokenQuota, Wish
 
 __all__ = ["SHAPES", "AccessRequest", "Classification", "ModelAccess", "Period", "TokenQuota", "Verdict", "read_request"]
 
@@ -45,6 +46,7 @@ class AccessRequest:
     tracing_enabled: bool
     data_classification: Classification
     expires: date | None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Verdict:
     """The request, or None and what is wrong with it.
 
     `team` is the team that the file names, even when the rest is wrong; `team_at` and `models_at` say where it and the models stand.
+    `tokens` is what is asked for of each model's shared backends in a minute, 0 where that is nothing or has no bound.
     """
 
     request: AccessRequest | None
@@ -59,13 +62,15 @@ class Verdict:
     team: str | None = None
     team_at: Position = START
     models_at: Mapping[str, Position] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths) -> Verdict:
+def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths, leaving: frozenset[str] = frozenset()) -> Verdict:
     """The request in a file's content. Never raises; all problems at once.
 
     There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong itself) only the problems
-    that do not depend on it are told, and there is no request.
+    that do not depend on it are told, and there is no request. `leaving` are models that the catalogue dropped while they were in use:
+    that is its fault, and nothing is said about them here.
     """
     document = read_bytes(path, content)
     shape = _shape(document.data)
@@ -80,9 +85,31 @@ def read_request(path: str, content: bytes, catalog: Catalog | None, paths: Requ
     if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
         problems.append(document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one."))
     if catalog is not None:
-        problems.extend(document.problem((*wish.where, key), *fault) for wish, key, *fault in objections(wishes, catalog))
-    request = None if problems or written is None or catalog is None else _request(written.terms(), wishes, catalog)
-    return Verdict(request, capped(problems), team, document.at(shape.team_at), {wish.name: document.at(wish.where) for wish in wishes})
+        problems.extend(
+            document.problem((*wish.where, key), *fault) for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
+        )
+    terms = written.terms() if written is not None else None
+    request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
+    places = {wish.name: document.at(wish.where) for wish in wishes}
+    tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
+    return Verdict(request, capped(problems), team, document.at(shape.team_at), places, tokens)
+
+
+def _objections(
+    shape: type[Shape], document: Document, wishes: Sequence[Wish], catalog: Catalog, leaving: frozenset[str]
+) -> Iterator[Objection]:
+    written = document.get(shape.classification_at)
+    known = document.knows(shape.classification_at)
+    return objections(wishes, catalog, (written or "internal") if known else None, leaving)
+
+
+def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int:
+    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each model, too."""
+    model = catalog.model(wish.name) if catalog is not None else None
+    if model is None or wish.dedicated:
+        return 0
+    bounds = (granted(wish, model).tokens_per_minute, terms.tokens_per_minute if terms is not None else None)
+    return min((bound for bound in bounds if bound is not None), default=0)
 
 
 def _shape(data: object) -> type[Shape] | None:
@@ -91,7 +118,7 @@ def _shape(data: object) -> type[Shape] | None:
     if data.keys() & {"kind", "data"}:
         return ShapeB
     models = data.get("models")
-    choices = [models.get("foundry"), models.get("kaito")] if isinstance(models, dict) else []
+    choices = [models.get(provider) for provider in get_args(Provider)] if isinstance(models, dict) else []
     return ShapeC if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list) else ShapeA
 
 
@@ -153,4 +180,5 @@ def _request(terms: Terms, wishes: Sequence[Wish], catalog: Catalog) -> AccessRe
         tracing_enabled=terms.tracing_enabled,
         data_classification=terms.data_classification,
         expires=terms.expires,
+        requests_per_minute=terms.requests_per_minute,
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
 
-from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.domain.catalog import Catalog, CatalogVerdict
+from shared.domain.ledger import Books, Grants, Ledger, keep_books, overdrawn
 from shared.domain.paths import RequestPaths, catalog_near_miss
-from shared.domain.problem import START, Problem, listed, problem_at, quote
+from shared.domain.platform_faults import Faults, read_fitting_catalog
+from shared.domain.problem import START, Problem, failures, listed, problem_at, quote
 from shared.domain.request import AccessRequest, Verdict, read_request
+from shared.domain.retirement import models_still_used, naming_removed, removals, retiring
 
 _SYMBOLIC_LINK, _SUBMODULE = "120000", "160000"
 
@@ -26,12 +31,46 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """What was before.
+
+    - `held`: the paths that were there before: a newcomer beside them is at fault, not they.
+    - `in_force`: by path of its request, what each team has in the gateway now: the names of its models, and how many tokens per minute
+      of their shared backends, 0 where that is nothing or has no bound.
+    - `today` (UTC): requests whose last day is over take nothing of any capacity. None: all of them count.
+    """
+
+    held: frozenset[str] = frozenset()
+    in_force: Mapping[str, Grants] = field(default_factory=dict)
+    today: date | None = None
+
+
+NOTHING = Past()
+
+#: The same files are judged again and again, and reading one takes milliseconds.
+read = lru_cache(maxsize=2048)(read_request)
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
-    """`requests`, by path, are the files without any problem; `problems` are sorted; `catalog` is None when missing or wrong."""
+    """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are sorted; `catalog` is None when
+    missing or wrong. `ledgers`: by model with a capacity, who has how much. `in_doubt`: the requests whose verdict depends on what is
+    in force: `Past.in_force` must have them, if they are.
+    """
 
     requests: dict[str, AccessRequest]
     problems: tuple[Problem, ...]
     catalog: Catalog | None
+    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+    in_doubt: frozenset[str] = frozenset()
+
+
+def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date) -> Past:
+    """The past as these files tell it: all that was valid in them is taken for in force."""
+    found = review(files, paths, catalog_path)
+    regular = {path: files[path].content for path in found.requests}
+    tokens = {path: read(path, content, found.catalog, paths).tokens for path, content in regular.items()}
+    return Past(frozenset(tokens), tokens, today)
 
 
 def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
@@ -39,26 +78,56 @@ def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
     return path == catalog_path or paths.folder(path) is not None
 
 
-def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, held: frozenset[str] = frozenset()) -> Review:
-    """All problems of all files, by path. `held` are the paths that were in force before: the newcomer is at fault, not they."""
-    problems = list(_misplaced(files, paths, catalog_path))
+def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, past: Past = NOTHING, faults: Faults | None = None) -> Review:
+    """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows the platform."""
     regular = {path: file.content for path, file in files.items() if file.mode not in (_SYMBOLIC_LINK, _SUBMODULE)}
-    catalog = _catalog(files, regular, catalog_path)
-    problems.extend(catalog.problems)
-    requests = {path: content for path, content in regular.items() if paths.folder(path) is not None}
-    verdicts = {path: read_request(path, content, catalog.catalog, paths) for path, content in requests.items()}
+    catalog = _catalog(files, regular, catalog_path, faults)
+    texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
+    verdicts = {path: read(path, content, catalog.catalog, paths) for path, content in texts.items()}
+    problems = [*_misplaced(files, paths, catalog_path), *catalog.problems]
+    still_used = models_still_used(verdicts, catalog.catalog, past.in_force)
+    if still_used:
+        problems.extend(removals(still_used, catalog_path))
+        leaving = frozenset(still_used)
+        verdicts = {path: read(path, content, catalog.catalog, paths, leaving) for path, content in texts.items()}
     for verdict in verdicts.values():
         problems.extend(verdict.problems)
-    problems.extend(_second_files(verdicts, held, paths))
-    problems.extend(_above_totals(verdicts, catalog.catalog, held))
-    faulty = {problem.path for problem in problems}
-    accepted = {path: verdict.request for path, verdict in sorted(verdicts.items()) if verdict.request is not None and path not in faulty}
-    return Review(accepted, tuple(sorted(problems)), catalog.catalog)
+    problems.extend(_second_files(verdicts, past.held, paths))
+    if catalog.catalog is None or still_used:
+        return Review({}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog))
+    return _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
 
 
-def _catalog(files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str) -> CatalogVerdict:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    catalog: Catalog
+    catalog_path: str
+    verdicts: Mapping[str, Verdict]
+
+
+def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
+    """What the requests ask for together, beside a catalogue that is as it should be."""
+    problems.extend(_above_totals(read.verdicts, read.catalog, past.held))
+    counted = _counted(read.verdicts, past)
+    books = _books(read, counted, past)
+    problems.extend(_above_capacity(read, counted, books))
+    problems.extend(_overdrawn(books, read.catalog_path))
+    accepted = _without(read.verdicts, problems)
+    problems.extend(retiring(accepted, read.catalog))
+    requests = {path: verdict.request for path, verdict in sorted(accepted.items()) if verdict.request is not None}
+    in_doubt = naming_removed(read.verdicts, read.catalog) | _short(read.verdicts, books)
+    return Review(requests, tuple(sorted(problems)), read.catalog, books.ledgers, in_doubt)
+
+
+def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
+    """Those that have a request and no failure."""
+    faulty = {problem.path for problem in failures(problems)}
+    return {path: verdict for path, verdict in verdicts.items() if verdict.request is not None and path not in faulty}
+
+
+def _catalog(files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str, faults: Faults | None) -> CatalogVerdict:
     if catalog_path in regular:
-        return read_catalog(catalog_path, regular[catalog_path])
+        return read_fitting_catalog(catalog_path, regular[catalog_path], faults)
     if catalog_path in files:
         return CatalogVerdict(None, ())
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
@@ -114,3 +183,41 @@ def _above_totals(verdicts: Mapping[str, Verdict], catalog: Catalog | None, held
             newcomers = [path for path in asking if path not in held]
             for path in newcomers or asking:
                 yield problem_at(path, verdicts[path].models_at[model.name], "AboveCeiling", f"{message} Ask the platform team.")
+
+
+def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
+    """By team, the request that counts against capacities: one that is right by itself; of several the one in force, else the first."""
+    valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
+    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in past.in_force)
+    return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
+
+
+def _books(read: _Read, counted: Mapping[str, str], past: Past) -> Books:
+    asked = {team: read.verdicts[path].tokens for team, path in counted.items()}
+    return keep_books(read.catalog, asked, {team: past.in_force[path] for team, path in counted.items() if path in past.in_force})
+
+
+def _is_over(request: AccessRequest, past: Past) -> bool:
+    return past.today is not None and request.expires is not None and request.expires < past.today
+
+
+def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
+    for team, models in books.refused.items():
+        path = counted[team]
+        verdict = read.verdicts[path]
+        for model in models:
+            asks = f"This request asks for {verdict.tokens[model]:,} tokens per minute of {quote(model)}, which is more than is left"
+            message = f"{asks}. {books.ledgers[model].explain()}. Ask for less, or ask the platform team for more capacity."
+            yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
+
+
+def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
+    for ledger in overdrawn(books):
+        message = f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is granted more."
+        yield problem_at(catalog_path, START, "Overcommitted", message, "warning")
+
+
+def _short(verdicts: Mapping[str, Verdict], books: Books) -> frozenset[str]:
+    """The requests for models of which more is asked for than there is, whoever is refused."""
+    short = {model for models in books.refused.values() for model in models}
+    return frozenset(path for path, verdict in verdicts.items() if short & verdict.tokens.keys())

@@ -17,7 +17,7 @@ class SecretValue:
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself. Called by the vault's adapter and by nobody else."""
+        """The key itself. Called by the adapters that put it where it belongs, and by nobody else."""
         return self._value
 
     def fingerprint(self, name: str) -> str:

@@ -13,8 +13,21 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.domain.document import Document, KeyPath
-from shared.domain.wishes import Classification, Period, Terms, TokenQuota, Wish
-from shared.domain.written import Day, Email, GroupId, InstanceType, Line, ModelName, TeamName, Tokens, TokensPerMinute, Written, salvage
+from shared.domain.wishes import Classification, Period, Provider, Terms, TokenQuota, Wish
+from shared.domain.written import (
+    Day,
+    Email,
+    GroupId,
+    InstanceType,
+    Line,
+    ModelName,
+    RequestsPerMinute,
+    TeamName,
+    Tokens,
+    TokensPerMinute,
+    Written,
+    salvage,
+)
 
 TEAM = "the team's name, which is also its folder's"
 OWNER = "the e-mail address of the person who answers for the team"
@@ -62,6 +75,7 @@ class Limits(Written):
 
     tokens_per_minute: TokensPerMinute | None = None
     daily_token_quota: Tokens | None = None
+    requests_per_minute: RequestsPerMinute | None = None
 
 
 class Features(Written):
@@ -98,6 +112,7 @@ class _WithTeam(Shape):
             tracing_enabled=self.features.tracing_enabled,
             data_classification=self.data_classification,
             expires=self.expires,
+            requests_per_minute=self.limits.requests_per_minute,
         )
 
 
@@ -133,21 +148,29 @@ class KaitoEntry(FoundryEntry):
         return Wish(where, "kaito", self.name, self.tokens_per_minute, self._quota(), self.dedicated, self.instance_type)
 
 
+class OpenAIEntry(FoundryEntry):
+    """A model behind any other endpoint that speaks OpenAI's protocol."""
+
+    def wish(self, where: KeyPath) -> Wish:
+        return Wish(where, "openai", self.name, self.tokens_per_minute, self._quota())
+
+
 class ModelsA(Written):
     """The models asked for."""
 
     foundry: list[FoundryEntry] = Field(default_factory=list)
     kaito: list[KaitoEntry] = Field(default_factory=list)
+    openai: list[OpenAIEntry] = Field(default_factory=list)
 
 
 class ShapeA(_WithTeam):
     """An access request, the canonical form: models with limits of their own."""
 
-    models: ModelsA = Field(description="lists of models under 'foundry', 'kaito' or both")
+    models: ModelsA = Field(description="lists of models under 'foundry', 'kaito', 'openai' or several of them")
 
     @staticmethod
     def wishes(document: Document) -> Iterator[Wish | None]:
-        kinds: list[tuple[str, type[FoundryEntry]]] = [("foundry", FoundryEntry), ("kaito", KaitoEntry)]
+        kinds: list[tuple[str, type[FoundryEntry]]] = [("foundry", FoundryEntry), ("kaito", KaitoEntry), ("openai", OpenAIEntry)]
         for key, form in kinds:
             for where, raw in entries(document, ("models", key)):
                 entry = salvage(form, raw)
@@ -166,17 +189,20 @@ class ModelsC(Written):
 
     foundry: Choice = Choice()
     kaito: Choice = Choice()
+    openai: Choice = Choice()
 
 
 class ShapeC(_WithTeam):
     """An access request, the short form: model names only, limits for all of them together, KAITO always dedicated."""
 
-    models: ModelsC = Field(description="'foundry', 'kaito' or both, each with 'enabled' and 'models'")
+    models: ModelsC = Field(description="'foundry', 'kaito', 'openai' or several, each with 'enabled' and 'models'")
 
     @staticmethod
     def wishes(document: Document) -> Iterator[Wish | None]:
-        for where, raw in _enabled(document, "foundry"):
-            yield Wish(where, "foundry", raw) if isinstance(raw, str) else None
+        shared: tuple[Provider, ...] = ("foundry", "openai")
+        for provider in shared:
+            for where, raw in _enabled(document, provider):
+                yield Wish(where, provider, raw) if isinstance(raw, str) else None
         for where, raw in _enabled(document, "kaito"):
             yield Wish(where, "kaito", raw, dedicated=True) if isinstance(raw, str) else None
 

@@ -10,7 +10,7 @@ from shared.domain.document import KeyPath
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Period = Literal["Hourly", "Daily", "Weekly", "Monthly", "Yearly"]
-Provider = Literal["foundry", "kaito"]
+Provider = Literal["foundry", "kaito", "openai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Terms:
     tracing_enabled: bool
     data_classification: Classification
     expires: date | None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

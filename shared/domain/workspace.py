@@ -85,11 +85,12 @@ def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
 
 
 def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dialect: Dialect) -> Manifest:
-    """A Workspace has no `spec`: `resource` and `inference` stand at the top."""
+    """A Workspace has no `spec`: `resource` and `inference` stand at the top. An access secret has to be in the namespace already."""
     entry = catalog.model(model.name)
     if entry is None or entry.preset is None:
         raise ValueError(f"the catalogue has no preset for {model.name}")
     name = workspace(model.name)
+    options = {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
     return {
         "apiVersion": API_VERSIONS[dialect],
         "kind": "Workspace",
@@ -98,7 +99,7 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dia
             "instanceType": model.instance_type,
             "labelSelector": {"matchLabels": {"apps": f"{namespace(marker.team)}--{name}"}},
         },
-        "inference": {"preset": {"name": entry.preset}},
+        "inference": {"preset": {"name": entry.preset, **options}},
     }
 
 

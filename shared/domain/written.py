@@ -19,6 +19,7 @@ from shared.domain.problem import quote
 
 MOST_TOKENS_PER_MINUTE = 2**31 - 1
 MOST_TOKENS = 10**12
+MOST_REQUESTS_PER_MINUTE = 1_000_000
 
 _EMAIL = r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -135,8 +136,10 @@ InstanceType = Annotated[
 Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
 TokensPerMinute = Annotated[int, Field(ge=1, le=MOST_TOKENS_PER_MINUTE)]
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+RequestsPerMinute = Annotated[int, Field(ge=1, le=MOST_REQUESTS_PER_MINUTE)]
 
 _NUMBER_AS_TEXT = WithJsonSchema({"type": "string", "pattern": _NUMBER})
 TokensPerMinuteText = Annotated[TokensPerMinute, BeforeValidator(_number), _NUMBER_AS_TEXT]
+RequestsPerMinuteText = Annotated[RequestsPerMinute, BeforeValidator(_number), _NUMBER_AS_TEXT]
 TokensText = Annotated[Tokens, BeforeValidator(_number), _NUMBER_AS_TEXT]
 FlagText = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"enum": ["true", "false"]})]

@@ -21,6 +21,7 @@ from standins.resource_manager import (
     fragments,
     groups,
     hierarchy,
+    insights,
     loggers,
     long_running,
     named_values,
@@ -64,6 +65,7 @@ def build(world: World) -> web.Application:
     foundry = cognitive_services.Foundry(world, resource_groups)
     for below in (cognitive_services, foundry_projects, foundry_connections):
         below.routes(app, foundry)
+    insights.routes(app, resource_groups)
     for each in (clusters, role_assignments, role_definitions):
         each.routes(app, world)
     entra_routes(app, world)

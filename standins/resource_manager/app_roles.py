@@ -1,7 +1,7 @@
 """The roles that the deployment (infra/roles.tf) gives to the app's identity at Resource Manager, held from the start.
 
-There they are given for one API Management service, one vault, one cluster; here for the subscription, since a set of stand-ins plays
-any number of them. A test compares the two texts.
+There they are given for one API Management service, one vault, one cluster, one Foundry account; here for the subscription, since a set
+of stand-ins plays any number of them. A test compares the two texts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from standins.world import SUBSCRIPTION, World
 
 _SCOPE = f"/subscriptions/{SUBSCRIPTION}"
 _GATEWAY_WRITER = str(uuid.uuid5(uuid.NAMESPACE_URL, "gateway writer"))
+_PROJECTS_WRITER = str(uuid.uuid5(uuid.NAMESPACE_URL, "projects writer"))
+_TRACES_READER = str(uuid.uuid5(uuid.NAMESPACE_URL, "traces reader"))
 _DATA_ACCESS_ADMINISTRATOR = "8b54135c-b56d-4d72-a534-26097cfdc8d8"
 _CLUSTER_USER = "4abbcc35-e782-43d8-92c5-2d3f1bd2253f"
 
@@ -38,6 +40,9 @@ GATEWAY_ACTIONS = [
         "backends/read",
         "backends/write",
         "backends/delete",
+        "namedValues/read",
+        "namedValues/write",
+        "namedValues/delete",
         "apis/read",
         "apis/write",
         "apis/policies/read",
@@ -48,21 +53,45 @@ GATEWAY_ACTIONS = [
         "operationresults/read",
     )
 ]
-#: Key Vault Secrets User, for groups, and nothing else.
-ONLY_SECRETS_USER = " AND ".join(
-    f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR "
-    f"(@{source}[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals "
-    "{4633458b-17de-408a-b874-0445c86b69e6} AND "
-    f"@{source}[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{'Group'}}))"
-    for verb, source in (("write", "Request"), ("delete", "Resource"))
-)
+
+
+def _only(role: str) -> str:
+    """The condition that allows to give and take this role, for groups, and no other."""
+    return " AND ".join(
+        f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR "
+        f"(@{source}[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{role}}} AND "
+        f"@{source}[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{'Group'}}))"
+        for verb, source in (("write", "Request"), ("delete", "Resource"))
+    )
+
+
+#: Key Vault Secrets User on secrets, Foundry User on projects.
+ONLY_SECRETS_USER, ONLY_FOUNDRY_USER = _only("4633458b-17de-408a-b874-0445c86b69e6"), _only("53ca6127-db72-4b80-b1b0-d745d6d5456d")
+
+
+PROJECT_ACTIONS = [
+    "Microsoft.CognitiveServices/accounts/read",
+    "Microsoft.CognitiveServices/accounts/projects/read",
+    "Microsoft.CognitiveServices/accounts/projects/write",
+    "Microsoft.CognitiveServices/accounts/projects/delete",
+    "Microsoft.CognitiveServices/accounts/projects/connections/read",
+    "Microsoft.CognitiveServices/accounts/projects/connections/write",
+    "Microsoft.CognitiveServices/accounts/projects/connections/delete",
+    "Microsoft.Authorization/roleAssignments/read",
+    "Microsoft.Authorization/roleAssignments/write",
+    "Microsoft.Authorization/roleAssignments/delete",
+]
+TRACES_ACTIONS = ["Microsoft.Insights/components/read"]
 
 
 def give_app_its_roles(world: World) -> None:
     """At every start, so that a test that took one away does not leave the next run without."""
     define(world, _GATEWAY_WRITER, "Mergekey gateway writer", [permission(GATEWAY_ACTIONS)])
-    for role, condition in ((_GATEWAY_WRITER, None), (_DATA_ACCESS_ADMINISTRATOR, ONLY_SECRETS_USER), (_CLUSTER_USER, None)):
-        _give(world, role, condition)
+    define(world, _PROJECTS_WRITER, "Mergekey projects writer", [permission(PROJECT_ACTIONS)])
+    define(world, _TRACES_READER, "Mergekey traces reader", [permission(TRACES_ACTIONS)])
+    conditions = {_DATA_ACCESS_ADMINISTRATOR: ONLY_SECRETS_USER, _PROJECTS_WRITER: ONLY_FOUNDRY_USER}
+    for role in (_GATEWAY_WRITER, _DATA_ACCESS_ADMINISTRATOR, _CLUSTER_USER, _PROJECTS_WRITER, _TRACES_READER):
+        _give(world, role, conditions.get(role))
 
 
 def _give(world: World, role: str, condition: str | None) -> None:

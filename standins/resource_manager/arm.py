@@ -26,6 +26,7 @@ VERSIONS: Mapping[str, tuple[str, ...]] = {
     "microsoft.authorization": ("2022-04-01", "2022-05-01-preview"),
     "microsoft.cognitiveservices": ("2025-09-01", "2026-05-15-preview"),
     "microsoft.containerservice": ("2026-08-01", "2026-06-01"),
+    "microsoft.insights": ("2020-02-02",),
 }
 
 

@@ -5,6 +5,7 @@ Limits of pools and circuit breakers: https://learn.microsoft.com/azure/api-mana
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from standins.resource_manager.arm import Json, service_id
 from standins.resource_manager.fields import Fields
 from standins.resource_manager.kinds import Kind
 from standins.resource_manager.lists import filterable
-from standins.resource_manager.references import BACKEND, naming, refuse_used
+from standins.resource_manager.references import BACKEND, NAMED_VALUE, naming, pools_of, refuse_used
 from standins.resource_manager.state import State
 
 _KNOWN = ("title", "description", "resourceId", "properties", "credentials", "proxy", "tls", "circuitBreaker", "url", "protocol")
@@ -31,10 +32,10 @@ def routes(app: web.Application, state: State) -> None:
 
 def _unused(state: State, request: web.Request, row: Json) -> None:
     service = service_id(request)
-    refuse_used("Backend", row, service, naming(state, service, row, BACKEND))
+    refuse_used("Backend", row, service, [*naming(state, service, row, BACKEND), *pools_of(state, service, row)])
 
 
-def _checked(state: State, _: web.Request, properties: Json) -> Json:
+def _checked(state: State, request: web.Request, properties: Json) -> Json:
     fields = Fields(properties)
     fields.choice("type", ("Single", "Pool"))
     fields.text("description", 1, 2000)
@@ -49,6 +50,7 @@ def _checked(state: State, _: web.Request, properties: Json) -> Json:
     if not str(fields.given.get("url", "https://")).startswith(("http://", "https://")):
         fields.problem("url", "Invalid URL: it must be absolute, with the scheme http or https.")
     _check_breaker(fields)
+    _check_credentials(state, service_id(request), fields)
     return {"type": "Single"} | fields.checked(_KNOWN)
 
 
@@ -61,6 +63,18 @@ def _check_pool(state: State, fields: Fields) -> None:
             fields.problem("pool.services", f"Backend with id '{service.get('id')}' could not be found.")
         if any(not 0 <= (service.get(number) or 0) <= 100 for number in ("weight", "priority")):
             fields.problem("pool.services", "weight and priority must be between 0 and 100.")
+
+
+def _check_credentials(state: State, service: str, fields: Fields) -> None:
+    credentials = fields.given.get("credentials") or {}
+    authorization = credentials.get("authorization")
+    if authorization is not None and not (authorization.get("scheme") and 1 <= len(str(authorization.get("parameter") or "")) <= 300):
+        fields.problem("credentials", "authorization needs a scheme, and a parameter of 1 to 300 characters.")
+    rows = state.named_values.under(service)
+    known = {name for row in rows for name in (row["name"], row["properties"]["displayName"])}
+    for name in NAMED_VALUE.findall(json.dumps(credentials)):
+        if name not in known:
+            fields.problem("credentials", f"Cannot find a property '{name}'")
 
 
 def _check_breaker(fields: Fields) -> None:

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from standins.http import route
 from standins.resource_manager.arm import ArmError, Json, body, insensitive
-from standins.resource_manager.hierarchy import ResourceGroups
+from standins.resource_manager.hierarchy import FIRST_GROUP, LOCATION, ResourceGroups
 from standins.resource_manager.operations import Operations, Tracked
-from standins.world import TENANT, World
+from standins.world import SUBSCRIPTION, TENANT, World
 
 PROVIDER = "Microsoft.CognitiveServices"
 _SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -24,6 +24,8 @@ _ACCOUNTS = _SUBSCRIPTION + "/resourceGroups/{group}/providers/" + PROVIDER + "/
 ACCOUNT = _ACCOUNTS + "/{account}"
 #: Names of accounts and of what is below them.
 NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,63}"
+#: The account that is there from the start: the one of the local set (`standins.stack`).
+FIRST = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{FIRST_GROUP}/providers/{PROVIDER}/accounts/contoso-foundry"
 
 
 class Foundry:
@@ -38,6 +40,8 @@ class Foundry:
         self.deployments = Tracked(world, store.table("deployments"))
         self.projects = Tracked(world, store.table("projects"))
         self.connections = store.table("connections")
+        if self.accounts.get(FIRST) is None:
+            self.accounts.write(FIRST, _first(), "Creating", world.clock.now())
 
     def account(self, request: web.Request) -> Json:
         """The account that the path of the request is below; 404 when there is none."""
@@ -91,6 +95,12 @@ async def _put_account(foundry: Foundry, request: web.Request) -> web.Response:
     row = foundry.accounts.write(id_, shown, "Creating" if old is None else "Accepted", ends)
     answer = web.json_response(foundry.accounts.shown(row), status=201 if old is None else 200)
     return foundry.operations.begin(request, answer, row["location"], ends)
+
+
+def _first() -> Json:
+    name, who = FIRST.rpartition("/")[2], identity({"identity": {"type": "SystemAssigned"}}, FIRST)
+    properties = _account_properties({"allowProjectManagement": True, "customSubDomainName": name}, name)
+    return {"name": name, "kind": "AIServices", "sku": {"name": "S0"}, "location": LOCATION, "identity": who, "properties": properties}
 
 
 def _account_properties(sent: Json, name: str) -> Json:

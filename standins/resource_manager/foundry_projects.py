@@ -60,6 +60,8 @@ async def _delete(kind: _Kind, request: web.Request) -> web.Response:
         return web.Response(status=204)
     kind.foundry.check_free(account["id"])
     ends = kind.foundry.operations.ends()
+    for connection in [key for key in kind.foundry.connections if key.startswith(f"{row['id'].lower()}/connections/")]:
+        del kind.foundry.connections[connection]
     kind.rows.mark(row, "Deleting", ends)
     return kind.foundry.operations.begin(request, web.Response(status=202), account["location"], ends)
 

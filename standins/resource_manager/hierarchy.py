@@ -19,13 +19,14 @@ _SUBSCRIPTION = "/subscriptions/{subscription}"
 _GROUPS = _SUBSCRIPTION + "/resourceGroups"
 LOCATION = "westeurope"
 #: Groups that are there from the start: the one of the local set (`standins.stack`).
-_FIRST = "ai"
+FIRST_GROUP = "ai"
 #: The providers and types of which this server has operations.
 _PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "Microsoft.ApiManagement": ("service",),
     "Microsoft.Authorization": ("roleAssignments", "roleDefinitions"),
     "Microsoft.CognitiveServices": ("accounts", "accounts/deployments", "accounts/projects", "accounts/projects/connections"),
     "Microsoft.ContainerService": ("managedClusters",),
+    "Microsoft.Insights": ("components",),
 }
 
 
@@ -34,7 +35,7 @@ class ResourceGroups:
 
     def __init__(self, world: World) -> None:
         self.rows = world.store("resource-groups").table("groups")
-        self.rows.setdefault(_FIRST, _shown(_FIRST, LOCATION, {}))
+        self.rows.setdefault(FIRST_GROUP, _shown(FIRST_GROUP, LOCATION, {}))
 
     def require(self, name: str) -> Json:
         """The group as it is shown; 404 when there is none."""

@@ -51,7 +51,17 @@ _ONLY_IN = {
     "set-backend-service": ("inbound", "backend"),
     "rate-limit-by-key": ("inbound",),
     "quota-by-key": ("inbound",),
+    "llm-content-safety": ("inbound",),
+    "llm-semantic-cache-lookup": ("inbound",),
+    "llm-semantic-cache-store": ("outbound",),
+    "authentication-managed-identity": ("inbound",),
+    "validate-azure-ad-token": ("inbound",),
+    "cors": ("inbound",),
+    "rewrite-uri": ("inbound",),
+    "forward-request": ("backend",),
 }
+#: https://learn.microsoft.com/azure/api-management/llm-semantic-cache-lookup-policy#usage-notes
+_ONCE = ("llm-semantic-cache-lookup", "llm-semantic-cache-store")
 _REQUIRED = {
     "llm-token-limit": ("counter-key", "estimate-prompt-tokens"),
     "set-variable": ("name", "value"),
@@ -60,6 +70,12 @@ _REQUIRED = {
     "include-fragment": ("fragment-id",),
     "rewrite-uri": ("template",),
     "authentication-managed-identity": ("resource",),
+    "rate-limit-by-key": ("calls", "renewal-period", "counter-key"),
+    "llm-content-safety": ("backend-id",),
+    "llm-semantic-cache-lookup": ("score-threshold", "embeddings-backend-id"),
+    "llm-semantic-cache-store": ("duration",),
+    "validate-azure-ad-token": ("tenant-id",),
+    "retry": ("condition", "count", "interval"),
 }
 
 
@@ -199,6 +215,11 @@ def _check_sections(document: Document, section: Element) -> None:
     for element in section.iter(*_ONLY_IN):
         if section.tag not in _ONLY_IN[str(element.tag)]:
             raise document.error(element, f"Policy is not allowed in the section '{section.tag}'.")
+    for tag in _ONCE:
+        for again in list(section.iter(tag))[1:]:
+            raise document.error(again, f"Policy may be used once in the section '{section.tag}'.")
+    if section.tag == "backend" and len(list(section.iterchildren(etree.Element))) > 1:
+        raise document.error(section, "The section 'backend' may have one policy only.")
 
 
 def _check_element(document: Document, element: Element) -> None:

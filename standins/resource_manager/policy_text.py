@@ -29,8 +29,10 @@ def read(state: State, request: web.Request, properties: Json, limits: tuple[str
     names = _named_values(state, service_id(request))
     try:
         document = policy_document.parse(text, raw=format_ == "rawxml", root=root)
-        _check_names(document, BACKEND, _absent(state.backends, request, "backends", "Backend with id"))
-        _check_names(document, FRAGMENT, _absent(state.fragments, request, "policyFragments", "Policy fragment with id"))
+        for by in BACKEND:
+            _check_names(document, by, _absent(state.backends, request, "backends", "Backend with id"))
+        for by in FRAGMENT:
+            _check_names(document, by, _absent(state.fragments, request, "policyFragments", "Policy fragment with id"))
         _check_named_values(document, names)
     except PolicyError as error:
         raise invalid((error.element, str(error))) from error

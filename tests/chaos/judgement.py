@@ -25,7 +25,7 @@ from tests.end_to_end.test_where_keys_are import HOMES, issued, where
 #: The last line of a stack trace, and the one that a fault leaves.
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): .*$", re.MULTILINE)
 _ON_PURPOSE = "closed on purpose"
-_WORKERS = ("provision_catalog", "provision_gateway", "provision_workspaces")
+_WORKERS = ("provision_catalog", "provision_gateway", "provision_workspaces", "provision_projects")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,62 @@ def _change(checkout: Path, old: str, new: str) -> None:
 
 def test_a_checkout_without_problems_passes(checkout: Path) -> None:
     result = _mergekey("validate", checkout)
-    assert (result.exit_code, result.output) == (0, "3 requests, no problems.\n")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "3 requests, no problems."
+
+
+def test_where_all_is_well_the_ledger_of_capacities_is_shown(checkout: Path) -> None:
+    lines = _mergekey("validate", checkout).output.splitlines()
+    assert lines[0].split() == ["model", "capacity", "may", "be", "granted", "granted", "left", "teams"]
+    assert lines[1].split() == ["qwen3-32b", "40,000", "60,000", "0", "60,000"]
+    assert lines[2].split() == ["text-embedding-3-large", "1,000,000", "1,500,000", "20,000", "1,480,000", "charlie", "20,000"]
+
+
+def _ask_for_qwen(checkout: Path, team: str) -> None:
+    file = checkout / "developer-requests" / team / "access.yaml"
+    file.parent.mkdir()
+    file.write_text(f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{openai: [{{name: qwen3-32b, tokensPerMinute: 20000}}]}}\n")
+
+
+def test_more_than_there_is_is_refused_with_the_ledger(checkout: Path) -> None:
+    for team in ("one", "two", "three", "four"):
+        _ask_for_qwen(checkout, team)
+    result = _mergekey("validate", checkout)
+    assert result.exit_code == 1
+    assert "developer-requests/two/access.yaml" in result.output
+    assert "four 20,000, one 20,000, three 20,000; 0 are left" in result.output
+    assert result.output.splitlines()[-1] == "7 requests, 1 problem in 1 file."
+
+
+def test_beside_a_checkout_of_what_was_before_the_newcomer_is_at_fault(checkout: Path, tmp_path: Path) -> None:
+    for team in ("two", "three", "four"):
+        _ask_for_qwen(checkout, team)
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before, symlinks=True)
+    _ask_for_qwen(checkout, "one")
+    result = _mergekey("validate", checkout, "--before", before)
+    assert "AboveCapacity" in result.output
+    assert [line for line in result.output.splitlines() if "access.yaml" in line] == ["developer-requests/one/access.yaml"]
+
+
+def test_beside_a_checkout_of_what_was_before_a_model_that_is_used_is_missed(checkout: Path) -> None:
+    catalog = checkout / "platform/config/model_catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("name: text-embedding-3-large", "name: text-embedding-4"))
+    result = _mergekey("validate", checkout, "--before", EXAMPLES)
+    assert result.exit_code == 1
+    assert "ModelStillUsed" in result.output
+    assert "UnknownModel" not in result.output
+
+
+def test_a_warning_is_shown_and_fails_nothing(checkout: Path) -> None:
+    _change(checkout, "name: gpt-4.1,", "name: gpt-4o-mini,")
+    result = _mergekey("validate", checkout)
+    assert result.exit_code == 0
+    assert "ModelRetires" in result.output
+    assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
+    annotated = _mergekey("validate", checkout, "--format", "github").output.splitlines()
+    assert annotated[0].startswith(f"::warning file={ALPHA},line=9,col=7,title=ModelRetires::")
+    assert annotated[1:] == ["3 requests, no problems and 1 warning."]
 
 
 def test_problems_are_told_by_file_with_line_and_column(checkout: Path) -> None:
@@ -103,7 +158,8 @@ def test_a_file_of_any_size_is_refused_without_reading_it_all(checkout: Path) ->
 def test_paths_are_options(checkout: Path) -> None:
     (checkout / "platform/config/model_catalog.yaml").rename(checkout / "models.yaml")
     result = _mergekey("validate", checkout, "--catalog-path", "models.yaml", "--request-path", "developer-requests/*/access.yaml")
-    assert (result.exit_code, result.output) == (0, "1 request, no problems.\n")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "1 request, no problems."
 
 
 def test_a_request_path_of_another_form_is_an_error_of_use(checkout: Path) -> None:
@@ -130,6 +186,10 @@ def test_the_schema_of_a_request_names_the_three_shapes() -> None:
 def test_the_schema_of_the_catalogue_describes_a_model() -> None:
     schema = json.loads(_mergekey("schema", "catalog").output)
     assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["WrittenModel"]["properties"].keys()
+    assert {"currency", "overCommitment", "contentSafety", "semanticCache", "entraTokens", "origins", "models"} == schema[
+        "properties"
+    ].keys()
+    assert schema["$defs"]["WrittenModel"]["properties"]["retiresOn"]["anyOf"][0] == {"type": "string", "format": "date"}
 
 
 def test_the_command_loads_nothing_of_azure() -> None:
@@ -142,4 +202,5 @@ def test_the_command_loads_nothing_of_azure() -> None:
 def test_the_console_script_validates_the_examples() -> None:
     script = Path(sys.executable).parent / "mergekey"
     finished = subprocess.run([script, "validate", EXAMPLES], capture_output=True, text=True, check=False)
-    assert (finished.returncode, finished.stdout) == (0, "3 requests, no problems.\n")
+    assert finished.returncode == 0
+    assert finished.stdout.endswith("3 requests, no problems.\n")

@@ -12,6 +12,7 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.keyvault.secrets.aio import SecretClient
 from azure.mgmt.apimanagement.aio import ApiManagementClient
 from azure.mgmt.authorization.aio import AuthorizationManagementClient
+from azure.mgmt.cognitiveservices.aio import CognitiveServicesManagementClient
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceiveMode
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import OperationTimeoutError
@@ -64,6 +65,19 @@ async def _roles(targets: Targets, credential: AsyncTokenCredential) -> None:
                 await client.role_assignments.delete_by_id(found.id)
 
 
+async def _projects(targets: Targets, credential: AsyncTokenCredential) -> None:
+    parts = targets.foundry_account_id.strip("/").split("/")
+    options: dict[str, Any] = {"base_url": targets.resource_manager, "credential_scopes": [_ARM_SCOPE]}
+    async with AuthorizationManagementClient(credential, parts[1], **options) as client:
+        for found in [each async for each in client.role_assignments.list_for_scope(targets.foundry_account_id)]:
+            if f"/projects/team-{PREFIX}" in found.scope:
+                await client.role_assignments.delete_by_id(found.id)
+    async with CognitiveServicesManagementClient(credential, parts[1], **options) as foundry:
+        for project in [str(each.name).rpartition("/")[2] async for each in foundry.projects.list(parts[3], parts[7])]:
+            if project.startswith(f"team-{PREFIX}"):
+                await (await foundry.projects.begin_delete(parts[3], parts[7], project)).wait()
+
+
 async def _cluster(targets: Targets, credential: AsyncTokenCredential) -> None:
     from shared.adapters.kaito import KaitoCluster
 
@@ -111,6 +125,7 @@ _CLEANERS: Mapping[str, Callable[[Targets, AsyncTokenCredential], Awaitable[None
     "vault": _vault,
     "roles": _roles,
     "cluster": _cluster,
+    "projects": _projects,
     "bus": _bus,
     "repository": _repository,
 }

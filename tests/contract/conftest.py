@@ -11,9 +11,10 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.adapters.api_management import ApiManagement
+from shared.adapters.foundry import Foundry
 from shared.adapters.kaito import KaitoCluster
 from shared.adapters.key_vault import KeyVault
-from shared.adapters.role_assignments import RoleAssignments
+from shared.adapters.role_assignments import FOUNDRY_USER, SECRETS_USER, RoleAssignments
 from shared.adapters.service_bus import ServiceBus
 from tests.conftest import StandIns
 from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
@@ -26,7 +27,7 @@ from tests.wire.azure_clients import managed_identity
 from tests.wire.remotes import a_remote
 
 #: The ports that ask Entra ID for tokens.
-AZURE = {"gateway", "vault", "roles", "cluster"}
+AZURE = {"gateway", "vault", "roles", "cluster", "projects"}
 BOTH = ["fake", "adapter"]
 #: Fixtures that stand for a port under another name.
 BEHIND = {"room": "bus", "source": "repository", "announcer": "repository"}
@@ -62,7 +63,9 @@ async def adapters(where: Targets, credential: AsyncTokenCredential) -> AsyncIte
     built: dict[str, Any] = {
         "gateway": ApiManagement(where.apim_service_id, where.resource_manager, credential),
         "vault": KeyVault(where.key_vault_url, credential, verify_challenge=where.key_vault_verify_challenge),
-        "roles": RoleAssignments(where.key_vault_id, where.resource_manager, credential),
+        "roles": RoleAssignments(f"{where.key_vault_id}/secrets", SECRETS_USER, where.resource_manager, credential),
+        "projects": Foundry(where.foundry_account_id, where.foundry_tracing_id, where.resource_manager, credential),
+        "project roles": RoleAssignments(f"{where.foundry_account_id}/projects", FOUNDRY_USER, where.resource_manager, credential),
         "cluster": KaitoCluster(where.aks_cluster_id, where.kaito_dialect, where.resource_manager, credential),
         "bus": ServiceBus(where.service_bus, None, None),
     }
@@ -90,6 +93,16 @@ def vault(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
 @pytest.fixture
 def roles(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
     return app.roles if side == "fake" else adapters["roles"]
+
+
+@pytest.fixture
+def projects(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
+    return app.projects if side == "fake" else adapters["projects"]
+
+
+@pytest.fixture
+def project_roles(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
+    return app.project_roles if side == "fake" else adapters["project roles"]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 
 from standins.control import Control
 from standins.identity import IDENTITY_HEADER, principal
+from standins.stack import FOUNDRY_ID, TRACES_ID
 from standins.world import SUBSCRIPTION
 from tests.trust import FOLDER, give_certificates
 
@@ -56,6 +57,8 @@ def _settings(addresses: dict[str, str]) -> dict[str, str]:
         "CONTRACT_KEY_VAULT_ID": f"{_GROUP}/Microsoft.KeyVault/vaults/real",
         "CONTRACT_KEY_VAULT_VERIFY_CHALLENGE": "false",
         "CONTRACT_AKS_CLUSTER_ID": f"{_GROUP}/Microsoft.ContainerService/managedClusters/real",
+        "CONTRACT_FOUNDRY_ACCOUNT_ID": FOUNDRY_ID,
+        "CONTRACT_FOUNDRY_TRACING_ID": TRACES_ID,
         "CONTRACT_SERVICE_BUS": bus,
         "CONTRACT_GITHUB_API_URL": addresses["github"],
         "CONTRACT_GITHUB_GIT_URL": repository["git_url"],

@@ -6,6 +6,7 @@
 | `CONTRACT_KEY_VAULT_URL` | a vault; soft-deleted test secrets stay in it until they are purged |
 | `CONTRACT_KEY_VAULT_ID` | the scope for role assignments |
 | `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time while the tests run |
+| `CONTRACT_FOUNDRY_ACCOUNT_ID`, `CONTRACT_FOUNDRY_TRACING_ID` | a Foundry account with project management, and an Application Insights |
 | `CONTRACT_SERVICE_BUS` | a connection string of a namespace with the entities of infra/service-bus.json, and nobody else receiving |
 | `CONTRACT_GITHUB_REPOSITORY` | `owner/name`; each test pushes, with git's own credentials, to a branch of its own |
 | `CONTRACT_GITHUB_APP_ID`, `CONTRACT_GITHUB_APP_PRIVATE_KEY`, `CONTRACT_GITHUB_INSTALLATION_ID` | the App that reads and reports there |
@@ -26,6 +27,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.workspace import Dialect
+from standins.stack import FOUNDRY_ID, TRACES_ID
 from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
 
@@ -45,6 +47,8 @@ class Named(BaseSettings):
     key_vault_verify_challenge: bool = True
     aks_cluster_id: str | None = None
     kaito_dialect: Dialect = "0.12"
+    foundry_account_id: str | None = None
+    foundry_tracing_id: str | None = None
     service_bus: SecretStr | None = None
     github_api_url: str = "https://api.github.com"
     github_git_url: str | None = None
@@ -75,6 +79,8 @@ class Targets:
     key_vault_id: str
     aks_cluster_id: str
     kaito_dialect: Dialect
+    foundry_account_id: str
+    foundry_tracing_id: str
     service_bus: str
 
 
@@ -86,11 +92,12 @@ def targets(standins: StandIns) -> Targets:
         "vault": wanted.key_vault_url,
         "roles": wanted.key_vault_id,
         "cluster": wanted.aks_cluster_id,
+        "projects": wanted.foundry_account_id,
         "bus": wanted.service_bus,
         "repository": wanted.github_repository,
     }
     real = frozenset(port for port, target in by_port.items() if target)
-    arm = bool(real & {"gateway", "roles", "cluster"})
+    arm = bool(real & {"gateway", "roles", "cluster", "projects"})
     local = (
         f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
     )
@@ -103,6 +110,8 @@ def targets(standins: StandIns) -> Targets:
         wanted.key_vault_id or f"{_GROUP}/Microsoft.KeyVault/vaults/{unique('kv')}",
         wanted.aks_cluster_id or f"{_GROUP}/Microsoft.ContainerService/managedClusters/gpu",
         wanted.kaito_dialect,
+        wanted.foundry_account_id or FOUNDRY_ID,
+        wanted.foundry_tracing_id or TRACES_ID,
         wanted.service_bus.get_secret_value() if wanted.service_bus else local,
     )
 

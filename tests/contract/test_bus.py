@@ -37,6 +37,7 @@ async def test_what_is_for_all_reaches_every_stage_and_what_is_for_one_only_that
         "provision-catalog": [first],
         "provision-gateway": [first, second],
         "provision-workspaces": [first],
+        "provision-projects": [first],
     }
 
 

@@ -89,7 +89,7 @@ async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Clu
     found = await _workspace(cluster, home)
     selector = {"matchLabels": {"apps": f"{home}--phi-4"}}
     assert (found.name, found.managed, found.terminating) == ("phi-4", True, False)
-    assert dict(found.fixed) == {"instanceType": GPU, "labelSelector": selector, "preset": "phi-4"}
+    assert dict(found.fixed) == {"instanceType": GPU, "labelSelector": selector, "preset": "phi-4", "accessSecret": None}
 
 
 async def test_lists_over_all_namespaces_have_what_one_namespace_has(cluster: Cluster, home: str) -> None:

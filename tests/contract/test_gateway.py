@@ -10,18 +10,22 @@ import pytest_asyncio
 
 from shared.apply import ADMINISTRATOR
 from shared.domain.actual import Policy, Product
-from shared.domain.desired import Backend, compile_catalog
+from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
+from shared.domain.catalog import Breaker
+from shared.domain.desired import compile_catalog
 from shared.domain.marker import Marker
-from shared.domain.names import API, FRAGMENT
-from shared.domain.policy import digest_of, product_policy
+from shared.domain.names import API, FRAGMENT, SAFETY_BACKEND
+from shared.domain.policy import product_policy
+from shared.domain.policy_xml import digest_of
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Gateway, Keys
 from tests.contract.targets import unique
-from tests.fakes.app import REPOSITORY, Asked, a_catalog
+from tests.domain.policy_cases import GOVERNED, asking
+from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
 
 POLICY = "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
 STALE = '"bm90IHRoaXM="'
-CATALOG = compile_catalog(a_catalog())
+CATALOG = compile_catalog(a_catalog(), FakeApp().platform)
 
 
 def _marker(team: str, digest: str = "") -> Marker:
@@ -135,7 +139,7 @@ async def test_a_policy_carries_the_etag_that_was_read(gateway: Gateway, product
 
 
 async def test_a_policy_of_ours_is_known_by_its_digest_and_others_are_not(gateway: Gateway, team: str, product: str) -> None:
-    text = product_policy(Asked(team=team, cost_center="CC 1").read())
+    text = product_policy(Asked(team=team, cost_center="CC 1").read(), a_catalog())
     await gateway.put_fragment(FRAGMENT, CATALOG.fragment)
     await gateway.put_product_policy(product, text, None)
     found = await gateway.product_policy(product)
@@ -266,10 +270,12 @@ async def test_a_deleted_subscription_is_gone_with_its_keys(gateway: Gateway, pr
 async def test_backends_are_listed_by_their_beginning_with_marker_and_url(gateway: Gateway, team: str) -> None:
     prefix = f"team-{team}--"
     assert await gateway.backends(prefix) == []
-    await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/phi-4/v1"), _marker(team, "d" * 64), None)
+    backend = Backend(f"{prefix}phi-4", "https://models/phi-4/v1")
+    await gateway.put_backend(backend, _marker(team), None)
     await gateway.put_backend(Backend(f"team-{team}x--phi-4", "https://elsewhere/v1"), _marker(team), None)
     [found] = await gateway.backends(prefix)
-    assert (found.name, found.url, found.marker) == (f"{prefix}phi-4", "https://models/phi-4/v1", _marker(team))
+    assert (found.name, found.url, found.marker) == (backend.name, "https://models/phi-4/v1", backend.sealed(_marker(team)))
+    assert found.is_as(backend)
     await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/other/v1"), _marker(team), found.etag)
     assert [backend.url for backend in await gateway.backends(prefix)] == ["https://models/other/v1"]
 
@@ -283,6 +289,56 @@ async def test_a_backend_that_changed_meanwhile_is_neither_changed_nor_deleted(g
     await gateway.delete_backend(backend.name, "*")
     await gateway.delete_backend(backend.name, "*")
     assert await gateway.backends(f"team-{team}--") == []
+
+
+async def test_a_pool_and_a_breaker_are_listed_as_they_were_written(gateway: Gateway, team: str) -> None:
+    prefix = f"team-{team}--"
+    one = Backend(f"{prefix}one", "https://one/v1", Breaker(5, 90, 3600))
+    other = Backend(f"{prefix}other", "https://other/v1")
+    pool = Backend(f"{prefix}pool", members=(PoolMember(one.name, 90, 1), PoolMember(other.name, 100, 2)))
+    with pytest.raises(Rejected):
+        await gateway.put_backend(pool, _marker(team), None)
+    for backend in (one, other, pool):
+        await gateway.put_backend(backend, _marker(team), None)
+    found = {each.name: each for each in await gateway.backends(prefix)}
+    assert all(found[backend.name].is_as(backend) for backend in (one, other, pool))
+    assert (found[one.name].breaker, found[pool.name].members) == (one.breaker, pool.members)
+    with pytest.raises(Rejected):
+        await gateway.delete_backend(one.name, "*")
+    await gateway.put_backend(Backend(pool.name, members=pool.members[1:]), _marker(team), found[pool.name].etag)
+    await gateway.delete_backend(one.name, "*")
+    for name in (pool.name, other.name):
+        await gateway.delete_backend(name, "*")
+
+
+async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends_it(gateway: Gateway, team: str) -> None:
+    value = NamedValue(f"credential--{team}", f"https://platform.vault.azure.net/secrets/{team}")
+    sender = Backend(f"team-{team}--sender", "https://api.example/v1", credential=Credential(value.name))
+    with pytest.raises(Rejected):
+        await gateway.put_backend(sender, _marker(team), None)
+    await gateway.put_named_value(value, REPOSITORY, None)
+    await gateway.put_backend(sender, _marker(team), None)
+    [found] = await gateway.named_values(value.name, REPOSITORY)
+    assert (found.name, found.url, found.ours) == (value.name, value.url, True)
+    with pytest.raises(Rejected):
+        await gateway.delete_named_value(value.name, "*")
+    with pytest.raises(Busy):
+        await gateway.put_named_value(value, REPOSITORY, STALE)
+    await gateway.delete_backend(sender.name, "*")
+    await gateway.delete_named_value(value.name, "*")
+    await gateway.delete_named_value(value.name, "*")
+    assert await gateway.named_values(value.name, REPOSITORY) == []
+
+
+async def test_a_secret_may_travel_in_a_header_of_its_own(gateway: Gateway, team: str) -> None:
+    value = NamedValue(f"credential--{team}", f"https://platform.vault.azure.net/secrets/{team}")
+    sender = Backend(f"team-{team}--safety", "https://safety.example", credential=Credential(value.name, "Ocp-Apim-Subscription-Key"))
+    await gateway.put_named_value(value, REPOSITORY, None)
+    await gateway.put_backend(sender, _marker(team), None)
+    with pytest.raises(Rejected):
+        await gateway.delete_named_value(value.name, "*")
+    await gateway.delete_backend(sender.name, "*")
+    await gateway.delete_named_value(value.name, "*")
 
 
 async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -> None:
@@ -313,6 +369,28 @@ async def test_the_apis_policy_names_what_exists(gateway: Gateway) -> None:
     after = await gateway.api_policy(API)
     assert after is not None
     assert after.digest == digest_of(CATALOG.policy)
+
+
+async def test_everything_that_a_catalogue_can_ask_for_is_accepted(gateway: Gateway, product: str) -> None:
+    await _require_api(gateway)
+    desired = compile_catalog(GOVERNED, FakeApp().platform)
+    for value in desired.named_values:
+        await gateway.put_named_value(value, REPOSITORY, None)
+    for backend in desired.backends:
+        await gateway.put_backend(backend, _marker("catalogue"), None)
+    await gateway.put_fragment(FRAGMENT, desired.fragment)
+    before = await gateway.api_policy(API)
+    await gateway.put_api_policy(API, desired.policy, before.etag if before else None)
+    after = await gateway.api_policy(API)
+    assert after is not None
+    assert after.digest == digest_of(desired.policy)
+    text = product_policy(asking("gpt-4.1", "mistral-small"), GOVERNED)
+    await gateway.put_product_policy(product, text, None)
+    found = await gateway.product_policy(product)
+    assert found is not None
+    assert found.digest == digest_of(text)
+    with pytest.raises(Rejected):
+        await gateway.delete_backend(SAFETY_BACKEND, "*")
 
 
 async def test_there_is_no_policy_and_no_marker_without_an_api(gateway: Gateway) -> None:

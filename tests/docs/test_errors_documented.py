@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
 REASON = re.compile(r"[A-Z][a-z]+[0-9]?([A-Z][a-z]+[0-9]?)*")
 #: Calls that are given the reason of a problem as an argument of its own.
-COMPLAINTS = {"problem", "problem_at", "complain", "refusal", "_refuse", "_refused", "_matching"}
+COMPLAINTS = {"problem", "problem_at", "complain", "refusal", "_refuse", "_refused", "_matching", "_text"}
 
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:

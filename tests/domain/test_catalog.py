@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.catalog import CatalogModel, Dedicated, read_catalog
+from shared.domain.catalog import (
+    Breaker,
+    Catalog,
+    CatalogModel,
+    ContentSafety,
+    Dedicated,
+    EntraTokens,
+    Member,
+    Price,
+    Retirement,
+    SemanticCache,
+    SharedWorkspace,
+    read_catalog,
+)
+from shared.domain.disclosure import looks_like_a_key
 from tests.domain.golden import catalog_file
 
 SHARED = catalog_file().content
+#: Invented, in the forms that real ones have.
+KEYS = [
+    ("OpenAI", "sk-proj-hunter2hunter2hunter2"),
+    ("Anthropic", "sk-ant-api03-hunter2_hunter2-hunter2"),
+    ("Hugging Face", "hf_hunterhunterhunterhunter"),
+    ("Azure", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
+    ("AWS", "AKIAHUNTERHUNTER22"),
+    ("a token", "eyJhbGciOiJIUzI1NiJ9"),
+]
 
 
 def _reasons(text: str) -> list[str]:
@@ -25,8 +53,8 @@ def test_a_catalogue_is_read_sorted_by_name() -> None:
     assert catalog.model("phi-4") == CatalogModel(
         name="phi-4",
         provider="kaito",
-        endpoint="http://phi-4.kaito-shared.example.internal/v1",
-        served_name="phi-4",
+        members=(Member("http://phi-4.kaito-shared.example.internal/v1", "phi-4"),),
+        private=True,
         preset="phi-4",
         max_tokens_per_minute=200_000,
         dedicated=Dedicated(("Standard_NC24ads_A100_v4", "Standard_NC48ads_A100_v4"), per_team=1, total=1),
@@ -68,24 +96,205 @@ def test_a_secret_has_no_place_in_the_catalogue_and_is_not_repeated(key: str) ->
     assert "hunter2" not in str(verdict)
 
 
+FULL = b"""
+currency: EUR
+overCommitment: 2.5
+contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}
+semanticCache: {embeddings: ada, score: 0.05, seconds: 600}
+entraTokens: {tenant: 5F8D0D55-1c3e-4f7a-9b5e-2a6c8e4d7b10, audience: api://mergekey}
+origins: [https://chat.contoso.com]
+models:
+  - name: gpt-4.1
+    provider: foundry
+    pool:
+      - {name: sweden, endpoint: https://a.example/openai/v1, servedName: gpt-se, weight: 90}
+      - {name: france, endpoint: https://b.example/openai/v1, servedName: gpt-se, weight: 10}
+      - {name: spain, endpoint: https://c.example/openai/v1, servedName: gpt-se, priority: 2}
+      - {name: italy, endpoint: https://d.example/openai/v1, servedName: gpt-se, priority: 2}
+    circuitBreaker: {failures: 3, interval: 60, trip: 30}
+    retries: 2
+    fallback: claude
+    price: {prompt: 2.00, completion: "8.40"}
+    maxTokensPerMinute: 100000
+    capacity: 500000
+    retiresOn: 2027-03-31
+    successor: claude
+    cached: true
+    screened: true
+  - {name: claude, provider: openai, endpoint: https://e.example/v1, credential: anthropic-key}
+  - {name: embeddings, provider: openai, endpoint: "http://10.0.0.4:11434/v1", private: true, dataClasses: [restricted, internal]}
+  - {name: ada, provider: foundry, endpoint: https://f.example/openai/v1}
+  - name: phi-4
+    provider: kaito
+    preset: phi-4
+    accessSecret: hugging-face
+    shared: {instanceType: Standard_NC24ads_A100_v4}
+"""
+
+
+def test_everything_that_a_catalogue_can_say_is_read() -> None:
+    catalog = read_catalog("c.yaml", FULL).catalog
+    assert catalog == Catalog(
+        models=(
+            CatalogModel("ada", "foundry", (Member("https://f.example/openai/v1", "ada"),)),
+            CatalogModel("claude", "openai", (Member("https://e.example/v1", "claude", credential="anthropic-key"),)),
+            CatalogModel(
+                name="embeddings",
+                provider="openai",
+                members=(Member("http://10.0.0.4:11434/v1", "embeddings"),),
+                data_classes=frozenset({"restricted", "internal"}),
+                private=True,
+            ),
+            CatalogModel(
+                name="gpt-4.1",
+                provider="foundry",
+                members=(
+                    Member("https://a.example/openai/v1", "gpt-se", "sweden", 90),
+                    Member("https://b.example/openai/v1", "gpt-se", "france", 10),
+                    Member("https://c.example/openai/v1", "gpt-se", "spain", 50, 2),
+                    Member("https://d.example/openai/v1", "gpt-se", "italy", 50, 2),
+                ),
+                breaker=Breaker(3, 60, 30),
+                retries=2,
+                fallback="claude",
+                price=Price(Decimal("2.0"), Decimal("8.40")),
+                max_tokens_per_minute=100_000,
+                capacity=500_000,
+                retirement=Retirement(date(2027, 3, 31), "claude"),
+                cached=True,
+                screened=True,
+            ),
+            CatalogModel(
+                name="phi-4",
+                provider="kaito",
+                private=True,
+                preset="phi-4",
+                access_secret="hugging-face",
+                shared=SharedWorkspace("Standard_NC24ads_A100_v4"),
+            ),
+        ),
+        currency="EUR",
+        over_commitment=Decimal("2.5"),
+        content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com", 4),
+        cache=SemanticCache("ada", Decimal("0.05"), 600),
+        tokens=EntraTokens("5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "api://mergekey"),
+        origins=("https://chat.contoso.com",),
+    )
+
+
+def test_a_model_with_a_shared_workspace_serves_all_and_one_with_dedicated_ones_does_not() -> None:
+    catalog = read_catalog("c.yaml", SHARED).catalog
+    full = read_catalog("c.yaml", FULL).catalog
+    assert catalog is not None
+    assert full is not None
+    assert [model.name for model in catalog.models if not model.serves_all] == ["falcon-7b"]
+    assert all(model.serves_all for model in full.models)
+
+
+@given(st.decimals(0, 1_000_000, places=6))
+def test_a_price_is_what_is_written(price: Decimal) -> None:
+    for written in (f"{price:f}", f'"{price:f}"'):
+        found = read_catalog("c.yaml", FULL.replace(b"2.00", written.encode())).catalog
+        assert found is not None
+        model = found.model("gpt-4.1")
+        assert model is not None
+        assert model.price is not None
+        assert model.price.prompt == price
+
+
+@pytest.mark.parametrize("secret", [case[1] for case in KEYS], ids=[case[0] for case in KEYS])
+@pytest.mark.parametrize("key", ["credential", "servedName", "endpoint", "provider", "price", "capacity", "name", "fallback", "retiresOn"])
+def test_a_key_that_was_written_anywhere_is_refused_and_not_repeated(secret: str, key: str) -> None:
+    entry = {"name": "claude", "provider": "openai", "endpoint": "https://e.example/v1", key: secret}
+    verdict = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode())
+    assert verdict.problems
+    assert secret not in str(verdict)
+
+
+@pytest.mark.parametrize(
+    "text", ["gpt-4.1-mini-2025-04-14", "contoso-openai-key", "text-embedding-3-large", "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10"]
+)
+def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
+    assert not looks_like_a_key(text)
+
+
 _nasty = st.text("abc.-/:_{}@()<>\"'&; \u00e9", max_size=12)
+_SAFE = re.compile(r"[A-Za-z0-9._:/~\[\]-]+")
 
 
-@given(_nasty, _nasty, _nasty, _nasty)
-def test_nothing_that_a_policy_would_evaluate_survives(name: str, served: str, path: str, preset: str) -> None:
-    def quoted(text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
-
-    endpoint = quoted(f"https://a.example/{path}/v1")
-    entry = f"name: {quoted('m' + name)}, provider: kaito, endpoint: {endpoint}, servedName: {quoted(served)}, preset: {quoted(preset)}"
-    catalog = read_catalog("c.yaml", f"models: [{{{entry}}}]".encode()).catalog
-    for model in catalog.models if catalog else ():
-        for value in (model.name, model.served_name, model.endpoint, model.preset):
-            assert value is not None
-            assert re.fullmatch(r"[A-Za-z0-9._:/~-]+", value)
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for inner in value.values() for text in _texts(inner))
+    elif isinstance(value, list | tuple | frozenset):
+        yield from (text for inner in value for text in _texts(inner))
 
 
-@given(st.binary(max_size=100) | st.integers(0, len(SHARED)).map(lambda cut: SHARED[:cut] + SHARED[cut + 3 :]))
+_MODEL = {
+    "name": "model",
+    "provider": "openai",
+    "private": True,
+    "endpoint": "https://a.example/v1",
+    "servedName": "served",
+    "credential": "secret-name",
+    "fallback": "other",
+    "retiresOn": "2027-03-31",
+    "successor": "other",
+}
+_OTHER = {
+    "name": "other",
+    "provider": "kaito",
+    "preset": "phi-4",
+    "accessSecret": "hugging-face",
+    "pool": [
+        {"name": "one", "endpoint": "http://one.internal/v1", "servedName": "x"},
+        {"name": "two", "endpoint": "http://two.internal/v1", "servedName": "x"},
+    ],
+}
+_WHOLE = {
+    "currency": "EUR",
+    "contentSafety": {"endpoint": "https://safety.example", "threshold": 1},
+    "semanticCache": {"embeddings": "ada", "score": 0.1, "seconds": 1},
+    "entraTokens": {"tenant": "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "audience": "api://a"},
+    "origins": ["https://a.example"],
+    "models": [_MODEL, _OTHER, {"name": "ada", "provider": "foundry", "endpoint": "https://a.example/openai/v1"}],
+}
+
+
+def _places(value: object, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, str):
+        yield way
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _places(inner, (*way, key))
+
+
+@given(st.data(), _nasty)
+def test_nothing_that_a_policy_would_evaluate_survives(data: st.DataObject, nasty: str) -> None:
+    written = json.loads(json.dumps(_WHOLE))
+    *way, last = data.draw(st.sampled_from(list(_places(_WHOLE))))
+    place = written
+    for step in way:
+        place = place[step]
+    cut = data.draw(st.integers(0, len(place[last])))
+    place[last] = place[last][:cut] + nasty + place[last][cut:]
+    catalog = read_catalog("c.yaml", json.dumps(written).encode()).catalog
+    for text in _texts(asdict(catalog)) if catalog else ():
+        assert text == "" or _SAFE.fullmatch(text), text
+
+
+def test_the_catalogue_of_that_property_is_a_valid_one() -> None:
+    assert read_catalog("c.yaml", json.dumps(_WHOLE).encode()).problems == ()
+
+
+@given(
+    st.binary(max_size=100)
+    | st.integers(0, len(SHARED)).map(lambda cut: SHARED[:cut] + SHARED[cut + 3 :])
+    | st.tuples(st.integers(0, len(FULL)), st.integers(1, 40), st.binary(max_size=3)).map(
+        lambda a: FULL[: a[0]] + a[2] + FULL[a[0] + a[1] :]
+    )
+)
 def test_there_is_a_catalogue_exactly_when_there_is_no_problem(content: bytes) -> None:
     verdict = read_catalog("c.yaml", content)
     assert (verdict.catalog is None) == bool(verdict.problems)

@@ -6,12 +6,18 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
 
+from shared.domain.backends import NamedValue, PoolMember
+from shared.domain.catalog import Breaker, Catalog
 from shared.domain.desired import DesiredWorkspaces, Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.openapi import unified_api
 from shared.domain.request import AccessRequest
+from tests.domain.many import catalogs
+from tests.domain.policy_cases import GOVERNED
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, a_catalog, catalog_text
 
 PLATFORM = FakeApp().platform
@@ -19,7 +25,7 @@ REQUEST = Asked(dedicated={"phi-4": GPU}).read()
 
 
 def _digests(request: AccessRequest, platform: Platform = PLATFORM) -> tuple[str, str]:
-    return compile_gateway(request, platform).digest, compile_workspaces(request, a_catalog(), platform).digest
+    return compile_gateway(request, a_catalog(), platform).digest, compile_workspaces(request, a_catalog(), platform).digest
 
 
 @pytest.mark.parametrize(
@@ -43,16 +49,16 @@ def test_a_digest_changes_exactly_when_its_slice_does(request_: AccessRequest, g
 
 def test_compiling_twice_gives_the_same() -> None:
     assert _digests(REQUEST) == _digests(Asked(dedicated={"phi-4": GPU}).read())
-    assert compile_catalog(a_catalog()).digest == compile_catalog(a_catalog()).digest
+    assert compile_catalog(a_catalog(), PLATFORM).digest == compile_catalog(a_catalog(), PLATFORM).digest
 
 
 def test_a_backend_exists_for_each_dedicated_model_and_only_with_a_cluster() -> None:
-    assert [backend.name for backend in compile_gateway(REQUEST, PLATFORM).backends] == ["team-alpha--phi-4"]
-    assert compile_gateway(REQUEST, replace(PLATFORM, cluster=None)).backends == ()
+    assert [backend.name for backend in compile_gateway(REQUEST, a_catalog(), PLATFORM).backends] == ["team-alpha--phi-4"]
+    assert compile_gateway(REQUEST, a_catalog(), replace(PLATFORM, cluster=None)).backends == ()
 
 
 def test_the_catalogue_has_a_backend_for_each_shared_endpoint() -> None:
-    backends = {backend.name: backend.url for backend in compile_catalog(a_catalog()).backends}
+    backends = {backend.name: backend.url for backend in compile_catalog(a_catalog(), PLATFORM).backends}
     assert backends == {
         "shared--gpt-4-1": "https://contoso-ai.openai.azure.com/openai/v1",
         "shared--phi-4": "http://phi-4.shared.internal/v1",
@@ -62,13 +68,13 @@ def test_the_catalogue_has_a_backend_for_each_shared_endpoint() -> None:
 
 def test_the_operations_do_not_depend_on_the_models() -> None:
     more = a_catalog(catalog_text() + "  - {name: o4, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n")
-    assert compile_catalog(more).api_digest == compile_catalog(a_catalog()).api_digest
-    assert compile_catalog(more).digest != compile_catalog(a_catalog()).digest
+    assert compile_catalog(more, PLATFORM).api_digest == compile_catalog(a_catalog(), PLATFORM).api_digest
+    assert compile_catalog(more, PLATFORM).digest != compile_catalog(a_catalog(), PLATFORM).digest
 
 
 def test_a_ceiling_that_changes_changes_nothing_that_is_written() -> None:
     raised = a_catalog(catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 200000"))
-    assert compile_catalog(raised).digest == compile_catalog(a_catalog()).digest
+    assert compile_catalog(raised, PLATFORM).digest == compile_catalog(a_catalog(), PLATFORM).digest
 
 
 def test_a_digest_stays_the_same_from_version_to_version_or_everything_would_be_written_again() -> None:
@@ -80,3 +86,49 @@ def test_a_digest_stays_the_same_from_version_to_version_or_everything_would_be_
 
 def test_the_unified_api_is_what_the_golden_file_says() -> None:
     assert unified_api() == json.loads(Path(__file__).with_name("openapi.json").read_text())
+
+
+# ------------------------------------------------------------------------------------------------- what serves the catalogue
+
+VAULTED = replace(PLATFORM, vault_url="https://platform.vault.azure.net/")
+
+
+def test_a_pool_has_a_backend_per_member_each_with_the_models_breaker() -> None:
+    backends = {each.name: each for each in compile_catalog(GOVERNED, VAULTED).backends}
+    assert [name for name in backends if name.startswith("shared--gpt-4-1")] == [
+        "shared--gpt-4-1--sweden", "shared--gpt-4-1--canary", "shared--gpt-4-1--spare", "shared--gpt-4-1",
+    ]  # fmt: skip
+    assert backends["shared--gpt-4-1"].members == (
+        PoolMember("shared--gpt-4-1--canary", 10, 1),
+        PoolMember("shared--gpt-4-1--spare", 100, 2),
+        PoolMember("shared--gpt-4-1--sweden", 90, 1),
+    )
+    assert backends["shared--gpt-4-1--canary"].breaker == Breaker(5, 60, 30)
+    assert backends["shared--gpt-4-1"].breaker is None
+
+
+def test_a_credential_is_a_named_value_that_points_into_the_platforms_vault() -> None:
+    desired = compile_catalog(GOVERNED, VAULTED)
+    assert desired.named_values == (
+        NamedValue("credential--anthropic", "https://platform.vault.azure.net/secrets/anthropic"),
+        NamedValue("credential--content-safety", "https://platform.vault.azure.net/secrets/content-safety"),
+    )
+    senders = {each.name: each.credential.named_value for each in desired.backends if each.credential}
+    assert senders == {"shared--claude-sonnet": "credential--anthropic", "shared--content-safety": "credential--content-safety"}
+
+
+def test_the_gateways_own_backends_and_shared_workspaces_have_urls_that_nobody_writes() -> None:
+    urls = {each.name: each.url for each in compile_catalog(GOVERNED, VAULTED).backends}
+    assert urls["shared--content-safety"] == "https://contoso-safety.cognitiveservices.azure.com"
+    assert urls["shared--semantic-cache"] == "https://contoso-ai.openai.azure.com/openai/deployments/embeddings-eu/embeddings"
+    assert urls["shared--mistral-small"] == "https://models.internal.contoso.com/team-catalogue/mistral-small/v1"
+
+
+@given(catalogs())
+def test_every_backend_that_a_policy_names_exists_and_no_name_stands_twice(catalog: Catalog) -> None:
+    desired = compile_catalog(catalog, VAULTED)
+    names = [each.name for each in desired.backends]
+    routed = {each.attrib["backend-id"] for each in ElementTree.fromstring(desired.policy).iter("set-backend-service")}
+    assert routed <= set(names)
+    assert len(names) == len(set(names))
+    assert {member.backend for each in desired.backends for member in each.members} <= set(names)

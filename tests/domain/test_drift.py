@@ -10,6 +10,7 @@ import pytest
 
 from shared.domain import drift, names
 from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.backends import Backend
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
@@ -21,7 +22,11 @@ from tests.fakes.clock import START
 PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"))
 CATALOG = a_catalog()
 REQUEST = Asked(dedicated={"phi-4": GPU}).read()
-GATEWAY, WORKSPACES, API = compile_gateway(REQUEST, PLATFORM), compile_workspaces(REQUEST, CATALOG, PLATFORM), compile_catalog(CATALOG)
+GATEWAY, WORKSPACES, API = (
+    compile_gateway(REQUEST, CATALOG, PLATFORM),
+    compile_workspaces(REQUEST, CATALOG, PLATFORM),
+    compile_catalog(CATALOG, PLATFORM),
+)
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
 TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
@@ -31,15 +36,22 @@ NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKE
 PHI = Workspace("phi-4", "1", {}, (), terminating=False, managed=True)
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
 KEY, SECOND, ENDPOINT = names.secrets("alpha")
+
+
+def _standing(backend: Backend, marker: Marker) -> ActualBackend:
+    return ActualBackend(backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members)
+
+
 WORLD = World(
     api=Api("1", API.api_digest, SEAL),
     products={"team-alpha": PRODUCT},
     linked=frozenset({"team-alpha"}),
     subscriptions={"team-alpha": SUBSCRIPTION},
     backends={
-        **{each.name: ActualBackend(each.name, "1", each.url, MARKER) for each in GATEWAY.backends},
-        **{each.name: ActualBackend(each.name, "1", each.url, SEAL) for each in API.backends},
+        **{each.name: _standing(each, MARKER) for each in GATEWAY.backends},
+        **{each.name: _standing(each, SEAL) for each in API.backends},
     },
+    secret_urls={},
     secrets={name: SecretVersion(name, "1", True, START, TAGS) for name in (KEY, SECOND, ENDPOINT)},
     readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
@@ -70,7 +82,7 @@ def _backend(name: str, **changed: object) -> Difference:
 
 def test_where_nothing_differs_nothing_is_told() -> None:
     assert _team(WORLD) == []
-    assert list(drift.of_catalog(CATALOG, REPOSITORY, WORLD)) == []
+    assert list(drift.of_catalog(CATALOG, PLATFORM, WORLD)) == []
     assert list(drift.of_others(REPOSITORY, WORLD)) == []
 
 
@@ -156,19 +168,19 @@ def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_n
     ids=["gone", "unmarked", "another catalogue", "other operations"],
 )
 def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
-    assert list(drift.of_catalog(CATALOG, REPOSITORY, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
+    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
 
 
 def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ours() -> None:
     ours = {"shared--old": ActualBackend("shared--old", "1", "https://old", SEAL)}
     theirs = {"shared--x": ActualBackend("shared--x", "1", "https://x", MARKER)}
     world = replace(WORLD, backends={**WORLD.backends, **ours, **theirs})
-    assert list(drift.of_catalog(CATALOG, REPOSITORY, world)) == ["backend shared--old is not needed any more"]
+    assert list(drift.of_catalog(CATALOG, PLATFORM, world)) == ["backend shared--old is not needed any more"]
 
 
 @pytest.mark.parametrize("of", ["products", "backends", "namespaces", "secrets", "subscriptions"])
 def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, ())
+    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     world = replace(bare, **{of: getattr(WORLD, of)})
     assert drift.teams_with_objects(REPOSITORY, world) == {"alpha"}
     assert drift.teams_with_objects(REPOSITORY + 1, world) == frozenset()
@@ -215,7 +227,7 @@ def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() ->
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
 def test_objects_without_a_product_are_left_over(of: str) -> None:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, ())
+    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     assert "its product is gone and other objects are left" in list(
         drift.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
     )

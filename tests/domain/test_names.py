@@ -17,46 +17,56 @@ _dividers = st.sampled_from([".", "-", "_", "/"])
 models = st.builds(
     lambda first, rest: first + "".join(a + b for a, b in rest), _parts, st.lists(st.tuples(_dividers, _parts), max_size=4)
 ).filter(lambda model: names.model_fault(model) is None and names.slug_fault(model) is None)
+members = st.lists(_parts, min_size=1, max_size=4).map("-".join).filter(lambda member: names.member_fault(member) is None)
+secrets = st.lists(_parts, min_size=1, max_size=4).map("-".join)
 owners = st.tuples(teams, models)
+pools = st.tuples(owners, members, secrets)
+Pool = tuple[tuple[str, str], str, str]
 
 _LIMITS = {
     "product": (256, r"[a-z0-9-]+"),
     "subscription": (256, r"[a-z0-9-]+"),
     "backend": (80, r"[a-z0-9][a-z0-9-]*[a-z0-9]"),
+    "named value": (256, r"[a-z0-9-]+"),
     "secret": (127, r"[0-9a-z-]+"),
+    "project": (64, r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"),
     "namespace": (63, r"[a-z]([a-z0-9-]*[a-z0-9])?"),
     "workspace": (63 - len("-headless"), r"[a-z]([a-z0-9-]*[a-z0-9])?"),
 }
 
 
-def _names(team: str, model: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Every name that a team has for a model, as (kind and scope, name), and whose it is."""
+def _names(pool: Pool) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Every name that a team has for a model, as (kind and scope, name), and whose it is; a member of the model's pool, a credential."""
+    (team, model), member, secret = pool
     of_team, of_model = (team, ""), ("", names.slug(model))
     both = (team, names.slug(model))
     return {
         ("product", names.product(team)): of_team,
         ("subscription", names.subscription(team)): of_team,
         ("namespace", names.namespace(team)): of_team,
+        ("project", names.project(team)): of_team,
         ("secret", names.primary_key_secret(team)): (team, "primary"),
         ("secret", names.secondary_key_secret(team)): (team, "secondary"),
         ("secret", names.endpoint_secret(team)): (team, "endpoint"),
         ("backend", names.backend(team, model)): both,
         ("backend", names.shared_backend(model)): of_model,
+        ("backend", names.member_backend(model, member)): ("", names.slug(model), member),
+        ("named value", names.credential(secret)): ("", "", secret),
         ("workspace", f"{names.namespace(team)}/{names.workspace(model)}"): both,
     }
 
 
-@given(owners, owners)
-def test_no_two_owners_share_a_name_of_any_kind(one: tuple[str, str], other: tuple[str, str]) -> None:
-    mine, theirs = _names(*one), _names(*other)
-    assert len(mine) == 9
+@given(pools, pools)
+def test_no_two_owners_share_a_name_of_any_kind(one: Pool, other: Pool) -> None:
+    mine, theirs = _names(one), _names(other)
+    assert len(mine) == 12
     for name in mine.keys() & theirs.keys():
         assert mine[name] == theirs[name], name
 
 
-@given(owners)
-def test_every_name_fits_where_it_is_used(owner: tuple[str, str]) -> None:
-    for kind, name in _names(*owner):
+@given(pools)
+def test_every_name_fits_where_it_is_used(pool: Pool) -> None:
+    for kind, name in _names(pool):
         longest, pattern = _LIMITS[kind]
         own = name.rpartition("/")[2]
         assert len(own) <= longest
@@ -69,6 +79,21 @@ def test_the_longest_names_fit() -> None:
     assert names.slug_fault(model) is None
     assert len(names.backend(team, model)) == names.LONGEST_BACKEND
     assert names.slug_fault(model + "m") is not None
+    member = "a" * names.LONGEST_MEMBER
+    assert names.member_fault(member) is None
+    assert len(names.member_backend(model, member)) == names.LONGEST_BACKEND
+    assert names.member_fault(member + "a") is not None
+
+
+def test_a_vault_does_not_tell_capitals_apart() -> None:
+    assert names.credential("OpenAI-EU") == names.credential("openai-eu") == "credential--openai-eu"
+
+
+@pytest.mark.parametrize("member", ["", "Sweden", "a--b", "-a", "a-", "1a", "a.b", "a\n", "ä"])
+def test_an_improper_name_of_a_pools_member_is_refused(member: str) -> None:
+    fault = names.member_fault(member)
+    assert fault is not None
+    assert fault[0] == "BadMemberName"
 
 
 @given(models, models)

@@ -9,17 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.actual import ActualBackend, Api, Policy, Product, Route, Workspace
-from shared.domain.desired import Backend, DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
+from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
+from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
+from shared.domain.catalog import Breaker
+from shared.domain.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces, compile_catalog, compile_workspaces
 from shared.domain.marker import Marker
-from shared.domain.plan import ActualGateway, Plan, Update, fixed_fields, plan_catalog, plan_gateway, plan_workspaces
-from shared.domain.policy import digest_of, product_policy
+from shared.domain.plan import (
+    ActualCatalog,
+    ActualGateway,
+    Plan,
+    Update,
+    fixed_fields,
+    plan_catalog,
+    plan_cleaning,
+    plan_gateway,
+    plan_workspaces,
+)
+from shared.domain.policy import product_policy
+from shared.domain.policy_xml import digest_of
 from shared.errors import NotManaged
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
 from tests.fakes.clock import START
 
 OWN = Backend("team-alpha--phi-4", "https://models/team-alpha/phi-4/v1")
-TEXT = product_policy(Asked().read())
+TEXT = product_policy(Asked().read(), a_catalog())
 GATEWAY = DesiredGateway("team-alpha", "Team Alpha", TEXT, ())
 #: The team's policy as it should be, and another one.
 KNOWN, OLD = Policy('"1"', digest_of(TEXT)), Policy('"1"', "other")
@@ -32,7 +45,7 @@ def _product(marker: Marker | None, published: bool = True) -> Product:
 
 
 def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> ActualBackend:
-    return ActualBackend(name, '"b1"', url, marker)
+    return ActualBackend(name, '"b1"', url, marker and Backend(name, url).sealed(marker))
 
 
 def _plan(desired: DesiredGateway, marker: Marker, product: Product | None, policy: Policy | None, backends: list[ActualBackend]) -> Plan:
@@ -144,13 +157,13 @@ def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: 
 
 # ------------------------------------------------------------------------------------------------------------ the catalogue
 
-CATALOG = compile_catalog(a_catalog())
+CATALOG = compile_catalog(a_catalog(), FakeApp().platform)
 RULES = Policy('"1"', digest_of(CATALOG.policy))
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, CATALOG.digest)
 
 
 def _catalog_plan(desired: DesiredCatalog, api: Api | None, *backends: ActualBackend) -> list[list[str]]:
-    return _steps(plan_catalog(desired, SEAL, api, OLD if api is None or api.marker != SEAL else RULES, backends))
+    return _steps(plan_catalog(desired, SEAL, ActualCatalog(api, OLD if api is None or api.marker != SEAL else RULES, backends)))
 
 
 def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_its_marker() -> None:
@@ -167,7 +180,7 @@ def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_it
 
 def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -> None:
     known = Api('"api"', "other", replace(SEAL, digest="old"))
-    writes = {change.kind: change for change in plan_catalog(CATALOG, SEAL, known, OLD, _shared())}
+    writes = {change.kind: change for change in plan_catalog(CATALOG, SEAL, ActualCatalog(known, OLD, _shared()))}
     api, policy, marker = writes["api"], writes["api policy"], writes["api marker"]
     assert isinstance(api, Update)
     assert isinstance(policy, Update)
@@ -175,7 +188,7 @@ def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -
     assert (api.tag, api.body) == ('"api"', (CATALOG, known.marker))
     assert (policy.tag, policy.body) == (OLD.etag, CATALOG.policy)
     assert (marker.name, marker.body) == ("ai", SEAL)
-    [first, *_] = plan_catalog(CATALOG, SEAL, None, None, ())
+    [first, *_] = plan_catalog(CATALOG, SEAL, ActualCatalog(None, None, ()))
     assert isinstance(first, Update)
     assert (first.kind, first.tag, first.body) == ("api", None, (CATALOG, SEAL.unfinished()))
 
@@ -183,28 +196,28 @@ def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -
 def test_what_cannot_be_changed_in_a_workspace_is_its_type_its_label_and_its_preset() -> None:
     manifest = _desired(phi_4=GPU).workspaces["phi-4"]
     labels = {"matchLabels": {"apps": "team-alpha--phi-4"}}
-    assert fixed_fields(manifest) == {"instanceType": GPU, "labelSelector": labels, "preset": "phi-4"}
-    assert fixed_fields({}) == {"instanceType": None, "labelSelector": None, "preset": None}
+    assert fixed_fields(manifest) == {"instanceType": GPU, "labelSelector": labels, "preset": "phi-4", "accessSecret": None}
+    assert fixed_fields({}) == {"instanceType": None, "labelSelector": None, "preset": None, "accessSecret": None}
 
 
 def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vouches_for_the_rest() -> None:
     old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
-    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), RULES, [*_shared(), old])
+    plan = plan_cleaning(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, (*_shared(), old)))
     assert _steps(plan) == [["delete backend shared--old"]]
 
 
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
-    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared())
+    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared()))
     assert not plan
 
 
 def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
-    plan = plan_catalog(CATALOG, SEAL, Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:])
+    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:]))
     assert _steps(plan) == [["create backend shared--gpt-4-1"], ["update api policy ai"]]
 
 
-def _shared() -> list[ActualBackend]:
-    return [ActualBackend(backend.name, '"1"', backend.url, SEAL) for backend in CATALOG.backends]
+def _shared(desired: DesiredCatalog = CATALOG) -> tuple[ActualBackend, ...]:
+    return tuple(ActualBackend(each.name, '"1"', each.url, each.sealed(SEAL), each.breaker, each.members) for each in desired.backends)
 
 
 def test_operations_are_imported_again_only_when_they_differ() -> None:
@@ -213,10 +226,65 @@ def test_operations_are_imported_again_only_when_they_differ() -> None:
     assert "update api ai" in str(_catalog_plan(CATALOG, replace(known, operations="other")))
 
 
-def test_the_backend_of_a_model_that_is_no_longer_served_goes_after_the_policy() -> None:
-    old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
-    steps = _catalog_plan(CATALOG, Api('"1"', CATALOG.api_digest, replace(SEAL, digest="old")), old)
-    assert steps[-2:] == [["delete backend shared--old"], ["update api marker ai"]]
+#: A pool of two, one of which needs a secret.
+POOLED = replace(
+    CATALOG,
+    backends=(
+        Backend("shared--m--a", "https://a/v1", credential=Credential("credential--key")),
+        Backend("shared--m--b", "https://b/v1", breaker=Breaker(3, 60, 30)),
+        Backend("shared--m", members=(PoolMember("shared--m--a", 90, 1), PoolMember("shared--m--b", 10, 1))),
+    ),
+    named_values=(NamedValue("credential--key", "https://vault/secrets/key"),),
+)
+VALUES = (ActualNamedValue("credential--key", '"v1"', "https://vault/secrets/key", ours=True),)
+
+
+def _cleaning(desired: DesiredCatalog, backends: tuple[ActualBackend, ...], values: tuple[ActualNamedValue, ...] = ()) -> list[list[str]]:
+    return _steps(plan_cleaning(desired, SEAL, ActualCatalog(None, None, backends, values)))
+
+
+def test_secrets_stand_before_backends_and_these_before_their_pool() -> None:
+    assert _catalog_plan(POOLED, None) == [
+        ["create named value credential--key", "create policy fragment requested-model", "update api ai"],
+        ["create backend shared--m--a", "create backend shared--m--b"],
+        ["create backend shared--m"],
+        ["update api policy ai"],
+        ["update api marker ai"],
+    ]
+
+
+def test_what_is_no_longer_served_goes_in_reverse_order() -> None:
+    assert _cleaning(replace(CATALOG, backends=(), named_values=()), _shared(POOLED), VALUES) == [
+        ["delete backend shared--m"],
+        ["delete backend shared--m--a", "delete backend shared--m--b"],
+        ["delete named value credential--key"],
+    ]
+    assert _cleaning(POOLED, _shared(POOLED), VALUES) == []
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"members": (PoolMember("shared--m--a", 50, 1), PoolMember("shared--m--b", 50, 1))},
+        {"members": (PoolMember("shared--m--a", 90, 1),)},
+        {"breaker": Breaker(1, 1, 1)},
+        {"url": "https://elsewhere/v1"},
+        {"marker": replace(SEAL, digest="")},
+    ],
+    ids=["weights", "members", "breaker", "url", "what lists do not show"],
+)
+def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -> None:
+    edited = tuple(replace(each, **edit) for each in _shared(POOLED))
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, edited, VALUES))
+    assert "update backend" in str(plan)
+    assert "update backend shared--m;" in f"{plan};" or "members" not in edit
+
+
+def test_a_named_value_of_somebody_else_is_not_touched() -> None:
+    theirs = (replace(VALUES[0], ours=False),)
+    assert _cleaning(CATALOG, (), theirs) == []
+    with pytest.raises(NotManaged, match="credential--key"):
+        plan_catalog(POOLED, SEAL, ActualCatalog(None, None, (), theirs))
 
 
 # --------------------------------------------------------------------------------------------------------------- workspaces

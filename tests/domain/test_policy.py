@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.policy import api_policy, digest_of, literal, product_policy, requested_model_fragment
-from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, read_request
+from shared.domain import names
+from shared.domain.api_policy import api_policy
+from shared.domain.catalog import Catalog
+from shared.domain.policy import product_policy
+from shared.domain.policy_xml import EXPRESSIONS, digest_of, literal
+from shared.domain.request import AccessRequest, read_request
+from tests.domain.policy_cases import EVERY_CLASS, FULL, GOVERNED, PLAIN, POLICIES, asking, policy_texts
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 
-POLICIES = Path(__file__).parent / "policies"
-
-PLAIN = Asked().read()
-FULL = replace(
-    Asked(dedicated={"phi-4": GPU}, cost_center="CC-12345").read(),
-    models=(
-        ModelAccess("gpt-4.1", "foundry", 10_000, TokenQuota(1_000_000, "Monthly"), None),
-        ModelAccess("phi-4", "kaito", 50_000, None, GPU),
-    ),
-    tokens_per_minute=55_000,
-    daily_token_quota=2_000_000,
-)
-UNLIMITED = replace(PLAIN, models=(ModelAccess("text-embedding-3-large", "foundry", None, None, None),))
+CATALOG = a_catalog()
 
 DANGEROUS = [
     "@(1)",
@@ -53,17 +45,14 @@ DANGEROUS = [
 ]
 
 
-def golden() -> Iterator[tuple[str, str]]:
-    yield "one-model.xml", product_policy(PLAIN)
-    yield "limits-quotas-and-a-gpu.xml", product_policy(FULL)
-    yield "no-limits.xml", product_policy(UNLIMITED)
-    yield "unified-api.xml", api_policy(a_catalog())
-    yield "requested-model.xml", requested_model_fragment()
+@pytest.mark.parametrize("name", policy_texts())
+def test_a_policy_is_what_was_reviewed(name: str) -> None:
+    assert policy_texts()[name] + "\n" == (POLICIES / name).read_text()
 
 
-@pytest.mark.parametrize(("name", "text"), list(golden()))
-def test_a_policy_is_what_was_reviewed(name: str, text: str) -> None:
-    assert text + "\n" == (POLICIES / name).read_text()
+def test_every_reviewed_policy_is_explained() -> None:
+    explained = re.findall(r"^\| `([\w-]+\.xml)` \|", (POLICIES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(explained) == sorted(policy_texts()) == sorted(path.name for path in POLICIES.glob("*.xml"))
 
 
 @pytest.mark.parametrize("text", DANGEROUS)
@@ -121,13 +110,13 @@ def _without_cost_centre(policy: str) -> str:
 
 @given(display_name=TEXTS, owner=TEXTS, cost_center=st.one_of(st.none(), TEXTS))
 def test_no_text_of_a_request_changes_the_structure_of_its_policy(display_name: str, owner: str, cost_center: str | None) -> None:
-    policy = product_policy(replace(FULL, display_name=display_name, owner=owner, cost_center=cost_center))
-    assert _shape(_without_cost_centre(policy)) == _shape(_without_cost_centre(product_policy(FULL)))
+    policy = product_policy(replace(FULL, display_name=display_name, owner=owner, cost_center=cost_center), CATALOG)
+    assert _shape(_without_cost_centre(policy)) == _shape(_without_cost_centre(product_policy(FULL, CATALOG)))
 
 
 @given(cost_center=TEXTS)
 def test_a_cost_centre_is_in_the_metric_only_when_it_is_harmless(cost_center: str) -> None:
-    policy = product_policy(replace(FULL, cost_center=cost_center))
+    policy = product_policy(replace(FULL, cost_center=cost_center), CATALOG)
     values = [element.get("value") for element in ElementTree.fromstring(policy).iter("dimension") if element.get("name") == "Cost centre"]
     assert values in ([], [cost_center, cost_center])
     assert not values or not set(cost_center) & set("@{}()\"'<>&;\\")
@@ -135,24 +124,26 @@ def test_a_cost_centre_is_in_the_metric_only_when_it_is_harmless(cost_center: st
 
 @given(text=st.sampled_from(["@(1)", "{{x}}", '"', "a)b", "<x/>"]))
 def test_a_team_or_model_that_could_be_code_is_never_compiled(text: str) -> None:
-    model = replace(PLAIN.models[0], name=text)
-    for request in (replace(PLAIN, team=text, tokens_per_minute=1), replace(PLAIN, models=(model,))):
+    strange = Catalog((replace(CATALOG.models[0], name=text),))
+    for request in (replace(PLAIN, team=text, tokens_per_minute=1), replace(PLAIN, models=(replace(PLAIN.models[0], name=text),))):
         with pytest.raises(ValueError, match="not allowed in a policy"):
-            product_policy(request)
+            product_policy(request, strange)
+    with pytest.raises(ValueError, match="not allowed in a policy"):
+        api_policy(strange)
 
 
 def test_a_request_is_read_before_any_text_of_it_reaches_a_policy() -> None:
     text = Asked().text().replace("Team Alpha", "'@(1) {{x}} <y/>'")
     request = read_request(path_of("alpha"), text.encode(), a_catalog(), PATHS).request
-    assert request is None or product_policy(request) == product_policy(PLAIN)
+    assert request is None or product_policy(request, CATALOG) == product_policy(PLAIN, CATALOG)
 
 
 def test_a_day_or_an_owner_is_no_part_of_a_policy() -> None:
-    assert product_policy(replace(PLAIN, expires=date(2030, 1, 1), owner="x@y.z")) == product_policy(PLAIN)
+    assert product_policy(replace(PLAIN, expires=date(2030, 1, 1), owner="x@y.z"), CATALOG) == product_policy(PLAIN, CATALOG)
 
 
 def test_each_model_and_the_team_are_limited_apart() -> None:
-    counters = [element.attrib["counter-key"] for element in ElementTree.fromstring(product_policy(FULL)).iter("llm-token-limit")]
+    counters = [element.attrib["counter-key"] for element in ElementTree.fromstring(product_policy(FULL, CATALOG)).iter("llm-token-limit")]
     assert counters == ["alpha", "alpha:gpt-4.1", "alpha:phi-4"]
 
 
@@ -160,7 +151,8 @@ def test_no_key_of_a_client_reaches_a_backend() -> None:
     inbound = ElementTree.fromstring(api_policy(a_catalog())).find("inbound")
     assert inbound is not None
     removed = {(element.tag, element.get("name")) for element in inbound if element.get("exists-action") == "delete"}
-    assert removed == {("set-header", "api-key"), ("set-header", "Authorization"), ("set-query-parameter", "api-key")}
+    headers = {("set-header", name) for name in ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")}
+    assert removed == headers | {("set-query-parameter", "api-key"), ("set-query-parameter", "subscription-key")}
 
 
 def _models(request: AccessRequest) -> list[str]:
@@ -168,14 +160,14 @@ def _models(request: AccessRequest) -> list[str]:
 
 
 def test_what_was_not_asked_for_is_refused() -> None:
-    choose = ElementTree.fromstring(product_policy(FULL)).find("inbound/choose")
+    choose = ElementTree.fromstring(product_policy(FULL, CATALOG)).find("inbound/choose")
     assert choose is not None
     conditions = [element.attrib["condition"] for element in choose.findall("when")]
     assert conditions == [f'@((string)context.Variables["requested-model"] == "{name}")' for name in _models(FULL)]
     assert choose.find("otherwise/return-response/set-status") is not None
 
 
-@pytest.mark.parametrize("text", [product_policy(FULL), api_policy(a_catalog())], ids=["product", "api"])
+@pytest.mark.parametrize("text", [product_policy(FULL, CATALOG), api_policy(a_catalog())], ids=["product", "api"])
 def test_the_digest_survives_another_way_of_writing_the_same(text: str) -> None:
     root = ElementTree.fromstring(text)
     for element in root.iter():
@@ -195,6 +187,84 @@ def test_the_digest_survives_another_way_of_writing_the_same(text: str) -> None:
     ],
 )
 def test_a_policy_that_somebody_edited_is_not_ours_any_more(old: str, new: str) -> None:
-    text = product_policy(replace(FULL, tokens_per_minute=55_000))
+    text = product_policy(replace(FULL, tokens_per_minute=55_000), CATALOG)
     assert old in text
     assert digest_of(text.replace(old, new, 1)) == ""
+
+
+def _named(policy: str, *variables: str) -> set[str]:
+    """The values that a policy gives to variables."""
+    return {each.attrib["value"] for each in ElementTree.fromstring(policy).iter("set-variable") if each.get("name") in variables}
+
+
+@pytest.mark.parametrize("request_", [asking(*(model.name for model in GOVERNED.models), of="restricted")])
+def test_restricted_data_is_for_private_models_only_whatever_a_request_names(request_: AccessRequest) -> None:
+    policy = product_policy(request_, GOVERNED)
+    assert _named(policy, "granted-model", "fallback-model", "cached") == {"llama-on-premises", "mistral-small"}
+    assert "llm-semantic-cache" not in policy
+
+
+def test_a_model_that_is_closed_to_a_class_of_data_is_closed_in_the_products_too() -> None:
+    opened = replace(CATALOG, models=tuple(replace(model, data_classes=EVERY_CLASS) for model in CATALOG.models))
+    restricted = replace(PLAIN, data_classification="restricted")
+    assert _named(product_policy(restricted, opened), "granted-model") == {"gpt-4.1"}
+    assert _named(product_policy(restricted, CATALOG), "granted-model") == set()
+
+
+def test_a_fallback_is_named_only_when_the_team_may_call_it_itself() -> None:
+    with_it, without, own = asking("gpt-4.1", "mistral-small"), asking("gpt-4.1"), asking("gpt-4.1", "mistral-small", gpu=GPU)
+    fallbacks = [_named(product_policy(each, GOVERNED), "fallback-model") for each in (with_it, without, own)]
+    assert fallbacks == [{"mistral-small"}, set(), set()]
+
+
+def test_a_token_of_the_platform_is_kept_in_a_variable_and_sent_to_foundry_only() -> None:
+    root = ElementTree.fromstring(api_policy(GOVERNED))
+    assert all(each.get("output-token-variable-name") for each in root.iter("authentication-managed-identity"))
+    foundry = {names.shared_backend(model.name) for model in GOVERNED.models if model.provider == "foundry"}
+    for branch in root.iter():
+        backends = {each.get("backend-id") for each in branch.findall("set-backend-service")}
+        sends = any(
+            each.get("name") == "Authorization" and each.get("exists-action") == "override" for each in branch.findall("set-header")
+        )
+        assert not backends or (backends <= foundry) == sends
+
+
+def test_no_more_dimensions_than_api_management_takes() -> None:
+    policy = product_policy(replace(FULL, cost_center="CC-1"), CATALOG)
+    assert all(len(metric) <= 5 for metric in ElementTree.fromstring(policy).iter("llm-emit-token-metric"))
+
+
+def test_every_expression_in_a_policy_is_one_of_the_table() -> None:
+    written = [
+        "[A-Za-z0-9._:/ -]+".join(re.escape(part) for part in re.split(r"%(?:name|value)%", " ".join(text.split())))
+        for text in EXPRESSIONS.values()
+    ]
+    used = set()
+    for policy in policy_texts().values():
+        for element in ElementTree.fromstring(policy).iter():
+            for value in (*element.attrib.values(), element.text or ""):
+                if value.startswith("@"):
+                    found = [which for which, text in zip(EXPRESSIONS, written, strict=True) if re.fullmatch(text, " ".join(value.split()))]
+                    assert found, value
+                    used.update(found)
+    assert used == EXPRESSIONS.keys()
+
+
+def test_a_fallback_gets_no_credential_of_the_model_that_failed() -> None:
+    retry = ElementTree.fromstring(api_policy(GOVERNED)).find("backend/retry")
+    assert retry is not None
+    turn = retry.find("choose/when")
+    assert turn is not None
+    assert (turn[0].tag, dict(turn[0].items())) == ("set-header", {"name": "Authorization", "exists-action": "delete"})
+    assert [each.tag for each in turn][-1] == "set-body"
+    assert [each.tag for each in retry][-1] == "forward-request"
+
+
+def test_what_a_product_did_not_decide_is_refused_before_any_backend_is_named() -> None:
+    inbound = ElementTree.fromstring(api_policy(GOVERNED)).find("inbound")
+    assert inbound is not None
+    tags = [each.tag for each in inbound]
+    assert tags[:4] == ["cors", "validate-azure-ad-token", "base", "set-variable"]
+    undecided = inbound[tags.index("choose")]
+    assert undecided[0].get("condition") == '@(!context.Variables.ContainsKey("granted-model"))'
+    assert [each.get("code") for each in undecided.iter("set-status")] == ["403"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import File, is_read, review
+from shared.domain.review import File, Past, is_read, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
@@ -82,7 +82,7 @@ def test_a_newcomer_is_at_fault_and_where_two_were_in_force_both_are() -> None:
     files = {DEFAULT_CATALOG_PATH: catalog_file(), first: VALID, second: VALID, third: VALID}
 
     def at_fault(*held: str) -> list[str]:
-        problems = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset(held)).problems
+        problems = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset(held))).problems
         return [problem.path for problem in problems if problem.reason == "DuplicateTeam"]
 
     assert at_fault(first) == [second, third]
@@ -92,10 +92,10 @@ def test_a_newcomer_is_at_fault_and_where_two_were_in_force_both_are() -> None:
 def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many() -> None:
     one, two = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
     files = {DEFAULT_CATALOG_PATH: catalog_file(), one: _dedicated("alpha"), two: _dedicated("bravo")}
-    found = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({one}))
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({one})))
     advice = "2 teams ask for a dedicated 'phi-4' ('alpha', 'bravo'); in all there may be 1. Ask the platform team."
     assert [(problem.path, problem.message) for problem in found.problems] == [(two, advice)]
-    both = review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({one, two}))
+    both = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({one, two})))
     assert [problem.path for problem in both.problems] == [one, two]
 
 
@@ -103,7 +103,7 @@ def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many() 
 def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_any_more(spoilt: bytes) -> None:
     second = "developer-requests/alpha/access.yaml"
     files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(spoilt), second: VALID}
-    told = {problem.path: problem for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, frozenset({REQUEST})).problems}
+    told = {problem.path: problem for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({REQUEST}))).problems}
     assert told[second].reason == "DuplicateTeam"
     assert told[second].message == f"The team 'alpha' has another request: '{REQUEST}'. Keep one file per team."
     assert {problem.path for problem in review(files, PATHS, DEFAULT_CATALOG_PATH).problems} == {REQUEST}

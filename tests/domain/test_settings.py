@@ -112,6 +112,17 @@ def test_a_cluster_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert _loaded(monkeypatch, **CLUSTER).workspace_gateway == "gateway-system/internal"
 
 
+def test_traces_need_a_playground_and_both_are_named_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = f"{GROUP}/Microsoft.CognitiveServices/accounts/contoso-ai"
+    traces = f"{GROUP}/Microsoft.Insights/components/traces"
+    assert _problems(monkeypatch, FOUNDRY_TRACING_RESOURCE_ID=traces) == [
+        "FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it"
+    ]
+    assert _problems(monkeypatch, FOUNDRY_ACCOUNT_ID="contoso-ai") == ["FOUNDRY_ACCOUNT_ID: is not the id of an Azure resource"]
+    loaded = _loaded(monkeypatch, FOUNDRY_ACCOUNT_ID=account, FOUNDRY_TRACING_RESOURCE_ID=traces)
+    assert (loaded.foundry_account_id, loaded.foundry_tracing_resource_id) == (account, traces)
+
+
 def test_a_reference_that_azure_could_not_resolve_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hook)"
     problems = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET=reference)

@@ -14,10 +14,11 @@ from azure.identity import ManagedIdentityCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.apimanagement import ApiManagementClient
 from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
 from kubernetes import client as kubernetes
 
-from standins.stack import APIM_ID, REPOSITORY, VAULT_ID, Invocation, Stack, wait_until
+from standins.stack import APIM_ID, FOUNDRY_ID, REPOSITORY, VAULT_ID, Invocation, Stack, wait_until
 from standins.world import SUBSCRIPTION
 from tests.end_to_end.written import Clone
 
@@ -72,6 +73,7 @@ class Road:
         self._senders: dict[str, ServiceBusSender] = {}
         self._closing = ExitStack()
         self._closing.callback(self._state_of_bus.close)
+        self._foundry_at = FOUNDRY_ID.split("/")[4], FOUNDRY_ID.split("/")[-1]
         self._apim_at = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 
     def close(self) -> None:
@@ -264,6 +266,31 @@ class Road:
         roles = AuthorizationManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
         found = roles.role_assignments.list_for_scope(VAULT_ID)
         return {str(role.principal_id) for role in found if f"/secrets/{team}-" in str(role.scope)}
+
+    # The playground, through the SDKs
+
+    @cached_property
+    def foundry(self) -> CognitiveServicesManagementClient:
+        base, ca = self.stack.addresses["resource-manager"], self.stack.ca
+        return CognitiveServicesManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+
+    def projects(self) -> dict[str, Any]:
+        """The account's projects, by name."""
+        found = self.foundry.projects.list(*self._foundry_at)
+        return {str(project.name).rpartition("/")[2]: project for project in found}
+
+    def traces_of(self, team: str) -> list[str]:
+        """Where the project's connections lead."""
+        found = self.foundry.project_connections.list(*self._foundry_at, f"team-{team}")
+        return [str(connection.properties.target) for connection in found]
+
+    def users(self, team: str) -> list[tuple[str, str]]:
+        """Group and role of every assignment on the team's project itself."""
+        base, ca = self.stack.addresses["resource-manager"], self.stack.ca
+        roles = AuthorizationManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+        at = f"{FOUNDRY_ID}/projects/team-{team}".lower()
+        found = [role for role in roles.role_assignments.list_for_scope(FOUNDRY_ID) if str(role.scope).lower() == at]
+        return [(str(role.principal_id), str(role.role_definition_id).rpartition("/")[2]) for role in found]
 
     # The cluster, through the SDK
 

@@ -22,7 +22,9 @@ class OtherStack(Stack):
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with OtherStack(tmp_path_factory.mktemp("other"), ROOT) as stack:
+    with OtherStack(tmp_path_factory.mktemp("other"), ROOT) as stack, pytest.MonkeyPatch.context() as patch:
+        for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+            patch.setenv(name, stack.settings()[name])  # `Servers` sets them too; other tests get theirs back
         yield stack
 
 

@@ -32,6 +32,7 @@ class Request:
     model: str = "gpt-4.1-mini"
     tokens: int = 5000
     gpu: str | None = None
+    playground: bool = False
 
     def __str__(self) -> str:
         group = f", entraGroup: {self.group}" if self.group else ""
@@ -39,6 +40,8 @@ class Request:
         lines.append(f"    - {{name: {self.model}, tokensPerMinute: {self.tokens}}}")
         if self.gpu:
             lines += ["  kaito:", f"    - {{name: phi-4, dedicated: true, instanceType: {self.gpu}}}"]
+        if self.playground:
+            lines.append("features: {playgroundAccess: true, tracingEnabled: true}")
         return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import TypeVar
 
 from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.desired import Platform
+from shared.domain.desired import Platform, Playground
 from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
 from shared.domain.request import AccessRequest, read_request
 from shared.domain.workspace import Cluster as ClusterFacts
@@ -21,6 +21,7 @@ from tests.fakes.cluster import FakeCluster
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.deliveries import FakeDeliveries
 from tests.fakes.gateway import FakeGateway
+from tests.fakes.projects import TRACING, FakeProjects
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
 from tests.fakes.roles import FakeRoles
@@ -30,6 +31,7 @@ M = TypeVar("M", bound=Message)
 
 REPOSITORY = 700_000_001
 GATEWAY_URL = "https://ai.contoso.com"
+PLATFORM_VAULT_URL = "https://contoso-platform.vault.azure.net"
 READERS = "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10"
 OTHER_READERS = "0b9c3a4e-7d21-4c52-8f0e-6e1d2b7a9c33"
 GPU, LARGER_GPU = "Standard_NC24ads_A100_v4", "Standard_NC48ads_A100_v4"
@@ -65,14 +67,16 @@ models:
 
 
 class FakeApp:
-    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`.
+    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`, `projects`
+    with `playground=False`.
 
     `deliveries` is None as long as nobody wants to know what GitHub delivered.
     """
 
-    def __init__(self, gpus: bool = True, clock: FakeClock | None = None) -> None:
+    def __init__(self, gpus: bool = True, clock: FakeClock | None = None, playground: bool = True) -> None:
         facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
-        self.platform = Platform(REPOSITORY, GATEWAY_URL, facts if gpus else None)
+        cluster, vault = (facts if gpus else None), PLATFORM_VAULT_URL
+        self.platform = Platform(REPOSITORY, GATEWAY_URL, cluster, vault, playground=Playground(TRACING) if playground else None)
         self.places = Places(PATHS, DEFAULT_CATALOG_PATH)
         self.limits = LIMITS
         self.calls = Calls()
@@ -85,6 +89,8 @@ class FakeApp:
         self.vault = FakeVault(self.calls, self.clock)
         self.roles = FakeRoles(self.calls)
         self.cluster = FakeCluster(self.calls, self.clock) if gpus else None
+        self.projects = FakeProjects(self.calls, self.clock) if playground else None
+        self.project_roles = FakeRoles(self.calls) if playground else None
         self.reports = FakeReports(self.calls)
         self.deliveries: FakeDeliveries | None = None
 
@@ -101,6 +107,8 @@ class Asked:
     expires: date | None = None
     display_name: str = "Team Alpha"
     cost_center: str | None = None
+    playground: bool = False
+    tracing: bool = False
 
     def text(self) -> str:
         lines = [f"team: {{name: {self.team}, displayName: {self.display_name}, owner: lead@contoso.com}}"]
@@ -114,6 +122,8 @@ class Asked:
         if self.dedicated:
             own = [f"    - {{name: {name}, dedicated: true, instanceType: {gpu}}}" for name, gpu in self.dedicated.items()]
             lines += ["  kaito:", *own]
+        if self.playground or self.tracing:
+            lines.append(f"features: {{playgroundAccess: {str(self.playground).lower()}, tracingEnabled: {str(self.tracing).lower()}}}")
         if self.expires is not None:
             lines.append(f"expires: {self.expires}")
         return "\n".join(lines) + "\n"

@@ -68,7 +68,7 @@ class Calls:
 
     def writes(self, *systems: str) -> list[str]:
         """The writes so far, as text: of these systems, or of all but the bus and the reports."""
-        wanted = systems or ("gateway", "vault", "roles", "cluster")
+        wanted = systems or ("gateway", "vault", "roles", "cluster", "projects")
         return [str(call) for call in self.made if call.writes and call.system in wanted]
 
     def names(self, system: str) -> list[str]:

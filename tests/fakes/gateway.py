@@ -10,17 +10,25 @@ from typing import TypeVar
 from xml.etree import ElementTree
 
 from shared.apply import ADMINISTRATOR
-from shared.domain.actual import ActualBackend, Api, Product, Subscription
+from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Product, Subscription
 from shared.domain.actual import Policy as ActualPolicy
-from shared.domain.desired import Backend, DesiredCatalog
+from shared.domain.backends import Backend, NamedValue
+from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
-from shared.domain.policy import digest_of
+from shared.domain.policy_xml import digest_of
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Keys
 from tests.fakes.calls import Calls
 
 V = TypeVar("V")
+
+#: How policies name backends: element and attribute.
+NAMING = (
+    ("set-backend-service", "backend-id"),
+    ("llm-content-safety", "backend-id"),
+    ("llm-semantic-cache-lookup", "embeddings-backend-id"),
+)
 
 
 @dataclass
@@ -31,7 +39,9 @@ class Policy:
 
 @dataclass
 class State:
-    """What the service holds, by name. `policies` are those of products, `links` pairs of product and API, `keys` by subscription."""
+    """What the service holds, by name. `policies` are those of products, `links` pairs of product and API, `keys` by subscription;
+    `credentials` are the named values that backends send.
+    """
 
     products: dict[str, Product] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
@@ -39,6 +49,8 @@ class State:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     keys: dict[str, list[str]] = field(default_factory=dict)
     backends: dict[str, ActualBackend] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
+    named_values: dict[str, ActualNamedValue] = field(default_factory=dict)
     apis: dict[str, Api] = field(default_factory=dict)
     api_policies: dict[str, Policy] = field(default_factory=dict)
     fragments: dict[str, str] = field(default_factory=dict)
@@ -177,13 +189,54 @@ class FakeGateway:
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_backend", backend.name, etag):
             _match(self.state.backends.get(backend.name), etag)
-            self.state.backends[backend.name] = ActualBackend(backend.name, self._etag(), backend.url, marker.unfinished())
+            for member in backend.members:
+                if member.backend not in self.state.backends:
+                    raise Rejected(f"Backend with id '{member.backend}' could not be found.")
+            self._keep_credential(backend)
+            self.state.backends[backend.name] = ActualBackend(
+                backend.name, self._etag(), backend.url, backend.sealed(marker), backend.breaker, backend.members
+            )
 
     async def delete_backend(self, name: str, etag: str) -> None:
         async with self._calls.write("gateway", "delete_backend", name, etag):
             if name in self.state.backends:
                 _match(self.state.backends[name], etag)
+                self._require_unused(name)
                 del self.state.backends[name]
+                self.state.credentials.pop(name, None)
+
+    async def named_values(self, prefix: str, repository: int) -> list[ActualNamedValue]:
+        """Those of every other repository carry its tag, and are told apart by `ours` as they were written."""
+        async with self._calls.read("gateway", "named_values", prefix):
+            return [replace(found, etag="*") for name, found in self.state.named_values.items() if name.startswith(prefix)]
+
+    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
+        async with self._calls.write("gateway", "put_named_value", value.name, etag):
+            _match(self.state.named_values.get(value.name), etag)
+            self.state.named_values[value.name] = ActualNamedValue(value.name, self._etag(), value.url, ours=True)
+
+    async def delete_named_value(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "delete_named_value", name, etag):
+            if name in self.state.named_values:
+                _match(self.state.named_values[name], etag)
+                if name in self.state.credentials.values():
+                    raise Rejected(f"The Named Value '{name}' is used by a backend.")
+                del self.state.named_values[name]
+
+    def _keep_credential(self, backend: Backend) -> None:
+        self.state.credentials.pop(backend.name, None)
+        if backend.credential is not None:
+            if backend.credential.named_value not in self.state.named_values:
+                raise Rejected(f"Cannot find a property '{backend.credential.named_value}'.")
+            self.state.credentials[backend.name] = backend.credential.named_value
+
+    def _require_unused(self, backend: str) -> None:
+        """What a pool or a policy names is not deleted."""
+        texts = [policy.text for policy in (*self.state.policies.values(), *self.state.api_policies.values())]
+        named = {name for text in texts for tag, attribute in NAMING for name in _named(text, tag, attribute)}
+        pooled = {member.backend for found in self.state.backends.values() for member in found.members}
+        if backend in named | pooled:
+            raise Rejected(f"The Backend '{backend}' is used by other entities.")
 
     # -------------------------------------------------------------------------------------------------------------- the API
 
@@ -221,10 +274,9 @@ class FakeGateway:
 
     def _require_sound(self, policy: str) -> None:
         """A policy that names what is not there is refused."""
-        for known, tag, attribute in (
-            (self.state.backends, "set-backend-service", "backend-id"),
-            (self.state.fragments, "include-fragment", "fragment-id"),
-        ):
+        fragments = ("include-fragment", "fragment-id")
+        for tag, attribute in (*NAMING, fragments):
+            known = self.state.fragments if (tag, attribute) == fragments else self.state.backends
             for name in _named(policy, tag, attribute):
                 if name not in known:
                     raise Rejected(f"Error in element '{tag}': '{name}' could not be found.")
@@ -258,7 +310,7 @@ def _actual(policy: Policy | None) -> ActualPolicy | None:
     return None if policy is None else ActualPolicy(policy.etag, digest_of(policy.text))
 
 
-def _match(found: Product | Policy | Subscription | ActualBackend | Api | None, etag: str | None) -> None:
+def _match(found: Product | Policy | Subscription | ActualBackend | ActualNamedValue | Api | None, etag: str | None) -> None:
     """If-Match: absent and `*` fit everything, absence included."""
     if etag not in (None, "*") and (found is None or found.etag != etag):
         raise Busy("Resource was modified since last retrieval.")

@@ -9,7 +9,7 @@ from tests.fakes.calls import Calls
 
 
 class FakeRoles:
-    """`assigned` holds pairs of secret and Entra group; `by_others` those that were not made by us."""
+    """`assigned` holds pairs of secret (or project) and Entra group; `by_others` those that were not made by us."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -24,19 +24,19 @@ class FakeRoles:
         async with self._calls.read("roles", "readers"):
             return {secret: self._of(secret) for secret, _ in self.assigned | self.by_others}
 
-    async def readers_of(self, secret: str) -> frozenset[Reader]:
-        async with self._calls.read("roles", "readers_of", secret):
-            return self._of(secret)
+    async def readers_of(self, name: str) -> frozenset[Reader]:
+        async with self._calls.read("roles", "readers_of", name):
+            return self._of(name)
 
     def _of(self, secret: str) -> frozenset[Reader]:
         ours = {Reader(group, True) for each, group in self.assigned if each == secret}
         return frozenset(ours | {Reader(group, False) for each, group in self.by_others if each == secret})
 
-    async def grant(self, secret: str, group: str) -> None:
-        async with self._calls.write("roles", "grant", f"{secret} {group}"):
-            if (secret, group) not in self.by_others:
-                self.assigned.add((secret, group))
+    async def grant(self, name: str, group: str) -> None:
+        async with self._calls.write("roles", "grant", f"{name} {group}"):
+            if (name, group) not in self.by_others:
+                self.assigned.add((name, group))
 
-    async def revoke(self, secret: str, group: str) -> None:
-        async with self._calls.write("roles", "revoke", f"{secret} {group}"):
-            self.assigned.discard((secret, group))
+    async def revoke(self, name: str, group: str) -> None:
+        async with self._calls.write("roles", "revoke", f"{name} {group}"):
+            self.assigned.discard((name, group))

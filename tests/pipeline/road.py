@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 from shared import pipeline
 from shared.domain import names
+from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.intake import take_push
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Arrived, Event, Outcome
 from shared.ports import App
 from shared.settlement import settle
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, STAGES, SWEEP, Stage
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, STAGES, SWEEP, Stage
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 
@@ -24,6 +26,7 @@ WORK: dict[Stage, Callable[[App, Event[Any]], Awaitable[Outcome]]] = {
     PROVISION_CATALOG: pipeline.provision_catalog,
     PROVISION_GATEWAY: pipeline.provision_gateway,
     PROVISION_WORKSPACES: pipeline.provision_workspaces,
+    PROVISION_PROJECTS: pipeline.provision_projects,
     DELIVER_KEYS: pipeline.deliver_keys,
 }
 _deliveries = count(1)
@@ -163,13 +166,26 @@ def world(app: FakeApp) -> dict[str, object]:
         "policies": {name: policy.text for name, policy in state.policies.items()},
         "links": set(state.links),
         "subscriptions": {name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()},
-        "backends": {name: found.url for name, found in state.backends.items()},
+        "backends": {name: replace(found, etag="", marker=_digest(found.marker)) for name, found in state.backends.items()},
+        "named values": {name: value.url for name, value in state.named_values.items()},
         "api": {name: (api.operations, api.marker and api.marker.digest) for name, api in state.apis.items()},
         "secrets": {name: _secret(app, name) for name in app.vault.names()},
         "roles": set(app.roles.assigned),
+        "projects": {name: _project(app, name) for name in (app.projects.names() if app.projects else ())},
+        "project roles": set(app.project_roles.assigned) if app.project_roles else set(),
         "namespaces": sorted(cluster.namespaces) if cluster else [],
         "objects": sorted(cluster.objects) if cluster else [],
     }
+
+
+def _project(app: FakeApp, name: str) -> tuple[object, ...]:
+    assert app.projects is not None
+    kept = app.projects.kept[name]
+    return kept.display_name, kept.marker and (kept.marker.digest, kept.marker.withdrawn), kept.connection
+
+
+def _digest(marker: Marker | None) -> Marker | None:
+    return marker and replace(marker, commit="")
 
 
 def _secret(app: FakeApp, name: str) -> tuple[object, ...]:

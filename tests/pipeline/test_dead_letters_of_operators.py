@@ -17,7 +17,7 @@ from shared.letters import letters
 from shared.messages import DeadLetter, Sweep
 from shared.ports import Envelope
 from shared.settlement import start_sweep
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, TOPIC, Stage
+from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, SWEEP, TOPIC, Stage
 from shared.successors import sweep
 from tests.fakes.app import GPU, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
@@ -243,10 +243,10 @@ async def test_a_message_of_somebody_else_is_shown_and_can_only_be_discarded(pro
 
 async def test_a_stage_that_there_is_no_more_is_told() -> None:
     app = await a_platform()
-    about = DeadLetter("provision-projects", "alpha", "X", "x", "the team", 1, "m", "alpha", "m", 0)
+    about = DeadLetter("provision-nothing", "alpha", "X", "x", "the team", 1, "m", "alpha", "m", 0)
     await app.bus.send([Envelope(DEAD_LETTERS, "old", b"{}", properties=about.properties())])
     [answer] = await replay(app)
-    assert (answer.outcome, "provision-projects" in answer.why) == ("refused", True)
+    assert (answer.outcome, "provision-nothing" in answer.why) == ("refused", True)
 
 
 # -------------------------------------------------------------------------------------------------------------------- list
@@ -324,6 +324,11 @@ async def test_a_discard_that_cannot_mark_the_product_keeps_the_letter() -> None
     assert outcomes(await discard(app)) == ["discarded"]
 
 
+def _each(team: str, *stages: str) -> list[tuple[str | None, str | None]]:
+    """What is addressed to each of these stages."""
+    return [(team, f"provision-{stage}") for stage in stages]
+
+
 async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> None:
     app = await a_dead_letter()
     with Refusing(app):
@@ -331,7 +336,7 @@ async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> N
     alpha, bravo = await numbers(app)
     await ask(app, Asked(tokens=2000))
     assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [(alpha, "discarded"), (bravo, "refused")]
-    assert addressed(await sweep_now(app)) == [("bravo", "provision-workspaces")], "who has converged need not be looked at again"
+    assert addressed(await sweep_now(app)) == _each("bravo", "workspaces", "projects"), "who has converged need not be looked at again"
 
 
 async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:
@@ -361,20 +366,23 @@ async def test_a_sweep_leaves_to_people_what_waits_for_them_and_sends_the_team_t
     app = await a_dead_letter(Asked(dedicated={"phi-4": GPU}))
     await ask(app, Asked(team="bravo"))
     app.vault.kept.clear()
-    assert sorted(addressed(await sweep_now(app)), key=str) == [("alpha", "provision-workspaces"), ("bravo", "all")]
+    assert sorted(addressed(await sweep_now(app)), key=str) == sorted([*_each("alpha", "workspaces", "projects"), ("bravo", "all")])
 
 
 @pytest.mark.parametrize(
     ("stage", "left"),
     [
-        (PROVISION_GATEWAY, [("alpha", "provision-workspaces")]),
-        (DELIVER_KEYS, [("alpha", "provision-workspaces")]),
-        (PROVISION_WORKSPACES, [("alpha", "provision-gateway")]),
+        (PROVISION_GATEWAY, _each("alpha", "workspaces", "projects")),
+        (DELIVER_KEYS, _each("alpha", "workspaces", "projects")),
+        (PROVISION_WORKSPACES, _each("alpha", "gateway", "projects")),
+        (PROVISION_PROJECTS, _each("alpha", "gateway", "workspaces")),
         (SWEEP, [("alpha", "all")]),
     ],
     ids=lambda value: value.name if isinstance(value, Stage) else "",
 )
-async def test_each_stage_stands_for_itself_and_keys_for_the_gateway_that_asks_for_them(stage: Stage, left: list[tuple[str, str]]) -> None:
+async def test_each_stage_stands_for_itself_and_keys_for_the_gateway_that_asks_for_them(
+    stage: Stage, left: list[tuple[str | None, str | None]]
+) -> None:
     app = await a_team()
     await _letter_about_alpha(app, stage)
     app.gateway.state.links.clear()
@@ -389,8 +397,8 @@ async def _letter_about_alpha(app: FakeApp, stage: Stage) -> None:
 
 async def test_with_letters_of_all_its_stages_a_team_is_not_queued() -> None:
     app = await a_team()
-    await _letter_about_alpha(app, PROVISION_GATEWAY)
-    await _letter_about_alpha(app, PROVISION_WORKSPACES)
+    for stage in (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS):
+        await _letter_about_alpha(app, stage)
     app.gateway.state.links.clear()
     assert await sweep_now(app) == []
 

@@ -87,6 +87,31 @@ async def test_the_road_of_a_changed_request() -> None:
     assert await _every_kill_ends_the_same(app, _merge(app, {path_of("alpha"): changed.text()})) > 20
 
 
+async def test_the_road_of_a_playground() -> None:
+    start = _merge(app := await a_platform(), {path_of("alpha"): Asked(playground=True, tracing=True).text()})
+    assert await _every_kill_ends_the_same(app, start) > 15
+
+
+async def test_the_road_of_a_playground_that_changes_hands() -> None:
+    app = await a_team(Asked(playground=True))
+    await later(app, SETTLED)
+    changed = Asked(playground=True, tracing=True, readers=OTHER_READERS)
+    assert await _every_kill_ends_the_same(app, _merge(app, {path_of("alpha"): changed.text()})) > 10
+
+
+async def test_the_road_of_a_playground_that_is_given_up() -> None:
+    app = await a_team(Asked(playground=True, tracing=True))
+    await later(app, SETTLED)
+    assert await _every_kill_ends_the_same(app, _merge(app, {path_of("alpha"): Asked().text()})) > 3
+
+
+async def test_the_road_of_a_playground_at_the_end_of_grace() -> None:
+    app = await a_team(Asked(playground=True, tracing=True))
+    await ask(app, Asked())
+    await later(app, app.limits.grace + timedelta(hours=1))
+    assert await _every_kill_ends_the_same(app, _sweep) > 1
+
+
 async def test_the_road_of_a_first_push() -> None:
     app = FakeApp()
     start = _merge(app, {DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): Asked().text()})

@@ -9,6 +9,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 
 from lxml import etree
@@ -29,10 +30,24 @@ def policy_flaws(exchange: Exchange) -> Iterator[Flaw]:
         return
     properties = json.loads(exchange.request_body)["properties"]
     text = _escaped(properties["value"]) if properties.get("format") == "rawxml" else properties["value"]
+    yield from (Flaw("body/properties/value", flaw) for flaw in document_flaws(text))
+
+
+def document_flaws(text: str) -> Iterator[str]:
+    """What the XSDs find wrong with a document or fragment in the format `xml`.
+
+    They look into no policy that holds others, so what stands in one is shown to them as if it stood in a section.
+    """
     try:
-        _schema().assertValid(_as_policies(etree.fromstring(text.strip())))
-    except (etree.XMLSyntaxError, etree.DocumentInvalid) as error:
-        yield Flaw("body/properties/value", str(error))
+        root = etree.fromstring(text.strip())
+    except etree.XMLSyntaxError as error:
+        yield str(error)
+        return
+    for document in (_as_policies(root), *(_in_a_section(holder) for holder in root.iter("when", "otherwise", "retry"))):
+        try:
+            _schema().assertValid(document)
+        except etree.DocumentInvalid as error:
+            yield str(error)
 
 
 def _escaped(raw: str) -> str:
@@ -56,10 +71,12 @@ def _end(raw: str, start: int) -> int:
 
 def _as_policies(root: etree._Element) -> etree._Element:
     """The XSDs know no fragment: what stands in one may stand in a section."""
-    if root.tag == "policies":
-        return root
+    return root if root.tag == "policies" else _in_a_section(root)
+
+
+def _in_a_section(holder: etree._Element) -> etree._Element:
     policies = etree.Element("policies")
-    etree.SubElement(policies, "inbound").extend(root)
+    etree.SubElement(policies, "inbound").extend(deepcopy(child) for child in holder)
     return policies
 
 

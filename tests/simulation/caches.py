@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared import gateway, settlement, standing, trail, withdrawal, workspaces
-from shared.domain import catalog, desired, drift, marker, plan, policy, review, workspace
+from shared.domain import catalog, desired, drift, marker, plan, policy_xml, review, workspace
 from shared.domain.paths import RequestPaths
 from tests.fakes import gateway as fake_gateway
 
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
-    (catalog, "read_catalog"), (review, "read_catalog"), (standing, "_read_catalog"),
+    (catalog, "read_catalog"), (review, "read_fitting_catalog"), (standing, "_read_catalog"),
     (review, "read_request"), (standing, "read_request"),
     (gateway, "compile_gateway"), (drift, "compile_gateway"), (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
-    (policy, "digest_of"), (plan, "digest_of"), (fake_gateway, "digest_of"),
+    (policy_xml, "digest_of"), (plan, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
     (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (workspace, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),

@@ -9,6 +9,7 @@ from random import Random
 
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
+from shared.domain.actual import ActualBackend
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import FakeApp
 from tests.pipeline.road import later, matches_the_gateway, push
@@ -50,8 +51,14 @@ def platform(app: FakeApp) -> Slice:
         "api": None if api is None else (api.operations, api.marker and api.marker.digest),
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
-        "backends": {name: found.url for name, found in state.backends.items() if name.startswith("shared--")},
+        "backends": {name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")},
+        "named values": {name: value.url for name, value in state.named_values.items()},
     }
+
+
+def _backend(found: ActualBackend) -> tuple[object, ...]:
+    """The path in its marker is for people: the file may have moved since."""
+    return found.url, found.breaker, found.members, found.marker and found.marker.digest
 
 
 def slice_of(app: FakeApp, team: str) -> Slice:
@@ -67,9 +74,10 @@ def slice_of(app: FakeApp, team: str) -> Slice:
         "administrator": sorted(
             each.name for each in state.subscriptions.values() if (each.product, each.owner) == (product, ADMINISTRATOR)
         ),
-        "backends": {name: each.url for name, each in state.backends.items() if name.startswith(f"{product}--")},
+        "backends": {name: _backend(each) for name, each in state.backends.items() if name.startswith(f"{product}--")},
         "secrets": {name: _secret(app, name) for name in secrets if name in app.vault.names()},
         "roles": sorted(pair for pair in app.roles.assigned if pair[0] in secrets),
+        "project": _project(app, names.project(team)),
         "cluster": _in_cluster(app, names.namespace(team)),
     }
 
@@ -102,6 +110,16 @@ def _text(policy: object) -> object:
 def _secret(app: FakeApp, name: str) -> object:
     newest = app.vault.kept[name].versions[0]
     return newest.enabled, {**newest.tags, "commit": "", "fingerprint": ""}, matches_the_gateway(app, name)
+
+
+def _project(app: FakeApp, name: str) -> object:
+    """One that was withdrawn and waits for the end of grace is none; who may use it counts all the same."""
+    assert app.projects is not None
+    assert app.project_roles is not None
+    kept = app.projects.kept.get(name) if name in app.projects.names() else None
+    standing = kept is not None and kept.marker is not None and kept.marker.withdrawn is None
+    users = sorted(group for each, group in app.project_roles.assigned if each == name)
+    return (kept.display_name, kept.marker and kept.marker.digest, kept.connection) if kept and standing else None, users
 
 
 def _in_cluster(app: FakeApp, namespace: str) -> object:

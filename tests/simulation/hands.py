@@ -9,6 +9,8 @@ from shared.domain import names
 from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
 from tests.fakes.cluster import WORKSPACE, Kept
 from tests.fakes.gateway import Policy
+from tests.fakes.projects import FakeProjects
+from tests.fakes.projects import Kept as KeptProject
 from tests.fakes.vault import Kept as KeptSecret
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
@@ -65,8 +67,14 @@ class Hands:
             "backend": self._state.backends,
             "secret": self._scene.app.vault.kept,
             "namespace": cluster.state.namespaces,
+            "project": self._projects.kept,
         }
         return tables[kind]  # type: ignore[return-value]
+
+    @property
+    def _projects(self) -> FakeProjects:
+        assert self._scene.app.projects is not None
+        return self._scene.app.projects
 
     def changed_strangers(self) -> list[str]:
         """The objects of others that are not as they were made."""
@@ -169,7 +177,45 @@ class Hands:
             del cluster.state.objects[key]
         return bool(found)
 
+    def _project(self, team: str) -> KeptProject | None:
+        found = self._projects.kept.get(names.project(team))
+        return found if found is not None and found.marker is not None else None
+
+    def deletes_project(self, team: str) -> bool:
+        there = self._project(team) is not None
+        if there:
+            del self._projects.kept[names.project(team)]
+        return there
+
+    def renames_project(self, team: str) -> bool:
+        """And takes our marker's digest away with the description's end."""
+        found = self._project(team)
+        if found is not None and found.marker is not None:
+            found.display_name, found.marker = "Somebody's", found.marker.unfinished()
+        return found is not None
+
+    def cuts_traces(self, team: str) -> bool:
+        found = self._project(team)
+        cut = found is not None and found.connection is not None
+        if found is not None:
+            found.connection = None
+        return cut
+
+    def lets_out_of_project(self, team: str) -> bool:
+        roles = self._scene.app.project_roles
+        assert roles is not None
+        found = sorted(pair for pair in roles.assigned if pair[0] == names.project(team))
+        roles.assigned.difference_update(found)
+        return bool(found)
+
     # --------------------------------------------------------------------------------------------------------------------- strangers
+
+    def makes_project(self, team: str) -> Foreign | None:
+        name = names.project(team)
+        if name in self._projects.names():
+            return None
+        self._projects.kept[name] = KeptProject("Theirs", None, "Succeeded", self._scene.true.now())
+        return "project", name
 
     def makes_product(self, team: str) -> Foreign | None:
         name = names.product(team)
@@ -229,6 +275,10 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "secret disabled": Hands.disables_secret,
     "role taken away": Hands.takes_role_away,
     "workspace deleted": Hands.deletes_workspace,
+    "project deleted": Hands.deletes_project,
+    "project renamed": Hands.renames_project,
+    "traces cut off": Hands.cuts_traces,
+    "project closed": Hands.lets_out_of_project,
 }
 STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
     "product": Hands.makes_product,
@@ -236,4 +286,5 @@ STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
     "secret": Hands.makes_secret,
     "backend": Hands.makes_backend,
     "namespace": Hands.makes_namespace,
+    "project": Hands.makes_project,
 }

@@ -282,7 +282,18 @@ def _other_workspaces(people: People, asked: Asked) -> Asked:
     return replace(asked, dedicated=people.scene.chance.choice(({}, {"phi-4": GPU}, {"phi-4": LARGER_GPU}, {"mistral-7b": GPU})))
 
 
-_WISHES: tuple[Callable[[People, Asked], Asked], ...] = (_other_limit, _other_models, _other_readers, _other_workspaces)
+def _other_playground(people: People, asked: Asked) -> Asked:
+    playground, tracing = people.scene.chance.choice(((False, False), (True, False), (True, True)))
+    return replace(asked, playground=playground, tracing=tracing)
+
+
+_WISHES: tuple[Callable[[People, Asked], Asked], ...] = (
+    _other_limit,
+    _other_models,
+    _other_readers,
+    _other_workspaces,
+    _other_playground,
+)
 
 DEEDS: dict[str, Callable[[People], Push | None]] = {
     "add": People.add,

@@ -17,7 +17,7 @@ from tests.simulation.people import TEAMS
 from tests.simulation.scene import Handling, Scene
 
 #: Systems whose calls can fail: reports never raise, and completing a message is the host's own.
-FALLIBLE = ("repository", "gateway", "vault", "roles", "cluster", "bus")
+FALLIBLE = ("repository", "gateway", "vault", "roles", "cluster", "projects", "bus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +170,4 @@ def fits(kind: str, call: Call) -> bool:
         return True
     if call.system not in FALLIBLE:
         return False
-    return kind != "conflict" or (call.writes and call.system in ("gateway", "vault", "roles", "cluster"))
+    return kind != "conflict" or (call.writes and call.system in ("gateway", "vault", "roles", "cluster", "projects"))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from shared.domain import names
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import File, Review, review
+from shared.domain.review import File, Past, Review, review
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.pipeline.road import matches_the_gateway
 from tests.simulation.expected import difference, platform, platform_of_its_own, slice_of, team_of_its_own
@@ -54,7 +54,7 @@ class Verdict:
         products = self._scene.app.gateway.state.products.values()
         in_force = frozenset(product.marker.path for product in products if product.marker and product.marker.repository == REPOSITORY)
         files = {path: File(content, mode) for path, (content, mode) in self._scene.repository.files().items()}
-        return review(files, PATHS, DEFAULT_CATALOG_PATH, in_force)
+        return review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force))
 
     def _with_objects(self) -> frozenset[str]:
         """Teams that have anything of ours."""
@@ -65,6 +65,8 @@ class Verdict:
         held |= {team for team in TEAMS for name in names.secrets(team) if name in self._scene.app.vault.names() and team not in blocked}
         cluster = self._scene.app.cluster
         held |= {name.removeprefix("team-") for name in (cluster.state.namespaces if cluster else ())}
+        projects = self._scene.app.projects
+        held |= {kept.marker.team for kept in projects.kept.values() if kept.marker} if projects else set()
         return frozenset(held & set(TEAMS))
 
     # ------------------------------------------------------------------------------------------------------------------------ comparing
@@ -105,12 +107,21 @@ class Verdict:
         yield from (f"secret {name} is enabled" for name in names.secrets(team) if app.vault.value(name) is not None)
         if product is not None and (product.marker is None or product.marker.withdrawn is None):
             yield "its product is not withdrawn"
+        yield from self._users(team)
 
-    def grace_ends(self, team: str) -> bool:
-        """Whether the product's grace period is over, as far as it is there."""
-        product = self._scene.app.gateway.state.products.get(names.product(team))
-        since = product.marker.withdrawn if product is not None and product.marker is not None else None
-        return since is None or self._scene.true.now() >= since + self._scene.app.limits.grace
+    def _users(self, team: str) -> Iterator[str]:
+        roles = self._scene.app.project_roles
+        found = [group for name, group in roles.assigned if name == names.project(team)] if roles else []
+        yield from (f"{group} may use its project" for group in found)
+
+    def grace_ends(self, team: str) -> tuple[bool, ...]:
+        """Whether the grace period of the product, and that of the project, is over, as far as they are there."""
+        app = self._scene.app
+        product = app.gateway.state.products.get(names.product(team))
+        project = None if app.projects is None else app.projects.kept.get(names.project(team))
+        marks = [found.marker for found in (product, project) if found is not None]
+        moments = [mark.withdrawn for mark in marks if mark is not None and mark.withdrawn is not None]
+        return tuple(self._scene.true.now() >= since + app.limits.grace for since in moments)
 
     def left(self, team: str) -> Iterator[str]:
         """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product."""
@@ -124,6 +135,10 @@ class Verdict:
         yield from (f"backend {name} is there" for name in state.backends if name.startswith(f"team-{team}--"))
         yield from (f"secret {name} is there" for name in names.secrets(team) if name in vault.names())
         yield from (f"{group} may read {secret}" for secret, group in self._scene.app.roles.assigned if secret in names.secrets(team))
+        projects = self._scene.app.projects
+        if projects is not None and names.project(team) in projects.names():
+            yield "its project is there"
+        yield from self._users(team)
         if cluster is not None and names.namespace(team) in cluster.state.namespaces:
             yield "its namespace is there"
 

@@ -16,13 +16,14 @@ from tests.simulation.scene import Handling, Scene, is_write
 #: Calls that take something away from whoever has it.
 TAKING = frozenset({
     "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend", "delete_workspace",
-    "delete_route", "delete_namespace", "delete", "revoke",
+    "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
 })  # fmt: skip
 #: What an ETag fences.
 FENCED = frozenset({"put_product_policy", "publish_product", "create_product", "put_api_policy", "put_api", "delete_product"})
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
 _KINDS = {
+    "project": "project",
     "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
     "policy": "product", "delete": "secret", "set": "secret", "update": "secret", "workspace": "namespace", "route": "namespace",
     "create": "namespace",
@@ -66,6 +67,8 @@ class Watch:
     def _team_of(self, call: Call) -> str | None:
         """The team that the target belongs to; None where that is not written in its name."""
         state, name = self._scene.app.gateway.state, call.target.split()[0].split("/")[0]
+        if call.system == "roles" and name.startswith("team-"):
+            return name.removeprefix("team-")
         if call.system in ("vault", "roles"):
             return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
         if call.system == "cluster":

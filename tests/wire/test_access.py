@@ -16,7 +16,7 @@ from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import Permission, RoleAssignmentCreateParameters, RoleDefinition
 
 from standins.identity import principal
-from standins.resource_manager.app_roles import GATEWAY_ACTIONS, ONLY_SECRETS_USER
+from standins.resource_manager.app_roles import GATEWAY_ACTIONS, ONLY_FOUNDRY_USER, ONLY_SECRETS_USER, PROJECT_ACTIONS, TRACES_ACTIONS
 from standins.world import SUBSCRIPTION
 from tests.conftest import ROOT, StandIns
 from tests.wire.azure_clients import ask, authorization, key_vault, managed_identity
@@ -32,6 +32,7 @@ OWNER, CONTRIBUTOR = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "b24988ac-6180-42a0
 READER, ACCESS_ADMINISTRATOR = "acdd72a7-3385-48ef-bd42-f606fba81ae7", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 SERVICE_CONTRIBUTOR, CLUSTER_USER = "312a565d-c81f-4fd8-895a-4e21e48d571c", "4abbcc35-e782-43d8-92c5-2d3f1bd2253f"
 DATA_ACCESS_ADMINISTRATOR, SECRETS_USER = "8b54135c-b56d-4d72-a534-26097cfdc8d8", "4633458b-17de-408a-b874-0445c86b69e6"
+FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
 
 
 @pytest.fixture(autouse=True)
@@ -253,6 +254,17 @@ def test_the_app_has_at_the_stand_ins_what_the_deployment_gives_it() -> None:
     assert actions == GATEWAY_ACTIONS
     without = str.maketrans("", "", " \n()")
     assert condition.translate(without) == ONLY_SECRETS_USER.translate(without)
+    assert condition.replace(SECRETS_USER, FOUNDRY_USER).translate(without) == ONLY_FOUNDRY_USER.translate(without)
+
+
+def test_so_it_has_for_the_playground() -> None:
+    text = (ROOT / "infra" / "roles.tf").read_text()
+    projects, _, traces = text.partition('"azurerm_role_definition" "projects_writer"')[2].partition(
+        '"azurerm_role_definition" "traces_reader"'
+    )
+    assert re.findall(r'"(Microsoft\.[^"]+)"', projects) == PROJECT_ACTIONS
+    assert re.findall(r'"(Microsoft\.[^"]+)"', traces) == TRACES_ACTIONS
+    assert f'foundry_user      = "{FOUNDRY_USER}"' in text
 
 
 #: What the app asks of the gateway, by the action that it needs.
@@ -274,6 +286,9 @@ OPERATIONS = {
     "backends/read": ("GET", "backends"),
     "backends/write": ("PUT", "backends/b"),
     "backends/delete": ("DELETE", "backends/b"),
+    "namedValues/read": ("GET", "namedValues"),
+    "namedValues/write": ("PUT", "namedValues/v"),
+    "namedValues/delete": ("DELETE", "namedValues/v"),
     "apis/read": ("GET", "apis/ai"),
     "apis/write": ("PUT", "apis/ai"),
     "apis/policies/read": ("GET", "apis/ai/policies/policy"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from shared.adapters.github import GitHubClient
-from shared.adapters.github_reports import CROWD, SUMMARY, GitHubReports
+from shared.adapters.github_reports import CHECK, CROWD, SUMMARY, GitHubReports
+from shared.domain.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
 from standins.stack import ask
@@ -70,3 +72,11 @@ async def test_what_cannot_be_shown_is_nobodys_trouble(place: Place, standins: S
     await place.reports.verdict(place.commit, [], "all is well")
     await place.reports.statuses([place.status(1)])
     assert await place.shown() == {}
+
+
+async def test_warnings_alone_leave_the_verdict_green(place: Place) -> None:
+    warning = Problem("access.yaml", 1, 1, "ModelRetires", "gpt-4o retires", "warning")
+    await place.reports.verdict(place.commit, [warning], "1 teams queued, 1 warnings")
+    assert (await place.shown())[CHECK][0] == "success"
+    await place.reports.verdict(place.commit, [warning, replace(warning, level="failure")], "1 problems, 1 warnings")
+    assert (await place.shown())[CHECK][0] == "failure"

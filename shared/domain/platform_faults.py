@@ -1,0 +1,104 @@
+"""What a catalogue asks of a platform that cannot do it: said when the catalogue is read, not when API Management refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from xml.etree.ElementTree import fromstring
+
+from shared.domain.api_policy import api_policy
+from shared.domain.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.domain.desired import Platform
+from shared.domain.document import Document, KeyPath
+from shared.domain.names import LONGEST_TEAM
+from shared.domain.policy import product_policy
+from shared.domain.policy_table import LONGEST, TABLE, WITH_BREAKERS, Tier
+from shared.domain.problem import capped
+from shared.domain.request import AccessRequest
+from shared.domain.strict_yaml import read_bytes
+from shared.domain.wishes import ModelAccess, TokenQuota
+from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
+
+Fault = tuple[KeyPath, str, str]
+"""Where in the catalogue, a reason and a message. A model stands there by its name."""
+
+Faults = Callable[[Catalog], Iterator[Fault]]
+
+
+def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> CatalogVerdict:
+    """The catalogue in a file's content, when it asks for nothing that is at fault. Never raises; all problems at once."""
+    verdict = read_catalog(path, content)
+    found = list(faults(verdict.catalog)) if verdict.catalog is not None and faults is not None else []
+    if not found:
+        return verdict
+    document = read_bytes(path, content)
+    return CatalogVerdict(None, capped(document.problem(_place(document, where), reason, message) for where, reason, message in found))
+
+
+@lru_cache(maxsize=8)
+def faults_of(platform: Platform) -> Faults:
+    """What knows the platform's limits; the same one for the same platform."""
+    return partial(platform_faults, platform=platform)
+
+
+def platform_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
+    """Everything that this platform cannot do."""
+    yield from tier_faults(catalog, platform.tier)
+    for model in catalog.models:
+        if model.shared is not None and platform.cluster is None:
+            yield ("models", model.name, "shared"), "NoCluster", "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
+        if model.access_secret is not None and platform.cluster is not None and platform.cluster.dialect == "0.6":
+            advice = "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs none."
+            yield ("models", model.name, "accessSecret"), "NotAllowed", advice
+        if platform.vault_url is None and any(member.credential for member in model.members):
+            advice = "This platform has no vault for the keys of providers (PLATFORM_VAULT_URL). Ask the platform team."
+            yield ("models", model.name), "NoPlatformVault", advice
+    if platform.vault_url is None and catalog.content_safety is not None:
+        yield ("contentSafety",), "NoPlatformVault", "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
+
+
+def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
+    """What the tier of API Management cannot do: policies, circuit breakers, and documents of that length."""
+    documents = {"the API": api_policy(catalog), "a team that asks for every model": product_policy(_everything(catalog), catalog)}
+    used = {element.tag for text in documents.values() for element in fromstring(text).iter()}  # noqa: S314 - just compiled
+    for tag in sorted(used & TABLE.keys()):
+        if tier not in TABLE[tag].tiers:
+            advice = f"API Management's tier '{tier}' has no '{tag}', which this needs. Choose another tier, and set APIM_TIER."
+            yield (TABLE[tag].key or "models",), "TierCannot", advice
+    for model in catalog.models:
+        if model.breaker is not None and tier not in WITH_BREAKERS:
+            yield ("models", model.name, "circuitBreaker"), "TierCannot", f"API Management's tier '{tier}' has no circuit breakers."
+    for whose, text in documents.items():
+        size = len(text.encode())
+        if size > LONGEST[tier]:
+            advice = f"The policy of {whose} would have {size:,} bytes; API Management's tier '{tier}' takes {LONGEST[tier]:,}."
+            yield ("models",), "TierCannot", f"{advice} Offer fewer models."
+
+
+def _everything(catalog: Catalog) -> AccessRequest:
+    """The request with the longest policy."""
+    quota = TokenQuota(MOST_TOKENS, "Monthly")
+    return AccessRequest(
+        team="t" * LONGEST_TEAM,
+        display_name="",
+        owner="",
+        cost_center="c" * 100,
+        entra_group=None,
+        models=tuple(ModelAccess(model.name, model.provider, MOST_TOKENS_PER_MINUTE, quota, None) for model in catalog.models),
+        tokens_per_minute=MOST_TOKENS_PER_MINUTE,
+        daily_token_quota=MOST_TOKENS,
+        playground_access=False,
+        tracing_enabled=False,
+        data_classification="internal",
+        expires=None,
+        requests_per_minute=MOST_REQUESTS_PER_MINUTE,
+    )
+
+
+def _place(document: Document, where: KeyPath) -> KeyPath:
+    """With the number of the model's entry in place of its name."""
+    if len(where) < 2:
+        return where
+    written = document.get(("models",))
+    found = (index for index, entry in enumerate(written if isinstance(written, list) else []) if entry.get("name") == where[1])
+    return ("models", next(found), *where[2:])

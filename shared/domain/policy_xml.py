@@ -1,0 +1,175 @@
+"""What every policy document is made of: elements, expressions, refusals, and the digest that it carries.
+
+Nothing is concatenated: an XML library writes every element and escapes every value, so the policies are sent as `xml`, not
+`rawxml`. The gateway also *evaluates* `@(...)` and `{{...}}`, which no escaping prevents. So only names and URLs that passed a strict
+character set, and numbers, reach a policy; `literal` checks that once more. https://learn.microsoft.com/azure/api-management/api-management-policies
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Literal
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
+
+_DIGEST = "mergekey-digest"
+_LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
+_PLACE = re.compile(r"%(name|value)%")
+
+#: For whom the gateway's own identity asks for a token when it calls a Foundry model or the content safety service.
+FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
+
+#: Every expression that stands in a policy. `%name%` and `%value%` are places for literals; nothing else in a text ever changes.
+EXPRESSIONS = {
+    # The model that a request names: '!contradiction' when path and body differ, '!unreadable' when the body is no JSON object.
+    "requested model": """@{
+    var inPath = context.Request.MatchedParameters.GetValueOrDefault("deployment-id", "");
+    var inBody = "";
+    var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
+    if (!string.IsNullOrEmpty(text)) {
+        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return "!unreadable"; }
+    }
+    if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
+    if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
+    return context.Request.Headers.GetValueOrDefault("x-ai-eg-model", "");
+}""",
+    "unreadable": '@((string)context.Variables["requested-model"] == "!unreadable")',
+    "contradiction": '@((string)context.Variables["requested-model"] == "!contradiction")',
+    "variable is": '@((string)context.Variables["%name%"] == "%value%")',
+    "variable is set": '@(context.Variables.ContainsKey("%name%"))',
+    "variable is not set": '@(!context.Variables.ContainsKey("%name%"))',
+    "the variable": '@((string)context.Variables["%name%"])',
+    # A product that was written before products said it, is taken for what a request is by default.
+    "closed to the data": '@(!((string)context.Variables["open-to"]).Split(\' \')'
+    '.Contains(context.Variables.GetValueOrDefault<string>("data-class", "internal")))',
+    "subscription": "@(context.Subscription.Id)",
+    "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
+    # The request's body with the name under which the backend knows the model.
+    "body": """@{
+    var body = context.Request.Body == null ? new JObject() : context.Request.Body.As<JObject>(preserveContent: true);
+    body["model"] = (string)context.Variables["served-model"];
+    return body.ToString();
+}""",
+    "path": '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
+    # Attempts are counted from 1. The last one is the fallback's, where there is one.
+    "no attempt": "@(0)",
+    "attempts": '@(int.Parse((string)context.Variables["retries"]) + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
+    "next attempt": '@((int)context.Variables["attempt"] + 1)',
+    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
+    ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
+    "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
+    ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
+}  # fmt: skip
+
+Status = Literal[400, 403, 404]
+_REASONS: dict[Status, str] = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+_CODES: dict[Status, str] = {400: "bad_request", 403: "model_not_allowed", 404: "model_not_found"}
+
+
+def literal(value: str) -> str:
+    """A value that may stand in an expression of a policy. Raises ValueError for anything that could end the text or start code."""
+    if not _LITERAL.fullmatch(value):
+        raise ValueError(f"not allowed in a policy: {value!r}")
+    return value
+
+
+def is_literal(value: str) -> bool:
+    """Whether `literal` takes it."""
+    return _LITERAL.fullmatch(value) is not None
+
+
+def expression(which: str, **literals: str) -> str:
+    """One of the texts of EXPRESSIONS with literals in its places."""
+    return _PLACE.sub(lambda place: literal(literals[place[1]]), EXPRESSIONS[which])
+
+
+def policies() -> Element:
+    """A document with its four sections, each of which begins with what the wider scopes say."""
+    root = Element("policies")
+    for section in ("inbound", "backend", "outbound", "on-error"):
+        SubElement(SubElement(root, section), "base")
+    return root
+
+
+def section(root: Element, name: Literal["inbound", "backend", "outbound", "on-error"]) -> Element:
+    found = root.find(name)
+    assert found is not None, "`policies` made it"
+    return found
+
+
+def when(parent: Element, which: str, **literals: str) -> Element:
+    """A branch of a new `choose`."""
+    return another_when(SubElement(parent, "choose"), which, **literals)
+
+
+def another_when(choose: Element, which: str, **literals: str) -> Element:
+    return SubElement(choose, "when", condition=expression(which, **literals))
+
+
+def set_variable(parent: Element, name: str, value: str) -> None:
+    """`value` is a literal or came from `expression`."""
+    SubElement(parent, "set-variable", name=name, value=value)
+
+
+def set_header(parent: Element, name: str, value: str) -> None:
+    header = SubElement(parent, "set-header", {"name": name, "exists-action": "override"})
+    SubElement(header, "value").text = value
+
+
+def remove_header(parent: Element, name: str) -> None:
+    SubElement(parent, "set-header", {"name": name, "exists-action": "delete"})
+
+
+def refuse(parent: Element, status: Status, message: str) -> None:
+    """Answer in the form that OpenAI clients show to people."""
+    response = SubElement(parent, "return-response")
+    SubElement(response, "set-status", code=str(status), reason=_REASONS[status])
+    set_header(response, "Content-Type", "application/json")
+    SubElement(response, "set-body").text = f'{{"error": {{"code": "{_CODES[status]}", "message": "{message}"}}}}'
+
+
+def sealed(root: Element) -> str:
+    """The text, with the digest of all the rest as a variable: so the gateway can tell which policy it has."""
+    inbound = section(root, "inbound")
+    after = next(index for index, element in enumerate(inbound) if element.tag == "base") + 1
+    inbound.insert(after, Element("set-variable", name=_DIGEST, value=_digest(root)))
+    return text_of(root)
+
+
+def digest_of(policy: str) -> str:
+    """The digest that a policy of ours carries; empty for any other, and for one that was edited since.
+
+    It is over the canonical form, so it survives the gateway's own way of writing XML.
+    """
+    try:
+        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
+    except ParseError:
+        return ""
+    inbound = root.find("inbound")
+    carried = None if inbound is None else inbound.find(f"set-variable[@name='{_DIGEST}']")
+    if inbound is None or carried is None:
+        return ""
+    inbound.remove(carried)
+    value = carried.get("value", "")
+    return value if value == _digest(root) else ""
+
+
+def text_of(root: Element) -> str:
+    """The document as it is sent."""
+    indent(root, "    ")
+    return tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+def _digest(root: Element) -> str:
+    return hashlib.sha256(json.dumps(_canonical(root)).encode()).hexdigest()
+
+
+def _canonical(element: Element) -> list[object]:
+    """What a policy says, without how it is written: order of attributes, quotes, comments, whitespace."""
+    attributes = sorted((name, _collapsed(value)) for name, value in element.items())
+    return [element.tag, attributes, _collapsed(element.text), [_canonical(child) for child in element]]
+
+
+def _collapsed(text: str | None) -> str:
+    return " ".join((text or "").split())

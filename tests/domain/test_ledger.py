@@ -1,0 +1,204 @@
+"""Who has how much of each model, and who is refused when there is not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.ledger import Grants, keep_books, overdrawn
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.review import File, Past, Review, review
+from tests.domain.golden import PATHS
+
+GPT, PHI = "gpt-4.1", "phi-4"
+
+
+def _catalog_text(capacity: int = 100, over: str = "1") -> str:
+    return f"""
+overCommitment: {over}
+models:
+  - {{name: {GPT}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: {capacity}}}
+  - {{name: {PHI}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 50, capacity: 50}}
+  - {{name: free, provider: foundry, endpoint: https://a.example/v1}}
+"""
+
+
+def _catalog(capacity: int = 100, over: str = "1") -> Catalog:
+    catalog = read_catalog("c.yaml", _catalog_text(capacity, over).encode()).catalog
+    assert catalog is not None
+    return catalog
+
+
+def test_what_fits_is_granted_and_counted() -> None:
+    books = keep_books(_catalog(), {"alpha": {GPT: 60, "free": 9999}, "bravo": {GPT: 30, PHI: 50}}, {})
+    assert books.refused == {}
+    assert (books.ledgers[GPT].granted, books.ledgers[GPT].left) == ({"alpha": 60, "bravo": 30}, 10)
+    assert books.ledgers.keys() == {GPT, PHI}
+
+
+def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_models() -> None:
+    books = keep_books(_catalog(), {"alpha": {GPT: 80, PHI: 50}, "bravo": {GPT: 60}, "zulu": {PHI: 50}}, {"bravo": {GPT: 60}})
+    assert books.refused == {"alpha": (GPT,)}
+    assert books.ledgers[PHI].granted == {"zulu": 50}
+
+
+def test_what_is_in_force_comes_before_newcomers_whatever_their_names() -> None:
+    assert keep_books(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {"alpha": (GPT,)}
+
+
+def test_who_is_refused_keeps_what_it_had_and_it_counts() -> None:
+    books = keep_books(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 20}, "charlie": {GPT: 10}}, {"alpha": {GPT: 70}, "bravo": {GPT: 20}})
+    assert books.refused == {"alpha": (GPT,)}
+    assert books.ledgers[GPT].granted == {"alpha": 70, "bravo": 20, "charlie": 10}
+
+
+def test_nobody_loses_anything_when_the_capacity_is_lowered() -> None:
+    now = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
+    books = keep_books(_catalog(), now, now)
+    assert books.refused == {}
+    assert [(ledger.model, ledger.left) for ledger in overdrawn(books)] == [(GPT, -80)]
+
+
+def test_who_takes_less_is_never_refused_and_makes_room() -> None:
+    before = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
+    assert keep_books(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 80}}, before).refused == {}
+    assert keep_books(_catalog(), {"alpha": {GPT: 10}, "bravo": {GPT: 90}}, before).refused == {}
+
+
+def test_who_has_access_grows_before_a_newcomer_comes_in() -> None:
+    assert keep_books(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {"alpha": (GPT,)}
+
+
+def test_what_a_growing_request_gives_back_is_free_when_that_is_done() -> None:
+    asked = {"charlie": {GPT: 10, PHI: 10}, "alpha": {GPT: 50}}
+    assert keep_books(_catalog(), asked, {"charlie": {GPT: 100}}).refused == {"alpha": (GPT,)}
+    assert keep_books(_catalog(), asked, {"charlie": asked["charlie"]}).refused == {}
+
+
+def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() -> None:
+    asked = {"alpha": {GPT: 100}, "bravo": {GPT: 50}}
+    assert keep_books(_catalog(over="1.5"), asked, {}).refused == {}
+    assert keep_books(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
+
+
+_grants = st.dictionaries(st.sampled_from([GPT, PHI, "free"]), st.integers(0, 100))
+_teams = st.dictionaries(st.sampled_from(["alpha", "bravo", "charlie", "delta"]), _grants)
+
+
+@given(_teams, _teams, st.data())
+def test_who_was_admitted_stays_so_while_the_others_are_written(
+    asked: Mapping[str, Grants], before: Mapping[str, Grants], data: Any
+) -> None:
+    first = keep_books(_catalog(), asked, before)
+    then = dict(before)
+    for team in data.draw(st.permutations(sorted(asked.keys() - first.refused.keys()))):
+        then[team] = asked[team]
+        assert keep_books(_catalog(), asked, then).refused.keys() <= first.refused.keys()
+
+
+@given(_teams, _teams)
+def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Mapping[str, Grants], before: Mapping[str, Grants]) -> None:
+    books = keep_books(_catalog(), asked, before)
+    for name, ledger in books.ledgers.items():
+        had = sum(before.get(team, {}).get(name, 0) for team in asked)
+        assert sum(ledger.granted.values()) <= max(ledger.limit, had)
+    for team in books.refused:
+        assert any(tokens > before.get(team, {}).get(name, 0) for name, tokens in asked[team].items())
+
+
+# ------------------------------------------------------------------------------------------------------- over a whole repository
+
+
+def _path(team: str) -> str:
+    return f"developer-requests/{team}/access.yaml"
+
+
+def _request(team: str, asked: str, more: str = "") -> File:
+    return File(f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{foundry: [{asked}]}}\n{more}".encode())
+
+
+def _review(files: Mapping[str, File], catalog: str = "", past: Past | None = None) -> Review:
+    return review({DEFAULT_CATALOG_PATH: File((catalog or _catalog_text()).encode()), **files}, PATHS, DEFAULT_CATALOG_PATH, past or Past())
+
+
+def _told(found: Review) -> list[tuple[str, str, str]]:
+    return [(problem.path, problem.reason, problem.level) for problem in found.problems]
+
+
+def test_a_request_without_a_limit_counts_with_the_ceiling_and_never_with_more_than_its_own_limit_for_all_models() -> None:
+    files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}"), _path("bravo"): _request("bravo", "{name: phi-4}")}
+    assert _review(files).ledgers[GPT].granted == {"alpha": 100}
+    files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}", "limits: {tokensPerMinute: 30}\n")}
+    assert _review(files).ledgers[GPT].granted == {"alpha": 30}
+
+
+def test_access_that_is_over_takes_nothing() -> None:
+    files = {
+        _path("alpha"): _request("alpha", "{name: gpt-4.1}", "expires: 2026-03-31\n"),
+        _path("bravo"): _request("bravo", "{name: gpt-4.1}"),
+    }
+    assert _told(_review(files, past=Past(today=date(2026, 4, 1)))) == []
+    assert _told(_review(files, past=Past(today=date(2026, 3, 31)))) == [(_path("bravo"), "AboveCapacity", "failure")]
+
+
+def test_the_refusal_shows_the_ledger() -> None:
+    files = {
+        _path(team): _request(team, f"{{name: gpt-4.1, tokensPerMinute: {tokens}}}") for team, tokens in {"alpha": 70, "bravo": 40}.items()
+    }
+    [problem] = _review(files).problems
+    assert "asks for 40 tokens per minute" in problem.message
+    assert "'gpt-4.1' has 100 tokens per minute for all teams: alpha 70; 30 are left" in problem.message
+    assert (problem.line, problem.column) == (2, 20)
+
+
+def test_of_two_files_of_a_team_the_one_in_force_counts_else_the_first() -> None:
+    first, second = _path("alpha"), "tenant-access/config/alpha/access.yaml"
+    files = {path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}") for path, n in ((first, 20), (second, 30))}
+    assert _review(files).ledgers[GPT].granted == {"alpha": 20}
+    assert _review(files, past=Past(in_force={second: {GPT: 30}})).ledgers[GPT].granted == {"alpha": 30}
+
+
+def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:
+    catalog = """models:
+  - {name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi.internal/v1, maxTokensPerMinute: 50, capacity: 50,
+     dedicated: {instanceTypes: [Standard_A1], total: 2}}
+"""
+    own = File(b"team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4, dedicated: true}]}\n")
+    shared = File(b"team: {name: bravo, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}]}\n")
+    assert _review({_path("alpha"): own, _path("bravo"): shared}, catalog).ledgers[PHI].granted == {"bravo": 50}
+
+
+def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
+    files = {_path(team): _request(team, "{name: old}") for team in ("alpha", "bravo")} | {_path("zulu"): _request("zulu", "{name: free}")}
+    found = _review(files, past=Past(in_force={_path("alpha"): {"old": 5}, _path("bravo"): {"old": 0}}))
+    assert _told(found) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed", "failure")]
+    assert _path("alpha") in found.problems[0].message
+    assert _path("bravo") in found.problems[0].message
+    assert (found.catalog, found.requests) == (None, {})
+
+
+def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:
+    files = {_path("alpha"): _request("alpha", "{name: old}"), _path("bravo"): _request("bravo", "{name: free}")}
+    found = _review(files, past=Past(in_force={_path("alpha"): {"free": 0}, _path("bravo"): {"old": 5}}))
+    assert _told(found) == [(_path("alpha"), "UnknownModel", "failure")]
+    assert found.in_doubt == {_path("alpha")}
+    assert list(found.requests) == [_path("bravo")]
+
+
+def test_a_retirement_warns_those_who_use_the_model_and_refuses_nobody() -> None:
+    catalog = _catalog_text().replace("name: free,", "name: free, retiresOn: 2020-01-31, successor: phi-4,")
+    found = _review({_path("alpha"): _request("alpha", "{name: free}"), _path("bravo"): _request("bravo", "{name: phi-4}")}, catalog)
+    assert _told(found) == [(_path("alpha"), "ModelRetires", "warning")]
+    assert len(found.requests) == 2
+
+
+def test_a_capacity_below_what_is_in_force_is_a_warning_at_the_catalogue() -> None:
+    files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}"), _path("bravo"): _request("bravo", "{name: gpt-4.1}")}
+    found = _review(files, past=Past(in_force={_path("alpha"): {GPT: 100}, _path("bravo"): {GPT: 100}}))
+    assert _told(found) == [(DEFAULT_CATALOG_PATH, "Overcommitted", "warning")]
+    assert len(found.requests) == 2

@@ -1,0 +1,102 @@
+"""What is to be done for a team's Foundry project, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain import names
+from shared.domain.actual import Project, Reader, TracingConnection
+from shared.domain.desired import Playground, compile_project
+from shared.domain.marker import Marker
+from shared.domain.playground import ActualProject, plan_project
+from shared.errors import NotManaged
+from tests.fakes.app import OTHER_READERS, READERS, Asked
+from tests.fakes.clock import START
+
+TRACES = "/subscriptions/x/resourceGroups/ai/providers/Microsoft.Insights/components/traces"
+TRIED, TRACED = Asked(playground=True).read(), Asked(playground=True, tracing=True).read()
+PLAIN, WITH_TRACES = compile_project(TRIED, Playground(TRACES)), compile_project(TRACED, Playground(TRACES))
+US, THEM, BY_HAND = Reader(READERS, ours=True), Reader(OTHER_READERS, ours=True), Reader(OTHER_READERS, ours=False)
+
+
+def marker(digest: str = "") -> Marker:
+    return Marker(1, "alpha", "p", "c", digest or PLAIN.digest)
+
+
+def actual(
+    state: str = "Succeeded",
+    mark: Marker | None = None,
+    readers: tuple[Reader, ...] = (US,),
+    connection: TracingConnection | None = None,
+) -> ActualProject:
+    return ActualProject(Project("team-alpha", "Team Alpha", state, mark or marker()), frozenset(readers), connection)
+
+
+def told(found: ActualProject, traced: bool = False, group: str | None = READERS) -> str:
+    desired = WITH_TRACES if traced else PLAIN
+    return str(plan_project(desired, marker(desired.digest), found, group))
+
+
+def test_the_platform_decides_where_traces_go_and_the_team_whether() -> None:
+    assert (PLAIN.tracing, WITH_TRACES.tracing, compile_project(TRACED, Playground()).tracing) == (None, TRACES, None)
+    assert PLAIN.digest != WITH_TRACES.digest
+
+
+def test_where_nothing_differs_nothing_is_to_be_done() -> None:
+    assert told(actual()) == ""
+    assert told(actual(mark=replace(marker(), commit="another", path="another"))) == ""
+    assert told(actual(mark=marker(WITH_TRACES.digest), connection=TracingConnection(TRACES.upper(), ours=True)), traced=True) == ""
+
+
+def test_a_project_is_made_and_nothing_else_until_it_stands() -> None:
+    assert told(ActualProject(None, frozenset())) == "create project team-alpha"
+    assert told(actual("Creating", readers=())) == ""
+    assert told(actual("Failed", readers=())) == "create project team-alpha"
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_marker_vouches_from_the_beginning_only_where_nothing_follows(traced: bool) -> None:
+    desired = WITH_TRACES if traced else PLAIN
+    [change] = plan_project(desired, marker(desired.digest), ActualProject(None, frozenset()), READERS)
+    display_name, first = change.body  # type: ignore[union-attr]
+    assert (display_name, first.digest) == ("Team Alpha", "" if traced else desired.digest)
+
+
+def test_the_connection_comes_first_then_the_role_then_the_marker() -> None:
+    found = actual(mark=replace(marker(WITH_TRACES.digest), withdrawn=START), readers=())
+    steps = f"create tracing connection {TRACES}; create project role {READERS}; update project marker team-alpha"
+    assert told(found, traced=True) == steps
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Creating", "Accepted", "Deleting", "Failed"])
+def test_who_may_not_use_it_any_more_goes_first_whatever_the_project_is_at(state: str) -> None:
+    found = actual(state, readers=(US, THEM))
+    assert told(found).split("; ")[0] == f"delete project role {OTHER_READERS}"
+    assert told(found, group=None).split("; ")[:2] == [f"delete project role {each}" for each in sorted((READERS, OTHER_READERS))]
+
+
+def test_a_role_that_somebody_else_gave_is_neither_taken_nor_given_again() -> None:
+    assert told(actual(readers=(US, BY_HAND))) == ""
+    assert told(actual(readers=(BY_HAND,)), group=OTHER_READERS) == ""
+
+
+def test_a_connection_leads_where_the_platform_says_or_nowhere() -> None:
+    elsewhere, theirs = TracingConnection("elsewhere", ours=True), TracingConnection("elsewhere", ours=False)
+    assert told(actual(connection=elsewhere)) == "delete tracing connection elsewhere"
+    assert told(actual(mark=marker(WITH_TRACES.digest), connection=elsewhere), traced=True) == f"create tracing connection {TRACES}"
+    assert told(actual(connection=theirs)) == ""
+    with pytest.raises(NotManaged):
+        told(actual(connection=theirs), traced=True)
+
+
+@pytest.mark.parametrize("strange", [replace(marker(), repository=2), replace(marker(), team="bravo")], ids=str)
+def test_a_project_of_others_is_nothing_to_plan_for(strange: Marker) -> None:
+    with pytest.raises(NotManaged, match="Foundry project team-alpha"):
+        told(actual(mark=strange))
+
+
+def test_the_team_of_a_project_is_known_by_its_name() -> None:
+    assert names.team_of_project(names.project("alpha")) == "alpha"
+    assert [names.team_of_project(name) for name in ("alpha", "team-all", "team-", "team-Alpha", "team-team-alpha")] == [None] * 5

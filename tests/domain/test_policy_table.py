@@ -1,0 +1,123 @@
+"""Every policy stands where API Management allows it, and what a tier cannot do is said when the catalogue is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.domain.api_policy import api_policy
+from shared.domain.catalog import Catalog
+from shared.domain.names import FRAGMENT
+from shared.domain.platform_faults import faults_of, platform_faults, read_fitting_catalog, tier_faults
+from shared.domain.policy import product_policy, requested_model_fragment
+from shared.domain.policy_table import ONLY_AT, TABLE, Scope, Tier
+from tests.domain.many import catalogs, requests_of
+from tests.domain.policy_cases import GOVERNED, policy_texts
+from tests.fakes.app import FakeApp, a_catalog, catalog_text
+
+#: Elements that hold policies; what stands in other elements is their configuration.
+HOLDERS = ("choose", "when", "otherwise", "retry", "return-response")
+PLATFORM = FakeApp().platform
+OFFER = a_catalog()
+
+
+def _policies(holder: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    for element in holder:
+        if element.tag not in ("when", "otherwise"):
+            yield element
+        if element.tag in HOLDERS:
+            yield from _policies(element)
+
+
+def _misplaced(text: str, scope: Scope) -> list[str]:
+    """What stands where it may not. A fragment counts where it is included: in the inbound section of a product."""
+    root = ElementTree.fromstring(text)
+    found = []
+    for section in root if root.tag == "policies" else [root]:
+        tags = [element.tag for element in _policies(section)]
+        where = "inbound" if section.tag == FRAGMENT or root.tag == "fragment" else section.tag
+        found += [tag for tag in tags if where not in TABLE[tag].sections or ONLY_AT.get(tag, scope) != scope]
+        found += [tag for tag in set(tags) if TABLE[tag].once and tags.count(tag) > 1]
+    return found
+
+
+@pytest.mark.parametrize("name", policy_texts())
+def test_a_reviewed_policy_stands_where_it_may(name: str) -> None:
+    assert _misplaced(policy_texts()[name], "api" if name.startswith("unified") else "product") == []
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.data())
+def test_whatever_is_compiled_stands_where_it_may(data: st.DataObject) -> None:
+    catalog = data.draw(catalogs())
+    assert _misplaced(api_policy(catalog), "api") == []
+    assert _misplaced(product_policy(data.draw(requests_of(catalog)), catalog), "product") == []
+
+
+def test_the_table_has_no_row_that_nobody_needs() -> None:
+    used = {element.tag for text in policy_texts().values() for element in ElementTree.fromstring(text).iter()}
+    assert TABLE.keys() <= used
+    assert _misplaced(requested_model_fragment(), "product") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("<policies><outbound><llm-token-limit /></outbound></policies>", "llm-token-limit"),
+        ("<policies><inbound><choose><when><forward-request /></when></choose></inbound></policies>", "forward-request"),
+        ("<policies><inbound><cors /></inbound></policies>", "cors"),
+        ("<policies><inbound><llm-semantic-cache-lookup /><llm-semantic-cache-lookup /></inbound></policies>", "llm-semantic-cache-lookup"),
+    ],
+)
+def test_what_is_misplaced_is_seen(text: str, tag: str) -> None:
+    assert _misplaced(text, "product") == [tag]
+
+
+@pytest.mark.parametrize("tier", get_args(Tier))
+def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
+    found = {(where, reason) for where, reason, _ in tier_faults(GOVERNED, tier)}
+    assert not found or tier == "consumption"
+    if tier == "consumption":
+        assert {reason for _, reason in found} == {"TierCannot"}
+        assert {where for where, _ in found} == {("models",), ("contentSafety",), ("models", "gpt-4.1", "circuitBreaker")}
+
+
+def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
+    many = Catalog(tuple(replace(OFFER.models[0], name=f"model-{number:04}") for number in range(400)))
+    [fault, *_] = tier_faults(many, "premium")
+    assert fault[:2] == (("models",), "TierCannot")
+    assert "262,144" in fault[2]
+    assert list(tier_faults(OFFER, "premium")) == []
+
+
+def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it() -> None:
+    bare = replace(PLATFORM, cluster=None, vault_url=None)
+    assert [(where, reason) for where, reason, _ in platform_faults(GOVERNED, bare)] == [
+        (("models", "claude-sonnet"), "NoPlatformVault"),
+        (("models", "mistral-small", "shared"), "NoCluster"),
+        (("contentSafety",), "NoPlatformVault"),
+    ]
+    assert list(platform_faults(GOVERNED, PLATFORM)) == []
+
+
+def test_the_aks_add_on_takes_no_access_secret() -> None:
+    assert PLATFORM.cluster is not None
+    gated = Catalog((replace(GOVERNED.models[3], access_secret="hugging-face"),))
+    older = replace(PLATFORM, cluster=replace(PLATFORM.cluster, dialect="0.6"))
+    assert [fault[:2] for fault in platform_faults(gated, older)] == [(("models", "mistral-small", "accessSecret"), "NotAllowed")]
+    assert list(platform_faults(gated, PLATFORM)) == []
+
+
+def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
+    text = catalog_text() + "  - {name: a-first, provider: openai, endpoint: https://api.openai.com/v1, credential: openai}\n"
+    faults = faults_of(replace(PLATFORM, vault_url=None))
+    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults)
+    assert verdict.catalog is None
+    assert [(problem.line, problem.reason) for problem in verdict.problems] == [(text.count("\n"), "NoPlatformVault")]
+    assert read_fitting_catalog("catalog.yaml", text.encode(), faults_of(PLATFORM)).catalog is not None

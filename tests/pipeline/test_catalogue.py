@@ -1,0 +1,226 @@
+"""What the catalogue decides over all teams: capacities that are granted once only, and models that leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.messages import CATALOG_TEAM
+from shared.pipeline import provision_gateway
+from shared.settlement import start_sweep
+from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY
+from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw, world
+
+CAPACITY = "    maxTokensPerMinute: 100000\n    capacity: {}\n"
+OLD = catalog_text() + "  - {name: old, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+
+
+def _catalog(capacity: int) -> str:
+    return catalog_text().replace("    maxTokensPerMinute: 100000\n", CAPACITY.format(capacity))
+
+
+async def _a_platform_with(capacity: int) -> FakeApp:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: _catalog(capacity)})
+    return app
+
+
+async def _sweep(app: FakeApp) -> None:
+    await start_sweep(app, "a test")
+    await drain(app)
+
+
+def _verdict(app: FakeApp) -> list[tuple[str, str]]:
+    """What the newest commit was told."""
+    verdict = app.reports.verdicts[-1]
+    assert verdict.commit == app.repository.branch
+    return [(problem.path, problem.reason) for problem in verdict.problems]
+
+
+def _granted(app: FakeApp, team: str) -> str:
+    return app.gateway.state.policies[f"team-{team}"].text
+
+
+async def test_who_asks_for_more_than_is_left_is_refused_by_the_push_by_the_stage_and_by_sweeps() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=60_000))
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    assert _verdict(app) == [(path_of("alpha"), "AboveCapacity")]
+    assert "zulu 60,000; 40,000 are left" in app.reports.verdicts[-1].problems[0].message
+    before = world(app)
+    await run(app, PROVISION_GATEWAY, "alpha")
+    await _sweep(app)
+    await push(app, {"README.md": "a push that has nothing to do with it"})
+    assert world(app) == before
+    assert "team-alpha" not in app.gateway.state.products
+
+
+async def test_who_is_in_force_is_not_displaced_by_anybody_whatever_the_names() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=90_000))
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    app.calls.forget()
+    await ask(app, Asked(team="zulu", tokens=90_000, display_name="The Zulus"))
+    assert _verdict(app) == []
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert not [write for write in app.calls.writes() if "alpha" in write]
+
+
+async def test_who_was_refused_comes_in_when_there_is_room() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=90_000))
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    await ask(app, Asked(team="zulu", tokens=40_000))
+    await _sweep(app)
+    assert "60000" in _granted(app, "alpha")
+    assert "40000" in _granted(app, "zulu")
+
+
+async def test_two_newcomers_in_one_push_are_admitted_by_name() -> None:
+    app = await _a_platform_with(100_000)
+    await push(app, {path_of(team): Asked(team=team, tokens=60_000).text() for team in ("zulu", "alpha")})
+    assert _verdict(app) == [(path_of("zulu"), "AboveCapacity")]
+    assert app.gateway.state.products.keys() == {"team-alpha"}
+
+
+async def test_when_a_capacity_is_lowered_nobody_loses_anything_and_nobody_grows() -> None:
+    app = await _a_platform_with(200_000)
+    for team in ("alpha", "bravo"):
+        await ask(app, Asked(team=team, tokens=90_000))
+    await push(app, {DEFAULT_CATALOG_PATH: _catalog(100_000)})
+    assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
+    assert [problem.level for problem in app.reports.verdicts[-1].problems] == ["warning"]
+    await ask(app, Asked(team="bravo", tokens=91_000))
+    assert (path_of("bravo"), "AboveCapacity") in _verdict(app)
+    assert "90000" in _granted(app, "bravo")
+    await ask(app, Asked(team="alpha", tokens=80_000))
+    assert (path_of("alpha"), "AboveCapacity") not in _verdict(app)
+    assert "80000" in _granted(app, "alpha")
+
+
+async def test_what_was_in_force_before_a_history_was_rewritten_is_known_by_its_digest() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=90_000))
+    gone = app.repository.branch or ""
+    app.repository.commit({path_of("alpha"): Asked(team="alpha", tokens=60_000).text()})
+    app.repository.forget(gone)
+    await _sweep(app)
+    assert app.gateway.state.products.keys() == {"team-zulu"}
+
+
+async def test_what_git_has_lost_is_not_in_force_when_it_changes() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=90_000))
+    gone = app.repository.branch or ""
+    app.repository.commit({path_of(team): Asked(team=team, tokens=80_000).text() for team in ("alpha", "zulu")})
+    app.repository.forget(gone)
+    await _sweep(app)
+    assert "90000" in _granted(app, "zulu")
+    assert "80000" in _granted(app, "alpha")
+
+
+async def test_who_comes_back_within_grace_is_a_newcomer() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    await withdraw(app, "alpha")
+    await ask(app, Asked(team="bravo", tokens=60_000))
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    assert _verdict(app) == [(path_of("alpha"), "AboveCapacity")]
+    assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
+
+
+async def test_a_product_that_was_never_finished_is_no_access() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=60_000))
+    product = app.gateway.state.products["team-zulu"]
+    assert product.marker is not None
+    app.gateway.state.products["team-zulu"] = replace(product, marker=product.marker.unfinished())
+    app.repository.commit({path_of("alpha"): Asked(team="alpha", tokens=60_000).text()})
+    await _sweep(app)
+    assert "60000" in _granted(app, "alpha")
+
+
+async def test_access_that_ended_by_its_date_makes_room() -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="alpha", tokens=60_000, expires=app.clock.now().date()))
+    await ask(app, Asked(team="bravo", tokens=60_000))
+    assert "team-bravo" not in app.gateway.state.products
+    app.clock.advance(timedelta(days=1))
+    await _sweep(app)
+    assert "60000" in _granted(app, "bravo")
+
+
+async def test_a_large_push_is_judged_by_the_sweep_alike() -> None:
+    app = await _a_platform_with(100_000)
+    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(60)})
+    assert len(app.gateway.state.products) == 10
+    assert {reason for _, reason in _verdict(app)} == {"AboveCapacity"}
+    assert len(_verdict(app)) == 50
+
+
+async def test_the_others_requests_are_read_only_where_a_capacity_is_known() -> None:
+    app = await a_team()
+    app.repository.commit({path_of("alpha"): Asked(tokens=11_000).text()})
+    await provision_gateway(app, an_event(app, a_change(app)))
+    assert "archive" not in app.calls.names("repository")
+
+
+@pytest.mark.parametrize("files", [1, 60])
+async def test_a_model_that_is_still_used_cannot_be_removed_and_the_last_catalogue_stays(files: int) -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: OLD})
+    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}", models=("old",)).text() for number in range(files)})
+    before = world(app)
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    await later(app, timedelta(minutes=1))
+    assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
+    assert path_of("team00") in app.reports.verdicts[-1].problems[0].message
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    await _sweep(app)
+    assert world(app) == before
+
+
+async def test_a_push_that_leaves_the_catalogue_alone_is_told_that_it_is_wrong() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: OLD})
+    await ask(app, Asked(models=("old",)))
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    await ask(app, Asked(models=("old",), display_name="Alphas"))
+    assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
+    assert app.gateway.state.products["team-alpha"].display_name == "Team Alpha"
+
+
+async def test_a_removed_model_goes_when_nobody_names_it_any_more() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: OLD})
+    await ask(app, Asked(models=("old", "gpt-4.1")))
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    assert "shared--old" in app.gateway.state.backends
+    await ask(app, Asked(models=("gpt-4.1",)))
+    await _sweep(app)
+    assert "shared--old" not in app.gateway.state.backends
+    assert "old" not in _granted(app, "alpha")
+    await ask(app, Asked(team="bravo", models=("old",)))
+    assert _verdict(app) == [(path_of("bravo"), "UnknownModel")]
+
+
+async def test_a_request_that_never_had_the_model_cannot_hold_a_catalogue_up() -> None:
+    app = await a_team()
+    await push(app, {path_of("bravo"): Asked(team="bravo", models=("new",)).text()})
+    changed = catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 90000")
+    await push(app, {DEFAULT_CATALOG_PATH: changed})
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    assert "team-bravo" not in app.gateway.state.products
+    assert (path_of("bravo"), "UnknownModel") in _verdict(app)
+
+
+async def test_a_model_that_retires_is_told_and_served() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: OLD.replace("name: old,", "name: old, retiresOn: 2020-01-31, successor: gpt-4.1,")})
+    assert await ask(app, Asked(models=("old",))) == "1 teams queued, 1 warnings"
+    assert _verdict(app) == [(path_of("alpha"), "ModelRetires")]
+    assert shown(app)["keys"].startswith("success: keys in vault")
