@@ -286,8 +286,10 @@ class Run:
         )
         problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
         held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
-        alone = heard and not (left or counted or held or "sweep" in troubled)
-        return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded}
+        # While the branch has no file at all, nobody is withdrawn and every message is superseded.
+        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[place:])
+        alone = heard and not (left or counted or held or emptied or "sweep" in troubled)
+        return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded, *scene.misled}
 
     def close(self) -> None:
         """Whatever still runs ends here."""

@@ -109,6 +109,7 @@ class WatchedRepository(FakeRepository):
             if handling is not None:
                 place = self._place_seen_by(handling.machine)
                 handling.seen, handling.stale = place, place < len(self.history) - 1
+                self._scene.misled |= {handling.team} if handling.stale and handling.team else set()
             commit = self.history[place][1]
             return None if commit is None else self._heads[commit]
 
@@ -135,7 +136,7 @@ class WatchedGateway(FakeGateway):
 
 
 class Scene:
-    """One run. `counts` says what happened how often, `trace` holds the last of it."""
+    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` the teams for which an old head was read."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -154,6 +155,7 @@ class Scene:
         self.counts: Counter[str] = Counter()
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
+        self.misled: set[str] = set()
         self.log: list[str] = []
 
     def note(self, who: object, what: object) -> None:
