@@ -18,7 +18,7 @@ $(VENV)/ready: pyproject.toml requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdraw a team: on this machine, in a minute
+demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdraw a team, call a model: on this machine, in a minute
 	@$(RUN) -m standins.demo
 
 up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
@@ -38,9 +38,10 @@ format: $(VENV)/ready ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(VENV)/ready ## how long from push to key, how many calls; how long operators wait with 2,000 dead letters
+bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how much the gateway stand-in takes
 	$(RUN) -m bench.push_to_key
 	$(RUN) -m bench.dead_letters 2000
+	$(RUN) -m bench.gateway
 
 simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

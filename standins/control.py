@@ -10,6 +10,7 @@
 | `PUT /_standin/seed` | `{"seed": number}`: what happens by chance from now on is repeatable |
 | `PUT /_standin/latency` | `{"profile": "azure" or "none"}` |
 | `GET`, `PUT /_standin/options/<server>` | how a server behaves: all options, change some |
+| `GET`, `DELETE /_standin/reports/<server>` | what a server noted (`world.Report`); forget it |
 | `GET`, `POST /_standin/clock` | `{"now": seconds since 1970, "run": another text after every start}`; move it: `{"advance": seconds}` |
 | `PUT /_standin/snapshots/<name>` | put the state aside |
 | `POST /_standin/restore` | `{"snapshot": name}`: bring a state back; the servers start again on their ports |
@@ -74,6 +75,12 @@ class _Server:
         self._world.options[request.match_info["server"]].change(await request.json())
         return await self.options(request)
 
+    async def report(self, request: web.Request) -> Any:
+        return self._world.reports[request.match_info["server"]].read()
+
+    async def forget_report(self, request: web.Request) -> Any:
+        self._world.reports[request.match_info["server"]].forget()
+
     async def clock(self, _: web.Request) -> Any:
         return {"now": self._world.clock.now(), "run": self._world.run}
 
@@ -107,6 +114,8 @@ def build(world: World, start_again: StartAgain) -> web.Application:
         ("PUT", "latency", server.latency),
         ("GET", "options/{server}", server.options),
         ("PUT", "options/{server}", server.change_options),
+        ("GET", "reports/{server}", server.report),
+        ("DELETE", "reports/{server}", server.forget_report),
         ("GET", "clock", server.clock),
         ("POST", "clock", server.advance),
         ("PUT", "snapshots/{name}", server.snapshot),
@@ -167,6 +176,13 @@ class Control:
 
     def set_options(self, server: str, **options: Any) -> None:
         self._ask("PUT", f"options/{server}", options)
+
+    def report(self, server: str) -> dict[str, Any]:
+        """What the server noted; its documentation says what that is."""
+        return dict(self._ask("GET", f"reports/{server}"))
+
+    def forget_report(self, server: str) -> None:
+        self._ask("DELETE", f"reports/{server}")
 
     def now(self) -> float:
         return float(self._ask("GET", "clock")["now"])

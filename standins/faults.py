@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -100,6 +100,10 @@ class Trouble:
                     fault.count -= 1
                 return fault
         return None
+
+    def choose(self, weights: Sequence[float]) -> int:
+        """The number of one of them, by chance."""
+        return self._source.choices(range(len(weights)), weights)[0]
 
     def latency(self, server: str, kind: str) -> float:
         """Seconds by which the answer to this call is late."""

@@ -16,7 +16,8 @@ from standins.world import World
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Headers that carry credentials: never part of a recorded exchange.
-_CREDENTIALS = {"authorization", "x-identity-header", "api-key", "cookie", "set-cookie"}
+_CREDENTIALS = {"authorization", "x-identity-header", "api-key", "ocp-apim-subscription-key", "x-api-key", "cookie", "set-cookie"}
+_CREDENTIALS_IN_QUERY = ("api-key", "subscription-key")
 
 
 def application(world: World, server: str) -> web.Application:
@@ -24,13 +25,19 @@ def application(world: World, server: str) -> web.Application:
     return web.Application(middlewares=[_recorder(world, server)], client_max_size=64 * 1024 * 1024)
 
 
-def route(app: web.Application, method: str, path: str, kind: str, handler: Handler) -> None:
-    """Register an operation. `kind` is its name in the list of calls and in faults, for instance `PUT product`."""
+def route(
+    app: web.Application, method: str, path: str, kind: str, handler: Handler, about: Callable[[web.Request], str] | None = None
+) -> None:
+    """Register an operation. `kind` is its name in the list of calls and in faults, for instance `PUT product`.
+
+    `about` says what else the name of a single call has, for instance which of many hosts it was for.
+    """
 
     async def named(request: web.Request) -> web.StreamResponse:
         return await handler(request)
 
     named.kind = kind  # type: ignore[attr-defined]  # read by the recorder
+    named.about = about  # type: ignore[attr-defined]
     app.router.add_route(method, path, named)
 
 
@@ -55,7 +62,7 @@ class _Call:
     async def _fail(self, fault: Fault) -> web.StreamResponse:
         await self.request.read()  # an answer before the end of the request would look like a broken connection
         if not fault.status:
-            self.world.record(self.server, self.kind, self.request.path_qs, 0, self.started)
+            self.world.record(self.server, self.kind, _target(self.request), 0, self.started)
             if self.request.transport is not None:
                 self.request.transport.close()
             raise ConnectionResetError("closed on purpose by an injected fault")
@@ -67,7 +74,7 @@ class _Call:
 
     async def done(self, answer: web.StreamResponse, injected: bool = False) -> None:
         await asyncio.sleep(self.world.trouble.latency(self.server, self.kind))
-        self.world.record(self.server, self.kind, self.request.path_qs, answer.status, self.started)
+        self.world.record(self.server, self.kind, _target(self.request), answer.status, self.started)
         if self.world.exchanges is not None:
             await self._record_exchange(answer, injected)
 
@@ -76,7 +83,7 @@ class _Call:
             server=self.server,
             kind=self.kind,
             method=self.request.method,
-            path=self.request.path_qs,
+            path=_target(self.request),
             request_headers=_shown(self.request.headers),
             request_body=_text(await self.request.read()),
             status=answer.status,
@@ -95,7 +102,8 @@ def _recorder(world: World, server: str) -> Middleware:
             world.loud(server, f"501 {request.method} {request.path_qs}: this stand-in does not know the operation")
             world.record(server, "unknown", request.path_qs, 501, started)
             return web.json_response({"error": {"code": "NotImplemented", "message": f"{request.method} {request.path}"}}, status=501)
-        call = _Call(world, server, kind, request, started)
+        about = getattr(request.match_info.handler, "about")  # noqa: B009  # set beside the kind, unknown to mypy
+        call = _Call(world, server, f"{kind} {about(request)}" if about else kind, request, started)
         if (failed := await call.fault("before")) is not None:
             return failed
         try:
@@ -110,6 +118,12 @@ def _recorder(world: World, server: str) -> Middleware:
         return response
 
     return record
+
+
+def _target(request: web.Request) -> str:
+    """Path and query, without the keys that some servers take in the query."""
+    found = request.path_qs
+    return str(request.rel_url.without_query_params(*_CREDENTIALS_IN_QUERY)) if "-key=" in found else found
 
 
 def _shown(headers: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,8 @@ SERVERS = (
     ("key-vault", "standins.key_vault", "https"),
     ("kubernetes", "standins.kubernetes", "https"),
     ("github", "standins.github", "http"),
+    ("models", "standins.models", "http"),
+    ("gateway", "standins.gateway", "https"),
     ("service-bus-administration", "standins.service_bus.administration", "https"),
 )
 BUS = ("service-bus", "standins.service_bus")

@@ -32,7 +32,6 @@ FOUNDRY_ID = f"{GROUP}/providers/Microsoft.CognitiveServices/accounts/contoso-fo
 TRACES_ID = f"{GROUP}/providers/Microsoft.Insights/components/contoso-traces"
 REPOSITORY = "contoso/model-access"
 PLATFORM_VAULT_URL = "https://contoso-gateway.vault.azure.net"
-GATEWAY_URL = "https://contoso-ai.azure-api.net"
 #: Whom tokens for the operators' API are made out for.
 AUDIENCE = "api://mergekey"
 
@@ -148,7 +147,7 @@ class Stack:
             "RESOURCE_MANAGER_URL": self.addresses["resource-manager"],
             "APIM_SERVICE_ID": APIM_ID,
             "APIM_TIER": "premium",
-            "GATEWAY_URL": GATEWAY_URL,
+            "GATEWAY_URL": self.addresses["gateway"],
             "PLATFORM_VAULT_URL": PLATFORM_VAULT_URL,
             "KEY_VAULT_URL": self.addresses["key-vault"],
             "KEY_VAULT_ID": VAULT_ID,

@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,14 @@ class Exchange:
     injected: bool = False
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a server noted that no request of the real service tells: `read` it, or `forget` it."""
+
+    read: Callable[[], Mapping[str, Any]]
+    forget: Callable[[], None]
+
+
 class Options:
     """How one server behaves, by name; what was changed is kept in the folder."""
 
@@ -94,6 +102,10 @@ class World:
     trouble: Trouble = field(default_factory=Trouble)
     exchanges: deque[Exchange] | None = None
     options: dict[str, Options] = field(default_factory=dict)
+    #: By server, for the control interface.
+    reports: dict[str, Report] = field(default_factory=dict)
+    #: What a server holds, for another one that works with the same: tables are kept in memory, so both must have one object.
+    parts: dict[str, Any] = field(default_factory=dict)
     #: Another one after every start, so that a client can tell.
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     _exchanged: int = 0

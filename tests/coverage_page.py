@@ -1,7 +1,8 @@
 """`standins/COVERAGE.md`: what each stand-in does, refuses, and does otherwise than the real service.
 
 `python -m tests.coverage_page` writes it: operations from the servers' routes, refusals from `REFUSED` below, differences from the
-strict xfails of the tests (`tests/differences.py`). A test compares the page with what this would write.
+strict xfails of the tests (`tests/differences.py`) and, where no test can show them, from a server's `DIFFERENCES`. A test compares
+the page with what this would write.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _INTRODUCTION = """# What the stand-ins do
 Written by `python -m tests.coverage_page`; a test fails when it is out of date. An HTTP operation that is not listed is answered with 501
 and a line on standard error, never with an invented answer. `…` stands for the resource id up to API Management.
 
-A *known difference* is something the real service does and the stand-in does not; each is a test that fails, and must go on failing until
-the stand-in has learnt it.
+A *known difference* is something the real service does and the stand-in does not; where a test can show it, there is one that fails, and
+must go on failing until the stand-in has learnt it.
 """
 
 
@@ -86,7 +87,8 @@ def page() -> str:
     known = differences()
     parts = [_INTRODUCTION]
     for server, module, _ in SERVERS:
-        parts.append(_section(server, _table(operations(server, module)), known.pop(server, [])))
+        told = getattr(importlib.import_module(module), "DIFFERENCES", ())
+        parts.append(_section(server, _table(operations(server, module)), [*told, *known.pop(server, [])]))
     parts.append(_section(BUS[0], _bus_table(), known.pop(BUS[0], [])))
     if known:
         raise ValueError(f"known differences of no server: {', '.join(known)}")
@@ -121,6 +123,11 @@ def _bus_table() -> list[str]:
 
 #: What somebody might look for and not find; the servers refuse it.
 REFUSED: dict[str, tuple[str, ...]] = {
+    "gateway": (
+        "Elements, attributes and expressions of policies that Mergekey's policies do not have: 500, and a line on standard error.",
+        "Named values in policies, breakers that count percent, client certificates, query credentials of backends.",
+    ),
+    "models": ("Everything of the OpenAI protocol but chat completions, embeddings and the list of models; tools and images.",),
     "identity": ("Sign-in of people, other grants than client credentials, Microsoft Graph.",),
     "resource-manager": (
         "API Management: revisions of an API; imports other than `openapi` and `openapi+json`; policies by link; `tags`, `expandGroups`, "

@@ -56,6 +56,20 @@ class Servers:
             return False
         return True
 
+    def chat(self, key: str, model: str) -> str:
+        """What the model says to "Hello!", with the official client, or the status and the code of the refusal."""
+        import httpx
+        from openai import APIStatusError, AzureOpenAI
+
+        with httpx.Client(verify=self._trust) as http:
+            given: Any = {"api_key": key or "none", "api_version": "2024-10-21", "http_client": http, "max_retries": 0}
+            client = AzureOpenAI(azure_endpoint=self._stack.addresses["gateway"], **given)
+            try:
+                answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello!"}])
+            except APIStatusError as refused:
+                return f"{refused.status_code} {refused.code}"
+        return str(answer.choices[0].message.content)
+
     def _ask(self, method: str, url: str, audience: str) -> Any:
         try:
             return ask(method, url, None, {"Authorization": f"Bearer {self._token(audience)}"}, self._trust)

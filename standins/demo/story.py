@@ -1,4 +1,4 @@
-"""Five acts: ask, fetch the key, wait for a GPU, change a limit, withdraw. Every claim is checked where it can be seen."""
+"""Six acts: ask, fetch the key, wait for a GPU, change a limit, withdraw, call a model. Every claim is checked where it can be seen."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ models:
     - {name: gpt-4.l, tokensPerMinute: 5000}
     - {name: gpt-4.1-mini, tokensPerMinut: 5000}
 """
+#: What a team copies; the key comes from the vault.
+_SNIPPET = """
+  from openai import AzureOpenAI
+
+  client = AzureOpenAI(azure_endpoint="{url}", api_key=..., api_version="2024-10-21")  # the key: alpha-primary-key
+  client.chat.completions.create(model="gpt-4.1", messages=[{{"role": "user", "content": "Hello!"}}])
+"""
 DAY = 86400.0
 #: The servers whose objects make up a team's access.
 WRITTEN = ("resource-manager", "key-vault", "kubernetes")
@@ -56,6 +63,7 @@ class Story:
         self._gpu()
         self._change()
         self._withdraw()
+        self._call()
         self._sum_up(time.monotonic() - started)
         return 1 if self._failed else 0
 
@@ -141,6 +149,17 @@ class Story:
         self._check(
             "charlie's key still works", self._servers.fetch("charlie-primary-key", READERS[CHARLIE]) == self._servers.keys(CHARLIE)[0]
         )
+
+    def _call(self) -> None:
+        self._act("6. alpha calls: one endpoint, one key, the official openai client")
+        key = self._servers.fetch("alpha-primary-key", READERS[ALPHA])
+        for model, where in (("gpt-4.1", "at the provider"), ("phi-4", "on alpha's own GPU")):
+            answer = self._servers.chat(key, model)
+            self._check(f"{model} {where} answers: {answer}", answer == "You said: Hello!")
+        self._check("a model that alpha was not given is refused", self._servers.chat(key, "gpt-4.1-mini") == "403 model_not_allowed")
+        self._check("without a key nobody gets in", self._servers.chat("", "gpt-4.1").startswith("401 "))
+        self._check("no team's key and no client's credential reached a model", not self._stack.control.report("models")["findings"])
+        self._console.print(_SNIPPET.format(url=self._stack.addresses["gateway"]), markup=False)
 
     def _sum_up(self, seconds: float) -> None:
         self._act("What was done")

@@ -51,6 +51,7 @@ What there is, and what was called:
   logs           {stack.folder}/functions-host.log
   state          {stack.folder} (delete it to begin anew)
 
+Models, for `openai` clients, with the header api-key: {stack.addresses["gateway"]}
 Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["resource-manager"]},
 Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: {stack.ca}
 

@@ -22,7 +22,7 @@ def build(world: World) -> web.Application:
     """Routes of the server. Paths may end with a slash: the SDK asks for the latest version with an empty one."""
     app, options = application(world, SERVER), world.options_of(SERVER, OPTIONS)
     app.middlewares.append(guard(world, options))
-    vault = Vault(world, options)
+    vault = world.parts[SERVER] = Vault(world, options)
     route(app, "GET", "/secrets", "LIST secrets", partial(secrets.list_all, vault))
     route(app, "PUT", "/secrets/{name}", "PUT secret", partial(secrets.put, vault))
     route(app, "DELETE", "/secrets/{name}", "DELETE secret", partial(deleted.delete, vault))

@@ -57,7 +57,7 @@ def build(world: World) -> web.Application:
     """Routes of the server."""
     app = application(world, SERVER)
     app.middlewares.append(guard(world))
-    state = State(world)
+    state = world.parts[SERVER] = State(world)
     for module in _API_MANAGEMENT:
         module.routes(app, state)
     resource_groups = hierarchy.ResourceGroups(world)

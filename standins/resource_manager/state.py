@@ -67,6 +67,8 @@ class Resources:
         self._table = table
         self._naming = naming
         self._clock = clock
+        #: Another one after every change, for those who keep what they made of the rows.
+        self.version = 0
 
     def id(self, request: web.Request) -> str:
         """The id of the resource that the path of the request names."""
@@ -104,14 +106,16 @@ class Resources:
             "hidden": old["hidden"] if hidden is None else hidden,
             "until": self._clock.now() + seconds if seconds else None,
         }
-        self._table[id_.lower()] = row
+        self.keep(row)
         return row
 
     def keep(self, row: Json) -> None:
         """Keep a changed row under its old ETag: what changed is no part of the resource."""
         self._table[row["id"].lower()] = row
+        self.version += 1
 
     def remove(self, id_: str) -> None:
+        self.version += 1
         self._table.pop(id_.lower(), None)
 
     def under(self, parent: str) -> list[Json]:

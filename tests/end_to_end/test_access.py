@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from standins.stack import GATEWAY_URL
 from tests.end_to_end.road import A_CHANGED_LIMIT, A_NEW_TEAM, Push, Road
 from tests.end_to_end.written import GPU, Request, path_of
 
@@ -43,7 +42,7 @@ def test_a_merged_request_becomes_a_published_product_whose_keys_are_in_the_vaul
     assert road.subscriptions(team) == {f"team-{team}": "active"}
     assert road.stored_keys(team) == road.issued_keys(team)
     endpoint = road.vault.get_secret(f"{team}-endpoint")
-    assert endpoint.value == GATEWAY_URL
+    assert endpoint.value == road.stack.addresses["gateway"]
     assert (endpoint.properties.tags or {})["team"] == team
     assert [run["conclusion"] for run in road.check_runs(push)] == ["success"]
 

@@ -1,0 +1,152 @@
+"""Where a call goes: single backends, pools of them, circuit breakers, and the credentials that the gateway shows.
+
+https://learn.microsoft.com/azure/api-management/backends. A breaker that tripped lets everything through again when its time is over. A
+backend that does not answer counts as a failure, as if it had answered 500.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from standins.gateway.context import Failure, Json, NotKnown
+from standins.resource_manager.state import State
+from standins.world import World
+
+#: The gateway reads secrets of a vault again after this long, in seconds. https://learn.microsoft.com/azure/api-management/api-management-howto-properties
+VAULT_SECONDS = 4 * 3600.0
+
+_NAMED_VALUE = re.compile(r"\{\{([A-Za-z0-9-._]+)\}\}")
+_DURATION = re.compile(r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A single backend: its host with the port, the path of its URL without the slash at the end, and its row."""
+
+    name: str
+    host: str
+    path: str
+    row: Json
+
+
+@dataclass
+class _Breaker:
+    """The failures of late, and until when the backend is left alone."""
+
+    failures: deque[float] = field(default_factory=deque)
+    open_until: float = 0.0
+
+
+class Backends:
+    """Those of one service, with what happened to them."""
+
+    def __init__(self, world: World, state: State) -> None:
+        self._world = world
+        self._state = state
+        self._breakers: dict[str, _Breaker] = {}
+        self._targets: dict[str, tuple[str, Target]] = {}
+        self._secrets: dict[str, tuple[str, float, str]] = {}
+
+    def pick(self, service: str, name: str) -> Target | None:
+        """The backend to ask now; None when none may be asked, because all have tripped."""
+        row = self._row(f"{service}/backends/{name}")
+        if row["properties"]["type"] != "Pool":
+            return self._target(row) if self._is_closed(row["id"]) else None
+        usable = [each for each in row["properties"]["pool"]["services"] if self._is_closed(each["id"])]
+        if not usable:
+            return None
+        first = min(each.get("priority") or 0 for each in usable)
+        group = [each for each in usable if (each.get("priority") or 0) == first]
+        weights = [each.get("weight") or 0 for each in group]
+        return self._target(self._row(group[self._world.trouble.choose(weights if any(weights) else [1] * len(group))]["id"]))
+
+    def note(self, target: Target, status: int, retry_after: str | None) -> None:
+        """What a backend answered; 0 when it did not."""
+        for rule in (target.row["properties"].get("circuitBreaker") or {}).get("rules") or ():
+            if not _fails(rule["failureCondition"], status or 500):
+                continue
+            now, breaker = self._world.clock.now(), self._breakers.setdefault(target.row["id"].lower(), _Breaker())
+            breaker.failures.append(now)
+            while breaker.failures[0] <= now - _seconds(rule["failureCondition"]["interval"]):
+                breaker.failures.popleft()
+            if len(breaker.failures) >= rule["failureCondition"]["count"]:
+                asked = float(retry_after) if rule.get("acceptRetryAfter") and retry_after and retry_after.isdigit() else 0.0
+                breaker.open_until = now + (asked or _seconds(rule["tripDuration"]))
+                breaker.failures.clear()
+
+    def credentials(self, service: str, target: Target) -> Mapping[str, str]:
+        """The headers by which the gateway says who it is."""
+        given = target.row["properties"].get("credentials") or {}
+        if unknown := sorted(name for name in given if given[name] and name not in ("authorization", "header")):
+            raise NotKnown(f"credentials.{unknown[0]} of a backend")
+        headers = {name: ",".join(self._filled(service, value) for value in values) for name, values in (given.get("header") or {}).items()}
+        if authorization := given.get("authorization"):
+            headers["Authorization"] = f"{authorization['scheme']} {self._filled(service, authorization['parameter'])}"
+        return headers
+
+    def tripped(self) -> list[str]:
+        return sorted(id_.rsplit("/", 1)[-1] for id_, breaker in self._breakers.items() if breaker.open_until > self._world.clock.now())
+
+    def forget(self) -> None:
+        """What happened to them, and the secrets."""
+        self._breakers.clear()
+        self._secrets.clear()
+
+    def _row(self, id_: str) -> Json:
+        row = self._state.backends.get(id_)
+        if row is None:
+            raise Failure(500, "Internal server error")
+        return row
+
+    def _is_closed(self, id_: str) -> bool:
+        breaker = self._breakers.get(id_.lower())
+        return breaker is None or breaker.open_until <= self._world.clock.now()
+
+    def _target(self, row: Json) -> Target:
+        kept = self._targets.get(row["id"])
+        if kept is None or kept[0] != row["etag"]:
+            url = urlsplit(row["properties"]["url"])
+            kept = self._targets[row["id"]] = (row["etag"], Target(row["name"], url.netloc, url.path.rstrip("/"), row))
+        return kept[1]
+
+    def _filled(self, service: str, text: str) -> str:
+        return _NAMED_VALUE.sub(lambda found: self._named_value(service, found[1]), text)
+
+    def _named_value(self, service: str, name: str) -> str:
+        for row in self._state.named_values.under(service):
+            if name in (row["name"], row["properties"]["displayName"]):
+                kept = self._secrets.get(row["id"])
+                if kept is None or kept[0] != row["etag"] or kept[1] <= self._world.clock.now():
+                    kept = self._secrets[row["id"]] = (row["etag"], self._world.clock.now() + VAULT_SECONDS, self._read(row))
+                return kept[2]
+        raise Failure(500, "Internal server error")
+
+    def _read(self, row: Json) -> str:
+        """The value; one in a Key Vault is read past the roles, which the gateway is taken to have."""
+        reference = row["properties"].get("keyVault")
+        if reference is None:
+            return str(row["hidden"].get("value", row["properties"].get("value")))
+        name, _, version = urlsplit(reference["secretIdentifier"]).path.removeprefix("/secrets/").strip("/").partition("/")
+        try:
+            return str(self._world.parts["key-vault"].version(name, version)["value"])
+        except Exception as error:  # whatever the vault refuses, the gateway has no value
+            self._world.loud("gateway", f"the secret {name} of a named value cannot be read: {error}")
+            raise Failure(500, "Internal server error") from error
+
+
+def _fails(condition: Mapping[str, Any], status: int) -> bool:
+    if condition.get("count") is None:
+        raise NotKnown("a circuit breaker that counts percent")
+    return any(limits["min"] <= status <= limits["max"] for limits in condition.get("statusCodeRanges") or ())
+
+
+def _seconds(duration: str) -> float:
+    found = _DURATION.fullmatch(duration)
+    assert found is not None, "Resource Manager checked it"
+    return timedelta(**{unit: float(number) for unit, number in found.groupdict("0").items()}).total_seconds()

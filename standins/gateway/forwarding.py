@@ -1,0 +1,125 @@
+"""`forward-request`: the call of the backend, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from standins.gateway.backends import Target
+from standins.gateway.context import Context, Failure, Response, Usage
+from standins.gateway.document import Node, Step
+
+#: Headers that belong to a connection, not to a message.
+_OF_THE_CONNECTION = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Host", "Expect", "Upgrade")
+#: What a token is where a stream does not say how many there were: about so many characters.
+_CHARACTERS = 4
+
+
+class NoAnswer(Failure):
+    """The backend did not answer."""
+
+
+def forward_request(node: Node) -> Step:
+    attributes = node.only("buffer-request-body", "buffer-response")
+    node.empty()
+    for name in attributes:
+        node.fixed(attributes, name, "true", "false")
+
+    async def forward(context: Context) -> None:
+        if context.backend is None:
+            raise Failure(500, "Internal server error")
+        target = context.gateway.backends.pick(context.gateway.service, context.backend)
+        if target is None:
+            body = {"statusCode": 503, "message": "Service is unavailable: every backend's circuit breaker has tripped."}
+            context.response = Response(503, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode())
+            return
+        context.response = await _ask(context, target)
+
+    return forward
+
+
+async def _ask(context: Context, target: Target) -> Response:
+    request = context.request
+    headers = CIMultiDict(request.headers)
+    for name in _OF_THE_CONNECTION:
+        headers.popall(name, None)
+    headers.update(context.gateway.backends.credentials(context.gateway.service, target))
+    query = f"?{URL.build(query=request.query).raw_query_string}" if context.keeps_query and request.query else ""
+    answer = await context.gateway.call(target, request.method, context.route + query, (headers, request.body))
+    if answer is None:
+        context.asked.append((target.name, 0))
+        raise NoAnswer(500, "Internal server error")
+    context.asked.append((target.name, answer.status))
+    if answer.content_type == "text/event-stream":
+        return Response(answer.status, _kept(answer), chunks=_stream(context, answer))
+    body = await answer.read()
+    if answer.status == 200:
+        _count(context, body)
+    return Response(answer.status, _kept(answer), body)
+
+
+def _kept(answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    headers = CIMultiDict(answer.headers)
+    for name in _OF_THE_CONNECTION:
+        headers.popall(name, None)
+    return headers
+
+
+def _count(context: Context, body: bytes) -> None:
+    try:
+        usage = usage_of(json.loads(body))
+    except ValueError:
+        usage = None
+    if usage is not None:
+        context.count(usage)
+
+
+def usage_of(answer: Any) -> Usage | None:
+    """What an answer or a chunk of one says of itself; embeddings have no completion tokens."""
+    found = answer.get("usage") if isinstance(answer, dict) else None
+    return Usage(int(found["prompt_tokens"]), int(found.get("completion_tokens", 0))) if found else None
+
+
+async def _stream(context: Context, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """Its chunks as they come. The tokens are counted at its end, or when nobody listens any more."""
+    seen = _Seen(context)
+    try:
+        async for chunk in answer.content.iter_any():
+            seen.add(chunk)
+            yield chunk
+    finally:
+        answer.close()
+        context.count(seen.usage())
+
+
+class _Seen:
+    """Reads along in a stream of events."""
+
+    def __init__(self, context: Context) -> None:
+        self._asked = context.request.body
+        self._rest = b""
+        self._told: Usage | None = None
+        self._written = 0
+
+    def add(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: {"):
+                self._event(json.loads(line[6:]))
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        self._told = usage_of(event) or self._told
+        self._written += sum(len((choice.get("delta") or {}).get("content") or "") for choice in event.get("choices") or ())
+
+    def usage(self) -> Usage:
+        """What the last chunk said, if the client asked for that, else a guess by the length of the texts."""
+        if self._told is not None:
+            return self._told
+        messages = json.loads(self._asked).get("messages") or ()
+        prompt = sum(len(str(message.get("content") or "")) for message in messages)
+        return Usage(-(-prompt // _CHARACTERS), -(-self._written // _CHARACTERS))

@@ -1,0 +1,76 @@
+"""Keys: their states and scopes."""
+
+from __future__ import annotations
+
+import pytest
+from azure.mgmt.apimanagement.models import ProductUpdateParameters, SubscriptionUpdateParameters
+
+from tests.gateway.room import Room, saying
+from tests.gateway.test_calls import alpha
+
+MISSING = "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."
+INVALID = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
+
+
+async def status(room: Room, key: str | None) -> int:
+    return (await room.post(key, saying("hi", "gpt-4.1"))).status_code
+
+
+@pytest.mark.parametrize(("key", "message"), [(None, MISSING), ("0" * 32, INVALID)])
+async def test_without_a_key_that_is_known_nobody_gets_in(room: Room, key: str | None, message: str) -> None:
+    await alpha(room)
+    answer = await room.post(key, saying("hi", "gpt-4.1"))
+    assert (answer.status_code, answer.json()) == (401, {"statusCode": 401, "message": message})
+    assert answer.headers["WWW-Authenticate"] == 'AzureApiManagementKey realm="ai",name="api-key",type="header"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_key_may_stand_in_the_query_and_goes_no_further(room: Room) -> None:
+    answer = await room.http.post(
+        "/openai/v1/chat/completions", params={"api-key": await alpha(room), "x": "1"}, json=saying("hi", "gpt-4.1")
+    )
+    assert answer.status_code == 200
+
+
+async def test_both_keys_of_a_subscription_work_until_they_are_made_new(room: Room) -> None:
+    first = await alpha(room)
+    second = (await room.writer.keys("team-alpha"))[1].reveal()
+    assert [await status(room, key) for key in (first, second)] == [200, 200]
+    await room.writer.regenerate_key("team-alpha", 0)
+    assert [await status(room, key) for key in (first, second)] == [401, 200]
+
+
+@pytest.mark.parametrize("state", ["suspended", "expired", "cancelled", "submitted", "rejected"])
+async def test_a_subscription_that_is_not_active_opens_nothing(room: Room, state: str) -> None:
+    key, subscriptions, at = await alpha(room), room.writer._client.subscription, ("ai", room.name, "team-alpha", "*")
+    await subscriptions.update(*at, SubscriptionUpdateParameters(state=state))
+    answer = await room.post(key, saying("hi", "gpt-4.1"))
+    assert (answer.status_code, answer.json()["message"]) == (401, INVALID)
+    await subscriptions.update(*at, SubscriptionUpdateParameters(state="active"))
+    assert await status(room, key) == 200
+
+
+async def test_a_product_that_is_not_published_any_more_keeps_its_keys(room: Room) -> None:
+    key = await alpha(room)
+    await room.writer._client.product.update("ai", room.name, "team-alpha", "*", ProductUpdateParameters(state="notPublished"))
+    assert await status(room, key) == 200
+
+
+async def test_a_product_that_is_not_linked_to_the_api_opens_nothing(room: Room) -> None:
+    key = await alpha(room)
+    await room.writer._client.product_api.delete("ai", room.name, "team-alpha", "ai")
+    assert await status(room, key) == 401
+
+
+@pytest.mark.parametrize("scope", ["/apis", "/apis/ai"])
+async def test_a_key_for_the_api_skips_the_products_and_is_refused_by_the_apis_policy(room: Room, scope: str) -> None:
+    await alpha(room)
+    answer = await room.post(await room.subscription("broad", scope), saying("hi", "gpt-4.1"))
+    assert (answer.status_code, answer.json()["error"]["message"]) == (403, "This key belongs to no team.")
+    assert not room.served()
+
+
+async def test_a_deleted_subscription_opens_nothing(room: Room) -> None:
+    key = await alpha(room)
+    await room.writer.delete_subscription("team-alpha", "*")
+    assert await status(room, key) == 401
