@@ -36,12 +36,16 @@ MOST_MEANWHILE = 12
 EXPLAINED = {
     "NotManaged": ("foreign",),
     "Rejected": ("tier is full",),
-    "AccessDenied": ("role revoked", "by hand", "lock lost"),
+    "AccessDenied": ("role revoked", "by hand", "lock lost", "overtaken"),
     "MalformedMessage": ("garbage",),
-    "MaxDeliveryCountExceeded": ("a machine dies", "lock lost", "outage", "role revoked", "throttled", "timeout", "server error"),
-    "RetriesExhausted": ("outage", "throttled", "server error", "timeout", "conflict", "role revoked", "foreign", "by hand", "lock lost"),
+    "MaxDeliveryCountExceeded": (
+        "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",
+    ),
+    "RetriesExhausted": (
+        "outage", "throttled", "server error", "timeout", "conflict", "role revoked", "foreign", "by hand", "lock lost", "overtaken",
+    ),
     "WaitedTooLong": tuple(KINDS),
-}
+}  # fmt: skip
 
 
 @dataclass

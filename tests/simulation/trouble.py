@@ -63,7 +63,10 @@ class Trouble:
                 if spell.hits(call):
                     raise spell.error()
         self._left -= 1
-        if self._left <= 0 and self.on:
+        if self.on and OVERTAKEN in self._kinds and fits(OVERTAKEN, call) and self._scene.chance.random() < 0.15:
+            self._count(OVERTAKEN, call)
+            await self.is_overtaken(call, handling)
+        elif self._left <= 0 and self.on:
             kind = self._scene.chance.choice(self._kinds)
             if fits(kind, call):
                 self._left = self._scene.chance.randint(1, 2 * self._every)
@@ -121,6 +124,13 @@ class Trouble:
             self.meanwhile(handling.team)
         await asyncio.sleep(self._scene.chance.choice((0, 1, 30)))
 
+    async def is_overtaken(self, call: Call, handling: Handling) -> None:
+        """Between the last look and a write that carries a tag: another one gets the message, and the branch says something else."""
+        self._hosts.lose_lock(handling)
+        if handling.team is not None:
+            self.meanwhile(handling.team)
+        await asyncio.sleep(self._scene.chance.choice((10, 40)))
+
     async def stale_head(self, call: Call, handling: Handling) -> None:
         handling.machine.behind = self._scene.chance.choice((1.0, 4.0, 8.0))
         handling.machine.behind_until = self._scene.loop.time() + 30
@@ -145,6 +155,8 @@ class Trouble:
         return self._scene.chance.choice((*TEAMS, "", "", ""))
 
 
+#: The window that only a tag closes is narrow: it is aimed at.
+OVERTAKEN = "overtaken at a write"
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -153,6 +165,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "conflict": Trouble.conflict,
     "a call hangs": Trouble.hangs,
     "lock lost": Trouble.loses_lock,
+    OVERTAKEN: Trouble.is_overtaken,
     "stale head": Trouble.stale_head,
     "clock jumps": Trouble.clock_jumps,
     "role revoked": Trouble.role_revoked,
@@ -160,7 +173,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "tier is full": Trouble.tier_is_full,
 }
 #: What puts one message into two hands.
-RACES = ("lock lost", "lock lost", "a call hangs", "a machine dies", "conflict")
+RACES = ("lock lost", OVERTAKEN, "lock lost", "a call hangs", "a machine dies", "conflict")
 _ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
 
 
@@ -168,6 +181,8 @@ def fits(kind: str, call: Call) -> bool:
     """Whether the call can fail like that."""
     if kind in _ANYWHERE:
         return True
+    if kind == OVERTAKEN:
+        return call.writes and call.fence not in (None, "*")
     if call.system not in FALLIBLE:
         return False
     return kind != "conflict" or (call.writes and call.system in ("gateway", "vault", "roles", "cluster", "projects"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +55,20 @@ class Verdict:
         products = self._scene.app.gateway.state.products.values()
         in_force = frozenset(product.marker.path for product in products if product.marker and product.marker.repository == REPOSITORY)
         files = {path: File(content, mode) for path, (content, mode) in self._scene.repository.files().items()}
-        return review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force))
+        reviewed = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force))
+        return Review({}, reviewed.problems, None) if self._is_missed(files) else reviewed
+
+    def _is_missed(self, files: Mapping[str, File]) -> bool:
+        """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for nothing."""
+        offered = _named(files[DEFAULT_CATALOG_PATH].content) if DEFAULT_CATALOG_PATH in files else set()
+        for product in self._scene.app.gateway.state.products.values():
+            marker = product.marker
+            if marker is None or marker.repository != REPOSITORY or marker.withdrawn is not None or not marker.digest:
+                continue
+            before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
+            if (_named(before) & _named(files[marker.path].content if marker.path in files else b"")) - offered:
+                return True
+        return False
 
     def _with_objects(self) -> frozenset[str]:
         """Teams that have anything of ours."""
@@ -165,3 +179,8 @@ class Verdict:
         yield from (f"verdict of {verdict.commit}" for verdict in app.reports.verdicts if KEY in f"{verdict.problems}{verdict.summary}")
         yield from (f"tags of {name}" for name, kept in app.vault.kept.items() if KEY in str([each.tags for each in kept.versions]))
         yield from (f"log: {line[:40]}" for line in self._scene.log if KEY in line)
+
+
+def _named(content: bytes) -> set[str]:
+    """The models that a request or the catalogue names."""
+    return set(re.findall(r"- \{?name: ([a-z0-9.-]+)", content.decode(errors="replace")))
