@@ -59,10 +59,10 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 
 .contract-venv/ready: $(VENV)/ready
 	$(PYTHON) -m venv .contract-venv
-	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3' 'python-qpid-proton>=0.40,<1'
+	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3' 'python-qpid-proton>=0.40,<1' 'schemathesis>=4,<5'
 	@touch $@
 
-contract: .contract-venv/ready ## how far the stand-ins can be trusted: official descriptions, clients by others, real services (takes long)
+contract: .contract-venv/ready ## how far the stand-ins can be trusted: official descriptions, clients by others, real services, our own API (takes long)
 	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python $(RUN) -m tests.contract_run
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)

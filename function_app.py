@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from functions import (
+    access,
     collect_dead_letters,
     dead_letters,
     deliver_keys,
@@ -29,4 +30,5 @@ app.register_functions(provision_projects.stage)
 app.register_functions(deliver_keys.stage)
 app.register_functions(collect_dead_letters.stage)
 app.register_functions(dead_letters.stage)
+app.register_functions(access.stage)
 app.register_functions(health.stage)

@@ -84,8 +84,8 @@ def _token(audience: str) -> str:
 def _explained(error: urllib.error.HTTPError) -> str:
     """In the API's own words when it has any."""
     try:
-        said = json.loads(error.read())["error"]
-        text = f"{said['reason']}: {said['message']}"
+        said = json.loads(error.read())
+        text = f"{said['reason']}: {said['detail']}"
     except (ValueError, KeyError, TypeError):
         text = "the function app says no more"
     return f"{error.code}: {text}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import dead_letters
+from cli import dead_letters, teams
 from cli.schema import schema
 from cli.sweep import sweep
 from cli.validate import validate
@@ -14,6 +14,8 @@ app.command()(validate)
 app.command()(schema)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(sweep)
+app.add_typer(teams.app, name="teams")
+app.command()(teams.models)
 
 
 def main() -> None:

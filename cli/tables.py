@@ -29,7 +29,7 @@ def a_console() -> Console:
 def show_groups(console: Console, groups: Iterable[Row]) -> None:
     table = _table("letters", "stage", "reason", "who must act", "oldest")
     for group in groups:
-        table.add_row(*_texts(group["count"], group["stage"] or "?", group["reason"], group["actor"], _age(group["oldest"])))
+        table.add_row(*_texts(group["count"], group["stage"] or "?", group["reason"], group["actor"], age(group["oldest"])))
     console.print(table)
 
 
@@ -39,7 +39,7 @@ def show_letters(console: Console, letters: Iterable[Row]) -> None:
         replays = f"{letter['replays']} of {letter['most_replays']}"
         message = letter["message"] if len(letter["message"]) <= GLIMPSE else letter["message"][:GLIMPSE] + "…"
         known = "(converged) " if letter.get("converged") else ""
-        cells = (letter["sequence"], _age(letter["enqueued"]), letter["team"], letter["stage"] or "?", letter["reason"], replays)
+        cells = (letter["sequence"], age(letter["enqueued"]), letter["team"], letter["stage"] or "?", letter["reason"], replays)
         table.add_row(*_texts(*cells, known + message))
     console.print(table)
 
@@ -85,7 +85,8 @@ def _texts(*cells: object) -> list[Text]:
     return [Text(visible(str(cell))) for cell in cells]
 
 
-def _age(moment: str) -> str:
+def age(moment: str) -> str:
+    """How long ago it was, in one unit."""
     seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:

@@ -7,7 +7,7 @@ from typing import Any
 
 import azure.functions as func
 
-from functions.operators import DiscardForm, Query, ReplayForm, SweepForm, answered, group_json, letter_json, not_found
+from functions.operators import DiscardForm, Query, ReplayForm, SweepForm, answered, group_json, letter_json, problem
 from shared import dead_letters, telemetry
 from shared.adapters.entra import Caller
 from shared.bootstrap import RealApp
@@ -37,7 +37,7 @@ async def show_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
         sequence = Query.model_validate({"from": req.route_params["sequence"]}).first
         letter = await dead_letters.show(app, sequence)
         if letter is None:
-            return not_found(sequence)
+            return problem(404, "Gone", f"there is no dead letter {sequence} any more")
         return 200, letter_json(letter) | {"message_id": letter.message_id, "body": letter.body.decode(errors="backslashreplace")}
 
     return await answered(req, "Reader", work)

@@ -1,10 +1,28 @@
-"""Health: the process is up and its settings are whole. Says nothing about the services behind it."""
+"""Health: without a question, the process is up and its settings are whole; with `deep=true`, every service behind it was asked."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import azure.functions as func
+from pydantic import ValidationError
+
+from functions.operators import HealthQuery, answered, as_json, misunderstood, told
+from shared.adapters.entra import Caller
+from shared.bootstrap import RealApp
+from shared.domain.record import Health
+from shared.probing import probe_everything
 
 stage = func.Blueprint()
 
 
-@stage.route(route="health", methods=["GET"])
-async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the host binds the parameter by its name
-    return func.HttpResponse("ok")
+@stage.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    async def ask(app: RealApp, _: Caller) -> tuple[int, Any]:
+        return 200, told(await probe_everything(app))
+
+    try:
+        wanted = HealthQuery.model_validate(dict(req.params))
+    except ValidationError as error:
+        return misunderstood(error)
+    return await answered(req, "Reader", ask) if wanted.deep else as_json(200, told(Health(healthy=True)))

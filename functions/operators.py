@@ -1,14 +1,17 @@
-"""What the operators' calls have in common: who may call, what they may ask, how they are answered. Everything is JSON."""
+"""What people's calls have in common: who may call, what they may ask, how they are answered. Everything is JSON, and what went wrong
+is a problem of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared import bootstrap
 from shared.adapters.entra import Caller, Refused, Role
@@ -17,7 +20,14 @@ from shared.domain.letters import MOST_REPLAYS, Filter, Group, Letter
 from shared.errors import MergekeyError, TemporaryError
 
 Work = Callable[[RealApp, Caller], Awaitable[tuple[int, Any]]]
-Number = Annotated[int, Field(gt=0, lt=2**63)]
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of numbers: 7.0 is 7."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(_whole)]
 
 #: Of one call: each letter takes some calls of Service Bus, and Azure ends an HTTP call after 230 seconds.
 MOST_AT_ONCE = 200
@@ -46,7 +56,20 @@ class Query(Asked):
         return Filter(self.team, self.stage, self.reason, before, self.up_to)
 
 
-class ReplayForm(Asked):
+class HealthQuery(Asked):
+    """`deep`: ask every remote system. `code` is what monitors send where they are used to need a function key."""
+
+    deep: bool = False
+    code: str | None = None
+
+
+class Form(Asked):
+    """A body: JSON has types of its own, so 0 is not false and "7" no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class ReplayForm(Form):
     """Exactly these letters, by the numbers that were listed."""
 
     sequences: list[Number] = Field(min_length=1, max_length=MOST_AT_ONCE)
@@ -60,30 +83,41 @@ class DiscardForm(ReplayForm):
     only_converged: bool = False
 
 
-class SweepForm(Asked):
+class SweepForm(Form):
     deep: bool = False
 
 
-async def answered(req: func.HttpRequest, role: Role, work: Work) -> func.HttpResponse:
-    """The answer of the work, if the caller may have it done; else why not, as `{"error": {"reason", "message"}}`."""
+async def answered(req: func.HttpRequest, role: Role | None, work: Work) -> func.HttpResponse:
+    """The answer of the work, if the caller may have it done; else why not. Without a role every valid token will do."""
     app = bootstrap.app()
     try:
         if app.tokens is None:
-            return _error(503, "NotSetUp", "this platform has no operators' API: ENTRA_TENANT_ID and API_AUDIENCE are not set")
-        caller = await app.tokens.require(req.headers.get("authorization"), role)
-        status, body = await work(app, caller)
-        return _json(status, body)
+            return _error(503, "NotSetUp", "this platform answers nobody: ENTRA_TENANT_ID and API_AUDIENCE are not set")
+        authorization = req.headers.get("authorization")
+        caller = await (app.tokens.identify(authorization) if role is None else app.tokens.require(authorization, role))
+        return as_json(*await work(app, caller))
     except Refused as refused:
         return _error(refused.status, refused.reason, refused.message)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return _error(400, "BadRequest", f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}")
+        return misunderstood(error)
     except MergekeyError as error:
         return _error(503 if isinstance(error, TemporaryError) else 502, error.reason, error.message)
 
 
-def not_found(sequence: int) -> tuple[int, Any]:
-    return 404, {"error": {"reason": "Gone", "message": f"there is no dead letter {sequence} any more"}}
+def misunderstood(error: ValidationError) -> func.HttpResponse:
+    """400, with the first thing that is wrong with what was sent."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return _error(400, "BadRequest", f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}")
+
+
+def told(record: object) -> Any:
+    """A record as JSON: moments and dates in ISO 8601, money as text, so that no digit is lost."""
+    return TypeAdapter(type(record)).dump_python(record, mode="json")
+
+
+def problem(status: int, reason: str, message: str) -> tuple[int, Any]:
+    """An answer that says what is wrong: `reason` is for programs, `detail` for people."""
+    return status, {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "reason": reason, "detail": message}
 
 
 def letter_json(letter: Letter) -> dict[str, Any]:
@@ -103,11 +137,13 @@ def group_json(group: Group) -> dict[str, Any]:
     return {**shown, "oldest": group.oldest.isoformat(timespec="seconds")}
 
 
-def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    kept = {"Cache-Control": "no-store", **(headers or {})}
-    return func.HttpResponse(json.dumps(body), status_code=status, headers=kept, mimetype="application/json")
+def as_json(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    """Nobody keeps it: what is told may be true for one caller only, and not for long."""
+    kept = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
+    kind = "application/json" if status < 400 else "application/problem+json"
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=kept, mimetype=kind)
 
 
 def _error(status: int, reason: str, message: str) -> func.HttpResponse:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return _json(status, {"error": {"reason": reason, "message": message}}, headers)
+    return as_json(*problem(status, reason, message), headers)

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 from shared.domain.policy_table import Tier
+from shared.domain.record import Setting, SettingList
 
 _REFERENCE = "@Microsoft.KeyVault("
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -96,6 +97,20 @@ class Settings(BaseSettings):
     @property
     def grace(self) -> timedelta:
         return timedelta(days=self.grace_days)
+
+
+def shown(settings: Settings) -> SettingList:
+    """For people: a secret's value is left out, whatever it is, and so is whoever an address names before its host."""
+    rows = ((field.alias or name, field.annotation, getattr(settings, name)) for name, field in Settings.model_fields.items())
+    return SettingList(tuple(_shown(name, SecretStr in (kind, *get_args(kind)), value) for name, kind, value in rows))
+
+
+def _shown(name: str, secret: bool, value: object) -> Setting:
+    if value is None or secret:
+        return Setting(name, None, secret, value is not None)
+    if isinstance(value, HttpUrl):
+        return Setting(name, f"{value.scheme}://{value.host}:{value.port}{value.path or ''}", False, True)
+    return Setting(name, ",".join(value) if isinstance(value, tuple) else str(value), False, True)
 
 
 def load() -> Settings:

@@ -64,7 +64,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     head = await app.repository.head()
     if head is None:
         return Done()
-    (branch, world), _ = await asyncio.gather(_observe(app, head, event.now), redeliver_missed(app, event.now))
+    (branch, world), _ = await asyncio.gather(observe(app, head, event.now), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
@@ -81,14 +81,14 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     """The teams that are not as the branch says, or not yet: by lists, as a sweep sees them. None when the branch does not say."""
     head = await app.repository.head()
-    branch, world = (None, None) if head is None else await _observe(app, head, now)
+    branch, world = (None, None) if head is None else await observe(app, head, now)
     if branch is None or world is None or branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
     return frozenset((*(finding.team for finding in _compare(app, branch, world, now)), *held, *_without_models(world)))
 
 
-async def _observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
+async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
     """What should be and what is, side by side."""
     tree, products, contents = await asyncio.gather(
         tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)

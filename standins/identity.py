@@ -36,6 +36,8 @@ CLIENT_SECRET = "local-client-secret"
 _MEMBER = re.compile(r".+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
 #: A client id that ends like this plays a person with an app role: `anna.Operator`.
 _PERSON = re.compile(r"(?P<name>.+)\.(?P<role>[A-Z][A-Za-z]+)")
+#: A client id that ends like this is in more groups than a token may name: `carol-in-too-many-groups`.
+_CROWDED = "-in-too-many-groups"
 _PRINCIPALS = uuid.UUID("6c1f7a35-1a5e-4c53-9c2b-6f7f0a3d1d4e")
 #: A tenant that owns nothing here: its tokens are genuine, and open nothing.
 OTHER_TENANT = "22222222-2222-4222-8222-222222222222"
@@ -155,6 +157,9 @@ def _issue(world: World, audience: str, client: str | None, seconds: int, tenant
     claims |= {"sub": subject, "appid": client or subject, "iat": now, "nbf": now - 300, "exp": now + seconds}
     if client and (member := _MEMBER.fullmatch(client)):
         claims["groups"] = _memberships(world.folder)[subject] = [member[1].lower()]
+    if client and client.endswith(_CROWDED):
+        # https://learn.microsoft.com/security/zero-trust/develop/configure-tokens-group-claims-app-roles#group-overages
+        claims |= {"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": f"https://graph/users/{subject}"}}}
     if client and (person := _PERSON.fullmatch(client)):
         claims |= {"name": person["name"], "roles": [person["role"]]}
     headers = {"kid": _key_id(world.folder)}

@@ -44,10 +44,18 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `name` is how the log names them: the person as far as the token tells, and the object id."""
+    """Who calls. `name` is how the log names them: the person as far as the token tells, and the object id.
+
+    `groups` are the object ids of the groups that the token names, None when there are too many for a token to name them.
+    """
 
     name: str
     roles: frozenset[str]
+    groups: frozenset[str] | None = frozenset()
+
+    def may(self, role: Role) -> bool:
+        """Whether the caller has the app role, or a higher one."""
+        return bool(self.roles & _SUFFICIENT[role])
 
 
 class EntraTokens:
@@ -65,14 +73,17 @@ class EntraTokens:
 
     async def require(self, authorization: str | None, role: Role) -> Caller:
         """The caller, who has the app role (or a higher one). `authorization` is the header. Raises Refused, Unavailable, Throttled."""
+        caller = await self.identify(authorization)
+        if not caller.may(role):
+            raise Refused(403, "RoleMissing", f"this needs the app role {role}; yours: {', '.join(sorted(caller.roles)) or 'none'}")
+        return caller
+
+    async def identify(self, authorization: str | None) -> Caller:
+        """The caller, whatever their roles. Raises as `require` does."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Refused(401, "NoToken", "send an Entra access token for this API as the header Authorization: Bearer")
-        claims = await self._verified(token.strip())
-        caller = _caller(claims)
-        if not caller.roles & _SUFFICIENT[role]:
-            raise Refused(403, "RoleMissing", f"this needs the app role {role}; yours: {', '.join(sorted(caller.roles)) or 'none'}")
-        return caller
+        return _caller(await self._verified(token.strip()))
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
         import jwt
@@ -132,5 +143,16 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     """An application has no name of its own, only its id."""
     known = (claims.get(name) for name in ("name", "preferred_username", "upn", "app_displayname", "azp", "appid"))
     name = next((str(text) for text in known if text), "somebody")
-    roles = claims.get("roles")
-    return Caller(f"{name[:100]} ({claims['oid']})", frozenset(map(str, roles)) if isinstance(roles, list) else frozenset())
+    return Caller(f"{name[:100]} ({claims['oid']})", _texts(claims.get("roles")), _groups(claims))
+
+
+def _groups(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    """https://learn.microsoft.com/security/zero-trust/develop/configure-tokens-group-claims-app-roles#group-overages"""
+    elsewhere = claims.get("_claim_names")
+    if claims.get("hasgroups") or (isinstance(elsewhere, dict) and "groups" in elsewhere):
+        return None
+    return frozenset(group.lower() for group in _texts(claims.get("groups")))
+
+
+def _texts(claim: object) -> frozenset[str]:
+    return frozenset(map(str, claim)) if isinstance(claim, list) else frozenset()

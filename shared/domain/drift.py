@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 from shared.domain import names
 from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
@@ -25,6 +26,8 @@ from shared.domain.guard import Absence
 from shared.domain.marker import Marker
 from shared.domain.request import AccessRequest
 
+#: What a team's access is made of; each is one stage's business.
+Part = Literal["Gateway", "Keys", "Workspaces"]
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
 
@@ -94,12 +97,21 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
 
 def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
     """What differs for a team that has a request in force."""
+    for differences in by_part(wanted, catalog, platform, world).values():
+        yield from differences
+
+
+def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Mapping[Part, Iterator[str]]:
+    """The same, by what of the team's access it is about. Without a cluster there are no workspaces."""
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "")
-    yield from _gateway(wanted, marker, catalog, platform, world)
-    yield from _keys(wanted.request, marker, world)
-    if platform.cluster is not None:
-        desired = compile_workspaces(wanted.request, catalog, platform)
-        yield from _cluster(wanted.request.team, desired, platform, world)
+    parts: dict[Part, Iterator[str]] = {
+        "Gateway": _gateway(wanted, marker, catalog, platform, world),
+        "Keys": _keys(wanted.request, marker, world),
+    }
+    if platform.cluster is None:
+        return parts
+    desired = compile_workspaces(wanted.request, catalog, platform)
+    return {**parts, "Workspaces": _cluster(wanted.request.team, desired, platform, world)}
 
 
 def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.settings import Settings, SettingsError, load
+from shared.settings import Settings, SettingsError, load, shown
 
 GROUP = "/subscriptions/0000/resourceGroups/ai/providers"
 VALID = {
@@ -142,3 +142,17 @@ def test_no_secret_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_operators_api_needs_a_tenant_and_an_audience(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
     [missing] = {"ENTRA_TENANT_ID", "API_AUDIENCE"} - given.keys()
     assert _problems(monkeypatch, **given) == [f"{missing}: missing; the operators' API needs API_AUDIENCE, ENTRA_TENANT_ID"]
+
+
+def test_settings_are_shown_without_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _loaded(monkeypatch, GITHUB_API_URL="https://ghe:hunter2@github.contoso.com/api/v3?token=hunter3", **APP)
+    rows = {row.name: row for row in shown(settings).settings}
+    assert rows.keys() == KNOWN
+    told = repr(rows)
+    for secret in ("a-long-enough-secret", "ghp_token", "SharedAccessKey", "'pem'", "hunter"):
+        assert secret not in told
+    assert (rows["GITHUB_WEBHOOK_SECRET"].secret, rows["GITHUB_WEBHOOK_SECRET"].is_set) == (True, True)
+    assert (rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].secret, rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].is_set) == (True, False)
+    assert rows["GITHUB_API_URL"].value == "https://github.contoso.com:443/api/v3"
+    assert rows["GRACE_DAYS"].value == "7.0"
+    assert (rows["AKS_CLUSTER_ID"].secret, rows["AKS_CLUSTER_ID"].is_set) == (False, False)

@@ -76,6 +76,17 @@ async def test_a_token_for_another_service_is_refused(tokens: EntraTokens) -> No
         await tokens.require(f"Bearer {await token_of('olivia.Operator', 'https://vault.azure.net')}", "Reader")
 
 
+async def test_a_token_names_the_groups_of_its_owner(tokens: EntraTokens) -> None:
+    group = "5F8D0D55-1c3e-4f7a-9b5e-2a6c8e4d7b10"
+    caller = await tokens.identify(f"Bearer {await token_of(f'anna-{group}')}")
+    assert (caller.groups, caller.may("Reader")) == (frozenset({group.lower()}), False)
+    assert (await tokens.identify(f"Bearer {await token_of('somebody')}")).groups == frozenset()
+
+
+async def test_a_token_of_somebody_in_too_many_groups_names_none_and_says_so(tokens: EntraTokens) -> None:
+    assert (await tokens.identify(f"Bearer {await token_of('carol-in-too-many-groups')}")).groups is None
+
+
 # ------------------------------------------------------------------------------------------------------------------- forged
 
 

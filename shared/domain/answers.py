@@ -1,0 +1,160 @@
+"""From what was seen to what is answered. Pure, and without any key: nothing here ever had one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
+
+from shared.domain import names
+from shared.domain.actual import ActualBackend
+from shared.domain.catalog import Catalog, CatalogModel
+from shared.domain.conditions import View, conditions
+from shared.domain.desired import Platform, compile_catalog
+from shared.domain.drift import World, of_catalog
+from shared.domain.marker import Marker
+from shared.domain.openapi import PATH
+from shared.domain.record import (
+    Endpoints,
+    Granted,
+    GrantedModel,
+    Grants,
+    ModelList,
+    Offer,
+    ProviderBackend,
+    ProviderList,
+    Share,
+    TeamRecord,
+    Withdrawal,
+)
+from shared.domain.request import AccessRequest
+from shared.domain.wishes import ModelAccess
+
+
+def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
+    """Everything about one team that may be told to it."""
+    said, judged = view.said, conditions(view, platform)
+    product = view.world.products.get(names.product(said.team))
+    marker = product.marker if product else None
+    return TeamRecord(
+        team=said.team,
+        access=said.verdict,
+        ready=all(condition.status == "True" for condition in judged),
+        path=said.path or (marker.path if marker else ""),
+        commit=commit,
+        provisioned_commit=marker.commit if marker else None,
+        entra_group=group_of(view, platform),
+        secrets=names.secrets(said.team),
+        endpoints=Endpoints(platform.gateway_url, f"{platform.gateway_url}/{PATH}/v1"),
+        withdrawn=None if view.withdrawn is None else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
+        granted=None if said.request is None else _granted(said.request, view.catalog, platform),
+        conditions=judged,
+        problems=said.problems,
+    )
+
+
+def group_of(view: View, platform: Platform) -> str | None:
+    """Who may see the record: the group of the request; where there is no valid one, the group that was let in last."""
+    if view.said.request is not None:
+        return view.said.request.entra_group
+    ours = (str(platform.repository), view.said.team)
+    tags = (secret.tags for secret in view.secrets if (secret.tags.get("repository"), secret.tags.get("team")) == ours)
+    return next((group["reader"].lower() for group in tags if group.get("reader")), None)
+
+
+def model_list(catalog: Catalog, requests: Iterable[AccessRequest], commit: str, closely: bool) -> ModelList:
+    """`requests` are all that are in force; `closely`: with every team's share."""
+    everybody = tuple(requests)
+    offers = tuple(_offer(model, grants_of(model, catalog, everybody, closely)) for model in catalog.models)
+    return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
+
+
+def grants_of(model: CatalogModel, catalog: Catalog, requests: Iterable[AccessRequest], closely: bool) -> Grants:
+    """A workspace of a team's own takes nothing of the shared capacity."""
+    shares = tuple(
+        Share(request.team, access.tokens_per_minute)
+        for request in sorted(requests, key=lambda each: each.team)
+        for access in request.models
+        if access.name == model.name and access.instance_type is None
+    )
+    granted = sum(share.tokens_per_minute or 0 for share in shares)
+    unlimited = sum(share.tokens_per_minute is None for share in shares)
+    grantable = None if model.capacity is None else int(model.capacity * catalog.over_commitment)
+    return Grants(model.capacity, grantable, granted, unlimited, shares if closely else None)
+
+
+def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform) -> Granted:
+    return Granted(
+        display_name=request.display_name,
+        owner=request.owner,
+        cost_center=request.cost_center,
+        models=tuple(_model(access, catalog.model(access.name) if catalog else None, platform) for access in request.models),
+        tokens_per_minute=request.tokens_per_minute,
+        daily_token_quota=request.daily_token_quota,
+        data_classification=request.data_classification,
+        playground_access=request.playground_access,
+        tracing_enabled=request.tracing_enabled,
+        expires=request.expires,
+    )
+
+
+def _model(access: ModelAccess, model: CatalogModel | None, platform: Platform) -> GrantedModel:
+    base = f"{platform.gateway_url}/{PATH}/deployments/{quote(access.name, safe='')}"
+    retirement = model.retirement if model else None
+    return GrantedModel(
+        name=access.name,
+        provider=access.provider,
+        tokens_per_minute=access.tokens_per_minute,
+        token_quota=access.token_quota,
+        instance_type=access.instance_type,
+        chat_completions_url=f"{base}/chat/completions",
+        embeddings_url=f"{base}/embeddings",
+        retires_on=retirement.on if retirement else None,
+        successor=retirement.successor if retirement else None,
+    )
+
+
+def _offer(model: CatalogModel, grants: Grants) -> Offer:
+    return Offer(
+        name=model.name,
+        provider=model.provider,
+        private=model.private,
+        data_classes=tuple(sorted(model.data_classes)),
+        price=model.price,
+        max_tokens_per_minute=model.max_tokens_per_minute,
+        max_daily_tokens=model.max_daily_tokens,
+        shared=bool(model.members),
+        instance_types=model.dedicated.instance_types if model.dedicated else (),
+        fallback=model.fallback,
+        cached=model.cached,
+        screened=model.screened,
+        retires_on=model.retirement.on if model.retirement else None,
+        successor=model.retirement.successor if model.retirement else None,
+        grants=grants,
+    )
+
+
+def provider_list(catalog: Catalog, platform: Platform, world: World, commit: str) -> ProviderList:
+    """`world` needs the platform's side only: the unified API, backends, named values, shared workspaces."""
+    marker = world.api.marker if world.api else None
+    return ProviderList(
+        commit=commit,
+        provisioned_commit=marker.commit if marker else None,
+        backends=tuple(_backends(catalog, platform, world.backends)),
+        differences=tuple(of_catalog(catalog, platform, world)),
+    )
+
+
+def _backends(catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]) -> Iterator[ProviderBackend]:
+    wanted = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
+    ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
+    for name in sorted(wanted.keys() | found.keys()):
+        actual, desired = found.get(name), wanted.get(name)
+        url = desired.url if desired else None
+        if actual is None:
+            yield ProviderBackend(name, None, url, "missing")
+        elif not ours.owns(actual.marker):
+            yield ProviderBackend(name, actual.url, url, "not_managed")
+        elif desired is None:
+            yield ProviderBackend(name, actual.url, None, "not_needed")
+        else:
+            yield ProviderBackend(name, actual.url, url, "as_catalogued" if actual.is_as(desired) else "different")

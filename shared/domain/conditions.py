@@ -1,0 +1,217 @@
+"""How a team's access stands, part by part, in Kubernetes' words. Nothing is stored: it is judged from what is seen at this moment.
+
+A retry or a wait that is under way on Service Bus cannot be seen: what is not there yet is `InProgress`, whether somebody is at it or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from shared.domain import names
+from shared.domain.actual import SecretVersion, Workspace
+from shared.domain.catalog import Catalog
+from shared.domain.desired import Platform
+from shared.domain.drift import Part, Times, Wanted, World, by_part
+from shared.domain.letters import Letter
+from shared.domain.marker import Marker, format_time, read_time
+from shared.domain.problem import Problem
+from shared.domain.readiness import Failed, NotYet, readiness
+from shared.domain.request import AccessRequest
+
+Status = Literal["True", "False", "Unknown"]
+#: `granted`: valid and in time. `expired`: its last day is over. `refused`: not valid, and what was granted before stays in force.
+#: `unjudged`: the catalogue is not valid, so no request can be judged, and everything stays. `gone`: the file is gone from the branch.
+#: `held`: the same, but too many teams went at once, and everything stays until a person allows it.
+Verdict = Literal["granted", "expired", "refused", "unjudged", "gone", "held"]
+PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells it."""
+
+    type: Literal["Request", Part]
+    status: Status
+    reason: str
+    message: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the branch says about a team; `request` where it is valid, `blob` that of the file at `path`, empty where there is none."""
+
+    team: str
+    verdict: Verdict
+    path: str = ""
+    blob: str = ""
+    request: AccessRequest | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a part could not be looked at."""
+
+    said: Said
+    world: World
+    catalog: Catalog | None
+    times: Times
+    letters: Mapping[Part, Letter] = field(default_factory=dict)
+    unread: Mapping[Part, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def withdrawn(self) -> datetime | None:
+        """Since when the team's keys are withdrawn, as far as its product or its secrets tell."""
+        product = self.world.products.get(names.product(self.said.team))
+        since = product.marker.withdrawn if product and product.marker else None
+        marks = [since, *(read_time(secret.tags.get("withdrawn")) for secret in self.secrets)]
+        return min((mark for mark in marks if mark is not None), default=None)
+
+    @property
+    def secrets(self) -> list[SecretVersion]:
+        return [self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets]
+
+
+def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
+    """The request first, then each part."""
+    return (_request(view), *(_part(part, view, platform) for part in PARTS))
+
+
+def _request(view: View) -> Condition:
+    said = view.said
+    match said.verdict:
+        case "granted":
+            return Condition("Request", "True", "Valid")
+        case "expired":
+            last = said.request.expires if said.request else None
+            over = None if last is None else datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+            return Condition("Request", "False", "Expired", f"its last day was {last}: write a later one, or remove the file", over)
+        case "refused":
+            return _refused(said.problems)
+        case "unjudged":
+            return Condition("Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays")
+        case "gone":
+            return Condition("Request", "False", "NoRequest", "there is no request of this team on the branch", view.withdrawn)
+        case "held":
+            message = "its request is gone, as are too many at once: nothing is withdrawn until a person allows it; see the check"
+            return Condition("Request", "False", "WithdrawalsHeld", message)
+
+
+def _refused(problems: tuple[Problem, ...]) -> Condition:
+    if not problems:
+        return Condition("Request", "False", "NotValid", "the request is not valid; see the check")
+    first, more = problems[0], len(problems) - 1
+    message = f"{first.path}:{first.line}:{first.column} {first.message}" + (f" ({more} more)" if more else "")
+    return Condition("Request", "False", first.reason, message)
+
+
+def _part(part: Part, view: View, platform: Platform) -> Condition:
+    if part in view.unread:
+        return Condition(part, "Unknown", *view.unread[part])
+    match view.said.verdict:
+        case "granted":
+            return _granted(part, view, platform)
+        case "gone" | "expired":
+            return _ended(part, view)
+        case _:
+            return _kept(part, view, platform)
+
+
+def _granted(part: Part, view: View, platform: Platform) -> Condition:
+    """A letter counts while something is missing: whatever has converged since is well."""
+    request, letter = view.said.request, view.letters.get(part)
+    assert request is not None
+    assert view.catalog is not None
+    findings = list(by_part(Wanted(request, view.said.path, False), view.catalog, platform, view.world).get(part, ()))
+    found = Condition(part, "False", "InProgress", "; ".join(findings)) if findings else _serving(part, view, platform)
+    if letter is None or found.status == "True":
+        return found
+    message = f"{letter.message} (dead letter {letter.sequence}; who must act: {letter.actor})"
+    return Condition(part, "False", letter.reason, message, letter.enqueued)
+
+
+def _serving(part: Part, view: View, platform: Platform) -> Condition:
+    """What is written as requested."""
+    request = view.said.request
+    assert request is not None
+    if part == "Gateway":
+        return Condition(part, "True", "AsRequested")
+    if part == "Keys":
+        note = "" if request.entra_group else "nobody may read them yet: add entraGroup"
+        return Condition(part, "True", "InVault", note, max((secret.created for secret in view.secrets), default=None))
+    if platform.cluster is None and any(model.instance_type for model in request.models):
+        return Condition(part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model")
+    return _workspaces(view)
+
+
+def _kept(part: Part, view: View, platform: Platform) -> Condition:
+    """The branch cannot be followed: what was granted last is in force."""
+    product = view.world.products.get(names.product(view.said.team))
+    subscription = view.world.subscriptions.get(names.subscription(view.said.team))
+    if part == "Workspaces":
+        return _workspaces(view)
+    if part == "Gateway":
+        marker = product.marker if product and product.published else None
+        stands = Marker(platform.repository, view.said.team, "", "").owns(marker) and marker is not None and marker.withdrawn is None
+    else:
+        stands = subscription is not None and subscription.state == "active" and all(secret.enabled for secret in view.secrets)
+    if stands:
+        return Condition(part, "True", "KeptInForce", "as it was granted last")
+    return Condition(part, "False", "NotThere", "nothing of it is in force")
+
+
+def _ended(part: Part, view: View) -> Condition:
+    namespace = view.world.namespaces.get(names.namespace(view.said.team))
+    product = view.world.products.get(names.product(view.said.team))
+    if part == "Gateway":
+        since = product.marker.withdrawn if product and product.marker else None
+        return _withdrawn(part, product is not None, since, view.times.grace)
+    if part == "Keys":
+        open_still = any(secret.enabled or not secret.tags.get("withdrawn") for secret in view.secrets)
+        return _withdrawn(part, bool(view.secrets), None if open_still else view.withdrawn, view.times.grace)
+    marked = namespace.marker.withdrawn if namespace and namespace.marker else None
+    return _withdrawn(part, namespace is not None, marked, view.times.workspace_grace)
+
+
+def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta) -> Condition:
+    if not there:
+        return Condition(part, "False", "NotThere", "nothing of it is there (any more)")
+    if since is None:
+        return Condition(part, "False", "InProgress", "its access has ended and it is not withdrawn yet")
+    return Condition(part, "False", "Withdrawn", f"deleted after {format_time(since + grace)}, unless a valid request comes back", since)
+
+
+def _workspaces(view: View) -> Condition:
+    """What KAITO says. The first that does not serve stands for all."""
+    found = [each for each in view.world.workspaces.get(names.namespace(view.said.team), ()) if each.managed]
+    if not found:
+        return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
+    for workspace in sorted(found, key=lambda each: each.name):
+        match readiness(workspace.conditions):
+            case Failed(message):
+                return Condition("Workspaces", "False", "WorkspaceFailed", f"{workspace.name}: {message}", _since(workspace, _VERDICT))
+            case NotYet(reason):
+                since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _VERDICT)
+                return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
+    served = (_since(workspace, _VERDICT) for workspace in found)
+    names_ = ", ".join(sorted(each.name for each in found))
+    return Condition("Workspaces", "True", "Ready", names_, max((since for since in served if since), default=None))
+
+
+#: The condition that counts in the end.
+_VERDICT = "WorkspaceSucceeded"
+
+
+def _since(workspace: Workspace, *types: str) -> datetime | None:
+    """When the first of these conditions that is there changed last."""
+    at: Iterable[datetime | None] = (
+        read_time(str(condition.get("lastTransitionTime") or ""))
+        for wanted in types
+        for condition in workspace.conditions
+        if condition.get("type") == wanted
+    )
+    return next((moment for moment in at if moment is not None), None)

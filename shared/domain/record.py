@@ -1,0 +1,198 @@
+"""What is answered to teams and to the platform: shapes for HTTP, without any key. Moments are UTC, dates are days in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from shared.domain.catalog import Price
+from shared.domain.conditions import Condition, Verdict
+from shared.domain.problem import Problem
+from shared.domain.wishes import Classification, Provider, TokenQuota
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedModel:
+    """A model that a team may call, and where. `retires_on` is the last day on which it is served; then `successor` is to be used."""
+
+    name: str
+    provider: Provider
+    tokens_per_minute: int | None
+    token_quota: TokenQuota | None
+    instance_type: str | None
+    chat_completions_url: str
+    embeddings_url: str
+    retires_on: date | None
+    successor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a valid request says. `expires` is its last day; the limits are over all models together."""
+
+    display_name: str
+    owner: str
+    cost_center: str | None
+    models: tuple[GrantedModel, ...]
+    tokens_per_minute: int | None
+    daily_token_quota: int | None
+    data_classification: Classification
+    playground_access: bool
+    tracing_enabled: bool
+    expires: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Keys are suspended since then, and everything is deleted after the grace period."""
+
+    since: datetime
+    deleted_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What clients are given: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the header `api-key`."""
+
+    azure_endpoint: str
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class TeamRecord:
+    """One team. `access` is what the branch says; `ready` when every condition is true. `secrets` are names in the vault.
+
+    `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group` may read secrets and record.
+    """
+
+    team: str
+    access: Verdict
+    ready: bool
+    path: str
+    commit: str
+    provisioned_commit: str | None
+    entra_group: str | None
+    secrets: tuple[str, ...]
+    endpoints: Endpoints
+    withdrawn: Withdrawal | None
+    granted: Granted | None
+    conditions: tuple[Condition, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TeamList:
+    """The teams that the caller may see, by name."""
+
+    teams: tuple[TeamRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one team was granted of a model, None for no limit."""
+
+    team: str
+    tokens_per_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What all teams were granted of a model's shared backends, in tokens per minute. `grantable` is the capacity times over-commitment.
+
+    `unlimited` counts teams without a limit; `shares` are for readers of the platform only.
+    """
+
+    capacity: int | None
+    grantable: int | None
+    granted: int
+    unlimited: int
+    shares: tuple[Share, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for workspaces of one's own."""
+
+    name: str
+    provider: Provider
+    private: bool
+    data_classes: tuple[Classification, ...]
+    price: Price | None
+    max_tokens_per_minute: int | None
+    max_daily_tokens: int | None
+    shared: bool
+    instance_types: tuple[str, ...]
+    fallback: str | None
+    cached: bool
+    screened: bool
+    retires_on: date | None
+    successor: str | None
+    grants: Grants
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The catalogue, by name. Prices are per million tokens in `currency`; `commit` is the branch's head."""
+
+    commit: str
+    currency: str | None
+    over_commitment: Decimal
+    models: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderBackend:
+    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says, each None for nothing."""
+
+    name: str
+    url: str | None
+    wanted_url: str | None
+    state: Literal["as_catalogued", "missing", "different", "not_needed", "not_managed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderList:
+    """What serves the catalogue's models. `differences` is empty when the platform's side is as the catalogue says."""
+
+    commit: str
+    provisioned_commit: str | None
+    backends: tuple[ProviderBackend, ...]
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting by its name in the environment. What is secret has no value here, only whether it is set."""
+
+    name: str
+    value: str | None
+    secret: bool
+    is_set: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingList:
+    """Every setting that is in force, defaults too."""
+
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One question to one remote system. `reason` and `message` say why there was no answer."""
+
+    system: str
+    healthy: bool
+    milliseconds: int
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Without probes it only says that the process is up and its settings are whole."""
+
+    healthy: bool
+    probes: tuple[Probe, ...] = ()

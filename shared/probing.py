@@ -1,0 +1,46 @@
+"""Is everything there that a stage needs? Each remote system is asked one cheap question, side by side; nobody waits for the slowest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from datetime import timedelta
+
+from shared.domain import names
+from shared.domain.record import Health, Probe
+from shared.errors import MergekeyError
+from shared.ports import App
+
+#: So long an answer may take.
+PATIENCE = timedelta(seconds=5)
+
+
+async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
+    """Roles are tried too: who may not read is told so, with the system's own words."""
+    probes = await asyncio.gather(*(_probe(app, system, question, patience) for system, question in _questions(app)))
+    return Health(all(probe.healthy for probe in probes), tuple(probes))
+
+
+def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
+    """Secrets of the team that is no team: there are none, and that is an answer."""
+    secret = names.primary_key_secret(names.CATALOGUE_TEAM)
+    yield "GitHub", app.repository.head()
+    yield "Service Bus", app.dead_letters.peek(1)
+    yield "API Management", app.gateway.api(names.API)
+    yield "Key Vault", app.vault.versions(secret)
+    yield "role assignments", app.roles.readers_of(secret)
+    if app.cluster is not None:
+        yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOGUE_TEAM))
+
+
+async def _probe(app: App, system: str, question: Awaitable[object], patience: timedelta) -> Probe:
+    began = app.clock.now()
+    reason = message = None
+    try:
+        await asyncio.wait_for(question, patience.total_seconds())
+    except MergekeyError as error:
+        reason, message = error.reason, error.message
+    except TimeoutError:
+        reason, message = "NoAnswer", f"no answer within {patience.total_seconds():g} s"
+    took = max(app.clock.now() - began, timedelta(0))
+    return Probe(system, reason is None, round(took / timedelta(milliseconds=1)), reason, message)

@@ -1,0 +1,87 @@
+"""The examples of `docs/api.md`: answers that the app gives over the fakes.
+
+`python -m tests.api_page` writes them into the page, each into the block below its line `<!-- answer: <operation> -->`; a test compares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from functions.operators import group_json, letter_json, problem, told
+from shared import dead_letters
+from shared.access import Audience, models, providers, team
+from shared.domain.letters import Filter
+from shared.domain.record import Health, Setting, SettingList
+from shared.errors import Rejected
+from shared.probing import probe_everything
+from tests.fakes.app import GPU, Asked, FakeApp, path_of
+from tests.fakes.calls import Call, nothing
+from tests.pipeline.road import a_team, later, push
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+_BLOCK = re.compile(r"(<!-- answer: (\w+) -->\n```json\n)(.*?)(```\n)", re.DOTALL)
+
+
+def rewritten(page: str) -> str:
+    """The page with what is answered now."""
+    answers = asyncio.run(_answers())
+    return _BLOCK.sub(lambda found: f"{found[1]}{json.dumps(answers[found[2]][1], indent=2)}\n{found[4]}", page)
+
+
+def examples() -> dict[str, tuple[int, Any]]:
+    """Status and body by operation, those on the page."""
+    answers, shown = asyncio.run(_answers()), {found[2] for found in _BLOCK.finditer(PAGE.read_text())}
+    return {name: answer for name, answer in answers.items() if name in shown}
+
+
+async def _answers() -> dict[str, tuple[int, Any]]:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    everybody = Audience(None)
+    record = await team(app, "alpha", everybody)
+    letters = await _letters(await a_team())
+    whole = await models(app, closely=True)
+    settings = (Setting("GRACE_DAYS", "7.0", False, True), Setting("GITHUB_WEBHOOK_SECRET", None, True, True))
+    return {
+        "show_team": (200, told(record)),
+        "list_models": (200, {**told(whole), "models": told(whole)["models"][:1]}),
+        "list_providers": (200, told(await providers(app))),
+        "show_config": (200, told(SettingList(settings))),
+        "health": (200, told(await _health(app))),
+        "list_dead_letters": (200, letters),
+        "problem": problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours"),
+    }
+
+
+async def _health(app: FakeApp) -> Health:
+    async def refused(call: Call) -> None:
+        if call.system == "vault":
+            raise Rejected("Key Vault answered 400")
+
+    app.calls.before = refused
+    return await probe_everything(app)
+
+
+async def _letters(app: FakeApp) -> Any:
+    async def refused(call: Call) -> None:
+        if call.name == "put_product_policy":
+            raise Rejected("API Management answered 400 ValidationError")
+
+    app.calls.before = refused
+    await push(app, {path_of("alpha"): Asked(tokens=9000).text()}, "5c0f2a30-15e1-11f1-9d5c-3f2a60a1b7de")
+    app.calls.before = nothing
+    await later(app, timedelta(minutes=1))
+    page = await dead_letters.listing(app, Filter(), 1, 10)
+    return {
+        "groups": [group_json(each) for each in page.groups or ()],
+        "letters": [letter_json(each) for each in page.letters],
+        "next": None,
+    }
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rewritten(PAGE.read_text()))
