@@ -127,6 +127,9 @@ def test_what_waits_for_people_is_told_to_the_team(road: Road, team: str, group:
     road.status(road.push("Access"), team, "gateway", "failure")
     record = get(road, f"teams/{team}", f"anna-{group}").body
     assert conditions(record)["Gateway"] == "False Rejected"
+    road.clone.write(Request(team, group, tokens=1234))
+    road.status(road.push("Access, once more"), team, "gateway", "success")
+    assert conditions(get(road, f"teams/{team}", f"anna-{group}").body)["Gateway"].startswith("True")
 
 
 def test_a_system_that_is_down_hides_its_part_of_a_team_only(road: Road, team: str, group: str) -> None:

@@ -20,7 +20,7 @@ from tests.simulation.expected import platform, slice_of
 from tests.simulation.github import ONCE, RACING, WAYS, GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
-from tests.simulation.loop import NoEnd
+from tests.simulation.loop import NoEnd, NothingLeft
 from tests.simulation.people import CATALOGS, TEAMS, People
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, Trouble
@@ -124,8 +124,9 @@ class Run:
         task: asyncio.Task[None] = loop.create_task(phase)  # type: ignore[arg-type]
         try:
             loop.run_until_complete(task)
-        except NoEnd:
-            self.scene.violations.append(Violation(10, f"no rest after {loop.steps} steps"))
+        except (NoEnd, NothingLeft) as error:
+            if not self.scene.violations:
+                self.scene.violations.append(Violation(10, f"{error!r} after {loop.steps} steps"))
         except RuntimeError:
             if not self.scene.violations:
                 raise
