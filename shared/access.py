@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from shared.absence import absence, ours
 from shared.domain import drift, names
+from shared.domain.actual import Route, Workspace
 from shared.domain.answers import group_of, model_list, provider_list, team_record
 from shared.domain.catalog import Catalog
 from shared.domain.conditions import Said, View
@@ -26,7 +27,6 @@ from shared.ports import App, Head
 from shared.sighting import Sighting, sight
 from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import catalog_of, tree_of
-from shared.survey import survey
 from shared.sweeping import Branch, observe
 from shared.verdict import judge, read_files
 
@@ -90,8 +90,38 @@ async def models(app: App, closely: bool) -> ModelList:
 
 async def providers(app: App) -> ProviderList:
     """The platform's side at the gateway, beside what the catalogue says."""
-    (head, catalog), world = await asyncio.gather(_catalog(app), survey(app, ()))
+    (head, catalog), world = await asyncio.gather(_catalog(app), _platform_side(app))
     return provider_list(catalog, app.platform, world, head.commit)
+
+
+async def _platform_side(app: App) -> World:
+    """What the catalogue provisions, and nothing of any team."""
+    home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
+    in_cluster = _nothing() if cluster is None else asyncio.gather(cluster.namespace(home), cluster.workspaces(home), cluster.routes(home))
+    api, backends, values, (namespace, workspaces, routes) = await asyncio.gather(
+        app.gateway.api(names.API),
+        app.gateway.backends(names.SHARED_PREFIX),
+        app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
+        in_cluster,
+    )
+    return World(
+        api=api,
+        products={},
+        linked=frozenset(),
+        subscriptions={},
+        backends={found.name: found for found in backends},
+        secret_urls={value.name: value.url for value in values if value.ours},
+        secrets={},
+        readers={},
+        namespaces={home: namespace} if namespace else {},
+        workspaces={home: tuple(workspaces)},
+        routes={home: frozenset(route.name for route in routes if route.managed)},
+        nodes=(),
+    )
+
+
+async def _nothing() -> tuple[None, list[Workspace], list[Route]]:
+    return None, [], []
 
 
 async def _head(app: App) -> Head:

@@ -147,7 +147,7 @@ def provider_list(catalog: Catalog, platform: Platform, world: World, commit: st
 def _backends(catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]) -> Iterator[ProviderBackend]:
     wanted = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
     ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
-    for name in sorted(wanted.keys() | {name for name in found if name.startswith("shared--")}):
+    for name in sorted(wanted.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
         actual, desired = found.get(name), wanted.get(name)
         url = desired.url if desired else None
         if actual is None:
