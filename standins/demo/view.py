@@ -13,7 +13,7 @@ from rich.table import Table
 
 from standins.stack import REPOSITORY, Stack
 
-STAGES = ("gateway", "workspaces", "keys")
+STAGES = ("gateway", "workspaces", "keys", "projects")
 _MARKS = {"success": "[green]✓[/]", "pending": "[yellow]…[/]", "failure": "[red]✗[/]", "error": "[red]✗[/]"}
 
 
