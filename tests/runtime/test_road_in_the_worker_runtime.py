@@ -15,14 +15,15 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from standins.demo.repository import Clone
 from standins.demo.servers import Servers
 from standins.functions_host.conversion import service_bus_metadata
-from standins.stack import Stack
+from standins.stack import FOUNDRY_ID, Stack
 from tests.runtime.hosting import ROOT
 from tests.runtime.test_worker_runtime import drive
 from tests.runtime.venv import UnavailableError, interpreter
 
 TOPIC = "access-changes"
+GOLFS_PROJECT = f"{FOUNDRY_ID}/projects/team-golf"
 REQUEST = "team: {name: golf, owner: lead@contoso.com, entraGroup: 5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b11}\n"
-REQUEST += "models:\n  foundry:\n    - {name: gpt-4.1, tokensPerMinute: 1000}\n"
+REQUEST += "models:\n  foundry:\n    - {name: gpt-4.1, tokensPerMinute: 1000}\nfeatures: {playgroundAccess: true}\n"
 
 
 @pytest.fixture
@@ -51,12 +52,15 @@ async def test_a_push_becomes_a_key_inside_the_worker_runtime(runtime: Path, sta
         catalog = await message(bus.get_subscription_receiver(TOPIC, "provision-catalog", session_id="catalogue"), "provision_catalog")
         golf = await message(bus.get_subscription_receiver(TOPIC, "provision-gateway", session_id="golf"), "provision_gateway")
         workspaces = await message(bus.get_subscription_receiver(TOPIC, "provision-workspaces", session_id="golf"), "provision_workspaces")
-        answers = driven(runtime, stack, [catalog, golf, workspaces])
+        projects = await message(bus.get_subscription_receiver(TOPIC, "provision-projects", session_id="golf"), "provision_projects")
+        answers = driven(runtime, stack, [catalog, golf, workspaces, projects])
         assert [answer["error"] for answer in answers if not answer["ok"]] == []
         keys = await message(bus.get_queue_receiver("deliver-keys", session_id="golf"), "deliver_keys")
     assert driven(runtime, stack, [keys])[0]["ok"]
     servers = Servers(stack)
     assert servers.fetch("golf-primary-key", "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b11") == servers.keys("golf")[0]
+    made = [call.target for call in stack.control.calls("resource-manager") if call.kind == "PUT foundry project"]
+    assert [target.partition("?")[0] for target in made] == [GOLFS_PROJECT]
 
 
 def driven(runtime: Path, stack: Stack, invocations: list[dict[str, Any]]) -> list[dict[str, Any]]:
