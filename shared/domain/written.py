@@ -6,8 +6,8 @@ Each kind checks itself and says in its own words what to write; its JSON Schema
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -74,13 +74,10 @@ def _line(text: str) -> str:
     return text
 
 
-def _matching(pattern: str, reason: str, advice: str) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise refusal(reason, f"{quote(text)} {advice}.")
-        return text
-
-    return check
+def _matching(pattern: str, reason: str, advice: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise refusal(reason, f"{quote(text)} {advice}.")
+    return text
 
 
 def _date(value: object) -> object:
@@ -116,13 +113,13 @@ Line = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 Email = Annotated[
     str,
     Field(max_length=254),
-    AfterValidator(_matching(_EMAIL, "BadEmail", "is not an e-mail address; write one such as alpha-lead@contoso.com")),
+    AfterValidator(partial(_matching, _EMAIL, "BadEmail", "is not an e-mail address; write one such as alpha-lead@contoso.com")),
     WithJsonSchema({"type": "string", "pattern": _EMAIL, "maxLength": 254}),
 ]
 GroupId = Annotated[
     str,
     AfterValidator(
-        _matching(_UUID, "BadUuid", "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits")
+        partial(_matching, _UUID, "BadUuid", "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits")
     ),
     AfterValidator(str.lower),
     WithJsonSchema({"type": "string", "pattern": _UUID}),
@@ -130,7 +127,9 @@ GroupId = Annotated[
 InstanceType = Annotated[
     str,
     Field(max_length=64),
-    AfterValidator(_matching(_INSTANCE_TYPE, "BadInstanceType", "is not an instance type; write one such as Standard_NC24ads_A100_v4")),
+    AfterValidator(
+        partial(_matching, _INSTANCE_TYPE, "BadInstanceType", "is not an instance type; write one such as Standard_NC24ads_A100_v4")
+    ),
     WithJsonSchema({"type": "string", "pattern": _INSTANCE_TYPE, "maxLength": 64}),
 ]
 Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]

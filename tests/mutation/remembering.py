@@ -10,10 +10,11 @@ import os
 from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 from hypothesis import Phase, settings
 
 from shared import standing
-from shared.domain import catalog, request, strict_yaml
+from shared.domain import catalog, platform_faults, request, review, strict_yaml
 from shared.domain.document import Document
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which function, everything is read anew.
@@ -36,6 +37,11 @@ def pytest_configure() -> None:
     # A mutant is killed by any failure: nobody reads a smallest one.
     settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), max_examples=50, derandomize=True, database=None)
     settings.load_profile("mutants")
-    # What the unchanged code remembers would hide what a mutant answers.
-    standing._read_catalog.cache_clear()
     catalog.read_bytes = request.read_bytes = read_bytes  # type: ignore[attr-defined]  # they import it, and say so to nobody else
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
+    for remembered in (standing._read_catalog, review.read, platform_faults.faults_of):
+        remembered.cache_clear()
