@@ -94,7 +94,10 @@ def calls(folder: str) -> Iterator[ast.Call]:
 
 
 def name_of(call: ast.Call) -> str:
+    """The name of what is called; of `partial`, of what will be."""
     function = call.func
+    if isinstance(function, ast.Name) and function.id == "partial":
+        function = call.args[0]
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
 
 
