@@ -218,6 +218,13 @@ def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
     assert not looks_like_a_key(text)
 
 
+def test_a_long_run_is_a_key_from_four_digits_on_and_never_when_it_is_a_number() -> None:
+    letters = "contosoPolicyForTheWholeYear"
+    runs = {4: "1234" + letters[4:], 3: "123" + letters[3:], len(letters): "1" * len(letters)}
+    assert {digits: looks_like_a_key(run) for digits, run in runs.items()} == {4: True, 3: False, len(letters): False}
+    assert not looks_like_a_key(runs[4][:-1])
+
+
 _nasty = st.text("abc.-/:_{}@()<>\"'&; \u00e9", max_size=12)
 _SAFE = re.compile(r"[A-Za-z0-9._:/~\[\]-]+")
 

@@ -121,3 +121,12 @@ def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
     assert verdict.catalog is None
     assert [(problem.line, problem.reason) for problem in verdict.problems] == [(text.count("\n"), "NoPlatformVault")]
     assert read_fitting_catalog("catalog.yaml", text.encode(), faults_of(PLATFORM)).catalog is not None
+
+
+def test_a_fault_of_one_key_is_told_at_that_key() -> None:
+    text = catalog_text() + "  - name: own\n    provider: kaito\n    preset: own\n    shared: {instanceType: Standard_NC24ads_A100_v4}\n"
+    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults_of(replace(PLATFORM, cluster=None)))
+    lines = text.splitlines()
+    assert [(problem.line, problem.column, problem.reason) for problem in verdict.problems] == [
+        (len(lines), lines[-1].index("{") + 1, "NoCluster")
+    ]

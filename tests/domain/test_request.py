@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,9 @@ from shared.domain.catalog import Catalog, read_catalog
 from shared.domain.names import team_fault
 from shared.domain.paths import RequestPaths
 from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
+from shared.domain.shapes import ShapeA
+from shared.domain.strict_yaml import read_bytes
+from shared.domain.wishes import Provider, Wish
 from tests.domain.golden import CASES, REQUEST, case_names, catalog_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
@@ -95,6 +99,22 @@ def test_all_shapes_may_carry_the_group_the_expiry_and_the_classification() -> N
     head = (CASES / "config-map-valid" / "access.yaml").read_text().partition("  models:")[0]
     head += "  entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33\n  expires: 2027-01-01\n  dataClassification: public\n"
     assert _read(head + "  models: '[{name: gpt-4.1, type: foundry}]'\n").request == expected
+
+
+def test_all_shapes_may_carry_a_limit_of_calls() -> None:
+    team = "team: {name: alpha, owner: lead@contoso.com}\nlimits: {requestsPerMinute: 60}\n"
+    config_map = (CASES / "config-map-valid" / "access.yaml").read_text() + '  requestsPerMinute: "60"\n'
+    for text in (team + "models: {foundry: [{name: gpt-4.1}]}", team + "models: {foundry: {models: [gpt-4.1]}}", config_map):
+        found = _read(text).request
+        assert found is not None
+        assert found.requests_per_minute == 60
+
+
+@pytest.mark.parametrize("provider", get_args(Provider))
+def test_each_kind_of_model_has_limits_of_its_own(provider: Provider) -> None:
+    text = f"{{{provider}: [{{name: m, tokensPerMinute: 7, tokenQuota: {{tokens: 8, period: Weekly}}}}]}}"
+    document = read_bytes("a.yaml", f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n".encode())
+    assert list(ShapeA.wishes(document)) == [Wish(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))]
 
 
 @pytest.mark.parametrize(

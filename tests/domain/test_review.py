@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import File, Past, is_read, review
+from shared.domain.review import File, Past, in_force, is_read, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
@@ -107,3 +108,12 @@ def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_an
     assert told[second].reason == "DuplicateTeam"
     assert told[second].message == f"The team 'alpha' has another request: '{REQUEST}'. Keep one file per team."
     assert {problem.path for problem in review(files, PATHS, DEFAULT_CATALOG_PATH).problems} == {REQUEST}
+
+
+def test_what_was_valid_before_is_taken_for_in_force_with_its_tokens_and_the_day() -> None:
+    catalog = File(b"models: [{name: m, provider: foundry, endpoint: https://e.openai.azure.com/openai/v1}]\n")
+    asked = "team: {{name: {}, owner: a@b.com}}\nmodels: {{foundry: [{{name: m, tokensPerMinute: 7}}]}}\n"
+    wrong = "developer-requests/bravo/access.yaml"
+    files = {DEFAULT_CATALOG_PATH: catalog, REQUEST: File(asked.format("alpha").encode()), wrong: File(b"team: {name: bravo}\n")}
+    today = date(2026, 3, 2)
+    assert in_force(files, PATHS, DEFAULT_CATALOG_PATH, today) == Past(frozenset({REQUEST}), {REQUEST: {"m": 7}}, today)

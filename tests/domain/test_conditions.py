@@ -1,0 +1,184 @@
+"""How a team's access stands, as it is told to the team: words, moments, and what counts for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from shared.domain import names
+from shared.domain.actual import Namespace, Product, SecretVersion, Subscription, Workspace
+from shared.domain.conditions import Condition, Said, Verdict, View, conditions
+from shared.domain.desired import Platform
+from shared.domain.drift import Part, Times, World
+from shared.domain.marker import Marker, format_time
+from shared.domain.problem import Position, problem_at
+from tests.fakes.app import GATEWAY_URL, REPOSITORY, Asked, a_catalog
+
+PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+EARLIER, YESTERDAY = NOW - timedelta(hours=1), NOW - timedelta(days=1)
+TIMES = Times(NOW, timedelta(days=7), timedelta(hours=2))
+OURS = Marker(REPOSITORY, "alpha", "p", "c", "d")
+SERVES = {"type": "WorkspaceSucceeded", "status": "True", "lastTransitionTime": format_time(EARLIER)}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is there of alpha: by default everything, in force."""
+
+    product: Marker | None = OURS
+    published: bool = True
+    subscription: str | None = "active"
+    secrets: Mapping[str, bool] = field(default_factory=lambda: dict.fromkeys(names.secrets("alpha"), True))
+    tags: Mapping[str, str] = field(default_factory=dict)
+    namespace: Marker | None = None
+    workspaces: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
+
+    def world(self) -> World:
+        product = Product("team-alpha", "1", "alpha", self.published, self.product)
+        subscription = Subscription("team-alpha", "1", "alpha", "team-alpha", "", self.subscription or "")
+        namespace = Namespace("team-alpha", "1", terminating=False, marker=self.namespace)
+        workspaces = tuple(Workspace(name, "1", {}, rows, terminating=False, managed=True) for name, rows in self.workspaces.items())
+        return World(
+            api=None,
+            products={"team-alpha": product} if self.product else {},
+            linked=frozenset(),
+            subscriptions={"team-alpha": subscription} if self.subscription else {},
+            backends={},
+            secret_urls={},
+            secrets={name: SecretVersion(name, "", enabled, EARLIER, self.tags) for name, enabled in self.secrets.items()},
+            readers={},
+            namespaces={"team-alpha": namespace} if self.namespace else {},
+            workspaces={"team-alpha": workspaces},
+            routes={},
+            nodes=(),
+        )
+
+
+def told(seen: Seen, verdict: Verdict) -> dict[str, Condition]:
+    view = View(Said("alpha", verdict), seen.world(), a_catalog(), TIMES)
+    return {condition.type: condition for condition in conditions(view, PLATFORM)}
+
+
+def part(seen: Seen, verdict: Verdict, of: Part) -> Condition:
+    return told(seen, verdict)[of]
+
+
+KEPT = "as it was granted last"
+NOTHING = "nothing of it is in force"
+
+
+@pytest.mark.parametrize("verdict", ["refused", "unjudged", "held"])
+def test_what_the_branch_does_not_change_is_kept_in_force(verdict: Verdict) -> None:
+    found = told(Seen(), verdict)
+    assert found["Gateway"] == Condition("Gateway", "True", "KeptInForce", KEPT)
+    assert found["Keys"] == Condition("Keys", "True", "KeptInForce", KEPT)
+
+
+@pytest.mark.parametrize(
+    ("seen", "of"),
+    [
+        (Seen(product=None), "Gateway"),
+        (Seen(published=False), "Gateway"),
+        (Seen(product=replace(OURS, withdrawn=YESTERDAY)), "Gateway"),
+        (Seen(product=replace(OURS, repository=REPOSITORY + 1)), "Gateway"),
+        (Seen(product=replace(OURS, team="bravo")), "Gateway"),
+        (Seen(subscription=None), "Keys"),
+        (Seen(subscription="suspended"), "Keys"),
+        (Seen(secrets={names.secrets("alpha")[0]: False}), "Keys"),
+    ],
+)
+def test_what_is_not_in_force_is_not_said_to_be_kept(seen: Seen, of: Part) -> None:
+    found = told(seen, "refused")
+    assert found[of] == Condition(of, "False", "NotThere", NOTHING)
+    assert found["Keys" if of == "Gateway" else "Gateway"].status == "True"
+
+
+WITHDRAWN = f"deleted after {format_time(YESTERDAY + TIMES.grace)}, unless a valid request comes back"
+NOT_YET, GONE = "its access has ended and it is not withdrawn yet", "nothing of it is there (any more)"
+
+
+def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
+    marked = {"withdrawn": format_time(YESTERDAY)}
+    seen = Seen(replace(OURS, withdrawn=YESTERDAY), secrets=dict.fromkeys(names.secrets("alpha"), False), tags=marked)
+    for verdict in ("gone", "expired"):
+        found = told(replace(seen, namespace=replace(OURS, withdrawn=EARLIER)), verdict)
+        assert found["Gateway"] == Condition("Gateway", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
+        assert found["Keys"] == Condition("Keys", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
+        until = f"deleted after {format_time(EARLIER + TIMES.workspace_grace)}, unless a valid request comes back"
+        assert found["Workspaces"] == Condition("Workspaces", "False", "Withdrawn", until, EARLIER)
+
+
+def test_access_that_has_ended_and_is_still_open_is_told() -> None:
+    found = told(Seen(namespace=OURS), "gone")
+    for of in ("Gateway", "Keys", "Workspaces"):
+        assert found[of] == Condition(of, "False", "InProgress", NOT_YET)
+    disabled = Seen(secrets=dict.fromkeys(names.secrets("alpha"), False))
+    assert part(disabled, "gone", "Keys").reason == "InProgress"
+    one_open = dict.fromkeys(names.secrets("alpha"), False) | {names.secrets("alpha")[0]: True}
+    assert part(Seen(secrets=one_open, tags={"withdrawn": format_time(YESTERDAY)}), "gone", "Keys").reason == "InProgress"
+
+
+def test_access_that_has_ended_and_is_gone_is_told() -> None:
+    found = told(Seen(product=None, subscription=None, secrets={}), "gone")
+    for of in ("Gateway", "Keys", "Workspaces"):
+        assert found[of] == Condition(of, "False", "NotThere", GONE)
+
+
+def test_a_request_that_is_not_valid_is_told_by_its_first_problem_and_how_many_more_there_are() -> None:
+    problems = tuple(problem_at("a.yaml", Position(4, column), "UnknownModel", "There is no model.") for column in (14, 20, 30))
+
+    def request(count: int) -> Condition:
+        said = Said("alpha", "refused", "a.yaml", "b", problems=problems[:count])
+        return conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+
+    assert request(1) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model.")
+    assert request(3) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model. (2 more)")
+    assert request(0) == Condition("Request", "False", "NotValid", "the request is not valid; see the check")
+
+
+def test_what_the_branch_says_of_a_request_is_told() -> None:
+    assert told(Seen(), "unjudged")["Request"] == Condition(
+        "Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays"
+    )
+    assert told(Seen(), "gone")["Request"] == Condition("Request", "False", "NoRequest", "there is no request of this team on the branch")
+    message = "its request is gone, as are too many at once: nothing is withdrawn until a person allows it; see the check"
+    assert told(Seen(), "held")["Request"] == Condition("Request", "False", "WithdrawalsHeld", message)
+
+
+def test_a_last_day_ends_at_midnight_utc() -> None:
+    request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
+    found = conditions(View(Said("alpha", "expired", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    message = "its last day was 2026-03-01: write a later one, or remove the file"
+    assert found == Condition("Request", "False", "Expired", message, datetime(2026, 3, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("workspaces", "expected"),
+    [
+        ({}, Condition("Workspaces", "True", "NothingAsked", "no models of its own")),
+        ({"phi-4": (SERVES,), "falcon": (SERVES,)}, Condition("Workspaces", "True", "Ready", "falcon, phi-4", EARLIER)),
+        (
+            {"phi-4": (SERVES,), "falcon": ({**SERVES, "type": "NodeClaimReady", "status": "False"},)},
+            Condition("Workspaces", "False", "NodeClaimNotReady", "falcon is not ready yet", EARLIER),
+        ),
+        (
+            {"phi-4": ({"type": "WorkspaceSucceeded", "status": "True"},)},
+            Condition("Workspaces", "True", "Ready", "phi-4"),
+        ),
+    ],
+)
+def test_workspaces_that_are_kept_are_told_in_the_clusters_words(
+    workspaces: Mapping[str, tuple[Mapping[str, str], ...]], expected: Condition
+) -> None:
+    assert part(Seen(workspaces=workspaces), "refused", "Workspaces") == expected
+
+
+def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
+    view = View(Said("alpha", "refused"), Seen().world(), a_catalog(), TIMES, unread={"Keys": ("Unavailable", "Key Vault: 503")})
+    found = {condition.type: condition for condition in conditions(view, PLATFORM)}
+    assert found["Keys"] == Condition("Keys", "Unknown", "Unavailable", "Key Vault: 503")
+    assert found["Gateway"].status == "True"
