@@ -24,7 +24,6 @@ _LOCAL_NAMES = ("localhost", "localdomain", "ip6-localhost", "ip6-loopback")
 _PRIVATE_ENDINGS = frozenset(
     {"internal", "local", "lan", "home", "corp", "intranet", "private", "test", "invalid", "arpa", "onion", "alt", "svc"}
 )
-_SHARED_BY_CARRIERS = ip_network("100.64.0.0/10")
 _TRANSLATED = ip_network("64:ff9b::/96")
 
 
@@ -63,7 +62,7 @@ def _address_fault(host: str, private: bool) -> Fault | None:
         return "ForbiddenEndpoint", "hides an IPv4 address in an IPv6 one; write the address itself"
     if address in _METADATA or _is_here(address):
         return "ForbiddenEndpoint", "is a loopback, link-local, metadata or group address; nothing may be sent there"
-    if not private and (not address.is_global or address in _SHARED_BY_CARRIERS):
+    if not private and not address.is_global:
         return "PrivateEndpoint", "is in a private range; write 'private: true' if the model does not leave the network, or a public host"
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from xml.etree import ElementTree
 
 import pytest
@@ -202,6 +203,12 @@ def test_restricted_data_is_for_private_models_only_whatever_a_request_names(req
     policy = product_policy(request_, GOVERNED)
     assert _named(policy, "granted-model", "fallback-model", "cached") == {"llama-on-premises", "mistral-small"}
     assert "llm-semantic-cache" not in policy
+
+
+def test_a_score_has_no_exponent_however_small_it_is() -> None:
+    assert GOVERNED.cache is not None
+    smallest = replace(GOVERNED, cache=replace(GOVERNED.cache, score=Decimal("0.000001")))
+    assert 'score-threshold="0.000001"' in product_policy(asking("gpt-4.1"), smallest)
 
 
 def test_a_model_that_is_closed_to_a_class_of_data_is_closed_in_the_products_too() -> None:
