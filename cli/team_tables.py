@@ -14,7 +14,7 @@ from shared.domain.problem import visible
 
 Row = dict[str, Any]
 _MARKS = {"True": "✓", "False": "✗", "Unknown": "?"}
-_PARTS = ("Request", "Gateway", "Keys", "Workspaces")
+_PARTS = ("Request", "Gateway", "Keys", "Workspaces", "Projects")
 
 
 def show_teams(console: Console, teams: Iterable[Row]) -> None:
@@ -37,6 +37,7 @@ def show_team(console: Console, team: Row) -> None:
         "endpoint": team["endpoints"]["azure_endpoint"],
         "base url": team["endpoints"]["base_url"],
         "secrets": ", ".join(team["secrets"]),
+        "playground": granted.get("playground_project") or "-",
         "read by": team["entra_group"] or "nobody: add entraGroup",
     }
     for name, value in facts.items():

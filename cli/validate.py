@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -18,6 +18,7 @@ from shared.domain.policy_table import Tier
 from shared.domain.problem import Problem, failures, visible
 
 if TYPE_CHECKING:
+    from shared.domain.ledger import Ledger
     from shared.domain.review import File, Review
 
 _MOST_BYTES = 64 * 1024 + 1
@@ -50,8 +51,9 @@ def validate(
     found = review(files, paths, catalog_path, past, faults)
     (_annotate if format is Format.GITHUB else _tell)(found.problems)
     failed = bool(failures(found.problems))
-    if found.ledgers and not failed and format is Format.PEOPLE:
-        _show_ledgers(found)
+    ledgers = [ledger for ledger in found.ledgers.values() if ledger.limit is not None]
+    if ledgers and not failed and format is Format.PEOPLE:
+        _show_ledgers(ledgers)
     typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
     raise typer.Exit(1 if failed else 0)
 
@@ -125,7 +127,7 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")
 
 
-def _show_ledgers(found: Review) -> None:
+def _show_ledgers(ledgers: Iterable[Ledger]) -> None:
     """Tokens per minute of each model whose capacity is known."""
     from rich.console import Console
     from rich.table import Table
@@ -135,9 +137,9 @@ def _show_ledgers(found: Review) -> None:
     for column in ("capacity", "may be granted", "granted", "left"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("teams", overflow="fold")
-    for ledger in found.ledgers.values():
+    for ledger in ledgers:
         teams = ", ".join(f"{team} {tokens:,}" for team, tokens in ledger.granted.items())
-        numbers = (ledger.capacity, ledger.limit, sum(ledger.granted.values()), ledger.left)
+        numbers = (ledger.capacity, ledger.limit, ledger.total, ledger.left)
         table.add_row(ledger.model, *(f"{number:,}" for number in numbers), teams)
     console = Console(width=max(Console().width, 120))
     console.print(table)

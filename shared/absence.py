@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shared.app import App
 from shared.domain import names
 from shared.domain.actual import Product
 from shared.domain.guard import Absence, Gone, judge
 from shared.domain.push import Tree, requests_of
-from shared.ports import App
 
 
 def ours(app: App, products: Iterable[Product]) -> list[Product]:

@@ -10,27 +10,33 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.absence import absence, ours
+from shared.app import App
 from shared.domain import drift, names
 from shared.domain.actual import Route, Workspace
 from shared.domain.answers import group_of, model_list, provider_list, team_record
 from shared.domain.catalog import Catalog
-from shared.domain.conditions import Said, View
-from shared.domain.drift import Part, Times, World
 from shared.domain.letters import Letter
 from shared.domain.problem import Problem
 from shared.domain.push import Tree, homes, requests_of
 from shared.domain.record import ModelList, ProviderList, TeamList, TeamRecord
 from shared.domain.review import Past, Review
+from shared.domain.view import Said, View
+from shared.domain.world import Part, Times, World
 from shared.errors import Unavailable
 from shared.letters import letters
-from shared.ports import App, Head
+from shared.ports import Head
 from shared.sighting import Sighting, sight
-from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.standing import catalog_of, tree_of
 from shared.sweeping import Branch, observe
 from shared.verdict import judge, read_files
 
-_PARTS: Mapping[str, Part] = {PROVISION_GATEWAY.name: "Gateway", DELIVER_KEYS.name: "Keys", PROVISION_WORKSPACES.name: "Workspaces"}
+_PARTS: Mapping[str, Part] = {
+    PROVISION_GATEWAY.name: "Gateway",
+    DELIVER_KEYS.name: "Keys",
+    PROVISION_WORKSPACES.name: "Workspaces",
+    PROVISION_PROJECTS.name: "Projects",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ async def models(app: App, closely: bool) -> ModelList:
     """The catalogue of the branch, and what was granted of it. `closely`: to whom."""
     head = await _head(app)
     reviewed = await _whole_review(app, head, await tree_of(app.repository, head))
-    return model_list(_valid(reviewed.catalog), reviewed.requests.values(), head.commit, closely)
+    return model_list(_valid(reviewed.catalog), reviewed.ledgers, head.commit, closely)
 
 
 async def providers(app: App) -> ProviderList:

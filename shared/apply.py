@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from shared.app import App
 from shared.domain.actual import SecretVersion
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
-from shared.ports import App, Cluster, Gateway, Projects, Roles
+from shared.ports import Cluster, Gateway, Projects, Roles
 
 #: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
 ADMINISTRATOR = "1"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from shared.adapters.clock import SystemClock
+from shared.app import Limits, Places
 from shared.domain.desired import Platform, Playground
 from shared.domain.workspace import Cluster as ClusterFacts
-from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Limits, Places, Projects, Reports, Repository, Roles, Vault
+from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
 from shared.settings import Settings
 
 if TYPE_CHECKING:

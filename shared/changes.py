@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from shared.app import App
 from shared.domain.guard import Absence
 from shared.domain.problem import START, Problem, failures, problem_at
 from shared.domain.push import Tree
 from shared.domain.review import File, Review
 from shared.messages import CATALOG_TEAM, AccessChange
-from shared.ports import App, Head
+from shared.ports import Head
 
 
 def requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, files: Mapping[str, File]) -> list[AccessChange]:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared import telemetry
+from shared.app import App
 from shared.domain import names
 from shared.domain.letters import Filter, Group, Letter, grouped, refusal, team_of
 from shared.domain.marker import Marker
 from shared.errors import MergekeyError
 from shared.letters import letters, numbered
 from shared.messages import content_type
-from shared.ports import App, Envelope
+from shared.ports import Envelope
 from shared.stages import STAGES, Stage
 from shared.sweeping import unsettled_teams
 from shared.trail import Trail, bounded

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from shared.app import App
 from shared.apply import GatewayWriter, perform
+from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker
-from shared.domain.names import API, CREDENTIAL_PREFIX, SHARED_PREFIX, product
-from shared.domain.plan import ActualCatalog, ActualGateway, plan_catalog, plan_cleaning, plan_gateway
+from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, SAFETY_BACKEND, SHARED_PREFIX, product
+from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
-from shared.ports import App
 from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
-#: Policies of teams are written within a sweep.
-CLEANING_WAIT = timedelta(minutes=5)
 
 
 async def provide_models(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -35,13 +34,52 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
     if plan or cleaning:
         await require_unmoved(app, event, standing)
-    await perform(plan, GatewayWriter(app.gateway, marker))
-    try:
-        await perform(cleaning, GatewayWriter(app.gateway, marker))
-    except Rejected:
-        # The service refuses to delete what a policy names: teams' policies follow the catalogue, but not at once.
-        return Waiting(CLEANING_WAIT, "StillNamedByPolicies")
-    return Done(worth_saying(event, bool(plan), "models in place"), wrote=bool(plan) or bool(cleaning))
+    await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
+    left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
+    note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
+    return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
+
+
+async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
+    """Raises Busy when a write was refused because another hand has taken away what stood before it."""
+    stood = _names(actual)
+
+    async def write(change: Change) -> None:
+        try:
+            await writer(change)
+        except Rejected as error:
+            if _misses(error, stood - {change.name}, _names(await _actual_catalog(app))):
+                raise Busy(f"what {change.name} needs was deleted meanwhile", reason="BackendGone") from None
+            raise
+        if isinstance(change, Create | Update) and isinstance(change.body, Backend | NamedValue):
+            stood.add(change.name)
+
+    await perform(plan, write)
+
+
+def _misses(error: Rejected, needed: set[str], standing: set[str]) -> bool:
+    """Whether the service refused something because of what it needs: that is not there, or was not, and is back since."""
+    return bool(needed - standing) or any(f"'{name}'" in error.message for name in needed)
+
+
+def _names(actual: ActualCatalog) -> set[str]:
+    return {backend.name for backend in actual.backends} | {value.name for value in actual.named_values}
+
+
+async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
+    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue, but not at once, and those of
+    teams that have withdrawn stay until their grace ends: sweeps try again.
+    """
+    left: list[str] = []
+
+    async def delete(change: Change) -> None:
+        try:
+            await writer(change)
+        except Rejected:
+            left.append(change.name)
+
+    await perform(cleaning, delete)
+    return left
 
 
 async def _actual_catalog(app: App) -> ActualCatalog:
@@ -80,17 +118,20 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
         await require_unmoved(app, event, standing)
     try:
         await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
-    except Rejected:
-        await _require_backends(app, desired)
+    except Rejected as error:
+        await _require_backends(app, desired, error)
         raise
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 
 
-async def _require_backends(app: App, desired: DesiredGateway) -> None:
-    """A policy that names a backend which somebody deleted meanwhile is refused; the next look finds what is missing."""
-    standing = {backend.name for backend in await app.gateway.backends(f"{desired.product}--")}
-    if any(backend.name not in standing for backend in desired.backends):
-        raise Busy("a backend was deleted while the policy was written", reason="BackendGone") from None
+async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) -> None:
+    """A policy that names a backend which is not there is refused. Of the team's own, which somebody deleted meanwhile, the next look finds
+    what is missing; the gateway's own come with the catalogue.
+    """
+    own, shared = await asyncio.gather(app.gateway.backends(f"{desired.product}--"), app.gateway.backends(SHARED_PREFIX))
+    needed = {backend.name for backend in desired.backends} | {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
+    if _misses(error, needed, {backend.name for backend in (*own, *shared)}):
+        raise Busy("a backend that the policy names is not there", reason="BackendGone") from None
 
 
 async def _unknown() -> None:

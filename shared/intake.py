@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.absence import absence
+from shared.app import App
 from shared.changes import catalog_change, held_problems, report, requested
 from shared.domain import names
 from shared.domain.guard import Absence, Gone, gives_leave
@@ -20,7 +21,7 @@ from shared.domain.push import Touched, Tree, compare, homes, requests_of
 from shared.domain.review import File, Past, Review, review
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Arrived
-from shared.ports import App, Head
+from shared.ports import Head
 from shared.standing import tree_of
 from shared.successors import access_change, sweep
 from shared.verdict import judge, read_files
@@ -97,7 +98,7 @@ def _others_decide(app: App, reviewed: Review, push: Touched, after: Tree) -> bo
     if reviewed.in_doubt or (push.catalog and len(requests_of(after, app.places.requests)) <= LARGE_PUSH):
         return True
     asked = [access for request in reviewed.requests.values() for access in request.models]
-    return any(access.instance_type is not None or access.name in reviewed.ledgers for access in asked)
+    return any(access.instance_type is not None or reviewed.ledgers[access.name].limit is not None for access in asked)
 
 
 def _crowded(app: App, tree: Tree) -> frozenset[str]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.app import App
 from shared.apply import Secret, together, write_secret
 from shared.domain import names
 from shared.domain.actual import SecretVersion, Subscription
@@ -17,7 +18,7 @@ from shared.domain.secret import SecretValue
 from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, worth_saying
-from shared.ports import App, Keys
+from shared.ports import Keys
 from shared.standing import Standing
 
 KEY, ENDPOINT = "API key", "URL"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 
+from shared.app import App
 from shared.domain.letters import Letter
 from shared.errors import MalformedMessage
 from shared.messages import DeadLetter, read_envelope
-from shared.ports import App, Kept
+from shared.ports import Kept
 
 
 async def letters(app: App, first: int = 1) -> AsyncIterator[Letter]:

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from shared import gateway, intake, keys, projects, successors, sweeping, withdrawal, workspaces
+from shared.app import App
 from shared.errors import Busy
 from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
-from shared.ports import App
 from shared.standing import Standing, look
 
 #: How often a stage starts anew because the branch moved while it wrote.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from shared.domain.actual import (
@@ -28,9 +28,8 @@ from shared.domain.actual import (
 )
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.deliveries import Delivery
-from shared.domain.desired import DesiredCatalog, Platform
+from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
-from shared.domain.paths import RequestPaths
 from shared.domain.problem import Problem
 from shared.domain.push import Tree
 from shared.domain.secret import SecretValue
@@ -315,57 +314,3 @@ class Deliveries(Protocol):
 
     async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]: ...
     async def redeliver(self, delivery: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where in the repository requests and the catalogue stand."""
-
-    requests: RequestPaths
-    catalog: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long is waited before what: settings of the platform."""
-
-    grace: timedelta
-    workspace_grace: timedelta
-    waiting: timedelta
-    failing: timedelta
-    denied: timedelta
-
-
-class App(Protocol):
-    """Everything a stage may use. `shared.bootstrap` builds the real one, tests build one of fakes."""
-
-    platform: Platform
-    places: Places
-    limits: Limits
-    #: Sweeps only say what they find, and queue nothing.
-    sweep_report_only: bool
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def bus(self) -> Bus: ...
-    @property
-    def dead_letters(self) -> DeadLetters: ...
-    @property
-    def repository(self) -> Repository: ...
-    @property
-    def gateway(self) -> Gateway: ...
-    @property
-    def vault(self) -> Vault: ...
-    @property
-    def roles(self) -> Roles: ...
-    @property
-    def cluster(self) -> Cluster | None: ...
-    @property
-    def projects(self) -> Projects | None: ...
-    @property
-    def project_roles(self) -> Roles | None: ...
-    @property
-    def reports(self) -> Reports: ...
-    @property
-    def deliveries(self) -> Deliveries | None: ...

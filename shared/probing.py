@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 
+from shared.app import App
 from shared.domain import names
 from shared.domain.record import Health, Probe
 from shared.errors import MergekeyError
-from shared.ports import App
 
 #: So long an answer may take.
 PATIENCE = timedelta(seconds=5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from shared.app import App
 from shared.apply import ProjectWriter, perform
 from shared.domain.desired import compile_project
 from shared.domain.marker import Marker
@@ -14,7 +15,7 @@ from shared.domain.request import AccessRequest
 from shared.errors import InvalidRequest, PermanentError, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
-from shared.ports import App, Projects
+from shared.ports import Projects
 from shared.standing import Standing
 from shared.withdrawal import from_playground
 

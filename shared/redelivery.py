@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from shared import telemetry
+from shared.app import App
 from shared.domain.deliveries import AT_ONCE, WINDOW, Delivery, Missed, missed
 from shared.errors import MergekeyError, PermanentError
-from shared.ports import App, Deliveries
+from shared.ports import Deliveries
 
 
 async def redeliver_missed(app: App, now: datetime) -> None:

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import telemetry
+from shared.app import App
 from shared.domain.marker import format_time, parse_time
 from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, Unavailable, WaitedTooLong
 from shared.messages import DeadLetter, Message, Sweep, TeamMessage, content_type, read_envelope
 from shared.outcome import Arrived, Done, Event, Outcome
 from shared.pipeline import receive_push
-from shared.ports import App, Envelope, Status
+from shared.ports import Envelope, Status
 from shared.stages import DEAD_LETTERS, Stage
 from shared.successors import sweep
 from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_id, waiting_until

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from shared.app import App
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
-from shared.domain.drift import Part, World
+from shared.domain.actual import ActualBackend, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.request import AccessRequest
+from shared.domain.world import Part, World
 from shared.errors import MergekeyError
-from shared.ports import App
 
 V = TypeVar("V")
 
@@ -42,6 +42,14 @@ class InCluster:
 
 
 @dataclass(frozen=True, slots=True)
+class InAccount:
+    """The Foundry project, and who may use it, whether it is there or not."""
+
+    project: Project | None = None
+    users: frozenset[Reader] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """What was seen of one team; `errors` why a part was not."""
 
@@ -61,15 +69,19 @@ class Sighting:
 
 async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
     """Without a request everything that the team may have is looked for."""
-    gateway, vault, cluster = await asyncio.gather(
-        _tried(_on_gateway(app, team, request)), _tried(_in_vault(app, team, request)), _tried(_in_cluster(app, team, request))
+    gateway, vault, cluster, account = await asyncio.gather(
+        _tried(_on_gateway(app, team, request)),
+        _tried(_in_vault(app, team, request)),
+        _tried(_in_cluster(app, team, request)),
+        _tried(_in_account(app, team)),
     )
-    found: dict[Part, object] = {"Gateway": gateway, "Keys": vault, "Workspaces": cluster}
+    found: dict[Part, object] = {"Gateway": gateway, "Keys": vault, "Workspaces": cluster, "Projects": account}
     world = _world(
         team,
         OnGateway() if isinstance(gateway, MergekeyError) else gateway,
         InVault() if isinstance(vault, MergekeyError) else vault,
         InCluster() if isinstance(cluster, MergekeyError) else cluster,
+        InAccount() if isinstance(account, MergekeyError) else account,
     )
     return Sighting(world, {part: error for part, error in found.items() if isinstance(error, MergekeyError)})
 
@@ -112,6 +124,14 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
     return InCluster(namespace, tuple(workspaces), frozenset(route.name for route in routes if route.managed))
 
 
+async def _in_account(app: App, team: str) -> InAccount:
+    """Who asks for no playground (any more) may still have one, and a group that may use it."""
+    if app.projects is None or app.project_roles is None:
+        return InAccount()
+    name = names.project(team)
+    return InAccount(*await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name)))
+
+
 def _has_own_models(request: AccessRequest | None) -> bool:
     return request is not None and any(model.instance_type for model in request.models)
 
@@ -120,8 +140,8 @@ async def _none() -> tuple[()]:
     return ()
 
 
-def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster) -> World:
-    product, home = names.product(team), names.namespace(team)
+def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, account: InAccount) -> World:
+    product, home, project = names.product(team), names.namespace(team), names.project(team)
     reader = frozenset([Reader(vault.group, ours=True)])
     return World(
         api=None,
@@ -136,4 +156,6 @@ def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster) ->
         workspaces={home: cluster.workspaces},
         routes={home: cluster.routes},
         nodes=(),
+        projects={project: account.project} if account.project else {},
+        users={project: account.users},
     )

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from shared.absence import absence
+from shared.app import App
 from shared.domain import names
 from shared.domain.catalog import Catalog, CatalogVerdict
 from shared.domain.desired import Platform
@@ -19,7 +20,7 @@ from shared.domain.strict_yaml import LARGEST
 from shared.errors import Busy, Unavailable
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Event
-from shared.ports import App, Head, Repository
+from shared.ports import Head, Repository
 from shared.verdict import REGULAR, judge_all
 
 

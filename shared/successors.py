@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from shared.app import App
 from shared.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
 from shared.outcome import Event
-from shared.ports import App, Envelope
+from shared.ports import Envelope
 from shared.stages import DELIVER_KEYS, SWEEP, TOPIC, Stage
 from shared.trail import bounded
 

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
+from shared.app import App
 from shared.domain import names
 from shared.domain.actual import GpuNode, Namespace, Product, Project, Reader, Workspace
 from shared.domain.catalog import Catalog
 from shared.domain.desired import compile_gateway, compile_project
-from shared.domain.drift import Wanted, World
 from shared.domain.policy_xml import digest_of
-from shared.ports import App, Cluster
+from shared.domain.world import Wanted, World
+from shared.ports import Cluster
 
 
 class _Named(Protocol):
@@ -28,18 +29,19 @@ async def survey(app: App, products: Iterable[Product]) -> World:
     gateway = app.gateway
     on_gateway = asyncio.gather(
         gateway.api(names.API),
+        gateway.api_policy(names.API),
         gateway.linked_products(names.API),
         gateway.subscriptions(),
         gateway.backends(""),
         gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
     in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
-    (api, linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
+    (api, rules, linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
         on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
     )
     urls = {value.name: value.url for value in values if value.ours}
     found = _by_name(products), linked, _by_name(subscriptions), _by_name(backends), urls, _by_name(secrets), readers
-    return World(api, *found, *cluster, *playground)
+    return World(api, *found, *cluster, *playground, api_policy=rules.digest if rules else "")
 
 
 async def look_deep(app: App, wanted: Wanted, catalog: Catalog, world: World) -> list[str]:

@@ -14,19 +14,20 @@ from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.absence import absence, ours
+from shared.app import App
 from shared.changes import catalog_change, change_of, held_problems, report
 from shared.domain import drift, playground
 from shared.domain.catalog import Catalog
-from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
 from shared.domain.letters import Trouble
 from shared.domain.push import Tree
 from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Past, Review
+from shared.domain.world import Finding, Times, Wanted, World
 from shared.letters import letters
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
-from shared.ports import App, Envelope, Head
+from shared.ports import Envelope, Head
 from shared.redelivery import redeliver_missed
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.standing import tree_of

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from shared.absence import ours
+from shared.app import App
 from shared.domain.actual import Product
 from shared.domain.catalog import Catalog
 from shared.domain.desired import compile_gateway
@@ -22,7 +23,6 @@ from shared.domain.push import Tree
 from shared.domain.review import File, Past, Review, is_read, read, review
 from shared.domain.strict_yaml import LARGEST
 from shared.messages import blob_id
-from shared.ports import App
 
 #: Git modes of regular files; links and submodules are no requests.
 REGULAR = frozenset({"100644", "100755"})

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.app import App
 from shared.apply import ADMINISTRATOR, remove_administrator, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
@@ -21,7 +22,7 @@ from shared.errors import NotManaged
 from shared.keys import display_name, observe
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
-from shared.ports import App, Cluster
+from shared.ports import Cluster
 from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
 

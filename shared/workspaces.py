@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from shared.app import App
 from shared.apply import WorkspaceWriter, perform
 from shared.domain.actual import Namespace, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
@@ -17,7 +18,6 @@ from shared.domain.workspace import namespace_manifest
 from shared.errors import NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
-from shared.ports import App
 from shared.standing import Standing
 from shared.withdrawal import remove_namespace
 

@@ -56,11 +56,12 @@ class _Call:
         fault = self.world.take_fault(self.server, self.kind, when)
         if fault is None:
             return None
+        # Who hangs has heard all: the client may be gone by then. An answer before the end of a request looks like a broken connection.
+        await self.request.read()
         await asyncio.sleep(fault.seconds)
         return None if fault.status is None else await self._fail(fault)
 
     async def _fail(self, fault: Fault) -> web.StreamResponse:
-        await self.request.read()  # an answer before the end of the request would look like a broken connection
         if not fault.status:
             self.world.record(self.server, self.kind, _target(self.request), 0, self.started)
             if self.request.transport is not None:

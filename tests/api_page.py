@@ -16,14 +16,27 @@ from functions.operators import group_json, letter_json, problem, told
 from shared import dead_letters
 from shared.access import Audience, models, providers, team
 from shared.domain.letters import Filter
-from shared.domain.record import Health, Setting, SettingList
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.record import Health, ProviderList, Setting, SettingList
 from shared.errors import Rejected
 from shared.probing import probe_everything
 from tests.fakes.app import GPU, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
-from tests.pipeline.road import a_team, later, push
+from tests.pipeline.road import a_platform, a_team, later, push
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+#: A pool with a reserve, and a backend by itself.
+POOLED = """\
+models:
+  - name: gpt-4.1
+    provider: foundry
+    pool:
+      - {name: sweden, endpoint: https://sweden.openai.azure.com/openai/v1, weight: 70, priority: 1}
+      - {name: france, endpoint: https://france.openai.azure.com/openai/v1, weight: 30, priority: 1}
+      - {name: reserve, endpoint: https://reserve.openai.azure.com/openai/v1, priority: 2}
+    circuitBreaker: {failures: 3, interval: 60, trip: 30}
+  - {name: plain, provider: foundry, endpoint: https://sweden.openai.azure.com/openai/v1}
+"""
 _BLOCK = re.compile(r"(<!-- answer: (\w+) -->\n```json\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -40,21 +53,29 @@ def examples() -> dict[str, tuple[int, Any]]:
 
 
 async def _answers() -> dict[str, tuple[int, Any]]:
-    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    app = await a_team(Asked(dedicated={"phi-4": GPU}, playground=True))
+    await later(app, timedelta(minutes=1))
     everybody = Audience(None)
     record = await team(app, "alpha", everybody)
     letters = await _letters(await a_team())
     whole = await models(app, closely=True)
+    backends = told(await _providers())
     settings = (Setting("GRACE_DAYS", "7.0", False, True), Setting("GITHUB_WEBHOOK_SECRET", None, True, True))
     return {
         "show_team": (200, told(record)),
         "list_models": (200, {**told(whole), "models": told(whole)["models"][:1]}),
-        "list_providers": (200, told(await providers(app))),
+        "list_providers": (200, {**backends, "backends": backends["backends"][:2]}),
         "show_config": (200, told(SettingList(settings))),
         "health": (200, told(await _health(app))),
         "list_dead_letters": (200, letters),
         "problem": problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours"),
     }
+
+
+async def _providers() -> ProviderList:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: POOLED})
+    return await providers(app)
 
 
 async def _health(app: FakeApp) -> Health:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from shared.domain import names
 from shared.domain.actual import ActualBackend
+from shared.domain.backends import Backend
 from shared.domain.catalog import Catalog, CatalogModel
-from shared.domain.conditions import View, conditions
+from shared.domain.conditions import conditions
 from shared.domain.desired import Platform, compile_catalog
-from shared.domain.drift import World, of_catalog
+from shared.domain.drift import of_catalog
+from shared.domain.ledger import Ledger
 from shared.domain.marker import Marker
 from shared.domain.openapi import PATH
 from shared.domain.record import (
+    BackendState,
     Endpoints,
     Granted,
     GrantedModel,
@@ -27,7 +30,9 @@ from shared.domain.record import (
     Withdrawal,
 )
 from shared.domain.request import AccessRequest
+from shared.domain.view import View
 from shared.domain.wishes import ModelAccess
+from shared.domain.world import World
 
 
 def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
@@ -61,25 +66,15 @@ def group_of(view: View, platform: Platform) -> str | None:
     return next((group["reader"].lower() for group in tags if group.get("reader")), None)
 
 
-def model_list(catalog: Catalog, requests: Iterable[AccessRequest], commit: str, closely: bool) -> ModelList:
-    """`requests` are all that are in force; `closely`: with every team's share."""
-    everybody = tuple(requests)
-    offers = tuple(_offer(model, grants_of(model, catalog, everybody, closely)) for model in catalog.models)
+def model_list(catalog: Catalog, ledgers: Mapping[str, Ledger], commit: str, closely: bool) -> ModelList:
+    """`ledgers` are those of the review of all requests; `closely`: with every team's share."""
+    offers = tuple(_offer(model, _grants(ledgers[model.name], closely)) for model in catalog.models)
     return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
 
 
-def grants_of(model: CatalogModel, catalog: Catalog, requests: Iterable[AccessRequest], closely: bool) -> Grants:
-    """A workspace of a team's own takes nothing of the shared capacity."""
-    shares = tuple(
-        Share(request.team, access.tokens_per_minute)
-        for request in sorted(requests, key=lambda each: each.team)
-        for access in request.models
-        if access.name == model.name and access.instance_type is None
-    )
-    granted = sum(share.tokens_per_minute or 0 for share in shares)
-    unlimited = sum(share.tokens_per_minute is None for share in shares)
-    grantable = None if model.capacity is None else int(model.capacity * catalog.over_commitment)
-    return Grants(model.capacity, grantable, granted, unlimited, shares if closely else None)
+def _grants(ledger: Ledger, closely: bool) -> Grants:
+    shares = tuple(Share(team, tokens) for team, tokens in ledger.granted.items()) if closely else None
+    return Grants(ledger.capacity, ledger.limit, ledger.total, ledger.unlimited, shares)
 
 
 def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform) -> Granted:
@@ -92,6 +87,7 @@ def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform
         daily_token_quota=request.daily_token_quota,
         data_classification=request.data_classification,
         playground_access=request.playground_access,
+        playground_project=names.project(request.team) if request.playground_access and platform.playground else None,
         tracing_enabled=request.tracing_enabled,
         expires=request.expires,
     )
@@ -149,12 +145,18 @@ def _backends(catalog: Catalog, platform: Platform, found: Mapping[str, ActualBa
     ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
     for name in sorted(wanted.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
         actual, desired = found.get(name), wanted.get(name)
-        url = desired.url if desired else None
+        url, state = (desired.url or None) if desired else None, _state(actual, desired, ours)
         if actual is None:
-            yield ProviderBackend(name, None, url, "missing")
-        elif not ours.owns(actual.marker):
-            yield ProviderBackend(name, actual.url, url, "not_managed")
-        elif desired is None:
-            yield ProviderBackend(name, actual.url, None, "not_needed")
+            yield ProviderBackend(name, None, url, None, (), state)
         else:
-            yield ProviderBackend(name, actual.url, url, "as_catalogued" if actual.is_as(desired) else "different")
+            yield ProviderBackend(name, actual.url or None, url, actual.breaker, actual.members, state)
+
+
+def _state(actual: ActualBackend | None, desired: Backend | None, ours: Marker) -> BackendState:
+    if actual is None:
+        return "missing"
+    if not ours.owns(actual.marker):
+        return "not_managed"
+    if desired is None:
+        return "not_needed"
+    return "as_catalogued" if actual.is_as(desired) else "different"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from shared.domain.catalog import Breaker, Catalog, CatalogModel, Member
@@ -77,6 +77,11 @@ def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
     if catalog.content_safety is not None:
         wanted.add(SAFETY_SECRET)
     return tuple(NamedValue(credential(secret), f"{vault.rstrip('/')}/secrets/{secret}") for secret in sorted(wanted))
+
+
+def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:
+    """Those that send one of these named values."""
+    return (each for each in backends if each.credential is not None and each.credential.named_value in secrets)
 
 
 def _is_pool(model: CatalogModel) -> bool:

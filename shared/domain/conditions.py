@@ -5,75 +5,21 @@ A retry or a wait that is under way on Service Bus cannot be seen: what is not t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
-from shared.domain import names
-from shared.domain.actual import SecretVersion, Workspace
-from shared.domain.catalog import Catalog
+from shared.domain import names, playground
+from shared.domain.actual import Project, Workspace
 from shared.domain.desired import Platform
-from shared.domain.drift import Part, Times, Wanted, World, by_part
-from shared.domain.letters import Letter
+from shared.domain.drift import by_part
 from shared.domain.marker import Marker, format_time, read_time
+from shared.domain.playground import FAILED, GOING, READY
 from shared.domain.problem import Problem
 from shared.domain.readiness import Failed, NotYet, readiness
-from shared.domain.request import AccessRequest
+from shared.domain.view import Condition, View
+from shared.domain.world import Part, Wanted
 
-Status = Literal["True", "False", "Unknown"]
-#: `granted`: valid and in time. `expired`: its last day is over. `refused`: not valid, and what was granted before stays in force.
-#: `unjudged`: the catalogue is not valid, so no request can be judged, and everything stays. `gone`: the file is gone from the branch.
-#: `held`: the same, but too many teams went at once, and everything stays until a person allows it.
-Verdict = Literal["granted", "expired", "refused", "unjudged", "gone", "held"]
-PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces")
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells it."""
-
-    type: Literal["Request", Part]
-    status: Status
-    reason: str
-    message: str = ""
-    since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the branch says about a team; `request` where it is valid, `blob` that of the file at `path`, empty where there is none."""
-
-    team: str
-    verdict: Verdict
-    path: str = ""
-    blob: str = ""
-    request: AccessRequest | None = None
-    problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a part could not be looked at."""
-
-    said: Said
-    world: World
-    catalog: Catalog | None
-    times: Times
-    letters: Mapping[Part, Letter] = field(default_factory=dict)
-    unread: Mapping[Part, tuple[str, str]] = field(default_factory=dict)
-
-    @property
-    def withdrawn(self) -> datetime | None:
-        """Since when the team's keys are withdrawn, as far as its product or its secrets tell."""
-        product = self.world.products.get(names.product(self.said.team))
-        since = product.marker.withdrawn if product and product.marker else None
-        marks = [since, *(read_time(secret.tags.get("withdrawn")) for secret in self.secrets)]
-        return min((mark for mark in marks if mark is not None), default=None)
-
-    @property
-    def secrets(self) -> list[SecretVersion]:
-        return [self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets]
+PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
 
 def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
@@ -116,22 +62,37 @@ def _part(part: Part, view: View, platform: Platform) -> Condition:
         case "granted":
             return _granted(part, view, platform)
         case "gone" | "expired":
-            return _ended(part, view)
+            return _ended(part, view, platform)
         case _:
             return _kept(part, view, platform)
 
 
 def _granted(part: Part, view: View, platform: Platform) -> Condition:
     """A letter counts while something is missing: whatever has converged since is well."""
-    request, letter = view.said.request, view.letters.get(part)
-    assert request is not None
-    assert view.catalog is not None
-    findings = list(by_part(Wanted(request, view.said.path, False), view.catalog, platform, view.world).get(part, ()))
-    found = Condition(part, "False", "InProgress", "; ".join(findings)) if findings else _serving(part, view, platform)
+    letter, findings = view.letters.get(part), _differences(part, view, platform)
+    found = _unlike(part, findings, view, platform) if findings else _serving(part, view, platform)
     if letter is None or found.status == "True":
         return found
     message = f"{letter.message} (dead letter {letter.sequence}; who must act: {letter.actor})"
     return Condition(part, "False", letter.reason, message, letter.enqueued)
+
+
+def _differences(part: Part, view: View, platform: Platform) -> list[str]:
+    assert view.said.request is not None
+    assert view.catalog is not None
+    wanted = Wanted(view.said.request, view.said.path, False)
+    if part == "Projects":
+        return list(playground.of_team(wanted, platform, view.times, view.world))
+    return list(by_part(wanted, view.catalog, platform, view.world).get(part, ()))
+
+
+def _unlike(part: Part, findings: list[str], view: View, platform: Platform) -> Condition:
+    request = view.said.request
+    wanted = part == "Projects" and request is not None and request.playground_access
+    project = view.project(platform.repository) if wanted else None
+    if project is not None and project.state != READY:
+        return _not_ready(project)
+    return Condition(part, "False", "InProgress", "; ".join(findings))
 
 
 def _serving(part: Part, view: View, platform: Platform) -> Condition:
@@ -143,6 +104,8 @@ def _serving(part: Part, view: View, platform: Platform) -> Condition:
     if part == "Keys":
         note = "" if request.entra_group else "nobody may read them yet: add entraGroup"
         return Condition(part, "True", "InVault", note, max((secret.created for secret in view.secrets), default=None))
+    if part == "Projects":
+        return _tried_out(view, platform) if request.playground_access else _project(view, platform)
     if platform.cluster is None and any(model.instance_type for model in request.models):
         return Condition(part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model")
     return _workspaces(view)
@@ -154,6 +117,8 @@ def _kept(part: Part, view: View, platform: Platform) -> Condition:
     subscription = view.world.subscriptions.get(names.subscription(view.said.team))
     if part == "Workspaces":
         return _workspaces(view)
+    if part == "Projects":
+        return _project(view, platform)
     if part == "Gateway":
         marker = product.marker if product and product.published else None
         stands = Marker(platform.repository, view.said.team, "", "").owns(marker) and marker is not None and marker.withdrawn is None
@@ -164,7 +129,7 @@ def _kept(part: Part, view: View, platform: Platform) -> Condition:
     return Condition(part, "False", "NotThere", "nothing of it is in force")
 
 
-def _ended(part: Part, view: View) -> Condition:
+def _ended(part: Part, view: View, platform: Platform) -> Condition:
     namespace = view.world.namespaces.get(names.namespace(view.said.team))
     product = view.world.products.get(names.product(view.said.team))
     if part == "Gateway":
@@ -173,6 +138,8 @@ def _ended(part: Part, view: View) -> Condition:
     if part == "Keys":
         open_still = any(secret.enabled or not secret.tags.get("withdrawn") for secret in view.secrets)
         return _withdrawn(part, bool(view.secrets), None if open_still else view.withdrawn, view.times.grace)
+    if part == "Projects":
+        return _ended_project(view, platform)
     marked = namespace.marker.withdrawn if namespace and namespace.marker else None
     return _withdrawn(part, namespace is not None, marked, view.times.workspace_grace)
 
@@ -200,6 +167,45 @@ def _workspaces(view: View) -> Condition:
     served = (_since(workspace, _VERDICT) for workspace in found)
     names_ = ", ".join(sorted(each.name for each in found))
     return Condition("Workspaces", "True", "Ready", names_, max((since for since in served if since), default=None))
+
+
+def _tried_out(view: View, platform: Platform) -> Condition:
+    """A playground that was asked for, and is as the request says."""
+    request = view.said.request
+    if platform.playground is None:
+        return Condition("Projects", "False", "NoPlayground", "this platform has no playground: take playgroundAccess out")
+    note = "" if request is not None and request.entra_group else ": nobody may use it yet, add entraGroup"
+    return Condition("Projects", "True", "Ready", f"{names.project(view.said.team)}{note}")
+
+
+def _project(view: View, platform: Platform) -> Condition:
+    """What stands of a playground that the branch does not ask for, or that it cannot be asked about."""
+    project = view.project(platform.repository)
+    if project is None or project.state == GOING:
+        return Condition("Projects", "True", "NothingAsked", "no playground")
+    since = project.marker.withdrawn if project.marker else None
+    if since is not None:
+        message = f"{project.name} is deleted after {format_time(since + view.times.grace)}, unless it is asked for again"
+        return Condition("Projects", "True", "Withdrawn", message, since)
+    return Condition("Projects", "True", "KeptInForce", "as it was granted last") if project.state == READY else _not_ready(project)
+
+
+def _not_ready(project: Project) -> Condition:
+    """In the words of its stage."""
+    if project.state in FAILED:
+        return Condition("Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}")
+    if project.state == GOING:
+        return Condition("Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew")
+    return Condition("Projects", "False", "ProjectNotReady", f"Foundry is making or changing the project {project.name}")
+
+
+def _ended_project(view: View, platform: Platform) -> Condition:
+    left = list(playground.of_access_that_ended(view.said.team, platform.repository, view.times, view.world))
+    if left:
+        return Condition("Projects", "False", "InProgress", "; ".join(left))
+    project = view.project(platform.repository)
+    since = project.marker.withdrawn if project and project.marker else None
+    return _withdrawn("Projects", project is not None, since, view.times.grace)
 
 
 #: The condition that counts in the end.

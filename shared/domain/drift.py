@@ -6,12 +6,9 @@ What is ours and differs is handed to the stages, which look again before they w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Literal
 
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import Namespace, Subscription
 from shared.domain.backends import Backend
 from shared.domain.catalog import Catalog
 from shared.domain.desired import (
@@ -24,61 +21,12 @@ from shared.domain.desired import (
 )
 from shared.domain.guard import Absence
 from shared.domain.marker import Marker
+from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
+from shared.domain.world import Finding, Part, Times, Wanted, World
 
-#: What a team's access is made of; each is one stage's business.
-Part = Literal["Gateway", "Keys", "Workspaces"]
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret, `users` by
-    project. Without a cluster there are none of the first two, without a playground no projects. `secret_urls` are where our named
-    values of the gateway point to.
-    """
-
-    api: Api | None
-    products: Mapping[str, Product]
-    linked: frozenset[str]
-    subscriptions: Mapping[str, Subscription]
-    backends: Mapping[str, ActualBackend]
-    secret_urls: Mapping[str, str]
-    secrets: Mapping[str, SecretVersion]
-    readers: Mapping[str, frozenset[Reader]]
-    namespaces: Mapping[str, Namespace]
-    workspaces: Mapping[str, tuple[Workspace, ...]]
-    routes: Mapping[str, frozenset[str]]
-    nodes: tuple[GpuNode, ...]
-    projects: Mapping[str, Project] = field(default_factory=dict)
-    users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """One difference. `team` is empty where nothing of ours is to be changed and a person must look."""
-
-    team: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A valid request and where it stands. `over` when its last day has passed."""
-
-    request: AccessRequest
-    path: str
-    over: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The moment at which is judged, and how long the grace periods are."""
-
-    now: datetime
-    grace: timedelta
-    workspace_grace: timedelta
 
 
 def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -87,6 +35,8 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
     marker = world.api.marker if world.api else None
     if world.api is None or marker is None or marker.digest != desired.digest or world.api.operations != desired.api_digest:
         yield "the unified API is not what the catalogue says"
+    if world.api_policy not in (None, digest_of(desired.policy)):
+        yield "the policy of the unified API is not what was written"
     yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
     secrets = {value.name: value.url for value in desired.named_values}
     yield from (f"named value {name} is not what it should be" for name, url in secrets.items() if world.secret_urls.get(name) != url)
@@ -102,7 +52,7 @@ def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) 
 
 
 def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Mapping[Part, Iterator[str]]:
-    """The same, by what of the team's access it is about. Without a cluster there are no workspaces."""
+    """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects are `playground`'s."""
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "")
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),

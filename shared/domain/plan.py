@@ -6,11 +6,11 @@ A plan can be printed and compared; `shared.apply` performs it. What a plan does
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
-from shared.domain.backends import Backend, NamedValue
+from shared.domain.backends import Backend, NamedValue, senders
 from shared.domain.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT
@@ -125,18 +125,23 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     """The unified API. Its policy names the fragment and the backends, a pool names backends, a backend named values: in that order."""
     secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
     wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
+    gone = {change.name for change in secrets if isinstance(change, Create)}
+    robbed = [each for each in senders(desired.backends, gone) if each.name not in {change.name for change in wanted}]
+    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of a crash in between.
+    bared = tuple(Update("backend", each.name, "*", replace(each, credential=None)) for each in robbed)
+    wanted += tuple(Update("backend", each.name, "*", each) for each in robbed)
     singles = tuple(change for change in wanted if not _is_pool(change))
     pools = tuple(change for change in wanted if _is_pool(change))
     rules = _policy_change("api policy", API, desired.policy, actual.policy)
     api = actual.api
     beside, after = ((), singles) if secrets else (singles, ())
     if api is not None and api.marker is not None and api.marker.digest == marker.digest:
-        return _steps((*secrets, *beside), after, pools, rules)
+        return _steps(bared, (*secrets, *beside), after, pools, rules)
     first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *secrets, *beside]
     if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
         first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
-    return _steps(tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
+    return _steps(bared, tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
 
 
 def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from shared.domain import names
 from shared.domain.actual import Project, Reader, TracingConnection
 from shared.domain.desired import DesiredProject, Platform, compile_project
-from shared.domain.drift import Times, Wanted, World
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Update
+from shared.domain.world import Times, Wanted, World
 from shared.errors import NotManaged
 
 #: https://learn.microsoft.com/azure/ai-foundry/foundry-models/quotas-limits

@@ -7,9 +7,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from shared.domain.catalog import Price
-from shared.domain.conditions import Condition, Verdict
+from shared.domain.backends import PoolMember
+from shared.domain.catalog import Breaker, Price
 from shared.domain.problem import Problem
+from shared.domain.view import Condition, Verdict
 from shared.domain.wishes import Classification, Provider, TokenQuota
 
 
@@ -30,7 +31,10 @@ class GrantedModel:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a valid request says. `expires` is its last day; the limits are over all models together."""
+    """What a valid request says. `expires` is its last day; the limits are over all models together.
+
+    `playground_project` is the name of the Foundry project, where the request asks for one and this platform makes them.
+    """
 
     display_name: str
     owner: str
@@ -40,6 +44,7 @@ class Granted:
     daily_token_quota: int | None
     data_classification: Classification
     playground_access: bool
+    playground_project: str | None
     tracing_enabled: bool
     expires: date | None
 
@@ -99,9 +104,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What all teams were granted of a model's shared backends, in tokens per minute. `grantable` is the capacity times over-commitment.
+    """What all teams were granted of a model's shared backends, in tokens per minute: the ledger that requests are refused by.
 
-    `unlimited` counts teams without a limit; `shares` are for readers of the platform only.
+    `grantable` is the capacity times over-commitment. A team counts with the least of its limits, and in `unlimited` when it has none;
+    `shares` are for readers of the platform only.
     """
 
     capacity: int | None
@@ -142,14 +148,23 @@ class ModelList:
     models: tuple[Offer, ...]
 
 
+BackendState = Literal["as_catalogued", "missing", "different", "not_needed", "not_managed"]
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderBackend:
-    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says, each None for nothing."""
+    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says: None for nothing and pools.
+
+    `breaker` and `members` are what stands there: of a pool the backends by name, each of which has its own `breaker` (None: it has
+    none; 0 failures: a rule of another kind, made by somebody else). Whether one has tripped is not known: API Management does not tell.
+    """
 
     name: str
     url: str | None
     wanted_url: str | None
-    state: Literal["as_catalogued", "missing", "different", "not_needed", "not_managed"]
+    breaker: Breaker | None
+    members: tuple[PoolMember, ...]
+    state: BackendState
 
 
 @dataclass(frozen=True, slots=True)

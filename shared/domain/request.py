@@ -54,7 +54,7 @@ class Verdict:
     """The request, or None and what is wrong with it.
 
     `team` is the team that the file names, even when the rest is wrong; `team_at` and `models_at` say where it and the models stand.
-    `tokens` is what is asked for of each model's shared backends in a minute, 0 where that is nothing or has no bound.
+    `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no bound.
     """
 
     request: AccessRequest | None
@@ -62,7 +62,7 @@ class Verdict:
     team: str | None = None
     team_at: Position = START
     models_at: Mapping[str, Position] = field(default_factory=dict)
-    tokens: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths, leaving: frozenset[str] = frozenset()) -> Verdict:
@@ -103,13 +103,13 @@ def _objections(
     return objections(wishes, catalog, (written or "internal") if known else None, leaving)
 
 
-def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int:
+def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int | None:
     """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each model, too."""
     model = catalog.model(wish.name) if catalog is not None else None
     if model is None or wish.dedicated:
         return 0
     bounds = (granted(wish, model).tokens_per_minute, terms.tokens_per_minute if terms is not None else None)
-    return min((bound for bound in bounds if bound is not None), default=0)
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _shape(data: object) -> type[Shape] | None:

@@ -36,7 +36,7 @@ class Past:
 
     - `held`: the paths that were there before: a newcomer beside them is at fault, not they.
     - `in_force`: by path of its request, what each team has in the gateway now: the names of its models, and how many tokens per minute
-      of their shared backends, 0 where that is nothing or has no bound.
+      of their shared backends: 0 for nothing, None for no bound.
     - `today` (UTC): requests whose last day is over take nothing of any capacity. None: all of them count.
     """
 
@@ -54,8 +54,8 @@ read = lru_cache(maxsize=2048)(read_request)
 @dataclass(frozen=True, slots=True)
 class Review:
     """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are sorted; `catalog` is None when
-    missing or wrong. `ledgers`: by model with a capacity, who has how much. `in_doubt`: the requests whose verdict depends on what is
-    in force: `Past.in_force` must have them, if they are.
+    missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the requests whose verdict depends on what is in force:
+    `Past.in_force` must have them, if they are.
     """
 
     requests: dict[str, AccessRequest]
@@ -186,9 +186,11 @@ def _above_totals(verdicts: Mapping[str, Verdict], catalog: Catalog | None, held
 
 
 def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
-    """By team, the request that counts against capacities: one that is right by itself; of several the one in force, else the first."""
+    """By team, the request that counts against capacities: one that is right by itself; of several the one that was there before, else
+    the first.
+    """
     valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
-    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in past.in_force)
+    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: (path in past.in_force, path in past.held))
     return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
 
 

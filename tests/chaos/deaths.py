@@ -19,22 +19,28 @@ NOT_OURS = b"not a message of ours, without a session"
 #: A little longer than the broker keeps a lock, in seconds.
 LOCKED = 6 * MINUTE
 _TRIES = 5
+#: After so many seconds the stage looks again.
+_MADE = 11
 
 
 @dataclass(frozen=True)
 class Death:
     """`begin` sets the stage to work; the host dies as soon as a call of `kind` was answered, and while a call of `slow` hangs.
 
-    `locked`: the stage's messages have no session, so they stay locked for a while after who held them has died.
+    `alone`: other stages make that call too, so nothing else may be under way. `locked`: the stage's messages have no session, so they
+    stay locked for a while after who held them has died.
     """
 
     begin: Callable[[Platform], object]
     kind: str
     slow: Fault | None = None
+    alone: bool = False
     locked: bool = False
 
     def strike(self, place: Platform) -> bool:
         """Kill the host in the middle, start it again, and let it end what it had begun. Whether there was anything left to end."""
+        if self.alone:
+            place.settle()
         place.note_calls()
         if self.slow is not None:
             place.fault(self.slow)
@@ -81,6 +87,27 @@ def _left(place: Platform) -> None:
     place.people.push()
 
 
+def _playground(place: Platform) -> None:
+    """A team with all its keys asks for one, so that what else is written is not in the way."""
+    place.people.open_playground()
+    place.people.push()
+
+
+def _made_playground(place: Platform) -> None:
+    """The same, and the stage looks again whether the project that it had made is ready to be filled."""
+    _playground(place)
+    place.wait_for("PUT foundry project")
+    place.advance(_MADE)
+
+
+def _closed_playground(place: Platform) -> None:
+    _made_playground(place)
+    place.wait_for("PUT role assignment")
+    place.settle()
+    place.people.close_playground()
+    place.people.push()
+
+
 def _drift(place: Platform) -> None:
     """Somebody closes a door by hand; the sweep opens it again."""
     team = sorted(place.people.present)[0]
@@ -96,12 +123,24 @@ def _no_session(place: Platform) -> None:
 _QUEUEING = Fault("service-bus", "send access-changes", status=None, seconds=3)
 _BURYING = Fault("service-bus", "send dead-letters", status=None, seconds=3)
 
+#: While these hang, the host has looked at the playground and not yet written.
+_MAKING, _CONNECTING = (Fault("resource-manager", f"PUT foundry {what}", status=None, seconds=3) for what in ("project", "connection"))
+_LETTING_IN, _SEALING = (
+    Fault("resource-manager", what, status=None, seconds=3) for what in ("PUT role assignment", "PATCH foundry project")
+)
+
 DEATHS: Mapping[str, Death] = {
     "provision_catalog": Death(_catalog, "PUT policy fragment"),
     "provision_gateway, a product begun": Death(_joined, "PUT product"),
     "provision_gateway, limits changed": Death(_limits, "PUT product policy"),
     "provision_gateway, keys suspended": Death(_left, "PATCH subscription"),
     "provision_workspaces": Death(_joined, "PATCH resourcequota"),
+    "provision_projects, before the project": Death(_playground, "LIST foundry projects", _MAKING),
+    "provision_projects, the project made": Death(_playground, "PUT foundry project"),
+    "provision_projects, before the connection": Death(_made_playground, "GET Application Insights component", _CONNECTING),
+    "provision_projects, the connection put": Death(_made_playground, "PUT foundry connection", _LETTING_IN, alone=True),
+    "provision_projects, a role assigned": Death(_made_playground, "PUT role assignment", _SEALING, alone=True),
+    "provision_projects, a role taken away": Death(_closed_playground, "DELETE role assignment", alone=True),
     "deliver_keys, keys issued": Death(_joined, "PUT subscription"),
     "deliver_keys, one stored": Death(_joined, "PUT secret"),
     "deliver_keys, one disabled": Death(_left, "PATCH secret"),

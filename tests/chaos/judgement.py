@@ -130,7 +130,7 @@ def _is_alive(kind: str, value: Any) -> bool:
         case "secret":
             return bool(value[0])
         case _:
-            return kind in ("namespace", "workspace")
+            return kind in ("namespace", "workspace", "project", "users")
 
 
 def _enabled(place: Platform, team: str) -> Iterator[str]:

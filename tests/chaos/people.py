@@ -56,6 +56,16 @@ class People:
         """Other readers for the team's secrets."""
         self._write(replace(self.present[team], group=self._some_group()))
 
+    def open_playground(self) -> None:
+        """A team that is there already gets one, for the group that reads its secrets."""
+        without = sorted(team for team, asked in self.present.items() if asked.group and not asked.playground)
+        self._write(replace(self.present[self.source.choice(without)], playground=True))
+
+    def close_playground(self) -> None:
+        """A team gives up its own; who reads its secrets stays."""
+        before = self.present[self.source.choice(sorted(team for team, asked in self.present.items() if asked.playground))]
+        self._write(replace(before, playground=False))
+
     def leave(self, team: str | None = None) -> None:
         """A team withdraws, unless so many are gone that the guard would hold it."""
         if (len(self.gone) + 1) * SHARE <= len(self.gone) + len(self.present):

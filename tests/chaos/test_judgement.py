@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from azure.mgmt.apimanagement.models import ProductContract, ProductUpdateParameters, SubscriptionUpdateParameters
+from azure.mgmt.cognitiveservices.models import Project, ProjectProperties
 from azure.servicebus import ServiceBusMessage
 from kubernetes import client as kubernetes
 
@@ -101,6 +102,15 @@ OF_NOBODY: Mapping[Callable[[Platform], None], str] = {
 }
 
 
+def _rename_the_project(place: Platform) -> str:
+    """Of the team that has one. How the finding begins."""
+    team = next(team for team, asked in place.people.present.items() if asked.playground)
+    foundry, name = place.road.foundry, f"team-{team}"
+    renamed = Project(properties=ProjectProperties(display_name="By another name"))
+    foundry.projects.begin_update(*place.road.foundry_at, name, renamed).result()
+    return f"{team}: project {name} is ('By another name'"
+
+
 def _alive_again(place: Platform, team: str) -> None:
     """A team that has withdrawn, and one of whose keys can be read again."""
     for version in place.road.vault.list_properties_of_secret_versions(f"{team}-primary-key"):
@@ -134,9 +144,12 @@ def test_a_judgement_over_nothing_fails_and_everything_that_is_broken_by_hand_is
         assert _lose_deliveries(place) == ["delivery d1: 3 teams were queued, 0 arrived", "delivery d2 was left to a sweep that never ran"]
         leaves = max(team for team, asked in place.people.present.items() if not asked.gpu)
         place.people.leave(leaves)
+        place.people.open_playground()
         place.people.push()
         place.settle()
+        place.converge()
         broken = _break_everything(place)
+        broken["_rename_the_project"] = _rename_the_project(place)
         _alive_again(place, leaves)
         broken["_alive_again"] = REPAIRED.format(leaves)
         verdict = judge(place)

@@ -36,7 +36,7 @@ def owner(name: str) -> str:
 def observe(road: Road) -> World:
     """Everything but the values of keys."""
     world: World = {}
-    for each in (_gateway, _vault, _readers, _cluster):
+    for each in (_gateway, _vault, _readers, _playground, _cluster):
         for name, what, value in each(road):
             world.setdefault(owner(name), {})[what] = value
     return world
@@ -85,6 +85,17 @@ def _readers(road: Road) -> Found:
         if on_secret:
             readers.setdefault(secret, set()).add(f"{role.principal_id} as {role.role_definition_id.rpartition('/')[2]}")
     yield from ((secret, f"readers of {secret}", sorted(found)) for secret, found in readers.items())
+
+
+def _playground(road: Road) -> Found:
+    """Projects but for those that wait for the end of grace; who may use a project counts in any case."""
+    for name, project in road.projects().items():
+        about, team = project.properties, owner(name)
+        if "; withdrawn " not in (about.description or ""):
+            said = (about.display_name, _unsigned(about.description), str(about.provisioning_state), road.traces_of(team))
+            yield name, f"project {name}", said
+        if users := sorted(road.users(team)):
+            yield name, f"users of project {name}", users
 
 
 def _cluster(road: Road) -> Found:

@@ -39,6 +39,8 @@ def test_a_team_is_shown_with_what_it_needs_to_begin() -> None:
         "alpha-primary-key, alpha-secondary-key",
         "gpt-4.1 10,000",
         "✗ Workspaces NodeClaimNotReady",
+        "playground team-alpha",
+        "✓ Projects Ready",
     ):
         assert wanted in text
 
@@ -52,8 +54,8 @@ def test_a_team_that_is_gone_is_shown_with_the_day_of_its_end() -> None:
 
 def test_a_list_has_a_line_per_team_and_the_reason_where_something_is_not_well() -> None:
     text = shown(team_tables.show_teams, [a_record(), a_record(team="bravo", granted=None, conditions=[])])
-    assert "alpha granted ✓ ✓ ✓ ✗ NodeClaimNotReady gpt-4.1, phi-4" in text
-    assert "bravo granted - - - -" in text
+    assert "alpha granted ✓ ✓ ✓ ✗ NodeClaimNotReady ✓ gpt-4.1, phi-4" in text
+    assert "bravo granted - - - - -" in text
 
 
 def test_models_are_shown_with_price_and_what_is_granted() -> None:

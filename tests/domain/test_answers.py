@@ -12,11 +12,12 @@ import pytest
 from shared.domain.actual import Workspace
 from shared.domain.answers import model_list, team_record
 from shared.domain.catalog import Catalog, Price, Retirement
-from shared.domain.conditions import Condition, Said, View
 from shared.domain.desired import Platform
-from shared.domain.drift import Times, World
-from shared.domain.record import TeamRecord
-from shared.domain.wishes import ModelAccess
+from shared.domain.ledger import Grants, keep_books
+from shared.domain.record import Grants as Granted
+from shared.domain.record import Share, TeamRecord
+from shared.domain.view import Condition, Said, View
+from shared.domain.world import Times, World
 from tests.fakes.app import GATEWAY_URL, REPOSITORY, Asked, a_catalog, path_of
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
@@ -45,8 +46,8 @@ def a_workspace(*rows: dict[str, str]) -> Workspace:
     return Workspace("phi-4", "1", {}, rows, terminating=False, managed=True)
 
 
-def workspaces(*rows: dict[str, str]) -> Condition:
-    return next(each for each in a_record(a_catalog(), Asked(), a_world(a_workspace(*rows))).conditions if each.type == "Workspaces")
+def workspaces(*found: Workspace) -> Condition:
+    return next(each for each in a_record(a_catalog(), Asked(), a_world(*found)).conditions if each.type == "Workspaces")
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,13 @@ def workspaces(*rows: dict[str, str]) -> Condition:
     ids=str,
 )
 def test_a_workspace_tells_since_when(rows: list[dict[str, str]], reason: str, since: str | None) -> None:
-    found = workspaces(*rows)
+    found = workspaces(a_workspace(*rows))
     assert (found.reason, found.since) == (reason, datetime.fromisoformat(since) if since else None)
 
 
 def test_of_several_workspaces_the_first_that_does_not_serve_stands_for_all() -> None:
     serving = a_workspace({"type": "WorkspaceSucceeded", "status": "True"})
-    world = a_world(serving, replace(serving, name="mistral-7b", conditions=()))
-    found = a_record(a_catalog(), Asked(), world).conditions[-1]
+    found = workspaces(serving, replace(serving, name="mistral-7b", conditions=()))
     assert (found.reason, found.message) == ("WorkspaceNotReady", "mistral-7b is not ready yet")
 
 
@@ -94,18 +94,18 @@ def test_a_models_name_is_one_part_of_its_address() -> None:
 
 
 def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None:
-    catalog = replace(the_catalog(capacity=100_000, max_tokens_per_minute=None), over_commitment=Decimal("1.5"))
-    limited, unlimited = Asked(tokens=30_000).read(catalog), Asked(team="bravo").read(catalog)
-    unlimited = replace(unlimited, models=(ModelAccess("gpt-4.1", "foundry", None, None, None),))
-    grants = next(offer.grants for offer in model_list(catalog, [unlimited, limited], "c", closely=True).models if offer.name == "gpt-4.1")
-    assert (grants.capacity, grants.grantable, grants.granted, grants.unlimited) == (100_000, 150_000, 30_000, 1)
-    assert [share.team for share in grants.shares or ()] == ["alpha", "bravo"]
+    catalog = replace(the_catalog(capacity=100_000), over_commitment=Decimal("1.5"))
+    asked: dict[str, Grants] = {"bravo": {"gpt-4.1": 20_000, "phi-4": None}, "alpha": {"gpt-4.1": 30_000, "phi-4": 5}}
+    told = model_list(catalog, keep_books(catalog, asked, {}).ledgers, "c", closely=True)
+    grants = {offer.name: offer.grants for offer in told.models}
+    assert grants["gpt-4.1"] == Granted(100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000)))
+    assert grants["phi-4"] == Granted(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
 
 
 def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is_nor_its_credential() -> None:
     price = Price(Decimal("2.00"), Decimal("8.00"))
     catalog = replace(the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})), currency="EUR")
-    told = model_list(catalog, [], "c", closely=True)
+    told = model_list(catalog, keep_books(catalog, {}, {}).ledgers, "c", closely=True)
     offer = next(each for each in told.models if each.name == "gpt-4.1")
     assert (told.currency, offer.price, offer.fallback, offer.data_classes) == ("EUR", price, "phi-4", ("internal", "public"))
     assert "contoso-ai.openai.azure.com" not in repr(told)

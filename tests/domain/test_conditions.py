@@ -10,11 +10,12 @@ import pytest
 
 from shared.domain import names
 from shared.domain.actual import Namespace, Product, SecretVersion, Subscription, Workspace
-from shared.domain.conditions import Condition, Said, Verdict, View, conditions
+from shared.domain.conditions import conditions
 from shared.domain.desired import Platform
-from shared.domain.drift import Part, Times, World
 from shared.domain.marker import Marker, format_time
 from shared.domain.problem import Position, problem_at
+from shared.domain.view import Condition, Said, Verdict, View
+from shared.domain.world import Part, Times, World
 from tests.fakes.app import GATEWAY_URL, REPOSITORY, Asked, a_catalog
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)

@@ -12,10 +12,10 @@ from shared.domain import drift, names
 from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.backends import Backend
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
-from shared.domain.drift import Finding, Times, Wanted, World
 from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
 from shared.domain.workspace import Cluster
+from shared.domain.world import Finding, Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
 

@@ -38,7 +38,25 @@ def test_what_fits_is_granted_and_counted() -> None:
     books = keep_books(_catalog(), {"alpha": {GPT: 60, "free": 9999}, "bravo": {GPT: 30, PHI: 50}}, {})
     assert books.refused == {}
     assert (books.ledgers[GPT].granted, books.ledgers[GPT].left) == ({"alpha": 60, "bravo": 30}, 10)
-    assert books.ledgers.keys() == {GPT, PHI}
+
+
+def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
+    asked: Mapping[str, Grants] = {
+        "alpha": {"free": None, GPT: 60},
+        "bravo": {"free": 30},
+        "charlie": {"free": 0},
+        "delta": {"free": 9, GPT: 60},
+    }
+    books = keep_books(_catalog(), asked, {"alpha": asked["alpha"], "delta": {"free": None}})
+    free = books.ledgers["free"]
+    assert (free.limit, free.left, free.total, free.unlimited) == (None, None, 30, 2)
+    assert free.granted == {"alpha": None, "bravo": 30, "delta": None}, "charlie has a workspace of its own, delta keeps what it had"
+    assert books.refused == {"delta": (GPT,)}
+
+
+def test_who_had_no_bound_before_there_was_a_capacity_takes_nothing_of_it_while_it_is_refused() -> None:
+    books = keep_books(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, {"alpha": {GPT: None}, "bravo": {GPT: 90}})
+    assert (books.refused, books.ledgers[GPT].granted) == ({"alpha": (GPT,)}, {"bravo": 90})
 
 
 def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_models() -> None:
@@ -86,14 +104,13 @@ def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() ->
     assert keep_books(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
 
 
+Known = Mapping[str, Mapping[str, int]]
 _grants = st.dictionaries(st.sampled_from([GPT, PHI, "free"]), st.integers(0, 100))
 _teams = st.dictionaries(st.sampled_from(["alpha", "bravo", "charlie", "delta"]), _grants)
 
 
 @given(_teams, _teams, st.data())
-def test_who_was_admitted_stays_so_while_the_others_are_written(
-    asked: Mapping[str, Grants], before: Mapping[str, Grants], data: Any
-) -> None:
+def test_who_was_admitted_stays_so_while_the_others_are_written(asked: Known, before: Known, data: Any) -> None:
     first = keep_books(_catalog(), asked, before)
     then = dict(before)
     for team in data.draw(st.permutations(sorted(asked.keys() - first.refused.keys()))):
@@ -102,11 +119,11 @@ def test_who_was_admitted_stays_so_while_the_others_are_written(
 
 
 @given(_teams, _teams)
-def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Mapping[str, Grants], before: Mapping[str, Grants]) -> None:
+def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Known, before: Known) -> None:
     books = keep_books(_catalog(), asked, before)
     for name, ledger in books.ledgers.items():
         had = sum(before.get(team, {}).get(name, 0) for team in asked)
-        assert sum(ledger.granted.values()) <= max(ledger.limit, had)
+        assert ledger.limit is None or ledger.total <= max(ledger.limit, had)
     for team in books.refused:
         assert any(tokens > before.get(team, {}).get(name, 0) for name, tokens in asked[team].items())
 
@@ -156,11 +173,12 @@ def test_the_refusal_shows_the_ledger() -> None:
     assert (problem.line, problem.column) == (2, 20)
 
 
-def test_of_two_files_of_a_team_the_one_in_force_counts_else_the_first() -> None:
+def test_of_two_files_of_a_team_the_one_in_force_or_held_counts_else_the_first() -> None:
     first, second = _path("alpha"), "tenant-access/config/alpha/access.yaml"
     files = {path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}") for path, n in ((first, 20), (second, 30))}
     assert _review(files).ledgers[GPT].granted == {"alpha": 20}
     assert _review(files, past=Past(in_force={second: {GPT: 30}})).ledgers[GPT].granted == {"alpha": 30}
+    assert _review(files, past=Past(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
 
 
 def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:

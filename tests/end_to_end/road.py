@@ -73,7 +73,7 @@ class Road:
         self._senders: dict[str, ServiceBusSender] = {}
         self._closing = ExitStack()
         self._closing.callback(self._state_of_bus.close)
-        self._foundry_at = FOUNDRY_ID.split("/")[4], FOUNDRY_ID.split("/")[-1]
+        self.foundry_at = FOUNDRY_ID.split("/")[4], FOUNDRY_ID.split("/")[-1]
         self._apim_at = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 
     def close(self) -> None:
@@ -276,12 +276,12 @@ class Road:
 
     def projects(self) -> dict[str, Any]:
         """The account's projects, by name."""
-        found = self.foundry.projects.list(*self._foundry_at)
+        found = self.foundry.projects.list(*self.foundry_at)
         return {str(project.name).rpartition("/")[2]: project for project in found}
 
     def traces_of(self, team: str) -> list[str]:
         """Where the project's connections lead."""
-        found = self.foundry.project_connections.list(*self._foundry_at, f"team-{team}")
+        found = self.foundry.project_connections.list(*self.foundry_at, f"team-{team}")
         return [str(connection.properties.target) for connection in found]
 
     def users(self, team: str) -> list[tuple[str, str]]:

@@ -77,6 +77,7 @@ def test_a_member_of_the_teams_group_sees_what_the_team_has_and_nobody_elses(roa
         "Gateway": "True AsRequested",
         "Keys": "True InVault",
         "Workspaces": "True NothingAsked",
+        "Projects": "True NothingAsked",
     }
     [model] = record["granted"]["models"]
     assert (model["tokens_per_minute"], model["chat_completions_url"]) == (
@@ -109,6 +110,19 @@ def test_a_reader_sees_every_team_and_the_platform(road: Road, team: str, group:
     assert providers["differences"] == []
     settings = {row["name"]: row for row in get(road, "config").body["settings"]}
     assert (settings["API_AUDIENCE"]["value"], settings["GITHUB_WEBHOOK_SECRET"]["value"]) == (AUDIENCE, None)
+
+
+def test_a_playground_is_told_as_it_stands(road: Road, team: str, group: str) -> None:
+    road.clone.write(Request(team, group, playground=True))
+    push = road.push("With a playground")
+    road.status(push, team, "projects", "pending")
+    road.advance(11)
+    road.status(push, team, "projects", "success")
+    road.settle()
+    record = get(road, f"teams/{team}", f"anna-{group}").body
+    assert (conditions(record)["Projects"], record["granted"]["playground_project"]) == ("True Ready", f"team-{team}")
+    [listed] = [each for each in get(road, "teams").body["teams"] if each["team"] == team]
+    assert listed == record
 
 
 def test_a_team_that_waits_for_its_gpu_is_told_in_the_clusters_words_since_when(road: Road, team: str, group: str) -> None:

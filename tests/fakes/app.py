@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TypeVar
 
+from shared.app import Limits, Places
 from shared.domain.catalog import Catalog, read_catalog
 from shared.domain.desired import Platform, Playground
 from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
@@ -13,7 +14,6 @@ from shared.domain.request import AccessRequest, read_request
 from shared.domain.workspace import Cluster as ClusterFacts
 from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Message, TeamMessage, blob_id
 from shared.outcome import Event
-from shared.ports import Limits, Places
 from tests.fakes.bus import FakeBus
 from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock
@@ -109,6 +109,7 @@ class Asked:
     cost_center: str | None = None
     playground: bool = False
     tracing: bool = False
+    openai: tuple[str, ...] = ()
 
     def text(self) -> str:
         lines = [f"team: {{name: {self.team}, displayName: {self.display_name}, owner: lead@contoso.com}}"]
@@ -119,6 +120,8 @@ class Asked:
         lines.append("models:")
         if self.models:
             lines += ["  foundry:", *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.models)]
+        if self.openai:
+            lines += ["  openai:", *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.openai)]
         if self.dedicated:
             own = [f"    - {{name: {name}, dedicated: true, instanceType: {gpu}}}" for name, gpu in self.dedicated.items()]
             lines += ["  kaito:", *own]

@@ -9,13 +9,13 @@ from itertools import count
 from typing import Any
 
 from shared import pipeline
+from shared.app import App
 from shared.domain import names
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.intake import take_push
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Arrived, Event, Outcome
-from shared.ports import App
 from shared.settlement import settle
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, STAGES, SWEEP, Stage
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of

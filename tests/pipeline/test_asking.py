@@ -10,14 +10,20 @@ import pytest
 
 from shared.access import Audience, models, providers, team, teams
 from shared.domain import names
-from shared.domain.conditions import Condition
+from shared.domain.backends import PoolMember
+from shared.domain.catalog import Breaker
+from shared.domain.conditions import PARTS
+from shared.domain.marker import format_time
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.record import TeamRecord
+from shared.domain.view import Condition
 from shared.errors import Rejected, Unavailable
 from shared.probing import probe_everything
-from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
+from tests.api_page import POOLED
+from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call
-from tests.pipeline.road import a_platform, a_team, ask, later, push, withdraw
+from tests.fakes.projects import Kept
+from tests.pipeline.road import a_platform, a_team, arrive, ask, later, push, withdraw
 
 EVERYBODY = Audience(None)
 
@@ -59,6 +65,7 @@ async def test_a_team_that_has_everything_is_ready_and_is_told_where_and_with_wh
         "Gateway": "True AsRequested",
         "Keys": "True InVault",
         "Workspaces": "True NothingAsked",
+        "Projects": "True NothingAsked",
     }
     assert found.ready
     assert (found.access, found.entra_group, found.commit) == ("granted", READERS, found.provisioned_commit)
@@ -80,6 +87,7 @@ async def test_before_a_stage_came_by_its_part_is_in_progress_and_says_what_is_m
         "Gateway": "False InProgress",
         "Keys": "False InProgress",
         "Workspaces": "True NothingAsked",
+        "Projects": "True NothingAsked",
     }
     assert condition(found, "Gateway").message == "its product is not there"
     assert not found.ready
@@ -177,6 +185,7 @@ async def test_a_team_whose_file_is_gone_sees_since_when_and_until_when() -> Non
         "Gateway": "False Withdrawn",
         "Keys": "False Withdrawn",
         "Workspaces": "False Withdrawn",
+        "Projects": "False NotThere",
     }
 
 
@@ -207,6 +216,148 @@ async def test_a_team_that_is_gone_and_deleted_is_not_there() -> None:
     app.vault.kept.clear()
     assert await team(app, "alpha", EVERYBODY) is None
     assert [each.team for each in (await teams(app, EVERYBODY)).teams] == ["zulu"]
+
+
+# --------------------------------------------------------------------------------------------------------------- playgrounds
+
+TRIED = Asked(playground=True)
+PROJECT = "team-alpha"
+
+
+async def a_playground() -> FakeApp:
+    app = await a_team(TRIED)
+    await later(app, timedelta(minutes=1))
+    return app
+
+
+def kept(app: FakeApp) -> Kept:
+    assert app.projects is not None
+    return app.projects.kept[PROJECT]
+
+
+async def playground(app: FakeApp) -> tuple[str, str, str]:
+    found = condition(await record(app), "Projects")
+    return found.status, found.reason, found.message
+
+
+async def test_a_playground_is_told_while_it_is_being_made_and_when_it_stands() -> None:
+    app = await a_team(TRIED)
+    assert await playground(app) == ("False", "ProjectNotReady", f"Foundry is making or changing the project {PROJECT}")
+    await later(app, timedelta(minutes=1))
+    assert await playground(app) == ("True", "Ready", PROJECT)
+    found = await record(app)
+    assert found.ready
+    assert found.granted is not None
+    assert found.granted.playground_project == PROJECT
+
+
+async def test_a_playground_that_nobody_may_use_yet_says_what_to_add() -> None:
+    app = await a_team(replace(TRIED, readers=None))
+    await later(app, timedelta(minutes=1))
+    assert await playground(app) == ("True", "Ready", f"{PROJECT}: nobody may use it yet, add entraGroup")
+
+
+async def test_before_its_stage_came_by_a_playground_is_not_there() -> None:
+    app = await a_platform()
+    app.repository.commit({path_of("alpha"): TRIED.text()})
+    status, reason, message = await playground(app)
+    assert (status, reason) == ("False", "InProgress")
+    assert message.startswith("its Foundry project is not there")
+
+
+async def test_a_playground_that_foundry_could_not_make_is_told_with_its_letter() -> None:
+    app = await a_platform()
+    assert app.projects is not None
+    app.projects.failing.add(PROJECT)
+    await ask(app, TRIED)
+    app.clock.advance(app.projects.takes)
+    assert await playground(app) == ("False", "ProjectFailed", f"Foundry could not make the project {PROJECT}")
+    app.projects.failing.clear()
+    await later(app, timedelta(seconds=10))
+    found = condition(await record(app), "Projects")
+    assert (found.status, found.reason, found.since is not None) == ("False", "ProjectFailed", True)
+    assert "it was told to try again (dead letter " in found.message
+    await push(app, {path_of("alpha"): replace(TRIED, tokens=1).text()})
+    await later(app, timedelta(minutes=1))
+    assert (await playground(app))[1] == "Ready"
+
+
+async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None:
+    app = await a_playground()
+    assert app.project_roles is not None
+    app.project_roles.assigned = {(PROJECT, OTHER_READERS)}
+    differs = "its group may not use its Foundry project; another group than its own may use its Foundry project"
+    assert await playground(app) == ("False", "InProgress", differs)
+    app.project_roles.assigned = {(PROJECT, READERS)}
+    kept(app).marker = None
+    assert await playground(app) == ("False", "InProgress", "its Foundry project is not managed by mergekey")
+    kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
+    assert (await playground(app))[1] == "InProgress", "what becomes of somebody else's project is not this team's business"
+
+
+async def test_a_playground_that_is_being_deleted_while_it_is_asked_for_is_told() -> None:
+    app = await a_playground()
+    kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
+    assert (await playground(app))[:2] == ("False", "ProjectDeleting")
+
+
+async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted_and_nothing_is_amiss() -> None:
+    app = await a_playground()
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    left = "its playground access has ended and a group may use its Foundry project"
+    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
+    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
+    await push(app, {path_of("alpha"): Asked(tokens=9).text()})
+    await later(app, timedelta(minutes=1))
+    found = await record(app)
+    told = condition(found, "Projects")
+    assert (told.status, told.reason, found.ready) == ("True", "Withdrawn", True)
+    assert told.since is not None
+    assert told.message == f"{PROJECT} is deleted after {format_time(told.since + timedelta(days=7))}, unless it is asked for again"
+    assert found.granted is not None
+    assert found.granted.playground_project is None
+    assert app.projects is not None
+    del app.projects.kept[PROJECT]
+    assert await playground(app) == ("True", "NothingAsked", "no playground")
+
+
+async def test_a_playground_is_withdrawn_with_everything_else() -> None:
+    app = await a_playground()
+    before = app.repository.branch
+    app.repository.commit({path_of("alpha"): None, path_of("zulu"): Asked(team="zulu").text()})
+    assert (await playground(app))[:2] == ("False", "InProgress")
+    await arrive(app, before)
+    await later(app, timedelta(minutes=1))
+    found, marker = condition(await record(app), "Projects"), kept(app).marker
+    assert marker is not None
+    assert (found.status, found.reason, found.since) == ("False", "Withdrawn", marker.withdrawn)
+
+
+async def test_a_playground_stays_while_its_request_is_refused() -> None:
+    app = await a_playground()
+    await push(app, {path_of("alpha"): replace(TRIED, models=("gpt-4.l",)).text()})
+    assert await playground(app) == ("True", "KeptInForce", "as it was granted last")
+    kept(app).passing, kept(app).ends = "Accepted", app.clock.now() + timedelta(minutes=1)
+    assert (await playground(app))[1] == "ProjectNotReady"
+
+
+async def test_a_team_of_which_only_a_project_is_left_is_told_of() -> None:
+    app = await a_playground()
+    await withdraw(app)
+    app.gateway.state.products.pop(names.product("alpha"))
+    app.gateway.state.subscriptions.pop(names.subscription("alpha"))
+    app.vault.kept.clear()
+    assert reasons(await record(app))["Projects"] == "False Withdrawn"
+
+
+async def test_a_platform_without_a_playground_says_so_and_asks_nobody_about_it() -> None:
+    app = FakeApp(playground=False)
+    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): TRIED.text(), path_of("bravo"): Asked("bravo").text()})
+    assert await playground(app) == ("False", "NoPlayground", "this platform has no playground: take playgroundAccess out")
+    assert reasons(await record(app, "bravo"))["Projects"] == "True NothingAsked"
+    found = await record(app)
+    assert found.granted is not None
+    assert (found.granted.playground_access, found.granted.playground_project) == (True, None)
 
 
 # ----------------------------------------------------------------------------------------------------------- who sees what
@@ -269,7 +420,7 @@ async def test_one_team_costs_single_reads_and_no_lists() -> None:
     app.calls.forget()
     await team(app, "alpha", EVERYBODY)
     assert sorted(call.name for call in app.calls.made if call.system != "repository") == [
-        "granted", "is_linked", "namespace", "peek", "product", "subscription", "versions", "versions", "versions",
+        "granted", "is_linked", "namespace", "peek", "product", "project", "readers_of", "subscription", "versions", "versions", "versions",
     ]  # fmt: skip
     assert [call for call in app.calls.made if call.writes] == []
 
@@ -279,13 +430,17 @@ async def test_a_list_costs_lists_and_no_team() -> None:
     await ask(app, Asked(team="bravo"))
     app.calls.forget()
     await teams(app, EVERYBODY)
-    assert {"product", "subscription", "versions", "namespace"} & {call.name for call in app.calls.made} == set()
+    asked = [call.name for call in app.calls.made]
+    assert {"product", "subscription", "versions", "namespace", "project", "readers_of"} & set(asked) == set()
+    assert asked.count("projects") == 1
     assert [call for call in app.calls.made if call.writes] == []
 
 
-@pytest.mark.parametrize(("system", "kind"), [("gateway", "Gateway"), ("vault", "Keys"), ("cluster", "Workspaces")])
+@pytest.mark.parametrize(
+    ("system", "kind"), [("gateway", "Gateway"), ("vault", "Keys"), ("cluster", "Workspaces"), ("projects", "Projects")]
+)
 async def test_a_system_that_does_not_answer_hides_its_part_only(system: str, kind: str) -> None:
-    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    app = await a_team(Asked(dedicated={"phi-4": GPU}, playground=True))
     await later(app, timedelta(minutes=30))
 
     async def down(call: Call) -> None:
@@ -296,7 +451,7 @@ async def test_a_system_that_does_not_answer_hides_its_part_only(system: str, ki
     found = await team(app, "alpha", EVERYBODY)
     assert found is not None
     assert {each.type for each in found.conditions if each.status == "Unknown"} == {kind}
-    assert {each.type for each in found.conditions if each.status == "True"} == {"Request", "Gateway", "Keys", "Workspaces"} - {kind}
+    assert {each.type for each in found.conditions if each.status == "True"} == {"Request", *PARTS} - {kind}
 
 
 async def test_nobody_is_told_that_there_is_no_team_while_that_cannot_be_known() -> None:
@@ -331,6 +486,53 @@ async def test_the_catalogue_is_told_with_what_was_granted_of_it() -> None:
     assert (offers["phi-4"].shared, offers["mistral-7b"].shared, offers["mistral-7b"].instance_types) == (True, False, (GPU,))
 
 
+_COUNTED = f"""\
+overCommitment: 1.2
+models:
+  - {{name: gpt-4.1, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: 200}}
+  - {{name: free, provider: foundry, endpoint: https://a.example/v1}}
+  - {{name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi-4.shared.internal/v1, maxTokensPerMinute: 50, capacity: 50,
+      dedicated: {{instanceTypes: [{GPU}], perTeam: 1, total: 3}}}}
+"""
+
+
+def asking(name: str, models: str, more: str = "") -> dict[str, str | bytes | None]:
+    return {path_of(name): f"team: {{name: {name}, owner: lead@contoso.com}}\nmodels: {{{models}}}\n{more}"}
+
+
+async def test_what_the_catalogues_answer_shows_is_what_a_refusal_shows() -> None:
+    app = await a_platform()
+    await push(
+        app,
+        {
+            DEFAULT_CATALOG_PATH: _COUNTED,
+            **asking("alpha", "foundry: [{name: gpt-4.1}]"),
+            **asking("bravo", "foundry: [{name: gpt-4.1}, {name: free}]", "limits: {tokensPerMinute: 30}\n"),
+            **asking("charlie", "kaito: [{name: phi-4, dedicated: true}]"),
+            **asking("delta", "foundry: [{name: gpt-4.1, tokensPerMinute: 50}]", "expires: 2026-01-31\n"),
+            **asking("echo", "foundry: [{name: gpt-4.1, tokensPerMinute: 20}]"),
+            **asking("foxtrot", "foundry: [{name: gpt-4.1, tokensPerMinute: 10}, {name: free}]"),
+        },
+    )
+    second = asking("echo", "foundry: [{name: gpt-4.1, tokensPerMinute: 90}]")[path_of("echo")]
+    grown = asking("foxtrot", "foundry: [{name: gpt-4.1, tokensPerMinute: 100}, {name: free, tokensPerMinute: 7}]")
+    newcomer = asking("golf", "foundry: [{name: gpt-4.1, tokensPerMinute: 95}]")
+    await push(app, {"developer-requests/echo/access.yaml": second, **grown, **newcomer})
+    grants = {offer.name: offer.grants for offer in (await models(app, closely=True)).models}
+    assert {share.team: share.tokens_per_minute for share in grants["gpt-4.1"].shares or ()} == {
+        "alpha": 100, "bravo": 30, "echo": 20, "foxtrot": 10,
+    }  # fmt: skip
+    refused = {problem.path: problem.message for problem in app.reports.verdicts[-1].problems if problem.reason == "AboveCapacity"}
+    assert refused.keys() == {path_of("foxtrot"), path_of("golf")}
+    for message in refused.values():
+        assert "'gpt-4.1' has 240 tokens per minute for all teams: alpha 100, bravo 30, echo 20, foxtrot 10; 80 are left." in message
+    [told] = [problem.message for problem in (await record(app, "golf")).problems]
+    assert told == refused[path_of("golf")]
+    assert (grants["gpt-4.1"].capacity, grants["gpt-4.1"].grantable, grants["gpt-4.1"].granted) == (200, 240, 160)
+    assert (grants["free"].grantable, grants["free"].granted, grants["free"].unlimited) == (None, 30, 1), "what was in force stays"
+    assert (grants["phi-4"].grantable, grants["phi-4"].shares) == (60, ())
+
+
 async def test_who_is_no_reader_of_the_platform_sees_sums_only() -> None:
     app = await a_team()
     assert {offer.grants.shares for offer in (await models(app, closely=False)).models} == {None}
@@ -362,6 +564,34 @@ async def test_backends_are_told_beside_what_the_catalogue_says() -> None:
         "shared--text-embedding-3-large": "missing",
     }
     assert found.differences
+
+
+async def test_pools_are_told_with_their_members_and_backends_with_their_breakers_as_they_stand() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: POOLED})
+    backends = {backend.name: backend for backend in (await providers(app)).backends}
+    rule, pool = Breaker(3, 60, 30), "shared--gpt-4-1"
+    assert (backends[pool].url, backends[pool].wanted_url) == (None, None)
+    assert backends[pool].members == (
+        PoolMember(f"{pool}--france", 30, 1),
+        PoolMember(f"{pool}--reserve", 100, 2),
+        PoolMember(f"{pool}--sweden", 70, 1),
+    )
+    assert {name: backend.breaker for name, backend in backends.items()} == {
+        pool: None, f"{pool}--france": rule, f"{pool}--reserve": rule, f"{pool}--sweden": rule, "shared--plain": None,
+    }  # fmt: skip
+    state = app.gateway.state.backends
+    state[pool] = replace(state[pool], members=state[pool].members[:1])
+    state[f"{pool}--sweden"] = replace(state[f"{pool}--sweden"], breaker=None)
+    del state["shared--plain"]
+    found = {backend.name: (backend.state, backend.breaker, len(backend.members)) for backend in (await providers(app)).backends}
+    assert found == {
+        pool: ("different", None, 1),
+        f"{pool}--france": ("as_catalogued", rule, 0),
+        f"{pool}--reserve": ("as_catalogued", rule, 0),
+        f"{pool}--sweden": ("different", None, 0),
+        "shared--plain": ("missing", None, 0),
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------------- health

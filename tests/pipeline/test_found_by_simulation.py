@@ -7,13 +7,29 @@ from datetime import timedelta
 import pytest
 
 from shared.domain import names
+from shared.domain.actual import ActualBackend
 from shared.domain.marker import Marker
-from shared.errors import Busy
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.errors import Busy, Rejected
+from shared.messages import CATALOG_TEAM
 from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES
-from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, REPOSITORY, Asked, FakeApp, a_change, an_event, keys_message, path_of
+from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from tests.fakes.app import (
+    GPU,
+    LARGER_GPU,
+    OTHER_READERS,
+    REPOSITORY,
+    Asked,
+    FakeApp,
+    a_change,
+    an_event,
+    catalog_text,
+    keys_message,
+    path_of,
+)
 from tests.fakes.calls import Call, nothing
-from tests.pipeline.road import WORK, a_platform, a_team, later, run, withdraw, world
+from tests.fakes.gateway import Policy
+from tests.pipeline.road import WORK, Kill, Killed, a_platform, a_team, later, push, run, withdraw, world
 
 HOUR = timedelta(hours=1)
 ROUTE = ("team-alpha", "HTTPRoute", "phi-4")
@@ -115,3 +131,132 @@ async def test_a_policy_that_names_a_backend_which_went_meanwhile_is_written_lat
     with pytest.raises(Busy) as busy:
         await run(app, PROVISION_GATEWAY)
     assert busy.value.reason == "BackendGone"
+
+
+SCREENED = "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n" + catalog_text().replace(
+    "    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 100000\n    screened: true\n"
+)
+WITH_KEY = catalog_text() + "  - {name: claude, provider: openai, endpoint: https://one.example/v1, credential: claude-key}\n"
+POOL = catalog_text() + (
+    "  - name: claude\n    provider: openai\n"
+    "    pool: [{name: one, endpoint: https://one.example/v1}, {name: two, endpoint: https://two.example/v1}]\n"
+)
+
+
+async def test_a_policy_that_names_what_only_the_new_catalogue_brings_is_written_when_it_is_there() -> None:
+    app = await a_team()
+    app.repository.commit({DEFAULT_CATALOG_PATH: SCREENED})
+    with pytest.raises(Busy) as busy:
+        await run(app, PROVISION_GATEWAY)
+    assert busy.value.reason == "BackendGone"
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    await run(app, PROVISION_GATEWAY)
+    assert "llm-content-safety" in app.gateway.state.policies["team-alpha"].text
+
+
+async def test_a_backend_that_came_back_before_anybody_looked_does_not_make_a_refusal_final() -> None:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    app.repository.commit({path_of("alpha"): Asked(tokens=7_000, dedicated={"phi-4": GPU}).text()})
+    gone: dict[str, ActualBackend] = {}
+
+    async def backend_goes_and_comes(call: Call) -> None:
+        if call.name == "put_product_policy":
+            gone["team-alpha--phi-4"] = app.gateway.state.backends.pop("team-alpha--phi-4")
+        elif gone:
+            app.gateway.state.backends.update(gone)
+
+    app.calls.before = backend_goes_and_comes
+    with pytest.raises(Busy):
+        await run(app, PROVISION_GATEWAY)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "write", "needed"),
+    [(WITH_KEY, "shared--claude", "credential--claude-key"), (POOL, "shared--claude", "shared--claude--one")],
+)
+async def test_a_backend_whose_needs_another_hand_took_away_is_written_later(catalog: str, write: str, needed: str) -> None:
+    app = await a_platform()
+    app.repository.commit({DEFAULT_CATALOG_PATH: catalog})
+
+    async def another_hand(call: Call) -> None:
+        if call.name == "put_backend" and call.target == write:
+            app.gateway.state.named_values.pop(needed, None)
+            app.gateway.state.backends.pop(needed, None)
+
+    app.calls.before = another_hand
+    with pytest.raises(Busy) as busy:
+        await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    assert (busy.value.reason, busy.value.message) == ("BackendGone", f"what {write} needs was deleted meanwhile")
+
+
+async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
+    app = await a_platform()
+    app.repository.commit({DEFAULT_CATALOG_PATH: POOL})
+
+    async def refuse(call: Call) -> None:
+        if call.name == "put_backend" and call.target == "shared--claude--two":
+            raise Rejected("Backend 'shared--claude--two' has an invalid URL.")
+
+    app.calls.before = refuse
+    with pytest.raises(Rejected):
+        await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+
+
+async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_else_up_and_goes_when_they_do() -> None:
+    app = await a_team()
+    await push(app, {DEFAULT_CATALOG_PATH: SCREENED + WITH_KEY.removeprefix(catalog_text())})
+    await _sweep(app)
+    await withdraw(app)
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    await _sweep(app)
+    assert app.gateway.state.named_values.keys() == {"credential--content-safety"}
+    assert "shared--claude" not in app.gateway.state.backends
+    await later(app, app.limits.grace)
+    assert app.bus.dead_letters() == []
+    for _ in range(2):
+        await _sweep(app)
+    assert "shared--content-safety" not in app.gateway.state.backends
+    assert app.gateway.state.named_values == {}
+
+
+async def _a_robbed_platform() -> tuple[FakeApp, dict[str, object]]:
+    """Somebody has deleted a secret that a backend sends, as the service allows: after the backend sent it no more."""
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: WITH_KEY})
+    before = world(app)
+    del app.gateway.state.credentials["shared--claude"], app.gateway.state.named_values["credential--claude-key"]
+    return app, before
+
+
+async def test_a_backend_sends_its_secret_again_when_somebody_deleted_that() -> None:
+    app, before = await _a_robbed_platform()
+    await _sweep(app)
+    assert world(app) == before
+    assert app.gateway.state.credentials == {"shared--claude": "credential--claude-key"}
+    app.calls.forget()
+    await _sweep(app)
+    assert app.calls.writes() == []
+
+
+@pytest.mark.parametrize("writes", range(3))
+async def test_a_backend_sends_its_secret_again_even_when_the_host_dies_meanwhile(writes: int) -> None:
+    app, before = await _a_robbed_platform()
+    kill = Kill(app, writes, "before")
+    with pytest.raises(Killed):
+        await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    kill.restart()
+    await _sweep(app)
+    assert world(app) == before
+    assert app.gateway.state.credentials == {"shared--claude": "credential--claude-key"}
+
+
+@pytest.mark.parametrize("left", ["<policies />", None])
+async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_sweep_and_written_again(left: str | None) -> None:
+    """It is what takes the credentials of clients off: nothing else would tell that it is gone."""
+    app = await a_team()
+    policies = app.gateway.state.api_policies
+    before = policies.pop("ai").text
+    if left is not None:
+        policies["ai"] = Policy(left, '"edited"')
+    await _sweep(app)
+    assert policies["ai"].text == before

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from shared.app import App
 from shared.errors import MergekeyError
 from shared.outcome import Event, Outcome
-from shared.ports import App, Envelope
+from shared.ports import Envelope
 from shared.settlement import settle
 from shared.stages import PROVISION_GATEWAY, Stage
 from shared.trail import Received

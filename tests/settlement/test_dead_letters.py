@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from shared.app import App
 from shared.errors import InvalidRequest, Rejected, Unavailable
 from shared.messages import DeadLetter, Sweep
 from shared.outcome import Done, Event, Outcome, Waiting
-from shared.ports import App
 from shared.settlement import settle
 from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
 from tests.settlement.stage import ROOT, a_message, an_app, settled

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.app import App
 from shared.errors import (
     AccessDenied,
     Busy,
@@ -25,7 +26,6 @@ from shared.errors import (
 )
 from shared.messages import DeadLetter
 from shared.outcome import Done, Event, Outcome, Waiting
-from shared.ports import App
 from shared.settlement import settle
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, TOPIC, Stage
 from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_until

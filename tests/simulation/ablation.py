@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from shared import absence, gateway, keys, pipeline, standing, withdrawal
+from shared.app import App
 from shared.apply import perform
 from shared.domain.catalog import read_catalog
 from shared.domain.guard import Absence, Gone
@@ -21,7 +22,6 @@ from shared.domain.plan import Change, Plan, Update
 from shared.domain.request import read_request
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome
-from shared.ports import App
 from shared.standing import Standing
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared import gateway, settlement, standing, trail, withdrawal, workspaces
-from shared.domain import catalog, desired, drift, marker, plan, policy_xml, review, workspace
+from shared.domain import backends, catalog, desired, drift, marker, plan, policy_xml, review, workspace
 from shared.domain.paths import RequestPaths
 from tests.fakes import gateway as fake_gateway
 
@@ -20,7 +20,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (review, "read_request"), (standing, "read_request"),
     (gateway, "compile_gateway"), (drift, "compile_gateway"), (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
-    (policy_xml, "digest_of"), (plan, "digest_of"), (fake_gateway, "digest_of"),
+    (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
     (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (workspace, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
@@ -28,7 +28,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (
     (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"), (desired.DesiredCatalog, "api_digest"),
-    (desired.DesiredWorkspaces, "digest"),
+    (desired.DesiredWorkspaces, "digest"), (backends.Backend, "digest"),
 )  # fmt: skip
 
 

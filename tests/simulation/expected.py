@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 from random import Random
+from typing import Any
 
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
@@ -25,7 +26,7 @@ def team_of_its_own(path: str, text: str, catalog: str, team: str) -> Slice:
 
 
 @lru_cache(maxsize=64)
-def platform_of_its_own(catalog: str) -> Slice:
+def platform_of_its_own(catalog: str) -> Mapping[str, Any]:
     return platform(_provisioned({DEFAULT_CATALOG_PATH: catalog}))
 
 
@@ -43,7 +44,7 @@ def _provisioned(files: dict[str, str | bytes | None]) -> FakeApp:
         loop.close()
 
 
-def platform(app: FakeApp) -> Slice:
+def platform(app: FakeApp) -> dict[str, Any]:
     """The unified API and what belongs to it."""
     state = app.gateway.state
     api = state.apis.get(names.API)
@@ -52,7 +53,8 @@ def platform(app: FakeApp) -> Slice:
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
         "backends": {name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")},
-        "named values": {name: value.url for name, value in state.named_values.items()},
+        "credentials": {name: value for name, value in state.credentials.items() if name.startswith("shared--")},
+        "named values": {name: (value.url, value.ours) for name, value in state.named_values.items()},
     }
 
 

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 from shared.domain import names
 from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
+from shared.messages import CATALOG_TEAM
 from tests.fakes.cluster import WORKSPACE, Kept
 from tests.fakes.gateway import Policy
 from tests.fakes.projects import FakeProjects
 from tests.fakes.projects import Kept as KeptProject
 from tests.fakes.vault import Kept as KeptSecret
+from tests.simulation import hands_on_models
+from tests.simulation.hands_on_models import Foreign, HandsOnModels
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
-
-Foreign = tuple[str, str]
 
 
 class Hands:
@@ -24,23 +25,29 @@ class Hands:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._state = scene.app.gateway.state
+        self._models = HandsOnModels(scene)
         self._made: dict[Foreign, str] = {}
         self.touched: set[str] = set()
 
     def act(self) -> None:
-        """One edit of some team's objects, if it has what is edited."""
+        """One edit of some team's objects, or of what serves the models, if there is what is edited."""
         chance = self._scene.chance
-        team, name = chance.choice(TEAMS), chance.choice(list(EDITS))
-        if EDITS[name](self, team):
-            self.touched.add(team)
-            self._scene.counts[f"fault: by hand: {name}"] += 1
-            self._scene.note("by hand", f"{name} of {team}")
+        team, name = chance.choice(TEAMS), chance.choice((*EDITS, *hands_on_models.EDITS))
+        if name in EDITS and EDITS[name](self, team):
+            self._note(name, team)
+        elif name in hands_on_models.EDITS and hands_on_models.EDITS[name](self._models):
+            self._note(name, CATALOG_TEAM)
+
+    def _note(self, edit: str, team: str) -> None:
+        self.touched.add(team)
+        self._scene.counts[f"fault: by hand: {edit}"] += 1
+        self._scene.note("by hand", f"{edit} of {team}")
 
     def act_as_stranger(self) -> None:
         """Somebody takes one of our names, where it is free."""
         chance = self._scene.chance
-        team, name = chance.choice(TEAMS), chance.choice(list(STRANGERS))
-        made = STRANGERS[name](self, team)
+        team, name = chance.choice(TEAMS), chance.choice((*STRANGERS, *hands_on_models.STRANGERS))
+        made = STRANGERS[name](self, team) if name in STRANGERS else hands_on_models.STRANGERS[name](self._models)
         if made is not None:
             self._scene.foreign[made] = self._scene.loop.time()
             self._made[made] = repr(self._table(made[0])[made[1]])
@@ -65,6 +72,7 @@ class Hands:
             "product": self._state.products,
             "subscription": self._state.subscriptions,
             "backend": self._state.backends,
+            "named value": self._state.named_values,
             "secret": self._scene.app.vault.kept,
             "namespace": cluster.state.namespaces,
             "project": self._projects.kept,

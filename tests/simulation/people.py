@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
-from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, catalog_text, path_of
+from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START
 from tests.fakes.repository import Files
+from tests.simulation.catalogs import CATALOGS, COMPLETE
 from tests.simulation.scene import Scene
 
 TEAMS = ("alpha", "bravo", "carol", "delta", "echo", "foxtrot")
@@ -20,12 +21,6 @@ FEWEST, MOST = 3, 5
 Changes = dict[str, str | bytes | None]
 
 BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
-CATALOGS = (
-    catalog_text(),
-    catalog_text().replace("contoso-ai.openai", "contoso-eu.openai"),
-    catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
-    catalog_text().split("  - name: mistral-7b")[0],
-)
 _TRAILER = re.compile(r"Allow-Withdrawals: \d+ [0-9a-f]{12}")
 
 
@@ -50,7 +45,7 @@ class People:
     def begin(self) -> Push:
         chance = self.scene.chance
         teams = chance.sample(TEAMS, chance.randint(FEWEST, MOST))
-        return self.push({DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): self.ask(team) for team in teams}})
+        return self.push({DEFAULT_CATALOG_PATH: chance.choice(COMPLETE), **{path_of(team): self.ask(team) for team in teams}})
 
     def act(self) -> Push | None:
         """Something happens on the branch; None when it cannot, as the branch is."""
@@ -247,8 +242,8 @@ class People:
         """Whatever there was in the beginning comes back."""
         if len(self.homes()) > 1:
             return None
-        teams = self.scene.chance.sample(TEAMS, FEWEST)
-        return self.push({DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): self.ask(team) for team in teams}})
+        teams, catalog = self.scene.chance.sample(TEAMS, FEWEST), self.scene.chance.choice(COMPLETE)
+        return self.push({DEFAULT_CATALOG_PATH: catalog, **{path_of(team): self.ask(team) for team in teams}})
 
     def close_many(self) -> Push | None:
         """More than the guard lets go."""
@@ -271,7 +266,10 @@ def _other_limit(people: People, asked: Asked) -> Asked:
 
 
 def _other_models(people: People, asked: Asked) -> Asked:
-    return replace(asked, models=people.scene.chance.choice((("gpt-4.1",), ("gpt-4.1", "text-embedding-3-large"))))
+    models, openai = people.scene.chance.choice(
+        ((("gpt-4.1",), ()), (("gpt-4.1", "text-embedding-3-large"), ()), (("gpt-4.1",), ("claude",)))
+    )
+    return replace(asked, models=models, openai=openai)
 
 
 def _other_readers(people: People, asked: Asked) -> Asked:
@@ -322,5 +320,5 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
 #: How often each of them is picked, by how often it stands here.
 NAMES = (
     *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend", "refilled", "refilled",
-    "other catalogue", "allowed by the trailer",
+    "other catalogue", "other catalogue", "other catalogue", "allowed by the trailer",
 )  # fmt: skip

@@ -16,12 +16,13 @@ from shared.settlement import start_sweep
 from shared.stages import DEAD_LETTERS, STAGES
 from tests.fakes.app import PATHS
 from tests.fakes.calls import Call
+from tests.simulation.catalogs import COMPLETE
 from tests.simulation.expected import platform, slice_of
 from tests.simulation.github import ONCE, RACING, WAYS, GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.loop import NoEnd, NothingLeft
-from tests.simulation.people import CATALOGS, TEAMS, People
+from tests.simulation.people import TEAMS, People
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, Trouble
 from tests.simulation.verdict import Verdict
@@ -186,7 +187,7 @@ class Run:
         """Most of the time people put right what is wrong on the branch and let go of our names."""
         scene, chance = self.scene, self.scene.chance
         if chance.random() < 0.7:
-            self.people.push({DEFAULT_CATALOG_PATH: chance.choice(CATALOGS[:2]), **self.people.mended()})
+            self.people.push({DEFAULT_CATALOG_PATH: chance.choice(COMPLETE), **self.people.mended()})
             self.github.tell(self.people.pushes, ONCE)
         if chance.random() < 0.5:
             self.hands.strangers_leave()
@@ -212,6 +213,7 @@ class Run:
 
     async def _sweep(self) -> None:
         await self.scene.sleep(900)
+        self.verdict.named_before = self.verdict.still_named()
         await start_sweep(self.scene.app, "everything settles", deep=True)
         await self.hosts.quiet()
 
@@ -229,10 +231,10 @@ class Run:
         """Twice; the second time nothing is written, unless somebody's grace period has ended in between."""
         await self._sweep()
         ends = [self.verdict.grace_ends(team) for team in TEAMS]
-        calls = self.scene.app.calls
+        calls, refused = self.scene.app.calls, self.verdict.named_before | self.verdict.still_named()
         calls.forget()
         await self._sweep()
-        written = [str(call) for call in calls.made if is_write(call)]
+        written = [str(call) for call in calls.made if is_write(call) and not (call.name.startswith("delete_") and call.target in refused)]
         if written and ends == [self.verdict.grace_ends(team) for team in TEAMS]:
             self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
 
@@ -253,6 +255,8 @@ class Run:
         for team in gone:
             for what in self.verdict.left(team):
                 self.scene.fail(9, f"grace of {team} has ended: {what}")
+        for what in self.verdict.of_platform():
+            self.scene.fail(9, f"grace of all has ended, the platform: {what}")
 
     # ------------------------------------------------------------------------------------------------------------------------- checks
 
@@ -293,7 +297,9 @@ class Run:
         held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
         # While the branch has no file at all, nobody is withdrawn and every message is superseded.
         emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[place:])
-        alone = heard and not (left or counted or held or emptied or "sweep" in troubled)
+        # A sweep that was told what the branch had said before finds nothing to do.
+        misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
+        alone = heard and not (left or counted or held or emptied or misled or "sweep" in troubled)
         return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded, *scene.misled}
 
     def close(self) -> None:

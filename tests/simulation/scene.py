@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from shared.ports import Head, Limits
+from shared.app import Limits
+from shared.ports import Head
 from tests.fakes.app import LIMITS, FakeApp
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
@@ -109,7 +110,8 @@ class WatchedRepository(FakeRepository):
             if handling is not None:
                 place = self._place_seen_by(handling.machine)
                 handling.seen, handling.stale = place, place < len(self.history) - 1
-                self._scene.misled |= {handling.team} if handling.stale and handling.team else set()
+                if handling.stale and handling.team:
+                    self._scene.misled[handling.team] = self._scene.loop.time()
             commit = self.history[place][1]
             return None if commit is None else self._heads[commit]
 
@@ -136,7 +138,7 @@ class WatchedGateway(FakeGateway):
 
 
 class Scene:
-    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` the teams for which an old head was read."""
+    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` when an old head was read last, by team."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -155,7 +157,7 @@ class Scene:
         self.counts: Counter[str] = Counter()
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
-        self.misled: set[str] = set()
+        self.misled: dict[str, float] = {}
         self.log: list[str] = []
 
     def note(self, who: object, what: object) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.domain import names
 from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
 from tests.fakes.calls import Call
 from tests.simulation.hosts import Hosts
@@ -151,8 +152,8 @@ class Trouble:
         self.spells.append(Spell("gateway", "create_product", "", until, lambda: Rejected("the tier has no more products")))
 
     def _some_team(self) -> str:
-        """A part of names that belong to one team, or to all."""
-        return self._scene.chance.choice((*TEAMS, "", "", ""))
+        """A part of names that belong to one team, to what serves the models, or to all."""
+        return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
 
 
 #: The window that only a tag closes is narrow: it is aimed at.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.domain import names
+from shared.domain.backends import SAFETY_SECRET
+from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
 from tests.fakes.app import PATHS, REPOSITORY
@@ -17,6 +19,9 @@ from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import KEY, Scene
 from tests.simulation.watch import Watch
+
+#: The parts of a platform that serve its models, as `expected.platform` has them.
+SERVING = ("backends", "credentials", "named values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,13 @@ class Wish:
 
 
 class Verdict:
-    """Compares, and says what differs."""
+    """Compares, and says what differs. `named_before` is what was `still_named` before the last sweep: what frees it goes in the next."""
 
     def __init__(self, scene: Scene, watch: Watch, hands: Hands) -> None:
         self._scene = scene
         self._watch = watch
         self._hands = hands
+        self.named_before: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------------------------------------------------------------ the branch's word
 
@@ -106,8 +112,24 @@ class Verdict:
         reviewed = self._reviewed() if self._scene.repository.files() else None
         if reviewed is None or reviewed.catalog is None:
             return []
-        catalog = self._scene.repository.files()[DEFAULT_CATALOG_PATH][0].decode()
-        return difference(platform(self._scene.app), platform_of_its_own(catalog))
+        wanted = platform_of_its_own(self._scene.repository.files()[DEFAULT_CATALOG_PATH][0].decode())
+        theirs = {name for kind, name in self._scene.foreign if kind in ("backend", "named value")}
+        if any(name in wanted[kind] for kind in SERVING for name in theirs):
+            return []
+        actual, more = platform(self._scene.app), theirs | self.named_before | self.still_named()
+        for kind in SERVING:
+            actual[kind] = {name: what for name, what in actual[kind].items() if name in wanted[kind] or name not in more}
+        return difference(actual, wanted)
+
+    def still_named(self) -> frozenset[str]:
+        """What the service refuses to delete, because policies name it that nobody writes: of teams that are kept as they were, or wait
+        for the end of grace, or cannot have everything.
+        """
+        blocked, wishes = self._hands.blocked(), self.wishes()
+        unwritten = (names.product(team) for team, wish in wishes.items() if wish.what != "wanted" or team in blocked)
+        policies = self._scene.app.gateway.state.policies
+        named = any(SAFETY_BACKEND in policies[product].text for product in unwritten if product in policies)
+        return frozenset((SAFETY_BACKEND, names.credential(SAFETY_SECRET))) if named else frozenset()
 
     def alive(self, team: str) -> Iterator[str]:
         """What still works of a team that has no access any more."""

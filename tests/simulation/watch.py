@@ -18,13 +18,14 @@ from tests.simulation.scene import Handling, Scene, is_write
 TAKING = frozenset({
     "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend", "delete_workspace",
     "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
+    "delete_named_value",
 })  # fmt: skip
 #: What an ETag fences.
 FENCED = frozenset({"put_product_policy", "publish_product", "create_product", "put_api_policy", "put_api", "delete_product"})
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
 _KINDS = {
-    "project": "project",
+    "project": "project", "named_value": "named value",
     "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
     "policy": "product", "delete": "secret", "set": "secret", "update": "secret", "workspace": "namespace", "route": "namespace",
     "create": "namespace",
@@ -74,7 +75,7 @@ class Watch:
             return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
         if call.system == "cluster":
             return None if call.name == "apply" else call.target.split()[-1].split("/")[0].removeprefix("team-")
-        if name in (names.API, names.FRAGMENT) or name.startswith("shared--"):
+        if name in (names.API, names.FRAGMENT) or name.startswith((names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)):
             return CATALOG_TEAM
         if call.name == "delete_subscription":
             name = state.subscriptions[name].product if name in state.subscriptions else ""

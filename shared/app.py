@@ -1,0 +1,65 @@
+"""Everything that a stage may use: the ports, and what the platform decided for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from shared.domain.desired import Platform
+from shared.domain.paths import RequestPaths
+from shared.ports import Bus, Clock, Cluster, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where in the repository requests and the catalogue stand."""
+
+    requests: RequestPaths
+    catalog: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long is waited before what: settings of the platform."""
+
+    grace: timedelta
+    workspace_grace: timedelta
+    waiting: timedelta
+    failing: timedelta
+    denied: timedelta
+
+
+class App(Protocol):
+    """Everything a stage may use. `shared.bootstrap` builds the real one, tests build one of fakes."""
+
+    platform: Platform
+    places: Places
+    limits: Limits
+    #: Sweeps only say what they find, and queue nothing.
+    sweep_report_only: bool
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+    @property
+    def repository(self) -> Repository: ...
+    @property
+    def gateway(self) -> Gateway: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def roles(self) -> Roles: ...
+    @property
+    def cluster(self) -> Cluster | None: ...
+    @property
+    def projects(self) -> Projects | None: ...
+    @property
+    def project_roles(self) -> Roles | None: ...
+    @property
+    def reports(self) -> Reports: ...
+    @property
+    def deliveries(self) -> Deliveries | None: ...

@@ -1,0 +1,75 @@
+"""What a team's access is judged by, and what the judgement of one part looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared.domain import names
+from shared.domain.actual import Project, SecretVersion
+from shared.domain.catalog import Catalog
+from shared.domain.letters import Letter
+from shared.domain.marker import Marker, read_time
+from shared.domain.problem import Problem
+from shared.domain.request import AccessRequest
+from shared.domain.world import Part, Times, World
+
+Status = Literal["True", "False", "Unknown"]
+#: `granted`: valid and in time. `expired`: its last day is over. `refused`: not valid, and what was granted before stays in force.
+#: `unjudged`: the catalogue is not valid, so no request can be judged, and everything stays. `gone`: the file is gone from the branch.
+#: `held`: the same, but too many teams went at once, and everything stays until a person allows it.
+Verdict = Literal["granted", "expired", "refused", "unjudged", "gone", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells it."""
+
+    type: Literal["Request", Part]
+    status: Status
+    reason: str
+    message: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the branch says about a team; `request` where it is valid, `blob` that of the file at `path`, empty where there is none."""
+
+    team: str
+    verdict: Verdict
+    path: str = ""
+    blob: str = ""
+    request: AccessRequest | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a part could not be looked at."""
+
+    said: Said
+    world: World
+    catalog: Catalog | None
+    times: Times
+    letters: Mapping[Part, Letter] = field(default_factory=dict)
+    unread: Mapping[Part, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def withdrawn(self) -> datetime | None:
+        """Since when the team's keys are withdrawn, as far as its product or its secrets tell."""
+        product = self.world.products.get(names.product(self.said.team))
+        since = product.marker.withdrawn if product and product.marker else None
+        marks = [since, *(read_time(secret.tags.get("withdrawn")) for secret in self.secrets)]
+        return min((mark for mark in marks if mark is not None), default=None)
+
+    @property
+    def secrets(self) -> list[SecretVersion]:
+        return [self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets]
+
+    def project(self, repository: int) -> Project | None:
+        """The team's Foundry project, when it is ours."""
+        found = self.world.projects.get(names.project(self.said.team))
+        return found if found is not None and Marker(repository, self.said.team, "", "").owns(found.marker) else None
