@@ -31,6 +31,8 @@ def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
         yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOGUE_TEAM))
+    if app.projects is not None:
+        yield "Foundry", app.projects.project(names.project(names.CATALOGUE_TEAM))
 
 
 async def _probe(app: App, system: str, question: Awaitable[object], patience: timedelta) -> Probe:
