@@ -7,6 +7,7 @@ tested; each mutant runs in a fork of that process.
 from __future__ import annotations
 
 import os
+import time
 from copy import deepcopy
 from dataclasses import replace
 
@@ -19,6 +20,9 @@ from shared.domain.document import Document
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which function, everything is read anew.
 READING = ("stats", "shared.domain.strict_yaml.", "shared.domain.yaml_", "shared.domain.document.", "shared.domain.problem.")
+
+#: Seconds of computing time for one mutant; tests begin with the quickest. What nobody has noticed by then counts as a survivor.
+PATIENCE = 8.0
 
 _remembered: dict[tuple[str, bytes], Document] = {}
 
@@ -42,6 +46,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
+    if os.environ.get("MUTANT_UNDER_TEST", "").startswith("shared.") and time.process_time() > PATIENCE:
+        pytest.skip("enough was tried")
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
     for remembered in (standing._read_catalog, review.read, platform_faults.faults_of):
         remembered.cache_clear()
