@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
-from shared.domain.actual import Workspace
-from shared.domain.answers import model_list, team_record
-from shared.domain.catalog import Catalog, Price, Retirement
-from shared.domain.desired import Platform
+from shared.domain import names
+from shared.domain.actual import ActualBackend, Api, Product, Workspace
+from shared.domain.answers import model_list, provider_list, team_record
+from shared.domain.catalog import Catalog, CatalogModel, Member, Price, Retirement
+from shared.domain.desired import Platform, Playground, compile_catalog
 from shared.domain.ledger import Grants, keep_books
-from shared.domain.record import Grants as Granted
-from shared.domain.record import Share, TeamRecord
+from shared.domain.marker import Marker
+from shared.domain.record import Granted, GrantedModel, Offer, Share, TeamRecord
+from shared.domain.record import Grants as Sums
 from shared.domain.view import Condition, Said, View
+from shared.domain.wishes import TokenQuota
 from shared.domain.world import Times, World
-from tests.fakes.app import GATEWAY_URL, REPOSITORY, Asked, a_catalog, path_of
+from tests.domain.policy_cases import FULL, GOVERNED
+from tests.fakes.app import GATEWAY_URL, GPU, REPOSITORY, Asked, a_catalog, path_of
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -98,8 +102,8 @@ def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None
     asked: dict[str, Grants] = {"bravo": {"gpt-4.1": 20_000, "phi-4": None}, "alpha": {"gpt-4.1": 30_000, "phi-4": 5}}
     told = model_list(catalog, keep_books(catalog, asked, {}).ledgers, "c", closely=True)
     grants = {offer.name: offer.grants for offer in told.models}
-    assert grants["gpt-4.1"] == Granted(100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000)))
-    assert grants["phi-4"] == Granted(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
+    assert grants["gpt-4.1"] == Sums(100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000)))
+    assert grants["phi-4"] == Sums(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
 
 
 def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is_nor_its_credential() -> None:
@@ -109,3 +113,98 @@ def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is
     offer = next(each for each in told.models if each.name == "gpt-4.1")
     assert (told.currency, offer.price, offer.fallback, offer.data_classes) == ("EUR", price, "phi-4", ("internal", "public"))
     assert "contoso-ai.openai.azure.com" not in repr(told)
+
+
+def test_everything_that_a_request_says_is_told_to_its_team() -> None:
+    request = replace(FULL, expires=date(2026, 12, 31), playground_access=True, tracing_enabled=True, data_classification="confidential")
+    platform = replace(PLATFORM, playground=Playground())
+    view = View(Said("alpha", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES)
+    base = f"{GATEWAY_URL}/openai/deployments"
+    assert team_record(view, platform, "c").granted == Granted(
+        display_name=FULL.display_name,
+        owner=FULL.owner,
+        cost_center="CC-12345",
+        models=(
+            GrantedModel(
+                "gpt-4.1",
+                "foundry",
+                10_000,
+                TokenQuota(1_000_000, "Monthly"),
+                None,
+                f"{base}/gpt-4.1/chat/completions",
+                f"{base}/gpt-4.1/embeddings",
+                None,
+                None,
+            ),
+            GrantedModel("phi-4", "kaito", 50_000, None, GPU, f"{base}/phi-4/chat/completions", f"{base}/phi-4/embeddings", None, None),
+        ),
+        tokens_per_minute=55_000,
+        daily_token_quota=2_000_000,
+        data_classification="confidential",
+        playground_access=True,
+        playground_project="team-alpha",
+        tracing_enabled=True,
+        expires=date(2026, 12, 31),
+    )
+
+
+def test_a_team_without_a_file_is_told_where_its_file_was() -> None:
+    product = Product("team-alpha", "1", "alpha", published=True, marker=Marker(REPOSITORY, "alpha", "teams/alpha.yaml", "d" * 40))
+    gone, never = replace(a_world(), products={"team-alpha": product}), a_world()
+    told = [team_record(View(Said("alpha", "gone"), world, a_catalog(), TIMES), PLATFORM, "c") for world in (gone, never)]
+    assert [(each.path, each.provisioned_commit) for each in told] == [("teams/alpha.yaml", "d" * 40), ("", None)]
+
+
+def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
+    model = replace(
+        next(model for model in GOVERNED.models if model.name == "mistral-small"),
+        max_tokens_per_minute=1000,
+        max_daily_tokens=50_000,
+        retirement=Retirement(date(2026, 9, 30), "gpt-4.1"),
+        cached=True,
+        screened=True,
+    )
+    catalog = replace(GOVERNED, models=(model,))
+    [offer] = model_list(catalog, keep_books(catalog, {"alpha": {model.name: 5}}, {}).ledgers, "c", closely=False).models
+    assert offer == Offer(
+        name="mistral-small",
+        provider="kaito",
+        private=True,
+        data_classes=("confidential", "internal", "public", "restricted"),
+        price=None,
+        max_tokens_per_minute=1000,
+        max_daily_tokens=50_000,
+        shared=bool(model.members),
+        instance_types=(GPU,),
+        fallback=None,
+        cached=True,
+        screened=True,
+        retires_on=date(2026, 9, 30),
+        successor="gpt-4.1",
+        grants=Sums(None, None, 5, 0, None),
+    )
+
+
+def test_each_backend_is_told_beside_what_the_catalogue_says() -> None:
+    catalog = Catalog(tuple(CatalogModel(name, "foundry", (Member(f"https://{name}.example/v1", name),)) for name in "abcd"))
+    wanted = {backend.name: backend for backend in compile_catalog(catalog, PLATFORM).backends}
+    ours = Marker(REPOSITORY, names.CATALOGUE_TEAM, "", "")
+    as_it_should_be, moved, theirs = (wanted[f"shared--{name}"] for name in "abc")
+    found = [
+        ActualBackend(as_it_should_be.name, "1", as_it_should_be.url, as_it_should_be.sealed(ours)),
+        ActualBackend(moved.name, "1", "https://elsewhere.example/v1", moved.sealed(ours)),
+        ActualBackend(theirs.name, "1", theirs.url, None),
+        ActualBackend("shared--left", "1", "https://left.example/v1", ours),
+        ActualBackend("team-alpha--own", "1", "https://own.example/v1", ours),
+    ]
+    api = Api("1", "", replace(ours, commit="d" * 40))
+    told = provider_list(catalog, PLATFORM, replace(a_world(), api=api, backends={each.name: each for each in found}), "c")
+    assert [(each.name, each.url, each.wanted_url, each.state) for each in told.backends] == [
+        ("shared--a", as_it_should_be.url, as_it_should_be.url, "as_catalogued"),
+        ("shared--b", "https://elsewhere.example/v1", moved.url, "different"),
+        ("shared--c", theirs.url, theirs.url, "not_managed"),
+        ("shared--d", None, wanted["shared--d"].url, "missing"),
+        ("shared--left", "https://left.example/v1", None, "not_needed"),
+    ]
+    assert (told.commit, told.provisioned_commit) == ("c", "d" * 40)
+    assert provider_list(catalog, PLATFORM, a_world(), "c").provisioned_commit is None

@@ -218,6 +218,20 @@ def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
     assert not looks_like_a_key(text)
 
 
+@pytest.mark.parametrize(("port", "fault"), [(0, True), (1, False), (65535, False), (65536, True)])
+def test_a_port_is_one_that_there_is(port: int, fault: bool) -> None:
+    entry = {"name": "claude", "provider": "openai", "endpoint": f"https://e.example:{port}/v1"}
+    assert bool(read_catalog("c.yaml", json.dumps({"models": [entry]}).encode()).problems) == fault
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"), [(1, False), (100, False), (100.5, True), (0.5, True), ("2.50", False), (True, True), ("ten", True)]
+)
+def test_over_commitment_is_a_number_within_its_bounds(written: object, fault: bool) -> None:
+    text = json.dumps({"overCommitment": written, "models": [{"name": "m", "provider": "openai", "endpoint": "https://e.example/v1"}]})
+    assert bool(read_catalog("c.yaml", text.encode()).problems) == fault
+
+
 def test_a_long_run_is_a_key_from_four_digits_on_and_never_when_it_is_a_number() -> None:
     letters = "contosoPolicyForTheWholeYear"
     runs = {4: "1234" + letters[4:], 3: "123" + letters[3:], len(letters): "1" * len(letters)}

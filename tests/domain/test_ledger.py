@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.ledger import Grants, keep_books, overdrawn
+from shared.domain.ledger import Grants, Ledger, keep_books, overdrawn
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
 from tests.domain.golden import PATHS
@@ -198,6 +200,28 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
     assert _path("alpha") in found.problems[0].message
     assert _path("bravo") in found.problems[0].message
     assert (found.catalog, found.requests) == (None, {})
+
+
+@pytest.mark.parametrize("count", [20, 23])
+def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) -> None:
+    teams = [f"t{number:02}" for number in range(count)]
+    files = {_path(team): _request(team, "{name: old}") for team in teams}
+    [problem] = _review(files, past=Past(in_force=dict.fromkeys(files, {"old": 5}))).problems
+    named = ", ".join(f"'{_path(team)}'" for team in teams[:20])
+    more = " and 3 more" if count > 20 else ""
+    advice = "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody names it."
+    said = f"The model 'old' is not in the catalogue any more, but is still used by {named}{more}."
+    assert problem.message == f"{said} Nothing of this catalogue is in force. {advice}"
+
+
+def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
+    large = {f"t{number:02}": 10 for number in range(20)}
+    few, many = Ledger(GPT, 900, 900, {"bravo": 5, "alpha": 5, "zulu": 7}), Ledger(GPT, 300, 300, {**large, "small": 1, "tiny": 2})
+    assert few.explain() == "'gpt-4.1' has 900 tokens per minute for all teams: zulu 7, alpha 5, bravo 5; 883 are left"
+    named = ", ".join(f"{team} 10" for team in large)
+    assert many.explain() == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}, 2 more teams 3; 97 are left"
+    assert replace(many, granted=large).explain() == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}; 100 are left"
+    assert Ledger(GPT, 5, 5, {}).explain() == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
 
 
 def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from shared.domain import names
 from shared.domain.actual import Project, Reader, TracingConnection
-from shared.domain.desired import Playground, compile_project
+from shared.domain.desired import Platform, Playground, compile_project
 from shared.domain.marker import Marker
-from shared.domain.playground import ActualProject, plan_project
+from shared.domain.playground import ActualProject, of_access_that_ended, of_team, plan_project
+from shared.domain.world import Times, Wanted, World
 from shared.errors import NotManaged
 from tests.fakes.app import OTHER_READERS, READERS, Asked
 from tests.fakes.clock import START
@@ -100,3 +102,88 @@ def test_a_project_of_others_is_nothing_to_plan_for(strange: Marker) -> None:
 def test_the_team_of_a_project_is_known_by_its_name() -> None:
     assert names.team_of_project(names.project("alpha")) == "alpha"
     assert [names.team_of_project(name) for name in ("alpha", "team-all", "team-", "team-Alpha", "team-team-alpha")] == [None] * 5
+
+
+# ------------------------------------------------------------------------------------------------------ what lists show to differ
+
+GRACE = timedelta(days=7)
+PLATFORM = Platform(1, "https://ai.contoso.com", None, playground=Playground(TRACES))
+WITHDRAWN = replace(marker(), withdrawn=START)
+
+
+def world(project: Project | None, *readers: Reader) -> World:
+    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
+    return replace(bare, projects={project.name: project} if project else {}, users={"team-alpha": frozenset(readers)})
+
+
+def project(state: str = "Succeeded", mark: Marker | None = None) -> Project:
+    return Project("team-alpha", "Team Alpha", state, mark or marker())
+
+
+NOT_THERE, NOT_OURS = "its Foundry project is not there", "its Foundry project is not managed by mergekey"
+UNLIKE, NOT_IN = "its Foundry project is not what the request says", "its group may not use its Foundry project"
+STRANGER = "another group than its own may use its Foundry project"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (world(project(), US), []),
+        (world(None), [NOT_THERE]),
+        (world(None, US), [NOT_THERE]),
+        (world(None, THEM), [NOT_THERE, STRANGER]),
+        (world(project(mark=replace(marker(), repository=2)), US), [NOT_OURS]),
+        (world(project("Failed"), US), [UNLIKE]),
+        (world(project(mark=marker("another")), US), [UNLIKE]),
+        (world(project(mark=WITHDRAWN), US), [UNLIKE]),
+        (world(project()), [NOT_IN]),
+        (world(project(), BY_HAND), [NOT_IN]),
+        (world(project(), US, THEM), [STRANGER]),
+        (world(project("Failed"), THEM), [UNLIKE, NOT_IN, STRANGER]),
+    ],
+)
+def test_lists_show_what_differs_from_a_request(seen: World, expected: list[str]) -> None:
+    assert list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE), seen)) == expected
+
+
+def test_a_request_without_a_group_lets_nobody_in() -> None:
+    nobody = Wanted(replace(TRIED, entra_group=None), "p", over=False)
+    for seen, expected in ((world(project()), []), (world(project(), US), [STRANGER])):
+        assert list(of_team(nobody, PLATFORM, Times(START, GRACE, GRACE), seen)) == expected
+
+
+STILL_IN = "its playground access has ended and a group may use its Foundry project"
+STANDS = "its playground access has ended and its Foundry project is not withdrawn"
+OUTLIVED = "its Foundry project outlived its grace period"
+
+
+@pytest.mark.parametrize(
+    ("seen", "after", "expected"),
+    [
+        (world(None), timedelta(), []),
+        (world(None, US), timedelta(), [STILL_IN]),
+        (world(project(), US), timedelta(), [STILL_IN, STANDS]),
+        (world(project("Deleting")), timedelta(), []),
+        (world(project(mark=WITHDRAWN)), timedelta(), []),
+        (world(project(mark=WITHDRAWN)), GRACE - timedelta(seconds=1), []),
+        (world(project(mark=WITHDRAWN)), GRACE, [OUTLIVED]),
+        (world(project(mark=WITHDRAWN), US), GRACE, [STILL_IN, OUTLIVED]),
+        (world(project(mark=replace(marker(), repository=2)), US), timedelta(), []),
+    ],
+)
+def test_lists_show_what_is_left_of_access_that_has_ended(seen: World, after: timedelta, expected: list[str]) -> None:
+    times = Times(START + after, GRACE, GRACE)
+    assert list(of_access_that_ended("alpha", 1, times, seen)) == expected
+    without = Wanted(replace(TRIED, playground_access=False), "p", over=False)
+    assert list(of_team(without, PLATFORM, times, seen)) == expected
+
+
+def test_where_there_is_no_playground_nothing_is_missing() -> None:
+    assert list(of_team(Wanted(TRIED, "p", over=False), replace(PLATFORM, playground=None), Times(START, GRACE, GRACE), world(None))) == []
+
+
+def test_a_platform_that_cannot_have_a_project_says_whose_it_is() -> None:
+    with pytest.raises(NotManaged) as raised:
+        told(actual(mark=replace(marker(), team="bravo")))
+    advice = "that is not managed by mergekey for alpha: rename or remove it"
+    assert raised.value.message == f"there is a Foundry project team-alpha {advice}"
