@@ -206,7 +206,7 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
 def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) -> None:
     teams = [f"t{number:02}" for number in range(count)]
     files = {_path(team): _request(team, "{name: old}") for team in teams}
-    [problem] = _review(files, past=Past(in_force=dict.fromkeys(files, {"old": 5}))).problems
+    [problem] = _review(files, past=Past(in_force={path: {"old": 5} for path in files})).problems
     named = ", ".join(f"'{_path(team)}'" for team in teams[:20])
     more = " and 3 more" if count > 20 else ""
     advice = "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody names it."
