@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 
 from shared.domain.desired import Platform, compile_workspaces
 from shared.domain.marker import Marker
+from shared.domain.plan import fixed_fields
 from shared.domain.workspace import (
     Cluster,
     Dialect,
@@ -52,6 +54,15 @@ def test_a_workspace_has_no_spec() -> None:
         "resource": {"instanceType": LARGER_GPU, "labelSelector": {"matchLabels": {"apps": "team-alpha--phi-4"}}},
         "inference": {"preset": {"name": "phi-4"}},
     }
+
+
+def test_a_preset_that_needs_a_token_names_the_secret_and_cannot_change_it() -> None:
+    model = next(model for model in REQUEST.models if model.name == "phi-4")
+    catalog = a_catalog()
+    gated = replace(catalog, models=tuple(replace(each, access_secret="hugging-face") for each in catalog.models))
+    manifest = workspace_manifest(MARKER, model, gated, "0.12")
+    assert manifest["inference"] == {"preset": {"name": "phi-4", "presetOptions": {"modelAccessSecret": "hugging-face"}}}
+    assert fixed_fields(manifest) == {**fixed_fields(_model("phi-4")), "accessSecret": "hugging-face"}
 
 
 @pytest.mark.parametrize(("dialect", "version"), [("0.12", "kaito.sh/v1beta1"), ("0.6", "kaito.sh/v1alpha1")])
