@@ -218,6 +218,30 @@ def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
     assert not looks_like_a_key(text)
 
 
+@pytest.mark.parametrize(
+    ("served", "fault"),
+    [
+        ({"provider": "foundry", "endpoint": "https://e.example/openai/v1"}, None),
+        ({"provider": "foundry", "endpoint": "https://e.example/v1"}, "NotAllowed"),
+        ({"provider": "openai", "endpoint": "https://e.example/openai/v1"}, "NotAllowed"),
+        ({"provider": "foundry", "pool": [{"name": n, "endpoint": f"https://{n}.example/openai/v1"} for n in "ab"]}, "NotAllowed"),
+        ({"provider": "kaito", "preset": "m", "dedicated": {"instanceTypes": ["Standard_A1"], "total": 1}}, "NotAllowed"),
+    ],
+)
+def test_prompts_are_compared_by_one_deployment_of_foundry(served: dict[str, object], fault: str | None) -> None:
+    catalog = {"semanticCache": {"embeddings": "m", "score": 0.1, "seconds": 60}, "models": [{"name": "m", **served}]}
+    assert [problem.reason for problem in read_catalog("c.yaml", json.dumps(catalog).encode()).problems] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_loop_of_fallbacks_is_told_at_each_of_its_models_and_a_way_into_it_is_none(length: int) -> None:
+    models = [f"m{number}" for number in range(length)]
+    ways = dict(zip(models, [*models[1:], models[0]], strict=True)) | {"outside": "m0"}
+    entries = [{"name": name, "provider": "openai", "endpoint": "https://e.example/v1", "fallback": to} for name, to in ways.items()]
+    found = read_catalog("c.yaml", json.dumps({"models": entries}).encode()).problems
+    assert [problem.reason for problem in found] == ["FallbackLoop"] * length
+
+
 @pytest.mark.parametrize(("port", "fault"), [(0, True), (1, False), (65535, False), (65536, True)])
 def test_a_port_is_one_that_there_is(port: int, fault: bool) -> None:
     entry = {"name": "claude", "provider": "openai", "endpoint": f"https://e.example:{port}/v1"}
