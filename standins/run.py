@@ -40,6 +40,8 @@ SERVERS = (
 BUS = ("service-bus", "standins.service_bus")
 #: Exchanges that are kept for whoever asks for them; the older ones are forgotten.
 _EXCHANGES = 20_000
+#: Seconds that answers which are on their way get when the servers stop.
+_LAST_WORDS = 0.1
 
 
 def main() -> None:
@@ -72,15 +74,15 @@ async def run(options: argparse.Namespace) -> None:
     for name in wanted:
         port = sockets[name].getsockname()[1]
         world.addresses[name] = f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
-    context = _certificate(options.folder)
+    context, ends = _certificate(options.folder), contextlib.AsyncExitStack()
     for name, module, scheme in SERVERS:
         if name in wanted:
-            await _serve(importlib.import_module(module).build(world), sockets[name], context if scheme == "https" else None)
+            await _serve(ends, importlib.import_module(module).build(world), sockets[name], context if scheme == "https" else None)
     if BUS[0] in wanted:
         await importlib.import_module(BUS[1]).serve(world, sockets[BUS[0]], json.loads(options.entities.read_text()))
     ended = _Ended(options.folder)
     if options.control:
-        await _serve(control.build(world, ended.start_again), sockets["control"], None)
+        await _serve(ends, control.build(world, ended.start_again), sockets["control"], None)
     ready = {
         "control": f"http://127.0.0.1:{sockets['control'].getsockname()[1]}" if options.control else None,
         "addresses": world.addresses,
@@ -88,6 +90,7 @@ async def run(options: argparse.Namespace) -> None:
     }
     print(json.dumps(ready), flush=True)
     await ended.wait()
+    await ends.aclose()
 
 
 class _Ended:
@@ -150,9 +153,10 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def _serve(app: web.Application, listener: socket.socket, context: ssl.SSLContext | None) -> None:
-    runner = web.AppRunner(app, access_log=None)
+async def _serve(ends: contextlib.AsyncExitStack, app: web.Application, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS)
     await runner.setup()
+    ends.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, ssl_context=context).start()
 
 

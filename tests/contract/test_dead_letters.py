@@ -151,8 +151,10 @@ async def test_a_thousand_letters_are_listed_in_pages_and_the_last_is_taken(room
 
 
 @pytest.mark.parametrize("side", ["adapter"])
-async def test_letters_that_are_taken_one_after_another_are_never_asked_for_in_vain(room: Room, standins: StandIns) -> None:
+async def test_letters_that_are_taken_one_after_another_are_never_asked_for_in_vain(room: Room, standins: StandIns, where: Targets) -> None:
     """The SDK asks three times for what it does not get, with pauses: more than a second for every letter."""
+    if "bus" in where.real:
+        pytest.skip("nobody counts the calls to a real service")
     numbers = await room.put(10)
     standins.control.forget_calls()
     for number in numbers[::3]:

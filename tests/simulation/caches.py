@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared import gateway, settlement, standing, trail, withdrawal, workspaces
-from shared.domain import backends, catalog, desired, drift, marker, plan, policy_xml, review, workspace
+from shared.domain import backends, catalog, desired, drift, marker, plan, platform_faults, policy_xml, review, workspace
 from shared.domain.paths import RequestPaths
 from tests.fakes import gateway as fake_gateway
 
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
-    (catalog, "read_catalog"), (review, "read_fitting_catalog"), (standing, "_read_catalog"),
+    (catalog, "read_catalog"), (platform_faults, "read_catalog"), (review, "read_fitting_catalog"), (standing, "_read_catalog"),
     (review, "read_request"), (standing, "read_request"),
     (gateway, "compile_gateway"), (drift, "compile_gateway"), (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
