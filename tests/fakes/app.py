@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from typing import TypeVar
 
 from shared.app import Limits, Places
@@ -66,6 +67,14 @@ models:
 """
 
 
+@cache
+def _platform(gpus: bool, playground: bool) -> Platform:
+    """The same object for all: what is remembered about it is."""
+    facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
+    tracing = Playground(TRACING) if playground else None
+    return Platform(REPOSITORY, GATEWAY_URL, facts if gpus else None, PLATFORM_VAULT_URL, playground=tracing)
+
+
 class FakeApp:
     """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`, `projects`
     with `playground=False`.
@@ -74,9 +83,7 @@ class FakeApp:
     """
 
     def __init__(self, gpus: bool = True, clock: FakeClock | None = None, playground: bool = True) -> None:
-        facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
-        cluster, vault = (facts if gpus else None), PLATFORM_VAULT_URL
-        self.platform = Platform(REPOSITORY, GATEWAY_URL, cluster, vault, playground=Playground(TRACING) if playground else None)
+        self.platform = _platform(gpus, playground)
         self.places = Places(PATHS, DEFAULT_CATALOG_PATH)
         self.limits = LIMITS
         self.calls = Calls()
