@@ -11,9 +11,11 @@ import pytest
 from shared.domain import drift, names
 from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.backends import Backend
+from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
+from shared.domain.policy_xml import digest_of
 from shared.domain.workspace import Cluster
 from shared.domain.world import Finding, Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
@@ -169,6 +171,22 @@ def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_n
 )
 def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
     assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
+
+
+def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
+    told = ["the policy of the unified API is not what was written"]
+    seen: dict[str | None, list[str]] = {None: [], digest_of(API.policy): [], "": told, "another": told}
+    assert {digest: list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api_policy=digest))) for digest in seen} == seen
+
+
+def test_workspaces_that_the_platform_shares_are_told_where_there_is_a_cluster() -> None:
+    model = replace(next(each for each in CATALOG.models if each.name == "mistral-7b"), shared=SharedWorkspace(GPU))
+    catalog = replace(CATALOG, models=tuple(model if each.name == model.name else each for each in CATALOG.models))
+    shown = {
+        cluster is not None: list(drift.of_catalog(catalog, replace(PLATFORM, cluster=cluster), WORLD))
+        for cluster in (PLATFORM.cluster, None)
+    }
+    assert ["namespace" in " ".join(told) for told in (shown[True], shown[False])] == [True, False]
 
 
 def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ours() -> None:

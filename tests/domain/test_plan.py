@@ -17,6 +17,7 @@ from shared.domain.marker import Marker
 from shared.domain.plan import (
     ActualCatalog,
     ActualGateway,
+    Create,
     Plan,
     Update,
     fixed_fields,
@@ -278,6 +279,26 @@ def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -
     plan = plan_catalog(POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, edited, VALUES))
     assert "update backend" in str(plan)
     assert "update backend shared--m;" in f"{plan};" or "members" not in edit
+
+
+def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> None:
+    moved, standing = (replace(VALUES[0], url="https://elsewhere/secrets/key"),), Api('"1"', CATALOG.api_digest, SEAL)
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), moved))
+    assert list(plan) == [Update("named value", "credential--key", '"v1"', POOLED.named_values[0])]
+    assert list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES))) == []
+
+
+@pytest.mark.parametrize("marked", [SEAL, None], ids=["the same catalogue", "another"])
+def test_who_sent_a_secret_that_is_gone_forgets_it_first_and_gets_it_back(marked: Marker | None) -> None:
+    sender, alone, pool = POOLED.backends
+    # One more is missing, and waits for the secret like the sender.
+    standing = tuple(each for each in _shared(POOLED) if each.name != alone.name)
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, marked), RULES, standing, ()))
+    steps = [list(step) for step in plan.steps]
+    assert steps[0] == [Update("backend", sender.name, "*", replace(sender, credential=None))]
+    assert Create("named value", "credential--key", POOLED.named_values[0]) in steps[1]
+    assert steps[2] == [Create("backend", alone.name, alone), Update("backend", sender.name, "*", sender)]
+    assert pool not in [change.body for change in plan if isinstance(change, Create | Update)]
 
 
 def test_a_named_value_of_somebody_else_is_not_touched() -> None:

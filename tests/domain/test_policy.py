@@ -193,6 +193,20 @@ def test_a_policy_that_somebody_edited_is_not_ours_any_more(old: str, new: str) 
     assert digest_of(text.replace(old, new, 1)) == ""
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no XML",
+        "<policies />",
+        "<policies><inbound /></policies>",
+        product_policy(PLAIN, CATALOG).replace("set-variable", "x-variable"),
+    ],
+)
+def test_what_carries_no_digest_of_its_own_is_not_ours(text: str) -> None:
+    assert digest_of(text) == ""
+
+
 def _named(policy: str, *variables: str) -> set[str]:
     """The values that a policy gives to variables."""
     return {each.attrib["value"] for each in ElementTree.fromstring(policy).iter("set-variable") if each.get("name") in variables}

@@ -59,6 +59,9 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Create("policy fragment", "n", "text"), ("put_fragment", "n", "text")),
         (Update("api policy", "n", "t", "text"), ("put_api_policy", "n", "text", "t")),
         (Update("api marker", "n", None, MARKER), ("mark_api", "n", MARKER)),
+        (Create("named value", "n", "body"), ("put_named_value", "body", REPOSITORY, None)),
+        (Update("named value", "n", "t", "body"), ("put_named_value", "body", REPOSITORY, "t")),
+        (Delete("named value", "n", "t"), ("delete_named_value", "n", "t")),
     ],
     ids=str,
 )

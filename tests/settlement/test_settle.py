@@ -205,6 +205,28 @@ async def test_each_commit_that_waits_sees_the_end_of_it() -> None:
     assert list(ends.values()) == ["success", "success"]
 
 
+async def test_who_waited_in_vain_is_told_that_nothing_is_left_to_wait_for() -> None:
+    app = an_app()
+    [copy] = await settled(app, WAITING)
+    await settled(app, Done(), as_received(app, copy))
+    assert (app.reports.shown[-1].state, app.reports.shown[-1].description) == ("success", "nothing is left to wait for")
+
+
+async def test_a_wait_goes_on_counting_copies_and_replays() -> None:
+    app = an_app()
+    begun = Trail("root", sequence=4, replays=2)
+    [copy] = await settled(app, WAITING, a_message(app, message_id="copy", properties=begun.properties()))
+    assert (copy.properties["sequence"], copy.properties["replays"], copy.properties["root"]) == (5, 2, "root")
+
+
+def test_looks_at_a_wait_come_after_a_quarter_of_its_time_and_a_minute_at_most() -> None:
+    def pause(lasted: timedelta) -> float:
+        now = START + lasted
+        return (waiting_until(Waiting(SECOND, "x", patient=True), now, START) - now).total_seconds()
+
+    assert [pause(timedelta(seconds=lasted)) for lasted in (0, 4, 40, 100, 240, 1000)] == [1, 1, 10, 25, 60, 60]
+
+
 # ------------------------------------------------------------------------------------------------------------------ failing
 
 
