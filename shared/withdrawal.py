@@ -18,7 +18,7 @@ from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
 from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.playground import GOING, ActualProject
 from shared.domain.workspace import namespace_manifest
-from shared.errors import NotManaged
+from shared.errors import Busy, NotManaged, Rejected
 from shared.keys import display_name, observe
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
@@ -165,7 +165,13 @@ async def _delete_product(app: App, team: str, product: Product, subscription: S
     if foreign := [found.name for found in subscriptions if found not in known]:
         raise NotManaged(f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}")
     await together(*(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known))
-    await app.gateway.delete_product(product.name, product.etag)
+    try:
+        await app.gateway.delete_product(product.name, product.etag)
+    except Rejected:
+        if await app.gateway.product_subscriptions(product.name):
+            # The team came back, and got its keys.
+            raise Busy(f"a subscription of {product.name} was made meanwhile") from None
+        raise
     await _delete_backends(app, team)
 
 

@@ -202,6 +202,22 @@ async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
         await run(app, PROVISION_CATALOG, CATALOG_TEAM)
 
 
+async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_again_and_nobody_is_called() -> None:
+    app = await a_team()
+    await withdraw(app)
+    await later(app, app.limits.grace)
+
+    async def keys_are_delivered(call: Call) -> None:
+        if call.name == "delete_product":
+            app.calls.before = nothing
+            await app.gateway.put_subscription("team-alpha", "team-alpha", f"mergekey/{REPOSITORY}/alpha", None)
+
+    app.calls.before = keys_are_delivered
+    await _sweep(app)
+    assert not {"team-alpha"} & {*app.gateway.state.products, *app.gateway.state.subscriptions}
+    assert not app.bus.dead_letters()
+
+
 async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_else_up_and_goes_when_they_do() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: SCREENED + WITH_KEY.removeprefix(catalog_text())})

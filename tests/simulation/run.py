@@ -295,11 +295,16 @@ class Run:
         )
         problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
         held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
+        # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
+        since = {commit for _, commit in scene.repository.history[place:]}
+        freed = any(
+            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in since for problem in each.problems
+        )
         # While the branch has no file at all, nobody is withdrawn and every message is superseded.
         emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[place:])
         # A sweep that was told what the branch had said before finds nothing to do.
         misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
-        alone = heard and not (left or counted or held or emptied or misled or "sweep" in troubled)
+        alone = heard and not (left or counted or held or freed or emptied or misled or "sweep" in troubled)
         return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded, *scene.misled}
 
     def close(self) -> None:
