@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from typing import get_args
 from xml.etree.ElementTree import fromstring
 
 from shared.domain.api_policy import api_policy
@@ -16,7 +17,7 @@ from shared.domain.policy_table import LONGEST, TABLE, WITH_BREAKERS, Tier
 from shared.domain.problem import capped
 from shared.domain.request import AccessRequest
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import ModelAccess, TokenQuota
+from shared.domain.wishes import Classification, ModelAccess, TokenQuota
 from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
 
 Fault = tuple[KeyPath, str, str]
@@ -59,8 +60,9 @@ def platform_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
 
 def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
     """What the tier of API Management cannot do: policies, circuit breakers, and documents of that length."""
-    documents = {"the API": api_policy(catalog), "a team that asks for every model": product_policy(_everything(catalog), catalog)}
-    used = {element.tag for text in documents.values() for element in fromstring(text).iter()}  # noqa: S314 - just compiled
+    teams = [product_policy(request, catalog) for request in everything(catalog)]
+    documents = {"the API": [api_policy(catalog)], "a team that asks for every model": teams}
+    used = {element.tag for texts in documents.values() for text in texts for element in fromstring(text).iter()}  # noqa: S314 - just compiled
     for tag in sorted(used & TABLE.keys()):
         if tier not in TABLE[tag].tiers:
             advice = f"API Management's tier '{tier}' has no '{tag}', which this needs. Choose another tier, and set APIM_TIER."
@@ -68,15 +70,24 @@ def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
     for model in catalog.models:
         if model.breaker is not None and tier not in WITH_BREAKERS:
             yield ("models", model.name, "circuitBreaker"), "TierCannot", f"API Management's tier '{tier}' has no circuit breakers."
-    for whose, text in documents.items():
-        size = len(text.encode())
+    for whose, texts in documents.items():
+        size = max(len(text.encode()) for text in texts)
         if size > LONGEST[tier]:
             advice = f"The policy of {whose} would have {size:,} bytes; API Management's tier '{tier}' takes {LONGEST[tier]:,}."
             yield ("models",), "TierCannot", f"{advice} Offer fewer models."
 
 
-def _everything(catalog: Catalog) -> AccessRequest:
-    """The request with the longest policy."""
+def everything(catalog: Catalog) -> Iterator[AccessRequest]:
+    """The requests with the longest policies: for all models and each class of data, once on workspaces of the team's own."""
+    ways = (False, True) if any(model.dedicated for model in catalog.models) else (False,)
+    # Classes that may be sent to the same models have the same policy, but for answers that are kept.
+    classes = {
+        (frozenset(m.name for m in catalog.models if of in m.data_classes), of == "restricted"): of for of in get_args(Classification)
+    }
+    return (_everything(catalog, classification, own) for classification in classes.values() for own in ways)
+
+
+def _everything(catalog: Catalog, classification: Classification, own: bool) -> AccessRequest:
     quota = TokenQuota(MOST_TOKENS, "Monthly")
     return AccessRequest(
         team="t" * LONGEST_TEAM,
@@ -84,12 +95,21 @@ def _everything(catalog: Catalog) -> AccessRequest:
         owner="",
         cost_center="c" * 100,
         entra_group=None,
-        models=tuple(ModelAccess(model.name, model.provider, MOST_TOKENS_PER_MINUTE, quota, None) for model in catalog.models),
+        models=tuple(
+            ModelAccess(
+                each.name,
+                each.provider,
+                MOST_TOKENS_PER_MINUTE,
+                quota,
+                each.dedicated.instance_types[0] if own and each.dedicated else None,
+            )
+            for each in catalog.models
+        ),
         tokens_per_minute=MOST_TOKENS_PER_MINUTE,
         daily_token_quota=MOST_TOKENS,
         playground_access=False,
         tracing_enabled=False,
-        data_classification="internal",
+        data_classification=classification,
         expires=None,
         requests_per_minute=MOST_REQUESTS_PER_MINUTE,
     )

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 
-from shared.domain.backends import NamedValue, PoolMember
-from shared.domain.catalog import Breaker, Catalog
+from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
+from shared.domain.catalog import Breaker, Catalog, ContentSafety
 from shared.domain.desired import DesiredWorkspaces, Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.openapi import unified_api
 from shared.domain.request import AccessRequest
@@ -122,6 +122,24 @@ def test_the_gateways_own_backends_and_shared_workspaces_have_urls_that_nobody_w
     assert urls["shared--content-safety"] == "https://contoso-safety.cognitiveservices.azure.com"
     assert urls["shared--semantic-cache"] == "https://contoso-ai.openai.azure.com/openai/deployments/embeddings-eu/embeddings"
     assert urls["shared--mistral-small"] == "https://models.internal.contoso.com/team-catalogue/mistral-small/v1"
+
+
+def test_content_safety_takes_its_key_in_a_header_of_its_own() -> None:
+    slashed = replace(GOVERNED, content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com/", 4))
+    backends = {
+        each.name: each for each in compile_catalog(slashed, replace(VAULTED, vault_url="https://platform.vault.azure.net/")).backends
+    }
+    assert backends["shared--content-safety"] == Backend(
+        "shared--content-safety",
+        "https://contoso-safety.cognitiveservices.azure.com",
+        credential=Credential("credential--content-safety", "Ocp-Apim-Subscription-Key"),
+    )
+
+
+def test_a_shared_workspace_has_the_breaker_of_its_model() -> None:
+    models = tuple(replace(each, breaker=Breaker(1, 2, 3)) if each.name == "mistral-small" else each for each in GOVERNED.models)
+    backends = {each.name: each for each in compile_catalog(replace(GOVERNED, models=models), VAULTED).backends}
+    assert backends["shared--mistral-small"].breaker == Breaker(1, 2, 3)
 
 
 @given(catalogs())

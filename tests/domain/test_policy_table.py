@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.domain.api_policy import api_policy
 from shared.domain.catalog import Catalog
 from shared.domain.names import FRAGMENT
-from shared.domain.platform_faults import faults_of, platform_faults, read_fitting_catalog, tier_faults
+from shared.domain.platform_faults import everything, faults_of, platform_faults, read_fitting_catalog, tier_faults
 from shared.domain.policy import product_policy, requested_model_fragment
 from shared.domain.policy_table import ONLY_AT, TABLE, Scope, Tier
 from tests.domain.many import catalogs, requests_of
@@ -90,18 +90,36 @@ def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
 
 def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
     many = Catalog(tuple(replace(OFFER.models[0], name=f"model-{number:04}") for number in range(400)))
-    [fault, *_] = tier_faults(many, "premium")
-    assert fault[:2] == (("models",), "TierCannot")
-    assert "262,144" in fault[2]
+    found = {fault[2].split(" would have ")[0]: fault for fault in tier_faults(many, "premium")}
+    assert sorted(found) == ["The policy of a team that asks for every model", "The policy of the API"]
+    for whose, (where, reason, told) in found.items():
+        assert (where, reason) == (("models",), "TierCannot")
+        texts = [api_policy(many)] if whose.endswith("API") else [product_policy(request, many) for request in everything(many)]
+        size = max(len(text.encode()) for text in texts)
+        assert told == f"{whose} would have {size:,} bytes; API Management's tier 'premium' takes 262,144. Offer fewer models."
     assert list(tier_faults(OFFER, "premium")) == []
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_no_request_has_a_longer_policy_than_those_that_are_measured(data: st.DataObject) -> None:
+    catalog, own = data.draw(catalogs()), data.draw(st.booleans())
+    request = data.draw(requests_of(catalog))
+    dedicated = {model.name: model.dedicated.instance_types[0] for model in catalog.models if own and model.dedicated}
+    models = tuple(replace(each, instance_type=dedicated.get(each.name)) for each in request.models)
+    measured = max(len(product_policy(each, catalog)) for each in everything(catalog))
+    assert len(product_policy(replace(request, models=models), catalog)) <= measured
 
 
 def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it() -> None:
     bare = replace(PLATFORM, cluster=None, vault_url=None)
-    assert [(where, reason) for where, reason, _ in platform_faults(GOVERNED, bare)] == [
-        (("models", "claude-sonnet"), "NoPlatformVault"),
-        (("models", "mistral-small", "shared"), "NoCluster"),
-        (("contentSafety",), "NoPlatformVault"),
+    no_vault = "This platform has no vault for the keys of providers (PLATFORM_VAULT_URL). Ask the platform team."
+    no_cluster = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
+    no_key = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
+    assert list(platform_faults(GOVERNED, bare)) == [
+        (("models", "claude-sonnet"), "NoPlatformVault", no_vault),
+        (("models", "mistral-small", "shared"), "NoCluster", no_cluster),
+        (("contentSafety",), "NoPlatformVault", no_key),
     ]
     assert list(platform_faults(GOVERNED, PLATFORM)) == []
 
@@ -110,7 +128,8 @@ def test_the_aks_add_on_takes_no_access_secret() -> None:
     assert PLATFORM.cluster is not None
     gated = Catalog((replace(GOVERNED.models[3], access_secret="hugging-face"),))
     older = replace(PLATFORM, cluster=replace(PLATFORM.cluster, dialect="0.6"))
-    assert [fault[:2] for fault in platform_faults(gated, older)] == [(("models", "mistral-small", "accessSecret"), "NotAllowed")]
+    advice = "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs none."
+    assert list(platform_faults(gated, older)) == [(("models", "mistral-small", "accessSecret"), "NotAllowed", advice)]
     assert list(platform_faults(gated, PLATFORM)) == []
 
 
