@@ -182,6 +182,14 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     )
 
 
+def test_each_backend_of_a_pool_has_a_key_of_its_own_and_nothing_is_granted_twice_unless_the_catalogue_says_so() -> None:
+    pool = [{"name": name, "endpoint": f"https://{name}.example/v1", "credential": f"key-of-{name}"} for name in "ab"]
+    catalog = read_catalog("c.yaml", json.dumps({"models": [{"name": "m", "provider": "openai", "pool": pool}]}).encode()).catalog
+    assert catalog is not None
+    assert [member.credential for member in catalog.models[0].members] == ["key-of-a", "key-of-b"]
+    assert catalog.over_commitment == 1
+
+
 def test_a_model_with_a_shared_workspace_serves_all_and_one_with_dedicated_ones_does_not() -> None:
     catalog = read_catalog("c.yaml", SHARED).catalog
     full = read_catalog("c.yaml", FULL).catalog

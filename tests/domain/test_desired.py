@@ -13,7 +13,14 @@ from hypothesis import given
 
 from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
 from shared.domain.catalog import Breaker, Catalog, ContentSafety
-from shared.domain.desired import DesiredWorkspaces, Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.desired import (
+    DesiredWorkspaces,
+    Platform,
+    compile_catalog,
+    compile_gateway,
+    compile_shared_workspaces,
+    compile_workspaces,
+)
 from shared.domain.openapi import unified_api
 from shared.domain.request import AccessRequest
 from tests.domain.many import catalogs
@@ -134,6 +141,11 @@ def test_content_safety_takes_its_key_in_a_header_of_its_own() -> None:
         "https://contoso-safety.cognitiveservices.azure.com",
         credential=Credential("credential--content-safety", "Ocp-Apim-Subscription-Key"),
     )
+
+
+def test_a_shared_workspace_runs_on_what_the_catalogue_says() -> None:
+    desired = compile_shared_workspaces(GOVERNED, VAULTED)
+    assert {name: manifest["resource"]["instanceType"] for name, manifest in desired.workspaces.items()} == {"mistral-small": GPU}
 
 
 def test_a_shared_workspace_has_the_breaker_of_its_model() -> None:

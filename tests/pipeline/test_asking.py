@@ -75,7 +75,7 @@ async def test_a_team_that_has_everything_is_ready_and_is_told_where_and_with_wh
     assert (model.name, model.tokens_per_minute) == ("gpt-4.1", 4321)
     assert model.chat_completions_url == "https://ai.contoso.com/openai/deployments/gpt-4.1/chat/completions"
     assert (found.endpoints.azure_endpoint, found.endpoints.base_url) == ("https://ai.contoso.com", "https://ai.contoso.com/openai/v1")
-    assert condition(found, "Keys").since is not None
+    assert (condition(found, "Keys").since is None, condition(found, "Keys").message) == (False, "")
 
 
 async def test_before_a_stage_came_by_its_part_is_in_progress_and_says_what_is_missing() -> None:

@@ -225,6 +225,7 @@ def test_looks_at_a_wait_come_after_a_quarter_of_its_time_and_a_minute_at_most()
         return (waiting_until(Waiting(SECOND, "x", patient=True), now, START) - now).total_seconds()
 
     assert [pause(timedelta(seconds=lasted)) for lasted in (0, 4, 40, 100, 240, 1000)] == [1, 1, 10, 25, 60, 60]
+    assert waiting_until(Waiting(SECOND, "x"), START, START) == START + SECOND
 
 
 # ------------------------------------------------------------------------------------------------------------------ failing
