@@ -300,8 +300,8 @@ class Run:
         freed = any(
             problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in since for problem in each.problems
         )
-        # While the branch has no file at all, nobody is withdrawn and every message is superseded.
-        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[place:])
+        # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then.
+        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(place - 1, 0) :])
         # A sweep that was told what the branch had said before finds nothing to do.
         misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
         alone = heard and not (left or counted or held or freed or emptied or misled or "sweep" in troubled)

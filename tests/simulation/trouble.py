@@ -88,6 +88,9 @@ class Trouble:
         self._scene.note("FAULT", f"{kind} at {call}")
 
     async def _die(self, handling: Handling) -> None:
+        if not handling.machine.alive:
+            # Its end came just when this task was given what it waited for, which asyncio may forget then.
+            raise asyncio.CancelledError
         self._hosts.die(handling.machine)
         await asyncio.Event().wait()
 
