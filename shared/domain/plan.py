@@ -100,7 +100,8 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     sealed = same and product is not None and product.published and before is not None and before.stands_at(marker.path)
     finished = before is not None and before.digest != ""
     wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
-    rules = _policy_change("product policy", desired.product, desired.policy, actual.policy)
+    # A policy goes with its product: one that was read of a product which is gone is gone, too.
+    rules = _policy_change("product policy", desired.product, desired.policy, actual.policy if product else None)
     opening: list[tuple[Change, ...]] = []
     if product is None:
         opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))

@@ -72,6 +72,10 @@ def test_backends_stand_before_the_policy_that_names_them() -> None:
     assert steps[2] == ["update product policy team-alpha"]
 
 
+def test_a_product_that_was_deleted_after_its_policy_was_read_gets_a_policy_before_its_door_is_opened() -> None:
+    assert _steps(_plan(GATEWAY, MARKER, None, KNOWN, [])) == _steps(_plan(GATEWAY, MARKER, None, None, []))
+
+
 def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
     plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")])
     assert _steps(plan) == [
