@@ -30,7 +30,7 @@ from tests.simulation.watch import Watch
 
 FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 #: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need some.
-SWEEPS = 4
+SWEEPS, MOST_SWEEPS = 4, 8
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
 #: What can be the cause of a dead letter, by its reason.
@@ -195,13 +195,19 @@ class Run:
         await self.hosts.quiet()
 
     async def _sweep_until_settled(self) -> None:
-        over = {team for team, wish in self.verdict.wishes().items() if wish.what == "over"}
-        for number in range(SWEEPS):
+        """The least number of sweeps; more while the guard holds others than before: who is cleaned away counts no longer in the next."""
+        over, kept, number = self._wished("over"), set[str](), 0
+        while number < SWEEPS or (kept != self._wished("kept") and number < MOST_SWEEPS):
+            kept = self._wished("kept")
             await self._sweep()
             if not number:
                 self._check_withdrawn(over)
             await self._replay_all()
             await self._discard_all()
+            number += 1
+
+    def _wished(self, what: str) -> set[str]:
+        return {team for team, wish in self.verdict.wishes().items() if wish.what == what}
 
     def _check_withdrawn(self, over: set[str]) -> None:
         """After one sweep nobody has access who had no request before it, unless a dead letter tells why."""
@@ -300,8 +306,10 @@ class Run:
         freed = any(
             problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in since for problem in each.problems
         )
-        # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then.
-        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(place - 1, 0) :])
+        # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then,
+        # and the catalogues that come after that say nothing new of them.
+        last = self.watch.last_asked(team)
+        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :])
         # A sweep that was told what the branch had said before finds nothing to do.
         misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
         alone = heard and not (left or counted or held or freed or emptied or misled or "sweep" in troubled)

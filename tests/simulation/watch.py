@@ -24,8 +24,10 @@ TAKING = frozenset({
 FENCED = frozenset({"put_product_policy", "publish_product", "create_product", "put_api_policy", "put_api", "delete_product"})
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
-#: Chains of sweeps for the same: those that begin within a few seconds look at different seconds first, and meet later.
-MOST_CHAINS = 10
+#: Chains for the same that wait for one second: they should have met there.
+MOST_TOGETHER = 1
+#: Chains of sweeps for the same: each looks at other seconds first, by its age and by its machine's clock, and meets the others later.
+MOST_CHAINS = 24
 _KINDS = {
     "project": "project", "named_value": "named value",
     "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
@@ -150,6 +152,11 @@ class Watch:
             self._since[team, place] = self.since_when(team, place - 1) if same else place
         return self._since[team, place]
 
+    def last_asked(self, team: str) -> int:
+        """The last place at which the branch had a file of the team; 0 where it never had one."""
+        places = range(len(self._scene.repository.history) - 1, 0, -1)
+        return next((place for place in places if self._said(team, place).keys() - {DEFAULT_CATALOG_PATH}), 0)
+
     def _said(self, team: str, place: int) -> Files:
         files = self._scene.repository.files_of(self._scene.repository.history[place][1])
         return {path: file for path, file in files.items() if path == DEFAULT_CATALOG_PATH or PATHS.team_of(path) == team}
@@ -157,16 +164,20 @@ class Watch:
     # --------------------------------------------------------------------------------------------------------------------- the waiting
 
     def _count_waiting(self) -> None:
-        """A chain has one copy that waits, or a few while a message is in two hands; sweeps during a wait join one chain."""
+        """A chain has one copy that waits, or a few while a message is in two hands; chains that wait for the same meet."""
+        now = self._scene.true.now()
         for stage in STAGES:
             queue = self._scene.app.bus.queues[stage.name]
-            if len(queue) <= MOST_COPIES:
+            waiting = [(held.envelope, held.envelope.due > now) for held in queue if held.envelope.due is not None]
+            if len(waiting) <= MOST_TOGETHER:
                 continue
-            waiting = [held.envelope for held in queue if held.envelope.due is not None]
-            chains = Counter((copy.session, str(copy.properties["root"])) for copy in waiting if "root" in copy.properties)
-            revisions = [(copy.session, copy.message_id.split("/")[2:]) for copy in waiting if copy.message_id.count("/") == 4]
-            joined = Counter((session, f"{name[0]} by sweeps") for session, name in revisions if name[1] == "sweep")
-            found = [*((each, MOST_COPIES) for each in chains.items()), *((each, MOST_CHAINS) for each in joined.items())]
-            for ((session, chain), number), most in found:
-                if number > most:
-                    self._scene.fail(10, f"{number} copies of {chain} wait for {stage.name} {session}")
+            chains = Counter((copy.session, str(copy.properties["root"])) for copy, _ in waiting if "root" in copy.properties)
+            # A copy that looks whether something is ready: `stage/team/revision/cause/second`.
+            own = f"{stage.name}/"
+            ids = [(copy.session, copy.message_id) for copy, later in waiting if later and copy.message_id.startswith(own)]
+            meeting = Counter((session, name) for session, name in ids if name.count("/") == 4)
+            joined = Counter((session, name.rpartition("/")[0]) for session, name in meeting if "/sweep/" in name)
+            for counted, most in ((chains, MOST_COPIES), (meeting, MOST_TOGETHER), (joined, MOST_CHAINS)):
+                for (session, chain), number in counted.items():
+                    if number > most:
+                        self._scene.fail(10, f"{number} copies of {chain} wait for {stage.name} {session}")
