@@ -78,16 +78,30 @@ def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
 
 
 def everything(catalog: Catalog) -> Iterator[AccessRequest]:
-    """The requests with the longest policies: for all models and each class of data, once on workspaces of the team's own."""
-    ways = (False, True) if any(model.dedicated for model in catalog.models) else (False,)
+    """The request with the longest policy, for each class of data: for all models, on workspaces of the team's own."""
     # Classes that may be sent to the same models have the same policy, but for answers that are kept.
     classes = {
         (frozenset(m.name for m in catalog.models if of in m.data_classes), of == "restricted"): of for of in get_args(Classification)
     }
-    return (_everything(catalog, classification, own) for classification in classes.values() for own in ways)
+    return (_longest(catalog, classification) for classification in classes.values())
 
 
-def _everything(catalog: Catalog, classification: Classification, own: bool) -> AccessRequest:
+def _longest(catalog: Catalog, classification: Classification) -> AccessRequest:
+    """A workspace of the team's own makes the policy longer, and shorter too: its model is nobody's fallback then."""
+    dedicated = frozenset(model.name for model in catalog.models if model.dedicated)
+    longest = _everything(catalog, classification, dedicated)
+    for name in sorted(dedicated & {model.fallback for model in catalog.models}):
+        # What one model adds does not depend on the others, so that trying each once is enough.
+        other = _everything(catalog, classification, _own(longest) - {name})
+        longest = max(longest, other, key=lambda request: len(product_policy(request, catalog)))
+    return longest
+
+
+def _own(request: AccessRequest) -> frozenset[str]:
+    return frozenset(access.name for access in request.models if access.instance_type is not None)
+
+
+def _everything(catalog: Catalog, classification: Classification, own: frozenset[str]) -> AccessRequest:
     quota = TokenQuota(MOST_TOKENS, "Monthly")
     return AccessRequest(
         team="t" * LONGEST_TEAM,
@@ -101,7 +115,7 @@ def _everything(catalog: Catalog, classification: Classification, own: bool) -> 
                 each.provider,
                 MOST_TOKENS_PER_MINUTE,
                 quota,
-                each.dedicated.instance_types[0] if own and each.dedicated else None,
+                each.dedicated.instance_types[0] if each.dedicated and each.name in own else None,
             )
             for each in catalog.models
         ),

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from shared.domain.api_policy import api_policy
 from shared.domain.catalog import Catalog
-from shared.domain.names import FRAGMENT
+from shared.domain.names import FRAGMENT, LONGEST_TEAM
 from shared.domain.platform_faults import everything, faults_of, platform_faults, read_fitting_catalog, tier_faults
 from shared.domain.policy import product_policy, requested_model_fragment
-from shared.domain.policy_table import ONLY_AT, TABLE, Scope, Tier
+from shared.domain.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
+from shared.domain.request import AccessRequest, read_request
+from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
 from tests.domain.many import catalogs, requests_of
 from tests.domain.policy_cases import GOVERNED, policy_texts
-from tests.fakes.app import FakeApp, a_catalog, catalog_text
+from tests.fakes.app import GPU, PATHS, FakeApp, a_catalog, catalog_text, path_of
 
 #: Elements that hold policies; what stands in other elements is their configuration.
 HOLDERS = ("choose", "when", "otherwise", "retry", "return-response")
@@ -98,6 +100,54 @@ def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
         size = max(len(text.encode()) for text in texts)
         assert told == f"{whose} would have {size:,} bytes; API Management's tier 'premium' takes 262,144. Offer fewer models."
     assert list(tier_faults(OFFER, "premium")) == []
+
+
+OWN = f"{{instanceTypes: [{GPU}], perTeam: 2, total: 3}}"
+#: Four models fall back to one that a team may also have for itself: the policy is longer when it does not.
+WANTED = a_catalog(
+    f"""\
+models:
+  - {{name: first, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: [public, internal]}}
+  - {{name: second, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: [public, internal]}}
+  - {{name: third, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: [public, internal]}}
+  - {{name: fourth, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: [public, internal]}}
+  - {{name: mistral, provider: kaito, preset: own, shared: {{instanceType: {GPU}}}, dedicated: {OWN}}}
+  - {{name: phi, provider: kaito, preset: phi, dedicated: {OWN}}}
+"""
+)
+
+
+def _most(*dedicated: str) -> AccessRequest:
+    """Read from a file that says the most that a file may say."""
+    limits = f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, tokenQuota: {{tokens: {MOST_TOKENS}, period: Monthly}}"
+    lines = [f"team: {{name: {'t' * LONGEST_TEAM}, owner: lead@contoso.com, costCenter: {'c' * 100}}}", "models:"]
+    for provider in ("openai", "kaito"):
+        names = [model.name for model in WANTED.models if model.provider == provider]
+        lines.append(f"  {provider}:")
+        lines += [f"    - {{name: {name}, {limits}{', dedicated: true' if name in dedicated else ''}}}" for name in names]
+    of_all = f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, dailyTokenQuota: {MOST_TOKENS}, requestsPerMinute: {MOST_REQUESTS_PER_MINUTE}"
+    content = "\n".join([*lines, f"limits: {{{of_all}}}"])
+    verdict = read_request(path_of("t" * LONGEST_TEAM), content.encode(), WANTED, PATHS)
+    assert verdict.request is not None, verdict.problems
+    return verdict.request
+
+
+def test_what_is_measured_is_the_most_that_may_be_written() -> None:
+    """Byte by byte. Which models are the team's own depends on what makes the policy longer."""
+    sizes = {own: len(product_policy(_most(*own), WANTED)) for own in (("phi",), ("mistral", "phi"))}
+    measured = [len(product_policy(request, WANTED)) for request in everything(WANTED)]
+    assert sizes["phi",] > sizes["mistral", "phi"]
+    assert max(measured) == sizes["phi",]
+
+
+def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = len(api_policy(WANTED))
+    assert longest > max(len(product_policy(request, WANTED)) for request in everything(WANTED))
+    monkeypatch.setitem(LONGEST, "premium", longest)
+    assert list(tier_faults(WANTED, "premium")) == []
+    monkeypatch.setitem(LONGEST, "premium", longest - 1)
+    told = f"The policy of the API would have {longest:,} bytes; API Management's tier 'premium' takes {longest - 1:,}. Offer fewer models."
+    assert list(tier_faults(WANTED, "premium")) == [(("models",), "TierCannot", told)]
 
 
 @given(st.data())
