@@ -141,6 +141,11 @@ def test_a_request_that_is_not_valid_is_told_by_its_first_problem_and_how_many_m
     assert request(0) == Condition("Request", "False", "NotValid", "the request is not valid; see the check")
 
 
+def test_a_request_that_is_gone_says_since_when() -> None:
+    assert told(Seen(replace(OURS, withdrawn=YESTERDAY)), "gone")["Request"].since == YESTERDAY
+    assert told(Seen(), "gone")["Request"].since is None
+
+
 def test_what_the_branch_says_of_a_request_is_told() -> None:
     assert told(Seen(), "unjudged")["Request"] == Condition(
         "Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays"

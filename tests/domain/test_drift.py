@@ -204,6 +204,19 @@ def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
     assert drift.teams_with_objects(REPOSITORY + 1, world) == frozenset()
 
 
+def test_a_secret_without_a_team_names_nobody() -> None:
+    nameless = replace(WORLD.secrets[KEY], tags={"repository": str(REPOSITORY)})
+    bare = World(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
+    assert drift.teams_with_objects(REPOSITORY, bare) == frozenset()
+
+
+def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
+    without = replace(WORLD, routes={})
+    assert _team(without) == ["the route to phi-4 is not there"]
+    for gone in ((), (replace(PHI, terminating=True),)):
+        assert _team(replace(without, workspaces={"team-alpha": gone})) == ["workspace phi-4 is not there"]
+
+
 def test_what_the_guard_holds_is_not_handed_on() -> None:
     held = Absence((Gone("alpha", "p", "c", withdrawn=False),), 3, (Gone("alpha", "p", "c", withdrawn=False),))
     assert drift.withheld([Finding("alpha", "x"), Finding("bravo", "y")], held) == [Finding("bravo", "y")]

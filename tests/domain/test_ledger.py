@@ -100,6 +100,16 @@ def test_what_a_growing_request_gives_back_is_free_when_that_is_done() -> None:
     assert keep_books(_catalog(), asked, {"charlie": asked["charlie"]}).refused == {}
 
 
+def test_one_token_is_growth_and_one_token_too_many_is_too_many() -> None:
+    asked, before = {"zulu": {GPT: 100}, "alpha": {GPT: 1}}, {"zulu": {GPT: 90}}
+    assert keep_books(_catalog(), asked, before).refused == {"alpha": (GPT,)}
+
+
+def test_who_keeps_one_model_and_takes_less_of_another_makes_room() -> None:
+    before = {"alpha": {GPT: 50, PHI: 50}}
+    assert keep_books(_catalog(), {"alpha": {GPT: 50, PHI: 20}, "bravo": {PHI: 30}}, before).refused == {}
+
+
 def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() -> None:
     asked = {"alpha": {GPT: 100}, "bravo": {GPT: 50}}
     assert keep_books(_catalog(over="1.5"), asked, {}).refused == {}

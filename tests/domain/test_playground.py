@@ -11,7 +11,7 @@ from shared.domain import names
 from shared.domain.actual import Project, Reader, TracingConnection
 from shared.domain.desired import Platform, Playground, compile_project
 from shared.domain.marker import Marker
-from shared.domain.playground import ActualProject, of_access_that_ended, of_team, plan_project
+from shared.domain.playground import ActualProject, of_access_that_ended, of_others, of_team, plan_project, teams_let_in
 from shared.domain.world import Times, Wanted, World
 from shared.errors import NotManaged
 from tests.fakes.app import OTHER_READERS, READERS, Asked
@@ -176,6 +176,20 @@ def test_lists_show_what_is_left_of_access_that_has_ended(seen: World, after: ti
     assert list(of_access_that_ended("alpha", 1, times, seen)) == expected
     without = Wanted(replace(TRIED, playground_access=False), "p", over=False)
     assert list(of_team(without, PLATFORM, times, seen)) == expected
+
+
+def test_who_may_use_a_project_that_is_gone_names_its_team() -> None:
+    assert teams_let_in(world(None, US)) == {"alpha"}
+    assert teams_let_in(world(None, BY_HAND)) == frozenset()
+    assert teams_let_in(world(None)) == frozenset()
+    assert teams_let_in(world(project(), US)) == frozenset(), "its marker tells"
+
+
+def test_strangers_are_told_of_each_project_of_ours() -> None:
+    theirs = Project("team-aaron", "Aaron", "Succeeded", replace(marker(), team="aaron", repository=2))
+    both = replace(world(project(), BY_HAND), projects={"team-aaron": theirs, "team-alpha": project()})
+    seen = replace(both, users={"team-aaron": frozenset({BY_HAND}), "team-alpha": frozenset({BY_HAND})})
+    assert list(of_others(1, seen)) == [f"{OTHER_READERS} may use the Foundry project team-alpha and no request names it"]
 
 
 def test_where_there_is_no_playground_nothing_is_missing() -> None:

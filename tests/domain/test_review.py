@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from shared.domain.catalog import Catalog
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.platform_faults import Fault
 from shared.domain.review import File, Past, in_force, is_read, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
@@ -56,6 +59,22 @@ def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
     assert review_of({one: _dedicated("alpha")}).problems == ()
     found = review_of({one: _dedicated("alpha"), two: _dedicated("bravo")})
     assert [(problem.path, problem.reason) for problem in found.problems] == [(one, "AboveCeiling"), (two, "AboveCeiling")]
+
+
+def test_what_the_platform_cannot_do_is_told_of_the_catalogue_and_nothing_of_it_is_in_force() -> None:
+    def faults(_: Catalog) -> Iterator[Fault]:
+        yield ("models",), "TierCannot", "no"
+
+    found = review({REQUEST: VALID, DEFAULT_CATALOG_PATH: catalog_file()}, PATHS, DEFAULT_CATALOG_PATH, faults=faults)
+    assert [(problem.path, problem.reason, problem.message) for problem in found.problems] == [(DEFAULT_CATALOG_PATH, "TierCannot", "no")]
+    assert (found.catalog, found.requests) == (None, {})
+
+
+def test_a_request_for_a_model_that_was_removed_while_others_use_it_is_in_doubt() -> None:
+    files = {REQUEST: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={REQUEST: {"gone": 5}}))
+    assert [problem.reason for problem in found.problems if problem.path == DEFAULT_CATALOG_PATH] == ["ModelStillUsed"]
+    assert found.in_doubt == {REQUEST}
 
 
 def test_a_missing_catalogue_is_one_problem_and_not_one_per_model() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,9 @@ from shared.outcome import Done, Waiting
 from shared.settlement import collect, start_sweep
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
 from shared.successors import access_change, ask_for_keys, sweep
-from shared.trail import LONGEST_ID, Received
+from shared.trail import LONGEST_ID, Received, waiting_id
 from tests.fakes.app import FakeApp, a_change, an_event
+from tests.fakes.clock import START
 from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
 
 WAITING = Waiting(timedelta(seconds=30), "NodeClaimNotReady", revision="b" * 40)
@@ -54,6 +56,16 @@ async def test_ids_of_a_chain_never_repeat() -> None:
     queued = await chain(app, lambda: next(results), timedelta(hours=1))
     assert len(queued) > 40
     assert len({envelope.message_id for envelope in queued}) == len(queued)
+
+
+def test_a_push_waits_by_itself_and_sweeps_wait_together() -> None:
+    def names(cause: Literal["push", "sweep"]) -> set[str]:
+        changes = (AccessChange(change="requested", team="alpha", path="p", commit=of * 40, blob="b" * 40, cause=cause) for of in "cd")
+        return {waiting_id(PROVISION_GATEWAY, change, WAITING, START) for change in changes}
+
+    slot = int(START.timestamp())
+    assert names("push") == {f"provision-gateway/alpha/{'b' * 40}/{of * 12}/{slot}" for of in "cd"}
+    assert names("sweep") == {f"provision-gateway/alpha/{'b' * 40}/sweep/{slot}"}
 
 
 async def test_waits_for_the_same_revision_join_and_others_do_not() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.app import App
+from shared.domain.marker import format_time
 from shared.errors import (
     AccessDenied,
     Busy,
@@ -162,6 +163,15 @@ async def test_a_wait_is_given_up_after_its_limit() -> None:
     assert (queued[-1].entity, letter.reason, letter.actor) == (DEAD_LETTERS, "WaitedTooLong", "the platform")
     assert "NodeClaimNotReady" in letter.message
     assert app.reports.shown[-1].state == "failure"
+
+
+async def test_a_wait_is_given_up_when_its_time_is_over_and_not_before() -> None:
+    app = an_app()
+    begun = app.clock.now() - app.limits.waiting
+    for since, given_up in ((begun + SECOND, False), (begun, True)):
+        trail = Trail("root", waiting_for=WAITING.reason, waiting_since=format_time(since))
+        [queued] = await settled(app, WAITING, a_message(app, message_id=f"at {since}", properties=trail.properties()))
+        assert (queued.entity == DEAD_LETTERS) == given_up
 
 
 async def test_a_patient_wait_is_not_given_up() -> None:
