@@ -62,8 +62,9 @@ def test_the_last_attempt_says_whether_another_is_worth_it() -> None:
 
 def test_after_some_attempts_it_is_given_up() -> None:
     assert again(attempts("a", *(503,) * (MOST_ATTEMPTS - 1))) == ["a"]
-    found = missed(attempts("a", *(503,) * MOST_ATTEMPTS), OURS)
-    assert ([each.guid for each in found.given_up], found.again) == (["a"], ())
+    made = attempts("a", *(503,) * MOST_ATTEMPTS)
+    found = missed(made, OURS)
+    assert ([each.id for each in found.given_up], found.again) == ([made[-1].id], ())
 
 
 def test_what_was_given_up_does_not_begin_anew_when_its_first_attempt_is_out_of_sight() -> None:

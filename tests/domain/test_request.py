@@ -271,3 +271,11 @@ def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> 
     [problem] = _read(f"{request}dataClassification: {written}\n").problems
     assert problem.reason == "NotAllowed"
     assert problem.message.endswith(f"not '{written}'. Did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize("written", ["20270331", "2027-W13-3", "2027-W13", "2027-3-31", "2027-02-30", "2027-03-31T00:00:00"])
+def test_a_date_is_written_in_one_way(written: str) -> None:
+    text = (CASES / "valid" / "access.yaml").read_text() + f'expires: "{written}"\n'
+    [problem] = _read(text).problems
+    assert problem.reason == "BadDate"
+    assert f"'{written}' is not a date" in problem.message

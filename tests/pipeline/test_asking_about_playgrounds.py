@@ -91,7 +91,16 @@ async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None
 async def test_a_playground_that_is_being_deleted_while_it_is_asked_for_is_told() -> None:
     app = await a_playground()
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
-    assert (await playground(app))[:2] == ("False", "ProjectDeleting")
+    assert await playground(app) == ("False", "ProjectDeleting", f"{PROJECT} is being deleted; then it is made anew")
+
+
+async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> None:
+    app = await a_team(TRIED)
+    app.gateway.state.products.clear()
+    found = await record(app)
+    assert reasons(found)["Projects"] == "False ProjectNotReady"
+    gateway = condition(found, "Gateway")
+    assert (gateway.reason, gateway.message) == ("InProgress", "its product is not there")
 
 
 async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted_and_nothing_is_amiss() -> None:
@@ -117,7 +126,9 @@ async def test_a_playground_is_withdrawn_with_everything_else() -> None:
     app = await a_playground()
     before = app.repository.branch
     app.repository.commit({path_of("alpha"): None, path_of("zulu"): Asked(team="zulu").text()})
-    assert (await playground(app))[:2] == ("False", "InProgress")
+    left = "its playground access has ended and a group may use its Foundry project"
+    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
+    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
     await arrive(app, before)
     await later(app, timedelta(minutes=1))
     found, marker = condition(await record(app), "Projects"), kept(app).marker
