@@ -172,6 +172,26 @@ async def test_a_branch_that_moves_while_a_stage_writes_is_followed() -> None:
     assert [marker.commit] == moved
 
 
+async def test_after_a_move_nothing_that_a_mark_vouches_for_is_believed() -> None:
+    """What was written before may have come too late, over something newer."""
+    app = await a_team()
+    app.repository.commit({path_of("alpha"): Asked(tokens=90_000).text()})
+    change = a_change(app)
+    moved: list[int] = []
+
+    async def move(call: Call) -> None:
+        if call.name == "put_product_policy" and not moved:
+            app.repository.commit({path_of("alpha"): Asked(tokens=7_000).text()})
+            moved.append(len(app.calls.made))
+
+    app.calls.before = move
+    app.calls.forget()
+    await provision_gateway(app, an_event(app, change))
+    links = [number for number, call in enumerate(app.calls.made) if call.name == "is_linked"]
+    assert links
+    assert min(links) > moved[0], "the first look believes the mark"
+
+
 async def test_a_request_that_is_removed_while_keys_are_delivered_leaves_the_rest_to_the_withdrawal() -> None:
     app = await a_platform()
     app.repository.commit({path_of("zulu"): Asked(team="zulu").text()})
