@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -70,10 +70,10 @@ class Sighting:
 async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
     """Without a request everything that the team may have is looked for."""
     gateway, vault, cluster, account = await asyncio.gather(
-        _tried(_on_gateway(app, team, request)),
-        _tried(_in_vault(app, team, request)),
-        _tried(_in_cluster(app, team, request)),
-        _tried(_in_account(app, team)),
+        _tried(lambda: _on_gateway(app, team, request)),
+        _tried(lambda: _in_vault(app, team, request)),
+        _tried(lambda: _in_cluster(app, team, request)),
+        _tried(lambda: _in_account(app, team)),
     )
     found: dict[Part, object] = {"Gateway": gateway, "Keys": vault, "Workspaces": cluster, "Projects": account}
     world = _world(
@@ -86,9 +86,9 @@ async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
     return Sighting(world, {part: error for part, error in found.items() if isinstance(error, MergekeyError)})
 
 
-async def _tried(reading: Awaitable[V]) -> V | MergekeyError:
+async def _tried(read: Callable[[], Awaitable[V]]) -> V | MergekeyError:
     try:
-        return await reading
+        return await read()
     except MergekeyError as error:
         return error
 

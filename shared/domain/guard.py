@@ -34,6 +34,11 @@ class Gone:
     withdrawn: bool
     held: bool = False
 
+    @property
+    def is_leftover(self) -> bool:
+        """Withdrawn, and its product is deleted: it is nobody's access any more."""
+        return self.withdrawn and not self.commit
+
 
 @dataclass(frozen=True, slots=True)
 class Absence:
@@ -69,8 +74,9 @@ class Absence:
 def judge(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
     """What may go. `present` are the teams with a request, `message` is the message of the commit that is asked for leave."""
     absent = tuple(sorted(gone))
-    teams = len({*present, *(each.team for each in absent)})
-    many = _too_many(len(absent), teams)
+    counted = [each.team for each in absent if not each.is_leftover]
+    teams = len({*present, *counted})
+    many = _too_many(len(counted), teams)
     held = tuple(each for each in absent if not each.withdrawn and (many or each.held))
     asked = _asked(held)
     if not asked or not is_leave(_text(asked), message):

@@ -20,11 +20,12 @@ from shared.trail import Received
 from tests.fakes.bus import MOST_DELIVERIES, Held
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK
-from tests.simulation.scene import Handling, Machine, Scene, current
+from tests.simulation.scene import Handling, Leave, Machine, Scene, current
 
 #: What the broker says of a message that was handed out too often.
 TOO_OFTEN = {"DeadLetterReason": "MaxDeliveryCountExceeded"}
 LONGEST_LOCK = 60.0
+NO_LEAVE = Leave("", "")
 
 Step = Callable[[], Awaitable[None]]
 
@@ -53,12 +54,12 @@ class Hosts:
 
     def push(self, delivery: str, before: str | None) -> None:
         """A webhook call of GitHub."""
-        handling = self._handling(f"push {delivery}", None, "")
+        handling = self._handling(f"push {delivery}", None)
         self._run(handling, lambda: self._take_push(Arrived(delivery, before)))
 
     def timer(self) -> None:
         """Time for a sweep."""
-        handling = self._handling("timer", None, "")
+        handling = self._handling("timer", None)
         self._run(handling, lambda: self._start_sweep())
 
     def stop(self) -> None:
@@ -68,7 +69,7 @@ class Hosts:
 
     def operator(self, sequences: list[int]) -> None:
         """Somebody replays dead letters."""
-        handling = self._handling(f"operator replays {sequences}", None, "")
+        handling = self._handling(f"operator replays {sequences}", None)
         self._run(handling, lambda: self._replay(sequences))
 
     def poke(self) -> None:
@@ -133,7 +134,7 @@ class Hosts:
     def _start_collecting(self, stage: Stage, held: Held) -> None:
         """What fails is tried again after a while."""
         self._collecting.add(held.sequence)
-        task = self._run(self._handling(f"collect {stage.name}", None, ""), lambda: self._collect(stage, held))
+        task = self._run(self._handling(f"collect {stage.name}", None), lambda: self._collect(stage, held))
         task.add_done_callback(lambda _: self._scene.loop.call_later(60, self._collect_again, held))
 
     def _next_of_sessions(self, stage: Stage, now: datetime) -> Iterator[Held]:
@@ -163,7 +164,11 @@ class Hosts:
     def _hand(self, stage: Stage, held: Held) -> None:
         held.deliveries += 1
         data = read_envelope(held.envelope.body).get("data") or {}
-        handling = self._handling(f"{stage.name} {held.envelope.message_id}", held.envelope.session, str(data.get("commit") or ""))
+        handling = self._handling(
+            f"{stage.name} {held.envelope.message_id}",
+            held.envelope.session,
+            Leave(str(data.get("commit") or ""), str(data.get("leave") or "")),
+        )
         handling.message, handling.withdraws = held, data.get("change") == "withdrawn"
         self.locks[stage.name, held.envelope.session] = handling
         if self.complete_first:
@@ -172,7 +177,7 @@ class Hosts:
 
     # ----------------------------------------------------------------------------------------------------------------------- running
 
-    def _handling(self, label: str, team: str | None, leave: str) -> Handling:
+    def _handling(self, label: str, team: str | None, leave: Leave = NO_LEAVE) -> Handling:
         alive = [machine for machine in self.machines if machine.alive] or self.machines
         return Handling(self._scene.chance.choice(alive), label, team, leave, self._scene.loop.time())
 

@@ -141,7 +141,7 @@ class Run:
             await scene.sleep(chance.expovariate(1 / self._pace))
             if self.people.act() is not None:
                 events += 1
-                self.watch.ever_guarded |= self.watch.guarded(len(scene.repository.history) - 1, "")
+                self.watch.ever_guarded |= self.watch.guarded(len(scene.repository.history) - 1)
             if chance.random() < 0.8:
                 self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
             if chance.random() < 0.4:
@@ -196,9 +196,9 @@ class Run:
 
     async def _sweep_until_settled(self) -> None:
         """The least number of sweeps; more while the guard holds others than before: who is cleaned away counts no longer in the next."""
-        over, kept, number = self._wished("over"), set[str](), 0
-        while number < SWEEPS or (kept != self._wished("kept") and number < MOST_SWEEPS):
-            kept = self._wished("kept")
+        over, held, number = self._wished("over"), set[str](), 0
+        while number < SWEEPS or (held != self._wished("held") and number < MOST_SWEEPS):
+            held = self._wished("held")
             await self._sweep()
             if not number:
                 self._check_withdrawn(over)

@@ -39,6 +39,14 @@ class Machine:
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """What a message says of leave: the commit that shall give it, and for which teams, each with the commit of its access."""
+
+    commit: str
+    teams: str
+
+
 @dataclass(eq=False)
 class Handling:
     """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that it saw last, `stale` whether
@@ -48,7 +56,7 @@ class Handling:
     machine: Machine
     label: str
     team: str | None
-    leave: str
+    leave: Leave
     began: float
     seen: int = -1
     stale: bool = False

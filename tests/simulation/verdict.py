@@ -12,6 +12,7 @@ from shared.domain.backends import SAFETY_SECRET
 from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
+from shared.domain.workspace import marker_of
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.pipeline.road import matches_the_gateway
 from tests.simulation.expected import difference, platform, platform_of_its_own, slice_of, team_of_its_own
@@ -26,9 +27,11 @@ SERVING = ("backends", "credentials", "named values")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the branch wants for a team: `wanted` with the file that says what; `over`: no access; `kept`: whatever it was."""
+    """What the branch wants for a team: `wanted` with the file that says what; `over`: no access; `kept`: whatever it was; `held`: the
+    same, because of the guard.
+    """
 
-    what: Literal["wanted", "over", "kept"]
+    what: Literal["wanted", "over", "kept", "held"]
     path: str = ""
     text: str = ""
 
@@ -49,9 +52,11 @@ class Verdict:
         if not files:
             return {team: Wish("kept") for team in TEAMS}
         reviewed = self._reviewed()
-        guarded = self._watch.guarded(len(self._scene.repository.history) - 1, "", self._with_objects())
+        guarded = self._watch.guarded(len(self._scene.repository.history) - 1, others=self._in_use())
         present = {PATHS.team_of(path) for path in files}
-        found = {team: Wish("kept" if team in present or team in guarded else "over") for team in TEAMS}
+        found = {team: Wish("over") for team in TEAMS}
+        found |= {team: Wish("kept") for team in found if team in present and not self._has_lapsed(team)}
+        found |= {team: Wish("held") for team in guarded}
         for path, request in reviewed.requests.items() if reviewed.catalog else ():
             over = request.expires is not None and request.expires < self._scene.true.now().date()
             found[request.team] = Wish("over" if over else "wanted", path, files[path][0].decode())
@@ -76,18 +81,27 @@ class Verdict:
                 return True
         return False
 
-    def _with_objects(self) -> frozenset[str]:
-        """Teams that have anything of ours."""
-        state, blocked = self._scene.app.gateway.state, self._hands.blocked()
-        held = {product.marker.team for product in state.products.values() if product.marker}
-        held |= {found.marker.team for found in state.backends.values() if found.marker}
-        held |= {name.removeprefix("team-") for name, each in state.subscriptions.items() if each.display_name.startswith("mergekey/")}
-        held |= {team for team in TEAMS for name in names.secrets(team) if name in self._scene.app.vault.names() and team not in blocked}
-        cluster = self._scene.app.cluster
-        held |= {name.removeprefix("team-") for name in (cluster.state.namespaces if cluster else ())}
-        projects = self._scene.app.projects
-        held |= {kept.marker.team for kept in projects.kept.values() if kept.marker} if projects else set()
-        return frozenset(held & set(TEAMS))
+    def _has_lapsed(self, team: str) -> bool:
+        """Whether the access of a team is over whose request cannot be judged: by the day that was granted last, or since earlier."""
+        product = self._scene.app.gateway.state.products.get(names.product(team))
+        if product is None:
+            return team not in self._in_use()
+        marker, today = product.marker, self._scene.true.now().date()
+        return marker is not None and (marker.withdrawn is not None or (marker.expires is not None and marker.expires < today))
+
+    def _in_use(self) -> frozenset[str]:
+        """Teams that have anything of ours, beside a product, that was not withdrawn."""
+        app, blocked = self._scene.app, self._hands.blocked()
+        subscriptions = (each for each in app.gateway.state.subscriptions.values() if each.state == "active")
+        found = {each.display_name.rpartition("/")[2] for each in subscriptions if each.display_name.startswith("mergekey/")}
+        newest = {name: app.vault.kept[name].versions[0].tags for name in app.vault.names()}
+        found |= {tags["team"] for tags in newest.values() if "team" in tags and "withdrawn" not in tags}
+        cluster, projects = app.cluster, app.projects
+        standing = [kept for kept in cluster.state.namespaces.values() if kept.deleted is None] if cluster else []
+        marked = [marker_of(kept.manifest["metadata"].get("annotations", {})) for kept in standing]
+        marked += [kept.marker for kept in projects.kept.values() if kept.passing != "Deleting"] if projects else []
+        found |= {marker.team for marker in marked if marker is not None and marker.withdrawn is None}
+        return frozenset(found & set(TEAMS) - blocked)
 
     # ------------------------------------------------------------------------------------------------------------------------ comparing
 
@@ -105,6 +119,10 @@ class Verdict:
                 return difference(slice_of(self._scene.app, team), team_of_its_own(wish.path, wish.text, catalog, team))
             case "over":
                 return [*self.alive(team)]
+            case "held":
+                product = self._scene.app.gateway.state.products.get(names.product(team))
+                marked = product is None or not product.published or product.marker is None or product.marker.held is not None
+                return [] if marked else ["the guard holds it, and its product does not say so"]
             case _:
                 return []
 
@@ -186,7 +204,7 @@ class Verdict:
         for team in TEAMS:
             subscription = self._scene.app.gateway.state.subscriptions.get(names.subscription(team))
             live = subscription is not None and subscription.state == "active"
-            for name in names.secrets(team)[:2] if team not in blocked and wishes[team].what != "kept" else ():
+            for name in names.secrets(team)[:2] if team not in blocked and wishes[team].what in ("wanted", "over") else ():
                 readable = self._scene.app.vault.value(name) is not None
                 if live != readable or (live and not matches_the_gateway(self._scene.app, name)):
                     yield f"{name}: at the gateway {'live' if live else 'dead'}, in the vault {'another or none' if live else 'live'}"

@@ -12,7 +12,7 @@ from shared.stages import STAGES
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
 from tests.fakes.repository import Files
-from tests.simulation.scene import Handling, Scene, is_write
+from tests.simulation.scene import Handling, Leave, Scene, is_write
 
 #: Calls that take something away from whoever has it.
 TAKING = frozenset({
@@ -107,10 +107,10 @@ class Watch:
         if team is not None and not kept.versions[0].enabled:
             self._require_leave(call, handling, team)
 
-    def guarded(self, place: int, leave: str, others: frozenset[str] = frozenset()) -> frozenset[str]:
+    def guarded(self, place: int, leave: Leave | None = None, others: frozenset[str] = frozenset()) -> frozenset[str]:
         """The teams that the guard holds at a place of the branch's history, by the rules as they are told to people.
 
-        `others` have something, and perhaps no product.
+        `others` have something that was not withdrawn, and perhaps no product.
         """
         repository, products = self._scene.repository, self._scene.app.gateway.state.products
         commit = repository.history[place][1]
@@ -119,14 +119,25 @@ class Watch:
         present = {team for path in files if (team := PATHS.team_of(path))}
         gone = {marker.team: marker for marker in marked if marker.team not in present and names.product(marker.team) in products}
         waiting = frozenset(team for team, marker in gone.items() if marker.withdrawn is None)
-        if not files:
+        if not files or commit is None:
             return waiting
-        absent = {*gone, *(others - present)}
-        few = len(absent) <= 1 and len(absent) < len({*present, *absent})
-        told = "\n".join(f"{team} {gone[team].commit if team in gone else ''}" for team in sorted(absent))
-        leaves = f"Allow-Withdrawals: {len(absent)} {hashlib.sha256(told.encode()).hexdigest()[:12]}"
-        allowed = any(leaves in repository.message_of(each) for each in (commit, leave) if each)
-        return frozenset() if few or allowed else waiting
+        robbed = others - present - gone.keys()
+        absent = {*gone, *robbed}
+        many = len(absent) > 1 or (bool(absent) and not present)
+        served = {team for team in waiting if many or gone[team].held}
+        held = served | (robbed if many else set())
+        told = {team: f"{team} {gone[team].commit if team in gone else ''}" for team in held}
+        asked = Leave(commit, "\n".join(told[team] for team in sorted(served or held)))
+        for given in (asked, leave):
+            if given is not None and self._is_given(given):
+                held -= {team for team in held if told[team] in given.teams.splitlines()}
+        return frozenset(held)
+
+    def _is_given(self, leave: Leave) -> bool:
+        """Whether the commit's message has the trailer for exactly these teams."""
+        digest = hashlib.sha256(leave.teams.encode()).hexdigest()[:12]
+        trailer = f"Allow-Withdrawals: {len(leave.teams.splitlines())} {digest}"
+        return bool(leave.teams) and trailer in self._scene.repository.message_of(leave.commit)
 
     # ------------------------------------------------------------------------------------------------------------------------ the order
 
@@ -168,7 +179,7 @@ class Watch:
         now = self._scene.true.now()
         for stage in STAGES:
             queue = self._scene.app.bus.queues[stage.name]
-            waiting = [(held.envelope, held.envelope.due > now) for held in queue if held.envelope.due is not None]
+            waiting = [(held.envelope, held.enqueued > now) for held in queue if held.envelope.due is not None]
             if len(waiting) <= MOST_TOGETHER:
                 continue
             chains = Counter((copy.session, str(copy.properties["root"])) for copy, _ in waiting if "root" in copy.properties)
