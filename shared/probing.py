@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 
+from shared.access import required_head
 from shared.app import App
 from shared.domain import names
 from shared.domain.record import Health, Probe
@@ -22,9 +23,9 @@ async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
 
 
 def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Secrets of the team that is no team: there are none, and that is an answer."""
+    """Secrets of the team that is no team: there are none, and that is an answer. No branch is none: nothing can be granted without it."""
     secret = names.primary_key_secret(names.CATALOGUE_TEAM)
-    yield "GitHub", app.repository.head()
+    yield "GitHub", required_head(app)
     yield "Service Bus", app.dead_letters.peek(1)
     yield "API Management", app.gateway.api(names.API)
     yield "Key Vault", app.vault.versions(secret)
