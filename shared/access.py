@@ -57,7 +57,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
     """Every team that has a request or objects, by lists."""
     if audience.is_nobody:
         return TeamList(())
-    head = await required_head(app)
+    head = await _head(app)
     (branch, world), about = await asyncio.gather(observe(app, head, app.clock.now()), _letters(app))
     times = _times(app)
     views = (View(said, world, branch.reviewed.catalog, times, _of(about, said)) for said in _everybody(app, branch, world))
@@ -69,7 +69,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     """One team, or None when there is none or it is none of the audience's business."""
     if names.team_fault(name) is not None or audience.is_nobody:
         return None
-    head = await required_head(app)
+    head = await _head(app)
     tree = await tree_of(app.repository, head)
     said, catalog = await _said(app, name, tree)
     if said.request is not None and not audience.sees(said.request.entra_group):
@@ -89,7 +89,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
 
 async def models(app: App, closely: bool) -> ModelList:
     """The catalogue of the branch, and what was granted of it. `closely`: to whom."""
-    head = await required_head(app)
+    head = await _head(app)
     reviewed = await _whole_review(app, head, await tree_of(app.repository, head))
     return model_list(_valid(reviewed.catalog), reviewed.ledgers, head.commit, closely)
 
@@ -130,8 +130,7 @@ async def _nothing() -> tuple[None, list[Workspace], list[Route]]:
     return None, [], []
 
 
-async def required_head(app: App) -> Head:
-    """Raises `NoBranch`."""
+async def _head(app: App) -> Head:
     head = await app.repository.head()
     if head is None:
         raise Unavailable("the branch of requests is not there", reason="NoBranch")
@@ -139,7 +138,7 @@ async def required_head(app: App) -> Head:
 
 
 async def _catalog(app: App) -> tuple[Head, Catalog]:
-    head = await required_head(app)
+    head = await _head(app)
     return head, _valid((await catalog_of(app, await tree_of(app.repository, head))).catalog)
 
 
