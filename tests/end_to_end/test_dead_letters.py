@@ -223,3 +223,21 @@ def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(ro
     done = mergekey("sweep", "--deep")
     assert (done.exit_code, done.stdout.startswith("Queued: sweep-")) == (0, True)
     wait_until("the new key is in the vault", lambda: road.has_its_keys(team))
+
+
+def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_discarded(road: Road, team: str) -> None:
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    road.stack.control.fault("resource-manager", "PUT product policy", status=400)
+    road.clone.write(Request(team, tokens=7000))
+    road.status(road.push("Another limit"), team, "gateway", "failure")
+    [letter] = listed(team)
+    road.apim.subscription.regenerate_primary_key("ai", "contoso-ai", f"team-{team}")
+    road.stack.control.advance(60)
+    mergekey("sweep", "--deep")
+    road.settle()
+    assert not road.has_its_keys(team)
+    assert mergekey("dead-letters", "discard", str(letter["sequence"]), "--why", "the gateway is mended", "--yes").exit_code == 0
+    road.stack.control.advance(60)
+    mergekey("sweep", "--deep")
+    wait_until("the new key is in the vault", lambda: road.has_its_keys(team))
