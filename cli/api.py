@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,6 +16,10 @@ from shared.domain.problem import visible
 
 #: Azure ends a call after 230 seconds.
 PATIENCE = 240
+#: For the end of every `--help`.
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 something was refused, failed or not there, or you said no; 2 the question could not be asked or answered."
+)
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Url = Annotated[str, typer.Option(envvar="MERGEKEY_URL", help="The address of the function app: https://...azurewebsites.net")]
@@ -46,11 +51,19 @@ class Api:
         request = urllib.request.Request(f"{self.url.rstrip('/')}/api/{path}", body, headers, method=method)  # noqa: S310  # looked at above
         try:
             with _opener().open(request, timeout=PATIENCE) as answer:
-                return json.loads(answer.read())
+                content = answer.read()
         except urllib.error.HTTPError as error:
-            raise unusable(_explained(error)) from None
+            raise unusable(_explained(error) or self._not_ours(error.code)) from None
         except (OSError, ValueError) as error:
             raise unusable(f"No answer from {self.url}: {getattr(error, 'reason', error)}") from None
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise unusable(self._not_ours(200)) from None
+
+    def _not_ours(self, status: int) -> str:
+        """Azure answers for an app that is stopped, and whatever else is at a wrong address."""
+        return f"{status} from {self.url}: not Mergekey's own answer. Is the app running, and is the address without /api?"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -74,6 +87,8 @@ def _token(audience: str) -> str:
     from azure.core.exceptions import ClientAuthenticationError
     from azure.identity import DefaultAzureCredential
 
+    # Each kind of sign-in that is not there is a line of the SDK's; what to do is said below.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     try:
         return DefaultAzureCredential().get_token(f"{audience}/.default").token
     except ClientAuthenticationError as error:
@@ -81,11 +96,10 @@ def _token(audience: str) -> str:
         raise unusable(f"Entra gives no token for {audience}. Sign in: az login. ({''.join(first)})") from None
 
 
-def _explained(error: urllib.error.HTTPError) -> str:
-    """In the API's own words when it has any."""
+def _explained(error: urllib.error.HTTPError) -> str | None:
+    """In the API's own words, when they are the API's."""
     try:
         said = json.loads(error.read())
-        text = f"{said['reason']}: {said['detail']}"
+        return f"{error.code}: {said['reason']}: {said['detail']}"
     except (ValueError, KeyError, TypeError):
-        text = "the function app says no more"
-    return f"{error.code}: {text}"
+        return None

@@ -1,26 +1,26 @@
-"""`mergekey dead-letters`: what could not be done, and what becomes of it.
-
-Exit codes: 0 all was done, 1 something was refused or failed, 2 the platform could not be asked.
-"""
+"""`mergekey dead-letters`: what could not be done, and what becomes of it. What the exit codes mean stands at the end of `--help`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.api import Api, AsJson, Audience, Url, unusable
+from cli.api import EXIT_CODES, Api, AsJson, Audience, Url, unusable
 
-app = typer.Typer(help="What could not be done: look at it, replay it, discard it.", no_args_is_help=True)
+app = typer.Typer(help="What could not be done: look at it, replay it, discard it.", epilog=EXIT_CODES, no_args_is_help=True)
 
 #: Letters of one call: the API takes no more than 200, and people like to see that it goes on.
 AT_ONCE = 100
-DONE = frozenset({"replayed", "discarded", "ready", "gone"})
+DONE = frozenset({"replayed", "discarded", "ready", "skipped"})
+
+Row = dict[str, Any]
 
 Team = Annotated[str | None, typer.Option(help="Only of this team.")]
-Stage = Annotated[str | None, typer.Option(help="Only of this stage, such as provision-gateway.")]
+Stage = Annotated[str | None, typer.Option(help="Only of this stage, such as provision-gateway, or gateway as in the commit status.")]
 Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as Rejected.")]
 UpTo = Annotated[int | None, typer.Option(help="Only those with a number up to this one, as the list prints it.")]
 Numbers = Annotated[list[int] | None, typer.Argument(help="Numbers from the list. Or filters, with --up-to.", min=1)]
@@ -38,10 +38,33 @@ class Choice:
     up_to: int | None = None
 
     def query(self) -> dict[str, Any]:
-        return {"team": self.team, "stage": self.stage, "reason": self.reason, "up_to": self.up_to}
+        """Without what was not asked for."""
+        asked = {"team": self.team, "stage": self.stage, "reason": self.reason, "up_to": self.up_to}
+        return {name: value for name, value in asked.items() if value is not None}
 
 
-@app.command("list")
+@dataclass(frozen=True)
+class Order:
+    """What is to be done with letters."""
+
+    api: Api
+    verb: Literal["replay", "discard"]
+    form: dict[str, Any]
+
+    def give(self, numbers: list[int], dry_run: bool = False) -> list[Row]:
+        """Part by part, in order; after a failure the rest is left as it is."""
+        answers: list[Row] = []
+        for start in range(0, len(numbers), AT_ONCE):
+            part = numbers[start : start + AT_ONCE]
+            if answers and answers[-1]["outcome"] in ("failed", "untried"):
+                answers += [{"sequence": number, "outcome": "untried", "why": ""} for number in part]
+            else:
+                form = self.form | {"dry_run": dry_run, "sequences": part}
+                answers += self.api.post(f"dead-letters/{self.verb}", form)["answers"]
+        return answers
+
+
+@app.command("list", epilog=EXIT_CODES)
 def list_(
     url: Url,
     audience: Audience,
@@ -54,27 +77,27 @@ def list_(
     check: Annotated[bool, typer.Option("--check", help="Say whose team has converged since. Reads all systems.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Groups first, then letters. `--up-to` below each group stands for exactly those of it that are listed."""
+    """Groups first, then letters. `--up-to` below each group stands for all that it counts, and for nothing that comes later."""
     from cli.tables import a_console, show_groups, show_letters, show_next
 
-    more = {"older_minutes": older, "most": most, "check": "true" if check else None}
-    page = Api(url, audience).get("dead-letters", Choice(team, stage, reason, up_to).query() | more)
+    api, wanted = Api(url, audience), Choice(team, stage, reason, up_to).query() | ({} if older is None else {"older_minutes": older})
+    page = api.get("dead-letters", wanted | {"most": most, "check": "true" if check else None})
     if as_json:
         typer.echo(json.dumps(page, indent=2))
         return
     if not page["letters"]:
-        typer.echo("No dead letters.")
+        typer.echo(_none(api, bool(wanted)))
         return
     console = a_console()
     show_groups(console, page["groups"])
     console.print()
     show_letters(console, page["letters"])
     if page["next"] is not None:
-        console.print(f"... and more, from {page['next']} on: narrow it down with --stage, --reason or --team.")
-    show_next(console, page["groups"], page["letters"][0]["sequence"], team)
+        console.print("... and more: narrow it down with --stage, --reason or --team, or take a larger --most.")
+    show_next(console, page["groups"], page["letters"], team)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def show(number: Annotated[int, typer.Argument(min=1)], url: Url, audience: Audience, as_json: AsJson = False) -> None:
     """Everything about one letter, and the message itself."""
     from cli.tables import a_console, show_letter
@@ -86,7 +109,7 @@ def show(number: Annotated[int, typer.Argument(min=1)], url: Url, audience: Audi
         show_letter(a_console(), letter)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def replay(
     url: Url,
     audience: Audience,
@@ -100,13 +123,13 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send letters to the one stage that failed, once more. Only those that were listed: name their numbers, or filter with --up-to."""
-    api = Api(url, audience)
-    chosen = _chosen(api, numbers, Choice(team, stage, reason, up_to))
-    _ask(f"Replay {len(chosen)} letters?", yes or dry_run or not chosen)
-    _finish(_order(api, "dead-letters/replay", chosen, {"dry_run": dry_run}), as_json)
+    order = Order(Api(url, audience), "replay", {})
+    chosen = _chosen(order.api, numbers, Choice(team, stage, reason, up_to))
+    answers = order.give(chosen, dry_run) if dry_run or yes else _ask_and_give(order, chosen)
+    _finish(order.api, answers, bool(numbers), as_json)
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def discard(
     url: Url,
     audience: Audience,
@@ -116,55 +139,62 @@ def discard(
     stage: Stage = None,
     reason: Reason = None,
     up_to: UpTo = None,
-    converged: Annotated[bool, typer.Option("--converged", help="Only those whose team has converged since.")] = False,
+    converged: Annotated[
+        bool, typer.Option("--converged", help="Only those whose team has converged since; the others are skipped.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Take letters out of the list for good. The next sweep looks at their teams anew."""
-    api = Api(url, audience)
-    chosen = _chosen(api, numbers, Choice(team, stage, reason, up_to))
-    _ask(f"Discard {len(chosen)} letters?", yes or dry_run or not chosen)
-    form = {"dry_run": dry_run, "why": why, "only_converged": converged}
-    _finish(_order(api, "dead-letters/discard", chosen, form), as_json)
+    order = Order(Api(url, audience), "discard", {"why": why, "only_converged": converged})
+    chosen = _chosen(order.api, numbers, Choice(team, stage, reason, up_to))
+    answers = order.give(chosen, dry_run) if dry_run or yes else _ask_and_give(order, chosen)
+    _finish(order.api, answers, bool(numbers), as_json)
 
 
 def _chosen(api: Api, numbers: list[int] | None, choice: Choice) -> list[int]:
     """The numbers as they were given, or those of the letters that the filters take now, up to the last one that was listed."""
-    filters = {name: value for name, value in choice.query().items() if value is not None}
+    filters = choice.query()
     if numbers and filters:
         raise unusable("Name numbers or filters, not both.")
     if numbers:
         return sorted(set(numbers))
     if choice.up_to is None:
         raise unusable("Name the numbers of letters, or filters with --up-to: what came after the list was printed must not be touched.")
-    found: list[int] = []
-    first: int | None = 1
-    while first is not None:
-        page = api.get("dead-letters", filters | {"from": first, "most": 500})
-        found += [letter["sequence"] for letter in page["letters"]]
-        first = page["next"]
-    return found
+    return [letter["sequence"] for letter in _listed(api, filters)]
 
 
-def _ask(question: str, already: bool) -> None:
-    if not already:
-        typer.confirm(question, abort=True, err=True)
+def _listed(api: Api, filters: dict[str, Any], first: int = 1) -> Iterator[Row]:
+    """All letters that the filters take, from a number on."""
+    following: int | None = first
+    while following is not None:
+        page = api.get("dead-letters", filters | {"from": following, "most": 500})
+        yield from page["letters"]
+        following = page["next"]
 
 
-def _order(api: Api, path: str, numbers: list[int], form: dict[str, Any]) -> list[dict[str, Any]]:
-    """Part by part, in order; after a failure the rest is left as it is."""
-    answers: list[dict[str, Any]] = []
-    for start in range(0, len(numbers), AT_ONCE):
-        part = numbers[start : start + AT_ONCE]
-        if answers and answers[-1]["outcome"] in ("failed", "untried"):
-            answers += [{"sequence": number, "outcome": "untried", "why": ""} for number in part]
-        else:
-            answers += api.post(path, form | {"sequences": part})["answers"]
-    return answers
+def _ask_and_give(order: Order, chosen: list[int]) -> list[Row]:
+    """What would be done is tried dry first, so that the question names it. Ends the command when the answer is no."""
+    from cli.tables import summary
+
+    tried = order.give(chosen, dry_run=True)
+    ready = [answer["sequence"] for answer in tried if answer["outcome"] == "ready"]
+    if ready:
+        rows = [letter for letter in _listed(order.api, {"up_to": ready[-1]}, ready[0]) if letter["sequence"] in ready]
+        typer.confirm(f"{order.verb.capitalize()} {summary(rows)}?", abort=True, err=True)
+    left = [answer for answer in tried if answer["outcome"] != "ready"]
+    return sorted(left + order.give(ready), key=lambda answer: int(answer["sequence"]))
 
 
-def _finish(answers: list[dict[str, Any]], as_json: bool) -> None:
+def _none(api: Api, filtered: bool) -> str:
+    """A filter that takes nothing must not look as if there were nothing."""
+    others = sum(group["count"] for group in api.get("dead-letters", {"most": 1})["groups"]) if filtered else 0
+    return f"No dead letters with that filter ({others} other{'s' * (others != 1)})." if others else "No dead letters."
+
+
+def _finish(api: Api, answers: list[Row], named: bool, as_json: bool) -> None:
+    """`named`: people wrote the numbers down, so one that is not there is a slip. Of those just listed somebody else may have taken it."""
     from cli.tables import a_console, show_answers
 
     if as_json:
@@ -172,5 +202,6 @@ def _finish(answers: list[dict[str, Any]], as_json: bool) -> None:
     elif answers:
         show_answers(a_console(), answers)
     else:
-        typer.echo("There are none.")
-    raise typer.Exit(0 if all(answer["outcome"] in DONE for answer in answers) else 1)
+        typer.echo(_none(api, filtered=True))
+    done = DONE if named else DONE | {"gone"}
+    raise typer.Exit(0 if answers and all(answer["outcome"] in done for answer in answers) else 1)

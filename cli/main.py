@@ -5,17 +5,20 @@ from __future__ import annotations
 import typer
 
 from cli import dead_letters, teams
+from cli.api import EXIT_CODES
 from cli.schema import schema
 from cli.sweep import sweep
 from cli.validate import validate
 
-app = typer.Typer(name="mergekey", help="Self-service access to AI models: merge a YAML file, fetch a key.", no_args_is_help=True)
+app = typer.Typer(
+    name="mergekey", help="Self-service access to AI models: merge a YAML file, fetch a key.", epilog=EXIT_CODES, no_args_is_help=True
+)
 app.command()(validate)
 app.command()(schema)
 app.add_typer(dead_letters.app, name="dead-letters")
-app.command()(sweep)
+app.command(epilog=EXIT_CODES)(sweep)
 app.add_typer(teams.app, name="teams")
-app.command()(teams.models)
+app.command(epilog=EXIT_CODES)(teams.models)
 
 
 def main() -> None:

@@ -15,6 +15,6 @@ def sweep(
     audience: Audience,
     deep: Annotated[bool, typer.Option("--deep", help="Compare policies and keys of all teams too, not of a slice only.")] = False,
 ) -> None:
-    """Queue a sweep: what is not as the branch says is mended. Exit code: 0 it is queued, 2 the platform could not be asked."""
+    """Queue a sweep: what is not as the branch says is mended."""
     answer = Api(url, audience).post("sweeps", {"deep": deep})
     typer.echo(visible(f"Queued: {answer['queued']}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ Row = dict[str, Any]
 WIDTH = 120
 #: Characters of a message in a list.
 GLIMPSE = 90
+#: Stages or teams that are named in one question; more are counted.
+MOST_NAMED = 5
 
 
 def a_console() -> Console:
@@ -61,16 +63,34 @@ def show_answers(console: Console, answers: Iterable[Row]) -> None:
     console.print(", ".join(f"{count} {outcome}" for outcome, count in Counter(answer["outcome"] for answer in answers).items()))
 
 
-def show_next(console: Console, groups: Iterable[Row], first: int, team: str | None) -> None:
-    """What to type now: commands that name what was seen, and nothing that came later."""
+def show_next(console: Console, groups: Iterable[Row], letters: Sequence[Row], team: str | None) -> None:
+    """What to type now: commands that name what was seen, and nothing that came later. What no stage knows can only be discarded."""
+    first, foreign = letters[0]["sequence"], [str(letter["sequence"]) for letter in letters if not letter["stage"]]
     console.print("\nLook at one, then, when its cause is gone, replay its group (without --dry-run), or discard it:", style="bold")
     console.print(Text(f"  mergekey dead-letters show {first}"), soft_wrap=True)
-    for group in groups:
+    for group in (group for group in groups if group["stage"]):
         words = ["--stage", group["stage"], "--reason", group["reason"], "--up-to", str(group["last"])]
         words += [] if team is None else ["--team", team]
         chosen = shlex.join(visible(word) for word in words)
         console.print(Text(f"  mergekey dead-letters replay {chosen} --dry-run"), soft_wrap=True)
     console.print(Text(f"  mergekey dead-letters discard {first} --why 'why nobody needs it any more'"), soft_wrap=True)
+    if foreign:
+        console.print(Text(f"  mergekey dead-letters discard {' '.join(foreign)} --why 'no stage put it there'"), soft_wrap=True)
+
+
+def summary(letters: Sequence[Row]) -> str:
+    """`2 letters (stage provision-gateway, teams alpha, bravo)`."""
+    parts = (_some(what, {letter[what] for letter in letters}) for what in ("stage", "team"))
+    return f"{_counted(len(letters), 'letter')} ({', '.join(parts)})"
+
+
+def _some(what: str, names: set[str]) -> str:
+    known = sorted(visible(name) or "?" for name in names)
+    return _counted(len(known), what) if len(known) > MOST_NAMED else f"{what}{'s' * (len(known) != 1)} {', '.join(known)}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _table(*columns: str) -> Table:

@@ -1,7 +1,4 @@
-"""`mergekey teams` and `mergekey models`: what was asked for, what was granted, how it stands.
-
-Exit codes: 0 it is told, 2 the platform could not be asked, or there is no such team.
-"""
+"""`mergekey teams` and `mergekey models`: what was asked for, what was granted, how it stands. No such team: exit code 2."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from cli.api import Api, AsJson, Audience, Url
+from cli.api import EXIT_CODES, Api, AsJson, Audience, Url
 
-app = typer.Typer(help="What a team was granted, and how each part of it stands.", no_args_is_help=True)
+app = typer.Typer(help="What a team was granted, and how each part of it stands.", epilog=EXIT_CODES, no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", epilog=EXIT_CODES)
 def list_(url: Url, audience: Audience, as_json: AsJson = False) -> None:
     """The teams that you may see: with the app role Reader all, else those whose group you are in."""
     from cli.tables import a_console
@@ -31,7 +28,7 @@ def list_(url: Url, audience: Audience, as_json: AsJson = False) -> None:
         typer.echo("No teams that you may see.")
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def show(team: Annotated[str, typer.Argument(help="The team's name.")], url: Url, audience: Audience, as_json: AsJson = False) -> None:
     """One team: models with limits and addresses, names of its secrets, and each part with its reason."""
     from cli.tables import a_console

@@ -11,13 +11,15 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from shared import bootstrap
 from shared.adapters.entra import Caller, Refused, Role
 from shared.bootstrap import RealApp
 from shared.domain.letters import MOST_REPLAYS, Filter, Group, Letter
 from shared.errors import MergekeyError, TemporaryError
+from shared.stages import BY_WORD, STAGES
 
 Work = Callable[[RealApp, Caller], Awaitable[tuple[int, Any]]]
 
@@ -28,6 +30,17 @@ def _whole(value: object) -> object:
 
 
 Number = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(_whole)]
+
+
+def _stage(word: str) -> str:
+    """A filter that no letter can have must not answer that there are none. The empty word stands for letters without a stage."""
+    if word and word not in BY_WORD:
+        known = ", ".join(stage.name for stage in STAGES)
+        raise PydanticCustomError("unknown_stage", "there is no stage {word}; there are {known}", {"word": repr(word), "known": known})
+    return BY_WORD[word].name if word else ""
+
+
+StageName = Annotated[str, AfterValidator(_stage), WithJsonSchema({"type": "string", "enum": ["", *BY_WORD]})]
 
 #: Of one call: each letter takes some calls of Service Bus, and Azure ends an HTTP call after 230 seconds.
 MOST_AT_ONCE = 200
@@ -43,7 +56,7 @@ class Query(Asked):
     """Of a list. `older_minutes`: only letters of at least this age; `check`: say which teams have converged since."""
 
     team: str | None = None
-    stage: str | None = None
+    stage: StageName | None = None
     reason: str | None = None
     older_minutes: float | None = Field(default=None, ge=0, le=10**6)
     up_to: Number | None = None
@@ -77,7 +90,7 @@ class ReplayForm(Form):
 
 
 class DiscardForm(ReplayForm):
-    """`why` is kept in the log. `only_converged`: refuse letters whose team has not converged."""
+    """`why` is kept in the log. `only_converged`: skip letters whose team has not converged."""
 
     why: str = Field(min_length=3, max_length=500)
     only_converged: bool = False

@@ -39,7 +39,7 @@ resource "azurerm_monitor_action_group" "platform" {
 resource "azurerm_monitor_metric_alert" "dead_letters" {
   name                = "Mergekey has dead letters"
   resource_group_name = azurerm_resource_group.mergekey.name
-  description         = "The queue dead-letters is not empty. docs/errors.md says for each reason who must act."
+  description         = "The queue dead-letters is not empty: somebody must act. What to type: docs/operations.md, Alarms."
   scopes              = [azurerm_servicebus_namespace.bus.id]
   severity            = 2
   frequency           = "PT5M"
@@ -69,7 +69,7 @@ resource "azurerm_monitor_metric_alert" "dead_letters" {
 resource "azurerm_monitor_metric_alert" "not_collected" {
   name                = "Mergekey does not collect dead letters"
   resource_group_name = azurerm_resource_group.mergekey.name
-  description         = "Messages stay in a native dead-letter queue. Look whether the function app runs."
+  description         = "Messages stay in a native dead-letter queue: the function app does not run. What to type: docs/operations.md, Alarms."
   scopes              = [azurerm_servicebus_namespace.bus.id]
   severity            = 1
   frequency           = "PT5M"
@@ -101,7 +101,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "webhook" {
   name                = "Mergekey fails to take in pushes"
   resource_group_name = azurerm_resource_group.mergekey.name
   location            = azurerm_resource_group.mergekey.location
-  description         = "GitHub's webhook was answered with 5xx. Redeliver at GitHub, or wait for the sweep; look at the app's log for the reason."
+  description         = "GitHub's webhook was answered with 5xx: a sweep repeats it, the log has the reason. What to type: docs/operations.md, Alarms."
   scopes              = [azurerm_application_insights.mergekey.id]
   severity            = 2
   tags                = var.tags

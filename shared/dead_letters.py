@@ -25,6 +25,7 @@ from shared.sweeping import unsettled_teams
 from shared.trail import Trail, bounded
 
 _STAGES = {stage.name: stage for stage in STAGES}
+_NOT_THERE = "no dead letter has this number, or none any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one letter. `gone`: it is not there any more. `ready`: it would be done. `untried`: another failed before it."""
+    """What became of one letter. `gone`: it is not there any more, or never was. `ready`: it would be done.
+
+    `skipped`: it was not meant. `untried`: another failed before it.
+    """
 
     sequence: int
-    outcome: Literal["replayed", "discarded", "ready", "gone", "refused", "failed", "untried"]
+    outcome: Literal["replayed", "discarded", "ready", "gone", "skipped", "refused", "failed", "untried"]
     why: str = ""
 
 
@@ -93,7 +97,7 @@ async def replay(app: App, order: Order) -> list[Answer]:
             return Answer(letter.sequence, "ready", f"goes to {stage.name}, replay {letter.replays + 1}")
         async with _taken(app, letter.sequence) as there:
             if not there:
-                return Answer(letter.sequence, "gone")
+                return Answer(letter.sequence, "gone", _NOT_THERE)
             await app.bus.send([replay_of(letter, stage)])
             telemetry.replayed(order.by, letter)
         return Answer(letter.sequence, "replayed", f"to {stage.name}")
@@ -107,12 +111,12 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
 
     async def act(letter: Letter) -> Answer:
         if known is not None and letter.sequence not in known:
-            return Answer(letter.sequence, "refused", "its team is not known to have converged")
+            return Answer(letter.sequence, "skipped", "its team is not known to have converged")
         if order.dry_run:
             return Answer(letter.sequence, "ready")
         async with _taken(app, letter.sequence) as there:
             if not there:
-                return Answer(letter.sequence, "gone")
+                return Answer(letter.sequence, "gone", _NOT_THERE)
             if known is None:
                 await _have_looked_at(app, team_of(letter))
             telemetry.discarded(order.by, letter, why)
@@ -159,7 +163,7 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
             answers.append(Answer(sequence, "untried"))
             continue
         try:
-            answers.append(await act(found[sequence]) if sequence in found else Answer(sequence, "gone"))
+            answers.append(await act(found[sequence]) if sequence in found else Answer(sequence, "gone", _NOT_THERE))
         except MergekeyError as error:
             answers.append(Answer(sequence, "failed", str(error)))
     return answers

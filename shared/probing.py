@@ -9,7 +9,7 @@ from datetime import timedelta
 from shared.app import App
 from shared.domain import names
 from shared.domain.record import Health, Probe
-from shared.errors import MergekeyError
+from shared.errors import MergekeyError, Unavailable
 
 #: So long an answer may take.
 PATIENCE = timedelta(seconds=5)
@@ -22,9 +22,9 @@ async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
 
 
 def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Secrets of the team that is no team: there are none, and that is an answer."""
+    """Secrets of the team that is no team: there are none, and that is an answer. No branch is none: nothing can be granted without it."""
     secret = names.primary_key_secret(names.CATALOGUE_TEAM)
-    yield "GitHub", app.repository.head()
+    yield "GitHub", _branch(app)
     yield "Service Bus", app.dead_letters.peek(1)
     yield "API Management", app.gateway.api(names.API)
     yield "Key Vault", app.vault.versions(secret)
@@ -33,6 +33,11 @@ def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
         yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOGUE_TEAM))
     if app.projects is not None:
         yield "Foundry", app.projects.project(names.project(names.CATALOGUE_TEAM))
+
+
+async def _branch(app: App) -> None:
+    if await app.repository.head() is None:
+        raise Unavailable("the branch of requests is not there", reason="NoBranch")
 
 
 async def _probe(app: App, system: str, question: Awaitable[object], patience: timedelta) -> Probe:

@@ -38,3 +38,6 @@ PROVISION_PROJECTS = Stage("provision-projects", TOPIC, "provision-projects", Ac
 DELIVER_KEYS = Stage("deliver-keys", "deliver-keys", None, DeliverKeys)
 
 STAGES = (SWEEP, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS, DELIVER_KEYS)
+
+#: As people call them: by their name, or by the last word of it, which stands in commit statuses.
+BY_WORD = {word: stage for stage in STAGES for word in (stage.name, stage.short)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from standins.demo.repository import Clone
-from standins.stack import REPOSITORY, Stack
+from standins.identity import IDENTITY_HEADER
+from standins.stack import AUDIENCE, REPOSITORY, Stack
 
 
 def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
@@ -51,9 +53,27 @@ What there is, and what was called:
   logs           {stack.folder}/functions-host.log
   state          {stack.folder} (delete it to begin anew)
 
+The commands of an operator, from another shell in this folder of the code:
+
+{_operator(stack)}
+  .venv/bin/mergekey teams list                      # then dead-letters, sweep, models, with every option
+
 Models, for `openai` clients, with the header api-key: {stack.addresses["gateway"]}
 Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["resource-manager"]},
 Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: {stack.ca}
 
 Stages as they run (ctrl-C ends everything):
 """
+
+
+def _operator(stack: Stack) -> str:
+    """Who calls is played by the stand-in for identity: a name, and the app role that its token has."""
+    settings = {
+        "MERGEKEY_URL": stack.host_url,
+        "MERGEKEY_AUDIENCE": AUDIENCE,
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        "AZURE_CLIENT_ID": "olivia.Operator",
+        "IDENTITY_ENDPOINT": f"{stack.addresses['identity']}/msi/token",
+        "IDENTITY_HEADER": IDENTITY_HEADER,
+    }
+    return "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in settings.items())

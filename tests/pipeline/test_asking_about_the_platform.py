@@ -150,6 +150,12 @@ async def test_every_system_is_asked_once() -> None:
     assert len(app.calls.made) == 7
 
 
+async def test_without_its_branch_github_is_not_healthy() -> None:
+    app = await a_team()
+    app.repository.delete_branch()
+    assert [(probe.system, probe.reason) for probe in (await probe_everything(app)).probes if not probe.healthy] == [("GitHub", "NoBranch")]
+
+
 async def test_a_system_that_refuses_or_is_slow_is_named_and_nobody_waits_for_it() -> None:
     app = await a_team()
     never = asyncio.Event()

@@ -336,7 +336,7 @@ async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> N
         await ask(app, Asked(team="bravo"))
     alpha, bravo = await numbers(app)
     await ask(app, Asked(tokens=2000))
-    assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [(alpha, "discarded"), (bravo, "refused")]
+    assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [(alpha, "discarded"), (bravo, "skipped")]
     assert addressed(await sweep_now(app)) == _each("bravo", "workspaces", "projects"), "who has converged need not be looked at again"
 
 
@@ -344,7 +344,7 @@ async def test_a_team_whose_file_cannot_be_read_has_not_converged() -> None:
     app = await a_dead_letter()
     app.repository.commit({path_of("alpha"): "nonsense: ["})
     [answer] = await discard(app, only_converged=True)
-    assert (answer.outcome, answer.why) == ("refused", "its team is not known to have converged")
+    assert (answer.outcome, answer.why) == ("skipped", "its team is not known to have converged")
 
 
 async def test_a_letter_of_an_earlier_withdrawal_does_not_keep_a_later_one_off() -> None:
@@ -384,7 +384,7 @@ async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     about = DeadLetter("provision-workspaces", "alpha", "WaitedTooLong", "x", "the platform", 1, "m", "alpha", "m", 0)
     await app.bus.send([Envelope(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
-    assert outcomes(await discard(app, only_converged=True)) == ["refused"]
+    assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
     await later(app, timedelta(minutes=30))
     assert outcomes(await discard(app, only_converged=True)) == ["discarded"]
 
@@ -393,7 +393,7 @@ async def test_without_a_valid_catalogue_nobody_is_known_to_have_converged() -> 
     app = await a_dead_letter()
     await ask(app, Asked(tokens=2000))
     await push(app, {app.places.catalog: "models: []\n"})
-    assert outcomes(await discard(app, only_converged=True)) == ["refused"]
+    assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
 
 
 # ------------------------------------------------------------------------------------------------------------------ sweeps

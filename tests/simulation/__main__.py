@@ -1,8 +1,8 @@
 """The simulation from the command line.
 
-    python -m tests.simulation --seed 17        one run; it is the same every time
-    python -m tests.simulation --seeds 10000    many, on all cores
-    python -m tests.simulation --ablation       without each safeguard in turn: promises must break
+    .venv/bin/python -m tests.simulation --seed 17        one run; it is the same every time
+    .venv/bin/python -m tests.simulation --seeds 10000    many, on all cores
+    .venv/bin/python -m tests.simulation --ablation       without each safeguard in turn: promises must break
 
 Ends with 1 when a promise was broken (with `--ablation`: when none was).
 """
@@ -33,7 +33,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "python -m tests.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        ".venv/bin/python -m tests.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, help="run this one and print what happened")
     parser.add_argument("--seeds", type=int, help="how many")
@@ -45,22 +45,22 @@ def _arguments() -> argparse.Namespace:
 
 def _one(seed: int, without: str | None) -> int:
     result = run_one((seed, without))
-    print(_told(result) if result.violations else f"seed {seed}: every promise held, {result.steps} steps, digest {result.digest}")
+    print(_told(result, without) if result.violations else f"seed {seed}: every promise held, {result.steps} steps, digest {result.digest}")
     return bool(result.violations)
 
 
 def _many(seeds: range, without: str | None) -> int:
     report = run_many(seeds, without, progress=True)
     for result in report.failed[:5]:
-        print(_told(result))
+        print(_told(result, without))
     print(report.table())
-    print(f"violations: {[(result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations][:20]}")
+    print(f"broken promises: {[(result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations][:20]}")
     return bool(report.failed)
 
 
 def _ablation(seeds: range) -> int:
     missed = 0
-    print(f"{'without':60} violations in {len(seeds)} seeds, by invariant")
+    print(f"{'without':60} seeds of {len(seeds)} with broken promises, by promise")
     for name, report in ablation_table(seeds):
         numbers = Counter(violation.number for result in report.failed for violation in result.violations)
         missed += not report.failed
@@ -68,9 +68,10 @@ def _ablation(seeds: range) -> int:
     return bool(missed)
 
 
-def _told(result: Result) -> str:
+def _told(result: Result, without: str | None) -> str:
     lines = [f"seed {result.seed}: {violation}" for violation in result.violations]
-    return "\n".join(["", *result.trace, *lines, f"repeat it: python -m tests.simulation --seed {result.seed}"])
+    again = f"repeat it: .venv/bin/python -m tests.simulation --seed {result.seed}" + (f' --without "{without}"' if without else "")
+    return "\n".join(["", *result.trace, *lines, again])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _memory = ExitStack()
 
 @dataclass
 class Report:
-    """`violations` by invariant, `failed` the results that had one."""
+    """`failed` are the results with broken promises."""
 
     seeds: int = 0
     steps: int = 0
@@ -42,7 +42,9 @@ class Report:
 
     def table(self) -> str:
         rate = self.seeds / self.seconds if self.seconds else 0
-        lines = [f"{self.seeds} seeds, {self.steps} steps, {self.seconds:.1f} s, {rate:.1f} seeds/s, {len(self.failed)} with a violation"]
+        lines = [
+            f"{self.seeds} seeds, {self.steps} steps, {self.seconds:.1f} s, {rate:.1f} seeds/s, {len(self.failed)} with broken promises"
+        ]
         for kind in ("event", "fault"):
             of_kind = sorted((name.partition(": ")[2], count) for name, count in self.counts.items() if name.startswith(kind))
             lines.append(f"{sum(count for _, count in of_kind)} {kind}s: {', '.join(f'{name} {count}' for name, count in of_kind)}")
@@ -75,7 +77,7 @@ def run_many(seeds: Iterable[int], safeguard: str | None = None, progress: bool 
         report.add(result)
         report.seconds = perf_counter() - began
         if progress and report.seeds % 100 == 0:
-            print(f"{report.seeds} seeds, {len(report.failed)} with a violation, {report.seconds:.0f} s", file=sys.stderr)
+            print(f"{report.seeds} seeds, {len(report.failed)} with broken promises, {report.seconds:.0f} s", file=sys.stderr)
     report.failed.sort(key=lambda result: result.seed)
     return report
 

@@ -76,13 +76,13 @@ current: ContextVar[Handling | None] = ContextVar("handling", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: its number among the invariants (0: an exception that is nobody's), and what was seen."""
+    """A broken promise: its number in docs/simulation.md (0: an exception that is nobody's), and what was seen."""
 
     number: int
     what: str
 
     def __str__(self) -> str:
-        return f"invariant {self.number}: {self.what}"
+        return f"promise {self.number} is broken: {self.what}"
 
 
 class MachineClock(FakeClock):

@@ -1,0 +1,82 @@
+"""docs/operations.md has every alert that calls somebody and every line that the app logs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+#: What stands there as it is seen: between backticks, not the blocks of commands.
+SHOWN = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL))
+ALERTS = re.findall(
+    r'^resource "azurerm_monitor_[a-z_]*alert[a-z_0-9]*" .*?^}', (ROOT / "infra" / "monitoring.tf").read_text(), re.M | re.S
+)
+LOGGED = {"info", "warning", "error"}
+#: Calls that are given a text for the log, and functions that yield such.
+TOLD, TELLING = {"found", "found_of_others", "not_looked_at", "_tell"}, "of_others"
+
+
+def test_every_alert_is_on_the_page_and_names_it() -> None:
+    assert len(ALERTS) == 3
+    for alert in ALERTS:
+        [name] = re.findall(r'^  name += "(.+)"$', alert, re.MULTILINE)
+        [description] = re.findall(r'^  description += "(.+)"$', alert, re.MULTILINE)
+        assert f"| `{name}` | alert |" in PAGE
+        assert "docs/operations.md" in description
+
+
+def trees() -> Iterator[ast.AST]:
+    for folder in ("shared", "functions"):
+        yield from (ast.parse(path.read_text()) for path in sorted((ROOT / folder).rglob("*.py")))
+
+
+def lines() -> Iterator[tuple[str, ...]]:
+    """The fixed parts of every line of the log, in order."""
+    for tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOGGED:
+                if isinstance(node.func.value, ast.Name) and node.func.value.id == "log":
+                    yield parts(node.args[0])
+            elif isinstance(node, ast.Call) and name_of(node.func) in TOLD:
+                yield from (parts(argument) for argument in node.args if isinstance(argument, ast.JoinedStr | ast.Constant))
+            elif isinstance(node, ast.FunctionDef) and node.name == TELLING:
+                yield from (parts(text) for text in yielded(node))
+
+
+def name_of(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+def yielded(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Yield | ast.YieldFrom) and node.value is not None:
+            found = node.value.elt if isinstance(node.value, ast.GeneratorExp) else node.value
+            if isinstance(found, ast.JoinedStr):
+                yield found
+
+
+def parts(text: ast.expr) -> tuple[str, ...]:
+    """What stands between the gaps, without the punctuation around them."""
+    pieces = text.values if isinstance(text, ast.JoinedStr) else [text]
+    fixed = "\0".join(str(piece.value) if isinstance(piece, ast.Constant) else "\0" for piece in pieces)
+    return tuple(part for part in (piece.strip(" :;,().") for piece in re.split(r"\0+|%s", fixed)) if part)
+
+
+LINES = sorted(set(lines()))
+
+
+def test_the_lines_are_found() -> None:
+    assert len(LINES) > 20
+    assert ("is a dead letter", "must act") in LINES
+    assert ("may read the secret", "and no request names it") in LINES
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ... ".join)
+def test_every_line_of_the_log_is_on_the_page(line: tuple[str, ...]) -> None:
+    wanted = re.compile(".*".join(map(re.escape, line)))
+    assert any(wanted.search(shown) for shown in SHOWN)
