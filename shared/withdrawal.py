@@ -216,7 +216,12 @@ async def _delete_product(app: App, team: str, product: Product, subscription: S
 async def _delete_backends(app: App, team: str) -> None:
     marker = Marker(app.platform.repository, team, "", "")
     backends = await app.gateway.backends(f"{names.product(team)}--")
-    await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends if marker.owns(backend.marker)))
+    try:
+        await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends if marker.owns(backend.marker)))
+    except Rejected:
+        if await app.gateway.product(names.product(team)) is not None:
+            raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None
+        raise
 
 
 def _is_over(app: App, event: Event[TeamMessage], marker: Marker) -> bool:

@@ -276,3 +276,23 @@ async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_
         policies["ai"] = Policy(left, '"edited"')
     await _sweep(app)
     assert policies["ai"].text == before
+
+
+async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_again() -> None:
+    """A slow host finds alpha's product gone and deletes what is left; a faster one has just made the product anew."""
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    await withdraw(app)
+    gone = a_change(app)
+    for kind in (app.gateway.state.products, app.gateway.state.subscriptions, app.gateway.state.policies):
+        kind.pop("team-alpha")
+
+    async def overtake(call: Call) -> None:
+        if call.name == "delete_backend":
+            app.calls.before = nothing
+            app.repository.commit({path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()})
+            await run(app, PROVISION_GATEWAY)
+
+    app.calls.before = overtake
+    with pytest.raises(Busy, match="came back"):
+        await WORK[PROVISION_GATEWAY](app, an_event(app, gone))
+    assert "team-alpha--phi-4" in app.gateway.state.backends
