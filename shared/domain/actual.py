@@ -37,6 +37,10 @@ class Api:
     subscription_required: bool = True
     key_names: tuple[str, str] = KEY_NAMES
 
+    def is_as(self, digest: str, operations: str) -> bool:
+        """Whether its marker vouches for this catalogue, and it was imported from these operations."""
+        return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
+
     @property
     def asks_for_keys(self) -> bool:
         """Whether it lets nobody in without a key, and looks for keys where clients send them."""

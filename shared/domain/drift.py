@@ -34,8 +34,7 @@ OPEN = "its product can be used without a key"
 def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
     """What differs in the unified API, what serves the models, and the secrets that this needs."""
     desired = compile_catalog(catalog, platform)
-    marker = world.api.marker if world.api else None
-    if world.api is None or marker is None or marker.digest != desired.digest or world.api.operations != desired.api_digest:
+    if world.api is None or not world.api.is_as(desired.digest, desired.api_digest):
         yield "the unified API is not what the catalogue says"
     if world.api is not None and not world.api.asks_for_keys:
         yield "the unified API does not ask for keys as it should"
@@ -111,6 +110,9 @@ def of_others(repository: int, world: World) -> Iterator[str]:
         elif not found.product:
             yield f"subscription {found.name} is for an API or for all: no product's limits hold for its keys"
     yield from (f"product {name} is linked to the unified API and not managed by mergekey" for name in sorted(world.linked - ours))
+    # Who opened one is to be asked; and where a stage cannot close it, because the request is not valid, a person must.
+    opened = sorted(name for name in ours if not world.products[name].subscription_required)
+    yield from (f"product {name} can be used without a key: whoever calls is taken for its team" for name in opened)
     for secret, readers in sorted(world.readers.items()):
         tags = world.secrets[secret].tags if secret in world.secrets else {}
         if tags.get("repository") == str(repository):

@@ -104,10 +104,10 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     # A policy goes with its product: one that was read of a product which is gone is gone, too.
     rules = _policy_change("product policy", desired.product, desired.policy, actual.policy if product else None)
     opening: list[tuple[Change, ...]] = []
+    if product is not None and not product.subscription_required:
+        opening.append((Update("product", desired.product, product.etag),))
     if product is None:
         opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
-    elif not product.subscription_required:
-        opening.append((Update("product", desired.product, product.etag),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
     opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
     if not finished or actual.linked is False:
@@ -139,11 +139,9 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     rules = _policy_change("api policy", API, desired.policy, actual.policy)
     api = actual.api
     beside, after = ((), singles) if secrets else (singles, ())
-    sealed = api is not None and api.marker is not None and api.marker.digest == marker.digest
-    if api is not None and sealed and api.operations == desired.api_digest:
-        return _steps(
-            () if api.asks_for_keys else (Update("api marker", API, None, marker),), bared, (*secrets, *beside), after, pools, rules
-        )
+    if api is not None and api.is_as(marker.digest, desired.api_digest):
+        asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
+        return _steps(asking, bared, (*secrets, *beside), after, pools, rules)
     first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *secrets, *beside]
     if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()

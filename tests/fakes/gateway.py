@@ -114,6 +114,13 @@ class FakeGateway:
             self.state.policies.pop(name, None)
             self.state.links = {link for link in self.state.links if link[0] != name}
 
+    def open_product(self, name: str) -> bool:
+        """What somebody does in the portal: the product requires no subscription any more. The service takes one such at a time."""
+        if any(not found.subscription_required for found in self.state.products.values()):
+            return False
+        self.state.products[name] = replace(self.state.products[name], subscription_required=False, etag=self._etag())
+        return True
+
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
             return _actual(self.state.policies.get(product))
