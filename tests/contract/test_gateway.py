@@ -362,6 +362,7 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
     after = await gateway.api(API)
     assert after is not None
     assert (after.operations, after.marker) == (CATALOG.api_digest, _marker("catalogue", "d" * 64))
+    assert (before.asks_for_keys, after.asks_for_keys) == (True, True)
     with pytest.raises(Busy):
         await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
     await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)

@@ -64,9 +64,9 @@ async def test_a_product_that_is_not_published_any_more_keeps_its_keys(room: Roo
     assert await status(room, key) == 200
 
 
-async def _opened(room: Room, **also: str) -> Product:
+async def _opened(room: Room, state: str = "published") -> Product:
     """The team's product as somebody leaves it who unticks "Requires subscription"."""
-    changes = ProductUpdateParameters(subscription_required=False, **also)
+    changes = ProductUpdateParameters(subscription_required=False, state=state)
     await room.writer._client.product.update("ai", room.name, "team-alpha", "*", changes)
     found = await room.writer.product("team-alpha")
     assert found is not None
@@ -86,6 +86,17 @@ async def test_an_open_product_serves_whoever_has_no_key_as_its_team_until_it_is
     assert [await status(room, each) for each in (None, key)] == [401, 200]
 
 
+async def test_whatever_is_written_of_a_product_closes_it(room: Room) -> None:
+    await alpha(room)
+    marker = Marker(1, "alpha", "access.yaml", "c0ffee")
+    opened = await _opened(room)
+    await room.writer.publish_product("team-alpha", opened.etag, "Alpha", marker)
+    assert await status(room, None) == 401
+    await _opened(room)
+    await room.writer.create_product("team-alpha", "Alpha", marker)
+    assert await status(room, None) == 401
+
+
 async def test_an_open_product_serves_no_api_that_it_is_not_linked_to(room: Room) -> None:
     await alpha(room)
     await _opened(room)
@@ -93,7 +104,10 @@ async def test_an_open_product_serves_no_api_that_it_is_not_linked_to(room: Room
     assert await status(room, None) == 401
 
 
-async def test_an_api_that_asks_for_no_key_or_elsewhere_still_serves_no_stranger_and_asks_again_when_it_is_marked(room: Room) -> None:
+@pytest.mark.parametrize("written", ["marked", "imported"])
+async def test_an_api_that_asks_for_no_key_or_elsewhere_serves_no_stranger_and_asks_again_when_it_is_written(
+    room: Room, written: str
+) -> None:
     key, api = await alpha(room), room.writer._client.api
     names = SubscriptionKeyParameterNamesContract(header="x-key", query="key")
     changes = ApiUpdateContract(subscription_required=False, subscription_key_parameter_names=names)
@@ -102,7 +116,10 @@ async def test_an_api_that_asks_for_no_key_or_elsewhere_still_serves_no_stranger
     assert found is not None
     assert (found.subscription_required, found.key_names, found.asks_for_keys) == (False, ("x-key", "key"), False)
     assert [await status(room, each) for each in (None, key)] == [403, 403]
-    await room.writer.mark_api("ai", Marker(1, "catalogue", "catalog.yaml", "c0ffee"))
+    if written == "marked":
+        await room.writer.mark_api("ai", Marker(1, "catalogue", "catalog.yaml", "c0ffee"))
+    else:
+        await room.models(CATALOG)
     found = await room.writer.api("ai")
     assert found is not None
     assert (found.subscription_required, found.key_names, found.asks_for_keys) == (True, KEY_NAMES, True)
