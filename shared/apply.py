@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.app import App
-from shared.domain.actual import SecretVersion
+from shared.domain.actual import Product, SecretVersion
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
@@ -47,18 +47,27 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
     await together(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
 
 
+async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
+    """A product as it is when the owner's has been closed to calls without a key."""
+    if product is None or product.subscription_required or not owner.owns(product.marker):
+        return product
+    return replace(product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag))
+
+
 class GatewayWriter:
-    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created."""
+    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created or closed."""
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
         self._gateway = gateway
         self._marker = marker
-        self._created: str | None = None
+        self._written: str | None = None
 
     async def __call__(self, change: Change) -> None:
         match change:
             case Create("product", name, (display_name, marker)):
-                self._created = await self._gateway.create_product(name, display_name, marker)
+                self._written = await self._gateway.create_product(name, display_name, marker)
+            case Update("product", name, tag):
+                self._written = await self._gateway.close_product(name, tag or "*")
             case Update("product policy", name, tag, policy):
                 await self._gateway.put_product_policy(name, policy, tag)
             case Create("product link", name, api):
@@ -66,7 +75,7 @@ class GatewayWriter:
             case Create("administrator subscription", name):
                 await remove_administrator(self._gateway, name)
             case Update("product marker", name, tag, (display_name, marker)):
-                await self._gateway.publish_product(name, self._created or tag or "*", display_name, marker)
+                await self._gateway.publish_product(name, self._written or tag or "*", display_name, marker)
             case Create("backend", _, body):
                 await self._gateway.put_backend(body, self._marker, None)
             case Update("backend", _, tag, body):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.app import App
-from shared.apply import ADMINISTRATOR, remove_administrator, together
+from shared.apply import ADMINISTRATOR, closed, remove_administrator, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
 from shared.domain.marker import Marker, format_time, read_time
@@ -31,7 +31,7 @@ DELETING = timedelta(seconds=30)
 
 
 async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """Suspend first, whatever else fails; mark the product; after grace delete what is ours."""
+    """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete what is ours."""
     team = event.message.team
     subscription, product = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)), app.gateway.product(names.product(team))
@@ -39,6 +39,7 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
     await require_unmoved(app, event, standing)
     if subscription is not None and _is_ours(app, team, subscription) and subscription.state == "active":
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
+    product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
     marker = None if product is None else product.marker
     if product is None or (marker is not None and _is_over(app, event, marker)):
         return await _end(app, event, standing, product, subscription)

@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.api_management_backends import SYSTEM, Backends
+from shared.adapters.api_management_doors import CLOSED, api_of, asking_for_keys, product_of
 from shared.adapters.translate import translated
 from shared.domain.actual import Api, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
-from shared.domain.marker import Marker, parse_marker
+from shared.domain.marker import Marker
 from shared.domain.openapi import PATH
 from shared.domain.policy_xml import digest_of
 from shared.domain.secret import SecretValue
@@ -47,18 +48,16 @@ class ApiManagement(Backends):
 
     async def product(self, name: str) -> Product | None:
         found = await self._find(self._client.product.get(*self._at, name, cls=_with_etag))
-        return None if found is None else _product(*found)
+        return None if found is None else product_of(*found)
 
     async def products(self) -> list[Product]:
         with translated(SYSTEM):
-            return [_product(found, "*") async for found in self._client.product.list_by_service(*self._at)]
+            return [product_of(found, "*") async for found in self._client.product.list_by_service(*self._at)]
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         from azure.mgmt.apimanagement.models import ProductContract
 
-        body = ProductContract(
-            display_name=display_name, description=str(marker), subscription_required=True, approval_required=False, state="notPublished"
-        )
+        body = ProductContract(display_name=display_name, description=str(marker), state="notPublished", **CLOSED)
         with translated(SYSTEM):
             created: Any = await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag)
         return str(created[1])
@@ -66,9 +65,16 @@ class ApiManagement(Backends):
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
-        body = ProductUpdateParameters(display_name=display_name, description=str(marker), state="published")
+        body = ProductUpdateParameters(display_name=display_name, description=str(marker), state="published", **CLOSED)
         with translated(SYSTEM):
             await self._client.product.update(*self._at, name, etag, body)
+
+    async def close_product(self, name: str, etag: str) -> str:
+        from azure.mgmt.apimanagement.models import ProductUpdateParameters
+
+        with translated(SYSTEM):
+            closed: Any = await self._client.product.update(*self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag)
+        return str(closed[1])
 
     async def delete_product(self, name: str, etag: str) -> None:
         with translated(SYSTEM):
@@ -159,12 +165,11 @@ class ApiManagement(Backends):
         found = await self._find(self._client.api.get(*self._at, name, cls=_with_etag))
         if found is None:
             return None
-        contract, etag = found
-        return Api(etag, contract.api_revision_description or "", parse_marker(contract.description))
+        return api_of(*found)
 
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
         """Imports the operations: the one slow write there is. The digest of what was imported stays at the revision."""
-        from azure.mgmt.apimanagement.models import ApiCreateOrUpdateParameter, SubscriptionKeyParameterNamesContract
+        from azure.mgmt.apimanagement.models import ApiCreateOrUpdateParameter
 
         body = ApiCreateOrUpdateParameter(
             display_name="AI models",
@@ -172,10 +177,9 @@ class ApiManagement(Backends):
             api_revision_description=desired.api_digest,
             path=PATH,
             protocols=["https"],
-            subscription_required=True,
-            subscription_key_parameter_names=SubscriptionKeyParameterNamesContract(header="api-key", query="api-key"),
             format="openapi+json",
             value=json.dumps(desired.api),
+            **asking_for_keys(),
         )
         with translated(SYSTEM):
             poller = await self._client.api.begin_create_or_update(*self._at, name, body, if_match=etag)
@@ -203,7 +207,7 @@ class ApiManagement(Backends):
         from azure.mgmt.apimanagement.models import ApiUpdateContract
 
         with translated(SYSTEM):
-            await self._client.api.update(*self._at, name, "*", ApiUpdateContract(description=str(marker)))
+            await self._client.api.update(*self._at, name, "*", ApiUpdateContract(description=str(marker), **asking_for_keys()))
 
     async def _find(self, call: Any) -> tuple[Any, str] | None:
         """The object and its ETag, or None when it is absent."""
@@ -222,10 +226,6 @@ class ApiManagement(Backends):
 def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
     """The SDK's models have no ETag; this asks for it beside the object."""
     return contract, str(headers.get("ETag") or response.http_response.headers.get("ETag", "*"))
-
-
-def _product(contract: Any, etag: str) -> Product:
-    return Product(contract.name, etag, contract.display_name, contract.state == "published", parse_marker(contract.description))
 
 
 def _policy(found: tuple[Any, str] | None) -> Policy | None:

@@ -10,24 +10,41 @@ from typing import Any
 from shared.domain.backends import Backend, PoolMember
 from shared.domain.catalog import Breaker
 from shared.domain.marker import Marker
+from shared.domain.openapi import KEY_NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
+    """One that does not require a subscription is open: whoever calls without a key is served as it says, published or not."""
+
     name: str
     etag: str
     display_name: str
     published: bool
     marker: Marker | None
+    subscription_required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The unified API. `operations` is the digest of the operations that were imported last."""
+    """The unified API. `operations` is the digest of the operations that were imported last, `key_names` the header and the parameter of
+    the query in which it takes keys.
+    """
 
     etag: str
     operations: str
     marker: Marker | None
+    subscription_required: bool = True
+    key_names: tuple[str, str] = KEY_NAMES
+
+    def is_as(self, digest: str, operations: str) -> bool:
+        """Whether its marker vouches for this catalogue, and it was imported from these operations."""
+        return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether it lets nobody in without a key, and looks for keys where clients send them."""
+        return self.subscription_required and self.key_names == KEY_NAMES
 
 
 @dataclass(frozen=True, slots=True)

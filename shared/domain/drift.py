@@ -28,14 +28,17 @@ from shared.domain.world import Finding, Part, Times, Wanted, World
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
+#: An open product serves strangers as its team, at its team's expense: also when the team's own keys are suspended.
+OPEN = "its product can be used without a key"
 
 
 def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
     """What differs in the unified API, what serves the models, and the secrets that this needs."""
     desired = compile_catalog(catalog, platform)
-    marker = world.api.marker if world.api else None
-    if world.api is None or marker is None or marker.digest != desired.digest or world.api.operations != desired.api_digest:
+    if world.api is None or not world.api.is_as(desired.digest, desired.api_digest):
         yield "the unified API is not what the catalogue says"
+    if world.api is not None and not world.api.asks_for_keys:
+        yield "the unified API does not ask for keys as it should"
     if world.api_policy not in (None, digest_of(desired.policy)):
         yield "the policy of the unified API is not what was written"
     yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
@@ -71,6 +74,8 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
     since = product.marker.withdrawn if product and product.marker else None
     if product is not None and since is None:
         yield "its access has ended and its product is not withdrawn"
+    if product is not None and product.marker is not None and not product.subscription_required:
+        yield OPEN
     if since is not None and times.now >= since + times.grace:
         yield "its grace period has ended"
     if subscription is not None and subscription.state == "active":
@@ -131,6 +136,9 @@ def of_others(repository: int, world: World) -> Iterator[str]:
         elif not found.product:
             yield f"subscription {found.name} is for an API or for all: no product's limits hold for its keys"
     yield from (f"product {name} is linked to the unified API and not managed by mergekey" for name in sorted(world.linked - ours))
+    # Who opened one is to be asked; and where a stage cannot close it, because the request is not valid, a person must.
+    opened = sorted(name for name in ours if not world.products[name].subscription_required)
+    yield from (f"product {name} can be used without a key: whoever calls is taken for its team" for name in opened)
     for secret, readers in sorted(world.readers.items()):
         tags = world.secrets[secret].tags if secret in world.secrets else {}
         if tags.get("repository") == str(repository):
@@ -160,6 +168,8 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
         return
     if known.digest != desired.digest or not product.published or not known.stands_as(marker):
         yield "its product is not what the request says"
+    if not product.subscription_required:
+        yield OPEN
     if desired.product not in world.linked:
         yield "its product is not linked to the unified API"
     yield from _backends(desired.backends, f"{desired.product}--", marker, world)

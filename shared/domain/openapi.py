@@ -8,6 +8,8 @@ from typing import Any
 
 #: The path of the API on the gateway; `openai` is what AzureOpenAI clients append to their endpoint.
 PATH = "openai"
+#: Where a call carries its key: the header, the parameter of the query.
+KEY_NAMES = ("api-key", "api-key")
 
 
 def unified_api() -> dict[str, Any]:

@@ -91,7 +91,8 @@ class ActualGateway:
 def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
     """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last.
 
-    The policy says itself which one it is: a change that was taken back before its marker was written is seen.
+    The policy says itself which one it is: a change that was taken back before its marker was written is seen. A product that is open to
+    calls without a key is closed before anything else, which may fail.
     """
     product = actual.product
     before = product.marker if product else None
@@ -103,6 +104,8 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     # A policy goes with its product: one that was read of a product which is gone is gone, too.
     rules = _policy_change("product policy", desired.product, desired.policy, actual.policy if product else None)
     opening: list[tuple[Change, ...]] = []
+    if product is not None and not product.subscription_required:
+        opening.append((Update("product", desired.product, product.etag),))
     if product is None:
         opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
@@ -136,8 +139,9 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     rules = _policy_change("api policy", API, desired.policy, actual.policy)
     api = actual.api
     beside, after = ((), singles) if secrets else (singles, ())
-    if api is not None and api.marker is not None and api.marker.digest == marker.digest:
-        return _steps(bared, (*secrets, *beside), after, pools, rules)
+    if api is not None and api.is_as(marker.digest, desired.api_digest):
+        asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
+        return _steps(asking, bared, (*secrets, *beside), after, pools, rules)
     first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *secrets, *beside]
     if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
@@ -150,11 +154,8 @@ def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog
     _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
     _, secrets = _diff_named_values(desired.named_values, actual.named_values)
     pools = {backend.name for backend in actual.backends if backend.members}
-    return _steps(
-        tuple(change for change in unwanted if change.name in pools),
-        tuple(change for change in unwanted if change.name not in pools),
-        secrets,
-    )
+    first, then = (tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False))
+    return _steps(first, then, secrets)
 
 
 def _is_pool(change: Change) -> bool:

@@ -28,6 +28,8 @@ DIFFERENCES = (
     "breaker counts it like a 500.",
     "A breaker whose time is over lets all calls through again. When all backends have tripped, the body of the 503 is the stand-in's own.",
     "JSON must be strict; the real gateway's reader takes comments, single quotes and the like.",
+    "A key that opens nothing is refused also where a product is open. For some time in 2024 Microsoft's page said that such a key is "
+    "ignored there; it was taken back.",
     "Secrets of named values are read past the vault's roles.",
     "An answer out of the semantic cache costs no tokens and emits no metric; streams are not kept.",
     "A workspace of the GPU cluster answers whether or not it is ready: the model servers know nothing of the cluster.",

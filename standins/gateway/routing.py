@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from standins.gateway.context import Failure, Json, Request
+from standins.resource_manager.products import open_product
 from standins.resource_manager.state import State
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
@@ -96,14 +97,17 @@ class Keys:
     def caller(self, service: str, api: Json, request: Request) -> Caller:
         """Raises Failure with 401 for a key that is missing or opens nothing here.
 
-        Whether a product is published does not matter, whether it is linked to the API does.
+        Whether a product is published does not matter, whether it is linked to the API does. A call without a key is the open product's,
+        if the API has one, even where the API itself requires a subscription; a key that opens nothing is refused all the same:
+        https://learn.microsoft.com/azure/api-management/api-management-subscriptions
         """
         names = api["properties"]["subscriptionKeyParameterNames"]
         key = request.headers.get(names["header"]) or request.query.get(names["query"])
         if key is None:
-            if api["properties"]["subscriptionRequired"]:
+            product = open_product(self._state, api["id"])
+            if product is None and api["properties"]["subscriptionRequired"]:
                 raise _refused(api, 0)
-            return Caller(None, None)
+            return Caller(None, product)
         subscription = self._current(service).get(key)
         if subscription is None or subscription["properties"]["state"] != "active":
             raise _refused(api, 1)

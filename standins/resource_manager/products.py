@@ -19,6 +19,7 @@ from standins.resource_manager.arm import (
     check_if_match,
     contract,
     insensitive,
+    invalid,
     properties_of,
     require_if_match,
     service_id,
@@ -67,6 +68,7 @@ async def _put(state: State, request: web.Request) -> web.Response:
     product = state.products.id(request)
     old = state.products.get(product)
     check_if_match(request, old)
+    _check_only_open(state, product, checked)
     if old is not None:
         return contract(state.products.write(product, _DEFAULTS | checked))
     for kind in ("products", "subscriptions"):
@@ -80,7 +82,27 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     properties = await properties_of(request)
     old = state.products.require(state.products.id(request))
     require_if_match(request, old)
-    return contract(state.products.write(old["id"], old["properties"] | _checked(properties)))
+    checked = _checked(properties)
+    _check_only_open(state, old["id"], checked)
+    return contract(state.products.write(old["id"], old["properties"] | checked))
+
+
+def open_product(state: State, api: str) -> Json | None:
+    """The product without required subscription that an API is linked to: there is one at most."""
+    linked = (state.products.require(link["product"]) for link in state.links.values() if link["api"] == api.lower())
+    return next((product for product in linked if not product["properties"]["subscriptionRequired"]), None)
+
+
+def _check_only_open(state: State, product: str, properties: Json) -> None:
+    if properties.get("subscriptionRequired") is False:
+        for link in [link for link in state.links.values() if link["product"] == product.lower()]:
+            _check_free_to_open(state, product, link["api"])
+
+
+def _check_free_to_open(state: State, product: str, api: str) -> None:
+    other = open_product(state, api)
+    if other is not None and other["id"].lower() != product.lower():
+        raise invalid(("aid", "API cannot be added to more than one open products."))
 
 
 def _checked(properties: Json, *required: str) -> Json:
@@ -140,6 +162,8 @@ async def _is_linked(state: State, request: web.Request) -> web.Response:
 async def _link(state: State, request: web.Request) -> web.Response:
     product = state.products.require(state.products.id(request))
     api = state.apis.require(_api(request))
+    if not product["properties"]["subscriptionRequired"]:
+        _check_free_to_open(state, product["id"], api["id"])
     async with state.writing(api["id"]):
         status = 200 if _key(state, request) in state.links else 201
         state.links[_key(state, request)] = {"product": product["id"].lower(), "api": api["id"].lower()}

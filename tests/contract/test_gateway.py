@@ -81,10 +81,22 @@ async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(
 async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted(gateway: Gateway, team: str, product: str) -> None:
     before = await _read(gateway, product)
     await gateway.publish_product(product, before.etag, "Another name", _marker(team))
-    for write in (gateway.publish_product(product, before.etag, "x", _marker(team)), gateway.delete_product(product, before.etag)):
+    for write in (
+        gateway.publish_product(product, before.etag, "x", _marker(team)),
+        gateway.close_product(product, before.etag),
+        gateway.delete_product(product, before.etag),
+    ):
         with pytest.raises(Busy):
             await write
     assert (await _read(gateway, product)).display_name == "Another name"
+
+
+async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(gateway: Gateway, team: str, product: str) -> None:
+    await gateway.publish_product(product, "*", "Team", _marker(team))
+    before = await _read(gateway, product)
+    etag = await gateway.close_product(product, before.etag)
+    assert await _read(gateway, product) == replace(before, etag=etag)
+    assert etag != before.etag
 
 
 async def test_a_star_fits_every_etag(gateway: Gateway, team: str, product: str) -> None:
@@ -358,6 +370,7 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
     after = await gateway.api(API)
     assert after is not None
     assert (after.operations, after.marker) == (CATALOG.api_digest, _marker("catalogue", "d" * 64))
+    assert (before.asks_for_keys, after.asks_for_keys) == (True, True)
     with pytest.raises(Busy):
         await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
     await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)

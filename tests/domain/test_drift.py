@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,8 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (_product(published=False), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
+        (_product(subscription_required=False), [drift.OPEN]),
+        (_product(subscription_required=False, marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
         (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
         (_backend(OWN, url="https://elsewhere"), [f"backend {OWN} is not what it should be"]),
         (_backend("team-alpha--old"), ["backend team-alpha--old is not needed any more"]),
@@ -171,6 +174,15 @@ def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_n
 )
 def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
     assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"subscription_required": False}, {"key_names": ("x-key", "api-key")}, {"key_names": ("api-key", "key")}]
+)
+def test_an_api_that_asks_for_no_keys_or_elsewhere_is_told(changed: dict[str, Any]) -> None:
+    api = replace(Api("1", API.api_digest, SEAL), **changed)
+    told = ["the unified API does not ask for keys as it should"]
+    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == told
 
 
 def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
@@ -245,6 +257,17 @@ def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: i
     assert list(drift.of_access_that_ended("alpha", TIMES, world)) == told
 
 
+@pytest.mark.parametrize("withdrawn", [START, START - timedelta(days=7), None], ids=["in grace", "after grace", "not yet"])
+def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_ended(withdrawn: datetime | None) -> None:
+    shown = {
+        opened: list(drift.of_access_that_ended("alpha", TIMES, _product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)))
+        for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
+    }
+    assert set(shown[True]) - set(shown[False]) == {drift.OPEN}
+    theirs = _product(marker=None, subscription_required=False)(WORLD)
+    assert drift.OPEN not in list(drift.of_access_that_ended("alpha", TIMES, theirs))
+
+
 def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
     assert list(drift.of_access_that_ended("alpha", TIMES, WORLD)) == [
         "its access has ended and its product is not withdrawn",
@@ -296,6 +319,13 @@ def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(foun
 def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(reader: Reader, told: list[str]) -> None:
     readers = {KEY: frozenset({reader}), "not-ours": frozenset({Reader(OTHER_READERS, ours=False)})}
     assert list(drift.of_others(REPOSITORY, replace(WORLD, readers=readers))) == told
+
+
+@pytest.mark.parametrize(("marker", "told"), [(MARKER, True), (None, False), (replace(MARKER, repository=REPOSITORY + 1), False)])
+def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(marker: Marker | None, told: bool) -> None:
+    world = replace(_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
+    words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
+    assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
 
 
 def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:

@@ -105,6 +105,20 @@ def test_what_nobody_has_looked_at_is_vouched_for_by_the_marker() -> None:
     assert _steps(plan_gateway(wanted, MARKER, looked)) == [["create backend team-alpha--phi-4"], ["create product link team-alpha"]]
 
 
+def test_a_product_that_is_open_is_closed_whatever_its_marker_says() -> None:
+    opened = replace(_product(MARKER), subscription_required=False)
+    plan = _plan(GATEWAY, MARKER, opened, KNOWN, [])
+    assert _steps(plan) == [["update product team-alpha"]]
+    assert [getattr(change, "tag", None) for change in plan] == [opened.etag]
+
+
+@pytest.mark.parametrize("marker", [replace(MARKER, digest="e" * 64), MARKER.unfinished(), replace(MARKER, withdrawn=START)])
+def test_an_open_product_is_closed_before_anything_that_may_fail(marker: Marker) -> None:
+    steps = _steps(_plan(GATEWAY, MARKER, replace(_product(marker), subscription_required=False), OLD, []))
+    assert steps[0] == ["update product team-alpha"]
+    assert steps[1:] == _steps(_plan(GATEWAY, MARKER, _product(marker), OLD, []))
+
+
 def test_nothing_differs_and_nothing_is_planned() -> None:
     plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), KNOWN, [])
     assert not plan
@@ -214,6 +228,18 @@ def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vo
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
     plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared()))
     assert not plan
+
+
+@pytest.mark.parametrize(
+    "changed", [{"subscription_required": False}, {"key_names": ("x-key", "api-key")}, {"key_names": ("api-key", "key")}]
+)
+def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(changed: dict[str, Any]) -> None:
+    known = replace(Api('"1"', CATALOG.api_digest, SEAL), **changed)
+    assert _steps(plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared()))) == [["update api marker ai"]]
+
+
+def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_again() -> None:
+    assert "update api ai" in str(_catalog_plan(CATALOG, Api('"1"', "edited", SEAL)))
 
 
 def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:

@@ -96,6 +96,13 @@ class FakeGateway:
             _match(self.state.products.get(name), etag)
             self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
 
+    async def close_product(self, name: str, etag: str) -> str:
+        async with self._calls.write("gateway", "close_product", name, etag):
+            found = _require(self.state.products, name)
+            _match(found, etag)
+            self.state.products[name] = replace(found, etag=self._etag(), subscription_required=True)
+            return self.state.products[name].etag
+
     async def delete_product(self, name: str, etag: str) -> None:
         async with self._calls.write("gateway", "delete_product", name, etag):
             if name not in self.state.products:
@@ -106,6 +113,13 @@ class FakeGateway:
             del self.state.products[name]
             self.state.policies.pop(name, None)
             self.state.links = {link for link in self.state.links if link[0] != name}
+
+    def open_product(self, name: str) -> bool:
+        """What somebody does in the portal: the product requires no subscription any more. The service takes one such at a time."""
+        if any(not found.subscription_required for found in self.state.products.values()):
+            return False
+        self.state.products[name] = replace(self.state.products[name], subscription_required=False, etag=self._etag())
+        return True
 
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
@@ -272,7 +286,7 @@ class FakeGateway:
     async def mark_api(self, name: str, marker: Marker) -> None:
         async with self._calls.write("gateway", "mark_api", name):
             api = _require(self.state.apis, name)
-            self.state.apis[name] = replace(api, etag=self._etag(), marker=marker)
+            self.state.apis[name] = Api(self._etag(), api.operations, marker)
 
     # ------------------------------------------------------------------------------------------------------------ inwardly
 

@@ -74,6 +74,14 @@ class Room:
         product = f"team-{request.team}"
         return await self.subscription(product, f"/products/{product}")
 
+    async def put_right(self, request: AccessRequest, catalog: Catalog) -> None:
+        """What the app's stage writes for a team that is there already."""
+        name = f"team-{request.team}"
+        desired = compile_gateway(request, catalog, self.platform)
+        marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
+        actual = ActualGateway(await self.writer.product(name), await self.writer.product_policy(name))
+        await perform(plan_gateway(desired, marker, actual), GatewayWriter(self.writer, marker))
+
     async def subscription(self, name: str, scope: str) -> str:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
 

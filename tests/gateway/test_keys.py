@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from azure.mgmt.apimanagement.models import ProductUpdateParameters, SubscriptionUpdateParameters
+from azure.mgmt.apimanagement.models import (
+    ApiUpdateContract,
+    ProductUpdateParameters,
+    SubscriptionKeyParameterNamesContract,
+    SubscriptionUpdateParameters,
+)
 
-from tests.gateway.room import Room, saying
-from tests.gateway.test_calls import alpha
+from shared.domain.actual import Product
+from shared.domain.marker import Marker
+from shared.domain.openapi import KEY_NAMES
+from tests.gateway.room import Room, asking, saying
+from tests.gateway.test_calls import CATALOG, alpha
 
 MISSING = "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."
 INVALID = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
@@ -54,6 +62,68 @@ async def test_a_product_that_is_not_published_any_more_keeps_its_keys(room: Roo
     key = await alpha(room)
     await room.writer._client.product.update("ai", room.name, "team-alpha", "*", ProductUpdateParameters(state="notPublished"))
     assert await status(room, key) == 200
+
+
+async def _opened(room: Room, state: str = "published") -> Product:
+    """The team's product as somebody leaves it who unticks "Requires subscription"."""
+    changes = ProductUpdateParameters(subscription_required=False, state=state)
+    await room.writer._client.product.update("ai", room.name, "team-alpha", "*", changes)
+    found = await room.writer.product("team-alpha")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("state", ["published", "notPublished"])
+async def test_an_open_product_serves_whoever_has_no_key_as_its_team_until_it_is_closed(room: Room, state: str) -> None:
+    key = await alpha(room, "gpt-4.1")
+    opened = await _opened(room, state=state)
+    assert not opened.subscription_required
+    assert [found.subscription_required for found in await room.writer.products()] == [False]
+    answers = [(await room.post(None, saying("hi", model))).status_code for model in ("gpt-4.1", "text-embedding-3-large")]
+    assert (answers, await status(room, key), await status(room, "0" * 32)) == ([200, 403], 200, 401)
+    assert [(line["product"], line["subscription"]) for line in room.log()[:2]] == [("team-alpha", None)] * 2
+    await room.put_right(asking("gpt-4.1", of=CATALOG), CATALOG)
+    assert [await status(room, each) for each in (None, key)] == [401, 200]
+
+
+async def test_whatever_is_written_of_a_product_closes_it(room: Room) -> None:
+    await alpha(room)
+    marker = Marker(1, "alpha", "access.yaml", "c0ffee")
+    opened = await _opened(room)
+    await room.writer.publish_product("team-alpha", opened.etag, "Alpha", marker)
+    assert await status(room, None) == 401
+    await _opened(room)
+    await room.writer.create_product("team-alpha", "Alpha", marker)
+    assert await status(room, None) == 401
+
+
+async def test_an_open_product_serves_no_api_that_it_is_not_linked_to(room: Room) -> None:
+    await alpha(room)
+    await _opened(room)
+    await room.writer._client.product_api.delete("ai", room.name, "team-alpha", "ai")
+    assert await status(room, None) == 401
+
+
+@pytest.mark.parametrize("written", ["marked", "imported"])
+async def test_an_api_that_asks_for_no_key_or_elsewhere_serves_no_stranger_and_asks_again_when_it_is_written(
+    room: Room, written: str
+) -> None:
+    key, api = await alpha(room), room.writer._client.api
+    names = SubscriptionKeyParameterNamesContract(header="x-key", query="key")
+    changes = ApiUpdateContract(subscription_required=False, subscription_key_parameter_names=names)
+    await api.update("ai", room.name, "ai", "*", changes)
+    found = await room.writer.api("ai")
+    assert found is not None
+    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (False, ("x-key", "key"), False)
+    assert [await status(room, each) for each in (None, key)] == [403, 403]
+    if written == "marked":
+        await room.writer.mark_api("ai", Marker(1, "catalogue", "catalog.yaml", "c0ffee"))
+    else:
+        await room.models(CATALOG)
+    found = await room.writer.api("ai")
+    assert found is not None
+    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (True, KEY_NAMES, True)
+    assert [await status(room, each) for each in (None, key)] == [401, 200]
 
 
 async def test_a_product_that_is_not_linked_to_the_api_opens_nothing(room: Room) -> None:

@@ -161,14 +161,15 @@ def world(app: FakeApp) -> dict[str, object]:
     cluster = app.cluster.state if app.cluster else None
     return {
         "products": {
-            name: (p.display_name, p.published, p.marker and (p.marker.digest, p.marker.withdrawn)) for name, p in state.products.items()
+            name: (p.display_name, p.published, p.subscription_required, p.marker and (p.marker.digest, p.marker.withdrawn))
+            for name, p in state.products.items()
         },
         "policies": {name: policy.text for name, policy in state.policies.items()},
         "links": set(state.links),
         "subscriptions": {name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()},
         "backends": {name: replace(found, etag="", marker=_digest(found.marker)) for name, found in state.backends.items()},
         "named values": {name: value.url for name, value in state.named_values.items()},
-        "api": {name: (api.operations, api.marker and api.marker.digest) for name, api in state.apis.items()},
+        "api": {name: (api.operations, api.asks_for_keys, api.marker and api.marker.digest) for name, api in state.apis.items()},
         "secrets": {name: _secret(app, name) for name in app.vault.names()},
         "roles": set(app.roles.assigned),
         "projects": {name: _project(app, name) for name in (app.projects.names() if app.projects else ())},

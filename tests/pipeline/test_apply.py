@@ -52,6 +52,7 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Create("product link", "n", "ai"), ("link_product", "n", "ai")),
         (Update("product marker", "n", "t", ("N", MARKER)), ("publish_product", "n", "t", "N", MARKER)),
         (Update("product marker", "n", None, ("N", MARKER)), ("publish_product", "n", "*", "N", MARKER)),
+        (Update("product", "n", "t"), ("close_product", "n", "t")),
         (Create("backend", "n", "body"), ("put_backend", "body", MARKER, None)),
         (Update("backend", "n", "t", "body"), ("put_backend", "body", MARKER, "t")),
         (Delete("backend", "n", "t"), ("delete_backend", "n", "t")),
@@ -77,6 +78,14 @@ async def test_the_seal_of_a_product_just_created_carries_the_tag_of_its_creatio
     await write(Create("product", "n", ("N", MARKER)))
     await write(Update("product marker", "n", None, ("N", MARKER)))
     assert recorder.calls[-1] == ("publish_product", "n", "created", "N", MARKER)
+
+
+async def test_the_seal_of_a_product_just_closed_carries_the_tag_of_its_closing() -> None:
+    recorder = Recorder("closed")
+    write = _gateway(recorder)
+    await write(Update("product", "n", "t"))
+    await write(Update("product marker", "n", "t", ("N", MARKER)))
+    assert recorder.calls[-1] == ("publish_product", "n", "closed", "N", MARKER)
 
 
 @pytest.mark.parametrize(

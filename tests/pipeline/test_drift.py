@@ -31,6 +31,18 @@ def _unpublish(app: FakeApp) -> None:
     app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], published=False)
 
 
+def _open(app: FakeApp) -> None:
+    assert app.gateway.open_product("team-alpha")
+
+
+def _ask_for_no_keys(app: FakeApp) -> None:
+    app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], subscription_required=False)
+
+
+def _ask_for_keys_elsewhere(app: FakeApp) -> None:
+    app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], key_names=("Ocp-Apim-Subscription-Key", "subscription-key"))
+
+
 def _remove_a_backend(app: FakeApp) -> None:
     del app.gateway.state.backends["team-alpha--phi-4"]
 
@@ -70,6 +82,9 @@ def _remove_the_workspace(app: FakeApp) -> None:
 SEEN_IN_LISTS: list[Change] = [
     _remove_the_link,
     _unpublish,
+    _open,
+    _ask_for_no_keys,
+    _ask_for_keys_elsewhere,
     _remove_a_backend,
     _point_a_backend_elsewhere,
     _point_a_shared_backend_elsewhere,
@@ -120,6 +135,17 @@ async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(ch
     app.calls.forget()
     assert await swept(app) == []
     assert app.calls.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "write"),
+    [(_open, "close_product team-alpha"), (_ask_for_no_keys, "mark_api ai"), (_ask_for_keys_elsewhere, "mark_api ai")],
+)
+async def test_a_door_that_stands_open_is_closed_with_one_write(change: Change, write: str) -> None:
+    app = await settled()
+    change(app)
+    await swept(app)
+    assert app.calls.writes() == [write]
 
 
 @pytest.mark.parametrize("change", SEEN_BY_A_DEEP_LOOK)

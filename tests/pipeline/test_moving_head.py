@@ -202,6 +202,7 @@ def _namespace(app: FakeApp, name: str) -> str | None:
 #: The write -> the version of what it is about to write over; None when there is nothing yet, or a list was all that was read.
 VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.publish_product": _gateway("products"),
+    "Gateway.close_product": _gateway("products"),
     "Gateway.delete_product": _gateway("products"),
     "Gateway.put_product_policy": _gateway("policies"),
     "Gateway.put_subscription": _gateway("subscriptions"),
@@ -230,12 +231,15 @@ async def test_every_write_that_can_be_fenced_carries_the_version_that_was_read(
 
 
 async def _go_through_a_life(app: FakeApp) -> None:
-    """A team comes, wants less, another GPU, none; leaves and returns; leaves for good. In between the API is imported anew."""
+    """A team comes, wants less, another GPU, none; leaves and returns; leaves for good. In between the API is imported anew, and somebody
+    lets everybody use the product.
+    """
     for asked in (OWN_GPU, Asked(dedicated={"phi-4": LARGER_GPU}), Asked(tokens=7_000)):
         await _begin(app, _asks(asked))
     app.gateway.state.apis[API] = replace(app.gateway.state.apis[API], operations="of an older version")
     await _begin(app, OTHER_OFFER)
     await withdraw(app)
+    app.gateway.open_product("team-alpha")
     await _begin(app, USUAL)
     await withdraw(app)
     app.clock.advance(app.limits.grace)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.actual import Subscription
 from shared.errors import Unavailable
 from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY
@@ -43,6 +44,42 @@ async def test_a_withdrawn_team_has_dead_keys_at_once_and_all_its_objects() -> N
     assert marker is not None
     assert marker.withdrawn == app.clock.now()
     assert shown(app)["gateway"].startswith("success: withdrawn, keys suspended")
+
+
+async def test_a_product_that_strangers_can_use_is_closed_while_its_team_is_in_grace_and_nothing_else_changes() -> None:
+    app = await a_team()
+    await withdraw(app)
+    await later(app, timedelta(hours=2))
+    before = world(app)
+    assert app.gateway.open_product("team-alpha")
+    app.calls.forget()
+    await _sweep(app)
+    assert app.calls.writes() == ["close_product team-alpha"]
+    assert world(app) == before
+    app.calls.forget()
+    await _sweep(app)
+    assert app.calls.writes() == []
+
+
+async def test_a_product_that_strangers_can_use_is_closed_by_its_withdrawal_and_gone_after_grace() -> None:
+    app = await a_team()
+    assert app.gateway.open_product("team-alpha")
+    await withdraw(app)
+    assert app.gateway.state.products["team-alpha"].subscription_required
+    assert app.gateway.open_product("team-alpha")
+    app.clock.advance(app.limits.grace)
+    await _sweep(app)
+    assert _is_gone(app)
+
+
+async def test_a_product_that_has_to_stay_after_grace_is_closed_all_the_same() -> None:
+    app = await a_team()
+    await withdraw(app)
+    app.gateway.state.subscriptions["friend"] = Subscription("friend", '"x"', "A friend", "team-alpha", "7", "active")
+    assert app.gateway.open_product("team-alpha")
+    app.clock.advance(app.limits.grace)
+    await _sweep(app)
+    assert app.gateway.state.products["team-alpha"].subscription_required
 
 
 async def test_keys_are_suspended_whatever_else_fails() -> None:

@@ -49,7 +49,7 @@ def platform(app: FakeApp) -> dict[str, Any]:
     state = app.gateway.state
     api = state.apis.get(names.API)
     return {
-        "api": None if api is None else (api.operations, api.marker and api.marker.digest),
+        "api": None if api is None else (api.operations, api.asks_for_keys, api.marker and api.marker.digest),
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
         "backends": {name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")},
@@ -69,7 +69,7 @@ def slice_of(app: FakeApp, team: str) -> Slice:
     found, subscription = state.products.get(product), state.subscriptions.get(names.subscription(team))
     secrets = names.secrets(team)
     return {
-        "product": None if found is None else (found.display_name, found.published, _mark(found.marker)),
+        "product": None if found is None else (found.display_name, found.published, found.subscription_required, _mark(found.marker)),
         "policy": _text(state.policies.get(product)),
         "linked": (product, names.API) in state.links,
         "subscription": None if subscription is None else (subscription.product, subscription.display_name, subscription.state),

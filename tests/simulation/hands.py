@@ -111,6 +111,11 @@ class Hands:
             self._state.products[product.name] = replace(product, published=False, etag=self._etag())
         return product is not None
 
+    def opens(self, team: str) -> bool:
+        """To whoever calls without a key, also when the team is in its grace period."""
+        product = self._product(team)
+        return product is not None and self._scene.app.gateway.open_product(product.name)
+
     def deletes_product(self, team: str) -> bool:
         """With its subscriptions, as the portal offers."""
         product = self._product(team)
@@ -273,6 +278,7 @@ class Hands:
 EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "policy edited": Hands.edits_policy,
     "product unpublished": Hands.unpublishes,
+    "product opened": Hands.opens,
     "product deleted": Hands.deletes_product,
     "link deleted": Hands.unlinks,
     "subscription suspended": Hands.suspends,

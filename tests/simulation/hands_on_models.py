@@ -90,6 +90,14 @@ class HandsOnModels:
             self._state.api_policies[names.API] = Policy(text, self._scene.app.gateway._etag())
         return policy is not None
 
+    def opens(self) -> bool:
+        """The API: it asks for no keys, or looks for them elsewhere."""
+        found = self._state.apis.get(names.API)
+        if found is not None and found.marker is not None:
+            changed = self._scene.chance.choice((replace(found, subscription_required=False), replace(found, key_names=("x-key", "key"))))
+            self._state.apis[names.API] = replace(changed, etag=self._scene.app.gateway._etag())
+        return found is not None and found.marker is not None
+
     def _pooled(self) -> set[str]:
         return {member.backend for found in self._state.backends.values() for member in found.members}
 
@@ -149,6 +157,7 @@ EDITS: dict[str, Callable[[HandsOnModels], bool]] = {
     "member taken out": HandsOnModels.takes_out_of_pool,
     "member deleted": HandsOnModels.deletes_member,
     "model deleted": HandsOnModels.deletes_model,
+    "API asks for no keys": HandsOnModels.opens,
     "policy of the API edited": HandsOnModels.edits_policy,
     "secret of a backend redirected": HandsOnModels.redirects_secret,
     "secret of a backend deleted": HandsOnModels.deletes_secret,

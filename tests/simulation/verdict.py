@@ -161,6 +161,8 @@ class Verdict:
         yield from (f"secret {name} is enabled" for name in names.secrets(team) if app.vault.value(name) is not None)
         if product is not None and (product.marker is None or product.marker.withdrawn is None):
             yield "its product is not withdrawn"
+        if product is not None and product.marker is not None and not product.subscription_required:
+            yield "its product can be used without a key"
         yield from self._users(team)
 
     def _users(self, team: str) -> Iterator[str]:

@@ -21,7 +21,9 @@ TAKING = frozenset({
     "delete_named_value",
 })  # fmt: skip
 #: What an ETag fences.
-FENCED = frozenset({"put_product_policy", "publish_product", "create_product", "put_api_policy", "put_api", "delete_product"})
+FENCED = frozenset({
+    "put_product_policy", "publish_product", "close_product", "create_product", "put_api_policy", "put_api", "delete_product",
+})  # fmt: skip
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
 #: Chains for the same that wait for one second: they should have met there.

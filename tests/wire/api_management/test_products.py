@@ -160,6 +160,26 @@ async def test_a_link_shows_on_both_sides(client: Client, product: str, api: str
     assert [row.name async for row in client.product_api.list_by_product(*WHERE, product)] == []
 
 
+async def test_an_api_belongs_to_one_open_product_at_most(client: Client, product: str, api: str) -> None:
+    opened, opening = unique("open"), ProductUpdateParameters(subscription_required=False)
+    await client.product.create_or_update(*WHERE, opened, ProductContract(display_name="Open", subscription_required=False))
+    await client.product_api.create_or_update(*WHERE, opened, api)
+    await client.product_api.create_or_update(*WHERE, opened, api)
+    await client.product_api.create_or_update(*WHERE, product, api)
+    second = unique("open")
+    await client.product.create_or_update(*WHERE, second, ProductContract(display_name="Open too", subscription_required=False))
+    for write in (
+        client.product_api.create_or_update(*WHERE, second, api),
+        client.product.update(*WHERE, product, "*", opening),
+        client.product.create_or_update(*WHERE, product, ProductContract(display_name="x", subscription_required=False)),
+    ):
+        with pytest.raises(HttpResponseError) as refused:
+            await write
+        assert problem(refused.value) == ("ValidationError", "aid", "API cannot be added to more than one open products.")
+    await client.product.update(*WHERE, opened, "*", ProductUpdateParameters(subscription_required=True))
+    assert not (await client.product.update(*WHERE, product, "*", opening)).subscription_required
+
+
 async def test_an_api_that_is_not_there_cannot_be_linked(client: Client, product: str) -> None:
     with pytest.raises(ResourceNotFoundError):
         await client.product_api.create_or_update(*WHERE, product, unique("absent"))

@@ -1,0 +1,37 @@
+"""The doors of API Management, read and written: products and the unified API, and that nobody gets through them without a key.
+
+Lists show the same of them as single reads do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.actual import Api, Product
+from shared.domain.marker import parse_marker
+from shared.domain.openapi import KEY_NAMES
+
+#: What every write of a product says: calls need a key, and who may subscribe gets one at once.
+CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": False}
+
+
+def product_of(contract: Any, etag: str) -> Product:
+    """Where nothing is said a subscription is required: so the service reads its own descriptions."""
+    published, closed = contract.state == "published", contract.subscription_required is not False
+    return Product(contract.name, etag, contract.display_name, published, parse_marker(contract.description), closed)
+
+
+def api_of(contract: Any, etag: str) -> Api:
+    operations, closed = contract.api_revision_description or "", contract.subscription_required is not False
+    names = contract.subscription_key_parameter_names
+    where = (names.header or "", names.query or "") if names else ("", "")
+    return Api(etag, operations, parse_marker(contract.description), closed, where)
+
+
+def asking_for_keys() -> dict[str, Any]:
+    """What every write of the API says."""
+    from azure.mgmt.apimanagement.models import SubscriptionKeyParameterNamesContract
+
+    header, query = KEY_NAMES
+    names = SubscriptionKeyParameterNamesContract(header=header, query=query)
+    return {"subscription_required": True, "subscription_key_parameter_names": names}
