@@ -14,14 +14,15 @@ import pytest
 from shared.domain.actual import GpuNode, Product, Subscription
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
 from shared.settlement import start_sweep
-from shared.stages import TOPIC
+from shared.stages import PROVISION_GATEWAY, TOPIC
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.fakes.cluster import Kept
 from tests.fakes.gateway import Policy
-from tests.pipeline.road import a_team, ask, drain, later, push, world
+from tests.pipeline.road import a_team, ask, drain, later, push, run, world
 
 QUOTA, NETWORK = ("ResourceQuota", "workspaces"), ("NetworkPolicy", "only-through-the-gateway")
 FULL = Asked(dedicated={"phi-4": GPU})
@@ -236,15 +237,26 @@ async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_
     assert app.bus.dead_letters() == []
 
 
+async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becoming_a_dead_letter() -> None:
+    app = await settled()
+    app.gateway.state.policies.clear()
+    _remove_the_fragment(app)
+    with pytest.raises(Busy) as waits:
+        await run(app, PROVISION_GATEWAY)
+    assert waits.value.reason == "BackendGone"
+
+
 async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
     app = await settled()
-    _edit_the_policy(app)
-    before = app.gateway.state.policies["team-alpha"]
+    before = deepcopy(world(app))
+    for change in (_edit_the_policy, _remove_limits, _edit_the_fragment):
+        change(app)
     for _ in range(96):
         await start_sweep(app, "the timer")
         await later(app, timedelta(minutes=15))
-    assert app.gateway.state.policies["team-alpha"] != before
+    assert world(app) == before
     assert len([call for call in app.calls.made if call.name == "product_policy"]) <= 4
+    assert len([call for call in app.calls.made if call.name == "fragment"]) == 2
 
 
 async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() -> None:
