@@ -121,7 +121,7 @@ async def _platform_side(app: App) -> World:
         readers={},
         namespaces={home: namespace} if namespace else {},
         workspaces={home: tuple(workspaces)},
-        routes={home: frozenset(route.name for route in routes if route.managed)},
+        routes={home: tuple(route for route in routes if route.managed)},
         nodes=(),
     )
 

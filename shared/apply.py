@@ -129,7 +129,8 @@ class WorkspaceWriter:
 
     async def _limit(self, manifest: Manifest) -> None:
         """Limits are not listed: each is looked at before it is written over."""
-        if await self._cluster.is_ours(manifest) is False:
+        standing = await self._cluster.limit(manifest)
+        if standing is not None and not standing.managed:
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
             raise NotManaged(f"there is a {what} in the team's namespace that is not managed by mergekey: rename or remove it")
         await self._cluster.apply(manifest)

@@ -10,7 +10,7 @@ from shared.apply import GatewayWriter, perform
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker
-from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, SAFETY_BACKEND, SHARED_PREFIX, product
+from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX, product
 from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
@@ -28,7 +28,7 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     assert standing.catalog is not None
     desired = compile_catalog(standing.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
-    actual = await _actual_catalog(app)
+    actual = await _actual_catalog(app, event.closely)
     if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
     plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
@@ -82,14 +82,15 @@ async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
     return left
 
 
-async def _actual_catalog(app: App) -> ActualCatalog:
-    api, policy, backends, values = await asyncio.gather(
+async def _actual_catalog(app: App, closely: bool = False) -> ActualCatalog:
+    api, policy, backends, values, fragment = await asyncio.gather(
         app.gateway.api(API),
         app.gateway.api_policy(API),
         app.gateway.backends(SHARED_PREFIX),
         app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
+        app.gateway.fragment(FRAGMENT) if closely else _unknown(),
     )
-    return ActualCatalog(api, policy, tuple(backends), tuple(values))
+    return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment)
 
 
 async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -125,13 +126,17 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
 
 
 async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) -> None:
-    """A policy that names a backend which is not there is refused. Of the team's own, which somebody deleted meanwhile, the next look finds
-    what is missing; the gateway's own come with the catalogue.
+    """A policy that names a backend or a fragment which is not there is refused. Of the team's own, which somebody deleted meanwhile, the
+    next look finds what is missing; the gateway's own come with the catalogue.
     """
-    own, shared = await asyncio.gather(app.gateway.backends(f"{desired.product}--"), app.gateway.backends(SHARED_PREFIX))
-    needed = {backend.name for backend in desired.backends} | {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
-    if _misses(error, needed, {backend.name for backend in (*own, *shared)}):
-        raise Busy("a backend that the policy names is not there", reason="BackendGone") from None
+    own, shared, fragment = await asyncio.gather(
+        app.gateway.backends(f"{desired.product}--"), app.gateway.backends(SHARED_PREFIX), app.gateway.fragment(FRAGMENT)
+    )
+    needed = {backend.name for backend in desired.backends} | {FRAGMENT}
+    needed |= {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
+    standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment else set())
+    if _misses(error, needed, standing):
+        raise Busy("a backend or the fragment that the policy names is not there", reason="BackendGone") from None
 
 
 async def _unknown() -> None:

@@ -15,6 +15,7 @@ from shared.domain.actual import (
     ActualNamedValue,
     Api,
     GpuNode,
+    Limit,
     Namespace,
     Policy,
     Product,
@@ -185,6 +186,10 @@ class Gateway(Protocol):
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None: ...
     async def api_policy(self, name: str) -> Policy | None: ...
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None: ...
+    async def fragment(self, name: str) -> str:
+        """The digest of what a policy fragment says; empty when there is none."""
+        ...
+
     async def put_fragment(self, name: str, text: str) -> None: ...
     async def mark_api(self, name: str, marker: Marker) -> None:
         """The mark of success: marker, not without a key."""
@@ -280,8 +285,8 @@ class Cluster(Protocol):
         """The nodes that KAITO had made."""
         ...
 
-    async def is_ours(self, manifest: Manifest) -> bool | None:
-        """Whether the object of this kind and name carries our label; None when there is none."""
+    async def limit(self, manifest: Manifest) -> Limit | None:
+        """The quota or network policy that has the name of this one; None when there is none."""
         ...
 
     async def apply(self, manifest: Manifest) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from shared.app import App
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import ActualBackend, Namespace, Product, Project, Reader, Route, SecretVersion, Subscription, Workspace
 from shared.domain.request import AccessRequest
 from shared.domain.world import Part, World
 from shared.errors import MergekeyError
@@ -38,7 +38,7 @@ class InVault:
 class InCluster:
     namespace: Namespace | None = None
     workspaces: tuple[Workspace, ...] = ()
-    routes: frozenset[str] = frozenset()
+    routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
     namespace, workspaces, routes = await asyncio.gather(
         app.cluster.namespace(name), app.cluster.workspaces(name), app.cluster.routes(name)
     )
-    return InCluster(namespace, tuple(workspaces), frozenset(route.name for route in routes if route.managed))
+    return InCluster(namespace, tuple(workspaces), tuple(route for route in routes if route.managed))
 
 
 async def _in_account(app: App, team: str) -> InAccount:

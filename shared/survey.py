@@ -7,11 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from shared.app import App
-from shared.domain import names
-from shared.domain.actual import GpuNode, Namespace, Product, Project, Reader, Workspace
+from shared.domain import drift, names
+from shared.domain.actual import GpuNode, Namespace, Product, Project, Reader, Route, Workspace
 from shared.domain.catalog import Catalog
-from shared.domain.desired import compile_gateway, compile_project
-from shared.domain.policy_xml import digest_of
+from shared.domain.desired import (
+    DesiredWorkspaces,
+    compile_gateway,
+    compile_project,
+    compile_shared_workspaces,
+    compile_workspaces,
+)
+from shared.domain.policy import requested_model_fragment
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.world import Wanted, World
 from shared.ports import Cluster
 
@@ -45,8 +52,9 @@ async def survey(app: App, products: Iterable[Product]) -> World:
 
 
 async def look_deep(app: App, wanted: Wanted, catalog: Catalog, world: World) -> list[str]:
-    """What lists cannot show: a policy that was edited, keys that are not those in the vault."""
-    found = await _look_at_traces(app, wanted, world)
+    """What lists cannot show: limits and a policy that were edited, keys that are not those in the vault."""
+    limits = _look_at_limits(app, compile_workspaces(wanted.request, catalog, app.platform), wanted.request.team, world)
+    found = [*await _look_at_traces(app, wanted, world), *await limits]
     desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
     if desired.product not in world.products or names.subscription(team) not in world.subscriptions:
         return found
@@ -57,6 +65,22 @@ async def look_deep(app: App, wanted: Wanted, catalog: Catalog, world: World) ->
         if name in world.secrets and world.secrets[name].tags.get("fingerprint") != value.fingerprint(name):
             found.append(f"secret {name} is not the key that the gateway takes")
     return found
+
+
+async def look_deep_at_catalog(app: App, catalog: Catalog, world: World) -> list[str]:
+    """The same of the catalogue's own: the fragment that every product's policy begins with, and the limits of its workspaces."""
+    shared = compile_shared_workspaces(catalog, app.platform)
+    fragment, found = await asyncio.gather(app.gateway.fragment(names.FRAGMENT), _look_at_limits(app, shared, names.CATALOGUE_TEAM, world))
+    if fragment != meaning_of(requested_model_fragment()):
+        found.append("the policy fragment is not what was written")
+    return found
+
+
+async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: World) -> list[str]:
+    """Of a namespace that stands. Those of one that does not are written with it."""
+    if app.cluster is None or names.namespace(team) not in world.namespaces:
+        return []
+    return list(drift.of_limits(desired.limits, await asyncio.gather(*map(app.cluster.limit, desired.limits))))
 
 
 async def _look_at_traces(app: App, wanted: Wanted, world: World) -> list[str]:
@@ -77,14 +101,14 @@ async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[s
 
 async def _survey_cluster(
     cluster: Cluster | None,
-) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], Mapping[str, frozenset[str]], tuple[GpuNode, ...]]:
+) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], Mapping[str, tuple[Route, ...]], tuple[GpuNode, ...]]:
     if cluster is None:
         return {}, {}, {}, ()
     namespaces, workspaces, routes, nodes = await asyncio.gather(
         cluster.namespaces(), cluster.all_workspaces(), cluster.all_routes(), cluster.gpu_nodes()
     )
-    by_home = {home: frozenset(route.name for route in found) for home, found in routes.items()}
-    return _by_name(namespaces), {home: tuple(found) for home, found in workspaces.items()}, by_home, tuple(nodes)
+    by_home = {home: tuple(found) for home, found in workspaces.items()}
+    return _by_name(namespaces), by_home, {home: tuple(found) for home, found in routes.items()}, tuple(nodes)
 
 
 def _by_name(found: Iterable[N]) -> dict[str, N]:

@@ -32,7 +32,7 @@ from shared.redelivery import redeliver_missed
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.standing import tree_of
 from shared.successors import access_change
-from shared.survey import look_deep, survey
+from shared.survey import look_deep, look_deep_at_catalog, survey
 from shared.verdict import judge, read_files
 
 #: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
@@ -210,7 +210,9 @@ async def _compare_deeply(app: App, branch: Branch, world: World, event: Event[S
         async with gate:
             return list(_about(wanted.request.team, await look_deep(app, wanted, catalog, world)))
 
-    return [finding for found in await asyncio.gather(*map(look, due)) for finding in found]
+    about_catalog = await look_deep_at_catalog(app, catalog, world) if event.message.deep or _slice(CATALOG_TEAM) == turn else []
+    found = await asyncio.gather(*map(look, due))
+    return [*_about(CATALOG_TEAM, about_catalog), *(finding for each in found for finding in each)]
 
 
 def _slice(team: str) -> int:

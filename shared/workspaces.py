@@ -10,6 +10,7 @@ from shared.app import App
 from shared.apply import WorkspaceWriter, perform
 from shared.domain.actual import Namespace, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
+from shared.domain.drift import of_limits
 from shared.domain.marker import Marker
 from shared.domain.names import namespace
 from shared.domain.plan import plan_workspaces
@@ -18,6 +19,7 @@ from shared.domain.workspace import namespace_manifest
 from shared.errors import NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
+from shared.ports import Cluster
 from shared.standing import Standing
 from shared.withdrawal import remove_namespace
 
@@ -54,9 +56,10 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
         # A change that is taken back before it was marked must be seen.
         await app.cluster.apply(namespace_manifest(marker.unfinished()))
     found, routes = ([], []) if actual is None else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
-    plan = plan_workspaces(desired, found, routes, marked)
-    if plan and marked:
-        # Something is gone although all was written: the limits and routes around it may be others' or older.
+    whole = marked and not (event.closely and await _are_limits_edited(app.cluster, desired))
+    plan = plan_workspaces(desired, found, routes, whole)
+    if plan and whole:
+        # Something is gone or edited although all was written: the limits and routes around it may be others' or older.
         plan = plan_workspaces(desired, found, routes, False)
     await perform(plan, WorkspaceWriter(app.cluster, name))
     if plan:
@@ -66,6 +69,11 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if not desired.workspaces:
         return await remove_namespace(app.cluster, name, found)
     return _judge(event, desired, found)
+
+
+async def _are_limits_edited(cluster: Cluster, desired: DesiredWorkspaces) -> bool:
+    """Or gone: the mark does not tell."""
+    return any(of_limits(desired.limits, await asyncio.gather(*map(cluster.limit, desired.limits))))
 
 
 def _is_unfinished(actual: Namespace | None) -> bool:

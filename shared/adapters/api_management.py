@@ -18,7 +18,7 @@ from shared.domain.actual import Api, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
 from shared.domain.openapi import PATH
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
 from shared.ports import Keys
 
@@ -194,6 +194,10 @@ class ApiManagement(Backends):
         with translated(SYSTEM):
             body = PolicyContract(value=policy, format="xml")
             await self._client.api_policy.create_or_update(*self._at, name, "policy", body, if_match=etag)
+
+    async def fragment(self, name: str) -> str:
+        found = await self._find(self._client.policy_fragment.get(*self._at, name, format="xml", cls=_with_etag))
+        return "" if found is None else meaning_of(found[0].value or "")
 
     async def put_fragment(self, name: str, text: str) -> None:
         from azure.mgmt.apimanagement.models import PolicyFragmentContract

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from shared.adapters.translate import by_status, translated
-from shared.domain.actual import GpuNode, Namespace, Route, Workspace
-from shared.domain.plan import fixed_fields
-from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, marker_of
+from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, fixed_fields, marker_of
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -93,9 +92,9 @@ class KaitoCluster:
         found = await self._request("GET", self._path(self._workspaces, "workspaces", namespace))
         return [_workspace(item) for item in (found or {}).get("items", [])]
 
-    async def is_ours(self, manifest: Manifest) -> bool | None:
+    async def limit(self, manifest: Manifest) -> Limit | None:
         found = await self._request("GET", self._path_of(manifest))
-        return None if found is None else _is_managed(found["metadata"])
+        return None if found is None else Limit(_is_managed(found["metadata"]), found.get("spec") or {})
 
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply; `force`, because what we declare is ours. https://kubernetes.io/docs/reference/using-api/server-side-apply"""
@@ -230,7 +229,7 @@ def _workspace(item: Mapping[str, Any]) -> Workspace:
 
 
 def _route(item: Mapping[str, Any]) -> Route:
-    return Route(item["metadata"]["name"], _is_managed(item["metadata"]))
+    return Route(item["metadata"]["name"], _is_managed(item["metadata"]), item.get("spec") or {})
 
 
 def _is_managed(metadata: Mapping[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -135,10 +135,19 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTPRoute in a team's namespace."""
+    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with what it fills in by itself."""
 
     name: str
     managed: bool
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A quota or a network policy in a team's namespace; `spec` as of a route."""
+
+    managed: bool
+    spec: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

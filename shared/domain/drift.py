@@ -5,10 +5,10 @@ What is ours and differs is handed to the stages, which look again before they w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from shared.domain import names
-from shared.domain.actual import Namespace, Subscription
+from shared.domain.actual import Limit, Namespace, Route, Subscription
 from shared.domain.backends import Backend
 from shared.domain.catalog import Catalog
 from shared.domain.desired import (
@@ -24,6 +24,7 @@ from shared.domain.marker import Marker
 from shared.domain.playground import GOING
 from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
+from shared.domain.workspace import Manifest, fixed_fields, says
 from shared.domain.world import Finding, Part, Times, Wanted, World
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
@@ -66,6 +67,16 @@ def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) 
         return parts
     desired = compile_workspaces(wanted.request, catalog, platform)
     return {**parts, "Workspaces": _cluster(wanted.request.team, desired, platform, world)}
+
+
+def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iterator[str]:
+    """What differs in the quota and the network policy of a namespace, which no list shows."""
+    for manifest, limit in zip(limits, found, strict=True):
+        name = f"{manifest['kind']} {manifest['metadata']['name']}"
+        if limit is None:
+            yield f"{name} is not there"
+        elif not limit.managed or not says(limit.spec, manifest):
+            yield f"{name} is not what was written"
 
 
 def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
@@ -217,11 +228,22 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: W
         return
     if known is None or known.digest != desired.digest or known.withdrawn is not None:
         yield f"namespace {name} is not what the request says"
-    standing = {workspace.name for workspace in world.workspaces.get(name, ()) if not workspace.terminating}
+    standing = {workspace.name: workspace for workspace in world.workspaces.get(name, ()) if not workspace.terminating}
     yield from (f"workspace {each} is not there" for each in sorted(desired.workspaces.keys() - standing))
-    routes = world.routes.get(name, frozenset())
-    yield from (f"the route to {each} is not there" for each in sorted((desired.routes.keys() & standing) - routes))
-    yield from (f"the route to {each} is not needed any more" for each in sorted(routes - desired.routes.keys()))
+    for each in sorted(desired.workspaces.keys() & standing):
+        if not standing[each].managed or dict(standing[each].fixed) != fixed_fields(desired.workspaces[each]):
+            yield f"workspace {each} is not the one that was made"
+    yield from _routes(desired, standing.keys(), {route.name: route for route in world.routes.get(name, ())})
+
+
+def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
+    """A route waits for its workspace. `routes` are ours alone."""
+    for each in sorted(desired.routes.keys() & standing):
+        if each not in routes:
+            yield f"the route to {each} is not there"
+        elif not says(routes[each].spec, desired.routes[each]):
+            yield f"the route to {each} is not what was written"
+    yield from (f"the route to {each} is not needed any more" for each in sorted(routes.keys() - desired.routes.keys()))
 
 
 def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:

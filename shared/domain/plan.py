@@ -14,7 +14,8 @@ from shared.domain.backends import Backend, NamedValue, senders
 from shared.domain.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.workspace import fixed_fields, says
 from shared.errors import NotManaged
 
 Kind = Literal[
@@ -117,12 +118,13 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
 
 @dataclass(frozen=True, slots=True)
 class ActualCatalog:
-    """What is there of the catalogue."""
+    """What is there of the catalogue. `fragment` is the digest of what the fragment says, None where nobody has looked."""
 
     api: Api | None
     policy: Policy | None
     backends: tuple[ActualBackend, ...]
     named_values: tuple[ActualNamedValue, ...] = ()
+    fragment: str | None = None
 
 
 def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
@@ -139,10 +141,12 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     rules = _policy_change("api policy", API, desired.policy, actual.policy)
     api = actual.api
     beside, after = ((), singles) if secrets else (singles, ())
+    fragment = Create("policy fragment", FRAGMENT, desired.fragment)
     if api is not None and api.is_as(marker.digest, desired.api_digest):
         asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
-        return _steps(asking, bared, (*secrets, *beside), after, pools, rules)
-    first: list[Change] = [Create("policy fragment", FRAGMENT, desired.fragment), *secrets, *beside]
+        edited = () if actual.fragment in (None, meaning_of(desired.fragment)) else (fragment,)
+        return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
+    first: list[Change] = [fragment, *secrets, *beside]
     if api is None or api.operations != desired.api_digest:
         kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
         first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
@@ -187,7 +191,8 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
 
 
 def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool) -> Plan:
-    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this: then only what is gone comes back.
+    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that its limits stand: then only
+    what is gone or was edited comes back.
 
     Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it.
     """
@@ -208,20 +213,9 @@ def _diff_routes(desired: Mapping[str, Any], actual: Iterable[Route], marked: bo
     for name in desired:
         if name in standing and not standing[name].managed:
             raise NotManaged(f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or remove it")
-    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if not marked or name not in standing)
+    kept = {name for name, manifest in desired.items() if marked and name in standing and says(standing[name].spec, manifest)}
+    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if name not in kept)
     return opened, tuple(Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed)
-
-
-def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What KAITO does not let anybody change in a Workspace that exists."""
-    resource = manifest.get("resource", {})
-    preset = manifest.get("inference", {}).get("preset", {})
-    return {
-        "instanceType": resource.get("instanceType"),
-        "labelSelector": resource.get("labelSelector"),
-        "preset": preset.get("name"),
-        "accessSecret": (preset.get("presetOptions") or {}).get("modelAccessSecret"),
-    }
 
 
 def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:

@@ -155,6 +155,14 @@ def digest_of(policy: str) -> str:
     return value if value == _digest(root) else ""
 
 
+def meaning_of(text: str) -> str:
+    """The digest of what a document without a digest of its own says, such as a fragment; empty for what is no XML."""
+    try:
+        return _digest(fromstring(text))  # noqa: S314 - as above
+    except ParseError:
+        return ""
+
+
 def text_of(root: Element) -> str:
     """The document as it is sent."""
     indent(root, "    ")

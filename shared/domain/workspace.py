@@ -19,6 +19,10 @@ Dialect = Literal["0.12", "0.6"]
 Manifest = dict[str, Any]
 
 API_VERSIONS: dict[Dialect, str] = {"0.12": "kaito.sh/v1beta1", "0.6": "kaito.sh/v1alpha1"}
+#: What the cluster fills in where a manifest of ours says nothing: https://gateway-api.sigs.k8s.io/reference/spec
+_FILLED_IN = (("group", ""), ("kind", "Service"), ("weight", 1), ("group", "gateway.networking.k8s.io"), ("kind", "Gateway"))
+#: A map into which others may put more, beside what is ours.
+_SHARED = "hard"
 #: Prefix of our labels and annotations.
 PREFIX = "mergekey.dev"
 
@@ -114,6 +118,40 @@ def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Mani
     }
     spec = {"parentRefs": [{"name": gateway_name, "namespace": gateway_namespace}], "rules": [rule]}
     return _object("gateway.networking.k8s.io/v1", "HTTPRoute", marker, name, spec)
+
+
+def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What KAITO does not let anybody change in a Workspace that exists."""
+    resource = manifest.get("resource", {})
+    preset = manifest.get("inference", {}).get("preset", {})
+    return {
+        "instanceType": resource.get("instanceType"),
+        "labelSelector": resource.get("labelSelector"),
+        "preset": preset.get("name"),
+        "accessSecret": (preset.get("presetOptions") or {}).get("modelAccessSecret"),
+    }
+
+
+def says(spec: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Whether an object that stands there says what was written: each of our fields, wholly.
+
+    Fields that others set beside ours stay theirs: applying would not take them away. Inside of ours nothing is added: one more word in
+    a selector or a list can open what was closed.
+    """
+    return _holds(spec, manifest["spec"])
+
+
+def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(_holds(found.get(each) or {}, value) if each == _SHARED else _same(found.get(each), value) for each, value in wanted.items())
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(found, Mapping):
+        added = [(name, value) for name, value in found.items() if name not in wanted]
+        return all(each in _FILLED_IN for each in added) and all(_same(found.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    return bool(found == wanted)
 
 
 def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import (
+    ActualBackend,
+    Api,
+    GpuNode,
+    Namespace,
+    Product,
+    Project,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
 from shared.domain.request import AccessRequest
 
 #: What a team's access is made of; each is one stage's business.
@@ -31,7 +43,7 @@ class World:
     readers: Mapping[str, frozenset[Reader]]
     namespaces: Mapping[str, Namespace]
     workspaces: Mapping[str, tuple[Workspace, ...]]
-    routes: Mapping[str, frozenset[str]]
+    routes: Mapping[str, tuple[Route, ...]]
     nodes: tuple[GpuNode, ...]
     projects: Mapping[str, Project] = field(default_factory=dict)
     users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.domain.actual import Namespace, Route, Workspace
+from shared.domain.actual import Limit, Namespace, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.readiness import NotYet, Ready, readiness
-from shared.domain.workspace import Manifest, namespace_manifest
+from shared.domain.workspace import Manifest, namespace_manifest, says
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Cluster
 from tests.contract.sides import Watch
@@ -95,7 +95,8 @@ async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Clu
 async def test_lists_over_all_namespaces_have_what_one_namespace_has(cluster: Cluster, home: str) -> None:
     assert [each for each in await cluster.namespaces() if each.name == home] == [await cluster.namespace(home)]
     assert (await cluster.all_workspaces())[home] == await cluster.workspaces(home)
-    assert (await cluster.all_routes())[home] == await cluster.routes(home) == [Route("phi-4", managed=True)]
+    assert (await cluster.all_routes())[home] == await cluster.routes(home)
+    assert [(route.name, route.managed) for route in await cluster.routes(home)] == [("phi-4", True)]
 
 
 async def test_a_workspace_is_created_once(cluster: Cluster, team: str, home: str) -> None:
@@ -107,7 +108,7 @@ async def test_a_route_that_somebody_made_is_not_ours(cluster: Cluster, team: st
     theirs = _desired(team).routes["phi-4"]
     theirs["metadata"] = {**theirs["metadata"], "name": "theirs", "labels": {"app": "theirs"}}
     await cluster.apply(theirs)
-    assert Route("theirs", managed=False) in await cluster.routes(home)
+    assert {route.name: route.managed for route in await cluster.routes(home)} == {"phi-4": True, "theirs": False}
     assert [route.name for route in (await cluster.all_routes())[home]] == ["phi-4"]
 
 
@@ -124,13 +125,41 @@ async def test_a_workspace_that_somebody_made_is_not_ours(cluster: Cluster, team
     assert not (await _workspace(cluster, f"team-{team}")).managed
 
 
-async def test_whose_an_object_is_can_be_asked_of_each(cluster: Cluster, team: str, home: str) -> None:
+async def _limit(cluster: Cluster, manifest: Manifest) -> Limit:
+    found = await cluster.limit(manifest)
+    assert found is not None
+    return found
+
+
+async def test_whose_a_limit_is_can_be_asked_of_each(cluster: Cluster, team: str, home: str) -> None:
     desired = _desired(team)
-    assert [await cluster.is_ours(manifest) for manifest in (*desired.limits, *desired.routes.values())] == [True, True, True]
+    assert [(await _limit(cluster, manifest)).managed for manifest in desired.limits] == [True, True]
     theirs = replaced_labels(desired.limits[0], "theirs")
-    assert await cluster.is_ours(theirs) is None
+    assert await cluster.limit(theirs) is None
     await cluster.apply(theirs)
-    assert await cluster.is_ours(theirs) is False
+    assert not (await _limit(cluster, theirs)).managed
+
+
+async def test_what_was_applied_is_read_back_as_it_was_written_and_what_another_hand_changed_is_not(
+    cluster: Cluster, team: str, home: str
+) -> None:
+    desired, more = _desired(team), _desired(team, phi_4=GPU, mistral_7b=GPU)
+    quota, network = desired.limits
+    assert says((await _limit(cluster, quota)).spec, quota)
+    assert says((await _limit(cluster, network)).spec, network)
+    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [True]
+    opened = {**network["spec"], "podSelector": {"matchLabels": {"app": "none"}}, "ingress": [{}]}
+    moved = {**desired.routes["phi-4"]["spec"], "parentRefs": [{"name": "public", "namespace": "elsewhere"}]}
+    for edited in (more.limits[0], {**network, "spec": opened}, {**desired.routes["phi-4"], "spec": moved}):
+        await cluster.apply(edited)
+    assert not says((await _limit(cluster, quota)).spec, quota)
+    assert not says((await _limit(cluster, network)).spec, network)
+    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [False]
+    for manifest in (quota, network, desired.routes["phi-4"]):
+        await cluster.apply(manifest)
+    assert says((await _limit(cluster, quota)).spec, quota)
+    assert says((await _limit(cluster, network)).spec, network)
+    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [True]
 
 
 def replaced_labels(manifest: Manifest, name: str) -> Manifest:

@@ -16,7 +16,7 @@ from shared.domain.desired import compile_catalog
 from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT, SAFETY_BACKEND
 from shared.domain.policy import product_policy
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Gateway, Keys
 from tests.contract.targets import unique
@@ -374,6 +374,13 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
     with pytest.raises(Busy):
         await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
     await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)
+
+
+async def test_a_fragment_is_known_by_what_it_says(gateway: Gateway) -> None:
+    assert await gateway.fragment(unique("fragment")) == ""
+    for text in (CATALOG.fragment, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>', CATALOG.fragment):
+        await gateway.put_fragment(FRAGMENT, text)
+        assert await gateway.fragment(FRAGMENT) == meaning_of(text) != ""
 
 
 async def test_the_apis_policy_names_what_exists(gateway: Gateway) -> None:

@@ -25,11 +25,11 @@ READS = {
     "Repository": {"head", "commit_message", "tree", "blob", "archive"},
     "Gateway": {
         "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions", "product_subscriptions", "subscription",
-        "keys", "backends", "named_values", "api", "api_policy",
+        "keys", "backends", "named_values", "api", "api_policy", "fragment",
     },
     "Vault": {"versions", "newest"},
     "Roles": {"granted", "readers", "readers_of"},
-    "Cluster": {"namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes", "is_ours"},
+    "Cluster": {"namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes", "limit"},
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
 }  # fmt: skip

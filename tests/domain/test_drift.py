@@ -10,14 +10,26 @@ from typing import Any
 import pytest
 
 from shared.domain import drift, names
-from shared.domain.actual import ActualBackend, Api, GpuNode, Namespace, Product, Reader, SecretVersion, Subscription, Workspace
+from shared.domain.actual import (
+    ActualBackend,
+    Api,
+    GpuNode,
+    Limit,
+    Namespace,
+    Product,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
 from shared.domain.backends import Backend
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
-from shared.domain.workspace import Cluster
+from shared.domain.workspace import Cluster, fixed_fields
 from shared.domain.world import Finding, Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
@@ -36,7 +48,8 @@ TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fing
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
 SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
 NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
-PHI = Workspace("phi-4", "1", {}, (), terminating=False, managed=True)
+PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
+WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
 KEY, SECOND, ENDPOINT = names.secrets("alpha")
 
@@ -59,7 +72,7 @@ WORLD = World(
     readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
     workspaces={"team-alpha": (PHI,)},
-    routes={"team-alpha": frozenset({"phi-4"})},
+    routes={"team-alpha": (WAY,)},
     nodes=(),
 )
 Difference = Callable[[World], World]
@@ -142,8 +155,20 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}), ["workspace phi-4 is not there"]),
         (lambda world: replace(world, routes={}), ["the route to phi-4 is not there"]),
         (
-            lambda world: replace(world, routes={"team-alpha": frozenset({"phi-4", "old"})}),
+            lambda world: replace(world, routes={"team-alpha": (WAY, replace(WAY, name="old"))}),
             ["the route to old is not needed any more"],
+        ),
+        (
+            lambda world: replace(world, routes={"team-alpha": (replace(WAY, spec={**WAY.spec, "parentRefs": []}),)}),
+            ["the route to phi-4 is not what was written"],
+        ),
+        (
+            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, fixed={**PHI.fixed, "preset": "phi-3"}),)}),
+            ["workspace phi-4 is not the one that was made"],
+        ),
+        (
+            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, managed=False),)}),
+            ["workspace phi-4 is not the one that was made"],
         ),
     ],
 )
@@ -227,6 +252,22 @@ def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
     assert _team(without) == ["the route to phi-4 is not there"]
     for gone in ((), (replace(PHI, terminating=True),)):
         assert _team(replace(without, workspaces={"team-alpha": gone})) == ["workspace phi-4 is not there"]
+
+
+@pytest.mark.parametrize(
+    ("index", "found", "told"),
+    [
+        (0, None, ["ResourceQuota workspaces is not there"]),
+        (1, None, ["NetworkPolicy only-through-the-gateway is not there"]),
+        (0, Limit(True, {"hard": {"count/workspaces.kaito.sh": "9"}}), ["ResourceQuota workspaces is not what was written"]),
+        (1, Limit(False, WORKSPACES.limits[1]["spec"]), ["NetworkPolicy only-through-the-gateway is not what was written"]),
+        (1, Limit(True, WORKSPACES.limits[1]["spec"]), []),
+    ],
+)
+def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(index: int, found: Limit | None, told: list[str]) -> None:
+    standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
+    standing[index] = found
+    assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
 
 
 def test_what_the_guard_holds_is_not_handed_on() -> None:

@@ -20,14 +20,14 @@ from shared.domain.plan import (
     Create,
     Plan,
     Update,
-    fixed_fields,
     plan_catalog,
     plan_cleaning,
     plan_gateway,
     plan_workspaces,
 )
 from shared.domain.policy import product_policy
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.workspace import fixed_fields
 from shared.errors import NotManaged
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
 from tests.fakes.clock import START
@@ -311,6 +311,13 @@ def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -
     assert "update backend shared--m;" in f"{plan};" or "members" not in edit
 
 
+@pytest.mark.parametrize("digest", ["", "e" * 64], ids=["gone", "edited"])
+def test_a_fragment_that_is_not_the_one_that_was_written_is_put_before_any_policy(digest: str) -> None:
+    standing = ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared(), fragment=digest)
+    assert _steps(plan_catalog(CATALOG, SEAL, standing)) == [["create policy fragment requested-model"], ["update api policy ai"]]
+    assert not plan_catalog(CATALOG, SEAL, replace(standing, policy=RULES, fragment=meaning_of(CATALOG.fragment)))
+
+
 def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> None:
     moved, standing = (replace(VALUES[0], url="https://elsewhere/secrets/key"),), Api('"1"', CATALOG.api_digest, SEAL)
     plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), moved))
@@ -341,12 +348,12 @@ def test_a_named_value_of_somebody_else_is_not_touched() -> None:
 # --------------------------------------------------------------------------------------------------------------- workspaces
 
 
-PHI = Route("phi-4", managed=True)
-
-
 def _desired(**dedicated: str) -> DesiredWorkspaces:
     models = {name.replace("_", "-"): gpu for name, gpu in dedicated.items()}
     return compile_workspaces(Asked(dedicated=models).read(), a_catalog(), FakeApp().platform)
+
+
+PHI = Route("phi-4", True, _desired(phi_4=GPU).routes["phi-4"]["spec"])
 
 
 def _workspace(name: str, desired: DesiredWorkspaces, **changed: Any) -> Workspace:
@@ -381,7 +388,7 @@ def test_a_workspace_that_goes_is_waited_for() -> None:
 def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
     desired = _desired(phi_4=GPU, mistral_7b=GPU)
     found = [_workspace(name, desired) for name in ("phi-4", "mistral-7b")]
-    routes = [Route(name, managed=True) for name in ("phi-4", "mistral-7b")]
+    routes = [Route(name, True, manifest["spec"]) for name, manifest in desired.routes.items()]
     assert str(plan_workspaces(_desired(phi_4=GPU), found, routes, marked=True)) == "delete route mistral-7b; delete workspace mistral-7b"
 
 
@@ -398,6 +405,13 @@ def test_a_route_that_is_gone_comes_back_and_one_that_is_left_goes() -> None:
     desired = _desired(phi_4=GPU)
     left = [Route("mistral-7b", managed=True)]
     assert str(plan_workspaces(desired, [_workspace("phi-4", desired)], left, marked=True)) == "delete route mistral-7b; create route phi-4"
+
+
+def test_a_route_that_was_edited_is_written_again() -> None:
+    desired = _desired(phi_4=GPU)
+    edited = replace(PHI, spec={**PHI.spec, "parentRefs": [{"name": "theirs", "namespace": "elsewhere"}]})
+    assert str(plan_workspaces(desired, [_workspace("phi-4", desired)], [edited], marked=True)) == "create route phi-4"
+    assert not plan_workspaces(desired, [_workspace("phi-4", desired)], [PHI], marked=True)
 
 
 def test_a_route_of_somebody_else_is_neither_written_over_nor_deleted() -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from shared.domain.desired import Platform, compile_workspaces
 from shared.domain.marker import Marker
-from shared.domain.plan import fixed_fields
 from shared.domain.workspace import (
     Cluster,
     Dialect,
     Manifest,
+    fixed_fields,
     marker_annotations,
     marker_of,
     namespace_manifest,
     network_policy_manifest,
     quota_manifest,
     route_manifest,
+    says,
     workspace_manifest,
     workspace_url,
 )
@@ -132,3 +135,56 @@ def test_the_marker_is_read_back_from_the_annotations_and_missing_ones_are_empty
     assert marker_of(marker_annotations(marker)) == marker
     assert marker_of({"mergekey.dev/repository": "4711", "mergekey.dev/team": "alpha"}) == Marker(4711, "alpha", "", "")
     assert marker_of({"repository": "4711", "team": "alpha"}) is None
+
+
+DESIRED = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
+QUOTA, NETWORK, ROUTE = (*DESIRED.limits, DESIRED.routes["phi-4"])
+Way = tuple[str | int, ...]
+
+
+def _with(manifest: Manifest, way: Way, value: object) -> Manifest:
+    """Its spec as the cluster shows it, with one field set."""
+    spec = deepcopy(manifest["spec"])
+    holder: Any = spec
+    for step in way[:-1]:
+        holder = holder[step]
+    holder[way[-1]] = value
+    return dict(spec)
+
+
+def test_what_was_applied_says_what_was_written_whatever_the_cluster_fills_in() -> None:
+    assert all(says(deepcopy(manifest["spec"]), manifest) for manifest in (QUOTA, NETWORK, ROUTE))
+    shown = _with(ROUTE, ("parentRefs", 0), {**ROUTE["spec"]["parentRefs"][0], "group": "gateway.networking.k8s.io", "kind": "Gateway"})
+    shown["rules"][0]["backendRefs"][0] |= {"group": "", "kind": "Service", "weight": 1}
+    assert says(shown, ROUTE)
+
+
+def test_what_others_put_beside_ours_stays_theirs() -> None:
+    assert says(_with(QUOTA, ("hard", "pods"), "10"), QUOTA)
+    assert says(_with(ROUTE, ("hostnames",), ["models.contoso.com"]), ROUTE)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "way", "value"),
+    [
+        (QUOTA, ("hard", "count/workspaces.kaito.sh"), "9"),
+        (QUOTA, ("hard",), {}),
+        (NETWORK, ("podSelector",), {"matchLabels": {"app": "none"}}),
+        (NETWORK, ("ingress",), [{}]),
+        (NETWORK, ("ingress",), None),
+        (NETWORK, ("ingress", 0, "from"), []),
+        (NETWORK, ("ingress", 0, "from", 0), {"podSelector": {}, "namespaceSelector": {}}),
+        (NETWORK, ("ingress", 0, "from", 1, "namespaceSelector", "matchLabels"), {}),
+        (NETWORK, ("policyTypes",), ["Egress"]),
+        (ROUTE, ("rules", 0, "backendRefs", 0, "name"), "another"),
+        (ROUTE, ("rules", 0, "backendRefs", 0, "namespace"), "elsewhere"),
+        (ROUTE, ("rules", 0, "backendRefs", 0, "kind"), "InferencePool"),
+        (ROUTE, ("rules", 0, "backendRefs", 0, "weight"), 0),
+        (ROUTE, ("rules", 0, "filters"), []),
+        (ROUTE, ("parentRefs", 0, "name"), "public"),
+    ],
+    ids=str,
+)
+def test_every_edit_of_what_is_ours_is_seen(manifest: Manifest, way: Way, value: object) -> None:
+    assert not says(_with(manifest, way, value), manifest)
+    assert not says({}, manifest)

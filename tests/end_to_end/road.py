@@ -13,6 +13,7 @@ from typing import Any
 from azure.identity import ManagedIdentityCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.apimanagement import ApiManagementClient
+from azure.mgmt.apimanagement.models import PolicyFragmentContract
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
@@ -211,6 +212,13 @@ class Road:
     def policy(self, team: str) -> str:
         return str(self.apim.product_policy.get(*self._apim_at, f"team-{team}", "policy", format="rawxml").value)
 
+    def fragment(self, name: str) -> str:
+        return str(self.apim.policy_fragment.get(*self._apim_at, name, format="xml").value)
+
+    def put_fragment(self, name: str, text: str) -> None:
+        """By another hand."""
+        self.apim.policy_fragment.begin_create_or_update(*self._apim_at, name, PolicyFragmentContract(value=text, format="xml")).result()
+
     def linked_apis(self, team: str) -> list[str]:
         return [str(api.name) for api in self.apim.product_api.list_by_product(*self._apim_at, f"team-{team}")]
 
@@ -299,6 +307,12 @@ class Road:
         answer: Any = api.list_namespaced_custom_object("kaito.sh", "v1beta1", f"team-{team}", "workspaces")
         items: list[dict[str, Any]] = answer["items"]
         return items
+
+    def limits(self, team: str) -> list[dict[str, Any]]:
+        """What the quotas and the network policies of the team's namespace say."""
+        quotas: Any = kubernetes.CoreV1Api(self.cluster).list_namespaced_resource_quota(f"team-{team}")
+        policies: Any = kubernetes.NetworkingV1Api(self.cluster).list_namespaced_network_policy(f"team-{team}")
+        return [item.spec.to_dict() for item in (*quotas.items, *policies.items)]
 
     def namespaces(self) -> set[str]:
         found: Any = kubernetes.CoreV1Api(self.cluster).list_namespace()

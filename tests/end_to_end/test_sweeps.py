@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from azure.servicebus import ServiceBusMessage
+from kubernetes import client as kubernetes
 
+from shared.domain.names import FRAGMENT
 from shared.messages import Sweep
 from standins.stack import Invocation, wait_until
 from tests.end_to_end.road import Road
+from tests.end_to_end.written import GPU, Request
 
 MANY, SECONDS = 4, 0.4
 
@@ -27,6 +31,36 @@ def test_two_sweeps_never_overlap(road: Road) -> None:
     assert min(call.seconds for call in calls) >= SECONDS, "they are too short for this test to mean anything"
     overlapping = [later for one, later in pairwise(calls) if later.at < one.at + one.seconds]
     assert overlapping == []
+
+
+def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_the_next_writes_nothing(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    road.push("Access with a GPU")
+    road.advance(361)
+    road.advance(361)
+    before = (road.limits(team), road.fragment(FRAGMENT))
+    network, core = kubernetes.NetworkingV1Api(road.cluster), kubernetes.CoreV1Api(road.cluster)
+    network.delete_namespaced_network_policy("only-through-the-gateway", f"team-{team}")
+    core.patch_namespaced_resource_quota("workspaces", f"team-{team}", {"spec": {"hard": {"count/workspaces.kaito.sh": "9"}}})
+    road.put_fragment(FRAGMENT, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>')
+    _sweep_deeply(road, "by-hand")
+    assert (road.limits(team), road.fragment(FRAGMENT)) == before
+    written = _writes(road)
+    _sweep_deeply(road, "once-more")
+    assert _writes(road) == written
+
+
+def _sweep_deeply(road: Road, name: str) -> None:
+    message = ServiceBusMessage(
+        Sweep(why=name, deep=True).encode(name, "/test", datetime.now(UTC)), message_id=name, session_id=Sweep(why=name).session
+    )
+    road.sender("sweeps").send_messages([message])
+    wait_until("the sweep is over", lambda: _calls(road, {name}))
+    road.settle()
+
+
+def _writes(road: Road) -> Counter[str]:
+    return road.gateway_writes() + road.vault_writes() + road.count("kubernetes", "PATCH", "POST", "PUT", "DELETE")
 
 
 def _calls(road: Road, message_ids: set[str]) -> list[Invocation]:

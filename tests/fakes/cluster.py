@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.actual import GpuNode, Namespace, Route, Workspace
-from shared.domain.plan import fixed_fields
-from shared.domain.workspace import Manifest, marker_of
+from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.domain.workspace import Manifest, fixed_fields, marker_of
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Clock
 from tests.fakes.calls import Calls
@@ -87,7 +86,7 @@ class FakeCluster:
         found: dict[str, list[Route]] = {}
         for (home, kind, name), kept in self.state.objects.items():
             if kind == "HTTPRoute":
-                found.setdefault(home, []).append(Route(name, _is_managed(kept.manifest)))
+                found.setdefault(home, []).append(Route(name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"])))
         return found
 
     async def gpu_nodes(self) -> list[GpuNode]:
@@ -104,11 +103,11 @@ class FakeCluster:
                 _workspace(name, kept) for (home, kind, name), kept in self.state.objects.items() if (home, kind) == (namespace, WORKSPACE)
             ]
 
-    async def is_ours(self, manifest: Manifest) -> bool | None:
+    async def limit(self, manifest: Manifest) -> Limit | None:
         metadata, kind = manifest["metadata"], manifest["kind"]
-        async with self._calls.read("cluster", "is_ours", f"{kind} {metadata['name']}"):
+        async with self._calls.read("cluster", "limit", f"{kind} {metadata['name']}"):
             kept = self.state.objects.get((metadata["namespace"], kind, metadata["name"]))
-            return None if kept is None else _is_managed(kept.manifest)
+            return None if kept is None else Limit(_is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
 
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]

@@ -15,7 +15,7 @@ from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Keys
@@ -277,6 +277,10 @@ class FakeGateway:
             self._require_sound(policy)
             _match(self.state.api_policies.get(name), etag)
             self.state.api_policies[name] = Policy(policy, self._etag())
+
+    async def fragment(self, name: str) -> str:
+        async with self._calls.read("gateway", "fragment", name):
+            return meaning_of(self.state.fragments.get(name, ""))
 
     async def put_fragment(self, name: str, text: str) -> None:
         async with self._calls.write("gateway", "put_fragment", name):

@@ -170,12 +170,13 @@ def world(app: FakeApp) -> dict[str, object]:
         "backends": {name: replace(found, etag="", marker=_digest(found.marker)) for name, found in state.backends.items()},
         "named values": {name: value.url for name, value in state.named_values.items()},
         "api": {name: (api.operations, api.asks_for_keys, api.marker and api.marker.digest) for name, api in state.apis.items()},
+        "fragments": dict(state.fragments),
         "secrets": {name: _secret(app, name) for name in app.vault.names()},
         "roles": set(app.roles.assigned),
         "projects": {name: _project(app, name) for name in (app.projects.names() if app.projects else ())},
         "project roles": set(app.project_roles.assigned) if app.project_roles else set(),
         "namespaces": sorted(cluster.namespaces) if cluster else [],
-        "objects": sorted(cluster.objects) if cluster else [],
+        "objects": {key: kept.manifest for key, kept in cluster.objects.items()} if cluster else {},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from shared.apply import GatewayWriter, Secret, WorkspaceWriter, perform, remove_administrator, together, write_secret
-from shared.domain.actual import Subscription
+from shared.domain.actual import Limit, Subscription
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
@@ -105,10 +105,10 @@ async def test_what_goes_from_the_cluster_goes_in_the_version_that_was_read(chan
 
 async def test_a_limit_of_somebody_else_is_not_written_over_and_is_named() -> None:
     manifest = {"kind": "ResourceQuota", "metadata": {"name": "workspaces"}}
-    recorder = Recorder(False)
+    recorder = Recorder(Limit(managed=False, spec={}))
     with pytest.raises(NotManaged, match="there is a ResourceQuota workspaces in the team's namespace"):
         await _cluster(recorder)(Create("limits", "", manifest))
-    assert recorder.calls == [("is_ours", manifest)]
+    assert recorder.calls == [("limit", manifest)]
 
 
 async def test_what_neither_writes_is_a_bug_and_says_so() -> None:

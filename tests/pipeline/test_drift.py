@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,14 +12,19 @@ from typing import Any
 import pytest
 
 from shared.domain.actual import GpuNode, Product, Subscription
+from shared.domain.names import FRAGMENT
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
 from shared.settlement import start_sweep
-from shared.stages import TOPIC
-from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, an_event, path_of
+from shared.stages import PROVISION_GATEWAY, TOPIC
+from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.fakes.cluster import Kept
 from tests.fakes.gateway import Policy
-from tests.pipeline.road import a_team, drain, later, push, world
+from tests.pipeline.road import a_team, ask, drain, later, push, run, world
 
+QUOTA, NETWORK = ("ResourceQuota", "workspaces"), ("NetworkPolicy", "only-through-the-gateway")
 FULL = Asked(dedicated={"phi-4": GPU})
 Change = Callable[[FakeApp], None]
 
@@ -79,7 +85,25 @@ def _remove_the_workspace(app: FakeApp) -> None:
     del app.cluster.state.objects["team-alpha", "Workspace", "phi-4"]
 
 
+def _objects(app: FakeApp, team: str = "team-alpha") -> dict[tuple[str, str], Kept]:
+    """What stands in a namespace, by kind and name."""
+    assert app.cluster is not None
+    return {key[1:]: kept for key, kept in app.cluster.state.objects.items() if key[0] == team}
+
+
+def _lead_the_route_elsewhere(app: FakeApp) -> None:
+    [rule] = _objects(app)["HTTPRoute", "phi-4"].manifest["spec"]["rules"]
+    rule["backendRefs"] = [{"name": "phi-4", "port": 80, "namespace": "theirs"}]
+
+
+def _make_another_workspace(app: FakeApp) -> None:
+    """With another GPU: KAITO lets nobody change it in place."""
+    _objects(app)["Workspace", "phi-4"].manifest["resource"]["instanceType"] = LARGER_GPU
+
+
 SEEN_IN_LISTS: list[Change] = [
+    _lead_the_route_elsewhere,
+    _make_another_workspace,
     _remove_the_link,
     _unpublish,
     _open,
@@ -105,7 +129,38 @@ def _renew_a_key(app: FakeApp) -> None:
     app.gateway.state.keys["team-alpha"][1] = "0123456789abcdef0123456789abcdef"
 
 
-SEEN_BY_A_DEEP_LOOK: list[Change] = [_edit_the_policy, _renew_a_key]
+def _remove_limits(app: FakeApp) -> None:
+    assert app.cluster is not None
+    for limit in (QUOTA, NETWORK):
+        del app.cluster.state.objects["team-alpha", *limit]
+
+
+def _raise_the_quota(app: FakeApp) -> None:
+    _objects(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "9"}
+
+
+def _open_the_network(app: FakeApp) -> None:
+    """One more word: it holds for no pod any more."""
+    _objects(app)[NETWORK].manifest["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
+
+
+def _remove_the_fragment(app: FakeApp) -> None:
+    app.gateway.state.fragments.clear()
+
+
+def _edit_the_fragment(app: FakeApp) -> None:
+    app.gateway.state.fragments[FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+
+
+SEEN_BY_A_DEEP_LOOK: list[tuple[Change, str]] = [
+    (_edit_the_policy, "alpha"),
+    (_renew_a_key, "alpha"),
+    (_remove_limits, "alpha"),
+    (_raise_the_quota, "alpha"),
+    (_open_the_network, "alpha"),
+    (_remove_the_fragment, "catalogue"),
+    (_edit_the_fragment, "catalogue"),
+]
 
 
 async def settled() -> FakeApp:
@@ -127,7 +182,7 @@ async def swept(app: FakeApp, deep: bool = False) -> list[str]:
 @pytest.mark.parametrize("change", SEEN_IN_LISTS)
 async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(change: Change) -> None:
     app = await settled()
-    before = world(app)
+    before = deepcopy(world(app))
     change(app)
     assert world(app) != before
     assert len(await swept(app)) == 1
@@ -148,28 +203,86 @@ async def test_a_door_that_stands_open_is_closed_with_one_write(change: Change, 
     assert app.calls.writes() == [write]
 
 
-@pytest.mark.parametrize("change", SEEN_BY_A_DEEP_LOOK)
-async def test_what_lists_cannot_show_a_deep_look_finds(change: Change) -> None:
+@pytest.mark.parametrize(("change", "team"), SEEN_BY_A_DEEP_LOOK)
+async def test_what_lists_cannot_show_a_deep_look_finds(change: Change, team: str) -> None:
     app = await settled()
-    before = world(app)
+    before = deepcopy(world(app))
     change(app)
+    assert world(app) != before
     assert await swept(app) == []
-    assert await swept(app, deep=True) == ["alpha"]
+    assert await swept(app, deep=True) == [team]
     assert world(app) == before
     app.calls.forget()
     assert await swept(app, deep=True) == []
     assert app.calls.writes() == []
 
 
+async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -> None:
+    app = await settled()
+    shared = f"  - {{name: llama, provider: kaito, preset: llama-3.1-8b-instruct, shared: {{instanceType: {GPU}}}}}\n"
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text() + shared})
+    await later(app, timedelta(minutes=30))
+    before = deepcopy(world(app))
+    assert app.cluster is not None
+    del app.cluster.state.objects["team-catalogue", *QUOTA]
+    _objects(app, "team-catalogue")[NETWORK].manifest["spec"]["ingress"] = [{}]
+    assert await swept(app) == []
+    assert await swept(app, deep=True) == ["catalogue"]
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app, deep=True) == []
+    assert app.calls.writes() == []
+
+
+async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces_and_one_of_the_fragment() -> None:
+    app = await settled()
+    await ask(app, Asked(team="bravo"))
+    limits = [f"limit {kind} {name}" for kind, name in (NETWORK, QUOTA)]
+    for deep, reads in ((False, []), (True, [f"fragment {FRAGMENT}", *limits])):
+        app.calls.forget()
+        assert await swept(app, deep) == []
+        assert sorted(str(call) for call in app.calls.made if call.name in ("limit", "fragment")) == reads
+
+
+async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_are_told() -> None:
+    app = await settled()
+    _objects(app)[QUOTA].manifest["metadata"]["labels"] = {"app": "theirs"}
+    _raise_the_quota(app)
+    assert await swept(app, deep=True) == ["alpha"]
+    assert not [write for write in app.calls.writes() if "ResourceQuota" in write]
+    assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
+
+
+async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_catalogue_is_whole() -> None:
+    app = await settled()
+    before = deepcopy(world(app))
+    app.gateway.state.policies.clear()
+    _remove_the_fragment(app)
+    assert sorted(await swept(app, deep=True)) == ["alpha", "catalogue"]
+    assert world(app) == before
+    assert app.bus.dead_letters() == []
+
+
+async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becoming_a_dead_letter() -> None:
+    app = await settled()
+    app.gateway.state.policies.clear()
+    _remove_the_fragment(app)
+    with pytest.raises(Busy) as waits:
+        await run(app, PROVISION_GATEWAY)
+    assert waits.value.reason == "BackendGone"
+
+
 async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
     app = await settled()
-    _edit_the_policy(app)
-    before = app.gateway.state.policies["team-alpha"]
+    before = deepcopy(world(app))
+    for change in (_edit_the_policy, _remove_limits, _edit_the_fragment):
+        change(app)
     for _ in range(96):
         await start_sweep(app, "the timer")
         await later(app, timedelta(minutes=15))
-    assert app.gateway.state.policies["team-alpha"] != before
+    assert world(app) == before
     assert len([call for call in app.calls.made if call.name == "product_policy"]) <= 4
+    assert len([call for call in app.calls.made if call.name == "fragment"]) == 2
 
 
 async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() -> None:

@@ -52,6 +52,7 @@ def platform(app: FakeApp) -> dict[str, Any]:
         "api": None if api is None else (api.operations, api.asks_for_keys, api.marker and api.marker.digest),
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
+        "shared workspaces": _in_cluster(app, names.namespace(names.CATALOGUE_TEAM)),
         "backends": {name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")},
         "credentials": {name: value for name, value in state.credentials.items() if name.startswith("shared--")},
         "named values": {name: (value.url, value.ours) for name, value in state.named_values.items()},

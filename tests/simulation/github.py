@@ -93,13 +93,14 @@ class GitHub:
         self._scene.counts["fault: garbage"] += 1
 
     def repeat_message(self) -> None:
-        """The broker hands out once more what was completed."""
-        bus = self._scene.app.bus
-        sent = [envelope for envelope in bus.sent[-60:] if envelope.entity in (TOPIC, SWEEP.entity, DELIVER_KEYS.entity)]
+        """The broker hands out once more what was completed, which nothing is that still waits."""
+        bus, now = self._scene.app.bus, self._scene.true.now()
+        handed = [envelope for envelope in bus.sent[-60:] if envelope.due is None or envelope.due <= now]
+        sent = [envelope for envelope in handed if envelope.entity in (TOPIC, SWEEP.entity, DELIVER_KEYS.entity)]
         if sent:
             envelope = self._scene.chance.choice(sent)
             for name in bus._addressed(envelope):
-                bus.queues[name].append(Held(envelope, self._scene.true.now(), next(bus._numbers)))
+                bus.queues[name].append(Held(envelope, now, next(bus._numbers)))
             self._scene.counts["fault: message repeated"] += 1
             self._scene.note("the broker", f"repeats {envelope.message_id}")
             self._hosts.poke()

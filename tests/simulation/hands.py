@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared.domain import names
 from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
 from shared.messages import CATALOG_TEAM
-from tests.fakes.cluster import WORKSPACE, Kept
+from tests.fakes.cluster import WORKSPACE, Kept, State
 from tests.fakes.gateway import Policy
 from tests.fakes.projects import FakeProjects
 from tests.fakes.projects import Kept as KeptProject
@@ -33,10 +33,16 @@ class Hands:
         """One edit of some team's objects, or of what serves the models, if there is what is edited."""
         chance = self._scene.chance
         team, name = chance.choice(TEAMS), chance.choice((*EDITS, *hands_on_models.EDITS))
-        if name in EDITS and EDITS[name](self, team):
-            self._note(name, team)
+        if name in EDITS:
+            self._edit_some(name, team)
         elif name in hands_on_models.EDITS and hands_on_models.EDITS[name](self._models):
             self._note(name, CATALOG_TEAM)
+
+    def _edit_some(self, name: str, first: str) -> None:
+        """Of this team, or else of the next one that has what is edited."""
+        found = next((team for team in (first, *TEAMS) if EDITS[name](self, team)), None)
+        if found is not None:
+            self._note(name, found)
 
     def _note(self, edit: str, team: str) -> None:
         self.touched.add(team)
@@ -182,13 +188,48 @@ class Hands:
         return bool(found)
 
     def deletes_workspace(self, team: str) -> bool:
-        """And its route: routes are not listed, so one that is left alone stays until its team goes."""
-        cluster = self._scene.app.cluster
-        assert cluster is not None
-        found = [key for key in cluster.state.objects if key[0] == names.namespace(team) and key[1] in (WORKSPACE, "HTTPRoute")]
+        """And its route."""
+        return self._deletes(team, WORKSPACE, "HTTPRoute")
+
+    def deletes_limits(self, team: str) -> bool:
+        return self._deletes(team, "ResourceQuota", "NetworkPolicy")
+
+    def _deletes(self, team: str, *kinds: str) -> bool:
+        found = [key for key in self._cluster.objects if key[0] == names.namespace(team) and key[1] in kinds]
         for key in found:
-            del cluster.state.objects[key]
+            del self._cluster.objects[key]
         return bool(found)
+
+    def edits_limits(self, team: str) -> bool:
+        """More workspaces than the request has, and a policy that holds for no pod."""
+        raised = self._edits(team, "ResourceQuota", {"hard": {"count/workspaces.kaito.sh": "9"}})
+        opened = self._edits(team, "NetworkPolicy", {"podSelector": {"matchLabels": {"app": "none"}}})
+        return raised or opened
+
+    def redirects_route(self, team: str) -> bool:
+        return self._edits(team, "HTTPRoute", {"parentRefs": [{"name": "public", "namespace": "theirs"}]})
+
+    def _edits(self, team: str, kind: str, spec: dict[str, object]) -> bool:
+        """Every object of a kind: these fields of its specification."""
+        found = [kept for key, kept in self._cluster.objects.items() if key[:2] == (names.namespace(team), kind)]
+        for kept in found:
+            kept.manifest = {**kept.manifest, "spec": {**kept.manifest["spec"], **spec}}
+            kept.version = self._etag()
+        return bool(found)
+
+    def makes_workspace_anew(self, team: str) -> bool:
+        """With another GPU. KAITO lets nobody change that in place."""
+        found = [key for key, kept in self._cluster.objects.items() if key[:2] == (names.namespace(team), WORKSPACE) and not kept.deleted]
+        for key in found[:1]:
+            manifest = self._cluster.objects.pop(key).manifest
+            other = {**manifest, "resource": {**manifest["resource"], "instanceType": "Standard_ND96asr_v4"}}
+            self._cluster.objects[key] = Kept(other, self._etag(), self._scene.true.now())
+        return bool(found)
+
+    @property
+    def _cluster(self) -> State:
+        assert self._scene.app.cluster is not None
+        return self._scene.app.cluster.state
 
     def _project(self, team: str) -> KeptProject | None:
         found = self._projects.kept.get(names.project(team))
@@ -289,6 +330,10 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "secret disabled": Hands.disables_secret,
     "role taken away": Hands.takes_role_away,
     "workspace deleted": Hands.deletes_workspace,
+    "workspace made anew": Hands.makes_workspace_anew,
+    "limits deleted": Hands.deletes_limits,
+    "limits edited": Hands.edits_limits,
+    "route redirected": Hands.redirects_route,
     "project deleted": Hands.deletes_project,
     "project renamed": Hands.renames_project,
     "traces cut off": Hands.cuts_traces,

@@ -1,4 +1,4 @@
-"""What people do by hand to what serves the models, as far as the service lets them: backends, pools, members, the secrets they send."""
+"""What people do by hand to what serves the models, as far as the service lets them: backends, pools, members, secrets, the fragment."""
 
 from __future__ import annotations
 
@@ -98,6 +98,20 @@ class HandsOnModels:
             self._state.apis[names.API] = replace(changed, etag=self._scene.app.gateway._etag())
         return found is not None and found.marker is not None
 
+    def edits_fragment(self) -> bool:
+        """Every call is one of the same model."""
+        there = names.FRAGMENT in self._state.fragments
+        if there:
+            self._state.fragments[names.FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+        return there
+
+    def deletes_fragment(self) -> bool:
+        """With the policies that include it: before, the service does not let it go."""
+        there = self._state.fragments.pop(names.FRAGMENT, None) is not None
+        if there:
+            self._state.policies.clear()
+        return there
+
     def _pooled(self) -> set[str]:
         return {member.backend for found in self._state.backends.values() for member in found.members}
 
@@ -159,6 +173,8 @@ EDITS: dict[str, Callable[[HandsOnModels], bool]] = {
     "model deleted": HandsOnModels.deletes_model,
     "API asks for no keys": HandsOnModels.opens,
     "policy of the API edited": HandsOnModels.edits_policy,
+    "fragment edited": HandsOnModels.edits_fragment,
+    "fragment deleted": HandsOnModels.deletes_fragment,
     "secret of a backend redirected": HandsOnModels.redirects_secret,
     "secret of a backend deleted": HandsOnModels.deletes_secret,
 }

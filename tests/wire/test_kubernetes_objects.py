@@ -128,6 +128,24 @@ async def test_an_apply_needs_a_field_manager(cluster: Cluster) -> None:
         await cluster.patch(a_workspace(), APPLY)
 
 
+async def test_a_hand_that_opened_a_network_policy_is_overruled_by_the_next_apply(cluster: Cluster) -> None:
+    spec: Manifest = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": {}}]}]}
+    manifest: Manifest = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "closed"}, "spec": spec}
+    at, apply = ("closed", cluster.namespace), {"field_manager": "mergekey", "force": True, "_content_type": APPLY}
+    await cluster.network.patch_namespaced_network_policy(*at, manifest, **apply)
+    opened = {"podSelector": {"matchLabels": {"app": "none"}}, "ingress": [{}]}
+    by_hand = {"field_manager": "kubectl-edit", "_content_type": STRATEGIC}
+    edited = await cluster.network.patch_namespaced_network_policy(*at, {"spec": opened}, **by_hand)
+    assert (edited.spec.pod_selector.match_labels, edited.spec.ingress[0]._from) == ({"app": "none"}, None)
+    await cluster.network.patch_namespaced_network_policy(*at, manifest, **apply)
+    path = f"/apis/networking.k8s.io/v1/namespaces/{cluster.namespace}/networkpolicies/closed"
+    _, _, found = await cluster.raw("GET", path)
+    assert found["spec"] == spec
+    await cluster.network.delete_namespaced_network_policy(*at)
+    with refused(404, "NotFound"):
+        await cluster.network.read_namespaced_network_policy(*at)
+
+
 async def test_routes_and_network_policies_keep_their_version_when_nothing_differs(cluster: Cluster) -> None:
     route: Manifest = {
         "apiVersion": "gateway.networking.k8s.io/v1",

@@ -169,6 +169,16 @@ async def test_a_fragment_is_kept_while_a_policy_includes_it(client: Client, pro
     assert name not in [row.name async for row in client.policy_fragment.list_by_service(*WHERE)]
 
 
+async def test_a_fragment_is_read_back_with_what_another_hand_put_into_it(client: Client) -> None:
+    name = unique("model")
+    for value in ("1", "by hand"):
+        text = f'<set-variable name="v" value="{value}" />'
+        await (await client.policy_fragment.begin_create_or_update(*WHERE, name, a_fragment(text))).result()
+        found, etag = await client.policy_fragment.get(*WHERE, name, format="xml", cls=with_etag)
+        assert f'value="{value}"' in found.value
+        assert etag
+
+
 @pytest.mark.parametrize(
     "content",
     ["<base />", "<inbound><base /></inbound>", "<include-fragment fragment-id='other' />", "<!--" + "x" * 32 * 1024 + "-->"],
