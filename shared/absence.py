@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.app import App
-from shared.domain import drift, names
+from shared.domain import leftovers, names
 from shared.domain.actual import Product
 from shared.domain.guard import Absence, Gone, judge
 from shared.domain.marker import Marker
@@ -46,4 +46,4 @@ async def is_in_use(app: App, team: str) -> bool:
     """Whether a team without a product has anything that was not withdrawn: somebody else has taken its product away."""
     seen = await sight(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")
-    return drift.is_in_use(team, app.platform.repository, seen.world)
+    return leftovers.is_in_use(team, app.platform.repository, seen.world)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shared.absence import absence, ours
 from shared.app import App
-from shared.domain import drift, names
+from shared.domain import leftovers, names
 from shared.domain.actual import Route, Workspace
 from shared.domain.answers import group_of, model_list, provider_list, team_record
 from shared.domain.catalog import Catalog
@@ -80,7 +80,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     if not audience.sees(group_of(view, app.platform)):
         seen.require("Keys")
         return None
-    if not said.path and name not in drift.teams_with_objects(app.platform.repository, seen.world):
+    if not said.path and name not in leftovers.teams_with_objects(app.platform.repository, seen.world):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
@@ -226,7 +226,7 @@ def _everybody(app: App, branch: Branch, world: World) -> Iterator[Said]:
     for name, paths in by_team.items():
         yield _of_files(app, name, paths, branch.reviewed, branch.tree)
     held = {each.team for each in branch.judged.held}
-    for name in drift.teams_with_objects(app.platform.repository, world) - by_team.keys():
+    for name in leftovers.teams_with_objects(app.platform.repository, world) - by_team.keys():
         yield Said(name, "held" if name in held or not branch.tree else "gone")
 
 

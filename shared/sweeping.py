@@ -16,7 +16,7 @@ from shared import telemetry
 from shared.absence import absence, markers_of, ours
 from shared.app import App
 from shared.changes import catalog_change, change_of, held, held_problems, report, withdrawn
-from shared.domain import drift, names, playground
+from shared.domain import drift, leftovers, names, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence, Gone
 from shared.domain.letters import Trouble
@@ -112,8 +112,8 @@ async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
     in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
     reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
     repository, path = app.platform.repository, app.places.catalog
-    teams = drift.teams_with_objects(repository, world) | playground.teams_let_in(world)
-    known = [Gone(team, path, "", withdrawn=not drift.is_in_use(team, repository, world)) for team in teams]
+    teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
+    known = [Gone(team, path, "", withdrawn=not leftovers.is_in_use(team, repository, world)) for team in teams]
     judged = absence(app, products, tree, head.message, known)
     return Branch(head, tree, files, reviewed, judged, _lapsed(app, teams, tree, reviewed, Seen(world, now))), world
 
@@ -133,7 +133,7 @@ def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen:
     lapsed: dict[str, str] = {}
     for team in teams - valid:
         marker, paths = marked.get(team), homes(tree, team, app.places.requests)
-        unmarked = names.product(team) not in seen.world.products and not drift.is_in_use(team, app.platform.repository, seen.world)
+        unmarked = names.product(team) not in seen.world.products and not leftovers.is_in_use(team, app.platform.repository, seen.world)
         if paths and (unmarked if marker is None else marker.is_over(seen.now.date())):
             lapsed[team] = marker.path if marker is not None and marker.path in paths else paths[0]
     return lapsed
@@ -182,7 +182,7 @@ def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[
     for team in (*branch.lapsed, *(gone.team for gone in branch.judged.let_go)):
         yield from _about(team, _ended(app, team, times, world))
     for each in branch.judged.held:
-        yield from _about(each.team, drift.of_held(each.team, world))
+        yield from _about(each.team, leftovers.of_held(each.team, world))
 
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: Wor
 
 
 def _ended(app: App, team: str, times: Times, world: World) -> Iterator[str]:
-    yield from drift.of_access_that_ended(team, times, world)
+    yield from leftovers.of_access_that_ended(team, times, world)
     yield from playground.of_access_that_ended(team, app.platform.repository, times, world)
 
 

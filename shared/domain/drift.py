@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from shared.domain import names
-from shared.domain.actual import Limit, Namespace, Route, Subscription
+from shared.domain.actual import Limit, Route, Subscription
 from shared.domain.backends import Backend
 from shared.domain.catalog import Catalog
 from shared.domain.desired import (
@@ -19,13 +19,11 @@ from shared.domain.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.domain.guard import Absence
 from shared.domain.marker import Marker
-from shared.domain.playground import GOING
 from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
 from shared.domain.workspace import Manifest, fixed_fields, says
-from shared.domain.world import Finding, Part, Times, Wanted, World
+from shared.domain.world import Part, Wanted, World
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
@@ -79,68 +77,12 @@ def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iter
             yield f"{name} is not what was written"
 
 
-def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
-    """What is still there of a team whose access was withdrawn or is over by its date."""
-    product, subscription = world.products.get(names.product(team)), world.subscriptions.get(names.subscription(team))
-    since = product.marker.withdrawn if product and product.marker else None
-    if product is not None and since is None:
-        yield "its access has ended and its product is not withdrawn"
-    if product is not None and product.marker is not None and not product.subscription_required:
-        yield OPEN
-    if since is not None and times.now >= since + times.grace:
-        yield "its grace period has ended"
-    if subscription is not None and subscription.state == "active":
-        yield "its access has ended and its keys are active"
-    secrets = [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
-    if any(secret.enabled for secret in secrets):
-        yield "its access has ended and its secrets are enabled"
-    let_in = any(reader.ours for name in names.secrets(team) for reader in world.readers.get(name, ()))
-    if product is None and (secrets or let_in or subscription is not None or _own_backends(team, world)):
-        yield "its product is gone and other objects are left"
-    yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
-
-
-def teams_with_objects(repository: int, world: World) -> frozenset[str]:
-    """Every team that something of ours is marked with."""
-    markers: list[Marker | None] = [product.marker for product in world.products.values()]
-    markers += [found.marker for found in world.backends.values()] + [found.marker for found in world.namespaces.values()]
-    markers += [found.marker for found in world.projects.values()]
-    marked = {marker.team for marker in markers if marker is not None and marker.repository == repository}
-    tagged = {found.tags.get("team", "") for found in world.secrets.values() if found.tags.get("repository") == str(repository)}
-    named = {found.display_name.rpartition("/")[2] for found in world.subscriptions.values() if _is_of(repository, found)}
-    return frozenset((marked | tagged | named) - {names.CATALOGUE_TEAM, ""})
-
-
-def of_held(team: str, world: World) -> Iterator[str]:
-    """A team that the guard holds: its product says so, and no later look lets it go."""
-    product = world.products.get(names.product(team))
-    if product is not None and product.marker is not None and product.marker.held is None:
-        yield "its withdrawal is held and its product does not say so"
-
-
-def is_in_use(team: str, repository: int, world: World) -> bool:
-    """Whether anything of ours but its product says that the team has access, or had it when its product was taken away."""
-    ours = Marker(repository, team, "", "")
-    subscription, namespace = world.subscriptions.get(names.subscription(team)), world.namespaces.get(names.namespace(team))
-    project = world.projects.get(names.project(team))
-    marked = [
-        namespace.marker if namespace is not None and not namespace.terminating else None,
-        project.marker if project is not None and project.state != GOING else None,
-    ]
-    secrets = [world.secrets[name].tags for name in names.secrets(team) if name in world.secrets]
-    return (
-        (subscription is not None and _is_of(repository, subscription) and subscription.state == "active")
-        or any(marker is not None and ours.owns(marker) and marker.withdrawn is None for marker in marked)
-        or any(tags.get("repository") == str(repository) and "withdrawn" not in tags for tags in secrets)
-    )
-
-
 def of_others(repository: int, world: World) -> Iterator[str]:
     """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our marker under another name."""
     marked = ((product.name, product.marker) for product in world.products.values())
     ours = {name for name, marker in marked if marker and marker.repository == repository and name == names.product(marker.team)}
     for found in world.subscriptions.values():
-        if _is_of(repository, found) or found.name == BUILT_IN or found.state != "active":
+        if is_of(repository, found) or found.name == BUILT_IN or found.state != "active":
             continue
         if found.product in ours:
             yield f"subscription {found.name} on product {found.product} is not managed by mergekey: its keys open the team's models"
@@ -159,12 +101,6 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     for node in world.nodes:
         if (node.namespace, node.workspace) not in standing:
             yield f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: delete its node pool"
-
-
-def withheld(findings: Iterable[Finding], judged: Absence) -> list[Finding]:
-    """Without the teams that the guard holds."""
-    held = {each.team for each in judged.held}
-    return [finding for finding in findings if finding.team not in held]
 
 
 def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -200,7 +136,7 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
     subscription = world.subscriptions.get(names.subscription(request.team))
     if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
         yield "its subscription is not active"
-    elif not _is_of(marker.repository, subscription):
+    elif not is_of(marker.repository, subscription):
         yield "its subscription is not managed by mergekey"
     reader = request.entra_group or ""
     for name in names.secrets(request.team):
@@ -246,19 +182,6 @@ def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str,
     yield from (f"the route to {each} is not needed any more" for each in sorted(routes.keys() - desired.routes.keys()))
 
 
-def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:
-    if namespace is None or namespace.marker is None or namespace.terminating:
-        return
-    since = namespace.marker.withdrawn
-    if since is None:
-        yield "its access has ended and its workspaces are not withdrawn"
-    elif times.now >= since + times.workspace_grace:
-        yield "its workspaces outlived their grace period"
-
-
-def _own_backends(team: str, world: World) -> bool:
-    return any(name.startswith(f"{names.product(team)}--") and found.marker for name, found in world.backends.items())
-
-
-def _is_of(repository: int, subscription: Subscription) -> bool:
+def is_of(repository: int, subscription: Subscription) -> bool:
+    """Whether the subscription was made for a team of this repository: its display name is where our marker stands."""
     return subscription.display_name.startswith(f"mergekey/{repository}/")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain import drift, names
+from shared.domain import drift, leftovers, names
 from shared.domain.actual import (
     ActualBackend,
     Api,
@@ -26,11 +26,10 @@ from shared.domain.actual import (
 from shared.domain.backends import Backend
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
-from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
 from shared.domain.workspace import Cluster, fixed_fields
-from shared.domain.world import Finding, Times, Wanted, World
+from shared.domain.world import Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
 
@@ -237,14 +236,14 @@ def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ou
 def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
     bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     world = replace(bare, **{of: getattr(WORLD, of)})
-    assert drift.teams_with_objects(REPOSITORY, world) == {"alpha"}
-    assert drift.teams_with_objects(REPOSITORY + 1, world) == frozenset()
+    assert leftovers.teams_with_objects(REPOSITORY, world) == {"alpha"}
+    assert leftovers.teams_with_objects(REPOSITORY + 1, world) == frozenset()
 
 
 def test_a_secret_without_a_team_names_nobody() -> None:
     nameless = replace(WORLD.secrets[KEY], tags={"repository": str(REPOSITORY)})
     bare = World(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
-    assert drift.teams_with_objects(REPOSITORY, bare) == frozenset()
+    assert leftovers.teams_with_objects(REPOSITORY, bare) == frozenset()
 
 
 def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
@@ -270,11 +269,6 @@ def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(index: int, fo
     assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
 
 
-def test_what_the_guard_holds_is_not_handed_on() -> None:
-    held = Absence((Gone("alpha", "p", "c", withdrawn=False),), 3, (Gone("alpha", "p", "c", withdrawn=False),))
-    assert drift.withheld([Finding("alpha", "x"), Finding("bravo", "y")], held) == [Finding("bravo", "y")]
-
-
 TIMES = Times(START, timedelta(days=7), timedelta(days=1))
 
 
@@ -295,39 +289,41 @@ def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: i
         secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
         namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
     )
-    assert list(drift.of_access_that_ended("alpha", TIMES, world)) == told
+    assert list(leftovers.of_access_that_ended("alpha", TIMES, world)) == told
 
 
 @pytest.mark.parametrize("withdrawn", [START, START - timedelta(days=7), None], ids=["in grace", "after grace", "not yet"])
 def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_ended(withdrawn: datetime | None) -> None:
     shown = {
-        opened: list(drift.of_access_that_ended("alpha", TIMES, _product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)))
+        opened: list(
+            leftovers.of_access_that_ended("alpha", TIMES, _product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD))
+        )
         for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
     }
     assert set(shown[True]) - set(shown[False]) == {drift.OPEN}
     theirs = _product(marker=None, subscription_required=False)(WORLD)
-    assert drift.OPEN not in list(drift.of_access_that_ended("alpha", TIMES, theirs))
+    assert drift.OPEN not in list(leftovers.of_access_that_ended("alpha", TIMES, theirs))
 
 
 def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
-    assert list(drift.of_access_that_ended("alpha", TIMES, WORLD)) == [
+    assert list(leftovers.of_access_that_ended("alpha", TIMES, WORLD)) == [
         "its access has ended and its product is not withdrawn",
         "its access has ended and its keys are active",
         "its access has ended and its secrets are enabled",
         "its access has ended and its workspaces are not withdrawn",
     ]
     going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
-    assert "its access has ended and its workspaces are not withdrawn" not in list(drift.of_access_that_ended("alpha", TIMES, going))
+    assert "its access has ended and its workspaces are not withdrawn" not in list(leftovers.of_access_that_ended("alpha", TIMES, going))
 
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
 def test_objects_without_a_product_are_left_over(of: str) -> None:
     bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     assert "its product is gone and other objects are left" in list(
-        drift.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
+        leftovers.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
     )
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(drift.of_access_that_ended("alpha", TIMES, replace(bare, backends=shared))) == []
+    assert list(leftovers.of_access_that_ended("alpha", TIMES, replace(bare, backends=shared))) == []
 
 
 KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"
