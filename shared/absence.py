@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.app import App
-from shared.domain import names
+from shared.domain import drift, names
 from shared.domain.actual import Product
 from shared.domain.guard import Absence, Gone, judge
+from shared.domain.marker import Marker
 from shared.domain.push import Tree, requests_of
+from shared.sighting import sight
 
 
 def ours(app: App, products: Iterable[Product]) -> list[Product]:
@@ -21,13 +23,27 @@ def ours(app: App, products: Iterable[Product]) -> list[Product]:
     ]
 
 
+def markers_of(app: App, products: Iterable[Product | None]) -> list[Marker]:
+    """What the products of this repository's teams say."""
+    found = ours(app, (product for product in products if product is not None))
+    return [product.marker for product in found if product.marker is not None]
+
+
 def absence(app: App, products: Iterable[Product], tree: Tree, message: str, others: Iterable[Gone] = ()) -> Absence:
     """Judged by the branch's files. `message` is that of the commit that may give leave; `others` may be teams without a product.
 
     A tree without any file says nothing.
     """
-    present = {app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests)}
-    markers = [product.marker for product in ours(app, products) if product.marker is not None]
+    named = {app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests)}
+    present = {team for team in named if names.team_fault(team) is None}
+    markers = markers_of(app, products)
     teams = {each.team: each for each in others}
-    teams |= {each.team: Gone(each.team, each.path, each.commit, each.withdrawn is not None) for each in markers}
+    teams |= {each.team: Gone(each.team, each.path, each.commit, each.withdrawn is not None, each.held is not None) for each in markers}
     return judge(present, [each for team, each in teams.items() if team not in present], message) if tree else Absence()
+
+
+async def is_in_use(app: App, team: str) -> bool:
+    """Whether a team without a product has anything that was not withdrawn: somebody else has taken its product away."""
+    seen = await sight(app, team, None)
+    seen.require("Gateway", "Keys", "Workspaces", "Projects")
+    return drift.is_in_use(team, app.platform.repository, seen.world)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.app import App
-from shared.domain.guard import Absence
+from shared.domain.guard import Absence, Gone
 from shared.domain.problem import START, Problem, failures, problem_at
 from shared.domain.push import Tree
 from shared.domain.review import File, Review
@@ -17,6 +17,16 @@ def requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, fi
     """A change per valid request. Without a valid catalogue nothing can be granted."""
     valid = [path for path in paths if path in reviewed.requests] if reviewed.catalog else []
     return [change_of(reviewed.requests[path].team, path, head, tree[path].blob, files[path]) for path in valid]
+
+
+def held(judged: Absence, head: Head) -> list[AccessChange]:
+    """A change per team that is held and whose product does not say so yet."""
+    unmarked = (each for each in judged.held if each.commit and not each.held)
+    return [AccessChange(change="held", team=each.team, path=each.path, commit=head.commit) for each in unmarked]
+
+
+def withdrawn(gone: Gone, head: Head, leave: str) -> AccessChange:
+    return AccessChange(change="withdrawn", team=gone.team, path=gone.path, commit=head.commit, granted=gone.commit, leave=leave)
 
 
 def held_problems(judged: Absence) -> list[Problem]:

@@ -99,7 +99,7 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     name, team = product(standing.request.team), standing.request.team
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, standing.catalog, app.platform)
-    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
+    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest, expires=standing.request.expires)
     actual, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
         app.gateway.product_policy(name),

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.absence import absence
 from shared.app import App
-from shared.changes import catalog_change, held_problems, report, requested
+from shared.changes import catalog_change, held, held_problems, report, requested, withdrawn
 from shared.domain import names
 from shared.domain.guard import Absence, Gone, gives_leave
 from shared.domain.push import Touched, Tree, compare, homes, requests_of
@@ -22,6 +22,7 @@ from shared.domain.review import File, Past, Review, review
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Arrived
 from shared.ports import Head
+from shared.stages import PROVISION_GATEWAY
 from shared.standing import tree_of
 from shared.successors import access_change, sweep
 from shared.verdict import judge, read_files
@@ -64,6 +65,7 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     changes = [*requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, judged, after, head)]
     catalog = [catalog_change(app, after, head, files)] if touched.catalog and reviewed.catalog else []
     envelopes = [access_change(app, change, push.delivery, now) for change in [*catalog, *changes]]
+    envelopes += [access_change(app, change, push.delivery, now, PROVISION_GATEWAY) for change in held(judged, head)]
     if catalog and set(requests_of(after, app.places.requests)) - set(touched.changed):
         envelopes.append(sweep(app, Sweep(why="the catalogue changed", verdict=True), f"{push.delivery}/sweep", now))
     await app.bus.send(envelopes)
@@ -128,6 +130,6 @@ def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head
     if judged.held or not after:
         return []
     paths = app.places.requests
-    named = [(paths.team_of(path) or "", path) for path in gone]
-    teams = {team: path for team, path in named if names.team_fault(team) is None and not homes(after, team, paths)}
-    return [AccessChange(change="withdrawn", team=team, path=path, commit=head.commit) for team, path in sorted(teams.items())]
+    named = {paths.team_of(path) or "": path for path in gone}
+    teams = {team for team in named if names.team_fault(team) is None and not homes(after, team, paths)}
+    return [withdrawn(replace(each, path=named[each.team]), head, judged.leave) for each in judged.gone if each.team in teams]

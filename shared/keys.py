@@ -50,6 +50,14 @@ async def observe(app: App, team: str, group: str | None, closely: bool = False)
 
     `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
     """
+    held = await observe_secrets(app, team, group, closely)
+    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
+        raise NotManaged(f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}")
+    return held
+
+
+async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+    """The same, whosever the subscription is: what is in the vault can be taken back anyway."""
     secrets = names.secrets(team)
     subscription, (granted, let_in), versions = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)),
@@ -57,7 +65,7 @@ async def observe(app: App, team: str, group: str | None, closely: bool = False)
         asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
     )
     held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
-    _require_ours(app, team, held)
+    _require_own_secrets(app, team, held)
     return held
 
 
@@ -172,9 +180,7 @@ def _is_whole(version: SecretVersion | None) -> bool:
     return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
 
 
-def _require_ours(app: App, team: str, held: Held) -> None:
-    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
-        raise NotManaged(f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}")
+def _require_own_secrets(app: App, team: str, held: Held) -> None:
     ours = (str(app.platform.repository), team)
     for secret in held.secrets:
         newest = held.newest(secret)

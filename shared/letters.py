@@ -51,6 +51,6 @@ def read_letter(kept: Kept) -> Letter:
         chain=about.sequence,
         session=about.session,
         replays=about.replays,
-        blob=str(data.get("blob") or "") if isinstance(data, dict) else "",
+        blob=str(data.get("blob") or data.get("granted") or "") if isinstance(data, dict) else "",
         body=received.body,
     )

@@ -47,7 +47,8 @@ class Message(BaseModel):
             "source": source,
             "time": now.astimezone(UTC).isoformat(timespec="milliseconds"),
             "datacontenttype": "application/json",
-            "data": self.model_dump(mode="json"),
+            # Without what says nothing: an older version reads the messages of a newer one while both run.
+            "data": self.model_dump(mode="json", exclude_defaults=True),
         }
         if self.session is not None:
             envelope["subject"] = self.session
@@ -75,22 +76,31 @@ def _first_problem(error: Exception) -> str:
 class TeamMessage(Message):
     """What AccessChange and DeliverKeys share.
 
-    `change` is `requested` (there is a request at `path`) or `withdrawn` (at `commit` the guard let the withdrawal pass).
-    `blob` is Git's object id of the request and `text` its content; both are empty for a withdrawal.
+    `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the withdrawal pass; by `leave`, the
+    text that the trailer of that commit is the digest of) or `held` (it did not: the product shall say so).
+    `blob` is Git's object id of the request and `text` its content; both are empty for a withdrawal, whose `granted` is the commit
+    that the access was made from which is taken away.
     `cause` says what set it off: a push, or a sweep that looked at everything.
     """
 
-    change: Literal["requested", "withdrawn"]
+    change: Literal["requested", "withdrawn", "held"]
     team: Team
     path: str = Field(max_length=1024)
     commit: Sha
     blob: Sha | Literal[""] = ""
     text: str = ""
     cause: Literal["push", "sweep"] = "push"
+    granted: Sha | Literal[""] = ""
+    leave: str = ""
 
     @property
     def session(self) -> str | None:
         return self.team
+
+    @property
+    def revision(self) -> str:
+        """Of the request that is to be granted, or of the access that is to be taken away."""
+        return self.blob or self.granted
 
     def content(self) -> bytes | None:
         """The text, if Git's hash of it is the blob that the message names; None otherwise: then nothing of it is trusted."""

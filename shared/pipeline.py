@@ -37,7 +37,9 @@ async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
 
 async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
-    return Done() if event.message.team == CATALOG_TEAM else await _follow(app, event, gateway.provide_product, withdrawal.from_gateway)
+    if event.message.team == CATALOG_TEAM:
+        return Done()
+    return await _follow(app, event, gateway.provide_product, withdrawal.from_gateway, withdrawal.hold)
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
@@ -59,7 +61,7 @@ async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
     return await _follow(app, event, keys.deliver, withdrawal.from_vault)
 
 
-async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act) -> Outcome:
+async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held) -> Outcome:
     """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved meanwhile is followed."""
     standing = await look(app, event.message, event.now)
     for rounds in range(ROUNDS):
@@ -69,7 +71,7 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
                     await _have_looked_at(app, event)
                 return Done()
             case "held":
-                return Done("withdrawal held: too many teams are gone at once; see the check", wrote=False)
+                outcome = await hold(app, event, standing)
             case "wanted":
                 outcome = await grant(app, event, standing)
             case _:

@@ -7,11 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
-from shared.absence import absence
+from shared.absence import absence, is_in_use, markers_of
 from shared.app import App
 from shared.domain import names
 from shared.domain.catalog import Catalog, CatalogVerdict
 from shared.domain.desired import Platform
+from shared.domain.guard import Gone, is_leave, is_named
+from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
 from shared.domain.push import Tree, homes
 from shared.domain.request import AccessRequest, read_request
@@ -29,9 +31,9 @@ class Standing:
     """The branch's word.
 
     - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
-    - `ended`: the request is there, and its last day is over.
+    - `ended`: the request is there, and its last day is over; or it is not valid, and what was granted before is over.
     - `gone`: the message says withdrawn, there is indeed no request of the team, and the guard lets it go.
-    - `held`: the same, but too many teams are gone at once: nothing is withdrawn until a person allows it.
+    - `held`: there is no request of the team, and the guard does not let it go until a person allows it.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
 
     `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before.
@@ -63,7 +65,7 @@ async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
     tree = await tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
         return await _look_at_catalog(app, now, tree, head)
-    if message.change == "withdrawn":
+    if message.change != "requested":
         return await _look_for_absence(app, message, tree, head)
     return await _look_at_request(app, message, now, tree, head)
 
@@ -110,50 +112,75 @@ async def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: He
     """A branch without any file is a mistake: it withdraws nobody. Whoever was withdrawn before has passed the guard."""
     if homes(tree, message.team, app.places.requests) or not tree:
         return Standing("superseded")
-    product = await app.gateway.product(names.product(message.team))
-    if product is None or product.marker is None or product.marker.withdrawn is not None:
-        return Standing("gone", head.commit, message.path)
-    leave = head.message if message.commit == head.commit else await app.repository.commit_message(message.commit)
-    judged = absence(app, await app.gateway.products(), tree, leave)
-    held = message.team in {each.team for each in judged.held}
-    return Standing("held" if held else "gone", head.commit, message.path)
+    marker = next(iter(markers_of(app, [await app.gateway.product(names.product(message.team))])), None)
+    if marker is not None and marker.withdrawn is not None:
+        return Standing("gone" if message.change == "withdrawn" else "superseded", head.commit, message.path)
+    if message.change == "held":
+        return Standing("held" if marker is not None else "superseded", head.commit, message.path)
+    let_go = (marker is None and not await is_in_use(app, message.team)) or await _may_go(app, message, tree, head, marker)
+    return Standing("gone" if let_go else "held", head.commit, message.path)
+
+
+async def _may_go(app: App, message: TeamMessage, tree: Tree, head: Head, marker: Marker | None) -> bool:
+    """What the guard says, or the person who was asked. Leave that was given for other teams too comes with the message."""
+    text = head.message if message.commit == head.commit else await app.repository.commit_message(message.commit)
+    commit = "" if marker is None else marker.commit
+    if is_named(message.team, commit, message.leave) and is_leave(message.leave, text):
+        return True
+    judged = absence(app, await app.gateway.products(), tree, text, [Gone(message.team, message.path, "", withdrawn=False)])
+    return message.team not in {each.team for each in judged.held}
 
 
 async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: Tree, head: Head) -> Standing:
-    entry, catalog = tree.get(message.path), (await catalog_of(app, tree)).catalog
-    if entry is None or catalog is None or entry.mode not in REGULAR or entry.size > LARGEST:
+    entry = tree.get(message.path)
+    if entry is None or await _is_second(app, message, tree):
         return Standing("superseded")
-    if await _is_second(app, message, tree):
-        return Standing("superseded")
-    content = message.content() if message.blob == entry.blob else None
-    if content is None:
-        content = await app.repository.blob(entry.blob)
-    request = read_request(message.path, content, catalog, app.places.requests).request
-    if (
-        request is None
-        or request.team != message.team
-        or await _is_above_capacity(app, request, catalog, _Look(message.path, now, tree, head))
-    ):
-        return Standing("superseded")
+    catalog = (await catalog_of(app, tree)).catalog
+    look_at = _Look(message, now, tree, head)
+    request = None if catalog is None else await _valid_request(app, catalog, look_at)
+    if catalog is None or request is None:
+        over = await _is_over(app, look_at)
+        return Standing("ended", head.commit, message.path, (entry.blob,)) if over else Standing("superseded")
     verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
     return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
 
 
+async def _valid_request(app: App, catalog: Catalog, look_at: _Look) -> AccessRequest | None:
+    message, entry = look_at.message, look_at.tree[look_at.message.path]
+    if entry.mode not in REGULAR or entry.size > LARGEST:
+        return None
+    content = message.content() if message.blob == entry.blob else None
+    if content is None:
+        content = await app.repository.blob(entry.blob)
+    request = read_request(message.path, content, catalog, app.places.requests).request
+    if request is None or request.team != message.team or await _is_above_capacity(app, request, catalog, look_at):
+        return None
+    return request
+
+
+async def _is_over(app: App, look_at: _Look) -> bool:
+    """Whether what was granted before the request became invalid is over: nobody keeps access by a file that cannot be read."""
+    product = await app.gateway.product(names.product(look_at.message.team))
+    if product is None:
+        return not await is_in_use(app, look_at.message.team)
+    return any(marker.is_over(look_at.now.date()) for marker in markers_of(app, [product]))
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
-    path: str
+    message: TeamMessage
     now: datetime
     tree: Tree
     head: Head
 
 
-async def _is_above_capacity(app: App, request: AccessRequest, catalog: Catalog, look: _Look) -> bool:
+async def _is_above_capacity(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
     """Whether the team asks for more than is left, as the review says. All requests are read only where a model's capacity is known."""
     shared = (catalog.model(access.name) for access in request.models if access.instance_type is None)
     if not any(model is not None and model.capacity is not None for model in shared):
         return False
-    reviewed = await judge_all(app, look.head.commit, look.tree, Past(today=look.now.date()))
-    return any(problem.path == look.path and problem.reason == "AboveCapacity" for problem in reviewed.problems)
+    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(today=look_at.now.date()))
+    return any(problem.path == look_at.message.path and problem.reason == "AboveCapacity" for problem in reviewed.problems)
 
 
 async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:

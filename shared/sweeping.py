@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared import telemetry
-from shared.absence import absence, ours
+from shared.absence import absence, markers_of, ours
 from shared.app import App
-from shared.changes import catalog_change, change_of, held_problems, report
-from shared.domain import drift, playground
+from shared.changes import catalog_change, change_of, held, held_problems, report, withdrawn
+from shared.domain import drift, names, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence, Gone
 from shared.domain.letters import Trouble
-from shared.domain.push import Tree
+from shared.domain.push import Tree, homes, requests_of
 from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Past, Review
 from shared.domain.world import Finding, Times, Wanted, World
@@ -47,13 +47,17 @@ ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What the branch says: its files, the requests among them that are valid, the teams that are gone from it."""
+    """What the branch says: its files, the requests among them that are valid, the teams that are gone from it.
+
+    `lapsed` are teams whose file is there and not valid, and whose access is over by what was granted last; with the file's path.
+    """
 
     head: Head
     tree: Tree
     files: Mapping[str, File]
     reviewed: Review
     judged: Absence
+    lapsed: Mapping[str, str]
 
     def wanted(self, now: datetime) -> Iterator[Wanted]:
         for path, request in self.reviewed.requests.items():
@@ -64,6 +68,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written and no team is read."""
     head = await app.repository.head()
     if head is None:
+        telemetry.found_of_others("the branch is not there: nothing is provisioned, and what was granted stays")
         return Done()
     (branch, world), _ = await asyncio.gather(observe(app, head, event.now), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
@@ -72,21 +77,30 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     findings = [*_compare(app, branch, world, event.now), *await _compare_deeply(app, branch, world, event)]
     for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
+    if reviewed.catalog is None:
+        telemetry.found_of_others("the catalogue is not valid: no request can be judged, and what was granted stays")
     if not head.protected:
         telemetry.found_of_others(f"the branch is not protected: whoever can push to it, can grant access ({head.commit})")
     changes = list(_changes(app, branch, findings))
-    queued = 0 if app.sweep_report_only else await _queue(app, event, changes)
+    # A push that is left to a sweep was promised to be acted on.
+    only_told = app.sweep_report_only and not event.message.verdict
+    queued = 0 if only_told else await _queue(app, event, changes)
     return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
 
 
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
-    """The teams that are not as the branch says, or not yet: by lists, as a sweep sees them. None when the branch does not say."""
+    """The teams that are not as the branch says, or not yet, or of which it says nothing that is valid: by lists, as a sweep sees them.
+    None when the branch does not say.
+    """
     head = await app.repository.head()
     branch, world = (None, None) if head is None else await observe(app, head, now)
     if branch is None or world is None or branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
-    return frozenset((*(finding.team for finding in _compare(app, branch, world, now)), *held, *_without_models(world)))
+    asked = {app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)}
+    refused = asked - {request.team for request in branch.reviewed.requests.values()}
+    differ = (finding.team for finding in _compare(app, branch, world, now))
+    return frozenset((*differ, *held, *refused, *_without_models(world)))
 
 
 async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
@@ -97,9 +111,32 @@ async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
     reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
-    teams = drift.teams_with_objects(app.platform.repository, world) | playground.teams_let_in(world)
-    known = [Gone(team, "", "", withdrawn=True) for team in teams]
-    return Branch(head, tree, files, reviewed, absence(app, products, tree, head.message, known)), world
+    repository, path = app.platform.repository, app.places.catalog
+    teams = drift.teams_with_objects(repository, world) | playground.teams_let_in(world)
+    known = [Gone(team, path, "", withdrawn=not drift.is_in_use(team, repository, world)) for team in teams]
+    judged = absence(app, products, tree, head.message, known)
+    return Branch(head, tree, files, reviewed, judged, _lapsed(app, teams, tree, reviewed, Seen(world, now))), world
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The world, and when it was looked at."""
+
+    world: World
+    now: datetime
+
+
+def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen: Seen) -> dict[str, str]:
+    """Nobody keeps access beyond its day by a file that cannot be read, and no grace period lasts because of one."""
+    valid = {request.team for request in reviewed.requests.values()}
+    marked = {marker.team: marker for marker in markers_of(app, seen.world.products.values())}
+    lapsed: dict[str, str] = {}
+    for team in teams - valid:
+        marker, paths = marked.get(team), homes(tree, team, app.places.requests)
+        unmarked = names.product(team) not in seen.world.products and not drift.is_in_use(team, app.platform.repository, seen.world)
+        if paths and (unmarked if marker is None else marker.is_over(seen.now.date())):
+            lapsed[team] = marker.path if marker is not None and marker.path in paths else paths[0]
+    return lapsed
 
 
 async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
@@ -112,9 +149,13 @@ async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange])
 
 
 def _envelopes(app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]) -> list[Envelope]:
-    """One to all stages; when some of them have a letter about it, one to each of the others that has work for the team."""
+    """One to all stages; when some of them have a letter about it, one to each of the others that has work for the team. That a team is
+    held concerns its product only.
+    """
+    if change.change == "held":
+        return [access_change(app, change, event.root, event.now, PROVISION_GATEWAY)]
     stages = (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
-    stuck = {ASKED_FOR_BY.get(stage.name, stage.name) for stage in stages if (change.team, change.blob, stage.name) in trouble}
+    stuck = {ASKED_FOR_BY.get(stage.name, stage.name) for stage in stages if (change.team, change.revision, stage.name) in trouble}
     if not stuck:
         return [access_change(app, change, event.root, event.now)]
     free = [stage for stage in (OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM) if stage.name not in stuck]
@@ -138,8 +179,10 @@ def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[
         for wanted in branch.wanted(now):
             differs = _ended(app, wanted.request.team, times, world) if wanted.over else _unlike(app, wanted, catalog, times, world)
             yield from _about(wanted.request.team, differs)
-    for gone in branch.judged.let_go:
-        yield from _about(gone.team, _ended(app, gone.team, times, world))
+    for team in (*branch.lapsed, *(gone.team for gone in branch.judged.let_go)):
+        yield from _about(team, _ended(app, team, times, world))
+    for each in branch.judged.held:
+        yield from _about(each.team, drift.of_held(each.team, world))
 
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
@@ -176,21 +219,25 @@ def _slice(team: str) -> int:
 
 def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:
     """One per team, whatever the number of its findings."""
-    paths = {request.team: path for path, request in branch.reviewed.requests.items()}
-    gone = {each.team: each for each in branch.judged.gone}
+    paths = {**branch.lapsed} | {request.team: path for path, request in branch.reviewed.requests.items()}
     told: set[str] = set()
     for finding in findings:
         telemetry.found(finding.team, finding.what)
         if finding.team not in told:
             told.add(finding.team)
-            change = _change(app, branch, finding.team, paths.get(finding.team), gone.get(finding.team))
+            change = _change(app, branch, finding.team, paths.get(finding.team))
             yield change.model_copy(update={"cause": "sweep"})
 
 
-def _change(app: App, branch: Branch, team: str, path: str | None, gone: Gone | None) -> AccessChange:
+def _change(app: App, branch: Branch, team: str, path: str | None) -> AccessChange:
     if team == CATALOG_TEAM:
         return catalog_change(app, branch.tree, branch.head, branch.files)
-    if path is not None:
+    if path in branch.reviewed.requests:
         return change_of(team, path, branch.head, branch.tree[path].blob, branch.files[path])
-    assert gone is not None
-    return AccessChange(change="withdrawn", team=team, path=gone.path, commit=branch.head.commit)
+    if path is not None:
+        return AccessChange(change="requested", team=team, path=path, commit=branch.head.commit, blob=branch.tree[path].blob)
+    for change in held(branch.judged, branch.head):
+        if change.team == team:
+            return change
+    [gone] = [each for each in branch.judged.gone if each.team == team]
+    return withdrawn(gone, branch.head, branch.judged.leave)

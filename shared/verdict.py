@@ -63,9 +63,9 @@ async def judge_all(app: App, commit: str, tree: Tree, past: Past) -> Review:
 
 
 async def _in_force(app: App, catalog: Catalog, files: Mapping[str, File], products: Iterable[Product]) -> dict[str, Grants]:
-    """What the teams of these requests have now. A product that is unfinished, or withdrawn, is nobody's access."""
-    marked = [product.marker for product in ours(app, products)]
-    markers = [marker for marker in marked if marker and marker.digest and marker.withdrawn is None and marker.path in files]
+    """What the teams of these requests have now. A product that was never finished, or is withdrawn, is nobody's access."""
+    marked = [product.marker for product in ours(app, products) if product.published]
+    markers = [marker for marker in marked if marker and marker.withdrawn is None and marker.path in files]
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def look(marker: Marker) -> Grants | None:

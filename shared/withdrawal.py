@@ -19,7 +19,7 @@ from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.playground import GOING, ActualProject
 from shared.domain.workspace import namespace_manifest
 from shared.errors import Busy, NotManaged, Rejected
-from shared.keys import display_name, observe
+from shared.keys import display_name, observe_secrets
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.ports import Cluster
@@ -45,13 +45,47 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
         return await _end(app, event, standing, product, subscription)
     await ask_for_keys(app, event, standing.commit)
     marker = _require_ours(app, team, marker, f"product {product.name}")
+    # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to shut.
+    stranger = subscription is not None and subscription.state == "active" and not _is_ours(app, team, subscription)
+    shut = stranger and await app.gateway.is_linked(product.name, names.API)
+    # A digest vouches for the link, too: without it whoever comes back is linked again.
+    over = replace(marker, withdrawn=marker.withdrawn or event.now, held=None, digest="" if shut else marker.digest)
+    if over != marker:
+        await _mark_withdrawn(app, product, marker, over)
+    if shut:
+        await app.gateway.unlink_product(product.name, names.API)
     if marker.withdrawn is not None:
-        return Done()
-    if not marker.digest:
+        return Done(wrote=shut)
+    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+
+
+async def _mark_withdrawn(app: App, product: Product, before: Marker, marker: Marker) -> None:
+    if before.withdrawn is None and not before.digest:
         # Whoever began it died, or was told to stop, before the administrator's keys were removed.
         await remove_administrator(app.gateway, product.name)
-    await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, withdrawn=event.now))
-    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, marker)
+
+
+#: What is said beside the commit.
+HELD = "withdrawal held: too many teams are gone at once; see the check"
+
+
+async def leave_held(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+    """Nothing is done about a team that the guard holds."""
+    return Done(HELD, wrote=False)
+
+
+async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away. Nothing is withdrawn."""
+    team = event.message.team
+    product = await app.gateway.product(names.product(team))
+    marker = None if product is None else product.marker
+    unmarked = marker is not None and Marker(app.platform.repository, team, "", "").owns(marker) and not (marker.held or marker.withdrawn)
+    if product is None or marker is None or not unmarked or not product.published:
+        return Done(HELD, wrote=False)
+    await require_unmoved(app, event, standing)
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, held=event.now))
+    return Done(HELD)
 
 
 async def _end(
@@ -79,19 +113,23 @@ async def _end(
 async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
     """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and the roles on them."""
     team = event.message.team
-    held, product = await asyncio.gather(observe(app, team, None), app.gateway.product(names.product(team)))
-    if held.subscription is not None and held.subscription.state == "active":
+    held, product = await asyncio.gather(observe_secrets(app, team, None), app.gateway.product(names.product(team)))
+    if held.subscription is not None and _is_ours(app, team, held.subscription) and held.subscription.state == "active":
         # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's stage had looked.
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
     if product is None or (since is not None and event.now >= since + app.limits.grace):
-        readers = (await observe(app, team, None, closely=True)).readers
+        readers = (await observe_secrets(app, team, None, closely=True)).readers
         await together(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
         await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
         return Done("keys deleted" if any(held.secrets.values()) else None)
     live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
     mark = {"withdrawn": format_time(since or event.now)}
     await together(*(app.vault.update(version, False, {**version.tags, **mark}) for version in live))
+    if held.subscription is not None and not _is_ours(app, team, held.subscription) and held.subscription.state == "active":
+        raise NotManaged(
+            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: suspend or remove it"
+        )
     return Done("keys disabled" if live else None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.api_management_backends import SYSTEM, Backends
@@ -93,6 +94,12 @@ class ApiManagement(Backends):
         async with self._linking:
             with translated(SYSTEM):
                 await self._client.product_api.create_or_update(*self._at, product, api)
+
+    async def unlink_product(self, product: str, api: str) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with translated(SYSTEM), suppress(ResourceNotFoundError):
+            await self._client.product_api.delete(*self._at, product, api)
 
     async def is_linked(self, product: str, api: str) -> bool:
         from azure.core.exceptions import ResourceNotFoundError

@@ -21,6 +21,7 @@ from shared.domain.desired import (
 )
 from shared.domain.guard import Absence
 from shared.domain.marker import Marker
+from shared.domain.playground import GOING
 from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
 from shared.domain.world import Finding, Part, Times, Wanted, World
@@ -56,7 +57,7 @@ def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) 
 
 def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Mapping[Part, Iterator[str]]:
     """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects are `playground`'s."""
-    marker = Marker(platform.repository, wanted.request.team, wanted.path, "")
+    marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),
         "Keys": _keys(wanted.request, marker, world),
@@ -99,9 +100,34 @@ def teams_with_objects(repository: int, world: World) -> frozenset[str]:
     return frozenset((marked | tagged | named) - {names.CATALOGUE_TEAM, ""})
 
 
+def of_held(team: str, world: World) -> Iterator[str]:
+    """A team that the guard holds: its product says so, and no later look lets it go."""
+    product = world.products.get(names.product(team))
+    if product is not None and product.marker is not None and product.marker.held is None:
+        yield "its withdrawal is held and its product does not say so"
+
+
+def is_in_use(team: str, repository: int, world: World) -> bool:
+    """Whether anything of ours but its product says that the team has access, or had it when its product was taken away."""
+    ours = Marker(repository, team, "", "")
+    subscription, namespace = world.subscriptions.get(names.subscription(team)), world.namespaces.get(names.namespace(team))
+    project = world.projects.get(names.project(team))
+    marked = [
+        namespace.marker if namespace is not None and not namespace.terminating else None,
+        project.marker if project is not None and project.state != GOING else None,
+    ]
+    secrets = [world.secrets[name].tags for name in names.secrets(team) if name in world.secrets]
+    return (
+        (subscription is not None and _is_of(repository, subscription) and subscription.state == "active")
+        or any(marker is not None and ours.owns(marker) and marker.withdrawn is None for marker in marked)
+        or any(tags.get("repository") == str(repository) and "withdrawn" not in tags for tags in secrets)
+    )
+
+
 def of_others(repository: int, world: World) -> Iterator[str]:
-    """What is not ours and opens what is ours, or costs money for nobody."""
-    ours = {product.name for product in world.products.values() if product.marker and product.marker.repository == repository}
+    """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our marker under another name."""
+    marked = ((product.name, product.marker) for product in world.products.values())
+    ours = {name for name, marker in marked if marker and marker.repository == repository and name == names.product(marker.team)}
     for found in world.subscriptions.values():
         if _is_of(repository, found) or found.name == BUILT_IN or found.state != "active":
             continue
@@ -140,7 +166,7 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
     if known is None or not marker.owns(known):
         yield "its product is not managed by mergekey"
         return
-    if known.digest != desired.digest or not product.published or not known.stands_at(wanted.path):
+    if known.digest != desired.digest or not product.published or not known.stands_as(marker):
         yield "its product is not what the request says"
     if not product.subscription_required:
         yield OPEN
@@ -163,6 +189,8 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
     subscription = world.subscriptions.get(names.subscription(request.team))
     if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
         yield "its subscription is not active"
+    elif not _is_of(marker.repository, subscription):
+        yield "its subscription is not managed by mergekey"
     reader = request.entra_group or ""
     for name in names.secrets(request.team):
         found = world.secrets.get(name)

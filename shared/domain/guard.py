@@ -2,16 +2,18 @@
 
 Withdrawals are held when too many teams are gone from the branch, counting those that are in their grace period already: more than a
 quarter of all teams; below twelve teams more than one; or all of them. A person who means it says so with a trailer on the commit, which
-names the number and the digest of exactly these teams:
+names the number and the digest of exactly the teams that are held:
 
     Allow-Withdrawals: 5 3f9a1c0b7d2e
+
+Who is held stays so, whatever happens to the others: the product says it, until its file is back or a person gives leave.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 #: From this many teams on a share decides; below it one team may go at a time.
@@ -22,21 +24,27 @@ _TRAILER = re.compile(r"Allow-Withdrawals: (?P<count>\d+) (?P<digest>[0-9a-f]{12
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gone:
-    """A team that has objects of ours and no request. `commit` is its marker's, `withdrawn` whether its grace period has begun."""
+    """A team that has objects of ours and no request. `commit` is its marker's, empty where there is no product that says one;
+    `withdrawn` whether its grace period has begun, `held` whether its product says that it is held.
+    """
 
     team: str
     path: str
     commit: str
     withdrawn: bool
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The teams that are gone from the branch. `held` keeps their access until a person allows it; the others may go."""
+    """The teams that are gone from the branch. `held` keeps their access until a person allows it; the others may go, some of them by
+    `leave`: the text whose digest a person has signed.
+    """
 
     gone: tuple[Gone, ...] = ()
     teams: int = 0
     held: tuple[Gone, ...] = ()
+    leave: str = ""
 
     @property
     def let_go(self) -> tuple[Gone, ...]:
@@ -45,7 +53,8 @@ class Absence:
     @property
     def allowance(self) -> str:
         """The trailer that would allow it."""
-        return f"Allow-Withdrawals: {len(self.gone)} {_digest(self.gone)}"
+        asked = _asked(self.held)
+        return f"Allow-Withdrawals: {len(asked)} {_digest(_text(asked))}"
 
     def explain(self) -> str:
         names = ", ".join(each.team for each in self.held)
@@ -61,9 +70,22 @@ def judge(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence
     """What may go. `present` are the teams with a request, `message` is the message of the commit that is asked for leave."""
     absent = tuple(sorted(gone))
     teams = len({*present, *(each.team for each in absent)})
-    if not _too_many(len(absent), teams) or (len(absent), _digest(absent)) in _trailers(message):
-        return Absence(absent, teams)
-    return Absence(absent, teams, held=tuple(each for each in absent if not each.withdrawn))
+    many = _too_many(len(absent), teams)
+    held = tuple(each for each in absent if not each.withdrawn and (many or each.held))
+    asked = _asked(held)
+    if not asked or not is_leave(_text(asked), message):
+        return Absence(absent, teams, held)
+    return Absence(absent, teams, tuple(each for each in held if each not in asked), _text(asked))
+
+
+def is_leave(text: str, message: str) -> bool:
+    """Whether the message of a commit gives leave for the teams of this text."""
+    return (len(text.splitlines()), _digest(text)) in _trailers(message)
+
+
+def is_named(team: str, commit: str, text: str) -> bool:
+    """Whether leave was given for this team, and for the access that it has now."""
+    return f"{team} {commit}" in text.splitlines()
 
 
 def gives_leave(message: str) -> bool:
@@ -77,9 +99,17 @@ def _too_many(absent: int, teams: int) -> bool:
     return absent * SHARE > teams if teams >= SHARE_FROM else absent > 1
 
 
-def _digest(gone: Iterable[Gone]) -> str:
-    """Of the teams and the commits that their access comes from: leave that was given once does not count for a team that came back."""
-    text = "\n".join(f"{each.team} {each.commit}" for each in sorted(gone))
+def _asked(held: Sequence[Gone]) -> Sequence[Gone]:
+    """For whom leave is asked next: who has a product, which everybody sees who looks; then those of whom only something is left."""
+    return [each for each in held if each.commit] or held
+
+
+def _text(gone: Iterable[Gone]) -> str:
+    """The teams and the commits that their access comes from: leave that was given once does not count for a team that came back."""
+    return "\n".join(f"{each.team} {each.commit}" for each in sorted(gone))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ MOST_REPLAYS = 5
 #: For so long a letter stands for its trouble, and sweeps leave it to people. After that they try again, in case its cause is gone.
 STANDS_FOR = timedelta(days=1)
 
-#: Team, blob of its request (empty for a withdrawal) and stage.
+#: Team, blob of its request (for a withdrawal the commit that the access came from) and stage.
 Trouble = tuple[str, str, str]
 
 

@@ -215,6 +215,14 @@ async def test_whether_a_product_opens_an_api_is_told_one_by_one_and_in_a_list(g
     assert await gateway.linked_products(unique("absent")) == frozenset()
 
 
+async def test_a_product_that_is_unlinked_opens_the_api_no_more(gateway: Gateway, product: str) -> None:
+    await _require_api(gateway)
+    await gateway.link_product(product, API)
+    for _ in range(2):
+        await gateway.unlink_product(product, API)
+        assert not await gateway.is_linked(product, API)
+
+
 async def test_all_subscriptions_are_listed_whatever_they_are_for(gateway: Gateway, team: str, product: str) -> None:
     await gateway.put_subscription(f"team-{team}", product, "Ours", None)
     found = {each.name: each for each in await gateway.subscriptions()}

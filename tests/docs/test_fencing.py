@@ -63,6 +63,7 @@ FENCES: dict[str, tuple[str, str]] = {
     "Gateway.put_named_value": (LOOK_AGAIN, MOVING),
     "Gateway.delete_named_value": (LOOK_AGAIN, MOVING),
     "Gateway.link_product": (LOOK_AGAIN, MOVING),
+    "Gateway.unlink_product": (LOOK_AGAIN, MOVING),
     "Gateway.put_fragment": (LOOK_AGAIN, MOVING),
     "Gateway.mark_api": (LOOK_AGAIN, MOVING),
     "Gateway.regenerate_key": (LOOK_AGAIN, MOVING),

@@ -138,6 +138,10 @@ class FakeGateway:
             _require(self.state.apis, api)
             self.state.links.add((product, api))
 
+    async def unlink_product(self, product: str, api: str) -> None:
+        async with self._calls.write("gateway", "unlink_product", product):
+            self.state.links.discard((product, api))
+
     # -------------------------------------------------------------------------------------------------------- subscriptions
 
     async def is_linked(self, product: str, api: str) -> bool:

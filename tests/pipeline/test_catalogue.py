@@ -138,7 +138,7 @@ async def test_a_product_that_was_never_finished_is_no_access() -> None:
     await ask(app, Asked(team="zulu", tokens=60_000))
     product = app.gateway.state.products["team-zulu"]
     assert product.marker is not None
-    app.gateway.state.products["team-zulu"] = replace(product, marker=product.marker.unfinished())
+    app.gateway.state.products["team-zulu"] = replace(product, published=False, marker=product.marker.unfinished())
     app.repository.commit({path_of("alpha"): Asked(team="alpha", tokens=60_000).text()})
     await _sweep(app)
     assert "60000" in _granted(app, "alpha")

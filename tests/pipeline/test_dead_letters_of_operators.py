@@ -12,6 +12,7 @@ from shared import dead_letters
 from shared.dead_letters import Answer, Order
 from shared.domain.letters import MOST_REPLAYS, Filter
 from shared.domain.names import product
+from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Rejected, Unavailable
 from shared.letters import letters
 from shared.messages import DeadLetter, Sweep
@@ -19,7 +20,7 @@ from shared.ports import Envelope
 from shared.settlement import start_sweep
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, SWEEP, TOPIC, Stage
 from shared.successors import sweep
-from tests.fakes.app import GPU, Asked, FakeApp, path_of
+from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import Kill, Killed, a_platform, a_team, ask, drain, later, push, shown, withdraw, world
 
@@ -337,6 +338,46 @@ async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> N
     await ask(app, Asked(tokens=2000))
     assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [(alpha, "discarded"), (bravo, "refused")]
     assert addressed(await sweep_now(app)) == _each("bravo", "workspaces", "projects"), "who has converged need not be looked at again"
+
+
+async def test_a_team_whose_file_cannot_be_read_has_not_converged() -> None:
+    app = await a_dead_letter()
+    app.repository.commit({path_of("alpha"): "nonsense: ["})
+    [answer] = await discard(app, only_converged=True)
+    assert (answer.outcome, answer.why) == ("refused", "its team is not known to have converged")
+
+
+async def test_a_letter_of_an_earlier_withdrawal_does_not_keep_a_later_one_off() -> None:
+    app = await a_team()
+    await ask(app, Asked(team="zulu"))
+    with Refusing(app, "update"):
+        await withdraw(app)
+    assert len(await numbers(app)) == 1
+    await ask(app, Asked())
+    assert app.gateway.state.subscriptions["team-alpha"].state == "active"
+    app.repository.commit({path_of("alpha"): None})
+    await sweep_now(app)
+    assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
+    assert app.vault.value("alpha-primary-key") is None
+
+
+async def test_who_is_in_force_stays_so_in_the_ledgers_after_a_discard() -> None:
+    """The mark that a discard takes away vouches for what is written, not for whether anything is."""
+    lower = catalog_text().replace("    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 10000\n    capacity: 20000\n", 1)
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: lower})
+    await push(app, {path_of(team): Asked(team=team, tokens=10_000).text() for team in ("alpha", "bravo")})
+    await push(app, {DEFAULT_CATALOG_PATH: lower.replace("capacity: 20000", "capacity: 15000")})
+    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="suspended")
+    with Refusing(app, "versions"):
+        await sweep_now(app)
+    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="active")
+    assert len(await numbers(app)) == 1
+    await discard(app)
+    app.gateway.state.links.discard(("team-alpha", "ai"))
+    await sweep_now(app, verdict=True)
+    assert [problem.reason for problem in app.reports.verdicts[-1].problems if problem.level == "failure"] == []
+    assert ("team-alpha", "ai") in app.gateway.state.links
 
 
 async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:

@@ -254,12 +254,20 @@ def _subscription(product: str) -> Subscription:
     return Subscription("x", '"x"', "A friend", product, "", "active")
 
 
+def _copy(app: FakeApp) -> None:
+    """A product that somebody cloned in the portal, marker and all."""
+    product = replace(app.gateway.state.products["team-alpha"], name="copy-of-alpha")
+    app.gateway.state.products["copy-of-alpha"] = product
+    app.gateway.state.links.add(("copy-of-alpha", "ai"))
+
+
 @pytest.mark.parametrize(
     ("arrange", "told"),
     [
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")), "product team-alpha"),
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
         (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
+        (_copy, "copy-of-alpha is linked"),
         (lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
         (lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")), "GPU node aks-gpu-1"),
         (lambda app: setattr(app.repository, "protected", False), "not protected"),

@@ -91,6 +91,13 @@ async def _withdrawn() -> FakeApp:
     return app
 
 
+async def _withdrawn_and_woken_by_others() -> FakeApp:
+    app = await _withdrawn()
+    subscriptions = app.gateway.state.subscriptions
+    subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name="Mine", state="active")
+    return app
+
+
 async def _at_the_end_of_grace() -> FakeApp:
     app = await _withdrawn()
     app.clock.advance(app.limits.grace)
@@ -117,6 +124,7 @@ RACES: dict[str, Race] = {
     "Gateway.create_product": Race(a_platform, USUAL, FEWER),
     "Gateway.put_product_policy": Race(a_platform, USUAL, FEWER),
     "Gateway.link_product": Race(a_platform, USUAL, FEWER),
+    "Gateway.unlink_product": Race(_withdrawn_and_woken_by_others, {}, _asks(Asked())),
     "Gateway.put_subscription": Race(a_platform, _asks(Asked()), OTHERS),
     "Gateway.regenerate_key": Race(_withdrawn, OTHERS, THIRD),
     "Gateway.delete_subscription": Race(_at_the_end_of_grace, {}, _asks(Asked())),

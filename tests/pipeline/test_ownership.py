@@ -74,6 +74,26 @@ async def test_a_subscription_of_somebody_else(name: str) -> None:
     await _refused(app, DELIVER_KEYS)
 
 
+async def test_a_subscription_that_somebody_renamed_opens_nothing_after_a_withdrawal_and_everything_when_its_team_is_back() -> None:
+    app = await a_team()
+    subscriptions = app.gateway.state.subscriptions
+    subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name="Mine")
+    await withdraw(app)
+    assert subscriptions["team-alpha"].state == "active", "it is not ours"
+    assert not [link for link in app.gateway.state.links if link[0] == "team-alpha"]
+    assert app.vault.value("alpha-primary-key") is None
+    [letter] = app.bus.dead_letters()
+    assert (letter.properties["stage"], letter.properties["reason"]) == ("deliver-keys", "NotManaged")
+    app.calls.forget()
+    await start_sweep(app, "the timer")
+    await drain(app)
+    assert app.calls.writes() == []
+    subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name=f"mergekey/{REPOSITORY}/alpha")
+    await ask(app, Asked())
+    assert ("team-alpha", "ai") in app.gateway.state.links
+    assert app.vault.value("alpha-primary-key") is not None
+
+
 async def test_a_subscription_of_somebody_else_is_not_suspended_by_a_withdrawal() -> None:
     app = await _a_request()
     app.gateway.state.subscriptions["team-alpha"] = Subscription("team-alpha", '"x"', "Alpha", "team-alpha", "", "active")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from shared.domain.actual import Product
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
@@ -103,10 +105,13 @@ async def test_a_sweep_withdraws_teams_whose_file_is_gone() -> None:
     assert "alpha withdrawn" in _told(await _sweep(app))
 
 
-async def test_a_sweep_of_an_emptied_branch_withdraws_nobody() -> None:
+async def test_a_sweep_of_a_branch_without_requests_withdraws_nobody() -> None:
     app = await a_team()
     app.repository.commit({path_of("alpha"): None})
+    assert _told(await _sweep(app)) == ["alpha held"]
+    await drain(app)
     assert _told(await _sweep(app)) == []
+    assert app.vault.value("alpha-primary-key") is not None
 
 
 async def test_products_that_are_not_ours_are_not_withdrawn() -> None:
@@ -126,6 +131,25 @@ async def test_a_sweep_knows_the_holder_of_a_team_by_its_product() -> None:
     changes = await _sweep(app, verdict=True)
     assert [change.path for change in changes if change.team == "alpha"] == [path_of("alpha")]
     assert [problem.path for problem in app.reports.verdicts[-1].problems] == [SECOND]
+
+
+async def test_what_a_push_leaves_to_a_sweep_is_done_by_one_that_else_only_reports() -> None:
+    app = await a_team()
+    app.sweep_report_only = True
+    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(51)})
+    assert len(app.gateway.state.products) == 52
+    app.repository.commit({path_of("bravo"): Asked(team="bravo").text()})
+    assert _told(await _sweep(app)) == []
+
+
+async def test_a_branch_and_a_catalogue_that_nothing_can_be_granted_by_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    app = await a_team()
+    await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
+    await _sweep(app)
+    assert "the catalogue is not valid: no request can be judged, and what was granted stays" in caplog.text
+    app.repository.delete_branch()
+    await _sweep(app)
+    assert "the branch is not there: nothing is provisioned, and what was granted stays" in caplog.text
 
 
 async def test_a_sweep_without_a_valid_catalogue_asks_for_nobody() -> None:
