@@ -26,8 +26,8 @@ FENCED = frozenset({
 })  # fmt: skip
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
-#: Chains for the same that wait for one second: they should have met there.
-MOST_TOGETHER = 1
+#: Chains for the same that wait for one second should have met there. Who waits longer than the broker remembers ids can be joined.
+MOST_TOGETHER = 3
 #: Chains of sweeps for the same: each looks at other seconds first, by its age and by its machine's clock, and meets the others later.
 MOST_CHAINS = 24
 _KINDS = {
