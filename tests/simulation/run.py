@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -323,7 +324,9 @@ class Run:
         while tasks := asyncio.all_tasks(loop):
             for task in tasks:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            # A promise that broke in the last step of a phase has told the loop to stop, which it does now.
+            with suppress(RuntimeError):
+                loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
 
     def _after_settling(self) -> Iterable[tuple[int, str]]:

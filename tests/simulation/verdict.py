@@ -91,7 +91,7 @@ class Verdict:
 
     def _in_use(self) -> frozenset[str]:
         """Teams that have anything of ours, beside a product, that was not withdrawn."""
-        app, blocked = self._scene.app, self._hands.blocked()
+        app = self._scene.app
         subscriptions = (each for each in app.gateway.state.subscriptions.values() if each.state == "active")
         found = {each.display_name.rpartition("/")[2] for each in subscriptions if each.display_name.startswith("mergekey/")}
         newest = {name: app.vault.kept[name].versions[0].tags for name in app.vault.names()}
@@ -101,7 +101,7 @@ class Verdict:
         marked = [marker_of(kept.manifest["metadata"].get("annotations", {})) for kept in standing]
         marked += [kept.marker for kept in projects.kept.values() if kept.passing != "Deleting"] if projects else []
         found |= {marker.team for marker in marked if marker is not None and marker.withdrawn is None}
-        return frozenset(found & set(TEAMS) - blocked)
+        return frozenset(found & set(TEAMS))
 
     # ------------------------------------------------------------------------------------------------------------------------ comparing
 
