@@ -36,7 +36,8 @@ class Standing:
     - `held`: there is no request of the team, and the guard does not let it go until a person allows it.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
 
-    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before.
+    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before. `in_doubt`: without a valid
+    catalogue nobody knows whether the request is; what is over is taken away and nothing is deleted.
     """
 
     verdict: Literal["wanted", "ended", "gone", "held", "superseded"]
@@ -46,6 +47,7 @@ class Standing:
     request: AccessRequest | None = None
     catalog: Catalog | None = None
     let_in: frozenset[str] = frozenset()
+    in_doubt: bool = False
 
     def after(self, before: Standing) -> Standing:
         """The same, with what is known of the round before."""
@@ -139,8 +141,8 @@ async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: 
     look_at = _Look(message, now, tree, head)
     request = None if catalog is None else await _valid_request(app, catalog, look_at)
     if catalog is None or request is None:
-        over = await _is_over(app, look_at)
-        return Standing("ended", head.commit, message.path, (entry.blob,)) if over else Standing("superseded")
+        ended = Standing("ended", head.commit, message.path, (entry.blob,), in_doubt=catalog is None)
+        return ended if await _is_over(app, look_at) else Standing("superseded")
     verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
     return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
 

@@ -41,6 +41,8 @@ SLICES, SLICE = 96, timedelta(minutes=15)
 AT_ONCE = 8
 #: The stages of the topic that have work for the catalogue, and for a team.
 OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
+#: Without a valid catalogue no grace period ends for whoever has a file: nobody knows whether it is valid.
+FOREVER = timedelta(days=36_500)
 #: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
 ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
@@ -134,7 +136,7 @@ def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen:
     for team in teams - valid:
         marker, paths = marked.get(team), homes(tree, team, app.places.requests)
         unmarked = names.product(team) not in seen.world.products and not leftovers.is_in_use(team, app.platform.repository, seen.world)
-        if paths and (unmarked if marker is None else marker.is_over(seen.now.date())):
+        if paths and ((unmarked and reviewed.catalog is not None) if marker is None else marker.is_over(seen.now.date())):
             lapsed[team] = marker.path if marker is not None and marker.path in paths else paths[0]
     return lapsed
 
@@ -172,15 +174,17 @@ def _without_models(world: World) -> Iterator[str]:
 
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
     """By lists alone. Without a valid catalogue nothing can be granted, and what was granted stays."""
-    times = Times(now, app.limits.grace, app.limits.workspace_grace)
     catalog = branch.reviewed.catalog
+    times = Times(now, app.limits.grace, app.limits.workspace_grace)
     if catalog is not None:
         yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
         for wanted in branch.wanted(now):
             differs = _ended(app, wanted.request.team, times, world) if wanted.over else _unlike(app, wanted, catalog, times, world)
             yield from _about(wanted.request.team, differs)
-    for team in (*branch.lapsed, *(gone.team for gone in branch.judged.let_go)):
-        yield from _about(team, _ended(app, team, times, world))
+    for gone in branch.judged.let_go:
+        yield from _about(gone.team, _ended(app, gone.team, times, world))
+    for team in branch.lapsed:
+        yield from _about(team, _ended(app, team, times if catalog is not None else Times(now, FOREVER, FOREVER), world))
     for each in branch.judged.held:
         yield from _about(each.team, leftovers.of_held(each.team, world))
 

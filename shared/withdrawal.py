@@ -41,7 +41,9 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
     product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
     marker = None if product is None else product.marker
-    if product is None or (marker is not None and _is_over(app, event, marker)):
+    if product is None and standing.in_doubt:
+        return Done(wrote=False)
+    if product is None or (marker is not None and _is_over(app, event, marker) and not standing.in_doubt):
         return await _end(app, event, standing, product, subscription)
     await ask_for_keys(app, event, standing.commit)
     marker = _require_ours(app, team, marker, f"product {product.name}")
@@ -110,7 +112,7 @@ async def _end(
     return Done(None if product is None else "deleted")
 
 
-async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
     """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and the roles on them."""
     team = event.message.team
     held, product = await asyncio.gather(observe_secrets(app, team, None), app.gateway.product(names.product(team)))
@@ -118,7 +120,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
         # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's stage had looked.
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
-    if product is None or (since is not None and event.now >= since + app.limits.grace):
+    if (product is None or (since is not None and event.now >= since + app.limits.grace)) and not standing.in_doubt:
         readers = (await observe_secrets(app, team, None, closely=True)).readers
         await together(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
         await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
@@ -133,7 +135,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
     return Done("keys disabled" if live else None)
 
 
-async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
     """A GPU costs money, a mistake costs half an hour: workspaces have a shorter grace of their own."""
     assert app.cluster is not None
     team = event.message.team
@@ -149,6 +151,8 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
     left = (since or event.now) + app.limits.workspace_grace - event.now
     if left > timedelta(0):
         return Waiting(left, "WithdrawalDelay", patient=True)
+    if standing.in_doubt:
+        return Done(wrote=False)
     return await remove_namespace(app.cluster, namespace.name, await app.cluster.workspaces(namespace.name))
 
 
@@ -170,7 +174,7 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
     if known.withdrawn is None:
         await app.projects.update_project(name, project.display_name, replace(known, withdrawn=event.now))
         return Done(f"playground access withdrawn; its project is deleted after {format_time(event.now + app.limits.grace)}")
-    if not _is_over(app, event, known):
+    if not _is_over(app, event, known) or standing.in_doubt:
         return Done(wrote=bool(strangers))
     # Nothing fences a deletion here, and what people made in the project does not come back.
     await require_unmoved(app, event, standing)

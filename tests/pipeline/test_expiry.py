@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.settlement import start_sweep
+from shared.stages import PROVISION_GATEWAY
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.road import a_platform, drain, later, push
 
@@ -61,7 +62,42 @@ def not_text(asked: Asked) -> dict[str, str | bytes | None]:
     return {path_of("alpha"): b"\xff\xfe"}
 
 
-@pytest.mark.parametrize("spoil", [misspelt, no_catalogue, lower_ceiling, not_text])
+async def test_while_the_catalogue_is_not_valid_access_ends_on_its_day_and_nothing_is_deleted() -> None:
+    """Nobody knows whether the request would be valid; when the catalogue is mended, what was put off is done."""
+    app, asked = await expiring()
+    await push(app, no_catalogue(asked))
+    await days(app, 20)
+    assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
+    assert [app.vault.value(secret) for secret in SECRETS] == [None] * 3
+    assert app.cluster is not None
+    assert app.projects is not None
+    assert "team-alpha" in app.cluster.state.namespaces
+    assert "team-alpha" in app.projects.names()
+    app.calls.forget()
+    await start_sweep(app, "the timer")
+    await drain(app)
+    assert app.calls.writes() == []
+    assert app.bus.queues[PROVISION_GATEWAY.name] == []
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    await days(app, 1)
+    await later(app, timedelta(hours=3))
+    assert "team-alpha" not in app.gateway.state.products
+    assert "team-alpha" not in app.cluster.state.namespaces
+    assert not [name for name in app.vault.names() if name.startswith("alpha")]
+
+
+async def test_who_comes_back_while_the_catalogue_is_not_valid_finds_everything_when_it_is() -> None:
+    app, asked = await expiring(30 * DAY)
+    await push(app, {path_of("alpha"): None})
+    await push(app, {path_of("alpha"): asked.text(), **no_catalogue(asked)})
+    await days(app, 12)
+    assert "team-alpha" in app.gateway.state.products
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    assert is_active(app)
+    assert app.vault.value("alpha-primary-key") is not None
+
+
+@pytest.mark.parametrize("spoil", [misspelt, lower_ceiling, not_text])
 async def test_access_ends_on_its_day_when_its_request_cannot_be_judged_any_more(spoil: Spoil) -> None:
     app, asked = await expiring()
     await push(app, spoil(asked))

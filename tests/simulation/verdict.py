@@ -85,7 +85,7 @@ class Verdict:
         """Whether the access of a team is over whose request cannot be judged: by the day that was granted last, or since earlier."""
         product = self._scene.app.gateway.state.products.get(names.product(team))
         if product is None:
-            return team not in self._in_use()
+            return team not in self._in_use() and self._reviewed().catalog is not None
         marker, today = product.marker, self._scene.true.now().date()
         return marker is not None and (marker.withdrawn is not None or (marker.expires is not None and marker.expires < today))
 
@@ -180,8 +180,11 @@ class Verdict:
         return tuple(self._scene.true.now() >= since + app.limits.grace for since in moments)
 
     def left(self, team: str) -> Iterator[str]:
-        """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product."""
-        if ("subscription", f"friends-of-{team}") in self._scene.foreign:
+        """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product; without a valid
+        catalogue nobody knows whether the file of a team is right, and nothing of it is deleted.
+        """
+        present = {PATHS.team_of(path) for path in self._scene.repository.files()}
+        if ("subscription", f"friends-of-{team}") in self._scene.foreign or (team in present and self._reviewed().catalog is None):
             return
         state, vault, cluster = self._scene.app.gateway.state, self._scene.app.vault, self._scene.app.cluster
         if names.product(team) in state.products:
