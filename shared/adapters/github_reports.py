@@ -36,13 +36,19 @@ class GitHubReports:
         self._waiting: dict[tuple[str, str], Status] = {}
         self._counted: Counter[str] = Counter()
         self._writer: asyncio.Task[None] | None = None
+        self._told: tuple[str, tuple[Problem, ...], str] | None = None
 
     async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        told = (commit, tuple(problems), summary)
+        if told == self._told:
+            # Each sweep says it while withdrawals are held, and GitHub would make another check run each time.
+            return
         try:
             if self._client.is_app:
                 await self._check_run(commit, problems, summary)
             else:
                 await self._post(Status(commit, CHECK, "failure" if failures(problems) else "success", summary))
+            self._told = told
         except MergekeyError as error:
             log.warning("the verdict on %s could not be shown: %s", commit, error)
 

@@ -74,6 +74,22 @@ async def test_what_cannot_be_shown_is_nobodys_trouble(place: Place, standins: S
     assert await place.shown() == {}
 
 
+async def test_a_verdict_that_stands_there_already_is_not_written_again(place: Place) -> None:
+    problem = Problem("a.yaml", 1, 1, "WithdrawalsHeld", "two teams", "failure")
+    for _ in range(2):
+        await place.reports.verdict(place.commit, [problem], "0 teams queued, 1 problems")
+    assert await shown_verdicts(place) == ["failure"]
+    await place.reports.verdict(place.commit, [], "0 teams queued")
+    await place.reports.verdict(place.commit, [problem], "0 teams queued, 1 problems")
+    assert await shown_verdicts(place) == ["failure", "success", "failure"]
+
+
+async def shown_verdicts(place: Place) -> list[str]:
+    """Of all statuses of the check's name, the oldest first."""
+    rows = await place.client.get(f"/repos/{place.name}/commits/{place.commit}/statuses?per_page=100")
+    return [row["state"] for row in reversed(rows) if row["context"] == CHECK]
+
+
 async def test_warnings_alone_leave_the_verdict_green(place: Place) -> None:
     warning = Problem("access.yaml", 1, 1, "ModelRetires", "gpt-4o retires", "warning")
     await place.reports.verdict(place.commit, [warning], "1 teams queued, 1 warnings")
