@@ -129,9 +129,9 @@ class Watch:
         served = {team for team in waiting if many or gone[team].held}
         held = served | (robbed if many else set())
         told = {team: f"{team} {gone[team].commit if team in gone else ''}" for team in held}
-        asked = Leave(commit, "\n".join(told[team] for team in sorted(served or held)))
-        for given in (asked, leave):
-            if given is not None and self._is_given(given):
+        asked = "\n".join(told[team] for team in sorted(served or held))
+        for given in (Leave(commit, asked), *((leave, Leave(leave.commit, asked)) if leave is not None else ())):
+            if self._is_given(given):
                 held -= {team for team in held if told[team] in given.teams.splitlines()}
         return frozenset(held)
 
