@@ -103,7 +103,7 @@ def _short(value: object) -> str:
 
 
 def _mark(marker: object) -> object:
-    return marker and (marker.path, marker.digest, marker.withdrawn)  # type: ignore[attr-defined]
+    return marker and (marker.path, marker.digest, marker.withdrawn, marker.expires, marker.held)  # type: ignore[attr-defined]
 
 
 def _text(policy: object) -> object:

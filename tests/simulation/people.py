@@ -21,6 +21,8 @@ FEWEST, MOST = 3, 5
 Changes = dict[str, str | bytes | None]
 
 BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
+#: Of an access that ends by itself.
+LAST_DAY = START.date() + timedelta(days=3)
 _TRAILER = re.compile(r"Allow-Withdrawals: \d+ [0-9a-f]{12}")
 
 
@@ -157,7 +159,7 @@ class People:
         return self.push({self.homes()[team][0]: self.said[team].text() for team in teams})
 
     def expire(self) -> Push | None:
-        """A request whose last day is over, or one that ends at the coming midnight."""
+        """A request whose last day is over."""
         teams = self.some_team()
         if not teams:
             return None
@@ -272,6 +274,11 @@ def _other_models(people: People, asked: Asked) -> Asked:
     return replace(asked, models=models, openai=openai)
 
 
+def _last_day(people: People, asked: Asked) -> Asked:
+    """It is over before the grace periods end for which everything waits at the end."""
+    return replace(asked, expires=people.scene.chance.choice((None, LAST_DAY, LAST_DAY)))
+
+
 def _other_readers(people: People, asked: Asked) -> Asked:
     return replace(asked, readers=people.scene.chance.choice((READERS, OTHER_READERS, None)))
 
@@ -288,6 +295,7 @@ def _other_playground(people: People, asked: Asked) -> Asked:
 _WISHES: tuple[Callable[[People, Asked], Asked], ...] = (
     _other_limit,
     _other_models,
+    _last_day,
     _other_readers,
     _other_workspaces,
     _other_playground,

@@ -255,13 +255,13 @@ class Run:
                 self.scene.fail(8, f"replaying dead letters changed {team}")
 
     async def _outlive_grace(self) -> None:
+        gone = self._wished("over")
         await self.scene.sleep(self.scene.app.limits.grace.total_seconds() + 3600)
-        gone = [team for team, wish in self.verdict.wishes().items() if wish.what == "over" and team not in self.hands.blocked()]
         for _ in range(3):
             await self._sweep()
-        for team in gone:
-            for what in self.verdict.left(team):
-                self.scene.fail(9, f"grace of {team} has ended: {what}")
+        for team in self._wished("over") - self.hands.blocked():
+            for what in self.verdict.left(team) if team in gone else self.verdict.alive(team):
+                self.scene.fail(9, f"{'grace' if team in gone else 'access'} of {team} has ended: {what}")
         for what in self.verdict.of_platform():
             self.scene.fail(9, f"grace of all has ended, the platform: {what}")
 
