@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Protocol, TypeVar
 
 from shared.app import App
@@ -53,9 +54,9 @@ async def survey(app: App, products: Iterable[Product]) -> World:
 
 async def look_deep(app: App, wanted: Wanted, catalog: Catalog, world: World) -> list[str]:
     """What lists cannot show: limits and a policy that were edited, keys that are not those in the vault."""
-    limits = _look_at_limits(app, compile_workspaces(wanted.request, catalog, app.platform), wanted.request.team, world)
-    found = [*await _look_at_traces(app, wanted, world), *await limits]
     desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
+    workspaces = compile_workspaces(wanted.request, catalog, app.platform)
+    found = [*chain.from_iterable(await asyncio.gather(_look_at_traces(app, wanted, world), _look_at_limits(app, workspaces, team, world)))]
     if desired.product not in world.products or names.subscription(team) not in world.subscriptions:
         return found
     policy, keys = await asyncio.gather(app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(team)))
