@@ -74,7 +74,7 @@ class Verdict:
         offered = _named(files[DEFAULT_CATALOG_PATH].content) if DEFAULT_CATALOG_PATH in files else set()
         for product in self._scene.app.gateway.state.products.values():
             marker = product.marker
-            if marker is None or marker.repository != REPOSITORY or marker.withdrawn is not None or not marker.digest:
+            if marker is None or marker.repository != REPOSITORY or marker.withdrawn is not None or not product.published:
                 continue
             before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
             if (_named(before) & _named(files[marker.path].content if marker.path in files else b"")) - offered:
