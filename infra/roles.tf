@@ -104,6 +104,7 @@ resource "azurerm_role_definition" "gateway_writer" {
       "Microsoft.ApiManagement/service/products/policies/write",
       "Microsoft.ApiManagement/service/products/apis/read",
       "Microsoft.ApiManagement/service/products/apis/write",
+      "Microsoft.ApiManagement/service/products/apis/delete",
       "Microsoft.ApiManagement/service/products/subscriptions/read",
       "Microsoft.ApiManagement/service/subscriptions/read",
       "Microsoft.ApiManagement/service/subscriptions/write",

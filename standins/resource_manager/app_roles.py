@@ -30,6 +30,7 @@ GATEWAY_ACTIONS = [
         "products/policies/write",
         "products/apis/read",
         "products/apis/write",
+        "products/apis/delete",
         "products/subscriptions/read",
         "subscriptions/read",
         "subscriptions/write",

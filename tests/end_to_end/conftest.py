@@ -15,6 +15,9 @@ from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
 from tests.reference.comparison import Comparison
 
 
+RESIDENTS = ["resident", *(f"resident-{number:02}" for number in range(15))]
+
+
 @pytest.fixture(scope="package")
 def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
     """The stack, logging all there is to log, and a repository whose catalogue is provisioned."""
@@ -29,11 +32,13 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
         shutil.copytree(ROOT / "examples" / "access-repo" / "platform", road.clone.path / "platform")
         catalog = road.clone.path / CATALOG_PATH
         catalog.write_text(catalog.read_text().replace("total: 3", "total: 50"))
-        road.clone.write(Request("resident"))  # a branch without any request would withdraw nobody
+        # Beside so many that stay, the guard lets the few of each test go.
+        road.clone.write(*(Request(name) for name in RESIDENTS))
         push = road.push("The catalogue and a team")
         road.status(push, "catalogue", "catalog", "success")
         road.advance(5)
-        road.status(push, "resident", "keys", "success")
+        for name in RESIDENTS:
+            road.status(push, name, "keys", "success")
         yield road
         road.close()
 

@@ -6,11 +6,14 @@ import uuid
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
 
+from standins.stack import APIM_ID
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import GPU, Request, new_team, path_of
 
 HOUR, DAY = 3600.0, 86400.0
+_AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 
 
 def is_readable(road: Road, team: str, group: str) -> bool:
@@ -104,3 +107,42 @@ def test_access_ends_with_its_last_day_and_is_given_again_when_that_is_moved(roa
     road.status(road.push("Access for longer"), team, "keys", "success")
     assert road.has_its_keys(team)
     assert road.issued_keys(team) == keys
+
+
+def test_access_ends_with_its_last_day_although_somebody_has_misspelt_its_request(road: Road, team: str) -> None:
+    written = f"{Request(team)}expires: {road.today()}\n"
+    road.clone.write_text(path_of(team), written)
+    road.status(road.push("Access for today"), team, "keys", "success")
+    road.clone.write_text(path_of(team), written.replace("gpt-4.1-mini", "gpt-4.1-minni"))
+    road.push("A slip of the pen")
+    road.sweep()
+    assert road.has_its_keys(team)
+    road.stack.control.advance(DAY)
+    road.sweep()
+    assert road.subscriptions(team) == {f"team-{team}": "suspended"}
+    assert "; expires " in road.product(team).description
+    with pytest.raises(HttpResponseError):
+        road.vault.get_secret(f"{team}-primary-key")
+    road.clone.write(Request(team))
+    road.status(road.push("Put right, and for longer"), team, "keys", "success")
+    assert road.has_its_keys(team)
+
+
+def test_a_subscription_that_somebody_renamed_opens_nothing_when_its_team_leaves(road: Road, team: str) -> None:
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    renamed = SubscriptionUpdateParameters(display_name="Mine")
+    road.apim.subscription.update(*_AT, f"team-{team}", "*", renamed)
+    road.clone.remove(team)
+    road.status(road.push("Withdrawn"), team, "gateway", "success")
+    assert (road.subscriptions(team), road.linked_apis(team)) == ({f"team-{team}": "active"}, [])
+    with pytest.raises(HttpResponseError):
+        road.vault.get_secret(f"{team}-primary-key")
+    [letter] = road.dead_letters(team)
+    assert (letter.about["stage"], letter.about["reason"]) == ("deliver-keys", "NotManaged")
+    renamed = SubscriptionUpdateParameters(display_name=f"mergekey/{road.stack.repository_id}/{team}")
+    road.apim.subscription.update(*_AT, f"team-{team}", "*", renamed)
+    road.clone.write(Request(team))
+    road.status(road.push("Back again"), team, "keys", "success")
+    assert road.linked_apis(team) == ["ai"]
+    assert road.has_its_keys(team)
