@@ -37,6 +37,7 @@ class Hands:
             self._edit_some(name, team)
         elif name in hands_on_models.EDITS and hands_on_models.EDITS[name](self._models):
             self._note(name, CATALOG_TEAM)
+            self.touched.update(TEAMS if self._scene.bared == self._scene.loop.time() else ())
 
     def _edit_some(self, name: str, first: str) -> None:
         """Of this team, or else of the next one that has what is edited."""

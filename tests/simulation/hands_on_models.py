@@ -110,6 +110,7 @@ class HandsOnModels:
         there = self._state.fragments.pop(names.FRAGMENT, None) is not None
         if there:
             self._state.policies.clear()
+            self._scene.bared = self._scene.loop.time()
         return there
 
     def _pooled(self) -> set[str]:

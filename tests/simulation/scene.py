@@ -166,6 +166,8 @@ class Scene:
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
         self.misled: dict[str, float] = {}
+        #: When a hand last took the policies of all products away.
+        self.bared = -1.0
         self.log: list[str] = []
 
     def note(self, who: object, what: object) -> None:

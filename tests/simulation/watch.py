@@ -68,10 +68,14 @@ class Watch:
             self._count_waiting()
         elif call.name in FENCED and not self._in_vain:
             self._require_newest(call, handling)
-        elif call.name == "link_product" and call.target not in self._scene.app.gateway.state.policies:
+        elif call.name == "link_product" and self._is_bare(call.target, handling):
             self._scene.fail(11, f"{handling} opens a door without limits: {call}")
         elif call.name == "update":
             self._require_leave_to_disable(call, handling)
+
+    def _is_bare(self, product: str, handling: Handling) -> bool:
+        """Whether it has no policy, and no hand has taken it away since the handler began."""
+        return product not in self._scene.app.gateway.state.policies and self._scene.bared < handling.began
 
     # ------------------------------------------------------------------------------------------------------------------------- whose
 
