@@ -29,7 +29,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
 
-    def __init__(self, chance: Random, longest: int = 100_000) -> None:
+    def __init__(self, chance: Random, longest: int = 400_000) -> None:
         """`longest`: the steps after which nobody believes in an end any more."""
         super().__init__()
         self.longest = longest

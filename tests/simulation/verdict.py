@@ -195,7 +195,7 @@ class Verdict:
         yield from (f"secret {name} is there" for name in names.secrets(team) if name in vault.names())
         yield from (f"{group} may read {secret}" for secret, group in self._scene.app.roles.assigned if secret in names.secrets(team))
         projects = self._scene.app.projects
-        if projects is not None and names.project(team) in projects.names():
+        if projects is not None and names.project(team) in projects.names() and projects.kept[names.project(team)].marker is not None:
             yield "its project is there"
         yield from self._users(team)
         if cluster is not None and names.namespace(team) in cluster.state.namespaces:
