@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from shared.app import App
 from shared.apply import GatewayWriter, perform
+from shared.domain.actual import Policy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker
 from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX, product
 from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
+from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
@@ -121,6 +123,7 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
         await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
     except Rejected as error:
         await _require_backends(app, desired, error)
+        await _require_own_policy(app, desired, policy)
         raise
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 
@@ -137,6 +140,13 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
     standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment else set())
     if _misses(error, needed, standing):
         raise Busy("a backend or the fragment that the policy names is not there", reason="BackendGone") from None
+
+
+async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | None) -> None:
+    """A backend that is to be deleted is refused when a faster hand has written a policy that names it, after ours."""
+    policy = await app.gateway.product_policy(desired.product)
+    if policy is not None and before is not None and policy.etag != before.etag and policy.digest != digest_of(desired.policy):
+        raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
 
 async def _unknown() -> None:

@@ -296,3 +296,33 @@ async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_agai
     with pytest.raises(Busy, match="came back"):
         await WORK[PROVISION_GATEWAY](app, an_event(app, gone))
     assert "team-alpha--phi-4" in app.gateway.state.backends
+
+
+async def test_a_backend_that_a_faster_hand_names_again_is_looked_at_again() -> None:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    slow = a_change(app)
+
+    async def overtake(call: Call) -> None:
+        if call.name == "delete_backend":
+            app.calls.before = nothing
+            app.repository.commit({path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()})
+            await run(app, PROVISION_GATEWAY)
+
+    app.calls.before = overtake
+    with pytest.raises(Busy, match="written meanwhile"):
+        await WORK[PROVISION_GATEWAY](app, an_event(app, slow))
+    assert "team-alpha--phi-4" in app.gateway.state.backends
+
+
+async def test_a_policy_that_is_refused_is_nobodys_race() -> None:
+    app = await a_team()
+    app.repository.commit({path_of("alpha"): Asked(tokens=7_000).text()})
+
+    async def refuse(call: Call) -> None:
+        if call.name == "put_product_policy":
+            raise Rejected("400: no")
+
+    app.calls.before = refuse
+    with pytest.raises(Rejected):
+        await run(app, PROVISION_GATEWAY)
