@@ -126,10 +126,10 @@ async def _judged(app: App, gone: Sequence[str], after: Tree, head: Head) -> Abs
 
 
 def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head: Head) -> list[AccessChange]:
-    """The teams whose file is gone and that have no other, unless the guard holds withdrawals."""
-    if judged.held or not after:
+    """The teams whose file is gone and that have no other, without those that the guard holds."""
+    if not after:
         return []
     paths = app.places.requests
     named = {paths.team_of(path) or "": path for path in gone}
     teams = {team for team in named if names.team_fault(team) is None and not homes(after, team, paths)}
-    return [withdrawn(replace(each, path=named[each.team]), head, judged.leave) for each in judged.gone if each.team in teams]
+    return [withdrawn(replace(each, path=named[each.team]), head, judged.leave) for each in judged.let_go if each.team in teams]

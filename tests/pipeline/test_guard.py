@@ -295,6 +295,17 @@ async def test_of_a_team_whose_product_somebody_deleted_the_rest_goes_when_it_go
     assert "team-alpha" not in app.cluster.state.namespaces
 
 
+async def test_who_was_withdrawn_before_is_withdrawn_again_although_others_are_held() -> None:
+    """Its keys were woken up when its file was back; before its product was, the file is gone again, and others with it."""
+    app = await teams("alpha", "bravo", "carol", "delta")
+    await push(app, without("alpha"))
+    app.repository.commit({path_of("alpha"): Asked(team="alpha").text()})
+    subscriptions = app.gateway.state.subscriptions
+    subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], state="active")
+    await push(app, without("alpha", "bravo", "carol"))
+    assert [state(app, team) for team in ("alpha", "bravo", "carol")] == ["suspended", "active", "active"]
+
+
 async def test_folders_that_are_no_teams_are_not_counted() -> None:
     app = await teams("alpha")
     await push(app, {path_of("_template"): Asked(team="alpha").text()})

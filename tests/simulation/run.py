@@ -311,9 +311,11 @@ class Run:
         # and the catalogues that come after that say nothing new of them.
         last = self.watch.last_asked(team)
         emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :])
+        # Of access whose day is over, and whose file nobody can read, no push tells.
+        lapsed = last == len(scene.repository.history) - 1 and not self.verdict.wishes()[team].path
         # A sweep that was told what the branch had said before finds nothing to do.
         misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
-        alone = heard and not (left or counted or held or freed or emptied or misled or "sweep" in troubled)
+        alone = heard and not (left or counted or held or freed or emptied or lapsed or misled or "sweep" in troubled)
         return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded, *scene.misled}
 
     def close(self) -> None:
