@@ -14,7 +14,6 @@ from tests.end_to_end.road import Road
 from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
 from tests.reference.comparison import Comparison
 
-
 RESIDENTS = ["resident", *(f"resident-{number:02}" for number in range(15))]
 
 
