@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -113,10 +113,6 @@ async def _marker_first(
 _perform = perform
 
 
-def _is_withdrawn(self: Marker, today: date) -> bool:
-    return self.withdrawn is not None
-
-
 def _always(*_: object) -> bool:
     return True
 
@@ -145,7 +141,6 @@ SAFEGUARDS = (
     ),
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
-    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "is_over", _is_withdrawn),)),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
