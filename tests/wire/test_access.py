@@ -276,6 +276,7 @@ OPERATIONS = {
     "products/policies/write": ("PUT", "products/p/policies/policy"),
     "products/apis/read": ("GET", "products/p/apis"),
     "products/apis/write": ("PUT", "products/p/apis/ai"),
+    "products/apis/delete": ("DELETE", "products/p/apis/ai"),
     "products/subscriptions/read": ("GET", "products/p/subscriptions"),
     "subscriptions/read": ("GET", "subscriptions"),
     "subscriptions/write": ("PATCH", "subscriptions/s"),
