@@ -71,10 +71,12 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
 Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
 
 
-async def _follow_once(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act) -> Outcome:
+async def _follow_once(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held) -> Outcome:
     found = await standing.look(app, event.message, event.now)
-    if found.verdict in ("superseded", "held"):
+    if found.verdict == "superseded":
         return Done()
+    if found.verdict == "held":
+        return await hold(app, event, found)
     return await (grant if found.verdict == "wanted" else withdraw)(app, event, found)
 
 
