@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shared.absence import absence, ours
+from shared.absence import absence, markers_of
 from shared.app import App
 from shared.domain import leftovers, names
 from shared.domain.actual import Route, Workspace
@@ -156,7 +156,7 @@ async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
     """All files, with what they say together."""
     products, contents = await asyncio.gather(app.gateway.products(), app.repository.archive(head.commit))
     files = await read_files(app, tree, tree, contents)
-    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
+    in_force = frozenset(marker.path for marker in markers_of(app, products))
     return await judge(app, files, Past(in_force, today=app.clock.now().date()), products)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared import telemetry
-from shared.absence import absence, markers_of, ours
+from shared.absence import absence, markers_of
 from shared.app import App
 from shared.changes import catalog_change, change_of, held, held_problems, report, withdrawn
 from shared.domain import drift, leftovers, names, playground
@@ -111,24 +111,24 @@ async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
         tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
     )
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
-    in_force = frozenset(product.marker.path for product in ours(app, products) if product.marker is not None)
+    in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
     repository, path = app.platform.repository, app.places.catalog
     teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
     known = [Gone(team, path, "", withdrawn=not leftovers.is_in_use(team, repository, world)) for team in teams]
     judged = absence(app, products, tree, head.message, known)
-    return Branch(head, tree, files, reviewed, judged, _lapsed(app, teams, tree, reviewed, Seen(world, now))), world
+    return Branch(head, tree, files, reviewed, judged, _lapsed(app, teams, tree, reviewed, _Seen(world, now))), world
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class _Seen:
     """The world, and when it was looked at."""
 
     world: World
     now: datetime
 
 
-def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen: Seen) -> dict[str, str]:
+def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen: _Seen) -> dict[str, str]:
     """Nobody keeps access beyond its day by a file that cannot be read, and no grace period lasts because of one."""
     valid = {request.team for request in reviewed.requests.values()}
     marked = {marker.team: marker for marker in markers_of(app, seen.world.products.values())}

@@ -278,13 +278,8 @@ async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_
     assert policies["ai"].text == before
 
 
-async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_again() -> None:
-    """A slow host finds alpha's product gone and deletes what is left; a faster one has just made the product anew."""
-    app = await a_team(Asked(dedicated={"phi-4": GPU}))
-    await withdraw(app)
-    gone = a_change(app)
-    for kind in (app.gateway.state.products, app.gateway.state.subscriptions, app.gateway.state.policies):
-        kind.pop("team-alpha")
+def _overtake_deletion(app: FakeApp) -> None:
+    """Right before a backend is deleted, the branch asks for it again, and a faster host has it done."""
 
     async def overtake(call: Call) -> None:
         if call.name == "delete_backend":
@@ -293,6 +288,16 @@ async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_agai
             await run(app, PROVISION_GATEWAY)
 
     app.calls.before = overtake
+
+
+async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_again() -> None:
+    """A slow host finds alpha's product gone and deletes what is left; a faster one has just made the product anew."""
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    await withdraw(app)
+    gone = a_change(app)
+    for kind in (app.gateway.state.products, app.gateway.state.subscriptions, app.gateway.state.policies):
+        kind.pop("team-alpha")
+    _overtake_deletion(app)
     with pytest.raises(Busy, match="came back"):
         await WORK[PROVISION_GATEWAY](app, an_event(app, gone))
     assert "team-alpha--phi-4" in app.gateway.state.backends
@@ -302,14 +307,7 @@ async def test_a_backend_that_a_faster_hand_names_again_is_looked_at_again() -> 
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     app.repository.commit({path_of("alpha"): Asked().text()})
     slow = a_change(app)
-
-    async def overtake(call: Call) -> None:
-        if call.name == "delete_backend":
-            app.calls.before = nothing
-            app.repository.commit({path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()})
-            await run(app, PROVISION_GATEWAY)
-
-    app.calls.before = overtake
+    _overtake_deletion(app)
     with pytest.raises(Busy, match="written meanwhile"):
         await WORK[PROVISION_GATEWAY](app, an_event(app, slow))
     assert "team-alpha--phi-4" in app.gateway.state.backends
