@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared import telemetry
@@ -87,9 +87,9 @@ async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
 
 
 async def start_sweep(app: App, why: str, deep: bool = False) -> str:
-    """Queue a sweep, and return its id: it is the second, so that whoever asks again gets another one."""
+    """Queue a sweep, and return its id: the moment to the microsecond, so that whoever asks is not taken for the timer, nor for itself."""
     now = app.clock.now()
-    message_id = f"sweep-{format_time(now)}"
+    message_id = f"sweep-{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep), message_id, now)])
     return message_id
 

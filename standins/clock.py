@@ -26,10 +26,11 @@ class Clock:
         return datetime.fromtimestamp(self.now(), UTC)
 
     def advance(self, seconds: float) -> None:
+        """What was due first fires first: a lock that has expired is gone before a message arrives that was due later."""
         if seconds < 0:
             raise ValueError("the clock moves forward only")
         self.offset += seconds
-        for timer in list(self._timers):
+        for timer in sorted(self._timers, key=lambda timer: timer.when):
             timer.rearm()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:

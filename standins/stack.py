@@ -167,10 +167,10 @@ class Stack:
         }
 
     def invocations(self) -> list[Invocation]:
-        """Every call of a function so far, in the order in which they ended."""
+        """Every call of a function so far, in the order in which they ended. The last line may be half written."""
         if not self.invocations_file.exists():
             return []
-        rows = [json.loads(line) for line in self.invocations_file.read_text().splitlines()]
+        rows = [json.loads(line) for line in self.invocations_file.read_text().splitlines(keepends=True) if line.endswith("\n")]
         return [
             Invocation(row["function"], row["at"], row["seconds"], row["outcome"], row.get("session_id"), row.get("message_id"))
             for row in rows

@@ -116,8 +116,7 @@ class Road:
         self.settle()
 
     def sweep(self) -> None:
-        """Look at everything, as the timer does. The timer's sweeps have one id per quarter of an hour, so some time must pass first."""
-        self.stack.control.advance(11 * 60)
+        """Look at everything, as the timer does."""
         swept = len(self._calls("sweep"))
         self.stack.run_function("start_sweeps")
         wait_until("the sweep is over", lambda: len(self._calls("sweep")) > swept)

@@ -131,12 +131,11 @@ async def test_a_chain_of_sweeps_that_set_off_sweeps_has_no_end() -> None:
     assert (len(ids), len(set(ids)), max(map(len, ids))) == (60, 60, LONGEST_ID)
 
 
-async def test_a_later_sweep_gets_another_id_and_the_same_one_is_queued_once() -> None:
+async def test_who_asks_for_a_sweep_in_the_second_in_which_another_began_gets_one() -> None:
     app = an_app()
-    await start_sweep(app, "the timer")
-    await start_sweep(app, "the timer")
-    app.clock.advance(timedelta(minutes=15))
-    await start_sweep(app, "a person")
+    asked = await start_sweep(app, "the timer")
+    app.clock.advance(timedelta(milliseconds=20))
+    assert await start_sweep(app, "a person", deep=True) != asked
     assert [Sweep.decode(envelope.body).why for envelope in app.bus.waiting(SWEEP)] == ["the timer", "a person"]
     assert {envelope.session for envelope in app.bus.waiting(SWEEP)} == {"sweep"}
 
