@@ -7,7 +7,6 @@ each sweep for another slice of the teams, so that everybody's turn comes once a
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from shared import telemetry
 from shared.absence import absence, markers_of
 from shared.app import App
 from shared.changes import catalog_change, change_of, held, held_problems, report, withdrawn
+from shared.deep_look import look_deeply
 from shared.domain import drift, leftovers, names, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence, Gone
@@ -32,13 +32,9 @@ from shared.redelivery import redeliver_missed
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.standing import tree_of
 from shared.successors import access_change
-from shared.survey import look_deep, look_deep_at_catalog, survey
+from shared.survey import survey
 from shared.verdict import judge, read_files
 
-#: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
-SLICES, SLICE = 96, timedelta(minutes=15)
-#: Teams that are read at the same time in a deep look: Resource Manager gives out 25 reads a second.
-AT_ONCE = 8
 #: The stages of the topic that have work for the catalogue, and for a team.
 OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
 #: Without a valid catalogue no grace period ends for whoever has a file: nobody knows whether it is valid.
@@ -76,7 +72,8 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
-    findings = [*_compare(app, branch, world, event.now), *await _compare_deeply(app, branch, world, event)]
+    deep = await look_deeply(app, reviewed.catalog, list(branch.wanted(event.now)), world, event)
+    findings = [*_compare(app, branch, world, event.now), *deep.findings]
     for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
     if reviewed.catalog is None:
@@ -87,6 +84,9 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     # A push that is left to a sweep was promised to be acted on.
     only_told = app.sweep_report_only and not event.message.verdict
     queued = 0 if only_told else await _queue(app, event, changes)
+    if deep.failures:
+        # Only now: what could not be looked at keeps nothing else from being put right.
+        raise deep.failures[0]
     return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
 
 
@@ -201,26 +201,6 @@ def _ended(app: App, team: str, times: Times, world: World) -> Iterator[str]:
 
 def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
     return (Finding(team, what) for what in differences)
-
-
-async def _compare_deeply(app: App, branch: Branch, world: World, event: Event[Sweep]) -> list[Finding]:
-    turn = int(event.now.timestamp() // SLICE.total_seconds()) % SLICES
-    due = [wanted for wanted in branch.wanted(event.now) if not wanted.over and (event.message.deep or _slice(wanted.request.team) == turn)]
-    gate, catalog = asyncio.Semaphore(AT_ONCE), branch.reviewed.catalog
-    if catalog is None:
-        return []
-
-    async def look(wanted: Wanted) -> list[Finding]:
-        async with gate:
-            return list(_about(wanted.request.team, await look_deep(app, wanted, catalog, world)))
-
-    about_catalog = await look_deep_at_catalog(app, catalog, world) if event.message.deep or _slice(CATALOG_TEAM) == turn else []
-    found = await asyncio.gather(*map(look, due))
-    return [*_about(CATALOG_TEAM, about_catalog), *(finding for each in found for finding in each)]
-
-
-def _slice(team: str) -> int:
-    return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
 def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:

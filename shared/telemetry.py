@@ -35,6 +35,10 @@ def not_looked_at(what: str, why: str) -> None:
     log.info("Sweep: %s are not looked at: %s", what, why)
 
 
+def not_looked_at_deeply(team: str, error: MergekeyError) -> None:
+    log.warning("Sweep: %s: could not be looked at deeply: %s", team, error)
+
+
 def found_of_others(what: str) -> None:
     """Nothing is changed: a person must look."""
     log.error("Sweep: %s", what)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -115,6 +115,10 @@ async def _marker_first(
 _perform = perform
 
 
+def _is_withdrawn(self: Marker, today: date) -> bool:
+    return self.withdrawn is not None
+
+
 def _always(*_: object) -> bool:
     return True
 
@@ -137,12 +141,13 @@ SAFEGUARDS = (
     Safeguard(
         "only what carries our marker is touched",
         (
-            (Marker, "owns", _owns_everything), (keys, "_require_ours", _nothing), (withdrawal, "_is_ours", _always),
+            (Marker, "owns", _owns_everything), (keys, "_require_own_secrets", _nothing), (withdrawal, "_is_ours", _always),
             (withdrawal, "_require_ours", _as_if_ours),
         ),
     ),
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
+    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "is_over", _is_withdrawn),)),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),

@@ -42,7 +42,7 @@ class Hosts:
         self._scene = scene
         self.machines = [Machine(f"m{number}.1") for number in range(machines)]
         self.locks: dict[tuple[str, str | None], Handling] = {}
-        self.underway: dict[asyncio.Task[None], None] = {}
+        self.underway: dict[asyncio.Task[None], Handling] = {}
         self.answers: dict[str, int] = {}
         self._collecting: set[int] = set()
         self._poked = False
@@ -84,6 +84,7 @@ class Hosts:
             return
         machine.alive = False
         for task in list(machine.tasks):
+            self._remember_end(self.underway[task])
             task.cancel()
         for handling in list(self.locks.values()):
             if handling.machine is machine:
@@ -91,6 +92,11 @@ class Hosts:
         name, _, epoch = machine.name.partition(".")
         successor = Machine(f"{name}.{int(epoch) + 1}")
         self._scene.loop.call_later(self._scene.chance.random() * 20, self._start_machine, self.machines.index(machine), successor)
+
+    def _remember_end(self, handling: Handling) -> None:
+        """Whoever has lost the lock is not followed by anybody: what it wrote last it cannot look at again, only a sweep can."""
+        if handling.team is not None and handling.wrote and not handling.locked:
+            self._scene.bereft.add(handling.team)
 
     def lose_lock(self, handling: Handling) -> None:
         """The broker gives the message to somebody else; the handler does not know."""
@@ -183,7 +189,7 @@ class Hosts:
 
     def _run(self, handling: Handling, step: Step) -> asyncio.Task[None]:
         task = self._scene.loop.create_task(self._guarded(handling, step))
-        self.underway[task] = handling.machine.tasks[task] = None
+        self.underway[task], handling.machine.tasks[task] = handling, None
         task.add_done_callback(lambda done: self._ended(handling, done))
         return task
 

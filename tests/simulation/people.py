@@ -21,8 +21,8 @@ FEWEST, MOST = 3, 5
 Changes = dict[str, str | bytes | None]
 
 BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
-#: Of an access that ends by itself.
-LAST_DAY = START.date() + timedelta(days=3)
+#: Of an access that ends by itself: at the end of the day on which all stories begin, and nearly end.
+LAST_DAY = START.date()
 _TRAILER = re.compile(r"Allow-Withdrawals: \d+ [0-9a-f]{12}")
 
 
@@ -118,6 +118,17 @@ class People:
         goes = team in self.homes() and self.scene.chance.random() < 0.3
         return self.push(dict.fromkeys(paths) if goes else {paths[0]: self.ask(team)})
 
+    def other_readers(self, team: str) -> Push:
+        """Another group may read the team's keys."""
+        asked = self.said.get(team, Asked(team=team))
+        self.said[team] = replace(asked, readers=READERS if asked.readers == OTHER_READERS else OTHER_READERS)
+        return self.push({self.homes().get(team, [path_of(team)])[0]: self.said[team].text()})
+
+    def last_word(self, team: str) -> Push:
+        """Another group after all, or none of it."""
+        goes = team in self.homes() and self.scene.chance.random() < 0.3
+        return self.push(dict.fromkeys(self.homes()[team])) if goes else self.other_readers(team)
+
     def change_twice(self) -> Push | None:
         """Two pushes within a second, to one team; GitHub tells of both."""
         [*teams] = self.some_team()
@@ -167,7 +178,9 @@ class People:
         return self.push({self.homes()[teams[0]][0]: asked.text()})
 
     def spoil(self) -> Push | None:
-        teams = self.some_team()
+        """Somebody misspells a request: one whose access will end by itself, if there is any."""
+        ending = sorted(team for team in self.homes() if team in self.said and self.said[team].expires == LAST_DAY)
+        teams = [self.scene.chance.choice(ending)] if ending else self.some_team()
         return self.push({self.homes()[teams[0]][0]: self.scene.chance.choice(BROKEN)}) if teams else None
 
     def mend(self) -> Push | None:
@@ -275,7 +288,7 @@ def _other_models(people: People, asked: Asked) -> Asked:
 
 
 def _last_day(people: People, asked: Asked) -> Asked:
-    """It is over before the grace periods end for which everything waits at the end."""
+    """It is over when everything waits for the end of grace periods."""
     return replace(asked, expires=people.scene.chance.choice((None, LAST_DAY, LAST_DAY)))
 
 

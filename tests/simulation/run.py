@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from time import perf_counter
 
 from shared import dead_letters
@@ -23,7 +24,7 @@ from tests.simulation.github import ONCE, RACING, WAYS, GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.loop import NoEnd, NothingLeft
-from tests.simulation.people import TEAMS, People
+from tests.simulation.people import LAST_DAY, TEAMS, People, Push
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, Trouble
 from tests.simulation.verdict import Verdict
@@ -32,6 +33,8 @@ from tests.simulation.watch import Watch
 FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 #: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need some.
 SWEEPS, MOST_SWEEPS = 4, 8
+#: When access is over whose last day is that on which the stories begin.
+TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
 #: What can be the cause of a dead letter, by its reason.
@@ -81,6 +84,7 @@ class Run:
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
         self._pace = chance.choice((5.0, 40.0, 120.0))
         self._timers = chance.random() < 0.5 and not self._racy
+        self._meanwhiles = 0
 
     # --------------------------------------------------------------------------------------------------------------------- every call
 
@@ -99,13 +103,14 @@ class Run:
         if call.system == "bus":
             self.hosts.poke()
         if handling is not None:
+            handling.wrote = handling.wrote or is_write(call)
             self.watch.after(call, handling)
             await self.trouble.after(call, handling)
 
     # ------------------------------------------------------------------------------------------------------------------------- phases
 
     def go(self) -> None:
-        for phase in (self._events, self._calm):
+        for phase in (self._events, self._last_word, self._calm):
             self._until(phase())
         if not self.scene.violations:
             self._check_before_sweeps()
@@ -114,7 +119,9 @@ class Run:
         self._check(self._after_settling())
         self._until(self._sweep_again())
         self._until(self._replay())
+        gone = self._wished("over")
         self._until(self._outlive_grace())
+        self._check(self._after_grace(gone))
         self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
 
     def _until(self, phase: Awaitable[None]) -> None:
@@ -152,9 +159,14 @@ class Run:
 
     def _meanwhile(self, team: str) -> None:
         """Somebody changes a team's request while a message about it is in two hands."""
-        few = self.scene.counts["event: change meanwhile"] < MOST_MEANWHILE
-        pushed = self.people.change_of(team) if few else None
+        pushed: Push | None = None
+        if team in self.trouble.prey:
+            self.trouble.prey.discard(team)
+            pushed = self.people.last_word(team)
+        elif self._meanwhiles < MOST_MEANWHILE:
+            pushed = self.people.change_of(team)
         if pushed is not None:
+            self._meanwhiles += 1
             self.scene.counts["event: change meanwhile"] += 1
             self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
 
@@ -177,6 +189,16 @@ class Run:
             self.scene.counts["fault: late replay"] += 1
             self.hosts.operator([self.scene.chance.choice(waiting).sequence])
 
+    async def _last_word(self) -> None:
+        """Teams change their readers, and their minds while that is being written: no later push puts right what goes wrong now."""
+        self._meanwhiles = MOST_MEANWHILE
+        for team in sorted(self.people.homes()) if self._racy else ():
+            self.people.other_readers(team)
+            self.trouble.prey.add(team)
+            self.scene.counts["event: last word"] += 1
+            self.github.tell(self.people.pushes, ONCE)
+            await self.scene.sleep(self.scene.chance.expovariate(1 / self._pace))
+
     async def _calm(self) -> None:
         """The faults stop. What is under way comes to its end; no timer starts a sweep."""
         self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
@@ -185,11 +207,13 @@ class Run:
         await self.hosts.quiet()
 
     async def _mend(self) -> None:
-        """Most of the time people put right what is wrong on the branch and let go of our names."""
+        """Most of the time people put right what is wrong on the branch and let go of our names; else they misspell something more."""
         scene, chance = self.scene, self.scene.chance
         if chance.random() < 0.7:
             self.people.push({DEFAULT_CATALOG_PATH: chance.choice(COMPLETE), **self.people.mended()})
-            self.github.tell(self.people.pushes, ONCE)
+        else:
+            self.people.spoil()
+        self.github.tell(self.people.pushes, ONCE)
         if chance.random() < 0.5:
             self.hands.strangers_leave()
         await scene.sleep(10)
@@ -255,15 +279,10 @@ class Run:
                 self.scene.fail(8, f"replaying dead letters changed {team}")
 
     async def _outlive_grace(self) -> None:
-        gone = self._wished("over")
-        await self.scene.sleep(self.scene.app.limits.grace.total_seconds() + 3600)
+        grace = self.scene.app.limits.grace + timedelta(hours=1)
+        await self.scene.sleep(max(grace, TOMORROW - self.scene.true.now()).total_seconds())
         for _ in range(3):
             await self._sweep()
-        for team in self._wished("over") - self.hands.blocked():
-            for what in self.verdict.left(team) if team in gone else self.verdict.alive(team):
-                self.scene.fail(9, f"{'grace' if team in gone else 'access'} of {team} has ended: {what}")
-        for what in self.verdict.of_platform():
-            self.scene.fail(9, f"grace of all has ended, the platform: {what}")
 
     # ------------------------------------------------------------------------------------------------------------------------- checks
 
@@ -302,6 +321,8 @@ class Run:
         )
         problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
         held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
+        # Whom the guard once held is let go by a sweep; who is back is provided for.
+        held = (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
         # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
         since = {commit for _, commit in scene.repository.history[place:]}
         freed = any(
@@ -316,7 +337,7 @@ class Run:
         # A sweep that was told what the branch had said before finds nothing to do.
         misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
         alone = heard and not (left or counted or held or freed or emptied or lapsed or misled or "sweep" in troubled)
-        return alone and team not in {*troubled, *self.hands.touched, *self.watch.ever_guarded, *scene.misled}
+        return alone and team not in {*troubled, *self.hands.touched, *scene.misled, *scene.bereft}
 
     def close(self) -> None:
         """Whatever still runs ends here."""
@@ -330,6 +351,15 @@ class Run:
             with suppress(RuntimeError):
                 loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
+
+    def _after_grace(self, gone: set[str]) -> Iterator[tuple[int, str]]:
+        """`gone` had no access any more when the grace periods of all began to end."""
+        for team in sorted(self._wished("over") - self.hands.blocked()):
+            what = "grace" if team in gone else "access"
+            yield from (
+                (9, f"{what} of {team} has ended: {left}") for left in (self.verdict.left if team in gone else self.verdict.alive)(team)
+            )
+        yield from ((9, f"grace of all has ended, the platform: {what}") for what in self.verdict.of_platform())
 
     def _after_settling(self) -> Iterable[tuple[int, str]]:
         bus, hands = self.scene.app.bus, self.hands

@@ -62,6 +62,7 @@ class Handling:
     stale: bool = False
     creates: bool = False
     locked: bool = True
+    wrote: bool = False
     message: Held | None = None
     withdraws: bool = False
     guarded: frozenset[str] = frozenset()
@@ -146,7 +147,9 @@ class WatchedGateway(FakeGateway):
 
 
 class Scene:
-    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` when an old head was read last, by team."""
+    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` when an old head was read last, by team;
+    `bereft` are teams of whom somebody died who had lost the lock.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -166,6 +169,7 @@ class Scene:
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
         self.misled: dict[str, float] = {}
+        self.bereft: set[str] = set()
         #: When a hand last took the policies of all products away.
         self.bared = -1.0
         self.log: list[str] = []

@@ -7,7 +7,10 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
+from tests.simulation.ablation import SAFEGUARDS, Safeguard, without
 
 SEEDS = 500
 
@@ -22,3 +25,12 @@ def test_whatever_fails_everything_settles_as_the_branch_says() -> None:
     seeds, steps, violations = map(int, found.groups())
     assert (seeds, violations) == (SEEDS, 0)
     assert steps > SEEDS * 1000, "hardly anything happened"
+
+
+@pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda each: each.name)
+def test_what_the_ablation_takes_away_is_there_and_comes_back(safeguard: Safeguard) -> None:
+    before = [getattr(where, name) for where, name, _ in safeguard.substitutes]
+    with without(safeguard):
+        taken = [getattr(where, name) for where, name, _ in safeguard.substitutes]
+    assert all(one is not other for one, other in zip(before, taken, strict=True))
+    assert before == [getattr(where, name) for where, name, _ in safeguard.substitutes]

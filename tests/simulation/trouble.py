@@ -19,6 +19,8 @@ from tests.simulation.scene import Handling, Scene
 
 #: Systems whose calls can fail: reports never raise, and completing a message is the host's own.
 FALLIBLE = ("repository", "gateway", "vault", "roles", "cluster", "projects", "bus")
+#: Those that hold what teams have.
+CHANGED = ("gateway", "vault", "roles", "cluster", "projects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Spell:
 
 
 class Trouble:
-    """`on` is False when the faults have stopped. `meanwhile` moves the branch for a team, right now."""
+    """`on` is False when the faults have stopped. `meanwhile` moves the branch for a team, right now.
+
+    `prey` are teams whose next delivery of keys will be overtaken.
+    """
 
     def __init__(self, scene: Scene, hosts: Hosts, kinds: tuple[str, ...], meanwhile: Callable[[str], None]) -> None:
         self._scene = scene
@@ -47,6 +52,7 @@ class Trouble:
         self._afterwards: list[tuple[Call, str]] = []
         self.spells: list[Spell] = []
         self.meanwhile = meanwhile
+        self.prey: set[str] = set()
         self.on = True
 
     def stop(self) -> None:
@@ -64,8 +70,9 @@ class Trouble:
                 if spell.hits(call):
                     raise spell.error()
         self._left -= 1
-        if self.on and OVERTAKEN in self._kinds and fits(OVERTAKEN, call) and self._scene.chance.random() < 0.15:
-            self._count(OVERTAKEN, call)
+        aimed = next((kind for kind in AIMED if self.on and kind in self._kinds and fits(kind, call)), None)
+        if aimed is not None and (self._is_prey(call, handling) or self._scene.chance.random() < AIMED[aimed]):
+            self._count(aimed, call)
             await self.is_overtaken(call, handling)
         elif self._left <= 0 and self.on:
             kind = self._scene.chance.choice(self._kinds)
@@ -73,6 +80,9 @@ class Trouble:
                 self._left = self._scene.chance.randint(1, 2 * self._every)
                 self._count(kind, call)
                 await KINDS[kind](self, call, handling)
+
+    def _is_prey(self, call: Call, handling: Handling) -> bool:
+        return handling.team in self.prey and call.system in ("vault", "roles") and not call.target.startswith("team-")
 
     async def after(self, call: Call, handling: Handling) -> None:
         """What was decided before the call and comes when it has taken effect."""
@@ -129,7 +139,7 @@ class Trouble:
         await asyncio.sleep(self._scene.chance.choice((0, 1, 30)))
 
     async def is_overtaken(self, call: Call, handling: Handling) -> None:
-        """Between the last look and a write that carries a tag: another one gets the message, and the branch says something else."""
+        """Between the last look and a write: another one gets the message, and the branch says something else."""
         self._hosts.lose_lock(handling)
         if handling.team is not None:
             self.meanwhile(handling.team)
@@ -159,8 +169,9 @@ class Trouble:
         return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
 
 
-#: The window that only a tag closes is narrow: it is aimed at.
-OVERTAKEN = "overtaken at a write"
+#: The windows that only a tag closes, or only another look afterwards, are narrow: they are aimed at. How often they are hit.
+OVERTAKEN, OVERTAKEN_UNFENCED = "overtaken at a write", "overtaken at a write without a tag"
+AIMED = {OVERTAKEN: 0.15, OVERTAKEN_UNFENCED: 0.05}
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -170,6 +181,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a call hangs": Trouble.hangs,
     "lock lost": Trouble.loses_lock,
     OVERTAKEN: Trouble.is_overtaken,
+    OVERTAKEN_UNFENCED: Trouble.is_overtaken,
     "stale head": Trouble.stale_head,
     "clock jumps": Trouble.clock_jumps,
     "role revoked": Trouble.role_revoked,
@@ -177,7 +189,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "tier is full": Trouble.tier_is_full,
 }
 #: What puts one message into two hands.
-RACES = ("lock lost", OVERTAKEN, "lock lost", "a call hangs", "a machine dies", "conflict")
+RACES = ("lock lost", OVERTAKEN, OVERTAKEN_UNFENCED, "lock lost", "a call hangs", "a machine dies", "conflict")
 _ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
 
 
@@ -185,8 +197,9 @@ def fits(kind: str, call: Call) -> bool:
     """Whether the call can fail like that."""
     if kind in _ANYWHERE:
         return True
-    if kind == OVERTAKEN:
-        return call.writes and call.fence not in (None, "*")
+    if kind in AIMED:
+        fenced = call.fence not in (None, "*")
+        return call.writes and call.system in CHANGED and fenced == (kind == OVERTAKEN)
     if call.system not in FALLIBLE:
         return False
-    return kind != "conflict" or (call.writes and call.system in ("gateway", "vault", "roles", "cluster", "projects"))
+    return kind != "conflict" or (call.writes and call.system in CHANGED)
