@@ -242,10 +242,10 @@ class FakeGateway:
                 del self.state.named_values[name]
 
     def _keep_credential(self, backend: Backend) -> None:
+        if backend.credential is not None and backend.credential.named_value not in self.state.named_values:
+            raise Rejected(f"Cannot find a property '{backend.credential.named_value}'.")
         self.state.credentials.pop(backend.name, None)
         if backend.credential is not None:
-            if backend.credential.named_value not in self.state.named_values:
-                raise Rejected(f"Cannot find a property '{backend.credential.named_value}'.")
             self.state.credentials[backend.name] = backend.credential.named_value
 
     def _require_unused(self, backend: str) -> None:

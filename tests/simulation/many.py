@@ -76,6 +76,8 @@ def run_many(seeds: Iterable[int], safeguard: str | None = None, progress: bool 
     for result in _results(seeds, safeguard):
         report.add(result)
         report.seconds = perf_counter() - began
+        if progress and result.violations:
+            print(f"seed {result.seed}: {result.violations[0]}", file=sys.stderr)
         if progress and report.seeds % 100 == 0:
             print(f"{report.seeds} seeds, {len(report.failed)} with broken promises, {report.seconds:.0f} s", file=sys.stderr)
     report.failed.sort(key=lambda result: result.seed)
