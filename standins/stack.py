@@ -234,13 +234,13 @@ def ask(method: str, url: str, body: Any = None, headers: dict[str, str] | None 
     """One JSON request on loopback."""
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, content, {"Content-Type": "application/json", **(headers or {})}, method=method)
-    with urllib.request.urlopen(request, timeout=15, context=trust) as response:
+    with urllib.request.urlopen(request, timeout=60, context=trust) as response:
         answer = response.read()
     return json.loads(answer) if answer else None
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true value of the condition; TimeoutError with `what` when there is none in time."""
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """The first true value of the condition; TimeoutError with `what` when there is none in time. Patient: a busy machine is slow."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():

@@ -51,7 +51,8 @@ def road_as_described(whole_road: Road, comparison: Comparison) -> Iterator[None
 
 @pytest.fixture
 def road(whole_road: Road) -> Road:
-    """The road with nothing counted and nothing broken."""
+    """The road with nothing under way, nothing counted and nothing broken."""
+    whole_road.settle()
     whole_road.stack.control.forget_calls()
     whole_road.stack.control.forget_faults()
     return whole_road
