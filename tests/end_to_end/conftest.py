@@ -38,6 +38,7 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
         road.advance(5)
         for name in RESIDENTS:
             road.status(push, name, "keys", "success")
+            road.status(push, name, "gateway", "success")  # it waits for the catalogue, the keys do not
         yield road
         road.close()
 

@@ -106,6 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
         road.advance(5)
         for team in TEAMS:
             road.status(push, team, "keys", "success")
+            road.status(push, team, "gateway", "success")
         yield Governed(road, http)
         road.close()
 
