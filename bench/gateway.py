@@ -52,8 +52,8 @@ def _key(stack: Stack) -> str:
     clone.write("tenant-access/config/alpha/access.yaml", REQUEST)
     commit = clone.push("A team")
     path = f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100"
-    wanted = ("mergekey/alpha/keys", "success")
-    wait_until("the key", lambda: wanted in {(row["context"], row["state"]) for row in stack.github("GET", path)})
+    wanted = {(f"mergekey/alpha/{stage}", "success") for stage in ("keys", "gateway")}
+    wait_until("the key", lambda: wanted <= {(row["context"], row["state"]) for row in stack.github("GET", path)})
     return Servers(stack).keys("alpha")[0]
 
 

@@ -201,7 +201,7 @@ class Control:
         """An empty state, and wait until the servers are there again."""
         self._start_again("reset", {})
 
-    def _start_again(self, path: str, body: Mapping[str, Any], seconds: float = 30.0) -> None:
+    def _start_again(self, path: str, body: Mapping[str, Any], seconds: float = 90.0) -> None:
         run = self._ask("GET", "clock")["run"]
         self._ask("POST", path, body)
         deadline = time.monotonic() + seconds
@@ -216,7 +216,7 @@ class Control:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_standin/{path}", data=content, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 answer = response.read()
         except urllib.error.HTTPError as error:
             raise Refused(error.read().decode()) from error

@@ -34,6 +34,9 @@ REPOSITORY = "contoso/model-access"
 PLATFORM_VAULT_URL = "https://contoso-gateway.vault.azure.net"
 #: Whom tokens for the operators' API are made out for.
 AUDIENCE = "api://mergekey"
+#: The app's settings with which its timers run. Otherwise none does: by the real clock a sweep would begin in the middle of whatever is
+#: shown, measured or tested at a full quarter of an hour.
+TIMERS = {"AzureWebJobs.start_sweeps.Disabled": "false"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Invocation:
 
 class Stack:
     """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the host's;
-    `run_options` are options of `standins.run`.
+    `run_options` are options of `standins.run`. Timers are off: `run_function` takes their place, and with the settings `TIMERS` they run.
 
     The host and the stand-ins can be stopped and started again: `restart_host`, `restart_standins`.
     """
@@ -163,6 +166,7 @@ class Stack:
             "IDENTITY_ENDPOINT": f"{self.addresses['identity']}/msi/token",
             "IDENTITY_HEADER": IDENTITY_HEADER,
             "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+            "AzureWebJobs.start_sweeps.Disabled": "true",
             **self.overrides,
         }
 
@@ -230,13 +234,13 @@ def ask(method: str, url: str, body: Any = None, headers: dict[str, str] | None 
     """One JSON request on loopback."""
     content = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, content, {"Content-Type": "application/json", **(headers or {})}, method=method)
-    with urllib.request.urlopen(request, timeout=15, context=trust) as response:
+    with urllib.request.urlopen(request, timeout=60, context=trust) as response:
         answer = response.read()
     return json.loads(answer) if answer else None
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true value of the condition; TimeoutError with `what` when there is none in time."""
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """The first true value of the condition; TimeoutError with `what` when there is none in time. Patient: a busy machine is slow."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -19,6 +20,9 @@ from tests.reference.comparison import WRONG_ON_PURPOSE, Comparison, comparison_
 from tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
+# On a busy machine any example may be slow, and none is wrong for it.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 #: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
 #: Folders that stay in one process: their last test judges what all the others left behind.
@@ -106,4 +110,4 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
         control.set_options("azure", owners=["operator", principal()])
         yield StandIns(control, ready["addresses"], ready["ca"], folder)
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from standins.demo.repository import Clone
 from standins.identity import IDENTITY_HEADER
-from standins.stack import AUDIENCE, REPOSITORY, Stack
+from standins.stack import AUDIENCE, REPOSITORY, TIMERS, Stack
 
 
 def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
     """Runs until ctrl-C. What is in the folder stays: the next `make up` goes on from there."""
-    with Stack(folder, app_dir) as stack:
+    with Stack(folder, app_dir, settings=TIMERS) as stack:
         clone = Clone(stack.git_url, folder / "model-access")
         if not (clone.folder / "platform").exists():
             clone.fill(app_dir / "examples" / "access-repo")

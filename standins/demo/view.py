@@ -36,7 +36,7 @@ class Watch:
         self._started = time.monotonic()
         self.seen: dict[str, Seen] = {}
 
-    def until(self, what: str, condition: Callable[[Mapping[str, Seen]], Any], seconds: float = 60.0) -> None:
+    def until(self, what: str, condition: Callable[[Mapping[str, Seen]], Any], seconds: float = 120.0) -> None:
         """Raises TimeoutError with `what` when the condition does not come true in time."""
         deadline = time.monotonic() + seconds
         with Live(self._table(), console=self._console, refresh_per_second=8, transient=False) as live:

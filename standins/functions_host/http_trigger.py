@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 
 from standins.functions_host import conversion
-from standins.functions_host.index import HTTP, SERVICE_BUS, Function
+from standins.functions_host.index import HTTP, SERVICE_BUS, Function, triggered
 from standins.functions_host.invocation import Invoker
 from standins.functions_host.options import HostError, Keys
 
@@ -34,9 +34,8 @@ class HttpTriggers:
     def build(self) -> web.Application:
         """The aiohttp application. When it shuts down it waits for the functions that were run by hand."""
         app = web.Application(client_max_size=_MAX_BODY)
-        for function in self._functions.values():
-            if function.kind == HTTP:
-                self._add(app, function)
+        for function in triggered(self._functions.values(), HTTP):
+            self._add(app, function)
         app.router.add_post("/admin/functions/{name}", self._run_by_hand)
         app.on_shutdown.append(self._finish)
         return app

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,23 @@ class Function:
     def kind(self) -> str:
         return str(self.trigger["type"])
 
+    @property
+    def disabled(self) -> bool:
+        """Whether its trigger is switched off: then it runs only when it is run by hand, with the master key.
+
+        https://learn.microsoft.com/azure/azure-functions/disable-function
+        """
+        return os.environ.get(f"AzureWebJobs.{self.name}.Disabled", "").lower() in ("true", "1")
+
     def __str__(self) -> str:
         shown = ("route", "methods", "authLevel", "queueName", "topicName", "subscriptionName", "isSessionsEnabled", "schedule")
         detail = " ".join(f"{key}={self.trigger[key]}" for key in shown if key in self.trigger)
         return f"{self.name}: {self.kind} {detail}"
+
+
+def triggered(functions: Iterable[Function], kind: str) -> list[Function]:
+    """Those with such a trigger that are not disabled."""
+    return [function for function in functions if function.kind == kind and not function.disabled]
 
 
 def load(app_dir: Path) -> list[Function]:

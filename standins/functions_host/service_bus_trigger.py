@@ -27,7 +27,7 @@ from azure.servicebus.aio import AutoLockRenewer, ServiceBusClient, ServiceBusRe
 from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError
 
 from standins.functions_host import conversion
-from standins.functions_host.index import SERVICE_BUS, Function
+from standins.functions_host.index import SERVICE_BUS, Function, triggered
 from standins.functions_host.invocation import Invoker
 from standins.functions_host.options import HostError, Options
 
@@ -204,8 +204,7 @@ class ServiceBusTriggers:
         self._connections = Connections()
         self._listeners = [
             Listener(function, self._connections.client(function.trigger["connection"]), invoker, options)
-            for function in functions
-            if function.kind == SERVICE_BUS
+            for function in triggered(functions, SERVICE_BUS)
         ]
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import product
 
 from standins.functions_host import conversion
-from standins.functions_host.index import TIMER, Function
+from standins.functions_host.index import TIMER, Function, triggered
 from standins.functions_host.invocation import Invoker
 from standins.functions_host.options import HostError
 
@@ -63,7 +63,7 @@ class TimerTriggers:
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker) -> None:
         self._invoker = invoker
-        self._timers = [(function, Schedule(str(function.trigger["schedule"]))) for function in functions if function.kind == TIMER]
+        self._timers = [(function, Schedule(str(function.trigger["schedule"]))) for function in triggered(functions, TIMER)]
         self._waiting: dict[asyncio.Task[None], bool] = {}
 
     def start(self) -> None:

@@ -93,7 +93,7 @@ async def test_what_changes_is_watched(standins: StandIns, kubectl: Kubectl, nam
 async def test_a_workspace_is_waited_for(standins: StandIns, kubectl: Kubectl, namespace: str) -> None:
     await apply(kubectl, a_workspace(namespace))
     condition = "--for=condition=WorkspaceSucceeded"
-    waiting = asyncio.create_task(kubectl("wait", condition, "workspace/phi-4", "--namespace", namespace, "--timeout", "20s"))
+    waiting = asyncio.create_task(kubectl("wait", condition, "workspace/phi-4", "--namespace", namespace, "--timeout", "50s"))
     while not waiting.done():
         standins.control.advance(300)
         await asyncio.wait([waiting], timeout=0.2)

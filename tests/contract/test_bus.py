@@ -76,7 +76,7 @@ async def test_a_scheduled_message_is_there_when_it_is_due(bus: BusSide, team: s
 
 async def _first(bus: BusSide, stage: Stage, session: str) -> list[Seen]:
     """What waits, as soon as something does: a broker takes a moment to see that the time has come."""
-    for _ in range(40):
+    for _ in range(600):
         if found := await bus.waiting(stage, session):
             return found
         await asyncio.sleep(0.05)

@@ -38,6 +38,7 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
         road.advance(5)
         for name in RESIDENTS:
             road.status(push, name, "keys", "success")
+            road.status(push, name, "gateway", "success")  # it waits for the catalogue, the keys do not
         yield road
         road.close()
 
@@ -51,7 +52,8 @@ def road_as_described(whole_road: Road, comparison: Comparison) -> Iterator[None
 
 @pytest.fixture
 def road(whole_road: Road) -> Road:
-    """The road with nothing counted and nothing broken."""
+    """The road with nothing under way, nothing counted and nothing broken."""
+    whole_road.settle()
     whole_road.stack.control.forget_calls()
     whole_road.stack.control.forget_faults()
     return whole_road

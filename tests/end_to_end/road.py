@@ -23,6 +23,7 @@ from standins.stack import APIM_ID, FOUNDRY_ID, REPOSITORY, VAULT_ID, Invocation
 from standins.world import SUBSCRIPTION
 from tests.end_to_end.written import Clone
 
+DAY = 86400.0
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 #: What a new team costs at the gateway, and what a changed limit costs.
 A_NEW_TEAM = Counter(
@@ -109,8 +110,13 @@ class Road:
         """The day of the stand-ins' clock, in UTC."""
         return datetime.fromtimestamp(self.stack.control.now(), UTC).date()
 
+    def at_daybreak(self) -> None:
+        """Move the clock to where midnight is far away."""
+        self.advance(DAY - self.stack.control.now() % DAY)
+
     def advance(self, seconds: float) -> None:
-        """Move the clock, and wait until what was due is done."""
+        """Move the clock, and wait until what was due is done. Nobody has a lock then that the move would end."""
+        self.settle()
         self.stack.control.advance(seconds)
         self.stack.control.now()  # a second call: by now the timers of the first have fired
         self.settle()
@@ -123,7 +129,7 @@ class Road:
         self.settle()
 
     def settle(self) -> None:
-        wait_until("no message is under way", self._is_quiet, 60)
+        wait_until("no message is under way", self.is_quiet)
 
     def deliveries(self) -> list[dict[str, Any]]:
         deliveries: list[dict[str, Any]] = self.stack.github("GET", "/_standin/deliveries")
@@ -136,7 +142,7 @@ class Road:
         deliveries = self.deliveries()
         return deliveries[known] if len(deliveries) > known and deliveries[known]["status_code"] is not None else None
 
-    def _is_quiet(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether every message is scheduled, or waits for a person among the dead letters."""
         active = "SELECT count(*) FROM messages WHERE json_extract(value, '$.state') = 0 AND key NOT LIKE 'dead-letters|%'"
         return bool(self._state_of_bus.execute(active).fetchone() == (0,))
@@ -148,14 +154,14 @@ class Road:
         rows = self.stack.github("GET", f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100")
         return {row["context"]: (row["state"], row["description"]) for row in reversed(rows)}
 
-    def status(self, push: Push, team: str, stage: str, state: str) -> str:
-        """The description of the team's status, as soon as it has this state: reports follow when the work is done."""
+    def status(self, push: Push, team: str, stage: str, state: str, word: str = "") -> str:
+        """The description of the team's status, as soon as it has this state and this word: reports follow when the work is done."""
         context = f"mergekey/{team}/{stage}"
-        return str(wait_until(f"{context} is {state}", lambda: self._status(push.commit, context, state)))
+        return str(wait_until(f"{context} is {state} {word}", lambda: self._status(push.commit, context, (state, word))))
 
-    def _status(self, commit: str, context: str, wanted: str) -> str | None:
+    def _status(self, commit: str, context: str, wanted: tuple[str, str]) -> str | None:
         state, description = self.statuses(commit).get(context, ("", ""))
-        return description if state == wanted else None
+        return description if state == wanted[0] and wanted[1] in description else None
 
     def check_runs(self, push: Push) -> list[dict[str, Any]]:
         answer = self.stack.github("GET", f"/repos/{REPOSITORY}/commits/{push.commit}/check-runs?filter=all")

@@ -113,7 +113,8 @@ def test_a_second_delivery_of_a_push_changes_nothing_and_no_message_is_handled_t
     handled = len(road.stack.invocations())
     assert road.redeliver(push) == 202
     assert road.deliveries()[-1]["guid"] == push.delivery
-    assert [call.function for call in road.stack.invocations()[handled:]] == ["receive_push"]
+    # Those that wait for a GPU are looked at in the meantime.
+    assert [call.function for call in road.stack.invocations()[handled:] if call.session_id in (None, team)] == ["receive_push"]
     assert road.gateway_writes() == NOTHING
     messages = Counter((call.function, call.message_id) for call in road.stack.invocations() if call.message_id)
     assert [message for message, times in messages.items() if times > 1] == []

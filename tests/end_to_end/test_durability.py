@@ -7,16 +7,25 @@ from tests.end_to_end.road import Push, Road
 from tests.end_to_end.written import GPU, Request, new_team
 
 
+def die_in_the_middle(road: Road) -> list[str]:
+    """Twelve teams, for whom the host is killed while it works. On a busy machine that may be seen too late, and is tried again."""
+    for _ in range(5):
+        road.stack.control.forget_calls()
+        teams = [new_team() for _ in range(12)]
+        road.clone.write(*(Request(team) for team in teams))
+        road.clone.commit("Twelve teams")
+        road.clone.git("push", "--quiet", "origin", "main")
+        wait_until("the first secrets are written", lambda: road.vault_writes()["PUT secret"])
+        road.stack.host.kill()
+        road.stack.host.wait()
+        if not road.is_quiet():
+            return teams
+        road.stack.start_host()
+    raise AssertionError("the host was always killed too late for this test to mean anything")
+
+
 def test_a_host_that_is_killed_in_the_middle_finishes_when_it_is_back(road: Road) -> None:
-    teams = [new_team() for _ in range(12)]
-    road.clone.write(*(Request(team) for team in teams))
-    commit = road.clone.commit("Twelve teams")
-    road.clone.git("push", "--quiet", "origin", "main")
-    wait_until("the first secrets are written", lambda: road.vault_writes()["PUT secret"])
-    road.stack.host.kill()
-    road.stack.host.wait()
-    finished = {context for context, (state, _) in road.statuses(commit).items() if state == "success" and context.endswith("/keys")}
-    assert len(finished) < len(teams), "the host was killed too late for this test to mean anything"
+    teams = die_in_the_middle(road)
     road.stack.start_host()
     road.settle()
     unfinished = [team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))]

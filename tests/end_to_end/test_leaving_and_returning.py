@@ -9,10 +9,10 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
 
 from standins.stack import APIM_ID
-from tests.end_to_end.road import Road
+from tests.end_to_end.road import DAY, Road
 from tests.end_to_end.written import GPU, Request, new_team, path_of
 
-HOUR, DAY = 3600.0, 86400.0
+HOUR = 3600.0
 _AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 
 
@@ -97,6 +97,7 @@ def test_who_returns_within_grace_gets_the_same_keys_unless_they_changed_hands(r
 
 
 def test_access_ends_with_its_last_day_and_is_given_again_when_that_is_moved(road: Road, team: str) -> None:
+    road.at_daybreak()
     road.clone.write_text(path_of(team), f"{Request(team)}expires: {road.today()}\n")
     road.status(road.push("Access for today"), team, "keys", "success")
     keys = road.issued_keys(team)
@@ -110,6 +111,7 @@ def test_access_ends_with_its_last_day_and_is_given_again_when_that_is_moved(roa
 
 
 def test_access_ends_with_its_last_day_although_somebody_has_misspelt_its_request(road: Road, team: str) -> None:
+    road.at_daybreak()
     written = f"{Request(team)}expires: {road.today()}\n"
     road.clone.write_text(path_of(team), written)
     road.status(road.push("Access for today"), team, "keys", "success")

@@ -106,6 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
         road.advance(5)
         for team in TEAMS:
             road.status(push, team, "keys", "success")
+            road.status(push, team, "gateway", "success")
         yield Governed(road, http)
         road.close()
 
@@ -181,6 +182,7 @@ def test_beyond_the_tokens_of_a_minute_the_client_is_told_when_to_come_back(gove
 
 
 def test_beyond_the_quota_of_the_day_the_next_day_helps(governed: Governed) -> None:
+    governed.road.at_daybreak()
     assert ask(governed.azure("charlie"), "gpt-4.1")
     governed.road.stack.control.advance(61)
     with pytest.raises(openai.PermissionDeniedError) as refused:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from standins.stack import TRACES_ID
-from tests.end_to_end.road import Road
+from tests.end_to_end.road import DAY, Road
 from tests.end_to_end.written import Request
 
 FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
-DAY = 86400.0
 
 
 @pytest.fixture

@@ -45,7 +45,15 @@ def _in_base64(text: bytes) -> Iterator[bytes]:
 def where(keys: Iterable[str], files: Iterable[Path]) -> set[Path]:
     """The files in which one of the keys is spelt."""
     wanted = {spelling[:16] for key in keys for spelling in spellings(key)}
-    return {file for file in files if _holds(file.read_bytes(), wanted)}
+    return {file for file in files if _holds(_content(file), wanted)}
+
+
+def _content(file: Path) -> bytes:
+    """Nothing, where a file has gone meanwhile: other processes write theirs under a passing name first."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _holds(content: bytes, wanted: set[bytes]) -> bool:
@@ -73,7 +81,14 @@ def written_files(road: Road) -> Iterator[Path]:
     yield from (path for path in road.stack.folder.rglob("*") if path.is_file())
     for entry in ROOT.iterdir():
         files = [entry] if entry.is_file() else entry.rglob("*") if not entry.name.startswith(".") else []
-        yield from (path for path in files if path.is_file() and path.stat().st_mtime >= begin)
+        yield from (path for path in files if path.is_file() and _changed(path) >= begin)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # as in `_content`
+        return 0.0
 
 
 PLACES: dict[str, Callable[[str], bytes]] = {

@@ -51,11 +51,11 @@ async def _ready(process: Process, log: Path) -> dict[str, Any]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of JSON lines; none while it does not exist."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The lines of a file of JSON lines; none while it does not exist. The last one may be half written."""
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
 
 
-async def eventually(find: Callable[[], list[Any]], count: int = 1, seconds: float = 8.0) -> list[Any]:
+async def eventually(find: Callable[[], list[Any]], count: int = 1, seconds: float = 60.0) -> list[Any]:
     """What `find` finds, as soon as it is so many."""
     async with asyncio.timeout(seconds):
         while len(found := find()) < count:  # noqa: ASYNC110  # another process is awaited

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +21,10 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 from standins.functions_host.http_trigger import aiohttp_route
+from standins.functions_host.index import Function
+from standins.functions_host.invocation import Invoker
 from standins.functions_host.options import HostError
-from standins.functions_host.timer_trigger import Schedule
+from standins.functions_host.timer_trigger import Schedule, TimerTriggers
 from standins.service_bus import serve
 from standins.world import World
 from tests.runtime.hosting import ROOT, Host, eventually, lines, running_host
@@ -211,6 +214,33 @@ async def test_the_master_key_runs_a_timer_or_a_queue_function_at_once(bench: Be
         assert answer.status == 202
     assert len(await eventually(lambda: bench.seen("new_year"))) == 1
     await eventually(lambda: bench.seen("take_job", body="by hand"))
+
+
+async def test_a_disabled_function_runs_by_hand_alone(connection: str, tmp_path: Path) -> None:
+    seen, disabled = tmp_path / "seen.jsonl", {f"AzureWebJobs.{name}.Disabled": "true" for name in ("echo", "new_year")}
+    settings = {"BUS": connection, "JOBS": "jobs", "OFTEN": "0 0 0 1 1 *", "SEEN": str(seen), **disabled}
+    (tmp_path / "settings.json").write_text(json.dumps({"Values": {}, "Keys": KEYS}))
+    async with (
+        running_host(APP, "--settings", str(tmp_path / "settings.json"), settings=settings, log=tmp_path / "log") as host,
+        aiohttp.ClientSession(host.url, headers={"x-functions-key": KEYS["master"]}) as http,
+    ):
+        async with http.get("/api/echo/ada") as gone, http.get("/api/keyed") as there:
+            assert (gone.status, there.status) == (404, 200)
+        async with http.post("/admin/functions/new_year", json={}) as answer:
+            assert answer.status == 202
+        await eventually(lambda: [row for row in lines(seen) if row["function"] == "new_year"])
+
+
+async def test_a_trigger_that_is_disabled_never_fires(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AzureWebJobs.off.Disabled", "1")
+    fired = [threading.Event() for _ in range(2)]
+    at_once = {"type": "timerTrigger", "name": "timer", "schedule": "0 0 0 1 1 *", "runOnStartup": True}
+    functions = [Function(name, at_once, (), lambda timer, it=it: it.set()) for name, it in zip(("off", "on"), fired, strict=True)]
+    timers = TimerTriggers(functions, Invoker(timeout=60, record=None))
+    timers.start()
+    assert await asyncio.to_thread(fired[1].wait, 60)
+    await timers.stop(60)
+    assert not fired[0].is_set()
 
 
 async def test_a_host_that_is_told_to_stop_lets_a_running_function_end(connection: str, tmp_path: Path) -> None:

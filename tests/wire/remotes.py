@@ -37,24 +37,24 @@ _ENVIRONMENT = {
 
 @dataclass
 class Receiver:
-    """A webhook receiver: what came, oldest first. It answers with `status` after `seconds`."""
+    """A webhook receiver: what came, oldest first. It answers with `status`, as long as `answers` is set."""
 
     url: str = ""
     status: int = 202
-    seconds: float = 0
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def receive(self, request: web.Request) -> web.Response:
         self.requests.append((dict(request.headers), await request.read()))
         async with self.arrived:
             self.arrived.notify_all()
-        await asyncio.sleep(self.seconds)
+        await self.answers.wait()
         return web.Response(status=self.status, text="seen")
 
     async def next(self, count: int = 1) -> tuple[dict[str, str], Any]:
         """Headers and payload of the request number `count`, as soon as it is there."""
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= count)
         headers, body = self.requests[count - 1]
         return headers, json.loads(body)
@@ -156,6 +156,7 @@ async def a_remote(standins: StandIns, folder: Path) -> AsyncIterator[Remote]:
 @asynccontextmanager
 async def _receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
+    receiver.answers.set()
     app = web.Application(client_max_size=30_000_000)
     app.router.add_post("/hook", receiver.receive)
     runner = web.AppRunner(app, shutdown_timeout=0)
@@ -163,6 +164,7 @@ async def _receiver() -> AsyncIterator[Receiver]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     yield receiver
+    receiver.answers.set()
     await runner.cleanup()
 
 
@@ -202,7 +204,7 @@ def signature(body: bytes, algorithm: Callable[[], Any]) -> str:
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     """The first true value of the condition."""
-    for _ in range(500):
+    for _ in range(3000):
         if value := await condition():
             return value
         await asyncio.sleep(0.02)

@@ -100,7 +100,7 @@ class Namespace:
         finally:
             self.world.options["service-bus"].change({name: before[name] for name in options})
 
-    async def session(self, queue: Ordered, session: Any, wait: float = 5) -> ServiceBusReceiver:
+    async def session(self, queue: Ordered, session: Any, wait: float = 30) -> ServiceBusReceiver:
         receiver = self.client.get_queue_receiver(queue.name, session_id=session, max_wait_time=wait)
         await self.open(receiver)
         return receiver
@@ -119,13 +119,13 @@ async def opened(*links: ServiceBusSender | ServiceBusReceiver) -> AsyncIterator
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # what is waited for happens beyond a socket
             await asyncio.sleep(0.001)
 
 
 async def one(receiver: ServiceBusReceiver) -> ServiceBusReceivedMessage:
-    messages = await receiver.receive_messages(1, max_wait_time=5)
+    messages = await receiver.receive_messages(1, max_wait_time=30)
     assert len(messages) == 1, "no message came"
     return messages[0]
 

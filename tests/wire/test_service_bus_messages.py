@@ -69,7 +69,7 @@ async def test_a_message_arrives_as_it_was_sent(namespace: Namespace, line: Plai
 
 async def test_a_batch_arrives_in_order(line: Plain) -> None:
     await line.sender.send_messages([ServiceBusMessage(str(number)) for number in range(5)])
-    messages = await line.receiver.receive_messages(5, max_wait_time=5)
+    messages = await line.receiver.receive_messages(5, max_wait_time=30)
     assert [text(message) for message in messages] == ["0", "1", "2", "3", "4"]
 
 
@@ -102,7 +102,7 @@ async def test_thousands_of_messages_go_through_one_link(namespace: Namespace) -
         await sender.send_messages([ServiceBusMessage(str(number)) for number in range(first, first + 1000)])
     received: list[str] = []
     while len(received) < 3000:
-        received += [text(message) for message in await receiver.receive_messages(500, max_wait_time=5)]
+        received += [text(message) for message in await receiver.receive_messages(500, max_wait_time=30)]
     assert received == [str(number) for number in range(3000)]
 
 
@@ -114,7 +114,7 @@ async def test_an_entity_that_is_full_takes_no_more_until_something_leaves(names
         await sender.send_messages(ServiceBusMessage(b"x" * 250_000))
     with pytest.raises(ServiceBusQuotaExceededError, match="maximum entity size"):
         await sender.send_messages(ServiceBusMessage("one too many"))
-    for message in await receiver.receive_messages(1, max_wait_time=5):
+    for message in await receiver.receive_messages(1, max_wait_time=30):
         await receiver.complete_message(message)
     await sender.send_messages(ServiceBusMessage("room again"))
 
@@ -160,7 +160,7 @@ async def test_a_message_that_is_too_old_becomes_a_dead_letter(namespace: Namesp
 
 async def test_a_lock_protects_from_old_age_and_being_deferred_does_for_ever(namespace: Namespace, line: Plain) -> None:
     await line.send(*(ServiceBusMessage(name, time_to_live=timedelta(seconds=30)) for name in ("completed", "abandoned", "deferred")))
-    completed, abandoned, deferred = await line.receiver.receive_messages(3, max_wait_time=5)
+    completed, abandoned, deferred = await line.receiver.receive_messages(3, max_wait_time=30)
     await line.receiver.defer_message(deferred)
     namespace.world.advance(31)
     await line.receiver.complete_message(completed)
@@ -260,7 +260,7 @@ async def test_receive_and_delete_leaves_nothing_behind(namespace: Namespace) ->
     receiver = namespace.client.get_queue_receiver("idle", receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE)
     await namespace.open(sender, receiver)
     await sender.send_messages([ServiceBusMessage("a"), ServiceBusMessage("b")])
-    messages = await receiver.receive_messages(2, max_wait_time=5)
+    messages = await receiver.receive_messages(2, max_wait_time=30)
     assert [text(message) for message in messages] == ["a", "b"]
     assert await receiver.peek_messages(1, sequence_number=1) == []
 
@@ -275,7 +275,7 @@ async def test_scheduled_messages_arrive_when_the_clock_gets_there(namespace: Na
     await line.sender.cancel_scheduled_messages(numbers[1])
     assert await nothing(line.receiver)
     namespace.world.advance(3600)
-    messages = await line.receiver.receive_messages(3, max_wait_time=5)
+    messages = await line.receiver.receive_messages(3, max_wait_time=30)
     assert {text(message) for message in messages} == {"by request", "by property"}
     assert all(about(message.enqueued_time_utc, due) for message in messages)
     assert min(map(number, messages)) > max(numbers), "an activated message gets a new number"

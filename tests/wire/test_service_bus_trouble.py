@@ -61,7 +61,7 @@ async def test_a_receiver_of_the_wrong_kind_is_refused(namespace: Namespace, cap
 async def test_a_peer_that_does_not_speak_amqp_is_shown_the_door(namespace: Namespace, capfd: pytest.CaptureFixture[str]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", namespace.port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), timeout=5)
+    answer = await asyncio.wait_for(reader.read(), timeout=60)
     writer.close()
     assert b"amqp:decode-error" in answer
     assert "neither AMQP 1.0 nor its SASL layer" in capfd.readouterr().err
@@ -116,7 +116,7 @@ async def test_a_fault_of_a_status_is_what_the_sdk_makes_of_it(
 async def test_a_slow_link_keeps_its_order_and_holds_up_no_other(namespace: Namespace, line: Plain) -> None:
     other = namespace.client.get_queue_sender("idle")
     await namespace.open(other)
-    with namespace.fault(f"send {line.name}", seconds=0.4, status=None) as fault:
+    with namespace.fault(f"send {line.name}", seconds=1.0, status=None) as fault:
         slow = asyncio.create_task(line.send(ServiceBusMessage("first"), ServiceBusMessage("second")))
         await eventually(lambda: not fault.count)
         await other.send_messages(ServiceBusMessage("meanwhile"))
@@ -125,8 +125,8 @@ async def test_a_slow_link_keeps_its_order_and_holds_up_no_other(namespace: Name
         await slow
     assert [text(message) for message in await line.receiver.peek_messages(9)] == ["first", "second"]
     seconds = [call.seconds for call in namespace.world.calls if call.kind == f"send {line.name}"]
-    assert seconds[0] > 0.35
-    assert seconds[1] < 0.2
+    assert seconds[0] > 0.95
+    assert seconds[1] < 0.5
 
 
 async def test_an_answer_can_be_late_and_then_the_connection_gone(namespace: Namespace, line: Plain) -> None:
