@@ -64,7 +64,7 @@ def test_shape_a_is_read_with_everything_in_it() -> None:
         playground_access=True,
         tracing_enabled=True,
         data_classification="internal",
-        expires=date(2027, 3, 31),
+        expires=date(2035, 3, 31),
     )
 
 
