@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -37,20 +38,27 @@ SWEEPS, MOST_SWEEPS = 4, 8
 TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
-#: What can be the cause of a dead letter, by its reason.
-EXPLAINED = {
-    "NotManaged": ("foreign",),
-    "Rejected": ("tier is full",),
-    "AccessDenied": ("role revoked", "by hand", "lock lost", "overtaken"),
-    "MalformedMessage": ("garbage",),
-    "MaxDeliveryCountExceeded": (
+#: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits. Nothing else is a cause.
+EXPLAINED = (
+    (r"NotManaged: there is a ", ("foreign",)),
+    (r"NotManaged: (product|namespace) ", ("foreign",)),
+    (r"Rejected: the tier has no more products", ("tier is full",)),
+    (r"AccessDenied: 403", ("role revoked",)),
+    (r"AccessDenied: (exceeded quota|unable to create new content)", ("by hand", "lock lost", "overtaken")),
+    (r"MalformedMessage: ", ("garbage",)),
+    (r"MaxDeliveryCountExceeded: ", (
         "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",
-    ),
-    "RetriesExhausted": (
-        "outage", "throttled", "server error", "timeout", "conflict", "role revoked", "foreign", "by hand", "lock lost", "overtaken",
-    ),
-    "WaitedTooLong": tuple(KINDS),
-}  # fmt: skip
+    )),
+    (r"RetriesExhausted: .*: Unavailable: (500|503|no answer in time)$", ("server error", "outage", "timeout")),
+    (r"RetriesExhausted: .*: Throttled: 429$", ("throttled",)),
+    (r"RetriesExhausted: .*: Busy: 409$", ("conflict",)),
+    (r"RetriesExhausted: ", ("foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage")),
+    (r"WaitedTooLong: ", tuple(KINDS)),
+)  # fmt: skip
+
+
+#: What every record of a log has; formatting adds two.
+_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
 
 @dataclass
@@ -102,10 +110,17 @@ class Run:
         handling = current.get()
         if call.system == "bus":
             self.hosts.poke()
+            self._note_letters(call)
         if handling is not None:
             handling.wrote = handling.wrote or is_write(call)
             self.watch.after(call, handling)
             await self.trouble.after(call, handling)
+
+    def _note_letters(self, call: Call) -> None:
+        if call.target.startswith(f"{DEAD_LETTERS} "):
+            ids, scene = set(call.target.split()[1:]), self.scene
+            found = (envelope for envelope in scene.app.bus.sent[-len(ids) :] if envelope.entity == DEAD_LETTERS)
+            scene.troubled |= {str(envelope.properties["team"]): scene.loop.time() for envelope in found}
 
     # ------------------------------------------------------------------------------------------------------------------------- phases
 
@@ -116,12 +131,13 @@ class Run:
             self._check_before_sweeps()
         self._until(self._mend())
         self._until(self._sweep_until_settled())
-        self._check(self._after_settling())
+        self._check(self._as_the_branch_says("after settling"))
         self._until(self._sweep_again())
         self._until(self._replay())
         gone = self._wished("over")
         self._until(self._outlive_grace())
         self._check(self._after_grace(gone))
+        self._check(self._as_the_branch_says("after the grace periods"))
         self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
 
     def _until(self, phase: Awaitable[None]) -> None:
@@ -228,6 +244,9 @@ class Run:
             if not number:
                 self._check_withdrawn(over)
             await self._replay_all()
+            if number:
+                # In the first round it is told once more what cannot be read.
+                self._check((1, f"a dead letter when all is calm: {reason}") for reason in self._unexplained_when_calm())
             await self._discard_all()
             number += 1
 
@@ -305,16 +324,23 @@ class Run:
     def _unexplained(self) -> list[str]:
         happened = {name.removeprefix("fault: ") for name in self.scene.counts}
         letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
-        reasons = {str(letter["reason"]): f"{letter['reason']} of {letter['team']}: {letter['message']}" for letter in letters}
-        causes = {reason: EXPLAINED.get(reason, ("-",)) for reason in reasons}
-        return [told for reason, told in sorted(reasons.items()) if not any(name.startswith(causes[reason]) for name in happened)]
+        told = {f"{letter['reason']}: {letter['message']}": str(letter["team"]) for letter in letters}
+        return [f"{what} ({team})" for what, team in sorted(told.items()) if not any(name.startswith(_causes(what)) for name in happened)]
+
+    def _unexplained_when_calm(self) -> list[str]:
+        """What is a dead letter still when all was replayed without any fault. Only what is somebody else's is a reason then."""
+        theirs = " ".join(name for _, name in self.scene.foreign)
+        letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
+        explained = [letter["reason"] == "NotManaged" and str(letter["team"]) in theirs for letter in letters]
+        return [f"{each['reason']} of {each['team']}: {each['message']}" for each, fine in zip(letters, explained, strict=True) if not fine]
 
     def _needs_no_sweep(self, team: str) -> bool:
         scene = self.scene
         place = self.watch.since_when(team, len(scene.repository.history) - 1)
         told = [push.delivery for push in self.people.pushes if push.place == place]
         heard = all(delivery in self.github.reliable and self.hosts.answers.get(delivery) == 202 for delivery in told)
-        troubled = {str(envelope.properties["team"]) for envelope in scene.app.bus.sent if envelope.entity == DEAD_LETTERS}
+        since = scene.repository.history[place][0]
+        troubled = {each for each, moment in scene.troubled.items() if moment >= since}
         left = any(f"/{team} is left to the next sweep" in line for line in scene.log)
         counted = any(
             b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
@@ -324,20 +350,23 @@ class Run:
         # Whom the guard once held is let go by a sweep; who is back is provided for.
         held = (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
         # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
-        since = {commit for _, commit in scene.repository.history[place:]}
+        commits = {commit for _, commit in scene.repository.history[place:]}
         freed = any(
-            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in since for problem in each.problems
+            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in commits for problem in each.problems
         )
         # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then,
         # and the catalogues that come after that say nothing new of them.
         last = self.watch.last_asked(team)
-        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :])
+        emptied = self.verdict.wishes()[team].what != "wanted" and any(
+            not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :]
+        )
         # Of access whose day is over, and whose file nobody can read, no push tells.
         lapsed = last == len(scene.repository.history) - 1 and not self.verdict.wishes()[team].path
         # A sweep that was told what the branch had said before finds nothing to do.
-        misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
+        misled = scene.misled.get("sweep", -1.0) >= since
         alone = heard and not (left or counted or held or freed or emptied or lapsed or misled or "sweep" in troubled)
-        return alone and team not in {*troubled, *self.hands.touched, *scene.misled, *scene.bereft}
+        misled_since = scene.misled.get(team, -1.0) >= since
+        return alone and not misled_since and team not in {*troubled, *self.hands.touched, *scene.bereft}
 
     def close(self) -> None:
         """Whatever still runs ends here."""
@@ -361,24 +390,29 @@ class Run:
             )
         yield from ((9, f"grace of all has ended, the platform: {what}") for what in self.verdict.of_platform())
 
-    def _after_settling(self) -> Iterable[tuple[int, str]]:
+    def _as_the_branch_says(self, when: str) -> Iterable[tuple[int, str]]:
         bus, hands = self.scene.app.bus, self.hands
         yield from ((1, f"{stage.name} still has messages") for stage in STAGES if bus.queues[stage.name] or bus.put_aside[stage.name])
         yield from ((5, f"an object of others was changed: {what}") for what in hands.changed_strangers())
-        yield from ((1, f"after settling, {team}: {what}") for team, what in self.verdict.differences())
-        yield from ((1, f"after settling, the platform: {what}") for what in self.verdict.of_platform())
+        yield from ((1, f"{when}, {team}: {what}") for team, what in self.verdict.differences())
+        yield from ((1, f"{when}, the platform: {what}") for what in self.verdict.of_platform())
         yield from ((3, what) for what in self.verdict.keys_apart())
 
 
+def _causes(told: str) -> tuple[str, ...]:
+    return next((causes for pattern, causes in EXPLAINED if re.match(pattern, told)), ("-",))
+
+
 class _Log(logging.Handler):
-    """Keeps what the app logs."""
+    """Keeps what the app logs: with exceptions, and with what is only attached."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__(logging.DEBUG)
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        attached = {name: value for name, value in vars(record).items() if name not in _RECORD}
+        self._lines.append(self.format(record) + (f" {attached}" if attached else ""))
 
 
 def simulate(seed: int) -> Result:
@@ -386,12 +420,15 @@ def simulate(seed: int) -> Result:
     began, run, log = perf_counter(), Run(seed), logging.getLogger("mergekey")
     handler = _Log(run.scene.log)
     log.addHandler(handler)
-    log.propagate = False
+    # What is done is logged as well, and Application Insights has all of it.
+    log.propagate, level = False, log.level
+    log.setLevel(logging.DEBUG)
     try:
         run.go()
     finally:
         log.removeHandler(handler)
         log.propagate = True
+        log.setLevel(level)
         run.close()
     scene = run.scene
     digest = hashlib.sha256("\n".join([*scene.log, *map(str, scene.app.calls.made)]).encode()).hexdigest()[:12]

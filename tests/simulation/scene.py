@@ -170,6 +170,8 @@ class Scene:
         self.foreign: dict[tuple[str, str], float] = {}
         self.misled: dict[str, float] = {}
         self.bereft: set[str] = set()
+        #: When a team's last dead letter came.
+        self.troubled: dict[str, float] = {}
         #: When a hand last took the policies of all products away.
         self.bared = -1.0
         self.log: list[str] = []
