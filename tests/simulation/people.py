@@ -206,6 +206,23 @@ class People:
         crowded = sorted(team for team, paths in self.homes().items() if len(paths) > 1)
         return self.push({self.scene.chance.choice(self.homes()[crowded[0]]): None}) if crowded else None
 
+    # ------------------------------------------------------------------------------------------------------------- when all is peaceful
+
+    def come_back(self, _: frozenset[str]) -> Push:
+        """All who are gone; and whose access is over asks for what does not end, over a catalogue that has room for all."""
+        homes, changes = self.homes(), self.mended()
+        for team in TEAMS:
+            if team not in homes or team not in self.said:
+                self.ask(team)
+            self.said[team] = _within_reach(self.said[team])
+            changes[homes.get(team, [path_of(team)])[0]] = self.said[team].text()
+        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(COMPLETE), **changes})
+
+    def one_goes(self, blocked: frozenset[str]) -> Push:
+        """As many as the guard lets go by itself."""
+        team = self.scene.chance.choice(sorted(set(TEAMS) - blocked))
+        return self.push(dict.fromkeys(self.homes()[team]))
+
     # --------------------------------------------------------------------------------------------------------------- the whole branch
 
     def other_catalog(self) -> Push | None:
@@ -270,6 +287,11 @@ class People:
         lines = [_TRAILER.search(problem.message) for verdict in self.scene.app.reports.verdicts[-3:] for problem in verdict.problems]
         found = [line[0] for line in lines if line]
         return self.push({}, f"Close teams\n\n{found[-1]}\n") if found else None
+
+
+def _within_reach(asked: Asked) -> Asked:
+    """The same without what depends on others, or on the day: the last of the workspaces that there are, and an end."""
+    return replace(asked, expires=None, dedicated={"mistral-7b": GPU} if asked.dedicated else {})
 
 
 def _places(team: str) -> tuple[str, str, str]:

@@ -36,6 +36,8 @@ FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 SWEEPS, MOST_SWEEPS = 4, 8
 #: When access is over whose last day is that on which the stories begin.
 TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
+#: Every so many stories go on in peace: it takes as long as half of the story before.
+PEACEFUL = 3
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
 #: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits. Nothing else is a cause.
@@ -138,6 +140,8 @@ class Run:
         self._until(self._outlive_grace())
         self._check(self._after_grace(gone))
         self._check(self._as_the_branch_says("after the grace periods"))
+        if self.scene.seed % PEACEFUL == 0:
+            self._go_on_in_peace()
         self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
 
     def _until(self, phase: Awaitable[None]) -> None:
@@ -302,6 +306,31 @@ class Run:
         await self.scene.sleep(max(grace, TOMORROW - self.scene.true.now()).total_seconds())
         for _ in range(3):
             await self._sweep()
+
+    def _go_on_in_peace(self) -> None:
+        """Nothing fails any more: what is pushed is done by itself, for everybody. Who was gone comes back after grace, then within it.
+
+        What hands did to teams that the branch then did not grant anything, only a sweep finds: once.
+        """
+        unseen = self.hands.touched | self.scene.bereft
+        for push in (self.people.come_back, self.people.one_goes, self.people.come_back):
+            self._until(self._push_in_peace(push))
+            self._check_in_peace(unseen)
+            if unseen:
+                self._until(self._sweep())
+                self._check_in_peace(unseen := set())
+
+    def _check_in_peace(self, unseen: set[str]) -> None:
+        if not self.scene.violations:
+            wrong = [(1, team, what) for team, what in self.verdict.differences()]
+            wrong += [(3, what.partition("-")[0], what) for what in self.verdict.keys_apart()]
+            self._check((number, f"pushed in peace, {team}: {what}") for number, team, what in wrong if team not in unseen)
+
+    async def _push_in_peace(self, push: Callable[[frozenset[str]], Push]) -> None:
+        push(self.hands.blocked())
+        self.github.tell(self.people.pushes, ONCE)
+        await self.scene.sleep(10)
+        await self.hosts.quiet()
 
     # ------------------------------------------------------------------------------------------------------------------------- checks
 
