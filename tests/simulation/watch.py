@@ -12,6 +12,7 @@ from shared.stages import STAGES
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
 from tests.fakes.repository import Files
+from tests.simulation.people import BROKEN
 from tests.simulation.scene import Handling, Leave, Scene, is_write
 
 #: Calls that take something away from whoever has it.
@@ -59,6 +60,8 @@ class Watch:
         self._require_ours(call, handling)
         if team is not None and call.name in TAKING:
             self._require_leave(call, handling, team)
+        if team is not None and call.name == "suspend_subscription":
+            self._require_the_end(call, handling, team)
 
     def after(self, call: Call, handling: Handling) -> None:
         if call.name == "head" and handling.withdraws:
@@ -114,6 +117,17 @@ class Watch:
         kept, team = self._scene.app.vault.kept[call.target], self._team_of(call)
         if team is not None and not kept.versions[0].enabled:
             self._require_leave(call, handling, team)
+
+    def _require_the_end(self, call: Call, handling: Handling, team: str) -> None:
+        """Whose file was misspelt keeps what was granted, until its last day is over."""
+        product = self._scene.app.gateway.state.products.get(names.product(team))
+        marker = None if product is None else product.marker
+        said = self._said(team, handling.seen)
+        spoilt = [content in BROKEN for path, (content, _) in said.items() if path != DEFAULT_CATALOG_PATH]
+        if not spoilt or not all(spoilt) or marker is None:
+            return
+        if marker.withdrawn is None and (marker.expires is None or marker.expires >= self._scene.true.now().date()):
+            self._scene.fail(5, f"{handling} ends the access of a team whose file cannot be read: {call}")
 
     def guarded(self, place: int, leave: Leave | None = None, others: frozenset[str] = frozenset()) -> frozenset[str]:
         """The teams that the guard holds at a place of the branch's history, by the rules as they are told to people.
