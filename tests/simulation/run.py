@@ -358,9 +358,9 @@ class Run:
 
     def _unexplained_when_calm(self) -> list[str]:
         """What is a dead letter still when all was replayed without any fault. Only what is somebody else's is a reason then."""
-        theirs = " ".join(name for _, name in self.scene.foreign)
+        theirs = [name for _, name in self.scene.foreign]
         letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
-        explained = [letter["reason"] == "NotManaged" and str(letter["team"]) in theirs for letter in letters]
+        explained = [each["reason"] == "NotManaged" and any(name in str(each["message"]) for name in theirs) for each in letters]
         return [f"{each['reason']} of {each['team']}: {each['message']}" for each, fine in zip(letters, explained, strict=True) if not fine]
 
     def _needs_no_sweep(self, team: str) -> bool:
