@@ -38,11 +38,12 @@ class Push:
 
 @dataclass
 class People:
-    """`pushes` are all so far, `said` what each team's file last said when it was right."""
+    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last commit of a deleted branch."""
 
     scene: Scene
     pushes: list[Push] = field(default_factory=list)
     said: dict[str, Asked] = field(default_factory=dict)
+    lost: str | None = None
 
     def begin(self) -> Push:
         chance = self.scene.chance
@@ -61,7 +62,10 @@ class People:
     # ------------------------------------------------------------------------------------------------------------------- the branch
 
     def push(self, files: Changes, message: str = "changed\n") -> Push:
+        """Of a branch that was deleted, its last commit comes back with this."""
         before, old = self.scene.repository.branch, self.scene.repository.files()
+        if before is None and self.lost is not None:
+            self.scene.repository.reset(self.lost)
         self.scene.repository.commit(files, message=message)
         return self._pushed(before, old)
 
@@ -256,15 +260,13 @@ class People:
         return self._pushed(before, old)
 
     def delete_branch(self) -> Push | None:
-        """And bring it back in the next push, which has no commit before it."""
+        """It is not there until the next push brings it back, which has no commit before it."""
         repository = self.scene.repository
-        commit, old = repository.branch, repository.files()
-        if commit is None:
+        self.lost, old = repository.branch, repository.files()
+        if self.lost is None:
             return None
         repository.delete_branch()
-        repository.note()
-        repository.reset(commit)
-        return self._pushed(None, old)
+        return self._pushed(self.lost, old)
 
     def empty(self) -> Push | None:
         files = self.scene.repository.files()

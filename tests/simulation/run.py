@@ -18,6 +18,7 @@ from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.settlement import start_sweep
 from shared.stages import DEAD_LETTERS, STAGES
 from tests.fakes.app import PATHS
+from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.simulation.catalogs import COMPLETE
 from tests.simulation.expected import platform, slice_of
@@ -36,6 +37,8 @@ FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 SWEEPS, MOST_SWEEPS = 4, 8
 #: When access is over whose last day is that on which the stories begin.
 TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
+#: Dead letters of the whole story that are replayed again in the end.
+MOST_LETTERS = 10
 #: Every so many stories go on in peace: it takes as long as half of the story before.
 PEACEFUL = 3
 #: How often the branch moves because somebody has lost a lock.
@@ -293,13 +296,21 @@ class Run:
             self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
 
     async def _replay(self) -> None:
-        """Every dead letter, three times; the world stays what it was."""
+        """Every dead letter, three times, also those that were replayed or discarded long ago; the world stays what it was."""
         before = self._world()
+        self._bring_letters_back()
         for _ in range(3):
             await self._replay_all()
         for team, what in self._world().items():
             if what != before[team]:
                 self.scene.fail(8, f"replaying dead letters changed {team}")
+        await self._discard_all()
+
+    def _bring_letters_back(self) -> None:
+        bus = self.scene.app.bus
+        kept = [envelope for envelope in bus.sent if envelope.entity == DEAD_LETTERS]
+        for envelope in self.scene.chance.sample(kept, min(len(kept), MOST_LETTERS)):
+            bus.queues[DEAD_LETTERS].append(Held(envelope, self.scene.true.now(), next(bus._numbers)))
 
     async def _outlive_grace(self) -> None:
         grace = self.scene.app.limits.grace + timedelta(hours=1)

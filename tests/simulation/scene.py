@@ -161,6 +161,8 @@ class Scene:
         self.app.limits = _limits(self.chance)
         assert self.app.cluster is not None
         self.app.cluster.nodes_take, self.app.cluster.models_take = timedelta(seconds=70), timedelta(seconds=130)
+        # Long enough for a write to come too early.
+        self.app.vault.recovery = timedelta(seconds=12)
         self.repository = WatchedRepository(self)
         self.app.repository = self.repository
         self.app.gateway = WatchedGateway(self.app.calls)

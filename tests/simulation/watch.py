@@ -90,7 +90,7 @@ class Watch:
         if call.system in ("vault", "roles"):
             return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
         if call.system == "cluster":
-            return _home(call).removeprefix("team-") or None
+            return _home(call).removeprefix("team-")
         if name in (names.API, names.FRAGMENT) or name.startswith((names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)):
             return CATALOG_TEAM
         if call.name == "delete_subscription":
@@ -217,9 +217,8 @@ class Watch:
 
 
 def _home(call: Call) -> str:
-    """The namespace that a write in the cluster is for; empty where the call does not tell."""
-    kind, _, name = call.target.rpartition(" ")
-    return "" if call.name == "apply" and kind != "Namespace" else name.split("/")[0]
+    """The namespace that a write in the cluster is for: of `team-alpha/phi-4`, `Workspace team-alpha/phi-4` and `Namespace team-alpha`."""
+    return call.target.split()[-1].split("/")[0]
 
 
 def _whose(call: Call) -> tuple[str, str]:
