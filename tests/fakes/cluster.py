@@ -111,7 +111,8 @@ class FakeCluster:
 
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
-        async with self._calls.write("cluster", "apply", f"{kind} {metadata['name']}"):
+        home = f"{metadata['namespace']}/" if "namespace" in metadata else ""
+        async with self._calls.write("cluster", "apply", f"{kind} {home}{metadata['name']}"):
             self._catch_up()
             if kind == "Namespace":
                 self._put(self.state.namespaces, metadata["name"], manifest)

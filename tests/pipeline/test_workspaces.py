@@ -48,9 +48,9 @@ async def test_limits_stand_before_what_they_limit() -> None:
     await run(app, PROVISION_WORKSPACES)
     written = app.calls.writes("cluster")
     assert written[0] == "apply Namespace team-alpha"
-    assert max(written.index(f"apply {limit}") for limit in ("ResourceQuota workspaces", "NetworkPolicy only-through-the-gateway")) < min(
-        written.index(write) for write in ("create Workspace team-alpha/phi-4", "apply HTTPRoute phi-4")
-    )
+    limits = ("apply ResourceQuota team-alpha/workspaces", "apply NetworkPolicy team-alpha/only-through-the-gateway")
+    limited = ("create Workspace team-alpha/phi-4", "apply HTTPRoute team-alpha/phi-4")
+    assert max(map(written.index, limits)) < min(map(written.index, limited))
     assert written[-1] == "apply Namespace team-alpha"
 
 

@@ -38,11 +38,12 @@ class Push:
 
 @dataclass
 class People:
-    """`pushes` are all so far, `said` what each team's file last said when it was right."""
+    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last commit of a deleted branch."""
 
     scene: Scene
     pushes: list[Push] = field(default_factory=list)
     said: dict[str, Asked] = field(default_factory=dict)
+    lost: str | None = None
 
     def begin(self) -> Push:
         chance = self.scene.chance
@@ -61,7 +62,10 @@ class People:
     # ------------------------------------------------------------------------------------------------------------------- the branch
 
     def push(self, files: Changes, message: str = "changed\n") -> Push:
+        """Of a branch that was deleted, its last commit comes back with this."""
         before, old = self.scene.repository.branch, self.scene.repository.files()
+        if before is None and self.lost is not None:
+            self.scene.repository.reset(self.lost)
         self.scene.repository.commit(files, message=message)
         return self._pushed(before, old)
 
@@ -206,6 +210,23 @@ class People:
         crowded = sorted(team for team, paths in self.homes().items() if len(paths) > 1)
         return self.push({self.scene.chance.choice(self.homes()[crowded[0]]): None}) if crowded else None
 
+    # ------------------------------------------------------------------------------------------------------------- when all is peaceful
+
+    def come_back(self, _: frozenset[str]) -> Push:
+        """All who are gone; and whose access is over asks for what does not end, over a catalogue that has room for all."""
+        homes, changes = self.homes(), self.mended()
+        for team in TEAMS:
+            if team not in homes or team not in self.said:
+                self.ask(team)
+            self.said[team] = _within_reach(self.said[team])
+            changes[homes.get(team, [path_of(team)])[0]] = self.said[team].text()
+        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(COMPLETE), **changes})
+
+    def one_goes(self, blocked: frozenset[str]) -> Push:
+        """As many as the guard lets go by itself."""
+        team = self.scene.chance.choice(sorted(set(TEAMS) - blocked))
+        return self.push(dict.fromkeys(self.homes()[team]))
+
     # --------------------------------------------------------------------------------------------------------------- the whole branch
 
     def other_catalog(self) -> Push | None:
@@ -239,15 +260,13 @@ class People:
         return self._pushed(before, old)
 
     def delete_branch(self) -> Push | None:
-        """And bring it back in the next push, which has no commit before it."""
+        """It is not there until the next push brings it back, which has no commit before it."""
         repository = self.scene.repository
-        commit, old = repository.branch, repository.files()
-        if commit is None:
+        self.lost, old = repository.branch, repository.files()
+        if self.lost is None:
             return None
         repository.delete_branch()
-        repository.note()
-        repository.reset(commit)
-        return self._pushed(None, old)
+        return self._pushed(self.lost, old)
 
     def empty(self) -> Push | None:
         files = self.scene.repository.files()
@@ -270,6 +289,11 @@ class People:
         lines = [_TRAILER.search(problem.message) for verdict in self.scene.app.reports.verdicts[-3:] for problem in verdict.problems]
         found = [line[0] for line in lines if line]
         return self.push({}, f"Close teams\n\n{found[-1]}\n") if found else None
+
+
+def _within_reach(asked: Asked) -> Asked:
+    """The same without what depends on others, or on the day: the last of the workspaces that there are, and an end."""
+    return replace(asked, expires=None, dedicated={"mistral-7b": GPU} if asked.dedicated else {})
 
 
 def _places(team: str) -> tuple[str, str, str]:

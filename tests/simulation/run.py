@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.settlement import start_sweep
 from shared.stages import DEAD_LETTERS, STAGES
 from tests.fakes.app import PATHS
+from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.simulation.catalogs import COMPLETE
 from tests.simulation.expected import platform, slice_of
@@ -35,22 +37,33 @@ FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 SWEEPS, MOST_SWEEPS = 4, 8
 #: When access is over whose last day is that on which the stories begin.
 TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
+#: Dead letters of the whole story that are replayed again in the end.
+MOST_LETTERS = 10
+#: Every so many stories go on in peace: it takes as long as half of the story before.
+PEACEFUL = 3
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
-#: What can be the cause of a dead letter, by its reason.
-EXPLAINED = {
-    "NotManaged": ("foreign",),
-    "Rejected": ("tier is full",),
-    "AccessDenied": ("role revoked", "by hand", "lock lost", "overtaken"),
-    "MalformedMessage": ("garbage",),
-    "MaxDeliveryCountExceeded": (
+#: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits. Nothing else is a cause.
+EXPLAINED = (
+    (r"NotManaged: there is a ", ("foreign",)),
+    (r"NotManaged: (product|namespace) ", ("foreign",)),
+    (r"Rejected: the tier has no more products", ("tier is full",)),
+    (r"AccessDenied: 403", ("role revoked",)),
+    (r"AccessDenied: (exceeded quota|unable to create new content)", ("by hand", "lock lost", "overtaken")),
+    (r"MalformedMessage: ", ("garbage",)),
+    (r"MaxDeliveryCountExceeded: ", (
         "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",
-    ),
-    "RetriesExhausted": (
-        "outage", "throttled", "server error", "timeout", "conflict", "role revoked", "foreign", "by hand", "lock lost", "overtaken",
-    ),
-    "WaitedTooLong": tuple(KINDS),
-}  # fmt: skip
+    )),
+    (r"RetriesExhausted: .*: Unavailable: (500|503|no answer in time)$", ("server error", "outage", "timeout")),
+    (r"RetriesExhausted: .*: Throttled: 429$", ("throttled",)),
+    (r"RetriesExhausted: .*: Busy: 409$", ("conflict",)),
+    (r"RetriesExhausted: ", ("foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage")),
+    (r"WaitedTooLong: ", tuple(KINDS)),
+)  # fmt: skip
+
+
+#: What every record of a log has; formatting adds two.
+_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
 
 @dataclass
@@ -102,10 +115,17 @@ class Run:
         handling = current.get()
         if call.system == "bus":
             self.hosts.poke()
+            self._note_letters(call)
         if handling is not None:
             handling.wrote = handling.wrote or is_write(call)
             self.watch.after(call, handling)
             await self.trouble.after(call, handling)
+
+    def _note_letters(self, call: Call) -> None:
+        if call.target.startswith(f"{DEAD_LETTERS} "):
+            ids, scene = set(call.target.split()[1:]), self.scene
+            found = (envelope for envelope in scene.app.bus.sent[-len(ids) :] if envelope.entity == DEAD_LETTERS)
+            scene.troubled |= {str(envelope.properties["team"]): scene.loop.time() for envelope in found}
 
     # ------------------------------------------------------------------------------------------------------------------------- phases
 
@@ -116,12 +136,15 @@ class Run:
             self._check_before_sweeps()
         self._until(self._mend())
         self._until(self._sweep_until_settled())
-        self._check(self._after_settling())
+        self._check(self._as_the_branch_says("after settling"))
         self._until(self._sweep_again())
         self._until(self._replay())
         gone = self._wished("over")
         self._until(self._outlive_grace())
         self._check(self._after_grace(gone))
+        self._check(self._as_the_branch_says("after the grace periods"))
+        if self.scene.seed % PEACEFUL == 0:
+            self._go_on_in_peace()
         self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
 
     def _until(self, phase: Awaitable[None]) -> None:
@@ -228,6 +251,9 @@ class Run:
             if not number:
                 self._check_withdrawn(over)
             await self._replay_all()
+            if number:
+                # In the first round it is told once more what cannot be read.
+                self._check((1, f"a dead letter when all is calm: {reason}") for reason in self._unexplained_when_calm())
             await self._discard_all()
             number += 1
 
@@ -270,19 +296,52 @@ class Run:
             self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
 
     async def _replay(self) -> None:
-        """Every dead letter, three times; the world stays what it was."""
+        """Every dead letter, three times, also those that were replayed or discarded long ago; the world stays what it was."""
         before = self._world()
+        self._bring_letters_back()
         for _ in range(3):
             await self._replay_all()
         for team, what in self._world().items():
             if what != before[team]:
                 self.scene.fail(8, f"replaying dead letters changed {team}")
+        await self._discard_all()
+
+    def _bring_letters_back(self) -> None:
+        bus = self.scene.app.bus
+        kept = [envelope for envelope in bus.sent if envelope.entity == DEAD_LETTERS]
+        for envelope in self.scene.chance.sample(kept, min(len(kept), MOST_LETTERS)):
+            bus.queues[DEAD_LETTERS].append(Held(envelope, self.scene.true.now(), next(bus._numbers)))
 
     async def _outlive_grace(self) -> None:
         grace = self.scene.app.limits.grace + timedelta(hours=1)
         await self.scene.sleep(max(grace, TOMORROW - self.scene.true.now()).total_seconds())
         for _ in range(3):
             await self._sweep()
+
+    def _go_on_in_peace(self) -> None:
+        """Nothing fails any more: what is pushed is done by itself, for everybody. Who was gone comes back after grace, then within it.
+
+        What hands did to teams that the branch then did not grant anything, only a sweep finds: once.
+        """
+        unseen = self.hands.touched | self.scene.bereft
+        for push in (self.people.come_back, self.people.one_goes, self.people.come_back):
+            self._until(self._push_in_peace(push))
+            self._check_in_peace(unseen)
+            if unseen:
+                self._until(self._sweep())
+                self._check_in_peace(unseen := set())
+
+    def _check_in_peace(self, unseen: set[str]) -> None:
+        if not self.scene.violations:
+            wrong = [(1, team, what) for team, what in self.verdict.differences()]
+            wrong += [(3, what.partition("-")[0], what) for what in self.verdict.keys_apart()]
+            self._check((number, f"pushed in peace, {team}: {what}") for number, team, what in wrong if team not in unseen)
+
+    async def _push_in_peace(self, push: Callable[[frozenset[str]], Push]) -> None:
+        push(self.hands.blocked())
+        self.github.tell(self.people.pushes, ONCE)
+        await self.scene.sleep(10)
+        await self.hosts.quiet()
 
     # ------------------------------------------------------------------------------------------------------------------------- checks
 
@@ -305,16 +364,23 @@ class Run:
     def _unexplained(self) -> list[str]:
         happened = {name.removeprefix("fault: ") for name in self.scene.counts}
         letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
-        reasons = {str(letter["reason"]): f"{letter['reason']} of {letter['team']}: {letter['message']}" for letter in letters}
-        causes = {reason: EXPLAINED.get(reason, ("-",)) for reason in reasons}
-        return [told for reason, told in sorted(reasons.items()) if not any(name.startswith(causes[reason]) for name in happened)]
+        told = {f"{letter['reason']}: {letter['message']}": str(letter["team"]) for letter in letters}
+        return [f"{what} ({team})" for what, team in sorted(told.items()) if not any(name.startswith(_causes(what)) for name in happened)]
+
+    def _unexplained_when_calm(self) -> list[str]:
+        """What is a dead letter still when all was replayed without any fault. Only what is somebody else's is a reason then."""
+        theirs = [name for _, name in self.scene.foreign]
+        letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
+        explained = [each["reason"] == "NotManaged" and any(name in str(each["message"]) for name in theirs) for each in letters]
+        return [f"{each['reason']} of {each['team']}: {each['message']}" for each, fine in zip(letters, explained, strict=True) if not fine]
 
     def _needs_no_sweep(self, team: str) -> bool:
         scene = self.scene
         place = self.watch.since_when(team, len(scene.repository.history) - 1)
         told = [push.delivery for push in self.people.pushes if push.place == place]
         heard = all(delivery in self.github.reliable and self.hosts.answers.get(delivery) == 202 for delivery in told)
-        troubled = {str(envelope.properties["team"]) for envelope in scene.app.bus.sent if envelope.entity == DEAD_LETTERS}
+        since = scene.repository.history[place][0]
+        troubled = {each for each, moment in scene.troubled.items() if moment >= since}
         left = any(f"/{team} is left to the next sweep" in line for line in scene.log)
         counted = any(
             b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
@@ -324,20 +390,23 @@ class Run:
         # Whom the guard once held is let go by a sweep; who is back is provided for.
         held = (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
         # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
-        since = {commit for _, commit in scene.repository.history[place:]}
+        commits = {commit for _, commit in scene.repository.history[place:]}
         freed = any(
-            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in since for problem in each.problems
+            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in commits for problem in each.problems
         )
         # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then,
         # and the catalogues that come after that say nothing new of them.
         last = self.watch.last_asked(team)
-        emptied = any(not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :])
+        emptied = self.verdict.wishes()[team].what != "wanted" and any(
+            not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :]
+        )
         # Of access whose day is over, and whose file nobody can read, no push tells.
         lapsed = last == len(scene.repository.history) - 1 and not self.verdict.wishes()[team].path
         # A sweep that was told what the branch had said before finds nothing to do.
-        misled = scene.misled.get("sweep", -1.0) >= scene.repository.history[place][0]
+        misled = scene.misled.get("sweep", -1.0) >= since
         alone = heard and not (left or counted or held or freed or emptied or lapsed or misled or "sweep" in troubled)
-        return alone and team not in {*troubled, *self.hands.touched, *scene.misled, *scene.bereft}
+        misled_since = scene.misled.get(team, -1.0) >= since
+        return alone and not misled_since and team not in {*troubled, *self.hands.touched, *scene.bereft}
 
     def close(self) -> None:
         """Whatever still runs ends here."""
@@ -361,24 +430,29 @@ class Run:
             )
         yield from ((9, f"grace of all has ended, the platform: {what}") for what in self.verdict.of_platform())
 
-    def _after_settling(self) -> Iterable[tuple[int, str]]:
+    def _as_the_branch_says(self, when: str) -> Iterable[tuple[int, str]]:
         bus, hands = self.scene.app.bus, self.hands
         yield from ((1, f"{stage.name} still has messages") for stage in STAGES if bus.queues[stage.name] or bus.put_aside[stage.name])
         yield from ((5, f"an object of others was changed: {what}") for what in hands.changed_strangers())
-        yield from ((1, f"after settling, {team}: {what}") for team, what in self.verdict.differences())
-        yield from ((1, f"after settling, the platform: {what}") for what in self.verdict.of_platform())
+        yield from ((1, f"{when}, {team}: {what}") for team, what in self.verdict.differences())
+        yield from ((1, f"{when}, the platform: {what}") for what in self.verdict.of_platform())
         yield from ((3, what) for what in self.verdict.keys_apart())
 
 
+def _causes(told: str) -> tuple[str, ...]:
+    return next((causes for pattern, causes in EXPLAINED if re.match(pattern, told)), ("-",))
+
+
 class _Log(logging.Handler):
-    """Keeps what the app logs."""
+    """Keeps what the app logs: with exceptions, and with what is only attached."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__(logging.DEBUG)
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        attached = {name: value for name, value in vars(record).items() if name not in _RECORD}
+        self._lines.append(self.format(record) + (f" {attached}" if attached else ""))
 
 
 def simulate(seed: int) -> Result:
@@ -386,12 +460,15 @@ def simulate(seed: int) -> Result:
     began, run, log = perf_counter(), Run(seed), logging.getLogger("mergekey")
     handler = _Log(run.scene.log)
     log.addHandler(handler)
-    log.propagate = False
+    # What is done is logged as well, and Application Insights has all of it.
+    log.propagate, level = False, log.level
+    log.setLevel(logging.DEBUG)
     try:
         run.go()
     finally:
         log.removeHandler(handler)
         log.propagate = True
+        log.setLevel(level)
         run.close()
     scene = run.scene
     digest = hashlib.sha256("\n".join([*scene.log, *map(str, scene.app.calls.made)]).encode()).hexdigest()[:12]

@@ -161,6 +161,8 @@ class Scene:
         self.app.limits = _limits(self.chance)
         assert self.app.cluster is not None
         self.app.cluster.nodes_take, self.app.cluster.models_take = timedelta(seconds=70), timedelta(seconds=130)
+        # Long enough for a write to come too early.
+        self.app.vault.recovery = timedelta(seconds=12)
         self.repository = WatchedRepository(self)
         self.app.repository = self.repository
         self.app.gateway = WatchedGateway(self.app.calls)
@@ -170,6 +172,8 @@ class Scene:
         self.foreign: dict[tuple[str, str], float] = {}
         self.misled: dict[str, float] = {}
         self.bereft: set[str] = set()
+        #: When a team's last dead letter came.
+        self.troubled: dict[str, float] = {}
         #: When a hand last took the policies of all products away.
         self.bared = -1.0
         self.log: list[str] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.apply import ADMINISTRATOR
 from shared.domain import names
 from shared.domain.backends import SAFETY_SECRET
 from shared.domain.names import SAFETY_BACKEND
@@ -158,12 +159,23 @@ class Verdict:
         )
         if subscription is not None and subscription.state == "active":
             yield "its subscription is active"
-        yield from (f"secret {name} is enabled" for name in names.secrets(team) if app.vault.value(name) is not None)
+        yield from (f"secret {name} is enabled" for name in names.secrets(team) if self._is_readable(name))
         if product is not None and (product.marker is None or product.marker.withdrawn is None):
             yield "its product is not withdrawn"
         if product is not None and product.marker is not None and not product.subscription_required:
             yield "its product can be used without a key"
+        if product is not None and product.marker is not None and self._administrators(product.name):
+            yield "the administrator's keys of its product are active"
         yield from self._users(team)
+
+    def _is_readable(self, secret: str) -> bool:
+        """Whether any version of it is enabled: who knows a version reads it by its name."""
+        vault = self._scene.app.vault
+        return secret in vault.names() and any(version.enabled for version in vault.kept[secret].versions)
+
+    def _administrators(self, product: str) -> bool:
+        found = self._scene.app.gateway.state.subscriptions.values()
+        return any((each.product, each.owner, each.state) == (product, ADMINISTRATOR, "active") for each in found)
 
     def _users(self, team: str) -> Iterator[str]:
         roles = self._scene.app.project_roles
@@ -224,6 +236,13 @@ class Verdict:
         yield from (f"verdict of {verdict.commit}" for verdict in app.reports.verdicts if KEY in f"{verdict.problems}{verdict.summary}")
         yield from (f"tags of {name}" for name, kept in app.vault.kept.items() if KEY in str([each.tags for each in kept.versions]))
         yield from (f"log: {line[:40]}" for line in self._scene.log if KEY in line)
+        yield from (f"the {where}" for where, what in self._written().items() if KEY in repr(what))
+
+    def _written(self) -> dict[str, object]:
+        """What the app has written where keys have no place: all of the gateway but the keys, the cluster, the projects."""
+        app = self._scene.app
+        gateway = {name: table for name, table in vars(app.gateway.state).items() if name != "keys"}
+        return {"gateway": gateway, "cluster": app.cluster and app.cluster.state, "projects": app.projects and app.projects.kept}
 
 
 def _named(content: bytes) -> set[str]:

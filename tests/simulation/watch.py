@@ -12,6 +12,7 @@ from shared.stages import STAGES
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
 from tests.fakes.repository import Files
+from tests.simulation.people import BROKEN
 from tests.simulation.scene import Handling, Leave, Scene, is_write
 
 #: Calls that take something away from whoever has it.
@@ -30,11 +31,11 @@ MOST_COPIES = 8
 MOST_TOGETHER = 3
 #: Chains of sweeps for the same: each looks at other seconds first, by its age and by its machine's clock, and meets the others later.
 MOST_CHAINS = 24
+#: What a write concerns, by its system, and at the gateway by how its name ends.
+_SYSTEMS = {"vault": "secret", "cluster": "namespace", "projects": "project"}
 _KINDS = {
-    "project": "project", "named_value": "named value",
-    "product": "product", "subscription": "subscription", "key": "subscription", "backend": "backend", "namespace": "namespace",
-    "policy": "product", "delete": "secret", "set": "secret", "update": "secret", "workspace": "namespace", "route": "namespace",
-    "create": "namespace",
+    "named_value": "named value", "product": "product", "product_policy": "product", "subscription": "subscription", "key": "subscription",
+    "backend": "backend",
 }  # fmt: skip
 
 
@@ -59,6 +60,8 @@ class Watch:
         self._require_ours(call, handling)
         if team is not None and call.name in TAKING:
             self._require_leave(call, handling, team)
+        if team is not None and call.name == "suspend_subscription":
+            self._require_the_end(call, handling, team)
 
     def after(self, call: Call, handling: Handling) -> None:
         if call.name == "head" and handling.withdraws:
@@ -87,7 +90,7 @@ class Watch:
         if call.system in ("vault", "roles"):
             return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
         if call.system == "cluster":
-            return None if call.name == "apply" else call.target.split()[-1].split("/")[0].removeprefix("team-")
+            return _home(call).removeprefix("team-")
         if name in (names.API, names.FRAGMENT) or name.startswith((names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)):
             return CATALOG_TEAM
         if call.name == "delete_subscription":
@@ -96,14 +99,13 @@ class Watch:
 
     def _require_ours(self, call: Call, handling: Handling) -> None:
         """What was somebody else's before the handler began stays as it is."""
-        kind = next((kind for end, kind in _KINDS.items() if call.name.endswith(end) or call.name.startswith(end)), None)
-        name = call.target.split()[-1] if call.system == "cluster" else call.target.split()[0]
-        since = self._scene.foreign.get((kind or "", name.split("/")[0] if kind == "namespace" else name))
+        whose = _whose(call)
+        since = self._scene.foreign.get(whose)
         if since is not None and since < handling.began:
             self._scene.fail(5, f"{handling} writes what is not ours: {call}")
         elif since is not None:
             # Creating cannot be fenced: nothing was there when the handler looked.
-            del self._scene.foreign[kind or "", name.split("/")[0] if kind == "namespace" else name]
+            del self._scene.foreign[whose]
 
     # --------------------------------------------------------------------------------------------------------------------- the guard
 
@@ -115,6 +117,17 @@ class Watch:
         kept, team = self._scene.app.vault.kept[call.target], self._team_of(call)
         if team is not None and not kept.versions[0].enabled:
             self._require_leave(call, handling, team)
+
+    def _require_the_end(self, call: Call, handling: Handling, team: str) -> None:
+        """Whose file was misspelt keeps what was granted, until its last day is over."""
+        product = self._scene.app.gateway.state.products.get(names.product(team))
+        marker = None if product is None else product.marker
+        said = self._said(team, handling.seen)
+        spoilt = [content in BROKEN for path, (content, _) in said.items() if path != DEFAULT_CATALOG_PATH]
+        if not spoilt or not all(spoilt) or marker is None:
+            return
+        if marker.withdrawn is None and (marker.expires is None or marker.expires >= self._scene.true.now().date()):
+            self._scene.fail(5, f"{handling} ends the access of a team whose file cannot be read: {call}")
 
     def guarded(self, place: int, leave: Leave | None = None, others: frozenset[str] = frozenset()) -> frozenset[str]:
         """The teams that the guard holds at a place of the branch's history, by the rules as they are told to people.
@@ -201,3 +214,18 @@ class Watch:
                 for (session, chain), number in counted.items():
                     if number > most:
                         self._scene.fail(10, f"{number} copies of {chain} wait for {stage.name} {session}")
+
+
+def _home(call: Call) -> str:
+    """The namespace that a write in the cluster is for: of `team-alpha/phi-4`, `Workspace team-alpha/phi-4` and `Namespace team-alpha`."""
+    return call.target.split()[-1].split("/")[0]
+
+
+def _whose(call: Call) -> tuple[str, str]:
+    """Kind and name of what is written, or of what that belongs to."""
+    if call.system == "cluster":
+        return "namespace", _home(call)
+    kind = next((kind for end, kind in _KINDS.items() if call.name.endswith(f"_{end}")), "")
+    if call.system == "roles":
+        kind = "project" if call.target.startswith("team-") else "secret"
+    return _SYSTEMS.get(call.system, kind), call.target.split()[0]
