@@ -40,7 +40,7 @@ TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
 #: Dead letters of the whole story that are replayed again in the end.
 MOST_LETTERS = 10
 #: Every so many stories go on in peace: it takes as long as half of the story before.
-PEACEFUL = 3
+PEACEFUL, EDITS_IN_PEACE = 3, 5
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
 #: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits. Nothing else is a cause.
@@ -330,6 +330,17 @@ class Run:
             if unseen:
                 self._until(self._sweep())
                 self._check_in_peace(unseen := set())
+        self._until(self._edit_in_peace())
+        self._check(self._as_the_branch_says("after edits by hand"))
+
+    async def _edit_in_peace(self) -> None:
+        """What people edit by hand now, no push puts right: only the sweeps do."""
+        for _ in range(EDITS_IN_PEACE):
+            self.hands.act()
+        for _ in range(2):
+            await self._sweep()
+            await self._replay_all()
+            await self._discard_all()
 
     def _check_in_peace(self, unseen: set[str]) -> None:
         if not self.scene.violations:
