@@ -144,8 +144,8 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
 
 async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | None) -> None:
     """A backend that is to be deleted is refused when a faster hand has written a policy that names it, after ours."""
-    policy = await app.gateway.product_policy(desired.product)
-    if policy is not None and before is not None and policy.etag != before.etag and policy.digest != digest_of(desired.policy):
+    policy, known = await app.gateway.product_policy(desired.product), None if before is None else before.etag
+    if policy is not None and policy.etag != known and policy.digest != digest_of(desired.policy):
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
 

@@ -303,8 +303,11 @@ async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_agai
     assert "team-alpha--phi-4" in app.gateway.state.backends
 
 
-async def test_a_backend_that_a_faster_hand_names_again_is_looked_at_again() -> None:
+@pytest.mark.parametrize("new", [False, True], ids=["over a policy", "before there was any"])
+async def test_a_backend_that_a_faster_hand_names_again_is_looked_at_again(new: bool) -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    if new:
+        app.gateway.state.policies.clear()
     app.repository.commit({path_of("alpha"): Asked().text()})
     slow = a_change(app)
     _overtake_deletion(app)
