@@ -30,7 +30,7 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     assert standing.catalog is not None
     desired = compile_catalog(standing.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
-    actual = await _actual_catalog(app, event.closely)
+    actual = await _actual_catalog(app)
     if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
     plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
@@ -84,13 +84,13 @@ async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
     return left
 
 
-async def _actual_catalog(app: App, closely: bool = False) -> ActualCatalog:
+async def _actual_catalog(app: App) -> ActualCatalog:
     api, policy, backends, values, fragment = await asyncio.gather(
         app.gateway.api(API),
         app.gateway.api_policy(API),
         app.gateway.backends(SHARED_PREFIX),
         app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
-        app.gateway.fragment(FRAGMENT) if closely else _unknown(),
+        app.gateway.fragment(FRAGMENT),
     )
     return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment)
 

@@ -118,13 +118,13 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
 
 @dataclass(frozen=True, slots=True)
 class ActualCatalog:
-    """What is there of the catalogue. `fragment` is the digest of what the fragment says, None where nobody has looked."""
+    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is none."""
 
     api: Api | None
     policy: Policy | None
     backends: tuple[ActualBackend, ...]
     named_values: tuple[ActualNamedValue, ...] = ()
-    fragment: str | None = None
+    fragment: str = ""
 
 
 def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
@@ -144,7 +144,7 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     fragment = Create("policy fragment", FRAGMENT, desired.fragment)
     if api is not None and api.is_as(marker.digest, desired.api_digest):
         asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
-        edited = () if actual.fragment in (None, meaning_of(desired.fragment)) else (fragment,)
+        edited = () if actual.fragment == meaning_of(desired.fragment) else (fragment,)
         return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
     first: list[Change] = [fragment, *secrets, *beside]
     if api is None or api.operations != desired.api_digest:

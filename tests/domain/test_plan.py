@@ -178,6 +178,7 @@ def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: 
 
 CATALOG = compile_catalog(a_catalog(), FakeApp().platform)
 RULES = Policy('"1"', digest_of(CATALOG.policy))
+SAID = meaning_of(CATALOG.fragment)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, CATALOG.digest)
 
 
@@ -226,7 +227,7 @@ def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vo
 
 
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
-    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared()))
+    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared(), fragment=SAID))
     assert not plan
 
 
@@ -235,7 +236,7 @@ def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
 )
 def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(changed: dict[str, Any]) -> None:
     known = replace(Api('"1"', CATALOG.api_digest, SEAL), **changed)
-    assert _steps(plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared()))) == [["update api marker ai"]]
+    assert _steps(plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared(), fragment=SAID))) == [["update api marker ai"]]
 
 
 def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_again() -> None:
@@ -244,7 +245,7 @@ def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_
 
 def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
     plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:]))
-    assert _steps(plan) == [["create backend shared--gpt-4-1"], ["update api policy ai"]]
+    assert _steps(plan) == [["create backend shared--gpt-4-1", "create policy fragment requested-model"], ["update api policy ai"]]
 
 
 def _shared(desired: DesiredCatalog = CATALOG) -> tuple[ActualBackend, ...]:
@@ -320,9 +321,9 @@ def test_a_fragment_that_is_not_the_one_that_was_written_is_put_before_any_polic
 
 def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> None:
     moved, standing = (replace(VALUES[0], url="https://elsewhere/secrets/key"),), Api('"1"', CATALOG.api_digest, SEAL)
-    plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), moved))
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), moved, SAID))
     assert list(plan) == [Update("named value", "credential--key", '"v1"', POOLED.named_values[0])]
-    assert list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES))) == []
+    assert list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES, SAID))) == []
 
 
 @pytest.mark.parametrize("marked", [SEAL, None], ids=["the same catalogue", "another"])

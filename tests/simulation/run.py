@@ -334,7 +334,8 @@ class Run:
         self._check(self._as_the_branch_says("after edits by hand"))
 
     async def _edit_in_peace(self) -> None:
-        """What people edit by hand now, no push puts right: only the sweeps do."""
+        """What people edit by hand now, no push puts right: only the sweeps do, where no stranger is in the way."""
+        self.hands.strangers_leave()
         for _ in range(EDITS_IN_PEACE):
             self.hands.act()
         for _ in range(2):
@@ -397,7 +398,7 @@ class Run:
             b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
         )
         problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
-        held = any(problem.reason == "WithdrawalsHeld" and PATHS.team_of(problem.path) == team for problem in problems)
+        held = any(problem.reason == "WithdrawalsHeld" and team in f"{problem.path} {problem.message}" for problem in problems)
         # Whom the guard once held is let go by a sweep; who is back is provided for.
         held = (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
         # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
