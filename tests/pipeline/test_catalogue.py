@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
 from shared.pipeline import provision_gateway
@@ -224,3 +225,15 @@ async def test_a_model_that_retires_is_told_and_served() -> None:
     assert await ask(app, Asked(models=("old",))) == "1 teams queued, 1 warnings"
     assert _verdict(app) == [(path_of("alpha"), "ModelRetires")]
     assert shown(app)["keys"].startswith("success: keys in vault")
+
+
+@pytest.mark.parametrize("left", [None, "<fragment/>"], ids=["deleted", "edited"])
+async def test_a_push_of_the_catalogue_puts_its_fragment_right_and_writes_nothing_else(left: str | None) -> None:
+    app = await a_platform()
+    before = dict(app.gateway.state.fragments)
+    app.gateway.state.fragments.clear()
+    if left is not None:
+        app.gateway.state.fragments[FRAGMENT] = left
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    assert app.gateway.state.fragments == before
+    assert app.calls.writes() == [f"put_fragment {FRAGMENT}"]
