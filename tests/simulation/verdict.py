@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +38,7 @@ class Wish:
 
 
 class Verdict:
-    """Compares, and says what differs. `named_before` is what was `still_named` before the last sweep: what frees it goes in the next."""
+    """Compares, and says what differs. `named_before` is what was `named` before the last sweep: what frees it goes in the next."""
 
     def __init__(self, scene: Scene, watch: Watch, hands: Hands) -> None:
         self._scene = scene
@@ -145,9 +145,12 @@ class Verdict:
         for the end of grace, or cannot have everything.
         """
         blocked, wishes = self._hands.blocked(), self.wishes()
-        unwritten = (names.product(team) for team, wish in wishes.items() if wish.what != "wanted" or team in blocked)
+        return self.named(names.product(team) for team, wish in wishes.items() if wish.what != "wanted" or team in blocked)
+
+    def named(self, products: Iterable[str] | None = None) -> frozenset[str]:
+        """What the policies of these products name, or of all, and what that needs."""
         policies = self._scene.app.gateway.state.policies
-        named = any(SAFETY_BACKEND in policies[product].text for product in unwritten if product in policies)
+        named = any(SAFETY_BACKEND in policies[product].text for product in products or policies if product in policies)
         return frozenset((SAFETY_BACKEND, names.credential(SAFETY_SECRET))) if named else frozenset()
 
     def alive(self, team: str) -> Iterator[str]:
