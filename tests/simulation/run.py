@@ -324,9 +324,9 @@ class Run:
     def _go_on_in_peace(self) -> None:
         """Nothing fails any more: what is pushed is done by itself, for everybody. Who was gone comes back after grace, then within it.
 
-        What hands did to teams that the branch then did not grant anything, only a sweep finds: once.
+        What hands, or handlers that came too late, did to teams that the branch then did not grant anything, only a sweep finds: once.
         """
-        unseen = self.hands.touched | self.scene.bereft
+        unseen = self.hands.touched | self.scene.bereft | self._wished("kept") | self._wished("held")
         for push in (self.people.come_back, self.people.one_goes, self.people.come_back):
             self._until(self._push_in_peace(push))
             self._check_in_peace(unseen)

@@ -110,6 +110,9 @@ class Watch:
     # --------------------------------------------------------------------------------------------------------------------- the guard
 
     def _require_leave(self, call: Call, handling: Handling, team: str) -> None:
+        """Whoever has lost the lock may have been let go before others went too; where no tag tells it, it is too late."""
+        if not handling.locked and call.fence is None:
+            return
         if team in handling.guarded and team in self.guarded(handling.seen, handling.leave):
             self._scene.fail(5, f"{handling} takes away what the guard holds: {call}")
 
