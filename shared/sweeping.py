@@ -72,7 +72,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     reviewed = branch.reviewed
     if event.message.verdict or branch.judged.held:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
-    deep = await look_deeply(app, reviewed.catalog, list(branch.wanted(event.now)), world, event)
+    deep = await look_deeply(app, reviewed.catalog, branch.wanted(event.now), world, event)
     findings = [*_compare(app, branch, world, event.now), *deep.findings]
     for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
