@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -16,12 +15,11 @@ from time import perf_counter
 from shared import dead_letters
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.settlement import start_sweep
-from shared.stages import DEAD_LETTERS, STAGES
-from tests.fakes.app import PATHS
+from shared.stages import DEAD_LETTERS
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.simulation.catalogs import COMPLETE
-from tests.simulation.expected import platform, slice_of
+from tests.simulation.checks import Checks
 from tests.simulation.github import ONCE, RACING, WAYS, GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
@@ -43,25 +41,6 @@ MOST_LETTERS = 10
 PEACEFUL, EDITS_IN_PEACE = 3, 5
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
-#: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits. Nothing else is a cause.
-EXPLAINED = (
-    (r"NotManaged: there is a ", ("foreign",)),
-    (r"NotManaged: (product|namespace) ", ("foreign",)),
-    (r"Rejected: the tier has no more products", ("tier is full",)),
-    (r"AccessDenied: 403", ("role revoked",)),
-    (r"AccessDenied: (exceeded quota|unable to create new content)", ("by hand", "lock lost", "overtaken")),
-    (r"MalformedMessage: ", ("garbage",)),
-    (r"MaxDeliveryCountExceeded: ", (
-        "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",
-    )),
-    (r"RetriesExhausted: .*: Unavailable: (500|503|no answer in time)$", ("server error", "outage", "timeout")),
-    (r"RetriesExhausted: .*: Throttled: 429$", ("throttled",)),
-    (r"RetriesExhausted: .*: Busy: 409$", ("conflict",)),
-    (r"RetriesExhausted: ", ("foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage")),
-    (r"WaitedTooLong: ", tuple(KINDS)),
-)  # fmt: skip
-
-
 #: What every record of a log has; formatting adds two.
 _RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
@@ -94,6 +73,7 @@ class Run:
         kinds = RACES if self._racy else tuple(chance.sample(list(KINDS), chance.randint(5, len(KINDS))))
         self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
         self.verdict = Verdict(self.scene, self.watch, self.hands)
+        self.checks = Checks(self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands)
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
         self._pace = chance.choice((5.0, 40.0, 120.0))
         self._timers = chance.random() < 0.5 and not self._racy
@@ -133,16 +113,16 @@ class Run:
         for phase in (self._events, self._last_word, self._calm):
             self._until(phase())
         if not self.scene.violations:
-            self._check_before_sweeps()
+            self._check(self.checks.before_sweeps())
         self._until(self._mend())
         self._until(self._sweep_until_settled())
-        self._check(self._as_the_branch_says("after settling"))
+        self._check(self.checks.as_the_branch_says("after settling"))
         self._until(self._sweep_again())
         self._until(self._replay())
-        gone = self._wished("over")
+        gone = self.verdict.wished("over")
         self._until(self._outlive_grace())
-        self._check(self._after_grace(gone))
-        self._check(self._as_the_branch_says("after the grace periods"))
+        self._check(self.checks.after_grace(gone))
+        self._check(self.checks.as_the_branch_says("after the grace periods"))
         if self.scene.seed % PEACEFUL == 0:
             self._go_on_in_peace()
         self._check((4, f"a key is outside: {where}") for where in self.verdict.keys_outside())
@@ -244,29 +224,18 @@ class Run:
 
     async def _sweep_until_settled(self) -> None:
         """The least number of sweeps; more while the guard holds others than before: who is cleaned away counts no longer in the next."""
-        over, held, number = self._wished("over"), set[str](), 0
-        while number < SWEEPS or (held != self._wished("held") and number < MOST_SWEEPS):
-            held = self._wished("held")
+        over, held, number = self.verdict.wished("over"), set[str](), 0
+        while number < SWEEPS or (held != self.verdict.wished("held") and number < MOST_SWEEPS):
+            held = self.verdict.wished("held")
             await self._sweep()
             if not number:
-                self._check_withdrawn(over)
+                self._check(self.checks.after_a_sweep(over))
             await self._replay_all()
             if number:
                 # In the first round it is told once more what cannot be read.
-                self._check((1, f"a dead letter when all is calm: {reason}") for reason in self._unexplained_when_calm())
+                self._check(self.checks.when_calm())
             await self._discard_all()
             number += 1
-
-    def _wished(self, what: str) -> set[str]:
-        return {team for team, wish in self.verdict.wishes().items() if wish.what == what}
-
-    def _check_withdrawn(self, over: set[str]) -> None:
-        """After one sweep nobody has access who had no request before it, unless a dead letter tells why."""
-        told = {str(held.envelope.properties.get("team")) for held in self.scene.app.bus.queues[DEAD_LETTERS]}
-        for team, wish in self.verdict.wishes().items():
-            if wish.what == "over" and team in over and team not in told | self.hands.blocked():
-                for what in self.verdict.alive(team):
-                    self.scene.fail(9, f"a sweep after the withdrawal of {team}: {what}")
 
     async def _sweep(self) -> None:
         await self.scene.sleep(900)
@@ -297,14 +266,14 @@ class Run:
 
     async def _replay(self) -> None:
         """Every dead letter, three times, also those that were replayed or discarded long ago; the world stays what it was."""
-        before = self._world()
+        before = self.checks.world()
         self._bring_letters_back()
         await self._replay_all()
         # Of a team of which the branch says nothing that counts, no sweep puts anything right; whoever looks at it anew may.
-        before |= {team: what for team, what in self._world().items() if team in self._wished("kept")}
+        before |= {team: what for team, what in self.checks.world().items() if team in self.verdict.wished("kept")}
         for _ in range(2):
             await self._replay_all()
-        for team, what in self._world().items():
+        for team, what in self.checks.world().items():
             if what != before[team]:
                 self.scene.fail(8, f"replaying dead letters changed {team}")
         await self._discard_all()
@@ -326,15 +295,16 @@ class Run:
 
         What hands, or handlers that came too late, did to teams that the branch then did not grant anything, only a sweep finds: once.
         """
-        unseen = self.hands.touched | self.scene.bereft | self._wished("kept") | self._wished("held")
+        unseen = self.hands.touched | self.scene.bereft | self.verdict.wished("kept") | self.verdict.wished("held")
         for push in (self.people.come_back, self.people.one_goes, self.people.come_back):
             self._until(self._push_in_peace(push))
-            self._check_in_peace(unseen)
+            self._check(self.checks.in_peace(unseen))
             if unseen:
                 self._until(self._sweep())
-                self._check_in_peace(unseen := set())
+                unseen = set()
+                self._check(self.checks.in_peace(unseen))
         self._until(self._edit_in_peace())
-        self._check(self._as_the_branch_says("after edits by hand"))
+        self._check(self.checks.as_the_branch_says("after edits by hand"))
 
     async def _edit_in_peace(self) -> None:
         """What people edit by hand now, no push puts right: only the sweeps do, where no stranger is in the way."""
@@ -346,12 +316,6 @@ class Run:
             await self._replay_all()
             await self._discard_all()
 
-    def _check_in_peace(self, unseen: set[str]) -> None:
-        if not self.scene.violations:
-            wrong = [(1, team, what) for team, what in self.verdict.differences()]
-            wrong += [(3, what.partition("-")[0], what) for what in self.verdict.keys_apart()]
-            self._check((number, f"pushed in peace, {team}: {what}") for number, team, what in wrong if team not in unseen)
-
     async def _push_in_peace(self, push: Callable[[frozenset[str]], Push]) -> None:
         push(self.hands.blocked())
         self.github.tell(self.people.pushes, ONCE)
@@ -360,68 +324,12 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------------------------------- checks
 
-    def _world(self) -> dict[str, object]:
-        app = self.scene.app
-        return {**{team: slice_of(app, team) for team in TEAMS}, "platform": platform(app)}
-
     def _check(self, broken: Iterable[tuple[int, str]]) -> None:
         if not self.scene.violations:
             for number, what in broken:
                 self.scene.violations.append(Violation(number, what))
                 self.scene.note("VIOLATION", what)
                 break
-
-    def _check_before_sweeps(self) -> None:
-        """A team whose last push was told reliably, and that nobody touched, needs no sweep."""
-        self._check((1, f"{team}, without a sweep: {what}") for team, what in self.verdict.differences() if self._needs_no_sweep(team))
-        self._check((1, f"a dead letter that nothing explains: {reason}") for reason in self._unexplained())
-
-    def _unexplained(self) -> list[str]:
-        happened = {name.removeprefix("fault: ") for name in self.scene.counts}
-        letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
-        told = {f"{letter['reason']}: {letter['message']}": str(letter["team"]) for letter in letters}
-        return [f"{what} ({team})" for what, team in sorted(told.items()) if not any(name.startswith(_causes(what)) for name in happened)]
-
-    def _unexplained_when_calm(self) -> list[str]:
-        """What is a dead letter still when all was replayed without any fault. Only what is somebody else's is a reason then."""
-        theirs = [name for _, name in self.scene.foreign]
-        letters = [letter.properties for letter in self.scene.app.bus.dead_letters()]
-        explained = [each["reason"] == "NotManaged" and any(name in str(each["message"]) for name in theirs) for each in letters]
-        return [f"{each['reason']} of {each['team']}: {each['message']}" for each, fine in zip(letters, explained, strict=True) if not fine]
-
-    def _needs_no_sweep(self, team: str) -> bool:
-        scene = self.scene
-        place = self.watch.since_when(team, len(scene.repository.history) - 1)
-        told = [push.delivery for push in self.people.pushes if push.place == place]
-        heard = all(delivery in self.github.reliable and self.hosts.answers.get(delivery) == 202 for delivery in told)
-        since = scene.repository.history[place][0]
-        troubled = {each for each, moment in scene.troubled.items() if moment >= since}
-        left = any(f"/{team} is left to the next sweep" in line for line in scene.log)
-        counted = any(
-            b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in scene.repository.files().items()
-        )
-        problems = (problem for verdict in scene.app.reports.verdicts for problem in verdict.problems)
-        held = any(problem.reason == "WithdrawalsHeld" and team in f"{problem.path} {problem.message}" for problem in problems)
-        # Whom the guard once held is let go by a sweep; who is back is provided for.
-        held = (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
-        # A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever gave it up.
-        commits = {commit for _, commit in scene.repository.history[place:]}
-        freed = any(
-            problem.reason == "ModelStillUsed" for each in scene.app.reports.verdicts if each.commit in commits for problem in each.problems
-        )
-        # While the branch has no file at all, nobody is withdrawn and every message is superseded; who was in it before is gone then,
-        # and the catalogues that come after that say nothing new of them.
-        last = self.watch.last_asked(team)
-        emptied = self.verdict.wishes()[team].what != "wanted" and any(
-            not scene.repository.files_of(commit) for _, commit in scene.repository.history[max(min(place, last) - 1, 0) :]
-        )
-        # Of access whose day is over, and whose file nobody can read, no push tells.
-        lapsed = last == len(scene.repository.history) - 1 and not self.verdict.wishes()[team].path
-        # A sweep that was told what the branch had said before finds nothing to do.
-        misled = scene.misled.get("sweep", -1.0) >= since
-        alone = heard and not (left or counted or held or freed or emptied or lapsed or misled or "sweep" in troubled)
-        misled_since = scene.misled.get(team, -1.0) >= since
-        return alone and not misled_since and team not in {*troubled, *self.hands.touched, *scene.bereft}
 
     def close(self) -> None:
         """Whatever still runs ends here."""
@@ -435,27 +343,6 @@ class Run:
             with suppress(RuntimeError):
                 loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.close()
-
-    def _after_grace(self, gone: set[str]) -> Iterator[tuple[int, str]]:
-        """`gone` had no access any more when the grace periods of all began to end."""
-        for team in sorted(self._wished("over") - self.hands.blocked()):
-            what = "grace" if team in gone else "access"
-            yield from (
-                (9, f"{what} of {team} has ended: {left}") for left in (self.verdict.left if team in gone else self.verdict.alive)(team)
-            )
-        yield from ((9, f"grace of all has ended, the platform: {what}") for what in self.verdict.of_platform())
-
-    def _as_the_branch_says(self, when: str) -> Iterable[tuple[int, str]]:
-        bus, hands = self.scene.app.bus, self.hands
-        yield from ((1, f"{stage.name} still has messages") for stage in STAGES if bus.queues[stage.name] or bus.put_aside[stage.name])
-        yield from ((5, f"an object of others was changed: {what}") for what in hands.changed_strangers())
-        yield from ((1, f"{when}, {team}: {what}") for team, what in self.verdict.differences())
-        yield from ((1, f"{when}, the platform: {what}") for what in self.verdict.of_platform())
-        yield from ((3, what) for what in self.verdict.keys_apart())
-
-
-def _causes(told: str) -> tuple[str, ...]:
-    return next((causes for pattern, causes in EXPLAINED if re.match(pattern, told)), ("-",))
 
 
 class _Log(logging.Handler):

@@ -48,6 +48,10 @@ class Verdict:
 
     # ------------------------------------------------------------------------------------------------------------------ the branch's word
 
+    def wished(self, what: str) -> set[str]:
+        """The teams of which the branch says just that."""
+        return {team for team, wish in self.wishes().items() if wish.what == what}
+
     def wishes(self) -> dict[str, Wish]:
         files = self._scene.repository.files()
         if not files:
