@@ -83,7 +83,7 @@ async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outco
     product = await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
     unmarked = marker is not None and Marker(app.platform.repository, team, "", "").owns(marker) and not (marker.held or marker.withdrawn)
-    if product is None or marker is None or not unmarked or not product.published:
+    if product is None or marker is None or not unmarked or not product.is_finished:
         return Done(HELD, wrote=False)
     await require_unmoved(app, event, standing)
     await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, held=event.now))

@@ -24,6 +24,11 @@ class Product:
     marker: Marker | None
     subscription_required: bool = True
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether all was written once: it is published, or it was, as its marker says, until somebody else changed that."""
+        return self.published or (self.marker is not None and bool(self.marker.digest))
+
 
 @dataclass(frozen=True, slots=True)
 class Api:
