@@ -24,6 +24,10 @@ class Product:
     marker: Marker | None
     subscription_required: bool = True
 
+    def is_shown_as(self, display_name: str) -> bool:
+        """Whether it is published under this name. Spaces around a name nobody sees, and a service may cut them off."""
+        return self.published and self.display_name.strip() == display_name.strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Api:

@@ -101,6 +101,9 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     for node in world.nodes:
         if (node.namespace, node.workspace) not in standing:
             yield f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: delete its node pool"
+    homes = [name for name, each in world.namespaces.items() if each.marker and each.marker.repository == repository]
+    theirs = (f"{home}/{each.name}" for home in homes for each in world.workspaces.get(home, ()) if not (each.managed or each.terminating))
+    yield from (f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it" for name in sorted(theirs))
 
 
 def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -113,7 +116,7 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
     if known is None or not marker.owns(known):
         yield "its product is not managed by mergekey"
         return
-    if known.digest != desired.digest or not product.published or not known.stands_as(marker):
+    if known.digest != desired.digest or not product.is_shown_as(desired.display_name) or not known.stands_as(marker):
         yield "its product is not what the request says"
     if not product.subscription_required:
         yield OPEN
@@ -169,6 +172,8 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: W
     for each in sorted(desired.workspaces.keys() & standing):
         if not standing[each].managed or dict(standing[each].fixed) != fixed_fields(desired.workspaces[each]):
             yield f"workspace {each} is not the one that was made"
+    surplus = sorted(standing.keys() - desired.workspaces.keys())
+    yield from (f"workspace {each} is not needed any more" for each in surplus if standing[each].managed)
     yield from _routes(desired, standing.keys(), {route.name: route for route in world.routes.get(name, ())})
 
 

@@ -114,6 +114,7 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
         (_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
         (_product(published=False), [UNLIKE]),
+        (_product(display_name="Somebody's"), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
         (_product(subscription_required=False), [drift.OPEN]),
@@ -175,6 +176,37 @@ def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[s
     found = _team(differ(WORLD))
     assert [each for each in found if each not in told] == [], found
     assert [each for each in told if each not in found] == [], found
+
+
+OLD = replace(PHI, name="old")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (OLD, ["workspace old is not needed any more"]),
+        (replace(OLD, terminating=True), []),
+        (replace(OLD, managed=False), []),
+    ],
+)
+def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(found: Workspace, told: list[str]) -> None:
+    assert _team(replace(WORLD, workspaces={"team-alpha": (PHI, found)})) == told
+
+
+@pytest.mark.parametrize(
+    ("found", "home", "told"),
+    [
+        (replace(OLD, managed=False), NAMESPACE, True),
+        (replace(OLD, managed=False, terminating=True), NAMESPACE, False),
+        (OLD, NAMESPACE, False),
+        (replace(OLD, managed=False), replace(NAMESPACE, marker=None), False),
+        (replace(OLD, managed=False), replace(NAMESPACE, marker=replace(MARKER, repository=REPOSITORY + 1)), False),
+    ],
+)
+def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Workspace, home: Namespace, told: bool) -> None:
+    world = replace(WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)})
+    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
+    assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
 
 
 def test_a_team_without_a_group_has_no_reader() -> None:
