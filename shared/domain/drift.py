@@ -22,6 +22,7 @@ from shared.domain.desired import (
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
 from shared.domain.request import AccessRequest
+from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest, fixed_fields, says
 from shared.domain.world import Part, Wanted, World
 
@@ -59,7 +60,7 @@ def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) 
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),
-        "Keys": _keys(wanted.request, marker, world),
+        "Keys": _keys(wanted.request, marker, platform, world),
     }
     if platform.cluster is None:
         return parts
@@ -135,13 +136,15 @@ def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Wo
             yield f"backend {name} is not needed any more"
 
 
-def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]:
+def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
     subscription = world.subscriptions.get(names.subscription(request.team))
     if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
         yield "its subscription is not active"
     elif not is_of(marker.repository, subscription):
         yield "its subscription is not managed by mergekey"
     reader = request.entra_group or ""
+    endpoint = names.endpoint_secret(request.team)
+    address = SecretValue(platform.gateway_url).fingerprint(endpoint)
     for name in names.secrets(request.team):
         found = world.secrets.get(name)
         tags = found.tags if found else {}
@@ -149,6 +152,8 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
             yield f"secret {name} is not whole"
         elif (tags.get("repository"), tags.get("team"), tags.get("reader", "")) != (str(marker.repository), request.team, reader):
             yield f"secret {name} is not tagged as the request says"
+        elif name == endpoint and tags["fingerprint"] != address:
+            yield f"secret {name} is not the gateway's address"
         readers = world.readers.get(name, frozenset())
         if reader and reader not in {each.group for each in readers}:
             yield f"its group may not read {name}"

@@ -28,6 +28,7 @@ from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
+from shared.domain.secret import SecretValue
 from shared.domain.workspace import Cluster, fixed_fields
 from shared.domain.world import Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
@@ -44,13 +45,14 @@ GATEWAY, WORKSPACES, API = (
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
 TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
+KEY, SECOND, ENDPOINT = names.secrets("alpha")
+ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
 SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
 NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
 PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
 WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
-KEY, SECOND, ENDPOINT = names.secrets("alpha")
 
 
 def _standing(backend: Backend, marker: Marker) -> ActualBackend:
@@ -67,7 +69,7 @@ WORLD = World(
         **{each.name: _standing(each, SEAL) for each in API.backends},
     },
     secret_urls={},
-    secrets={name: SecretVersion(name, "1", True, START, TAGS) for name in (KEY, SECOND, ENDPOINT)},
+    secrets={name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS) for name in (KEY, SECOND, ENDPOINT)},
     readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
     workspaces={"team-alpha": (PHI,)},
@@ -178,6 +180,10 @@ def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[s
     assert [each for each in told if each not in found] == [], found
 
 
+def test_an_endpoint_that_is_not_where_the_gateway_is_by_now_is_told() -> None:
+    assert _team(WORLD, replace(PLATFORM, gateway_url="https://ai.fabrikam.com")) == [f"secret {ENDPOINT} is not the gateway's address"]
+
+
 OLD = replace(PHI, name="old")
 
 
@@ -210,7 +216,7 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Work
 
 
 def test_a_team_without_a_group_has_no_reader() -> None:
-    untagged = {name: replace(found, tags={k: v for k, v in TAGS.items() if k != "reader"}) for name, found in WORLD.secrets.items()}
+    untagged = {name: replace(found, tags={**found.tags, "reader": ""}) for name, found in WORLD.secrets.items()}
     assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
 
 

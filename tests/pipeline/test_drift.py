@@ -14,6 +14,7 @@ import pytest
 from shared.domain.actual import GpuNode, Product, Subscription
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.secret import SecretValue
 from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
@@ -120,7 +121,15 @@ def _rename_the_product(app: FakeApp) -> None:
     app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name="Somebody's")
 
 
+def _move_the_endpoint(app: FakeApp) -> None:
+    """As it was written when the gateway was elsewhere."""
+    kept, old = app.vault.kept["alpha-endpoint"], SecretValue("https://old.example")
+    kept.values[kept.versions[0].version] = old.reveal()
+    kept.versions[0] = replace(kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")})
+
+
 SEEN_IN_LISTS: list[Change] = [
+    _move_the_endpoint,
     _copy_the_workspace,
     _copy_the_workspace_alone,
     _rename_the_product,
