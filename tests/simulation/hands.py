@@ -247,10 +247,12 @@ class Hands:
         return bool(found)
 
     def copies_workspace(self, team: str) -> bool:
-        """And its route, if it has one: more than the request asks for, with our labels."""
+        """With or without its route: more than the request asks for, with our labels."""
         home = names.namespace(team)
         found = [key for key, kept in self._cluster.objects.items() if key[:2] == (home, WORKSPACE) and not kept.deleted]
-        for key in [(home, kind, name) for _, _, name in found[:1] for kind in (WORKSPACE, "HTTPRoute")]:
+        for key in [
+            (home, kind, name) for _, _, name in found[:1] for kind in self._scene.chance.choice(((WORKSPACE,), (WORKSPACE, "HTTPRoute")))
+        ]:
             if key in self._cluster.objects:
                 manifest = deepcopy(self._cluster.objects[key].manifest)
                 manifest["metadata"]["name"] = "surplus"
