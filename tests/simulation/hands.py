@@ -250,9 +250,8 @@ class Hands:
         """With or without its route: more than the request asks for, with our labels."""
         home = names.namespace(team)
         found = [key for key, kept in self._cluster.objects.items() if key[:2] == (home, WORKSPACE) and not kept.deleted]
-        for key in [
-            (home, kind, name) for _, _, name in found[:1] for kind in self._scene.chance.choice(((WORKSPACE,), (WORKSPACE, "HTTPRoute")))
-        ]:
+        kinds = self._scene.chance.choice(((WORKSPACE,), (WORKSPACE, "HTTPRoute")))
+        for key in [(home, kind, name) for _, _, name in found[:1] for kind in kinds]:
             if key in self._cluster.objects:
                 manifest = deepcopy(self._cluster.objects[key].manifest)
                 manifest["metadata"]["name"] = "surplus"
