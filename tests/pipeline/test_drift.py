@@ -14,6 +14,7 @@ import pytest
 from shared.domain.actual import GpuNode, Product, Subscription
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.secret import SecretValue
 from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
@@ -101,7 +102,37 @@ def _make_another_workspace(app: FakeApp) -> None:
     _objects(app)["Workspace", "phi-4"].manifest["resource"]["instanceType"] = LARGER_GPU
 
 
+def _copy_the_workspace(app: FakeApp) -> None:
+    """And its route, under another name: as a handler that came too late would have made them."""
+    for kind in ("Workspace", "HTTPRoute"):
+        copy = deepcopy(_objects(app)[kind, "phi-4"])
+        copy.manifest["metadata"]["name"] = "phi-3"
+        assert app.cluster is not None
+        app.cluster.state.objects["team-alpha", kind, "phi-3"] = copy
+
+
+def _copy_the_workspace_alone(app: FakeApp) -> None:
+    _copy_the_workspace(app)
+    assert app.cluster is not None
+    del app.cluster.state.objects["team-alpha", "HTTPRoute", "phi-3"]
+
+
+def _rename_the_product(app: FakeApp) -> None:
+    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name="Somebody's")
+
+
+def _move_the_endpoint(app: FakeApp) -> None:
+    """As it was written when the gateway was elsewhere."""
+    kept, old = app.vault.kept["alpha-endpoint"], SecretValue("https://old.example")
+    kept.values[kept.versions[0].version] = old.reveal()
+    kept.versions[0] = replace(kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")})
+
+
 SEEN_IN_LISTS: list[Change] = [
+    _move_the_endpoint,
+    _copy_the_workspace,
+    _copy_the_workspace_alone,
+    _rename_the_product,
     _lead_the_route_elsewhere,
     _make_another_workspace,
     _remove_the_link,
@@ -215,6 +246,15 @@ async def test_what_lists_cannot_show_a_deep_look_finds(change: Change, team: st
     app.calls.forget()
     assert await swept(app, deep=True) == []
     assert app.calls.writes() == []
+
+
+async def test_a_workspace_of_somebody_else_is_told_and_stays(caplog: pytest.LogCaptureFixture) -> None:
+    app = await settled()
+    _copy_the_workspace_alone(app)
+    _objects(app)["Workspace", "phi-3"].manifest["metadata"]["labels"] = {"app": "theirs"}
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+    assert "workspace team-alpha/phi-3 is not managed by mergekey" in caplog.text
 
 
 async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -> None:
