@@ -18,7 +18,7 @@ from shared.domain.letters import Filter, Group, Letter, grouped, refusal, team_
 from shared.domain.marker import Marker
 from shared.errors import MergekeyError
 from shared.letters import letters, numbered
-from shared.messages import CATALOG_TEAM, content_type
+from shared.messages import content_type
 from shared.ports import Envelope
 from shared.stages import STAGES, Stage
 from shared.sweeping import unsettled_teams
@@ -118,7 +118,7 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
             if not there:
                 return Answer(letter.sequence, "gone", _NOT_THERE)
             if known is None:
-                await _have_looked_at(app, letter)
+                await _have_looked_at(app, team_of(letter))
             telemetry.discarded(order.by, letter, why)
         return Answer(letter.sequence, "discarded")
 
@@ -169,17 +169,12 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
     return answers
 
 
-async def _have_looked_at(app: App, letter: Letter) -> None:
-    """A marker that vouches for nothing is looked at by the next sweep. What is not finished is so anyway."""
-    if letter.team == CATALOG_TEAM:
-        api = await app.gateway.api(names.API)
-        if api is not None and api.marker is not None and _vouches(app, api.marker, CATALOG_TEAM):
-            await app.gateway.mark_api(names.API, api.marker.unfinished())
-    elif (team := team_of(letter)) is not None:
-        product = await app.gateway.product(names.product(team))
-        if product is not None and product.marker is not None and _vouches(app, product.marker, team):
-            await app.gateway.publish_product(product.name, product.etag, product.display_name, product.marker.unfinished())
-
-
-def _vouches(app: App, marker: Marker, team: str) -> bool:
-    return bool(marker.digest) and Marker(app.platform.repository, team, "", "").owns(marker)
+async def _have_looked_at(app: App, team: str | None) -> None:
+    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway, and of the
+    catalogue's objects every sweep sees what they are.
+    """
+    product = None if team is None else await app.gateway.product(names.product(team))
+    marker = None if product is None else product.marker
+    if product is None or marker is None or not marker.digest or not Marker(app.platform.repository, team or "", "", "").owns(marker):
+        return
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, marker.unfinished())

@@ -110,20 +110,14 @@ async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: H
         whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(team))
         return None if whole and not event.closely else await app.gateway.keys(name)
     if subscription is not None and changed_hands:
-        subscription = await _with_new_keys(app, event, standing, name)
+        # Whoever could read the old keys is not who may read them now. Nothing fences a new key.
+        await require_unmoved(app, event, standing)
+        await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
+        subscription = await app.gateway.subscription(name)
+    if subscription is not None:
+        await require_unmoved(app, event, standing)
     answer = await _put_subscription(app, team, subscription.etag if subscription else None)
     return answer or await app.gateway.keys(name)
-
-
-async def _with_new_keys(app: App, event: Event[TeamMessage], standing: Standing, name: str) -> Subscription | None:
-    """Whoever could read the old keys is not who may read them now. Nothing fences a new key, and afterwards the subscription has another
-    ETag: it says nothing of what was decided before.
-    """
-    await require_unmoved(app, event, standing)
-    await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
-    subscription = await app.gateway.subscription(name)
-    await require_unmoved(app, event, standing)
-    return subscription
 
 
 async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | None:

@@ -20,7 +20,7 @@ from shared.domain.desired import (
     compile_workspaces,
 )
 from shared.domain.marker import Marker
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest, fixed_fields, says
@@ -41,6 +41,8 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
         yield "the unified API does not ask for keys as it should"
     if world.api_policy not in (None, digest_of(desired.policy)):
         yield "the policy of the unified API is not what was written"
+    if world.fragment not in (None, meaning_of(desired.fragment)):
+        yield "the policy fragment is not what was written"
     yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
     secrets = {value.name: value.url for value in desired.named_values}
     yield from (f"named value {name} is not what it should be" for name, url in secrets.items() if world.secret_urls.get(name) != url)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.names import FRAGMENT, product
+from shared.domain.names import product
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import DeadLetter
 from shared.ports import Envelope
@@ -35,19 +35,6 @@ async def test_a_discard_makes_the_next_sweep_look_even_where_lists_show_nothing
     await discard(app)
     assert [sent.session for sent in await sweep_now(app)] == ["alpha"]
     assert world(app) == before
-    assert await sweep_now(app) == []
-
-
-async def test_after_a_discard_of_the_catalogues_the_next_sweep_looks_at_what_lists_do_not_show() -> None:
-    app = await a_team()
-    written = app.gateway.state.fragments[FRAGMENT]
-    app.gateway.state.fragments[FRAGMENT] = "edited"
-    about = DeadLetter("provision-catalog", "catalogue", "X", "x", "the platform", 1, "m", "catalogue", "m", 0)
-    await app.bus.send([Envelope(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
-    assert await sweep_now(app) == []
-    assert outcomes(await discard(app)) == ["discarded"]
-    assert [sent.session for sent in await sweep_now(app)] == ["catalogue"]
-    assert app.gateway.state.fragments[FRAGMENT] == written
     assert await sweep_now(app) == []
 
 
