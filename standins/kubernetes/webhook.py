@@ -14,7 +14,7 @@ from typing import Any, Literal
 from standins.kubernetes import presets
 from standins.kubernetes.errors import bad_request, unsupported
 from standins.kubernetes.kinds import ADD_ON_WORKSPACE, Kind, Object
-from standins.kubernetes.naming import label_problem
+from standins.kubernetes.naming import label_problem, value_problem
 
 Release = Literal["0.6", "0.12"]
 #: A message and the path it is about; empty for a message without one.
@@ -79,6 +79,10 @@ def _resource(review: _Review, resource: Object) -> Iterator[Problem]:
     selector = resource.get("labelSelector", {})
     if problem := _selector_problem(selector):
         yield f"invalid value: {problem}", "resource.labelSelector"
+    for value in _selected(selector).values():
+        # The real webhook lets it pass; the NodeClaim that gets the label is refused later on, and no node ever comes.
+        if problem := value_problem(value):
+            yield f"invalid value: {problem}", "resource.labelSelector"
     if review.release == "0.12" and "partition" in resource:
         yield "GPU partitioning is only supported with BYO nodes (disableNodeAutoProvisioning=true)", "resource.partition"
     labels = selector.get("matchLabels")
