@@ -77,12 +77,8 @@ def _resource(review: _Review, resource: Object) -> Iterator[Problem]:
     if name not in presets.SKUS and not name.startswith(presets.FAMILIES):
         yield f"invalid value: Unsupported instance type {name}. Supported SKUs: {', '.join(presets.SKUS)}", _NO_TYPE
     selector = resource.get("labelSelector", {})
-    if problem := _selector_problem(selector):
+    if problem := _selector_problem(selector) or _labels_problem(selector):
         yield f"invalid value: {problem}", "resource.labelSelector"
-    for value in _selected(selector).values():
-        # The real webhook lets it pass; the NodeClaim that gets the label is refused later on, and no node ever comes.
-        if problem := value_problem(value):
-            yield f"invalid value: {problem}", "resource.labelSelector"
     if review.release == "0.12" and "partition" in resource:
         yield "GPU partitioning is only supported with BYO nodes (disableNodeAutoProvisioning=true)", "resource.partition"
     labels = selector.get("matchLabels")
@@ -190,6 +186,11 @@ def _selector_problem(selector: Object) -> str | None:
         if len(expression.get("values", [])) != 1:
             return f'operator "{operator}" without a single value cannot be converted into the old label selector format'
     return None
+
+
+def _labels_problem(selector: Object) -> str | None:
+    """Why no node can have the labels. The real webhook lets it pass: the NodeClaim that gets them is refused, and no node ever comes."""
+    return next(filter(None, map(value_problem, _selected(selector).values())), None)
 
 
 def _selected(selector: Object) -> dict[str, Any]:
