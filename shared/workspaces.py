@@ -16,7 +16,7 @@ from shared.domain.names import namespace
 from shared.domain.plan import plan_workspaces
 from shared.domain.readiness import Failed, NotYet, readiness
 from shared.domain.workspace import namespace_manifest
-from shared.errors import NotManaged, Rejected
+from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import Cluster
@@ -61,7 +61,13 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if plan and whole:
         # Something is gone or edited although all was written: the limits and routes around it may be others' or older.
         plan = plan_workspaces(desired, found, routes, False)
-    await perform(plan, WorkspaceWriter(app.cluster, name))
+    try:
+        await perform(plan, WorkspaceWriter(app.cluster, name))
+    except Busy as error:
+        if error.reason != "QuotaExceeded":
+            raise
+        # A quota is counted some moments after it was raised, or after a workspace went; one of somebody else's may take the room.
+        return Waiting(NODE_WAIT, error.reason)
     if plan:
         found = await app.cluster.workspaces(name)
     if not marked and _all_stand(desired, found):

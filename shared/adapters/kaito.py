@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from shared.adapters.translate import by_status, translated
 from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
 from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, fixed_fields, marker_of
+from shared.errors import Busy
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -36,6 +37,8 @@ _PLURALS = {
 }
 #: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
 _NODE_OF = "kaito.sh/workspace"
+#: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver, plugin/resourcequota).
+_NO_ROOM = ("exceeded quota: ", "status unknown for quota: ")
 _ROUTES = "gateway.networking.k8s.io/v1"
 
 
@@ -202,7 +205,10 @@ def _error(status: int, content: bytes) -> Exception:
         answer = json.loads(content)
     except ValueError:
         answer = {}
-    return by_status(SYSTEM, status, str(answer.get("reason") or ""), str(answer.get("message") or ""))
+    code, message = str(answer.get("reason") or ""), str(answer.get("message") or "")
+    if status == 403 and any(words in message for words in _NO_ROOM):
+        return Busy(f"{SYSTEM} answered 403: {message[:300]}", reason="QuotaExceeded")
+    return by_status(SYSTEM, status, code, message)
 
 
 def _namespace(item: Mapping[str, Any]) -> Namespace:

@@ -7,6 +7,7 @@ of which none is an ending of another, so a secret name belongs to one team and 
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 API = "ai"
@@ -30,6 +31,8 @@ LONGEST_MODEL = 64
 LONGEST_BACKEND = 80
 """API Management's limit; with the longest team it leaves this much for a model's slug:"""
 LONGEST_SLUG = LONGEST_BACKEND - LONGEST_TEAM - len("team-" + "--")
+LONGEST_LABEL = 63
+"""Kubernetes' limit for the value of a label."""
 LONGEST_MEMBER = LONGEST_BACKEND - LONGEST_SLUG - len("shared--" + "--")
 
 
@@ -158,3 +161,9 @@ def namespace(team: str) -> str:
 def workspace(model: str) -> str:
     """The KAITO workspace, its service and its route, inside a team's namespace."""
     return slug(model)
+
+
+def node_label(team: str, model: str) -> str:
+    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which nobody can change."""
+    text = f"{namespace(team)}--{workspace(model)}"
+    return text if len(text) <= LONGEST_LABEL else f"{text[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

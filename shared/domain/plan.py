@@ -196,6 +196,7 @@ def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], rou
     what is gone or was edited comes back.
 
     Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it.
+    The quota counts a workspace until it is gone: what has no room beside those that go is planned when they are.
     """
     standing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
@@ -203,8 +204,11 @@ def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], rou
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
             changes.append(Delete("workspace", name, workspace.resource_version))
-    leaving = {change.name for change in changes if isinstance(change, Replace)}
-    leaving |= {workspace.name for workspace in standing.values() if workspace.terminating}
+    leaving = {each.name for each in changes if not isinstance(each, Create)} | {name for name in standing if standing[name].terminating}
+    if leaving:
+        room = max(len(desired.workspaces) - len(standing), 0)
+        late = {change.name for change in [each for each in changes if isinstance(each, Create)][room:]}
+        changes, leaving = [change for change in changes if change.name not in late], leaving | late
     opened, closed = _diff_routes({name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked)
     return _steps((*limits, *closed), tuple(changes), opened)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from shared.domain.catalog import Catalog
 from shared.domain.marker import Marker, format_time, read_time
-from shared.domain.names import namespace, workspace
+from shared.domain.names import namespace, node_label, workspace
 from shared.domain.request import ModelAccess
 
 Dialect = Literal["0.12", "0.6"]
@@ -101,7 +101,7 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dia
         "metadata": {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)},
         "resource": {
             "instanceType": model.instance_type,
-            "labelSelector": {"matchLabels": {"apps": f"{namespace(marker.team)}--{name}"}},
+            "labelSelector": {"matchLabels": {"apps": node_label(marker.team, model.name)}},
         },
         "inference": {"preset": {"name": entry.preset, **options}},
     }

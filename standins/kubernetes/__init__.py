@@ -14,6 +14,12 @@ from standins.kubernetes.discovery import answer, documents
 from standins.kubernetes.kinds import KINDS, Kind
 from standins.world import World
 
+#: Where it does otherwise than the real cluster. `standins/COVERAGE.md` lists them.
+DIFFERENCES = (
+    "KAITO takes a selector that no node can have as labels, and its node never comes; here the workspace is refused.",
+    "A quota is enforced some moments after it was written, and a workspace counts some moments after it went; here both hold at once.",
+)
+
 
 def build(world: World) -> web.Application:
     """Routes of the server."""

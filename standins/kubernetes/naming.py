@@ -57,7 +57,7 @@ def metadata_problems(kind: Kind, value: Object) -> Iterator[Violation]:
     for name, text in metadata.get("labels", {}).items():
         if problem := _key_problem(name):
             yield Violation("metadata.labels", "FieldValueInvalid", f'Invalid value: "{name}": {problem}')
-        if problem := _value_problem(text):
+        if problem := value_problem(text):
             yield Violation("metadata.labels", "FieldValueInvalid", f'Invalid value: "{text}": {problem}')
     annotations = metadata.get("annotations", {})
     for name in annotations:
@@ -76,7 +76,8 @@ def _key_problem(key: str) -> str | None:
     return None if _QUALIFIED.fullmatch(name) else _KEY_RULE
 
 
-def _value_problem(text: str) -> str | None:
+def value_problem(text: str) -> str | None:
+    """Why a text is no value of a label."""
     if len(text) > 63:
         return "must be no more than 63 characters"
     return None if not text or _QUALIFIED.fullmatch(text) else _VALUE_RULE

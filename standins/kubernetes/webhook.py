@@ -14,7 +14,7 @@ from typing import Any, Literal
 from standins.kubernetes import presets
 from standins.kubernetes.errors import bad_request, unsupported
 from standins.kubernetes.kinds import ADD_ON_WORKSPACE, Kind, Object
-from standins.kubernetes.naming import label_problem
+from standins.kubernetes.naming import label_problem, value_problem
 
 Release = Literal["0.6", "0.12"]
 #: A message and the path it is about; empty for a message without one.
@@ -77,7 +77,7 @@ def _resource(review: _Review, resource: Object) -> Iterator[Problem]:
     if name not in presets.SKUS and not name.startswith(presets.FAMILIES):
         yield f"invalid value: Unsupported instance type {name}. Supported SKUs: {', '.join(presets.SKUS)}", _NO_TYPE
     selector = resource.get("labelSelector", {})
-    if problem := _selector_problem(selector):
+    if problem := _selector_problem(selector) or _labels_problem(selector):
         yield f"invalid value: {problem}", "resource.labelSelector"
     if review.release == "0.12" and "partition" in resource:
         yield "GPU partitioning is only supported with BYO nodes (disableNodeAutoProvisioning=true)", "resource.partition"
@@ -186,6 +186,11 @@ def _selector_problem(selector: Object) -> str | None:
         if len(expression.get("values", [])) != 1:
             return f'operator "{operator}" without a single value cannot be converted into the old label selector format'
     return None
+
+
+def _labels_problem(selector: Object) -> str | None:
+    """Why no node can have the labels. The real webhook lets it pass: the NodeClaim that gets them is refused, and no node ever comes."""
+    return next(filter(None, map(value_problem, _selected(selector).values())), None)
 
 
 def _selected(selector: Object) -> dict[str, Any]:

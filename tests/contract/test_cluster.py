@@ -184,7 +184,7 @@ async def test_a_workspace_does_not_change_its_instance_type(cluster: Cluster, t
 
 async def test_a_quota_holds_until_it_is_raised(cluster: Cluster, team: str, home: str) -> None:
     desired = _desired(team, phi_4=GPU, mistral_7b=GPU)
-    with pytest.raises(AccessDenied):
+    with pytest.raises(Busy, match=r"QuotaExceeded: .*exceeded quota"):
         await cluster.apply(desired.workspaces["mistral-7b"])
     await cluster.apply(desired.limits[0])
     await cluster.apply(desired.workspaces["mistral-7b"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,7 @@ _LIMITS = {
     "project": (64, r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"),
     "namespace": (63, r"[a-z]([a-z0-9-]*[a-z0-9])?"),
     "workspace": (63 - len("-headless"), r"[a-z]([a-z0-9-]*[a-z0-9])?"),
+    "node label": (63, r"[a-z]([a-z0-9-]*[a-z0-9])?"),
 }
 
 
@@ -52,6 +54,7 @@ def _names(pool: Pool) -> dict[tuple[str, str], tuple[str, ...]]:
         ("backend", names.shared_backend(model)): of_model,
         ("backend", names.member_backend(model, member)): ("", names.slug(model), member),
         ("named value", names.credential(secret)): ("", "", secret),
+        ("node label", names.node_label(team, model)): both,
         ("workspace", f"{names.namespace(team)}/{names.workspace(model)}"): both,
     }
 
@@ -59,7 +62,7 @@ def _names(pool: Pool) -> dict[tuple[str, str], tuple[str, ...]]:
 @given(pools, pools)
 def test_no_two_owners_share_a_name_of_any_kind(one: Pool, other: Pool) -> None:
     mine, theirs = _names(one), _names(other)
-    assert len(mine) == 12
+    assert len(mine) == 13
     for name in mine.keys() & theirs.keys():
         assert mine[name] == theirs[name], name
 
@@ -83,6 +86,17 @@ def test_the_longest_names_fit() -> None:
     assert names.member_fault(member) is None
     assert len(names.member_backend(model, member)) == names.LONGEST_BACKEND
     assert names.member_fault(member + "a") is not None
+
+
+def test_a_node_label_is_cut_only_where_it_has_to_be() -> None:
+    team, model = "a" * names.LONGEST_TEAM, "m" * names.LONGEST_SLUG
+    room = names.LONGEST_LABEL - len(f"team-{team}--")
+    assert names.node_label(team, model[:room]) == f"team-{team}--{model[:room]}"
+    cut = {names.node_label(team, name) for name in (model[: room + 1], model, model[:-1] + "n")}
+    assert {len(label) for label in cut} == {names.LONGEST_LABEL}
+    assert len(cut) == 3
+    assert all(label.startswith(f"team-{team}--mmm-") for label in cut)
+    assert names.node_label(team, model) == f"team-{team}--mmm-{sha256(f'team-{team}--{model}'.encode()).hexdigest()[:12]}"
 
 
 def test_a_vault_does_not_tell_capitals_apart() -> None:

@@ -386,6 +386,38 @@ def test_a_workspace_that_goes_is_waited_for() -> None:
     assert not plan_workspaces(desired, [_workspace("phi-4", desired, terminating=True)], [], marked=True)
 
 
+def _with_none_done(desired: DesiredWorkspaces, *found: Workspace) -> list[list[str]]:
+    """The steps after the limits, when nothing vouches for anything."""
+    return _steps(plan_workspaces(desired, found, [], marked=False))[1:]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_model_that_takes_the_place_of_another_comes_when_that_is_gone(begun: bool) -> None:
+    old, new = _workspace("mistral-7b", _desired(mistral_7b=GPU), terminating=begun), _desired(phi_4=GPU)
+    assert _with_none_done(new, old) == ([] if begun else [["delete workspace mistral-7b"]])
+    assert _with_none_done(new) == [["create workspace phi-4"], ["create route phi-4"]]
+
+
+def test_a_workspace_that_goes_holds_up_no_more_than_has_no_room_beside_it() -> None:
+    two = _desired(phi_4=GPU, mistral_7b=GPU)
+    old = replace(_workspace("phi-4", two, terminating=True), name="old")
+    first, second = two.workspaces
+    assert _with_none_done(two, old) == [[f"create workspace {first}"], [f"create route {first}"]]
+    more = (_workspace(second, two), replace(old, name="falcon", terminating=False))
+    assert _with_none_done(two, old, *more) == [["delete workspace falcon"], [f"create route {second}"]]
+
+
+def test_a_workspace_that_grows_into_two_waits_for_nothing() -> None:
+    both = _desired(phi_4=GPU, mistral_7b=GPU)
+    found = _workspace("mistral-7b", both)
+    assert _with_none_done(both, found) == [["create workspace phi-4"], ["create route mistral-7b", "create route phi-4"]]
+
+
+def test_somebody_elses_workspace_that_stays_holds_nothing_up() -> None:
+    desired = _desired(phi_4=GPU)
+    assert _with_none_done(desired, replace(_workspace("phi-4", desired, managed=False), name="theirs"))[0] == ["create workspace phi-4"]
+
+
 def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
     desired = _desired(phi_4=GPU, mistral_7b=GPU)
     found = [_workspace(name, desired) for name in ("phi-4", "mistral-7b")]

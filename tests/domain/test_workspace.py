@@ -13,6 +13,7 @@ import yaml
 
 from shared.domain.desired import Platform, compile_workspaces
 from shared.domain.marker import Marker
+from shared.domain.names import LONGEST_SLUG, LONGEST_TEAM, node_label
 from shared.domain.workspace import (
     Cluster,
     Dialect,
@@ -79,6 +80,17 @@ def test_no_two_workspaces_share_a_label_selector() -> None:
     model = next(model for model in REQUEST.models if model.name == "phi-4")
     manifests = [_model("phi-4"), _model("mistral-7b"), workspace_manifest(other, model, a_catalog(), "0.12")]
     assert len({str(manifest["resource"]["labelSelector"]) for manifest in manifests}) == 3
+
+
+def test_a_selector_and_the_labels_fit_into_a_label_however_long_the_names_are() -> None:
+    team, name = "a" * LONGEST_TEAM, "m" * LONGEST_SLUG
+    catalog = a_catalog()
+    catalog = replace(catalog, models=tuple(replace(each, name=name) for each in catalog.models if each.name == "phi-4"))
+    model = replace(next(model for model in REQUEST.models if model.name == "phi-4"), name=name)
+    manifest = workspace_manifest(replace(MARKER, team=team, repository=2**63), model, catalog, "0.12")
+    selector = manifest["resource"]["labelSelector"]["matchLabels"]
+    assert selector == {"apps": node_label(team, name)}
+    assert max(map(len, [*selector.values(), *manifest["metadata"]["labels"].values()])) <= 63
 
 
 def test_the_preset_is_the_catalogues() -> None:

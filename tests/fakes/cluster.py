@@ -187,7 +187,7 @@ class FakeCluster:
             used = len([1 for known in self.state.objects if known[:2] == (home, WORKSPACE)])
             quotas = [kept.manifest["spec"]["hard"] for known, kept in self.state.objects.items() if known[:2] == (home, "ResourceQuota")]
             if any(used >= int(hard.get(QUOTA, used + 1)) for hard in quotas):
-                raise AccessDenied(f"exceeded quota of namespace {home}")
+                raise Busy(f"exceeded quota of namespace {home}", reason="QuotaExceeded")
 
     def _begin_deletion(self, kept: Kept) -> None:
         if kept.deleted is None:

@@ -10,7 +10,7 @@ from shared.errors import Rejected
 from shared.outcome import Done, Waiting
 from shared.stages import PROVISION_WORKSPACES
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, a_change, path_of
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.cluster import FakeCluster, Kept
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw
 
 PHI, MISTRAL = {"phi-4": GPU}, {"mistral-7b": GPU}
@@ -107,6 +107,33 @@ async def test_another_instance_type_replaces_the_workspace() -> None:
     assert shown(app)["workspaces"] == "pending: waiting: WorkspaceDeleting"
     await later(app, 20 * MINUTE)
     assert _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].manifest["resource"]["instanceType"] == LARGER_GPU
+    assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
+
+
+@pytest.mark.parametrize("minutes", [1, 30, 100])
+async def test_another_model_in_the_place_of_one_comes_when_that_is_gone_however_long_it_takes(minutes: int) -> None:
+    app = await a_team(Asked(dedicated=PHI))
+    await later(app, 15 * MINUTE)
+    _cluster(app).going_takes = minutes * MINUTE
+    await ask(app, Asked(dedicated=MISTRAL))
+    assert shown(app)["workspaces"] == "pending: waiting: WorkspaceDeleting"
+    assert _cluster(app).names("team-alpha", "HTTPRoute") == []
+    await later(app, (minutes + 15) * MINUTE)
+    assert _cluster(app).names("team-alpha", "Workspace") == _cluster(app).names("team-alpha", "HTTPRoute") == ["mistral-7b"]
+    assert shown(app)["workspaces"] == "success: workspaces ready: mistral-7b"
+    assert app.bus.dead_letters() == []
+
+
+async def test_a_quota_that_has_no_room_is_waited_for_and_no_role_is_missed() -> None:
+    app = await a_platform()
+    theirs = {"metadata": {"name": "theirs", "namespace": "team-alpha"}, "kind": "Workspace"}
+    _cluster(app).state.objects["team-alpha", "Workspace", "theirs"] = Kept(theirs, "1", app.clock.now())
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, 30 * MINUTE)
+    assert shown(app)["workspaces"] == "pending: waiting: QuotaExceeded"
+    assert app.bus.dead_letters() == []
+    del _cluster(app).state.objects["team-alpha", "Workspace", "theirs"]
+    await later(app, 15 * MINUTE)
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
 
 

@@ -23,7 +23,7 @@ EXPLAINED = (
     (r"NotManaged: (product|namespace) ", ("foreign",)),
     (r"Rejected: the tier has no more products", ("tier is full",)),
     (r"AccessDenied: 403", ("role revoked",)),
-    (r"AccessDenied: (exceeded quota|unable to create new content)", ("by hand", "lock lost", "overtaken")),
+    (r"AccessDenied: unable to create new content", ("by hand", "lock lost", "overtaken")),
     (r"MalformedMessage: ", ("garbage",)),
     (r"MaxDeliveryCountExceeded: ", (
         "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",

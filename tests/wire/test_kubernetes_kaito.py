@@ -257,6 +257,8 @@ async def test_the_whole_cluster_can_be_of_one_release(cluster: Cluster, standin
             {"resource": selected(**{"kaito.sh/workspace": "x"})},
             "matchLabels must contain at least one non-reserved label",
         ),
+        ("v1alpha1", {"resource": selected(apps="a" * 64)}, "must be no more than 63 characters: resource.labelSelector"),
+        ("v1beta1", {"resource": selected(apps="a-")}, "invalid value: a valid label must be an empty string or consist of"),
         (
             "v1beta1",
             {"resource": expressed("Exists")},
