@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 from shared.app import App
 from shared.domain import leftovers, names
@@ -38,8 +39,13 @@ def absence(app: App, products: Iterable[Product], tree: Tree, message: str, oth
     present = {team for team in named if names.team_fault(team) is None}
     markers = markers_of(app, products)
     teams = {each.team: each for each in others}
-    teams |= {each.team: Gone(each.team, each.path, each.commit, each.withdrawn is not None, each.held is not None) for each in markers}
+    teams |= {each.team: _gone(each, app.clock.now().date()) for each in markers}
     return judge(present, [each for team, each in teams.items() if team not in present], message) if tree else Absence()
+
+
+def _gone(marker: Marker, today: date) -> Gone:
+    withdrawn, held = marker.withdrawn is not None, marker.held is not None
+    return Gone(marker.team, marker.path, marker.commit, withdrawn, held, over=marker.has_lapsed(today))
 
 
 async def is_in_use(app: App, team: str) -> bool:

@@ -170,7 +170,9 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
 
 
 async def _have_looked_at(app: App, team: str | None) -> None:
-    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway."""
+    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway, and of the
+    catalogue's objects every sweep sees what they are.
+    """
     product = None if team is None else await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
     if product is None or marker is None or not marker.digest or not Marker(app.platform.repository, team or "", "", "").owns(marker):

@@ -14,8 +14,7 @@ from shared.app import App
 from shared.domain import drift, names
 from shared.domain.catalog import Catalog
 from shared.domain.desired import DesiredWorkspaces, compile_gateway, compile_project, compile_shared_workspaces, compile_workspaces
-from shared.domain.policy import requested_model_fragment
-from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.policy_xml import digest_of
 from shared.domain.world import Finding, Wanted, World
 from shared.errors import MergekeyError
 from shared.messages import CATALOG_TEAM, Sweep
@@ -82,12 +81,8 @@ async def _look(app: App, wanted: Wanted, catalog: Catalog, world: World) -> lis
 
 
 async def _look_at_catalog(app: App, catalog: Catalog, world: World) -> list[str]:
-    """The same of the catalogue's own: the fragment that every product's policy begins with, and the limits of its workspaces."""
-    shared = compile_shared_workspaces(catalog, app.platform)
-    fragment, found = await asyncio.gather(app.gateway.fragment(names.FRAGMENT), _look_at_limits(app, shared, names.CATALOGUE_TEAM, world))
-    if fragment != meaning_of(requested_model_fragment()):
-        found.append("the policy fragment is not what was written")
-    return found
+    """The same of the catalogue's own: the limits of its workspaces."""
+    return await _look_at_limits(app, compile_shared_workspaces(catalog, app.platform), names.CATALOGUE_TEAM, world)
 
 
 async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: World) -> list[str]:

@@ -19,7 +19,7 @@ from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, worth_saying
 from shared.ports import Keys
-from shared.standing import Standing
+from shared.standing import Standing, require_unmoved
 
 KEY, ENDPOINT = "API key", "URL"
 
@@ -86,7 +86,7 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     held = await observe(app, request.team, request.entra_group, event.closely)
     gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    keys = await _keys(app, request, held, changed_hands=bool(gone), closely=event.closely)
+    keys = await _keys(app, event, standing, held, changed_hands=bool(gone))
     wrote = await _write_secrets(app, request, held, keys, standing.commit)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
@@ -100,20 +100,23 @@ def _note(request: AccessRequest) -> str:
     return f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
 
 
-async def _keys(app: App, request: AccessRequest, held: Held, changed_hands: bool, closely: bool) -> Keys | None:
-    """The keys if they are needed: from the answer that made or woke the subscription, else asked for.
-
-    `closely`: to compare them with what the vault holds, too.
+async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool) -> Keys | None:
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for; to compare them with what the
+    vault holds, too.
     """
-    name, subscription = names.subscription(request.team), held.subscription
-    if subscription is not None and subscription.state == "active" and subscription.product == names.product(request.team):
-        whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(request.team))
-        return None if whole and not closely else await app.gateway.keys(name)
+    team, subscription = event.message.team, held.subscription
+    name = names.subscription(team)
+    if subscription is not None and subscription.state == "active" and subscription.product == names.product(team):
+        whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(team))
+        return None if whole and not event.closely else await app.gateway.keys(name)
     if subscription is not None and changed_hands:
-        # Whoever could read the old keys is not who may read them now.
+        # Whoever could read the old keys is not who may read them now. Nothing fences a new key.
+        await require_unmoved(app, event, standing)
         await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
         subscription = await app.gateway.subscription(name)
-    answer = await _put_subscription(app, request.team, subscription.etag if subscription else None)
+    if subscription is not None:
+        await require_unmoved(app, event, standing)
+    answer = await _put_subscription(app, team, subscription.etag if subscription else None)
     return answer or await app.gateway.keys(name)
 
 

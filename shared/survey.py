@@ -24,21 +24,20 @@ N = TypeVar("N", bound=_Named)
 async def survey(app: App, products: Iterable[Product]) -> World:
     """Everything but the products, which the caller has already."""
     gateway = app.gateway
+    unified = asyncio.gather(gateway.api(names.API), gateway.api_policy(names.API), gateway.fragment(names.FRAGMENT))
     on_gateway = asyncio.gather(
-        gateway.api(names.API),
-        gateway.api_policy(names.API),
         gateway.linked_products(names.API),
         gateway.subscriptions(),
         gateway.backends(""),
         gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
     in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
-    (api, rules, linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
-        on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
+    (api, rules, fragment), (linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
+        unified, on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
     )
     urls = {value.name: value.url for value in values if value.ours}
     found = _by_name(products), linked, _by_name(subscriptions), _by_name(backends), urls, _by_name(secrets), readers
-    return World(api, *found, *cluster, *playground, api_policy=rules.digest if rules else "")
+    return World(api, *found, *cluster, *playground, api_policy=rules.digest if rules else "", fragment=fragment)
 
 
 async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[Reader]]]:

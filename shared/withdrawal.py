@@ -83,7 +83,7 @@ async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outco
     product = await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
     unmarked = marker is not None and Marker(app.platform.repository, team, "", "").owns(marker) and not (marker.held or marker.withdrawn)
-    if product is None or marker is None or not unmarked or not product.published:
+    if product is None or marker is None or not unmarked or not product.is_finished:
         return Done(HELD, wrote=False)
     await require_unmoved(app, event, standing)
     await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, held=event.now))
@@ -118,6 +118,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
     held, product = await asyncio.gather(observe_secrets(app, team, None), app.gateway.product(names.product(team)))
     if held.subscription is not None and _is_ours(app, team, held.subscription) and held.subscription.state == "active":
         # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's stage had looked.
+        await require_unmoved(app, event, standing)
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
     if (product is None or (since is not None and event.now >= since + app.limits.grace)) and not standing.in_doubt:
@@ -153,7 +154,9 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
         return Waiting(left, "WithdrawalDelay", patient=True)
     if standing.in_doubt:
         return Done(wrote=False)
-    return await remove_namespace(app.cluster, namespace.name, await app.cluster.workspaces(namespace.name))
+    workspaces = await app.cluster.workspaces(namespace.name)
+    await require_unmoved(app, event, standing)
+    return await remove_namespace(app.cluster, namespace.name, workspaces)
 
 
 async def from_playground(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:

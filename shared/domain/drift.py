@@ -20,8 +20,9 @@ from shared.domain.desired import (
     compile_workspaces,
 )
 from shared.domain.marker import Marker
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
+from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest, fixed_fields, says
 from shared.domain.world import Part, Wanted, World
 
@@ -40,6 +41,8 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
         yield "the unified API does not ask for keys as it should"
     if world.api_policy not in (None, digest_of(desired.policy)):
         yield "the policy of the unified API is not what was written"
+    if world.fragment not in (None, meaning_of(desired.fragment)):
+        yield "the policy fragment is not what was written"
     yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
     secrets = {value.name: value.url for value in desired.named_values}
     yield from (f"named value {name} is not what it should be" for name, url in secrets.items() if world.secret_urls.get(name) != url)
@@ -59,7 +62,7 @@ def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) 
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),
-        "Keys": _keys(wanted.request, marker, world),
+        "Keys": _keys(wanted.request, marker, platform, world),
     }
     if platform.cluster is None:
         return parts
@@ -101,6 +104,9 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     for node in world.nodes:
         if (node.namespace, node.workspace) not in standing:
             yield f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: delete its node pool"
+    homes = [name for name, each in world.namespaces.items() if each.marker and each.marker.repository == repository]
+    theirs = (f"{home}/{each.name}" for home in homes for each in world.workspaces.get(home, ()) if not (each.managed or each.terminating))
+    yield from (f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it" for name in sorted(theirs))
 
 
 def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -113,7 +119,7 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
     if known is None or not marker.owns(known):
         yield "its product is not managed by mergekey"
         return
-    if known.digest != desired.digest or not product.published or not known.stands_as(marker):
+    if known.digest != desired.digest or not product.is_shown_as(desired.display_name) or not known.stands_as(marker):
         yield "its product is not what the request says"
     if not product.subscription_required:
         yield OPEN
@@ -132,13 +138,15 @@ def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Wo
             yield f"backend {name} is not needed any more"
 
 
-def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]:
+def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
     subscription = world.subscriptions.get(names.subscription(request.team))
     if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
         yield "its subscription is not active"
     elif not is_of(marker.repository, subscription):
         yield "its subscription is not managed by mergekey"
     reader = request.entra_group or ""
+    endpoint = names.endpoint_secret(request.team)
+    address = SecretValue(platform.gateway_url).fingerprint(endpoint)
     for name in names.secrets(request.team):
         found = world.secrets.get(name)
         tags = found.tags if found else {}
@@ -146,6 +154,8 @@ def _keys(request: AccessRequest, marker: Marker, world: World) -> Iterator[str]
             yield f"secret {name} is not whole"
         elif (tags.get("repository"), tags.get("team"), tags.get("reader", "")) != (str(marker.repository), request.team, reader):
             yield f"secret {name} is not tagged as the request says"
+        elif name == endpoint and tags["fingerprint"] != address:
+            yield f"secret {name} is not the gateway's address"
         readers = world.readers.get(name, frozenset())
         if reader and reader not in {each.group for each in readers}:
             yield f"its group may not read {name}"
@@ -169,6 +179,8 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: W
     for each in sorted(desired.workspaces.keys() & standing):
         if not standing[each].managed or dict(standing[each].fixed) != fixed_fields(desired.workspaces[each]):
             yield f"workspace {each} is not the one that was made"
+    surplus = sorted(standing.keys() - desired.workspaces.keys())
+    yield from (f"workspace {each} is not needed any more" for each in surplus if standing[each].managed)
     yield from _routes(desired, standing.keys(), {route.name: route for route in world.routes.get(name, ())})
 
 

@@ -1,12 +1,13 @@
 """How much may be withdrawn at once. A folder deleted by mistake must not cost anybody their key.
 
 Withdrawals are held when too many teams are gone from the branch, counting those that are in their grace period already: more than a
-quarter of all teams; below twelve teams more than one; or all of them. A person who means it says so with a trailer on the commit, which
-names the number and the digest of exactly the teams that are held:
+quarter of all teams; below twelve teams more than one; or all of them. Access whose last day is over is not the guard's. A person who
+means it says so with a trailer on the commit, which names the number and the digest of exactly the teams that are held:
 
     Allow-Withdrawals: 5 3f9a1c0b7d2e
 
-Who is held stays so, whatever happens to the others: the product says it, until its file is back or a person gives leave.
+Who is held stays so, whatever happens to the others: the product says it, until its file is back, a person gives leave, or the last day of
+its access is over.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _TRAILER = re.compile(r"Allow-Withdrawals: (?P<count>\d+) (?P<digest>[0-9a-f]{12
 @dataclass(frozen=True, slots=True, order=True)
 class Gone:
     """A team that has objects of ours and no request. `commit` is its marker's, empty where there is no product that says one;
-    `withdrawn` whether its grace period has begun, `held` whether its product says that it is held.
+    `withdrawn` whether its grace period has begun, `held` whether its product says that it is held, `over` whether the last day of what was
+    granted is over.
     """
 
     team: str
@@ -33,11 +35,12 @@ class Gone:
     commit: str
     withdrawn: bool
     held: bool = False
+    over: bool = False
 
     @property
-    def is_leftover(self) -> bool:
-        """Withdrawn, and its product is deleted: it is nobody's access any more."""
-        return self.withdrawn and not self.commit
+    def counts(self) -> bool:
+        """Not when its access ended by its date, nor when it was withdrawn and its product is deleted: it is nobody's access any more."""
+        return not self.over and not (self.withdrawn and not self.commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Absence:
 
     def explain(self) -> str:
         names = ", ".join(each.team for each in self.held)
-        waiting = len(self.gone) - len(self.held)
+        waiting = sum(each.withdrawn and each.counts for each in self.gone)
         also = f", {waiting} more in their grace period" if waiting else ""
         return (
             f"Withdrawals held: {len(self.held)} of {self.teams} teams would lose their access ({names}{also}). Nothing was withdrawn. "
@@ -74,10 +77,10 @@ class Absence:
 def judge(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
     """What may go. `present` are the teams with a request, `message` is the message of the commit that is asked for leave."""
     absent = tuple(sorted(gone))
-    counted = [each.team for each in absent if not each.is_leftover]
+    counted = [each.team for each in absent if each.counts]
     teams = len({*present, *counted})
     many = _too_many(len(counted), teams)
-    held = tuple(each for each in absent if not each.withdrawn and (many or each.held))
+    held = tuple(each for each in absent if each.counts and not each.withdrawn and (many or each.held))
     asked = _asked(held)
     if not asked or not is_leave(_text(asked), message):
         return Absence(absent, teams, held)

@@ -36,7 +36,7 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
 def of_held(team: str, world: World) -> Iterator[str]:
     """A team that the guard holds: its product says so, and no later look lets it go."""
     product = world.products.get(names.product(team))
-    if product is not None and product.marker is not None and product.marker.held is None:
+    if product is not None and product.marker is not None and product.is_finished and product.marker.held is None:
         yield "its withdrawal is held and its product does not say so"
 
 

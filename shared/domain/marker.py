@@ -53,7 +53,11 @@ class Marker:
 
     def is_over(self, today: date) -> bool:
         """Whether the access is withdrawn, or its last day is."""
-        return self.withdrawn is not None or (self.expires is not None and self.expires < today)
+        return self.withdrawn is not None or self.has_lapsed(today)
+
+    def has_lapsed(self, today: date) -> bool:
+        """Whether the last day of what was granted is over."""
+        return self.expires is not None and self.expires < today
 
     def unfinished(self) -> Marker:
         """The same marker before the digest may be written."""

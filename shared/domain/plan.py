@@ -99,7 +99,8 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     before = product.marker if product else None
     seal = Update("product marker", desired.product, product.etag if product else None, (desired.display_name, marker))
     same = before is not None and before.digest == marker.digest
-    sealed = same and product is not None and product.published and before is not None and before.stands_as(marker)
+    shown = product is not None and product.is_shown_as(desired.display_name)
+    sealed = same and shown and before is not None and before.stands_as(marker)
     finished = before is not None and before.digest != ""
     wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
     # A policy goes with its product: one that was read of a product which is gone is gone, too.

@@ -30,7 +30,8 @@ Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 class World:
     """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret, `users` by
     project. Without a cluster there are none of the first two, without a playground no projects. `secret_urls` are where our named
-    values of the gateway point to; `api_policy` is the digest of the unified API's policy, None where nobody has looked.
+    values of the gateway point to; `api_policy` and `fragment` are the digests of the unified API's policy and of the policy
+    fragment, None where nobody has looked.
     """
 
     api: Api | None
@@ -48,6 +49,7 @@ class World:
     projects: Mapping[str, Project] = field(default_factory=dict)
     users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)
     api_policy: str | None = None
+    fragment: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -28,6 +28,7 @@ from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
+from shared.domain.secret import SecretValue
 from shared.domain.workspace import Cluster, fixed_fields
 from shared.domain.world import Times, Wanted, World
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
@@ -44,13 +45,14 @@ GATEWAY, WORKSPACES, API = (
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
 TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
+KEY, SECOND, ENDPOINT = names.secrets("alpha")
+ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
 SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
 NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
 PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
 WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
-KEY, SECOND, ENDPOINT = names.secrets("alpha")
 
 
 def _standing(backend: Backend, marker: Marker) -> ActualBackend:
@@ -67,7 +69,7 @@ WORLD = World(
         **{each.name: _standing(each, SEAL) for each in API.backends},
     },
     secret_urls={},
-    secrets={name: SecretVersion(name, "1", True, START, TAGS) for name in (KEY, SECOND, ENDPOINT)},
+    secrets={name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS) for name in (KEY, SECOND, ENDPOINT)},
     readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
     workspaces={"team-alpha": (PHI,)},
@@ -114,6 +116,7 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
         (_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
         (_product(published=False), [UNLIKE]),
+        (_product(display_name="Somebody's"), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
         (_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
         (_product(subscription_required=False), [drift.OPEN]),
@@ -177,8 +180,43 @@ def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[s
     assert [each for each in told if each not in found] == [], found
 
 
+def test_an_endpoint_that_is_not_where_the_gateway_is_by_now_is_told() -> None:
+    assert _team(WORLD, replace(PLATFORM, gateway_url="https://ai.fabrikam.com")) == [f"secret {ENDPOINT} is not the gateway's address"]
+
+
+OLD = replace(PHI, name="old")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (OLD, ["workspace old is not needed any more"]),
+        (replace(OLD, terminating=True), []),
+        (replace(OLD, managed=False), []),
+    ],
+)
+def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(found: Workspace, told: list[str]) -> None:
+    assert _team(replace(WORLD, workspaces={"team-alpha": (PHI, found)})) == told
+
+
+@pytest.mark.parametrize(
+    ("found", "home", "told"),
+    [
+        (replace(OLD, managed=False), NAMESPACE, True),
+        (replace(OLD, managed=False, terminating=True), NAMESPACE, False),
+        (OLD, NAMESPACE, False),
+        (replace(OLD, managed=False), replace(NAMESPACE, marker=None), False),
+        (replace(OLD, managed=False), replace(NAMESPACE, marker=replace(MARKER, repository=REPOSITORY + 1)), False),
+    ],
+)
+def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Workspace, home: Namespace, told: bool) -> None:
+    world = replace(WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)})
+    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
+    assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
+
+
 def test_a_team_without_a_group_has_no_reader() -> None:
-    untagged = {name: replace(found, tags={k: v for k, v in TAGS.items() if k != "reader"}) for name, found in WORLD.secrets.items()}
+    untagged = {name: replace(found, tags={**found.tags, "reader": ""}) for name, found in WORLD.secrets.items()}
     assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,21 @@ def test_teams_in_their_grace_period_count_and_are_not_held_again() -> None:
     judged = judge(_present(29), _gone(11, withdrawn=8), "")
     assert [each.team for each in judged.held] == ["gone-008", "gone-009", "gone-010"]
     assert [each.withdrawn for each in judged.let_go] == [True] * 8
+
+
+def test_access_that_ended_by_its_date_is_nobodys_to_hold_and_does_not_count() -> None:
+    over = [replace(each, over=True) for each in _gone(2)]
+    assert judge(_present(3), over, "").let_go == tuple(over)
+    one = Gone("held-by-nobody", "path", "c1", withdrawn=False)
+    assert judge(_present(3), [*over, one], "").held == ()
+    assert judge(_present(0), [*over, one], "").held == (one,)
+    assert judge(_present(3), [replace(each, held=True) for each in over], "").held == ()
+
+
+def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
+    over = [replace(each, over=True, withdrawn=True) for each in _gone(2)]
+    others = [Gone(f"other-{number}", "path", "c1", withdrawn=False) for number in range(2)]
+    assert "2 of 5 teams would lose their access (other-0, other-1)." in judge(_present(3), [*over, *others], "").explain()
 
 
 def _leave(count: int) -> str:

@@ -14,6 +14,7 @@ import pytest
 from shared.domain.actual import GpuNode, Product, Subscription
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.secret import SecretValue
 from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
@@ -101,7 +102,47 @@ def _make_another_workspace(app: FakeApp) -> None:
     _objects(app)["Workspace", "phi-4"].manifest["resource"]["instanceType"] = LARGER_GPU
 
 
+def _copy_the_workspace(app: FakeApp) -> None:
+    """And its route, under another name: as a handler that came too late would have made them."""
+    for kind in ("Workspace", "HTTPRoute"):
+        copy = deepcopy(_objects(app)[kind, "phi-4"])
+        copy.manifest["metadata"]["name"] = "phi-3"
+        assert app.cluster is not None
+        app.cluster.state.objects["team-alpha", kind, "phi-3"] = copy
+
+
+def _copy_the_workspace_alone(app: FakeApp) -> None:
+    _copy_the_workspace(app)
+    assert app.cluster is not None
+    del app.cluster.state.objects["team-alpha", "HTTPRoute", "phi-3"]
+
+
+def _rename_the_product(app: FakeApp) -> None:
+    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name="Somebody's")
+
+
+def _move_the_endpoint(app: FakeApp) -> None:
+    """As it was written when the gateway was elsewhere."""
+    kept, old = app.vault.kept["alpha-endpoint"], SecretValue("https://old.example")
+    kept.values[kept.versions[0].version] = old.reveal()
+    kept.versions[0] = replace(kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")})
+
+
+def _remove_the_fragment(app: FakeApp) -> None:
+    app.gateway.state.fragments.clear()
+
+
+def _edit_the_fragment(app: FakeApp) -> None:
+    app.gateway.state.fragments[FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+
+
 SEEN_IN_LISTS: list[Change] = [
+    _remove_the_fragment,
+    _edit_the_fragment,
+    _move_the_endpoint,
+    _copy_the_workspace,
+    _copy_the_workspace_alone,
+    _rename_the_product,
     _lead_the_route_elsewhere,
     _make_another_workspace,
     _remove_the_link,
@@ -144,22 +185,12 @@ def _open_the_network(app: FakeApp) -> None:
     _objects(app)[NETWORK].manifest["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
 
 
-def _remove_the_fragment(app: FakeApp) -> None:
-    app.gateway.state.fragments.clear()
-
-
-def _edit_the_fragment(app: FakeApp) -> None:
-    app.gateway.state.fragments[FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
-
-
 SEEN_BY_A_DEEP_LOOK: list[tuple[Change, str]] = [
     (_edit_the_policy, "alpha"),
     (_renew_a_key, "alpha"),
     (_remove_limits, "alpha"),
     (_raise_the_quota, "alpha"),
     (_open_the_network, "alpha"),
-    (_remove_the_fragment, "catalogue"),
-    (_edit_the_fragment, "catalogue"),
 ]
 
 
@@ -217,6 +248,15 @@ async def test_what_lists_cannot_show_a_deep_look_finds(change: Change, team: st
     assert app.calls.writes() == []
 
 
+async def test_a_workspace_of_somebody_else_is_told_and_stays(caplog: pytest.LogCaptureFixture) -> None:
+    app = await settled()
+    _copy_the_workspace_alone(app)
+    _objects(app)["Workspace", "phi-3"].manifest["metadata"]["labels"] = {"app": "theirs"}
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+    assert "workspace team-alpha/phi-3 is not managed by mergekey" in caplog.text
+
+
 async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -> None:
     app = await settled()
     shared = f"  - {{name: llama, provider: kaito, preset: llama-3.1-8b-instruct, shared: {{instanceType: {GPU}}}}}\n"
@@ -234,14 +274,14 @@ async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -
     assert app.calls.writes() == []
 
 
-async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces_and_one_of_the_fragment() -> None:
+async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces() -> None:
     app = await settled()
     await ask(app, Asked(team="bravo"))
     limits = [f"limit {kind} {name}" for kind, name in (NETWORK, QUOTA)]
-    for deep, reads in ((False, []), (True, [f"fragment {FRAGMENT}", *limits])):
+    for deep, reads in ((False, []), (True, limits)):
         app.calls.forget()
         assert await swept(app, deep) == []
-        assert sorted(str(call) for call in app.calls.made if call.name in ("limit", "fragment")) == reads
+        assert sorted(str(call) for call in app.calls.made if call.name == "limit") == reads
 
 
 async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_are_told() -> None:
@@ -275,14 +315,13 @@ async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becomi
 async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
     app = await settled()
     before = deepcopy(world(app))
-    for change in (_edit_the_policy, _remove_limits, _edit_the_fragment):
+    for change in (_edit_the_policy, _remove_limits):
         change(app)
     for _ in range(96):
         await start_sweep(app, "the timer")
         await later(app, timedelta(minutes=15))
     assert world(app) == before
     assert len([call for call in app.calls.made if call.name == "product_policy"]) <= 4
-    assert len([call for call in app.calls.made if call.name == "fragment"]) == 2
 
 
 async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() -> None:

@@ -191,3 +191,45 @@ async def test_a_second_file_that_cannot_be_read_ends_nothing() -> None:
     await days(app, 3)
     assert is_active(app)
     assert asked.expires is not None
+
+
+async def several() -> FakeApp:
+    """The access of alpha and bravo is over tomorrow; that of carol and delta never is."""
+    app = await a_platform()
+    day = app.clock.now().date() + DAY
+    asked = [
+        Asked(team=team, dedicated={}, expires=day if team in ("alpha", "bravo") else None) for team in ("alpha", "bravo", "carol", "delta")
+    ]
+    await push(app, {path_of(each.team): each.text() for each in asked})
+    await later(app, timedelta(minutes=30))
+    return app
+
+
+async def test_what_has_ended_by_its_date_is_not_held_when_the_files_go() -> None:
+    app = await several()
+    await later(app, 2 * DAY)
+    await push(app, {path_of("alpha"): None, path_of("bravo"): None})
+    assert not is_active(app, "alpha")
+    assert not is_active(app, "bravo")
+    assert app.reports.verdicts[-1].problems == ()
+
+
+async def test_access_that_ended_by_its_date_does_not_count_when_another_file_goes() -> None:
+    app = await several()
+    await days(app, 2)
+    await push(app, {path_of("alpha"): None})
+    await push(app, {path_of("carol"): None})
+    assert not is_active(app, "carol")
+    assert is_active(app, "delta")
+
+
+async def test_who_is_held_keeps_access_until_its_last_day_and_not_longer() -> None:
+    app = await several()
+    await push(app, {path_of("alpha"): None, path_of("bravo"): None})
+    assert is_active(app, "alpha")
+    assert {problem.reason for problem in app.reports.verdicts[-1].problems} == {"WithdrawalsHeld"}
+    await days(app, 2)
+    assert not is_active(app, "alpha")
+    assert not is_active(app, "bravo")
+    await days(app, 31)
+    assert app.gateway.state.products.keys() == {"team-carol", "team-delta"}

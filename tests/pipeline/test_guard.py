@@ -76,6 +76,20 @@ async def test_no_sweep_and_no_later_push_withdraws_a_held_team() -> None:
     assert untouched(app)
 
 
+async def test_who_is_held_stays_held_although_somebody_has_unpublished_its_product() -> None:
+    app = await three_teams()
+    products = app.gateway.state.products
+    products["team-alpha"] = replace(products["team-alpha"], published=False)
+    await push(app, dict(GONE))
+    await push(app, {path_of("bravo"): Asked(team="bravo").text()})
+    await start_sweep(app, "the timer")
+    await drain(app)
+    assert live(app) == list(TEAMS)
+    marker = products["team-alpha"].marker
+    assert marker is not None
+    assert marker.held is not None
+
+
 @pytest.mark.parametrize("stage", [PROVISION_GATEWAY, PROVISION_WORKSPACES, DELIVER_KEYS])
 async def test_no_message_withdraws_a_held_team(stage: Stage) -> None:
     app = await three_teams()

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.actual import Subscription
-from shared.errors import Unavailable
+from shared.errors import Busy, Unavailable
 from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
@@ -160,6 +160,26 @@ async def test_who_comes_back_with_other_readers_gets_new_keys_before_they_work(
     assert made.index("regenerate_key team-alpha 1") < activated
     assert max(made.index(f"revoke {secret} {READERS}") for secret in SECRETS) < activated
     assert {reader for secret, reader in app.roles.assigned if secret in SECRETS} == ({readers} if readers else set())
+
+
+@pytest.mark.parametrize(("moved_at", "renewed"), [("revoke", 0), ("regenerate_key", 2)])
+async def test_what_the_branch_said_before_neither_renews_keys_nor_wakes_them(moved_at: str, renewed: int) -> None:
+    """Nothing fences a new key, and it gives its subscription another ETag."""
+    app = await a_team()
+    await withdraw(app)
+
+    async def move(call: Call) -> None:
+        if call.name == moved_at:
+            app.repository.commit({path_of("alpha"): Asked(readers=OTHER_READERS, tokens=7_000).text()})
+            app.calls.after = nothing
+
+    app.repository.commit({path_of("alpha"): Asked(readers=OTHER_READERS).text()})
+    app.calls.after = move
+    app.calls.forget()
+    with pytest.raises(Busy):
+        await run(app, DELIVER_KEYS)
+    assert app.calls.names("gateway").count("regenerate_key") == renewed
+    assert "put_subscription" not in app.calls.names("gateway")
 
 
 async def test_a_role_that_cannot_be_taken_away_keeps_the_keys_suspended() -> None:

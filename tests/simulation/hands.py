@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 from shared.domain import names
 from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
+from shared.domain.secret import SecretValue
 from shared.messages import CATALOG_TEAM
 from tests.fakes.cluster import WORKSPACE, Kept, State
 from tests.fakes.gateway import Policy
@@ -123,6 +125,12 @@ class Hands:
         product = self._product(team)
         return product is not None and self._scene.app.gateway.open_product(product.name)
 
+    def renames_product(self, team: str) -> bool:
+        product = self._product(team)
+        if product is not None:
+            self._state.products[product.name] = replace(product, display_name="Somebody's", etag=self._etag())
+        return product is not None
+
     def deletes_product(self, team: str) -> bool:
         """With its subscriptions, as the portal offers."""
         product = self._product(team)
@@ -183,6 +191,17 @@ class Hands:
             versions[0] = replace(versions[0], enabled=False)
         return name is not None
 
+    def moves_endpoint(self, team: str) -> bool:
+        """To what it was when the gateway had another address."""
+        name, old = names.endpoint_secret(team), SecretValue("https://old.example")
+        if name not in self._scene.app.vault.names() or ("secret", name) in self._scene.foreign:
+            return False
+        kept = self._scene.app.vault.kept[name]
+        newest = kept.versions[0]
+        kept.values[newest.version] = old.reveal()
+        kept.versions[0] = replace(newest, tags={**newest.tags, "fingerprint": old.fingerprint(name)})
+        return True
+
     def takes_role_away(self, team: str) -> bool:
         found = sorted(pair for pair in self._scene.app.roles.assigned if pair[0] in names.secrets(team))
         self._scene.app.roles.assigned.difference_update(found[:1])
@@ -225,6 +244,18 @@ class Hands:
             manifest = self._cluster.objects.pop(key).manifest
             other = {**manifest, "resource": {**manifest["resource"], "instanceType": "Standard_ND96asr_v4"}}
             self._cluster.objects[key] = Kept(other, self._etag(), self._scene.true.now())
+        return bool(found)
+
+    def copies_workspace(self, team: str) -> bool:
+        """With or without its route: more than the request asks for, with our labels."""
+        home = names.namespace(team)
+        found = [key for key, kept in self._cluster.objects.items() if key[:2] == (home, WORKSPACE) and not kept.deleted]
+        kinds = self._scene.chance.choice(((WORKSPACE,), (WORKSPACE, "HTTPRoute")))
+        for key in [(home, kind, name) for _, _, name in found[:1] for kind in kinds]:
+            if key in self._cluster.objects:
+                manifest = deepcopy(self._cluster.objects[key].manifest)
+                manifest["metadata"]["name"] = "surplus"
+                self._cluster.objects[home, key[1], "surplus"] = Kept(manifest, self._etag(), self._scene.true.now())
         return bool(found)
 
     @property
@@ -321,6 +352,7 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "policy edited": Hands.edits_policy,
     "product unpublished": Hands.unpublishes,
     "product opened": Hands.opens,
+    "product renamed": Hands.renames_product,
     "product deleted": Hands.deletes_product,
     "link deleted": Hands.unlinks,
     "subscription suspended": Hands.suspends,
@@ -329,9 +361,11 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "backend redirected": Hands.redirects_backend,
     "secret deleted": Hands.deletes_secret,
     "secret disabled": Hands.disables_secret,
+    "endpoint moved": Hands.moves_endpoint,
     "role taken away": Hands.takes_role_away,
     "workspace deleted": Hands.deletes_workspace,
     "workspace made anew": Hands.makes_workspace_anew,
+    "workspace copied": Hands.copies_workspace,
     "limits deleted": Hands.deletes_limits,
     "limits edited": Hands.edits_limits,
     "route redirected": Hands.redirects_route,

@@ -136,7 +136,7 @@ class Verdict:
                 return [*self.alive(team)]
             case "held":
                 product = self._scene.app.gateway.state.products.get(names.product(team))
-                marked = product is None or not product.published or product.marker is None or product.marker.held is not None
+                marked = product is None or not product.is_finished or product.marker is None or product.marker.held is not None
                 return [] if marked else ["the guard holds it, and its product does not say so"]
             case _:
                 return []

@@ -11,6 +11,7 @@ from shared.messages import CATALOG_TEAM
 from shared.stages import STAGES
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
+from tests.fakes.cluster import WORKSPACE, State
 from tests.fakes.repository import Files
 from tests.simulation.people import BROKEN
 from tests.simulation.scene import Handling, Leave, Scene, is_write
@@ -21,10 +22,13 @@ TAKING = frozenset({
     "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
     "delete_named_value",
 })  # fmt: skip
-#: What an ETag fences.
-FENCED = frozenset({
-    "put_product_policy", "publish_product", "close_product", "create_product", "put_api_policy", "put_api", "delete_product",
-})  # fmt: skip
+#: What an ETag or a resourceVersion fences, with the object that has it: of two writes to one object the older one is refused.
+FENCED = {
+    "create_product": "product", "publish_product": "product", "close_product": "product", "delete_product": "product",
+    "put_product_policy": "policy", "put_api_policy": "policy", "put_api": "api",
+    "put_subscription": "subscription", "suspend_subscription": "subscription", "delete_subscription": "subscription",
+    "create": "workspace", "delete_workspace": "workspace", "delete_namespace": "namespace",
+}  # fmt: skip
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
 MOST_COPIES = 8
 #: Chains for the same that wait for one second should have met there. Who waits longer than the broker remembers ids can be joined.
@@ -53,7 +57,7 @@ class Watch:
         if not is_write(call):
             return
         # Between this and `after` nothing else happens: whoever deletes what is gone already changes nothing.
-        self._in_vain = call.name == "delete_product" and call.target not in self._scene.app.gateway.state.products
+        self._in_vain = call.name.startswith("delete_") and not self._is_there(call)
         team = self._team_of(call)
         if handling.team is not None and team is not None and team != handling.team:
             self._scene.fail(6, f"{handling} of {handling.team} writes for {team}: {call}")
@@ -75,6 +79,21 @@ class Watch:
             self._scene.fail(11, f"{handling} opens a door without limits: {call}")
         elif call.name == "update":
             self._require_leave_to_disable(call, handling)
+
+    def _is_there(self, call: Call) -> bool:
+        """Whether what a fence protects is there."""
+        gateway, cluster = self._scene.app.gateway.state, self._scene.app.cluster
+        going = cluster.state if cluster else State()
+        match FENCED.get(call.name):
+            case "product":
+                return call.target in gateway.products
+            case "subscription":
+                return call.target in gateway.subscriptions
+            case "workspace":
+                home, _, name = call.target.partition("/")
+                return (home, WORKSPACE, name) in going.objects
+            case kind:
+                return kind == "namespace" and call.target in going.namespaces
 
     def _is_bare(self, product: str, handling: Handling) -> bool:
         """Whether it has no policy, and no hand has taken it away since the handler began."""
@@ -143,10 +162,14 @@ class Watch:
         marked = [product.marker for product in products.values() if product.marker and product.marker.repository == REPOSITORY]
         present = {team for path in files if (team := PATHS.team_of(path))}
         gone = {marker.team: marker for marker in marked if marker.team not in present and names.product(marker.team) in products}
+        # Access that has ended by its own date is not the guard's.
+        today = self._scene.true.now().date()
+        over = {team for team, marker in gone.items() if marker.expires is not None and marker.expires < today}
+        gone = {team: marker for team, marker in gone.items() if team not in over}
         waiting = frozenset(team for team, marker in gone.items() if marker.withdrawn is None)
         if not files or commit is None:
             return waiting
-        robbed = others - present - gone.keys()
+        robbed = others - present - gone.keys() - over
         absent = {*gone, *robbed}
         many = len(absent) > 1 or (bool(absent) and not present)
         served = {team for team in waiting if many or gone[team].held}
@@ -175,8 +198,8 @@ class Watch:
         handling.creates |= call.fence is None
         if handling.stale or handling.creates:
             return
-        team = self._team_of(call) or ""
-        place, key = self.since_when(team, handling.seen), (call.name.removeprefix("create_").removeprefix("publish_"), call.target)
+        team = self._team_of(call) or handling.team or ""
+        place, key = self.since_when(team, handling.seen), (FENCED[call.name], call.target.rpartition(" ")[2])
         if call.fence not in (None, "*") and place < self._newest.get(key, -1):
             self._scene.fail(2, f"{handling} writes what the branch said before: {call}, decided at {place}, after {self._newest[key]}")
         self._newest[key] = max(place, self._newest.get(key, -1))
