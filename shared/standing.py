@@ -16,8 +16,8 @@ from shared.domain.guard import Gone, is_leave, is_named
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
 from shared.domain.push import Tree, homes
-from shared.domain.request import AccessRequest, read_request
-from shared.domain.review import Past
+from shared.domain.request import AccessRequest, ModelAccess, read_request
+from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past
 from shared.domain.strict_yaml import LARGEST
 from shared.errors import Busy, Unavailable
 from shared.messages import CATALOG_TEAM, TeamMessage
@@ -155,7 +155,7 @@ async def _valid_request(app: App, catalog: Catalog, look_at: _Look) -> AccessRe
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read_request(message.path, content, catalog, app.places.requests).request
-    if request is None or request.team != message.team or await _is_above_capacity(app, request, catalog, look_at):
+    if request is None or request.team != message.team or await _is_too_much(app, request, catalog, look_at):
         return None
     return request
 
@@ -176,13 +176,20 @@ class _Look:
     head: Head
 
 
-async def _is_above_capacity(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
-    """Whether the team asks for more than is left, as the review says. All requests are read only where a model's capacity is known."""
-    shared = (catalog.model(access.name) for access in request.models if access.instance_type is None)
-    if not any(model is not None and model.capacity is not None for model in shared):
+async def _is_too_much(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
+    """Whether the team asks for more than the others leave it, as the review says. All requests are read only where something is counted
+    over all teams: a model's capacity, or dedicated workspaces.
+    """
+    if not any(_is_counted(access, catalog) for access in request.models):
         return False
     reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(today=look_at.now.date()))
-    return any(problem.path == look_at.message.path and problem.reason == "AboveCapacity" for problem in reviewed.problems)
+    beyond = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
+    return look_at.message.path in beyond
+
+
+def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
+    model = catalog.model(access.name)
+    return access.instance_type is not None or (model is not None and model.capacity is not None)
 
 
 async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shared.absence import ours
 from shared.app import App
@@ -20,7 +20,7 @@ from shared.domain.ledger import Grants
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of
 from shared.domain.push import Tree
-from shared.domain.review import File, Past, Review, is_read, read, review
+from shared.domain.review import File, Past, Review, is_read, places_now, read, review
 from shared.domain.strict_yaml import LARGEST
 from shared.messages import blob_id
 
@@ -52,7 +52,7 @@ async def judge(app: App, files: Mapping[str, File], past: Past, products: Seque
     if not reviewed.in_doubt or reviewed.catalog is None:
         return reviewed
     found = await app.gateway.products() if products is None else products
-    in_force = await _in_force(app, reviewed.catalog, {path: files[path] for path in reviewed.in_doubt}, found)
+    in_force = await _in_force(app, _Doubt(reviewed.catalog, files, reviewed.in_doubt), found)
     return review(files, app.places.requests, app.places.catalog, replace(past, in_force=in_force), faults)
 
 
@@ -62,23 +62,34 @@ async def judge_all(app: App, commit: str, tree: Tree, past: Past) -> Review:
     return await judge(app, await read_files(app, paths, tree, await app.repository.archive(commit)), past)
 
 
-async def _in_force(app: App, catalog: Catalog, files: Mapping[str, File], products: Iterable[Product]) -> dict[str, Grants]:
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    catalog: Catalog
+    files: Mapping[str, File]
+    paths: frozenset[str]
+
+
+async def _in_force(app: App, doubt: _Doubt, products: Iterable[Product]) -> dict[str, Grants]:
     """What the teams of these requests have now. A product that was never finished, or is withdrawn, is nobody's access."""
     marked = [product.marker for product in ours(app, products) if product.published]
-    markers = [marker for marker in marked if marker and marker.withdrawn is None and marker.path in files]
+    markers = [marker for marker in marked if marker and marker.withdrawn is None]
+    present = places_now({marker.path: marker.team for marker in markers}, doubt.files, app.places.requests)
+    asked = [(marker, present[marker.path]) for marker in markers if present.get(marker.path) in doubt.paths]
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def look(marker: Marker) -> Grants | None:
+    async def look(marker: Marker, path: str) -> Grants | None:
         async with gate:
-            return await _granted(app, catalog, marker, files[marker.path].content)
+            return await _granted(app, doubt.catalog, marker, (path, doubt.files[path].content))
 
-    found = zip(markers, await asyncio.gather(*map(look, markers)), strict=True)
-    return {marker.path: grants for marker, grants in found if grants is not None}
+    found = zip(asked, await asyncio.gather(*(look(*each) for each in asked)), strict=True)
+    return {path: grants for (_, path), grants in found if grants is not None}
 
 
-async def _granted(app: App, catalog: Catalog, marker: Marker, content: bytes) -> Grants | None:
-    """What a product gives its team. Where it is what the branch says now, no earlier text is needed; None when Git has lost it."""
-    now = read(marker.path, content, catalog, app.places.requests)
+async def _granted(app: App, catalog: Catalog, marker: Marker, stands: tuple[str, bytes]) -> Grants | None:
+    """What a product gives its team. Where it is what the branch says now, wherever it stands, no earlier text is needed; None when Git has
+    lost it.
+    """
+    now = read(*stands, catalog, app.places.requests)
     if now.request is not None and compile_gateway(now.request, catalog, app.platform).digest == marker.digest:
         return now.tokens
     entry = (await app.repository.tree(marker.commit) or {}).get(marker.path)

@@ -5,6 +5,7 @@ not grow: it comes first, as it is. Then those that grow, by name; then the newc
 fits. So the outcome depends on what is asked for and what is in force, not on who looked first, and who was admitted stays admitted
 while the others' access is being written. What a growing request gives back of another model is free when that is done.
 A model without a capacity has a ledger too: of that, nobody is refused anything.
+The dedicated workspaces of a model are granted by the same rule, one by one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from math import floor
 from shared.domain.catalog import Catalog, CatalogModel
 from shared.domain.problem import quote
 
-#: Tokens per minute by model: 0 for nothing of its shared backends, None for no bound.
+#: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a dedicated workspace.
 Grants = Mapping[str, int | None]
+
+#: What is counted: tokens per minute of a model, or (True) its dedicated workspaces.
+_Meter = tuple[str, bool]
 
 #: Teams that are named in one message.
 _NAMED = 20
@@ -62,39 +66,89 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class Workspaces:
+    """One model: how many dedicated workspaces all teams together may have, and who has one, by name."""
+
+    model: str
+    total: int
+    teams: tuple[str, ...]
+
+    @property
+    def left(self) -> int:
+        """How many there may still be; below 0 where the total was lowered below what is in force."""
+        return self.total - len(self.teams)
+
+    def explain(self) -> str:
+        """Who has one."""
+        more = [f"{len(self.teams) - _NAMED} more teams"] if len(self.teams) > _NAMED else []
+        holders = ", ".join([*self.teams[:_NAMED], *more]) or "nobody has one"
+        return f"All teams together may have {self.total} dedicated {quote(self.model)}: {holders}; {max(self.left, 0)} are left"
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
-    """The ledgers by model, and for each team that is refused the models of which it asks too much."""
+    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens, or one workspace too many.
+
+    `short`: the models of which more is asked for than there is, whoever is refused.
+    """
 
     ledgers: Mapping[str, Ledger]
     refused: Mapping[str, tuple[str, ...]]
+    workspaces: Mapping[str, Workspaces]
+    crowded_out: Mapping[str, tuple[str, ...]]
+    short: frozenset[str]
 
 
 def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[str, Grants]) -> Books:
     """What every team asks for, and what is in force for those of them that have access, both by team."""
-    limits = {model.name: floor(model.capacity * catalog.over_commitment) for model in catalog.models if model.capacity is not None}
+    limits = _limits(catalog)
     before = {team: _metered(in_force.get(team, {}), limits) for team in asked}
     wanted = {team: _metered(grants, limits) for team, grants in asked.items()}
-    totals = Counter[str]()
-    for grants in before.values():
-        totals.update(grants)
-    held, refused = {team: in_force.get(team, {}) for team in asked}, dict[str, tuple[str, ...]]()
+    totals, all_asked = _sum(before), _sum(wanted)
+    held, refused = {team: in_force.get(team, {}) for team in asked}, dict[str, tuple[_Meter, ...]]()
     for team in sorted(wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)):
-        step = {model: wanted[team].get(model, 0) - before[team].get(model, 0) for model in limits}
-        beyond = tuple(model for model in limits if step[model] > 0 and totals[model] + step[model] > limits[model])
+        step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
+        beyond = tuple(meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter])
         if beyond:
             refused[team] = beyond
         else:
             held[team] = asked[team]
             totals.update(step if not _grows(wanted[team], before[team]) else +Counter(step))
-    return Books({model.name: _ledger(model, limits.get(model.name), held) for model in catalog.models}, refused)
+    return Books(
+        ledgers={model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models},
+        refused=_of_kind(refused, dedicated=False),
+        workspaces={model: _workspaces(model, total, held) for (model, dedicated), total in limits.items() if dedicated},
+        crowded_out=_of_kind(refused, dedicated=True),
+        short=frozenset(model for (model, dedicated), limit in limits.items() if all_asked[model, dedicated] > limit),
+    )
 
 
-def _metered(grants: Grants, limits: Iterable[str]) -> dict[str, int]:
-    return {model: tokens for model in limits if (tokens := grants.get(model))}
+def _limits(catalog: Catalog) -> dict[_Meter, int]:
+    tokens = {
+        (model.name, False): floor(model.capacity * catalog.over_commitment) for model in catalog.models if model.capacity is not None
+    }
+    return tokens | {(model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None}
 
 
-def _grows(wanted: Mapping[str, int], before: Mapping[str, int]) -> bool:
-    return any(tokens > before.get(model, 0) for model, tokens in wanted.items())
+def _metered(grants: Grants, limits: Iterable[_Meter]) -> dict[_Meter, int]:
+    amounts = {(model, own): int(grants.get(model) == 0) if own else grants.get(model) for model, own in limits}
+    return {meter: amount for meter, amount in amounts.items() if amount}
+
+
+def _sum(metered: Mapping[str, Mapping[_Meter, int]]) -> Counter[_Meter]:
+    totals = Counter[_Meter]()
+    for amounts in metered.values():
+        totals.update(amounts)
+    return totals
+
+
+def _of_kind(refused: Mapping[str, tuple[_Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
+    found = {team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()}
+    return {team: models for team, models in found.items() if models}
+
+
+def _grows(wanted: Mapping[_Meter, int], before: Mapping[_Meter, int]) -> bool:
+    return any(amount > before.get(meter, 0) for meter, amount in wanted.items())
 
 
 def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Ledger:
@@ -104,6 +158,11 @@ def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) 
     return Ledger(model.name, model.capacity, limit, {team: tokens for team, tokens in shares.items() if tokens not in nothing})
 
 
-def overdrawn(books: Books) -> Iterator[Ledger]:
-    """The models of which more is in force than may be granted: their capacity was lowered."""
-    return (ledger for ledger in books.ledgers.values() if ledger.left is not None and ledger.left < 0)
+def _workspaces(model: str, total: int, held: Mapping[str, Grants]) -> Workspaces:
+    return Workspaces(model, total, tuple(sorted(team for team, grants in held.items() if grants.get(model) == 0)))
+
+
+def overdrawn(books: Books) -> Iterator[Ledger | Workspaces]:
+    """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
+    both: list[Ledger | Workspaces] = [*books.ledgers.values(), *books.workspaces.values()]
+    return (each for each in both if each.left is not None and each.left < 0)

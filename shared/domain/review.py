@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 
@@ -34,10 +34,10 @@ class File:
 class Past:
     """What was before.
 
-    - `held`: the paths that were there before: a newcomer beside them is at fault, not they.
-    - `in_force`: by path of its request, what each team has in the gateway now: the names of its models, and how many tokens per minute
-      of their shared backends: 0 for nothing, None for no bound.
-    - `today` (UTC): requests whose last day is over take nothing of any capacity. None: all of them count.
+    - `held`: the paths that were there before: a second file of a team beside them is at fault, not they.
+    - `in_force`: by path of the request that it was made from, what each team has in the gateway now. A request that was moved since is
+      found by its team.
+    - `today` (UTC): requests whose last day is over take nothing of any capacity or total. None: all of them count.
     """
 
     held: frozenset[str] = frozenset()
@@ -46,6 +46,9 @@ class Past:
 
 
 NOTHING = Past()
+
+#: Why a request is refused that is right by itself: others have what it asks for.
+BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling"})
 
 #: The same files are judged again and again, and reading one takes milliseconds.
 read = lru_cache(maxsize=2048)(read_request)
@@ -78,12 +81,25 @@ def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
     return path == catalog_path or paths.folder(path) is not None
 
 
+def places_now(teams: Mapping[str, str], files: Iterable[str], paths: RequestPaths) -> dict[str, str]:
+    """By the path at which a team's request was, the one at which it is now: the same, else that of the team's only file.
+
+    `teams`: by path. Without those whose team has no file any more, or several others.
+    """
+    present: dict[str | None, list[str]] = defaultdict(list)
+    for path in files:
+        present[paths.team_of(path)].append(path)
+    found = {path: present[team] for path, team in teams.items()}
+    return {path: path if path in there else there[0] for path, there in found.items() if path in there or len(there) == 1}
+
+
 def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, past: Past = NOTHING, faults: Faults | None = None) -> Review:
     """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows the platform."""
     regular = {path: file.content for path, file in files.items() if file.mode not in (_SYMBOLIC_LINK, _SUBMODULE)}
     catalog = _catalog(files, regular, catalog_path, faults)
     texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
     verdicts = {path: read(path, content, catalog.catalog, paths) for path, content in texts.items()}
+    past = replace(past, in_force=_at_present(past.in_force, files, paths))
     problems = [*_misplaced(files, paths, catalog_path), *catalog.problems]
     still_used = models_still_used(verdicts, catalog.catalog, past.in_force)
     if still_used:
@@ -107,10 +123,10 @@ class _Read:
 
 def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
     """What the requests ask for together, beside a catalogue that is as it should be."""
-    problems.extend(_above_totals(read.verdicts, read.catalog, past.held))
     counted = _counted(read.verdicts, past)
     books = _books(read, counted, past)
     problems.extend(_above_capacity(read, counted, books))
+    problems.extend(_above_totals(read, counted, books))
     problems.extend(_overdrawn(books, read.catalog_path))
     accepted = _without(read.verdicts, problems)
     problems.extend(retiring(accepted, read.catalog))
@@ -132,6 +148,12 @@ def _catalog(files: Mapping[str, File], regular: Mapping[str, bytes], catalog_pa
         return CatalogVerdict(None, ())
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
     return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
+
+
+def _at_present(in_force: Mapping[str, Grants], files: Iterable[str], paths: RequestPaths) -> dict[str, Grants]:
+    """By the path at which each request is now."""
+    present = places_now({path: team for path in in_force if (team := paths.team_of(path)) is not None}, files, paths)
+    return {present[path]: grants for path, grants in in_force.items() if path in present}
 
 
 def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str) -> Iterator[Problem]:
@@ -169,25 +191,9 @@ def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:
     return [path for path in claimed if path not in holders] if len(holders) == 1 else claimed
 
 
-def _above_totals(verdicts: Mapping[str, Verdict], catalog: Catalog | None, held: frozenset[str]) -> Iterator[Problem]:
-    holders: dict[str, dict[str, str]] = defaultdict(dict)
-    for path, verdict in verdicts.items():
-        for access in verdict.request.models if verdict.request else ():
-            if access.instance_type is not None:
-                holders[access.name][path] = verdict.team or path
-    for model in catalog.models if catalog else ():
-        asking = holders[model.name]
-        if model.dedicated is not None and len(asking) > model.dedicated.total:
-            teams = listed(sorted(asking.values()))
-            message = f"{len(asking)} teams ask for a dedicated {quote(model.name)} ({teams}); in all there may be {model.dedicated.total}."
-            newcomers = [path for path in asking if path not in held]
-            for path in newcomers or asking:
-                yield problem_at(path, verdicts[path].models_at[model.name], "AboveCeiling", f"{message} Ask the platform team.")
-
-
 def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
-    """By team, the request that counts against capacities: one that is right by itself; of several the one that was there before, else
-    the first.
+    """By team, the request that counts against capacities and totals: one that is right by itself; of several the one that was there
+    before, else the first.
     """
     valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
     last_wins = sorted(sorted(valid, reverse=True), key=lambda path: (path in past.in_force, path in past.held))
@@ -213,6 +219,14 @@ def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> It
             yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
 
 
+def _above_totals(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
+    for team, models in books.crowded_out.items():
+        path = counted[team]
+        for model in models:
+            message = f"This request asks for a dedicated {quote(model)}, and none is left. {books.workspaces[model].explain()}."
+            yield problem_at(path, read.verdicts[path].models_at[model], "AboveCeiling", f"{message} Ask the platform team.")
+
+
 def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
     for ledger in overdrawn(books):
         message = f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is granted more."
@@ -221,5 +235,4 @@ def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
 
 def _short(verdicts: Mapping[str, Verdict], books: Books) -> frozenset[str]:
     """The requests for models of which more is asked for than there is, whoever is refused."""
-    short = {model for models in books.refused.values() for model in models}
-    return frozenset(path for path, verdict in verdicts.items() if short & verdict.tokens.keys())
+    return frozenset(path for path, verdict in verdicts.items() if books.short & verdict.tokens.keys())

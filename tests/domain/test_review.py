@@ -11,10 +11,11 @@ import pytest
 from shared.domain.catalog import Catalog
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.platform_faults import Fault
-from shared.domain.review import File, Past, in_force, is_read, review
+from shared.domain.review import File, Past, Review, in_force, is_read, places_now, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
+ONE, TWO = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
 VALID = File((CASES / "valid" / "access.yaml").read_bytes())
 
 
@@ -55,10 +56,9 @@ def test_only_the_folder_may_begin_with_team() -> None:
 
 
 def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
-    one, two = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
-    assert review_of({one: _dedicated("alpha")}).problems == ()
-    found = review_of({one: _dedicated("alpha"), two: _dedicated("bravo")})
-    assert [(problem.path, problem.reason) for problem in found.problems] == [(one, "AboveCeiling"), (two, "AboveCeiling")]
+    assert review_of({ONE: _dedicated("alpha")}).problems == ()
+    found = review_of({ONE: _dedicated("alpha"), TWO: _dedicated("bravo")})
+    assert [(problem.path, problem.reason) for problem in found.problems] == [(TWO, "AboveCeiling")], "newcomers are admitted by name"
 
 
 def test_what_the_platform_cannot_do_is_told_of_the_catalogue_and_nothing_of_it_is_in_force() -> None:
@@ -75,6 +75,13 @@ def test_a_request_for_a_model_that_was_removed_while_others_use_it_is_in_doubt(
     found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={REQUEST: {"gone": 5}}))
     assert [problem.reason for problem in found.problems if problem.path == DEFAULT_CATALOG_PATH] == ["ModelStillUsed"]
     assert found.in_doubt == {REQUEST}
+
+
+def test_a_request_that_was_moved_still_uses_the_model_that_it_had() -> None:
+    files = {ONE: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
+    [problem] = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={REQUEST: {"gone": 5}})).problems
+    assert (problem.path, problem.reason) == (DEFAULT_CATALOG_PATH, "ModelStillUsed")
+    assert ONE in problem.message
 
 
 def test_a_missing_catalogue_is_one_problem_and_not_one_per_model() -> None:
@@ -109,14 +116,78 @@ def test_a_newcomer_is_at_fault_and_where_two_were_in_force_both_are() -> None:
     assert at_fault(first, second) == at_fault() == [first, second, third]
 
 
-def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many() -> None:
-    one, two = "developer-requests/alpha/access.yaml", "developer-requests/bravo/access.yaml"
-    files = {DEFAULT_CATALOG_PATH: catalog_file(), one: _dedicated("alpha"), two: _dedicated("bravo")}
-    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({one})))
-    advice = "2 teams ask for a dedicated 'phi-4' ('alpha', 'bravo'); in all there may be 1. Ask the platform team."
-    assert [(problem.path, problem.message) for problem in found.problems] == [(two, advice)]
-    both = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({one, two})))
-    assert [problem.path for problem in both.problems] == [one, two]
+def _two_with_one_workspace(past: Past, *more: str) -> Review:
+    """`more`: lines of alpha's request."""
+    alpha = File(_dedicated("alpha").content + "".join(more).encode())
+    return review({DEFAULT_CATALOG_PATH: catalog_file(), ONE: alpha, TWO: _dedicated("bravo")}, PATHS, DEFAULT_CATALOG_PATH, past)
+
+
+def _told(found: Review) -> list[tuple[str, str]]:
+    return [(problem.path, problem.reason) for problem in found.problems]
+
+
+@pytest.mark.parametrize(("holder", "other"), [(ONE, TWO), (TWO, ONE)])
+def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many(holder: str, other: str) -> None:
+    found = _two_with_one_workspace(Past(in_force={holder: {"phi-4": 0}, other: {}}))
+    [problem] = found.problems
+    all_of_it = f"All teams together may have 1 dedicated 'phi-4': {PATHS.team_of(holder)}; 0 are left. Ask the platform team."
+    assert (problem.path, problem.reason) == (other, "AboveCeiling")
+    assert problem.message == f"This request asks for a dedicated 'phi-4', and none is left. {all_of_it}"
+    assert found.in_doubt == {ONE, TWO}
+
+
+def test_who_shared_the_model_before_does_not_have_its_workspace() -> None:
+    assert _told(_two_with_one_workspace(Past(in_force={ONE: {"phi-4": 50}, TWO: {"phi-4": 0}}))) == [(ONE, "AboveCeiling")]
+
+
+def test_a_total_below_what_is_in_force_is_a_warning_at_the_catalogue_and_nobody_loses_a_workspace() -> None:
+    found = _two_with_one_workspace(Past(in_force={ONE: {"phi-4": 0}, TWO: {"phi-4": 0}}))
+    assert [(problem.path, problem.reason, problem.level) for problem in found.problems] == [
+        (DEFAULT_CATALOG_PATH, "Overcommitted", "warning")
+    ]
+    assert "1 dedicated 'phi-4': alpha, bravo; 0 are left" in found.problems[0].message
+    assert found.requests.keys() == {ONE, TWO}
+
+
+@pytest.mark.parametrize(("today", "refused"), [(date(2026, 3, 31), [(TWO, "AboveCeiling")]), (date(2026, 4, 1), [])])
+def test_a_workspace_of_access_that_is_over_is_not_counted(today: date, refused: list[tuple[str, str]]) -> None:
+    past = Past(in_force={ONE: {"phi-4": 0}}, today=today)
+    assert _told(_two_with_one_workspace(past, "expires: 2026-03-31\n")) == refused
+
+
+def test_who_is_refused_a_workspace_takes_nothing_of_a_capacity_and_all_that_share_it_are_in_doubt() -> None:
+    """By name alone bravo is refused, and charlie fits. Whether what is in force says otherwise has to be looked at."""
+    catalog = File(
+        b"models:\n"
+        b"  - {name: m, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 50, capacity: 50}\n"
+        b"  - {name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi.internal/v1,"
+        b" dedicated: {instanceTypes: [Standard_A1], total: 1}}\n"
+    )
+    asked = "team: {{name: {}, owner: a@b.com}}\nmodels: {{{}}}\n"
+    shared, own = "foundry: [{name: m, tokensPerMinute: 50}]", "kaito: [{name: phi-4, dedicated: true}]"
+    texts = {"aaron": own, "bravo": f"{shared}, {own}", "charlie": shared}
+    files = {f"developer-requests/{team}/access.yaml": File(asked.format(team, text).encode()) for team, text in texts.items()}
+    found = review({**files, DEFAULT_CATALOG_PATH: catalog}, PATHS, DEFAULT_CATALOG_PATH)
+    assert _told(found) == [("developer-requests/bravo/access.yaml", "AboveCeiling")]
+    assert found.ledgers["m"].granted == {"charlie": 50}
+    assert found.in_doubt == files.keys()
+
+
+def test_a_request_that_was_moved_has_what_it_had() -> None:
+    before = Past(in_force={"tenant-access/config/team-bravo/access.yaml": {"phi-4": 0}})
+    assert _told(_two_with_one_workspace(before)) == [(ONE, "AboveCeiling")]
+
+
+def test_where_a_request_is_now_is_told_by_its_team() -> None:
+    gone = "tenant-access/config/alpha/access.yaml"
+
+    def now(*files: str) -> dict[str, str]:
+        return places_now({gone: "alpha"}, [*files, TWO, "README.md"], PATHS)
+
+    second = "tenant-access/config/team-alpha/access.yaml"
+    assert now(gone, ONE) == {gone: gone}, "it stays where it is, whatever else there is"
+    assert now(ONE) == {gone: ONE}
+    assert now(ONE, second) == now() == {}
 
 
 @pytest.mark.parametrize("spoilt", [b"team: [", b"team: {name: bravo}"])

@@ -13,11 +13,13 @@ from shared.messages import CATALOG_TEAM
 from shared.pipeline import provision_gateway
 from shared.settlement import start_sweep
 from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY
-from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw, world
 
 CAPACITY = "    maxTokensPerMinute: 100000\n    capacity: {}\n"
 OLD = catalog_text() + "  - {name: old, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+ONE_GPU = catalog_text().replace("perTeam: 2, total: 3", "perTeam: 1, total: 1")
+PHI = {"phi-4": GPU}
 
 
 def _catalog(capacity: int) -> str:
@@ -168,6 +170,102 @@ async def test_the_others_requests_are_read_only_where_a_capacity_is_known() -> 
     app.repository.commit({path_of("alpha"): Asked(tokens=11_000).text()})
     await provision_gateway(app, an_event(app, a_change(app)))
     assert "archive" not in app.calls.names("repository")
+
+
+def _workspaces(app: FakeApp) -> set[str]:
+    """The teams with a GPU."""
+    assert app.cluster is not None
+    return {namespace.removeprefix("team-") for namespace, kind, _ in app.cluster.state.objects if kind == "Workspace"}
+
+
+async def _a_team_with_the_only_gpu(team: str = "zulu") -> FakeApp:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU})
+    await ask(app, Asked(team=team, dedicated=PHI))
+    app.calls.forget()
+    return app
+
+
+async def test_an_older_message_of_a_team_does_not_get_it_the_gpu_that_it_was_refused() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await ask(app, Asked(team="alpha"))
+    older = an_event(app, a_change(app, "alpha"), "d1/alpha")
+    await ask(app, Asked(team="alpha", tokens=9_000, dedicated=PHI))
+    assert _verdict(app) == [(path_of("alpha"), "AboveCeiling")]
+    await provision_gateway(app, older)
+    await later(app, timedelta(minutes=1))
+    assert _workspaces(app) == {"zulu"}
+    assert "9000" not in _granted(app, "alpha")
+
+
+async def test_a_team_with_a_gpu_is_kept_up_whatever_others_ask_for() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await ask(app, Asked(team="alpha"))
+    await ask(app, Asked(team="alpha", dedicated=PHI))
+    await ask(app, Asked(team="zulu", dedicated=PHI, display_name="The Zulus"))
+    assert _verdict(app) == []
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    await app.gateway.suspend_subscription("team-zulu", app.gateway.state.subscriptions["team-zulu"].etag)
+    await _sweep(app)
+    assert app.gateway.state.subscriptions["team-zulu"].state == "active"
+    assert _workspaces(app) == {"zulu"}
+
+
+async def test_when_a_total_is_lowered_nobody_loses_a_gpu_and_nobody_gets_one() -> None:
+    app = await a_platform()
+    for team in ("alpha", "bravo"):
+        await ask(app, Asked(team=team, dedicated=PHI))
+    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU})
+    assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
+    await ask(app, Asked(team="bravo", dedicated=PHI, tokens=9_000))
+    assert "9000" in _granted(app, "bravo")
+    await ask(app, Asked(team="aaron", dedicated=PHI))
+    assert (path_of("aaron"), "AboveCeiling") in _verdict(app)
+    assert _workspaces(app) == {"alpha", "bravo"}
+
+
+async def test_a_gpu_of_access_that_ended_by_its_date_is_free() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU})
+    await ask(app, Asked(team="alpha", dedicated=PHI, expires=app.clock.now().date()))
+    app.clock.advance(timedelta(days=1))
+    await ask(app, Asked(team="bravo", dedicated=PHI))
+    assert _verdict(app) == []
+    assert "bravo" in _workspaces(app)
+
+
+@pytest.mark.parametrize("folder", ["developer-requests/zulu", "tenant-access/config/team-zulu"])
+@pytest.mark.parametrize("tokens", [60_000, 50_000])
+async def test_who_moves_its_file_has_what_it_had(folder: str, tokens: int) -> None:
+    app = await _a_platform_with(100_000)
+    await ask(app, Asked(team="zulu", tokens=60_000))
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    moved = Asked(team="zulu", tokens=tokens, display_name="The Zulus")
+    await push(app, {path_of("zulu"): None, f"{folder}/access.yaml": moved.text()})
+    assert _verdict(app) == []
+    await _sweep(app)
+    assert app.gateway.state.products.keys() == {"team-zulu"}
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+
+
+async def test_who_moves_its_file_keeps_its_gpu() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await ask(app, Asked(team="alpha", dedicated=PHI))
+    moved = Asked(team="zulu", dedicated=PHI, display_name="The Zulus").text()
+    await push(app, {path_of("zulu"): None, "developer-requests/zulu/access.yaml": moved})
+    await _sweep(app)
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert _workspaces(app) == {"zulu"}
+
+
+async def test_who_moves_its_file_still_uses_a_model_that_is_removed() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: OLD})
+    await ask(app, Asked(models=("old",)))
+    moved = "developer-requests/alpha/access.yaml"
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): None, moved: Asked(models=("old",)).text()})
+    assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
+    assert moved in app.reports.verdicts[-1].problems[0].message
 
 
 @pytest.mark.parametrize("files", [1, 60])

@@ -264,17 +264,17 @@ async def test_a_large_push_becomes_one_look_at_everything() -> None:
     assert app.calls.names("repository").count("blob") == 0
 
 
-async def test_gpus_are_counted_over_all_teams_and_the_newcomer_is_refused() -> None:
+async def test_gpus_are_counted_over_all_teams_and_who_asks_for_one_too_many_is_refused() -> None:
     app = _app()
     phi = {"phi-4": GPU}
     files: Files = {path_of(f"team{number}"): Asked(team=f"team{number}", dedicated=phi).text() for number in range(3)}
     await _push(app, files)
     before = app.repository.branch
-    app.repository.commit({ALPHA: Asked(dedicated=phi).text()})
+    app.repository.commit({path_of("zulu"): Asked(team="zulu", dedicated=phi).text()})
     await _arrive(app, before, "d2")
     assert _told(app) == [f"team{number} requested" for number in range(3)]
     [problem] = app.reports.verdicts[1].problems
-    assert (problem.path, problem.reason) == (ALPHA, "AboveCeiling")
+    assert (problem.path, problem.reason) == (path_of("zulu"), "AboveCeiling")
 
 
 async def test_contents_of_an_archive_count_only_when_they_are_the_branchs() -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
 from shared.domain.backends import SAFETY_SECRET
+from shared.domain.ledger import Grants
 from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
@@ -71,8 +72,17 @@ class Verdict:
         products = self._scene.app.gateway.state.products.values()
         in_force = frozenset(product.marker.path for product in products if product.marker and product.marker.repository == REPOSITORY)
         files = {path: File(content, mode) for path, (content, mode) in self._scene.repository.files().items()}
-        reviewed = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force))
+        past = Past(in_force, dict(self._with_workspaces()), self._scene.true.now().date())
+        reviewed = review(files, PATHS, DEFAULT_CATALOG_PATH, past)
         return Review({}, reviewed.problems, None) if self._is_missed(files) else reviewed
+
+    def _with_workspaces(self) -> Iterator[tuple[str, Grants]]:
+        """By path, the models of which a team in force has a dedicated workspace: of the last one, it is not robbed."""
+        for product in self._scene.app.gateway.state.products.values():
+            marker = product.marker
+            if marker is not None and marker.repository == REPOSITORY and marker.withdrawn is None and product.published:
+                before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
+                yield marker.path, dict.fromkeys(re.findall(r"- \{name: ([a-z0-9.-]+), dedicated", before.decode(errors="replace")), 0)
 
     def _is_missed(self, files: Mapping[str, File]) -> bool:
         """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for nothing."""
