@@ -7,14 +7,14 @@ back within grace takes it off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.app import App
 from shared.apply import ADMINISTRATOR, closed, remove_administrator, together
 from shared.domain import names
-from shared.domain.actual import Product, SecretVersion, Subscription, Workspace
+from shared.domain.actual import Product, SecretVersion, Subscription
 from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.playground import GOING, ActualProject
 from shared.domain.workspace import namespace_manifest
@@ -22,9 +22,9 @@ from shared.errors import Busy, NotManaged, Rejected
 from shared.keys import display_name, observe_secrets
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
-from shared.ports import Cluster
 from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
+from shared.workspaces import remove_namespace
 
 #: How long is waited between two looks at something that is being deleted.
 DELETING = timedelta(seconds=30)
@@ -154,9 +154,7 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
         return Waiting(left, "WithdrawalDelay", patient=True)
     if standing.in_doubt:
         return Done(wrote=False)
-    workspaces = await app.cluster.workspaces(namespace.name)
-    await require_unmoved(app, event, standing)
-    return await remove_namespace(app.cluster, namespace.name, workspaces)
+    return await remove_namespace(app, event, standing, await app.cluster.workspaces(namespace.name))
 
 
 async def from_playground(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -183,24 +181,6 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
     await require_unmoved(app, event, standing)
     await app.projects.delete_project(name)
     return Waiting(DELETING, "ProjectDeleting")
-
-
-async def remove_namespace(cluster: Cluster, name: str, workspaces: Sequence[Workspace]) -> Outcome:
-    """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if its team comes back; the
-    namespace when they are gone.
-    """
-    foreign = [workspace.name for workspace in workspaces if not workspace.managed]
-    if foreign:
-        raise NotManaged(f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}")
-    going = [workspace for workspace in workspaces if not workspace.terminating]
-    await together(*(cluster.delete_route(name, workspace.name) for workspace in going))
-    await together(*(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going))
-    if workspaces:
-        return Waiting(DELETING, "WorkspaceDeleting")
-    namespace = await cluster.namespace(name)
-    if namespace is not None and not namespace.terminating:
-        await cluster.delete_namespace(name, namespace.resource_version)
-    return Done("workspaces deleted")
 
 
 async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:

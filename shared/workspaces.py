@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.app import App
-from shared.apply import WorkspaceWriter, perform
+from shared.apply import WorkspaceWriter, perform, together
 from shared.domain.actual import Namespace, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.domain.drift import of_limits
 from shared.domain.marker import Marker
 from shared.domain.names import namespace
-from shared.domain.plan import plan_workspaces
+from shared.domain.plan import Delete, Plan, Replace, plan_workspaces
 from shared.domain.readiness import Failed, NotYet, readiness
 from shared.domain.workspace import namespace_manifest
 from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import Cluster
-from shared.standing import Standing
-from shared.withdrawal import remove_namespace
+from shared.standing import Standing, require_unmoved
 
 #: A node takes minutes to come and to go.
 NODE_WAIT = timedelta(seconds=30)
+NO_ROOM = "QuotaExceeded"
 
 
 async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -61,20 +61,54 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if plan and whole:
         # Something is gone or edited although all was written: the limits and routes around it may be others' or older.
         plan = plan_workspaces(desired, found, routes, False)
-    try:
-        await perform(plan, WorkspaceWriter(app.cluster, name))
-    except Busy as error:
-        if error.reason != "QuotaExceeded":
-            raise
-        # A quota is counted some moments after it was raised, or after a workspace went; one of somebody else's may take the room.
-        return Waiting(NODE_WAIT, error.reason)
+    if not await _follow(app, event, standing, plan):
+        return Waiting(NODE_WAIT, NO_ROOM)
     if plan:
         found = await app.cluster.workspaces(name)
     if not marked and _all_stand(desired, found):
         await app.cluster.apply(namespace_manifest(marker))
     if not desired.workspaces:
-        return await remove_namespace(app.cluster, name, found)
+        return await remove_namespace(app, event, standing, found)
     return _judge(event, desired, found)
+
+
+async def _follow(app: App, event: Event[TeamMessage], standing: Standing, plan: Plan) -> bool:
+    """False when there is no room yet: a quota is counted some moments after it was raised, or after a workspace went; one of somebody
+    else's may take it.
+    """
+    assert app.cluster is not None
+    if any(isinstance(change, Delete | Replace) for change in plan):
+        await require_unmoved(app, event, standing)
+    try:
+        await perform(plan, WorkspaceWriter(app.cluster, namespace(event.message.team)))
+    except Busy as error:
+        if error.reason != NO_ROOM:
+            raise
+        return False
+    return True
+
+
+async def remove_namespace(app: App, event: Event[TeamMessage], standing: Standing, workspaces: Sequence[Workspace]) -> Outcome:
+    """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if its team comes back; the
+    namespace when they are gone. The branch is asked right before: a GPU takes half an hour to come back.
+    """
+    assert app.cluster is not None
+    name, cluster = namespace(event.message.team), app.cluster
+    foreign = [workspace.name for workspace in workspaces if not workspace.managed]
+    if foreign:
+        raise NotManaged(f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}")
+    going = [workspace for workspace in workspaces if not workspace.terminating]
+    if going:
+        await require_unmoved(app, event, standing)
+    await together(*(cluster.delete_route(name, workspace.name) for workspace in going))
+    await together(*(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going))
+    if workspaces:
+        return Waiting(NODE_WAIT, "WorkspaceDeleting")
+    actual = await cluster.namespace(name)
+    if actual is not None and not actual.terminating:
+        await require_unmoved(app, event, standing)
+        await cluster.delete_namespace(name, actual.resource_version)
+    return Done("workspaces deleted")
 
 
 async def _are_limits_edited(cluster: Cluster, desired: DesiredWorkspaces) -> bool:

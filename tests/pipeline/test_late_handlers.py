@@ -19,6 +19,7 @@ from tests.pipeline.road import a_team, later, run, withdraw
 BACK = {path_of("alpha"): Asked().text()}
 OTHERS = {path_of("alpha"): Asked(readers=OTHER_READERS).text()}
 MORE = {path_of("alpha"): Asked(readers=OTHER_READERS, tokens=7_000).text()}
+GPUS = {path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()}
 GONE = {path_of("alpha"): None}
 
 
@@ -55,6 +56,20 @@ async def _with_a_gpu_that_goes() -> FakeApp:
     return app
 
 
+async def _with_a_gpu_too_many() -> FakeApp:
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    await later(app, timedelta(hours=3))
+    app.repository.commit({**BACK})
+    return app
+
+
+async def _with_an_empty_namespace() -> FakeApp:
+    app = await _with_a_gpu_too_many()
+    await run(app, PROVISION_WORKSPACES)
+    app.clock.advance(timedelta(hours=1))
+    return app
+
+
 @dataclass(frozen=True)
 class Late:
     """After `read` the branch says `then`; what `stage` had decided before is a `write` that must not be made."""
@@ -71,6 +86,10 @@ CASES = {
     "renews no keys that are others' by now": Late(_back_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"),
     "wakes nobody with keys that were renewed": Late(_back_for_others, DELIVER_KEYS, "regenerate_key", {**MORE}, "put_subscription"),
     "suspends nobody who is back": Late(_woken, DELIVER_KEYS, "subscription", {**BACK}, "suspend_subscription"),
+    "takes no GPU from who wants it again": Late(_with_a_gpu_too_many, PROVISION_WORKSPACES, "workspaces", {**GPUS}, "delete_workspace"),
+    "takes no namespace from who wants GPUs": Late(
+        _with_an_empty_namespace, PROVISION_WORKSPACES, "namespace", {**GPUS}, "delete_namespace"
+    ),
     "takes no GPU from who is back": Late(_with_a_gpu_that_goes, PROVISION_WORKSPACES, "workspaces", {**BACK}, "delete_workspace"),
 }
 
