@@ -66,7 +66,7 @@ OF_TEAMS: Mapping[Callable[[Platform, str], None], str] = {
     _suspend: REPAIRED,
     _store_another_key: "{}: the vault has not the gateway's keys",
     _regenerate: "{} never left, and its first keys work no more",
-    _rename: "{0}: product team-{0} is ('By another name'",
+    _rename: REPAIRED,
 }
 
 
