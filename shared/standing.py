@@ -193,7 +193,10 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
 
 
 async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:
-    """Whether another file of the team was there first and stays in force: the product says from which one it was made."""
-    others = [path for path in homes(tree, message.team, app.places.requests) if path != message.path]
-    product = await app.gateway.product(names.product(message.team)) if others else None
-    return product is not None and product.marker is not None and product.marker.path in others
+    """Whether the team has another file, and its product was not made from this one: that one stays in force, and while there is none the
+    review refuses both.
+    """
+    if all(path == message.path for path in homes(tree, message.team, app.places.requests)):
+        return False
+    product = await app.gateway.product(names.product(message.team))
+    return all(marker.path != message.path for marker in markers_of(app, [product]))

@@ -267,6 +267,19 @@ async def test_an_old_message_for_a_second_file_of_the_team_leaves_the_holder_in
     assert app.calls.writes() == []
 
 
+async def test_an_old_message_grants_nothing_while_a_new_team_has_two_files() -> None:
+    """The check of the push refused both, and no later look grants one of them."""
+    app = await a_platform()
+    second = "developer-requests/alpha/access.yaml"
+    await push(app, {path_of("alpha"): Asked().text(), second: Asked(tokens=90_000).text()})
+    assert {problem.reason for problem in app.reports.verdicts[-1].problems} == {"DuplicateTeam"}
+    for path in (path_of("alpha"), second):
+        await _send(app, a_change(app, path=path))
+    assert "team-alpha" not in app.gateway.state.products
+    await push(app, {second: None})
+    assert "team-alpha" in app.gateway.state.products
+
+
 async def test_the_holder_can_change_beside_a_second_file() -> None:
     app = await a_team()
     await push(app, {"developer-requests/alpha/access.yaml": Asked(tokens=90_000).text()})
