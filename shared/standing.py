@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -135,10 +136,12 @@ async def _may_go(app: App, message: TeamMessage, tree: Tree, head: Head, marker
 
 async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: Tree, head: Head) -> Standing:
     entry = tree.get(message.path)
-    if entry is None or await _is_second(app, message, tree):
+    paths = homes(tree, message.team, app.places.requests)
+    holder = await _holder(app, message, paths) if len(paths) > 1 else message.path
+    if entry is None or holder not in (message.path, ""):
         return Standing("superseded")
     catalog = (await catalog_of(app, tree)).catalog
-    look_at = _Look(message, now, tree, head)
+    look_at = _Look(message, now, tree, head, crowded=not holder)
     request = None if catalog is None else await _valid_request(app, catalog, look_at)
     if catalog is None or request is None:
         ended = Standing("ended", head.commit, message.path, (entry.blob,), in_doubt=catalog is None)
@@ -155,7 +158,7 @@ async def _valid_request(app: App, catalog: Catalog, look_at: _Look) -> AccessRe
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read_request(message.path, content, catalog, app.places.requests).request
-    if request is None or request.team != message.team or await _is_too_much(app, request, catalog, look_at):
+    if request is None or request.team != message.team or await _is_refused(app, request, catalog, look_at):
         return None
     return request
 
@@ -170,21 +173,24 @@ async def _is_over(app: App, look_at: _Look) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
+    """`crowded`: the team has several files, and none of them is in force."""
+
     message: TeamMessage
     now: datetime
     tree: Tree
     head: Head
+    crowded: bool = False
 
 
-async def _is_too_much(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
-    """Whether the team asks for more than the others leave it, as the review says. All requests are read only where something is counted
-    over all teams: a model's capacity, or dedicated workspaces.
+async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
+    """Whether the team asks for more than the others leave it, or in two files at once, as the review says. All requests are read only
+    where something is counted over all teams (a model's capacity, dedicated workspaces), or where it is crowded.
     """
-    if not any(_is_counted(access, catalog) for access in request.models):
+    if not look_at.crowded and not any(_is_counted(access, catalog) for access in request.models):
         return False
     reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(today=look_at.now.date()))
-    beyond = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
-    return look_at.message.path in beyond
+    reasons = BEYOND_WHAT_IS_LEFT | ({"DuplicateTeam"} if look_at.crowded else set())
+    return any(problem.path == look_at.message.path and problem.reason in reasons for problem in reviewed.problems)
 
 
 def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
@@ -192,11 +198,7 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
     return access.instance_type is not None or (model is not None and model.capacity is not None)
 
 
-async def _is_second(app: App, message: TeamMessage, tree: Tree) -> bool:
-    """Whether the team has another file, and its product was not made from this one: that one stays in force, and while there is none the
-    review refuses both.
-    """
-    if all(path == message.path for path in homes(tree, message.team, app.places.requests)):
-        return False
-    product = await app.gateway.product(names.product(message.team))
-    return all(marker.path != message.path for marker in markers_of(app, [product]))
+async def _holder(app: App, message: TeamMessage, paths: Sequence[str]) -> str:
+    """Of several files of a team the one that its product was made from, which stays in force; empty when none of them is."""
+    markers = markers_of(app, [await app.gateway.product(names.product(message.team))])
+    return next((marker.path for marker in markers if marker.path in paths), "")

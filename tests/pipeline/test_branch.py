@@ -276,7 +276,8 @@ async def test_an_old_message_grants_nothing_while_a_new_team_has_two_files() ->
     for path in (path_of("alpha"), second):
         await _send(app, a_change(app, path=path))
     assert "team-alpha" not in app.gateway.state.products
-    await push(app, {second: None})
+    await push(app, {second: "nonsense: ["})
+    await _send(app, a_change(app))
     assert "team-alpha" in app.gateway.state.products
 
 
