@@ -16,9 +16,10 @@ When = Literal["before", "after"]
 class Fault:
     """Calls of `server` whose kind matches the pattern `kind` fail, before or after they took effect.
 
-    `status` is the HTTP status to answer with; 0 closes the connection without an answer; None lets the call succeed, so that only
-    `seconds` matters: how long it hangs first, in real time. A timeout is `status=0` and more seconds than the client's patience.
-    `count` is how many calls fail (None: until the faults are forgotten), `probability` the share of the matching calls that do.
+    `status` is the HTTP status to answer with, `code` the service's word for the error; 0 closes the connection without an answer; None
+    lets the call succeed, so that only `seconds` matters: how long it hangs first, in real time. A timeout is `status=0` and more seconds
+    than the client's patience. `count` is how many calls fail (None: until the faults are forgotten), `probability` the share of the
+    matching calls that do.
     """
 
     server: str
@@ -29,6 +30,7 @@ class Fault:
     probability: float = 1.0
     seconds: float = 0.0
     retry_after: int | None = None
+    code: str = "Injected"
 
     def __post_init__(self) -> None:
         re.compile(self.kind)

@@ -68,7 +68,7 @@ class _Call:
                 self.request.transport.close()
             raise ConnectionResetError("closed on purpose by an injected fault")
         headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        body = {"error": {"code": "Injected", "message": "an injected fault"}}
+        body = {"error": {"code": fault.code, "message": "an injected fault"}}
         answer = web.json_response(body, status=fault.status, headers=headers)
         await self.done(answer, injected=True)
         return answer

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.adapters.api_management_backends import SYSTEM, Backends
 from shared.adapters.api_management_doors import CLOSED, api_of, asking_for_keys, product_of
-from shared.adapters.translate import translated
+from shared.adapters.translate import require_parent, translated
 from shared.domain.actual import Api, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
@@ -220,7 +220,8 @@ class ApiManagement(Backends):
         with translated(SYSTEM):
             try:
                 return await call  # type: ignore[no-any-return]  # what `_with_etag` made
-            except ResourceNotFoundError:
+            except ResourceNotFoundError as error:
+                require_parent(error)
                 return None
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.translate import by_status, translated
+from shared.adapters.translate import by_status, require_parent, translated
 from shared.domain.actual import Project, TracingConnection
 from shared.domain.marker import Marker, parse_marker
 from shared.domain.secret import SecretValue
@@ -42,7 +42,7 @@ class Foundry:
             try:
                 return _project(await self._client.projects.get(*self._at, name))
             except ResourceNotFoundError as error:
-                _require_account(error)
+                require_parent(error)
                 return None
 
     async def projects(self) -> list[Project]:
@@ -81,7 +81,7 @@ class Foundry:
             try:
                 found = (await self._client.project_connections.get(*self._at, project, CONNECTION)).properties
             except ResourceNotFoundError as error:
-                _require_account(error)
+                require_parent(error)
                 return None
         return TracingConnection(str(found.target or ""), dict(found.metadata or {}).items() >= OURS.items())
 
@@ -118,12 +118,6 @@ class Foundry:
 
     async def close(self) -> None:
         await self._client.close()
-
-
-def _require_account(error: Any) -> None:
-    """An account that is not there is a mistake in the settings, and no reason to think that nobody has a project."""
-    if error.error is not None and error.error.code in ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound"):
-        raise error
 
 
 def _project(found: Any) -> Project:

@@ -1,4 +1,4 @@
-"""SDK exceptions become our errors, once, by type, status and error code; never by their prose."""
+"""SDK exceptions become our errors, once, by type, status and error code; by their prose only where a service has no other word."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
 #: Key Vault's word for a name that a soft-deleted secret still holds.
 _SOFT_DELETED = "ObjectIsDeletedButRecoverable"
 
+#: ARM's words for what should hold an object and is not there.
+_NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
+#: GitHub's secondary limit may come as a 403 without any header, and asks for a minute then:
+#: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
+_SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
+
 
 @contextmanager
 def translated(system: str) -> Iterator[None]:
@@ -28,6 +34,12 @@ def translated(system: str) -> Iterator[None]:
             raise
         # The SDK's exception may hold the answer with a key in it: it must not travel along as a cause.
         raise ours from None
+
+
+def require_parent(error: Any) -> None:
+    """A service that is not there is a mistake in the settings, and no reason to think that nobody has anything in it: raised again."""
+    if error.error is not None and error.error.code in _NO_PARENT:
+        raise error
 
 
 def by_status(system: str, status: int, code: str = "", message: str = "", retry_after: timedelta | None = None) -> MergekeyError:
@@ -64,6 +76,8 @@ def _translate(system: str, error: Exception) -> MergekeyError | None:
     headers = _headers(error)
     if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
         status = 429  # GitHub's rate limits
+    if status == 403 and library == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
+        return by_status(system, 429, retry_after=_SECONDARY_WAIT)
     return by_status(system, status, _code(error), _message(error), _retry_after(headers))
 
 

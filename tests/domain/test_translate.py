@@ -52,10 +52,11 @@ def _kubernetes(status: int, headers: dict[str, str] | None = None) -> Exception
     return error
 
 
-def _github(status: int, headers: dict[str, str] | None = None) -> Exception:
+def _github(status: int, headers: dict[str, str] | None = None, message: str = "Text") -> Exception:
     """As gidgethub makes it of an answer."""
     try:
-        decipher_response(status, {"content-type": "application/json; charset=utf-8", **(headers or {})}, b'{"message": "Text"}')
+        body = json.dumps({"message": message}).encode()
+        decipher_response(status, {"content-type": "application/json; charset=utf-8", **(headers or {})}, body)
     except gidgethub.HTTPException as error:
         return error
     raise AssertionError(status)
@@ -188,3 +189,10 @@ def test_a_long_text_of_a_service_is_cut() -> None:
 async def test_being_cancelled_is_no_error_of_a_service() -> None:
     with pytest.raises(asyncio.CancelledError), translated("System"):
         raise asyncio.CancelledError
+
+
+def test_githubs_secondary_limit_asks_for_a_minute_where_no_header_says_more() -> None:
+    text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    error = _raised(_github(403, message=text))
+    assert isinstance(error, Throttled)
+    assert error.retry_after == timedelta(minutes=1)
