@@ -170,8 +170,8 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
 
 
 async def _have_looked_at(app: App, team: str | None) -> None:
-    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway, and of the
-    catalogue's objects every sweep sees what they are.
+    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway, and what the
+    catalogue has in the gateway every sweep sees.
     """
     product = None if team is None else await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker

@@ -13,7 +13,7 @@ from shared.domain.desired import DesiredGateway, compile_catalog, compile_gatew
 from shared.domain.marker import Marker
 from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX, product
 from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
@@ -33,13 +33,23 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     actual = await _actual_catalog(app)
     if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
-    plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
+    try:
+        plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
+    except NotManaged:
+        await _keep_the_fragment(app, desired.fragment, actual)
+        raise
     if plan or cleaning:
         await require_unmoved(app, event, standing)
     await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
     left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
     return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
+
+
+async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None:
+    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours keeps no team from its policy."""
+    if actual.fragment != meaning_of(text):
+        await app.gateway.put_fragment(FRAGMENT, text)
 
 
 async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:

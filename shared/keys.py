@@ -101,8 +101,8 @@ def _note(request: AccessRequest) -> str:
 
 
 async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool) -> Keys | None:
-    """The keys if they are needed: from the answer that made or woke the subscription, else asked for; to compare them with what the
-    vault holds, too.
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They are needed too where what the
+    vault holds shall be compared with them (`event.closely`).
     """
     team, subscription = event.message.team, held.subscription
     name = names.subscription(team)

@@ -141,7 +141,7 @@ async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: 
     if entry is None or holder not in (message.path, ""):
         return Standing("superseded")
     catalog = (await catalog_of(app, tree)).catalog
-    look_at = _Look(message, now, tree, head, crowded=not holder)
+    look_at = _Look(message, now, tree, head, holder)
     request = None if catalog is None else await _valid_request(app, catalog, look_at)
     if catalog is None or request is None:
         ended = Standing("ended", head.commit, message.path, (entry.blob,), in_doubt=catalog is None)
@@ -173,24 +173,26 @@ async def _is_over(app: App, look_at: _Look) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """`crowded`: the team has several files, and none of them is in force."""
+    """`holder`: the team's only file, of several the one that is in force; empty when none of them is."""
 
     message: TeamMessage
     now: datetime
     tree: Tree
     head: Head
-    crowded: bool = False
+    holder: str
 
 
 async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
     """Whether the team asks for more than the others leave it, or in two files at once, as the review says. All requests are read only
-    where something is counted over all teams (a model's capacity, dedicated workspaces), or where it is crowded.
+    where something is counted over all teams (a model's capacity, dedicated workspaces), or where none of several files is in force.
     """
-    if not look_at.crowded and not any(_is_counted(access, catalog) for access in request.models):
+    if look_at.holder and not any(_is_counted(access, catalog) for access in request.models):
         return False
-    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(today=look_at.now.date()))
-    reasons = BEYOND_WHAT_IS_LEFT | ({"DuplicateTeam"} if look_at.crowded else set())
-    return any(problem.path == look_at.message.path and problem.reason in reasons for problem in reviewed.problems)
+    held = frozenset({look_at.holder}) if look_at.holder else frozenset[str]()
+    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(held, today=look_at.now.date()))
+    reasons = BEYOND_WHAT_IS_LEFT | ({"DuplicateTeam"} if not look_at.holder else set())
+    refused = {problem.path for problem in reviewed.problems if problem.reason in reasons}
+    return reviewed.catalog is None or look_at.message.path in refused
 
 
 def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:

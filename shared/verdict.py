@@ -71,7 +71,7 @@ class _Doubt:
 
 async def _in_force(app: App, doubt: _Doubt, products: Iterable[Product]) -> dict[str, Grants]:
     """What the teams of these requests have now. A product that was never finished, or is withdrawn, is nobody's access."""
-    marked = [product.marker for product in ours(app, products) if product.published]
+    marked = [product.marker for product in ours(app, products) if product.is_finished]
     markers = [marker for marker in marked if marker and marker.withdrawn is None]
     present = places_now({marker.path: marker.team for marker in markers}, doubt.files, app.places.requests)
     asked = [(marker, present[marker.path]) for marker in markers if present.get(marker.path) in doubt.paths]

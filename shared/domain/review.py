@@ -69,10 +69,12 @@ class Review:
 
 
 def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date) -> Past:
-    """The past as these files tell it: all that was valid in them is taken for in force."""
+    """The past as these files tell it: all that was valid in them is taken for in force, also where it is more than there may be."""
     found = review(files, paths, catalog_path)
-    regular = {path: files[path].content for path in found.requests}
-    tokens = {path: read(path, content, found.catalog, paths).tokens for path, content in regular.items()}
+    beyond = {problem.path for problem in found.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
+    wrong = {problem.path for problem in failures(found.problems) if problem.reason not in BEYOND_WHAT_IS_LEFT}
+    valid = (found.requests.keys() | beyond) - wrong
+    tokens = {path: read(path, files[path].content, found.catalog, paths).tokens for path in valid}
     return Past(frozenset(tokens), tokens, today)
 
 

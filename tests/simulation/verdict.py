@@ -92,7 +92,9 @@ class Verdict:
             if marker is None or marker.repository != REPOSITORY or marker.withdrawn is not None or not product.published:
                 continue
             before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
-            if (_named(before) & _named(files[marker.path].content if marker.path in files else b"")) - offered:
+            homes = [path for path in files if PATHS.team_of(path) == marker.team]
+            now = marker.path if marker.path in files else homes[0] if len(homes) == 1 else ""
+            if (_named(before) & _named(files[now].content if now else b"")) - offered:
                 return True
         return False
 
@@ -186,9 +188,12 @@ class Verdict:
         yield from self._users(team)
 
     def _is_readable(self, secret: str) -> bool:
-        """Whether any version of it is enabled: who knows a version reads it by its name."""
-        vault = self._scene.app.vault
-        return secret in vault.names() and any(version.enabled for version in vault.kept[secret].versions)
+        """Whether any version of it is enabled: who knows a version reads it by its name. An older one may be enabled by a write that was
+        on its way while its handler lost the lock: nothing fences it, lists do not show it, and its key is as dead as the others.
+        """
+        vault, late = self._scene.app.vault, any(self._scene.counts[f"fault: {name}"] for name in ("lock lost", "overtaken"))
+        versions = vault.kept[secret].versions if secret in vault.names() else []
+        return any(version.enabled for version in (versions[:1] if late else versions))
 
     def _administrators(self, product: str) -> bool:
         found = self._scene.app.gateway.state.subscriptions.values()

@@ -81,7 +81,7 @@ class Watch:
             self._require_leave_to_disable(call, handling)
 
     def _is_there(self, call: Call) -> bool:
-        """Whether what a fence protects is there."""
+        """Whether what a fence protects is there, and is not going already."""
         gateway, cluster = self._scene.app.gateway.state, self._scene.app.cluster
         going = cluster.state if cluster else State()
         match FENCED.get(call.name):
@@ -91,9 +91,10 @@ class Watch:
                 return call.target in gateway.subscriptions
             case "workspace":
                 home, _, name = call.target.partition("/")
-                return (home, WORKSPACE, name) in going.objects
-            case kind:
-                return kind == "namespace" and call.target in going.namespaces
+                kept = going.objects.get((home, WORKSPACE, name))
+            case _:
+                kept = going.namespaces.get(call.target)
+        return kept is not None and kept.deleted is None
 
     def _is_bare(self, product: str, handling: Handling) -> bool:
         """Whether it has no policy, and no hand has taken it away since the handler began."""
