@@ -149,6 +149,19 @@ def test_a_total_below_what_is_in_force_is_a_warning_at_the_catalogue_and_nobody
     assert found.requests.keys() == {ONE, TWO}
 
 
+def test_files_that_ask_for_more_than_there_may_be_were_in_force_all_the_same() -> None:
+    """The total was lowered since: what the files of a base say is judged by what they themselves had."""
+    files = {
+        DEFAULT_CATALOG_PATH: catalog_file(),
+        ONE: _dedicated("alpha"),
+        TWO: _dedicated("bravo"),
+        "tenant-access/config/charlie/access.yaml": File(b"nonsense: ["),
+    }
+    past = in_force(files, PATHS, DEFAULT_CATALOG_PATH, date(2026, 3, 2))
+    assert past.held == {ONE, TWO}
+    assert _told(_two_with_one_workspace(past)) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
+
+
 @pytest.mark.parametrize(("today", "refused"), [(date(2026, 3, 31), [(TWO, "AboveCeiling")]), (date(2026, 4, 1), [])])
 def test_a_workspace_of_access_that_is_over_is_not_counted(today: date, refused: list[tuple[str, str]]) -> None:
     past = Past(in_force={ONE: {"phi-4": 0}}, today=today)

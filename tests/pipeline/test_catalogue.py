@@ -10,7 +10,7 @@ import pytest
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
-from shared.pipeline import provision_gateway
+from shared.pipeline import provision_gateway, provision_workspaces
 from shared.settlement import start_sweep
 from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY
 from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of
@@ -198,6 +198,42 @@ async def test_an_older_message_of_a_team_does_not_get_it_the_gpu_that_it_was_re
     assert "9000" not in _granted(app, "alpha")
 
 
+async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_beside_it() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await ask(app, Asked(team="alpha"))
+    older = an_event(app, a_change(app, "alpha"), "d1/alpha")
+    second = "developer-requests/alpha/access.yaml"
+    await push(app, {path_of("alpha"): Asked(team="alpha", dedicated=PHI).text(), second: Asked(team="alpha").text()})
+    assert sorted(_verdict(app)) == [(second, "DuplicateTeam"), (path_of("alpha"), "AboveCeiling")]
+    await provision_workspaces(app, older)
+    await later(app, timedelta(minutes=1))
+    assert _workspaces(app) == {"zulu"}
+
+
+async def test_an_older_message_gets_nothing_counted_while_the_catalogue_is_refused() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU + OLD.removeprefix(catalog_text())})
+    await ask(app, Asked(team="user", models=("old",)))
+    await ask(app, Asked(team="alpha"))
+    older = an_event(app, a_change(app, "alpha"), "d1/alpha")
+    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU, path_of("alpha"): Asked(team="alpha", dedicated=PHI).text()})
+    assert (DEFAULT_CATALOG_PATH, "ModelStillUsed") in _verdict(app)
+    await provision_workspaces(app, older)
+    await later(app, timedelta(minutes=1))
+    assert _workspaces(app) == {"zulu"}
+
+
+async def test_a_team_whose_product_somebody_unpublished_keeps_its_gpu() -> None:
+    app = await _a_team_with_the_only_gpu()
+    await ask(app, Asked(team="alpha"))
+    await ask(app, Asked(team="alpha", dedicated=PHI))
+    products = app.gateway.state.products
+    products["team-zulu"] = replace(products["team-zulu"], published=False)
+    await _sweep(app)
+    assert products["team-zulu"].published
+    assert _workspaces(app) == {"zulu"}
+
+
 async def test_a_team_with_a_gpu_is_kept_up_whatever_others_ask_for() -> None:
     app = await _a_team_with_the_only_gpu()
     await ask(app, Asked(team="alpha"))
@@ -335,3 +371,13 @@ async def test_a_push_of_the_catalogue_puts_its_fragment_right_and_writes_nothin
     await run(app, PROVISION_CATALOG, CATALOG_TEAM)
     assert app.gateway.state.fragments == before
     assert app.calls.writes() == [f"put_fragment {FRAGMENT}"]
+
+
+async def test_whoever_has_taken_a_name_of_the_catalogue_keeps_no_team_from_its_policy() -> None:
+    app = await a_team()
+    backends, fragments = app.gateway.state.backends, app.gateway.state.fragments
+    name = next(name for name in backends if name.startswith("shared--"))
+    backends[name], written = replace(backends[name], marker=None), fragments.pop(FRAGMENT)
+    await _sweep(app)
+    assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
+    assert fragments == {FRAGMENT: written}
