@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain import names
 from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
@@ -192,14 +193,16 @@ class Hands:
         return name is not None
 
     def moves_endpoint(self, team: str) -> bool:
-        """To what it was when the gateway had another address."""
+        """To what it was when the gateway had another address: a new version, as every value is."""
         name, old = names.endpoint_secret(team), SecretValue("https://old.example")
         if name not in self._scene.app.vault.names() or ("secret", name) in self._scene.foreign:
             return False
         kept = self._scene.app.vault.kept[name]
         newest = kept.versions[0]
-        kept.values[newest.version] = old.reveal()
-        kept.versions[0] = replace(newest, tags={**newest.tags, "fingerprint": old.fingerprint(name)})
+        tags = {**newest.tags, "fingerprint": old.fingerprint(name)}
+        version = f"{len(kept.versions):032x}"
+        kept.versions.insert(0, replace(newest, version=version, created=newest.created + timedelta(seconds=1), tags=tags))
+        kept.values[version] = old.reveal()
         return True
 
     def takes_role_away(self, team: str) -> bool:

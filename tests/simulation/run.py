@@ -269,8 +269,10 @@ class Run:
         before = self.checks.world()
         self._bring_letters_back()
         await self._replay_all()
-        # Of a team of which the branch says nothing that counts, no sweep puts anything right; whoever looks at it anew may.
-        before |= {team: what for team, what in self.checks.world().items() if team in self.verdict.wished("kept")}
+        # Of a team of which the branch says nothing that counts, no sweep puts anything right; whoever looks at it anew may. And a letter
+        # may carry the leave that was given to withdraw a team which the guard holds by now: every write is judged by it.
+        spoken_for = self.verdict.wished("kept") | self.verdict.wished("held")
+        before |= {team: what for team, what in self.checks.world().items() if team in spoken_for}
         for _ in range(2):
             await self._replay_all()
         for team, what in self.checks.world().items():
