@@ -2,90 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from shared.domain import drift, leftovers, names
+from shared.domain import drift, leftovers
 from shared.domain.actual import (
     ActualBackend,
     Api,
     GpuNode,
     Limit,
     Namespace,
-    Product,
     Reader,
-    Route,
-    SecretVersion,
     Subscription,
     Workspace,
 )
-from shared.domain.backends import Backend
 from shared.domain.catalog import SharedWorkspace
-from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.desired import Platform
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of
-from shared.domain.secret import SecretValue
-from shared.domain.workspace import Cluster, fixed_fields
-from shared.domain.world import Times, Wanted, World
-from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, a_catalog, path_of
+from shared.domain.world import Wanted, World
+from tests.domain.worlds import (
+    API,
+    CATALOG,
+    ENDPOINT,
+    GATEWAY,
+    KEY,
+    MARKER,
+    NAMESPACE,
+    OWN,
+    PHI,
+    PLATFORM,
+    REQUEST,
+    SEAL,
+    SUBSCRIPTION,
+    TAGS,
+    WAY,
+    WORKSPACES,
+    WORLD,
+    Difference,
+    a_product,
+)
+from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, path_of
 from tests.fakes.clock import START
-
-PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"))
-CATALOG = a_catalog()
-REQUEST = Asked(dedicated={"phi-4": GPU}).read()
-GATEWAY, WORKSPACES, API = (
-    compile_gateway(REQUEST, CATALOG, PLATFORM),
-    compile_workspaces(REQUEST, CATALOG, PLATFORM),
-    compile_catalog(CATALOG, PLATFORM),
-)
-MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
-SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
-TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
-KEY, SECOND, ENDPOINT = names.secrets("alpha")
-ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
-PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
-SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
-NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
-PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
-WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
-OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
-
-
-def _standing(backend: Backend, marker: Marker) -> ActualBackend:
-    return ActualBackend(backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members)
-
-
-WORLD = World(
-    api=Api("1", API.api_digest, SEAL),
-    products={"team-alpha": PRODUCT},
-    linked=frozenset({"team-alpha"}),
-    subscriptions={"team-alpha": SUBSCRIPTION},
-    backends={
-        **{each.name: _standing(each, MARKER) for each in GATEWAY.backends},
-        **{each.name: _standing(each, SEAL) for each in API.backends},
-    },
-    secret_urls={},
-    secrets={name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS) for name in (KEY, SECOND, ENDPOINT)},
-    readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
-    namespaces={"team-alpha": NAMESPACE},
-    workspaces={"team-alpha": (PHI,)},
-    routes={"team-alpha": (WAY,)},
-    nodes=(),
-)
-Difference = Callable[[World], World]
 
 
 def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> list[str]:
     request = replace(REQUEST, **changed)  # type: ignore[arg-type]  # fields of AccessRequest
     return list(drift.of_team(Wanted(request, path_of("alpha"), over=False), CATALOG, platform, world))
-
-
-def _product(**changed: object) -> Difference:
-    return lambda world: replace(world, products={"team-alpha": replace(PRODUCT, **changed)})  # type: ignore[arg-type]
 
 
 def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
@@ -112,15 +77,15 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
     ("differ", "told"),
     [
         (lambda world: replace(world, products={}), ["its product is not there"]),
-        (_product(marker=None), ["its product is not managed by mergekey"]),
-        (_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
-        (_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
-        (_product(published=False), [UNLIKE]),
-        (_product(display_name="Somebody's"), [UNLIKE]),
-        (_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
-        (_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
-        (_product(subscription_required=False), [drift.OPEN]),
-        (_product(subscription_required=False, marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
+        (a_product(marker=None), ["its product is not managed by mergekey"]),
+        (a_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
+        (a_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
+        (a_product(published=False), [UNLIKE]),
+        (a_product(display_name="Somebody's"), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
+        (a_product(subscription_required=False), [drift.OPEN]),
+        (a_product(subscription_required=False, marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
         (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
         (_backend(OWN, url="https://elsewhere"), [f"backend {OWN} is not what it should be"]),
         (_backend("team-alpha--old"), ["backend team-alpha--old is not needed any more"]),
@@ -307,63 +272,6 @@ def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(index: int, fo
     assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
 
 
-TIMES = Times(START, timedelta(days=7), timedelta(days=1))
-
-
-@pytest.mark.parametrize(
-    ("days", "told"),
-    [
-        (0, []),
-        (1, ["its workspaces outlived their grace period"]),
-        (7, ["its grace period has ended", "its workspaces outlived their grace period"]),
-    ],
-)
-def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: int, told: list[str]) -> None:
-    withdrawn = replace(MARKER, withdrawn=START - timedelta(days=days))
-    world = replace(
-        WORLD,
-        products={"team-alpha": replace(PRODUCT, marker=withdrawn)},
-        subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")},
-        secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
-        namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
-    )
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, world)) == told
-
-
-@pytest.mark.parametrize("withdrawn", [START, START - timedelta(days=7), None], ids=["in grace", "after grace", "not yet"])
-def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_ended(withdrawn: datetime | None) -> None:
-    shown = {
-        opened: list(
-            leftovers.of_access_that_ended("alpha", TIMES, _product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD))
-        )
-        for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
-    }
-    assert set(shown[True]) - set(shown[False]) == {drift.OPEN}
-    theirs = _product(marker=None, subscription_required=False)(WORLD)
-    assert drift.OPEN not in list(leftovers.of_access_that_ended("alpha", TIMES, theirs))
-
-
-def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, WORLD)) == [
-        "its access has ended and its product is not withdrawn",
-        "its access has ended and its keys are active",
-        "its access has ended and its secrets are enabled",
-        "its access has ended and its workspaces are not withdrawn",
-    ]
-    going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
-    assert "its access has ended and its workspaces are not withdrawn" not in list(leftovers.of_access_that_ended("alpha", TIMES, going))
-
-
-@pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
-def test_objects_without_a_product_are_left_over(of: str) -> None:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
-    assert "its product is gone and other objects are left" in list(
-        leftovers.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
-    )
-    shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, replace(bare, backends=shared))) == []
-
-
 KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"
 NO_LIMITS = "subscription x is for an API or for all: no product's limits hold for its keys"
 
@@ -398,7 +306,7 @@ def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(rea
 
 @pytest.mark.parametrize(("marker", "told"), [(MARKER, True), (None, False), (replace(MARKER, repository=REPOSITORY + 1), False)])
 def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(marker: Marker | None, told: bool) -> None:
-    world = replace(_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
+    world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
     words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
     assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
 

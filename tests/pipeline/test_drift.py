@@ -12,190 +12,19 @@ from typing import Any
 import pytest
 
 from shared.domain.actual import GpuNode, Product, Subscription
-from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.secret import SecretValue
 from shared.errors import Busy
 from shared.messages import Sweep
 from shared.pipeline import sweep
 from shared.settlement import start_sweep
 from shared.stages import PROVISION_GATEWAY, TOPIC
-from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, an_event, catalog_text, path_of
-from tests.fakes.cluster import Kept
-from tests.fakes.gateway import Policy
+from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.pipeline import edits
 from tests.pipeline.road import a_team, ask, drain, later, push, run, world
-
-QUOTA, NETWORK = ("ResourceQuota", "workspaces"), ("NetworkPolicy", "only-through-the-gateway")
-FULL = Asked(dedicated={"phi-4": GPU})
-Change = Callable[[FakeApp], None]
-
-
-def _remove_the_link(app: FakeApp) -> None:
-    app.gateway.state.links.clear()
-
-
-def _unpublish(app: FakeApp) -> None:
-    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], published=False)
-
-
-def _open(app: FakeApp) -> None:
-    assert app.gateway.open_product("team-alpha")
-
-
-def _ask_for_no_keys(app: FakeApp) -> None:
-    app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], subscription_required=False)
-
-
-def _ask_for_keys_elsewhere(app: FakeApp) -> None:
-    app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], key_names=("Ocp-Apim-Subscription-Key", "subscription-key"))
-
-
-def _remove_a_backend(app: FakeApp) -> None:
-    del app.gateway.state.backends["team-alpha--phi-4"]
-
-
-def _point_a_backend_elsewhere(app: FakeApp) -> None:
-    found = app.gateway.state.backends["team-alpha--phi-4"]
-    app.gateway.state.backends["team-alpha--phi-4"] = replace(found, url="https://elsewhere.example/v1")
-
-
-def _point_a_shared_backend_elsewhere(app: FakeApp) -> None:
-    found = app.gateway.state.backends["shared--gpt-4-1"]
-    app.gateway.state.backends["shared--gpt-4-1"] = replace(found, url="https://elsewhere.example/v1")
-
-
-def _suspend(app: FakeApp) -> None:
-    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="suspended")
-
-
-def _remove_a_secret(app: FakeApp) -> None:
-    del app.vault.kept["alpha-secondary-key"]
-
-
-def _disable_a_secret(app: FakeApp) -> None:
-    versions = app.vault.kept["alpha-endpoint"].versions
-    versions[0] = replace(versions[0], enabled=False)
-
-
-def _take_a_role_away(app: FakeApp) -> None:
-    app.roles.assigned.discard(("alpha-primary-key", READERS))
-
-
-def _remove_the_workspace(app: FakeApp) -> None:
-    assert app.cluster is not None
-    del app.cluster.state.objects["team-alpha", "Workspace", "phi-4"]
-
-
-def _objects(app: FakeApp, team: str = "team-alpha") -> dict[tuple[str, str], Kept]:
-    """What stands in a namespace, by kind and name."""
-    assert app.cluster is not None
-    return {key[1:]: kept for key, kept in app.cluster.state.objects.items() if key[0] == team}
-
-
-def _lead_the_route_elsewhere(app: FakeApp) -> None:
-    [rule] = _objects(app)["HTTPRoute", "phi-4"].manifest["spec"]["rules"]
-    rule["backendRefs"] = [{"name": "phi-4", "port": 80, "namespace": "theirs"}]
-
-
-def _make_another_workspace(app: FakeApp) -> None:
-    """With another GPU: KAITO lets nobody change it in place."""
-    _objects(app)["Workspace", "phi-4"].manifest["resource"]["instanceType"] = LARGER_GPU
-
-
-def _copy_the_workspace(app: FakeApp) -> None:
-    """And its route, under another name: as a handler that came too late would have made them."""
-    for kind in ("Workspace", "HTTPRoute"):
-        copy = deepcopy(_objects(app)[kind, "phi-4"])
-        copy.manifest["metadata"]["name"] = "phi-3"
-        assert app.cluster is not None
-        app.cluster.state.objects["team-alpha", kind, "phi-3"] = copy
-
-
-def _copy_the_workspace_alone(app: FakeApp) -> None:
-    _copy_the_workspace(app)
-    assert app.cluster is not None
-    del app.cluster.state.objects["team-alpha", "HTTPRoute", "phi-3"]
-
-
-def _rename_the_product(app: FakeApp) -> None:
-    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name="Somebody's")
-
-
-def _move_the_endpoint(app: FakeApp) -> None:
-    """As it was written when the gateway was elsewhere."""
-    kept, old = app.vault.kept["alpha-endpoint"], SecretValue("https://old.example")
-    kept.values[kept.versions[0].version] = old.reveal()
-    kept.versions[0] = replace(kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")})
-
-
-def _remove_the_fragment(app: FakeApp) -> None:
-    app.gateway.state.fragments.clear()
-
-
-def _edit_the_fragment(app: FakeApp) -> None:
-    app.gateway.state.fragments[FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
-
-
-SEEN_IN_LISTS: list[Change] = [
-    _remove_the_fragment,
-    _edit_the_fragment,
-    _move_the_endpoint,
-    _copy_the_workspace,
-    _copy_the_workspace_alone,
-    _rename_the_product,
-    _lead_the_route_elsewhere,
-    _make_another_workspace,
-    _remove_the_link,
-    _unpublish,
-    _open,
-    _ask_for_no_keys,
-    _ask_for_keys_elsewhere,
-    _remove_a_backend,
-    _point_a_backend_elsewhere,
-    _point_a_shared_backend_elsewhere,
-    _suspend,
-    _remove_a_secret,
-    _disable_a_secret,
-    _take_a_role_away,
-    _remove_the_workspace,
-]
-
-
-def _edit_the_policy(app: FakeApp) -> None:
-    policy = app.gateway.state.policies["team-alpha"]
-    app.gateway.state.policies["team-alpha"] = Policy(policy.text.replace('tokens-per-minute="', 'tokens-per-minute="9'), '"edited"')
-
-
-def _renew_a_key(app: FakeApp) -> None:
-    app.gateway.state.keys["team-alpha"][1] = "0123456789abcdef0123456789abcdef"
-
-
-def _remove_limits(app: FakeApp) -> None:
-    assert app.cluster is not None
-    for limit in (QUOTA, NETWORK):
-        del app.cluster.state.objects["team-alpha", *limit]
-
-
-def _raise_the_quota(app: FakeApp) -> None:
-    _objects(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "9"}
-
-
-def _open_the_network(app: FakeApp) -> None:
-    """One more word: it holds for no pod any more."""
-    _objects(app)[NETWORK].manifest["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
-
-
-SEEN_BY_A_DEEP_LOOK: list[tuple[Change, str]] = [
-    (_edit_the_policy, "alpha"),
-    (_renew_a_key, "alpha"),
-    (_remove_limits, "alpha"),
-    (_raise_the_quota, "alpha"),
-    (_open_the_network, "alpha"),
-]
 
 
 async def settled() -> FakeApp:
-    app = await a_team(FULL)
+    app = await a_team(edits.FULL)
     await later(app, timedelta(minutes=30))
     app.calls.forget()
     return app
@@ -210,8 +39,8 @@ async def swept(app: FakeApp, deep: bool = False) -> list[str]:
     return teams
 
 
-@pytest.mark.parametrize("change", SEEN_IN_LISTS)
-async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(change: Change) -> None:
+@pytest.mark.parametrize("change", edits.SEEN_IN_LISTS)
+async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(change: edits.Change) -> None:
     app = await settled()
     before = deepcopy(world(app))
     change(app)
@@ -225,17 +54,21 @@ async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(ch
 
 @pytest.mark.parametrize(
     ("change", "write"),
-    [(_open, "close_product team-alpha"), (_ask_for_no_keys, "mark_api ai"), (_ask_for_keys_elsewhere, "mark_api ai")],
+    [
+        (edits.open_the_product, "close_product team-alpha"),
+        (edits.ask_for_no_keys, "mark_api ai"),
+        (edits.ask_for_keys_elsewhere, "mark_api ai"),
+    ],
 )
-async def test_a_door_that_stands_open_is_closed_with_one_write(change: Change, write: str) -> None:
+async def test_a_door_that_stands_open_is_closed_with_one_write(change: edits.Change, write: str) -> None:
     app = await settled()
     change(app)
     await swept(app)
     assert app.calls.writes() == [write]
 
 
-@pytest.mark.parametrize(("change", "team"), SEEN_BY_A_DEEP_LOOK)
-async def test_what_lists_cannot_show_a_deep_look_finds(change: Change, team: str) -> None:
+@pytest.mark.parametrize(("change", "team"), edits.SEEN_BY_A_DEEP_LOOK)
+async def test_what_lists_cannot_show_a_deep_look_finds(change: edits.Change, team: str) -> None:
     app = await settled()
     before = deepcopy(world(app))
     change(app)
@@ -250,8 +83,8 @@ async def test_what_lists_cannot_show_a_deep_look_finds(change: Change, team: st
 
 async def test_a_workspace_of_somebody_else_is_told_and_stays(caplog: pytest.LogCaptureFixture) -> None:
     app = await settled()
-    _copy_the_workspace_alone(app)
-    _objects(app)["Workspace", "phi-3"].manifest["metadata"]["labels"] = {"app": "theirs"}
+    edits.copy_the_workspace_alone(app)
+    edits.objects_of(app)["Workspace", "phi-3"].manifest["metadata"]["labels"] = {"app": "theirs"}
     assert await swept(app) == []
     assert app.calls.writes() == []
     assert "workspace team-alpha/phi-3 is not managed by mergekey" in caplog.text
@@ -264,8 +97,8 @@ async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -
     await later(app, timedelta(minutes=30))
     before = deepcopy(world(app))
     assert app.cluster is not None
-    del app.cluster.state.objects["team-catalogue", *QUOTA]
-    _objects(app, "team-catalogue")[NETWORK].manifest["spec"]["ingress"] = [{}]
+    del app.cluster.state.objects["team-catalogue", *edits.QUOTA]
+    edits.objects_of(app, "team-catalogue")[edits.NETWORK].manifest["spec"]["ingress"] = [{}]
     assert await swept(app) == []
     assert await swept(app, deep=True) == ["catalogue"]
     assert world(app) == before
@@ -277,7 +110,7 @@ async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -
 async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces() -> None:
     app = await settled()
     await ask(app, Asked(team="bravo"))
-    limits = [f"limit {kind} {name}" for kind, name in (NETWORK, QUOTA)]
+    limits = [f"limit {kind} {name}" for kind, name in (edits.NETWORK, edits.QUOTA)]
     for deep, reads in ((False, []), (True, limits)):
         app.calls.forget()
         assert await swept(app, deep) == []
@@ -286,8 +119,8 @@ async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces() 
 
 async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_are_told() -> None:
     app = await settled()
-    _objects(app)[QUOTA].manifest["metadata"]["labels"] = {"app": "theirs"}
-    _raise_the_quota(app)
+    edits.objects_of(app)[edits.QUOTA].manifest["metadata"]["labels"] = {"app": "theirs"}
+    edits.raise_the_quota(app)
     assert await swept(app, deep=True) == ["alpha"]
     assert not [write for write in app.calls.writes() if "ResourceQuota" in write]
     assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
@@ -297,7 +130,7 @@ async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_
     app = await settled()
     before = deepcopy(world(app))
     app.gateway.state.policies.clear()
-    _remove_the_fragment(app)
+    edits.remove_the_fragment(app)
     assert sorted(await swept(app, deep=True)) == ["alpha", "catalogue"]
     assert world(app) == before
     assert app.bus.dead_letters() == []
@@ -306,7 +139,7 @@ async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_
 async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becoming_a_dead_letter() -> None:
     app = await settled()
     app.gateway.state.policies.clear()
-    _remove_the_fragment(app)
+    edits.remove_the_fragment(app)
     with pytest.raises(Busy) as waits:
         await run(app, PROVISION_GATEWAY)
     assert waits.value.reason == "BackendGone"
@@ -315,7 +148,7 @@ async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becomi
 async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
     app = await settled()
     before = deepcopy(world(app))
-    for change in (_edit_the_policy, _remove_limits):
+    for change in (edits.edit_the_policy, edits.remove_limits):
         change(app)
     for _ in range(96):
         await start_sweep(app, "the timer")
@@ -385,11 +218,11 @@ def _let_grace_end(app: FakeApp) -> None:
 
 
 def _let_access_end(app: FakeApp) -> None:
-    app.repository.commit({path_of("alpha"): replace(FULL, expires=app.clock.now().date() - timedelta(days=1)).text()})
+    app.repository.commit({path_of("alpha"): replace(edits.FULL, expires=app.clock.now().date() - timedelta(days=1)).text()})
 
 
-@pytest.mark.parametrize("change", [*SEEN_IN_LISTS, _let_grace_end, _let_access_end])
-async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(change: Change, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("change", [*edits.SEEN_IN_LISTS, _let_grace_end, _let_access_end])
+async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(change: edits.Change, caplog: pytest.LogCaptureFixture) -> None:
     app = await settled()
     change(app)
     before, sent = world(app), len(app.bus.sent)

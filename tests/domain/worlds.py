@@ -1,0 +1,75 @@
+"""A world in which all is as one request and the catalogue say, and ways to make it differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from shared.domain import names
+from shared.domain.actual import (
+    ActualBackend,
+    Api,
+    Namespace,
+    Product,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
+from shared.domain.backends import Backend
+from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.domain.marker import Marker
+from shared.domain.secret import SecretValue
+from shared.domain.workspace import Cluster, fixed_fields
+from shared.domain.world import World
+from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, a_catalog, path_of
+from tests.fakes.clock import START
+
+PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"))
+CATALOG = a_catalog()
+REQUEST = Asked(dedicated={"phi-4": GPU}).read()
+GATEWAY, WORKSPACES, API = (
+    compile_gateway(REQUEST, CATALOG, PLATFORM),
+    compile_workspaces(REQUEST, CATALOG, PLATFORM),
+    compile_catalog(CATALOG, PLATFORM),
+)
+MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
+SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
+TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
+KEY, SECOND, ENDPOINT = names.secrets("alpha")
+ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
+PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
+SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
+NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
+PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
+WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
+OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
+
+
+def _standing(backend: Backend, marker: Marker) -> ActualBackend:
+    return ActualBackend(backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members)
+
+
+WORLD = World(
+    api=Api("1", API.api_digest, SEAL),
+    products={"team-alpha": PRODUCT},
+    linked=frozenset({"team-alpha"}),
+    subscriptions={"team-alpha": SUBSCRIPTION},
+    backends={
+        **{each.name: _standing(each, MARKER) for each in GATEWAY.backends},
+        **{each.name: _standing(each, SEAL) for each in API.backends},
+    },
+    secret_urls={},
+    secrets={name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS) for name in (KEY, SECOND, ENDPOINT)},
+    readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
+    namespaces={"team-alpha": NAMESPACE},
+    workspaces={"team-alpha": (PHI,)},
+    routes={"team-alpha": (WAY,)},
+    nodes=(),
+)
+Difference = Callable[[World], World]
+
+
+def a_product(**changed: object) -> Difference:
+    return lambda world: replace(world, products={"team-alpha": replace(PRODUCT, **changed)})  # type: ignore[arg-type]
