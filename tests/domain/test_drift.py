@@ -21,7 +21,7 @@ from shared.domain.actual import (
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform
 from shared.domain.marker import Marker
-from shared.domain.policy_xml import digest_of
+from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.world import Wanted, World
 from tests.domain.worlds import (
     API,
@@ -68,6 +68,7 @@ def test_where_nothing_differs_nothing_is_told() -> None:
     assert list(drift.of_others(REPOSITORY, WORLD)) == []
 
 
+EDITED = "the policy fragment is not what was written"
 UNLIKE = "its product is not what the request says"
 INACTIVE = "its subscription is not active"
 NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagged as the request says"
@@ -84,6 +85,8 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (a_product(display_name="Somebody's"), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, held=START)), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=START.date())), [UNLIKE]),
         (a_product(subscription_required=False), [drift.OPEN]),
         (a_product(subscription_required=False, marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
         (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
@@ -94,6 +97,10 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (lambda world: replace(world, subscriptions={}), [INACTIVE]),
         (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}), [INACTIVE]),
         (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, product="team-bravo")}), [INACTIVE]),
+        (
+            lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, display_name="mine")}),
+            ["its subscription is not managed by mergekey"],
+        ),
         (lambda world: replace(world, secrets={n: s for n, s in world.secrets.items() if n != KEY}), [NOT_WHOLE]),
         (_secret(enabled=False), [NOT_WHOLE]),
         (_secret({"fingerprint": ""}), [NOT_WHOLE]),
@@ -180,6 +187,12 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Work
     assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
 
 
+def test_the_last_day_of_a_request_stands_on_its_product() -> None:
+    day = START.date()
+    assert _team(WORLD, expires=day) == [UNLIKE]
+    assert _team(a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=day))(WORLD), expires=day) == []
+
+
 def test_a_team_without_a_group_has_no_reader() -> None:
     untagged = {name: replace(found, tags={**found.tags, "reader": ""}) for name, found in WORLD.secrets.items()}
     assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
@@ -210,6 +223,15 @@ def test_an_api_that_asks_for_no_keys_or_elsewhere_is_told(changed: dict[str, An
     api = replace(Api("1", API.api_digest, SEAL), **changed)
     told = ["the unified API does not ask for keys as it should"]
     assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == told
+
+
+@pytest.mark.parametrize(
+    ("fragment", "told"),
+    [(None, []), (meaning_of(API.fragment), []), ("", [EDITED]), ("e" * 64, [EDITED])],
+    ids=["nobody looked", "as it was written", "gone", "edited"],
+)
+def test_a_fragment_that_is_not_what_was_written_is_told(fragment: str | None, told: list[str]) -> None:
+    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, fragment=fragment))) == told
 
 
 def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:

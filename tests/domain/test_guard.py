@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.guard import Gone, gives_leave, judge
+from shared.domain.guard import Gone, gives_leave, is_named, judge
 
 
 def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[Gone]:
@@ -64,6 +64,8 @@ def _leave(count: int) -> str:
 def test_a_trailer_that_names_number_and_digest_gives_leave(form: str) -> None:
     judged = judge(_present(1), _gone(5), form.format(_leave(5)))
     assert bool(judged.held) == (form == "Remove {}")
+    named = [is_named(each.team, each.commit, judged.leave) for each in judged.gone]
+    assert named == [form != "Remove {}"] * 5
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.ledger import Grants, Ledger, keep_books, overdrawn
+from shared.domain.ledger import Grants, Ledger, Workspaces, keep_books, overdrawn
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
 from tests.domain.golden import PATHS
@@ -114,6 +114,26 @@ def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() ->
     asked = {"alpha": {GPT: 100}, "bravo": {GPT: 50}}
     assert keep_books(_catalog(over="1.5"), asked, {}).refused == {}
     assert keep_books(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
+
+
+@pytest.mark.parametrize(
+    ("teams", "holders"),
+    [
+        (0, "nobody has one"),
+        (20, ", ".join(f"t{n:02}" for n in range(20))),
+        (23, ", ".join(f"t{n:02}" for n in range(20)) + ", 3 more teams"),
+    ],
+)
+def test_who_has_a_dedicated_workspace_is_named_until_there_are_too_many(teams: int, holders: str) -> None:
+    found = Workspaces(PHI, 30, tuple(f"t{n:02}" for n in range(teams)))
+    assert found.explain() == f"All teams together may have 30 dedicated 'phi-4': {holders}; {30 - teams} are left"
+    assert Workspaces(PHI, 1, ("alpha", "bravo")).explain().endswith("alpha, bravo; 0 are left")
+
+
+def test_a_model_is_short_when_more_is_asked_for_than_there_is() -> None:
+    assert keep_books(_catalog(), {"alpha": {GPT: 60}, "bravo": {GPT: 40}}, {}).short == frozenset()
+    assert keep_books(_catalog(), {"alpha": {GPT: 60}, "bravo": {GPT: 41}}, {}).short == {GPT}
+    assert keep_books(_catalog(over="1.5"), {"alpha": {GPT: 60}, "bravo": {GPT: 41}}, {}).short == frozenset()
 
 
 Known = Mapping[str, Mapping[str, int]]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from shared.domain import drift, leftovers
+from shared.domain import drift, leftovers, names
+from shared.domain.actual import Project
+from shared.domain.marker import Marker
 from shared.domain.world import Times, World
-from tests.domain.worlds import MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTION, WORLD, a_product
+from tests.domain.worlds import KEY, MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTION, TAGS, WORLD, a_product
+from tests.fakes.app import REPOSITORY
 from tests.fakes.clock import START
 
 TIMES = Times(START, timedelta(days=7), timedelta(days=1))
+BARE = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
 
 
 @pytest.mark.parametrize(
@@ -61,9 +66,96 @@ def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() ->
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
 def test_objects_without_a_product_are_left_over(of: str) -> None:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     assert "its product is gone and other objects are left" in list(
-        leftovers.of_access_that_ended("alpha", TIMES, replace(bare, **{of: getattr(WORLD, of)}))
+        leftovers.of_access_that_ended("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
     )
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, replace(bare, backends=shared))) == []
+    assert list(leftovers.of_access_that_ended("alpha", TIMES, replace(BARE, backends=shared))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, True),
+        ({"published": False}, True),
+        ({"published": False, "marker": MARKER}, False),
+        ({"marker": None}, False),
+        ({"marker": replace(MARKER, digest="d", held=START)}, False),
+    ],
+    ids=str,
+)
+def test_a_held_team_whose_product_does_not_say_so_is_told(changed: dict[str, Any], told: bool) -> None:
+    words = ["its withdrawal is held and its product does not say so"]
+    assert list(leftovers.of_held("alpha", a_product(**changed)(WORLD))) == (words if told else [])
+    assert list(leftovers.of_held("bravo", WORLD)) == []
+
+
+STRANGE = replace(MARKER, repository=REPOSITORY + 1)
+PROJECT = Project("team-alpha", "Team Alpha", "Succeeded", MARKER)
+SECRET = WORLD.secrets[KEY]
+
+
+def _marked(of: str, marker: Marker | None) -> World:
+    """A world with one marked object."""
+    objects = {
+        "products": {"team-alpha": replace(PRODUCT, marker=marker)},
+        "backends": {OWN: replace(WORLD.backends[OWN], marker=marker)},
+        "namespaces": {"team-alpha": replace(NAMESPACE, marker=marker)},
+        "projects": {"team-alpha": replace(PROJECT, marker=marker)},
+    }
+    return replace(BARE, **{of: objects[of]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("of", ["products", "backends", "namespaces", "projects"])
+def test_every_marked_object_alone_names_its_team(of: str) -> None:
+    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
+    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
+    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
+    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM))) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("world", "teams"),
+    [
+        (replace(BARE, secrets={KEY: SECRET}), {"alpha"}),
+        (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "repository": "9"})}), set()),
+        (replace(BARE, secrets={KEY: replace(SECRET, tags={"repository": str(REPOSITORY)})}), set()),
+        (replace(BARE, subscriptions={"x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")}), {"golf"}),
+        (replace(BARE, subscriptions={"x": replace(SUBSCRIPTION, display_name="mergekey/9/golf")}), set()),
+        (replace(_marked("products", MARKER), secrets={KEY: replace(SECRET, tags={**TAGS, "team": "bravo"})}), {"alpha", "bravo"}),
+        (BARE, set()),
+    ],
+)
+def test_tags_and_names_tell_of_a_team_too(world: World, teams: set[str]) -> None:
+    assert leftovers.teams_with_objects(REPOSITORY, world) == teams
+
+
+WITHDRAWN = replace(MARKER, withdrawn=START)
+
+
+@pytest.mark.parametrize(
+    ("world", "used"),
+    [
+        (BARE, False),
+        (_marked("products", MARKER), False),
+        (replace(BARE, subscriptions={"team-alpha": SUBSCRIPTION}), True),
+        (replace(BARE, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}), False),
+        (replace(BARE, subscriptions={"team-alpha": replace(SUBSCRIPTION, display_name="mine")}), False),
+        (replace(BARE, subscriptions={"other": SUBSCRIPTION}), False),
+        (_marked("namespaces", MARKER), True),
+        (_marked("namespaces", WITHDRAWN), False),
+        (_marked("namespaces", STRANGE), False),
+        (_marked("namespaces", None), False),
+        (replace(BARE, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)}), False),
+        (_marked("projects", MARKER), True),
+        (_marked("projects", WITHDRAWN), False),
+        (_marked("projects", replace(MARKER, team="bravo")), False),
+        (replace(BARE, projects={"team-alpha": replace(PROJECT, state="Deleting")}), False),
+        (replace(BARE, secrets={KEY: SECRET}), True),
+        (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "withdrawn": "2026-03-02T09:00:00Z"})}), False),
+        (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "repository": "9"})}), False),
+        (replace(BARE, secrets={KEY: replace(SECRET, tags={})}), False),
+    ],
+)
+def test_a_team_is_in_use_while_anything_but_its_product_is_in_force(world: World, used: bool) -> None:
+    assert leftovers.is_in_use("alpha", REPOSITORY, world) is used

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,8 @@ markers = st.builds(
     commit=st.from_regex(r"[0-9a-f]{40}", fullmatch=True),
     digest=st.from_regex(r"([0-9a-f]{64})?", fullmatch=True),
     withdrawn=st.one_of(st.none(), times),
+    expires=st.one_of(st.none(), st.dates(date(2000, 1, 1), date(2100, 1, 1))),
+    held=st.one_of(st.none(), times),
 )
 
 
@@ -32,7 +36,7 @@ def test_a_marker_at_the_end_of_any_description_is_read_back(marker: Marker, bef
     assert parse_marker(f"{before} {marker}") == marker
 
 
-@given(markers)
+@given(markers.map(lambda marker: replace(marker, expires=None, held=None)))
 def test_a_marker_in_annotations_is_read_back(marker: Marker) -> None:
     assert marker_of(marker_annotations(marker)) == marker
     assert marker_of(namespace_manifest(marker)["metadata"]["annotations"]) == marker
@@ -42,6 +46,8 @@ def test_a_marker_reads_well() -> None:
     assert str(MARKER) == TEXT
     withdrawn = Marker(1234, "alpha", MARKER.path, "0123abc", "9f", WHEN)
     assert str(withdrawn) == f"{TEXT}; withdrawn 2026-03-02T09:00:01Z"
+    whole = replace(withdrawn, expires=date(2026, 3, 31), held=WHEN - timedelta(hours=1))
+    assert str(whole) == f"{TEXT}; expires 2026-03-31; held 2026-03-02T08:00:01Z; withdrawn 2026-03-02T09:00:01Z"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,8 @@ def test_a_marker_reads_well() -> None:
         TEXT.replace("; team alpha", ""),
         f"{TEXT}; withdrawn yesterday",
         f"{TEXT}; withdrawn 2026-13-45T09:00:01Z",
+        f"{TEXT}; held 2026-13-45T09:00:01Z",
+        f"{TEXT}; expires 2026-13-45",
     ],
 )
 def test_what_we_have_not_written_is_nobodys(description: str | None) -> None:
@@ -104,3 +112,29 @@ def test_times_are_read_back_and_say_utc(when: datetime) -> None:
     assert parse_time(format_time(when)) == when
     assert read_time(format_time(when)) == when
     assert read_time("yesterday") is None
+
+
+def test_access_is_over_after_its_last_day_or_when_it_is_withdrawn() -> None:
+    day = date(2026, 3, 31)
+    dated = replace(MARKER, expires=day)
+    assert [dated.has_lapsed(day + timedelta(days=n)) for n in (-1, 0, 1)] == [False, False, True]
+    assert [dated.is_over(day + timedelta(days=n)) for n in (0, 1)] == [False, True]
+    assert (MARKER.has_lapsed(day), MARKER.is_over(day)) == (False, False)
+    withdrawn = replace(MARKER, withdrawn=WHEN)
+    assert (withdrawn.has_lapsed(day), withdrawn.is_over(day)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({}, True),
+        ({"commit": "9", "digest": "8"}, True),
+        ({"path": "elsewhere"}, False),
+        ({"expires": date(2026, 3, 31)}, False),
+        ({"held": WHEN}, False),
+        ({"withdrawn": WHEN}, False),
+    ],
+    ids=str,
+)
+def test_what_stands_as_a_request_says_is_in_force_for_its_file_and_until_its_day(changed: dict[str, Any], same: bool) -> None:
+    assert replace(MARKER, **changed).stands_as(MARKER) is same

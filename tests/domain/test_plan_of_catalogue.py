@@ -79,7 +79,8 @@ def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
 )
 def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(changed: dict[str, Any]) -> None:
     known = replace(Api('"1"', CATALOG.api_digest, SEAL), **changed)
-    assert steps_of(plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared(), fragment=SAID))) == [["update api marker ai"]]
+    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared(), fragment=SAID))
+    assert list(plan) == [Update("api marker", "ai", None, SEAL)]
 
 
 def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_again() -> None:

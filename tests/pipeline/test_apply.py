@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from shared.apply import GatewayWriter, Secret, WorkspaceWriter, perform, remove_administrator, together, write_secret
-from shared.domain.actual import Limit, Subscription
+from shared.apply import GatewayWriter, Secret, WorkspaceWriter, closed, perform, remove_administrator, together, write_secret
+from shared.domain.actual import Limit, Product, Subscription
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
@@ -53,6 +53,7 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Update("product marker", "n", "t", ("N", MARKER)), ("publish_product", "n", "t", "N", MARKER)),
         (Update("product marker", "n", None, ("N", MARKER)), ("publish_product", "n", "*", "N", MARKER)),
         (Update("product", "n", "t"), ("close_product", "n", "t")),
+        (Update("product", "n", None), ("close_product", "n", "*")),
         (Create("backend", "n", "body"), ("put_backend", "body", MARKER, None)),
         (Update("backend", "n", "t", "body"), ("put_backend", "body", MARKER, "t")),
         (Delete("backend", "n", "t"), ("delete_backend", "n", "t")),
@@ -133,6 +134,23 @@ async def test_only_the_administrators_stray_subscriptions_are_removed() -> None
     recorder = Recorder([mine, theirs, stray])
     await remove_administrator(cast(Gateway, recorder), "team-alpha")
     assert recorder.calls == [("product_subscriptions", "team-alpha"), ("delete_subscription", "5f8d", "tag of 5f8d")]
+
+
+@pytest.mark.parametrize(
+    ("product", "calls"),
+    [
+        (Product("n", "t", "N", True, MARKER, subscription_required=False), [("close_product", "n", "t")]),
+        (Product("n", "t", "N", True, MARKER), []),
+        (Product("n", "t", "N", True, None, subscription_required=False), []),
+        (Product("n", "t", "N", True, replace(MARKER, team="bravo"), subscription_required=False), []),
+        (None, []),
+    ],
+)
+async def test_an_open_product_of_ours_is_closed_and_no_other(product: Product | None, calls: list[tuple[object, ...]]) -> None:
+    recorder = Recorder("new tag")
+    found = await closed(cast(Gateway, recorder), product, MARKER)
+    assert recorder.calls == calls
+    assert found == (replace(product, subscription_required=True, etag="new tag") if product and calls else product)
 
 
 async def test_a_secret_is_written_when_its_value_its_tags_or_its_state_differ_and_else_left_alone() -> None:
