@@ -9,14 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from shared.domain import names
-from shared.domain.actual import Namespace, Product, SecretVersion, Subscription, Workspace
+from shared.domain.actual import Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
 from shared.domain.conditions import conditions
-from shared.domain.desired import Platform
+from shared.domain.desired import Platform, Playground
 from shared.domain.marker import Marker, format_time
 from shared.domain.problem import Position, problem_at
+from shared.domain.request import AccessRequest
 from shared.domain.view import Condition, Said, Verdict, View
 from shared.domain.world import Part, Times, World
-from tests.fakes.app import GATEWAY_URL, REPOSITORY, Asked, a_catalog
+from tests.fakes.app import GATEWAY_URL, GPU, READERS, REPOSITORY, Asked, a_catalog
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -188,3 +189,49 @@ def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
     found = {condition.type: condition for condition in conditions(view, PLATFORM)}
     assert found["Keys"] == Condition("Keys", "Unknown", "Unavailable", "Key Vault: 503")
     assert found["Gateway"].status == "True"
+
+
+def _granted(request: AccessRequest, world: World, of: Part, platform: Platform = PLATFORM) -> Condition:
+    view = View(Said("alpha", "granted", "p", request=request), world, a_catalog(), TIMES)
+    return {condition.type: condition for condition in conditions(view, platform)}[of]
+
+
+def test_a_dedicated_model_on_a_platform_without_a_cluster_is_told() -> None:
+    request = Asked(dedicated={"phi-4": GPU}).read(a_catalog())
+    message = "this platform has no GPU cluster: ask for the shared model"
+    assert _granted(request, Seen().world(), "Workspaces") == Condition("Workspaces", "False", "NoCluster", message)
+    assert _granted(Asked().read(a_catalog()), Seen().world(), "Workspaces").reason == "NothingAsked"
+
+
+def _tried_out(state: str, marker: Marker = OURS, readers: tuple[Reader, ...] = ()) -> World:
+    """A world with a Foundry project of alpha's."""
+    project = Project("team-alpha", "Team Alpha", state, marker)
+    return replace(Seen().world(), projects={"team-alpha": project}, users={"team-alpha": frozenset(readers)})
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "message"),
+    [
+        ("Deleting", "ProjectDeleting", "team-alpha is being deleted; then it is made anew"),
+        ("Failed", "ProjectFailed", "Foundry could not make the project team-alpha"),
+        ("Creating", "ProjectNotReady", "Foundry is making or changing the project team-alpha"),
+    ],
+)
+def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(state: str, reason: str, message: str) -> None:
+    request = Asked(playground=True).read(a_catalog())
+    found = _granted(request, _tried_out(state), "Projects", replace(PLATFORM, playground=Playground()))
+    assert found == Condition("Projects", "False", reason, message)
+
+
+def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_it_stays() -> None:
+    def ended(world: World) -> Condition:
+        view = View(Said("alpha", "gone"), world, a_catalog(), TIMES)
+        return {condition.type: condition for condition in conditions(view, replace(PLATFORM, playground=Playground()))}["Projects"]
+
+    group, project = "a group may use its Foundry project", "its Foundry project is not withdrawn"
+    message = f"its playground access has ended and {group}; its playground access has ended and {project}"
+    readers = (Reader(READERS, ours=True),)
+    assert ended(_tried_out("Succeeded", readers=readers)) == Condition("Projects", "False", "InProgress", message)
+    withdrawn = ended(_tried_out("Succeeded", replace(OURS, withdrawn=YESTERDAY)))
+    assert withdrawn == Condition("Projects", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
+    assert ended(Seen().world()) == Condition("Projects", "False", "NotThere", GONE)
