@@ -198,7 +198,7 @@ def test_where_a_request_is_now_is_told_by_its_team() -> None:
         return places_now({gone: "alpha"}, [*files, TWO, "README.md"], PATHS)
 
     second = "tenant-access/config/team-alpha/access.yaml"
-    assert now(gone, ONE) == {gone: gone}, "it stays where it is, whatever else there is"
+    assert now(gone, ONE) == now(ONE, gone) == {gone: gone}, "it stays where it is, whatever else there is"
     assert now(ONE) == {gone: ONE}
     assert now(ONE, second) == now() == {}
 

@@ -62,5 +62,7 @@ def test_what_no_stage_of_ours_put_there_has_neither_stage_nor_team() -> None:
 def test_the_revision_is_the_one_that_the_message_speaks_of() -> None:
     message = a_message(an_app())
     assert len(read_letter(Kept(1, message)).blob) == 40
+    withdrawal = b'{"data": {"blob": "", "granted": "9f"}}'
+    assert read_letter(Kept(1, Received(withdrawal, "x", None, message.enqueued))).blob == "9f"
     for body in (b'{"data": {}}', b'{"data": {"blob": null}}', b'{"data": []}', b"{}"):
         assert read_letter(Kept(1, Received(body, "x", None, message.enqueued + timedelta(1)))).blob == ""
