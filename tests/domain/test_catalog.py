@@ -250,6 +250,22 @@ def test_a_loop_of_fallbacks_is_told_at_each_of_its_models_and_a_way_into_it_is_
     assert [problem.reason for problem in found] == ["FallbackLoop"] * length
 
 
+def test_a_model_for_fewer_classes_of_data_cannot_stand_in_and_all_that_are_missing_are_told() -> None:
+    entry = {"provider": "openai", "endpoint": "https://e.example/v1"}
+    wide = {**entry, "name": "wide", "fallback": "narrow", "dataClasses": ["public", "internal", "confidential"]}
+    content = json.dumps({"models": [wide, {**entry, "name": "narrow", "dataClasses": ["public"]}]})
+    [problem] = read_catalog("c.yaml", content.encode()).problems
+    advice = "It may not be sent confidential or internal data, as this model may. Change 'dataClasses' of one, or choose another."
+    assert (problem.reason, problem.message) == ("BadFallback", f"'narrow' cannot stand in for 'wide'. {advice}")
+
+
+def test_a_credential_beside_a_pool_is_told_once() -> None:
+    pool = [{"name": name, "endpoint": f"https://{name}.example/v1"} for name in "ab"]
+    entry = {"name": "m", "provider": "openai", "credential": "key", "pool": pool}
+    found = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode()).problems
+    assert [problem.message.split(".")[0] for problem in found] == ["'credential' and 'pool' exclude each other"]
+
+
 @pytest.mark.parametrize(("port", "fault"), [(0, True), (1, False), (65535, False), (65536, True)])
 def test_a_port_is_one_that_there_is(port: int, fault: bool) -> None:
     entry = {"name": "claude", "provider": "openai", "endpoint": f"https://e.example:{port}/v1"}

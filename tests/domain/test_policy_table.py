@@ -18,6 +18,7 @@ from shared.domain.platform_faults import everything, faults_of, platform_faults
 from shared.domain.policy import product_policy, requested_model_fragment
 from shared.domain.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
 from shared.domain.request import AccessRequest, read_request
+from shared.domain.wishes import Classification
 from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
 from tests.domain.many import catalogs, requests_of
 from tests.domain.policy_cases import GOVERNED, policy_texts
@@ -148,6 +149,22 @@ def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(LONGEST, "premium", longest - 1)
     told = f"The policy of the API would have {longest:,} bytes; API Management's tier 'premium' takes {longest - 1:,}. Offer fewer models."
     assert list(tier_faults(WANTED, "premium")) == [(("models",), "TierCannot", told)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "measured"),
+    [
+        ({"public"}, {"public", "confidential", "restricted"}),
+        ({"public", "internal", "confidential"}, {"confidential", "restricted"}),
+        ({"public", "internal", "confidential", "restricted"}, {"confidential", "restricted"}),
+    ],
+    ids=str,
+)
+def test_classes_of_data_with_the_same_models_are_measured_once_but_restricted_by_itself(
+    sent: set[Classification], measured: set[Classification]
+) -> None:
+    catalog = Catalog((replace(OFFER.models[0], data_classes=frozenset(sent)),))
+    assert {request.data_classification for request in everything(catalog)} == measured
 
 
 @given(st.data())

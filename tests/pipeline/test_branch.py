@@ -10,7 +10,7 @@ from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Busy, InvalidRequest, Unavailable
 from shared.messages import CATALOG_TEAM, AccessChange, blob_id
 from shared.outcome import Done
-from shared.pipeline import provision_gateway
+from shared.pipeline import provision_catalog, provision_gateway
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import Standing
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
@@ -99,6 +99,13 @@ async def test_an_invalid_request_on_the_branch_changes_nothing(text: str) -> No
     await _send(app, a_change(app))
     assert app.calls.writes() == []
     assert world(app) == before
+
+
+async def test_a_teams_message_is_nothing_to_the_stage_of_the_catalogue() -> None:
+    app = await a_team()
+    app.calls.forget()
+    assert await provision_catalog(app, an_event(app, a_change(app))) == Done()
+    assert app.calls.made == []
 
 
 @pytest.mark.parametrize("catalog", ["models: [", "models: []", None], ids=["not YAML", "empty", "gone"])
