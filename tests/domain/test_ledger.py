@@ -230,6 +230,9 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
     assert _path("alpha") in found.problems[0].message
     assert _path("bravo") in found.problems[0].message
     assert (found.catalog, found.requests) == (None, {})
+    wrong = {**files, _path("zulu"): _request("zulu", "{name: none}")}
+    told = _told(_review(wrong, past=Past(in_force={_path("alpha"): {"old": 5}})))
+    assert (_path("zulu"), "UnknownModel", "failure") in told, "what else is wrong is told, too"
 
 
 @pytest.mark.parametrize("count", [20, 23])

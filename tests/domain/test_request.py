@@ -273,6 +273,14 @@ def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> 
     assert problem.message.endswith(f"not '{written}'. Did you mean '{meant}'?")
 
 
+def test_no_model_is_refused_for_a_class_of_data_that_cannot_be_read() -> None:
+    public = replace(CATALOG, models=tuple(replace(model, data_classes=frozenset({"public"})) for model in CATALOG.models))
+    request = "team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\n"
+    for more, places in {"": [2], "dataClassification: publik\n": [3], "dataClassification: public\n": []}.items():
+        problems = read_request(REQUEST, (request + more).encode(), public, PATHS).problems
+        assert [problem.line for problem in problems] == places
+
+
 @pytest.mark.parametrize("written", ["20270331", "2027-W13-3", "2027-W13", "2027-3-31", "2027-02-30", "2027-03-31T00:00:00"])
 def test_a_date_is_written_in_one_way(written: str) -> None:
     text = (CASES / "valid" / "access.yaml").read_text() + f'expires: "{written}"\n'
