@@ -276,7 +276,8 @@ def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> 
 def test_no_model_is_refused_for_a_class_of_data_that_cannot_be_read() -> None:
     public = replace(CATALOG, models=tuple(replace(model, data_classes=frozenset({"public"})) for model in CATALOG.models))
     request = "team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\n"
-    for more, places in {"": [2], "dataClassification: publik\n": [3], "dataClassification: public\n": []}.items():
+    unread = {"dataClassification: publik\n": [3], "dataClassification: *alias\n": [3]}
+    for more, places in {"": [2], **unread, "dataClassification: public\n": []}.items():
         problems = read_request(REQUEST, (request + more).encode(), public, PATHS).problems
         assert [problem.line for problem in problems] == places
 
