@@ -158,7 +158,6 @@ def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPat
         ({"public", "internal", "confidential"}, {"confidential", "restricted"}),
         ({"public", "internal", "confidential", "restricted"}, {"confidential", "restricted"}),
     ],
-    ids=str,
 )
 def test_classes_of_data_with_the_same_models_are_measured_once_but_restricted_by_itself(
     sent: set[Classification], measured: set[Classification]
