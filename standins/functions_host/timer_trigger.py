@@ -65,6 +65,7 @@ class TimerTriggers:
         self._invoker = invoker
         self._timers = [(function, Schedule(str(function.trigger["schedule"]))) for function in triggered(functions, TIMER)]
         self._waiting: dict[asyncio.Task[None], bool] = {}
+        self._stopping = False
 
     def start(self) -> None:
         for function, schedule in self._timers:
@@ -72,6 +73,7 @@ class TimerTriggers:
 
     async def stop(self, seconds: float) -> None:
         """Stop waiting, and let what runs end within so many seconds."""
+        self._stopping = True
         for task, waits in self._waiting.items():
             if waits:
                 task.cancel()
@@ -82,7 +84,7 @@ class TimerTriggers:
         task = asyncio.current_task()
         assert task is not None
         startup = bool(function.trigger.get("runOnStartup"))
-        while True:
+        while not self._stopping:
             if not startup:
                 due = schedule.after(datetime.now(UTC))
                 await asyncio.sleep((due - datetime.now(UTC)).total_seconds())

@@ -243,6 +243,26 @@ async def test_a_trigger_that_is_disabled_never_fires(monkeypatch: pytest.Monkey
     assert not fired[0].is_set()
 
 
+async def test_a_timers_function_that_runs_when_the_host_stops_ends_and_waits_for_no_other_time() -> None:
+    begun, may_end, ended = (threading.Event() for _ in range(3))
+
+    def slow(timer: object) -> None:
+        begun.set()
+        may_end.wait(60)
+        ended.set()
+
+    once = {"type": "timerTrigger", "name": "timer", "schedule": "0 0 0 1 1 *", "runOnStartup": True}
+    timers = TimerTriggers([Function("slow", once, (), slow)], Invoker(timeout=60, record=None))
+    timers.start()
+    assert await asyncio.to_thread(begun.wait, 60)
+    async with asyncio.timeout(60):
+        stopped = asyncio.create_task(timers.stop(3600))
+        await asyncio.sleep(0)
+        may_end.set()
+        await stopped
+    assert ended.is_set()
+
+
 async def test_a_host_that_is_told_to_stop_lets_a_running_function_end(connection: str, tmp_path: Path) -> None:
     settings = {"BUS": connection, "JOBS": "jobs", "OFTEN": "0 0 0 1 1 *", "SEEN": str(tmp_path / "seen.jsonl")}
     options = ("--keys", str(tmp_path / "keys.json"))
