@@ -8,16 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain import drift, leftovers
-from shared.domain.actual import (
-    ActualBackend,
-    Api,
-    GpuNode,
-    Limit,
-    Namespace,
-    Reader,
-    Subscription,
-    Workspace,
-)
+from shared.domain.actual import ActualBackend, Api, GpuNode, Limit, Namespace, Reader, Subscription, Workspace
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform
 from shared.domain.marker import Marker

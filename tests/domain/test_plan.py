@@ -12,11 +12,7 @@ from shared.domain.actual import ActualBackend, Policy, Product
 from shared.domain.backends import Backend
 from shared.domain.desired import DesiredGateway
 from shared.domain.marker import Marker
-from shared.domain.plan import (
-    ActualGateway,
-    Plan,
-    plan_gateway,
-)
+from shared.domain.plan import ActualGateway, Plan, plan_gateway
 from shared.domain.policy import product_policy
 from shared.domain.policy_xml import digest_of
 from shared.errors import NotManaged

@@ -12,13 +12,7 @@ from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
 from shared.domain.catalog import Breaker
 from shared.domain.desired import DesiredCatalog, compile_catalog
 from shared.domain.marker import Marker
-from shared.domain.plan import (
-    ActualCatalog,
-    Create,
-    Update,
-    plan_catalog,
-    plan_cleaning,
-)
+from shared.domain.plan import ActualCatalog, Create, Update, plan_catalog, plan_cleaning
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.errors import NotManaged
 from tests.domain.plans import steps_of

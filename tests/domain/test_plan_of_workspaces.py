@@ -9,9 +9,7 @@ import pytest
 
 from shared.domain.actual import Route, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_workspaces
-from shared.domain.plan import (
-    plan_workspaces,
-)
+from shared.domain.plan import plan_workspaces
 from shared.domain.workspace import fixed_fields
 from shared.errors import NotManaged
 from tests.domain.plans import steps_of
