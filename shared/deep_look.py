@@ -69,7 +69,8 @@ async def _look(app: App, wanted: Wanted, catalog: Catalog, world: World) -> lis
     desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
     workspaces = compile_workspaces(wanted.request, catalog, app.platform)
     found = [*chain.from_iterable(await asyncio.gather(_look_at_traces(app, wanted, world), _look_at_limits(app, workspaces, team, world)))]
-    if desired.product not in world.products or names.subscription(team) not in world.subscriptions:
+    product = world.products.get(desired.product)
+    if product is None or names.subscription(team) not in world.subscriptions or (product.marker is not None and product.marker.newer):
         return found
     policy, keys = await asyncio.gather(app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(team)))
     if policy is None or policy.digest != digest_of(desired.policy):

@@ -86,6 +86,12 @@ class TemporaryError(MergekeyError):
         self.retry_after = retry_after
 
 
+class NewerVersion(TemporaryError):
+    """A newer version of Mergekey wrote it, while an upgrade is going on: that one looks after it."""
+
+    reason = "NewerVersion"
+
+
 class Throttled(TemporaryError):
     """429 or 503 with the wish to come back later."""
 

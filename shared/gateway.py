@@ -10,7 +10,7 @@ from shared.apply import GatewayWriter, perform
 from shared.domain.actual import Policy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, require_known
 from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX, product
 from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
 from shared.domain.policy_xml import digest_of, meaning_of
@@ -33,6 +33,7 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
     actual = await _actual_catalog(app)
     if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
+    require_known(actual.api.marker if actual.api else None, f"the API {API!r}")
     try:
         plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
     except NotManaged:
@@ -121,6 +122,7 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     )
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
+    require_known(actual.marker if actual else None, f"the product {name}")
     if api is None or api.marker is None or not api.marker.digest:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest

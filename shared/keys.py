@@ -13,6 +13,7 @@ from shared.app import App
 from shared.apply import Secret, together, write_secret
 from shared.domain import names
 from shared.domain.actual import SecretVersion, Subscription
+from shared.domain.marker import owner_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, NotManaged, Rejected
@@ -184,8 +185,8 @@ def _is_whole(version: SecretVersion | None) -> bool:
 
 
 def _require_own_secrets(app: App, team: str, held: Held) -> None:
-    ours = (str(app.platform.repository), team)
+    ours = (app.platform.repository, team)
     for secret in held.secrets:
         newest = held.newest(secret)
-        if newest is not None and (newest.tags.get("repository"), newest.tags.get("team")) != ours:
+        if newest is not None and owner_of(newest.tags) != ours:
             raise NotManaged(f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it")

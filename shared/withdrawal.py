@@ -15,7 +15,7 @@ from shared.app import App
 from shared.apply import ADMINISTRATOR, closed, remove_administrator, together
 from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription
-from shared.domain.marker import Marker, format_time, read_time
+from shared.domain.marker import Marker, format_time, read_time, require_known
 from shared.domain.playground import GOING, ActualProject
 from shared.domain.workspace import namespace_manifest
 from shared.errors import Busy, NotManaged, Rejected
@@ -82,8 +82,8 @@ async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outco
     team = event.message.team
     product = await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
-    unmarked = marker is not None and Marker(app.platform.repository, team, "", "").owns(marker) and not (marker.held or marker.withdrawn)
-    if product is None or marker is None or not unmarked or not product.is_finished:
+    may = Marker(app.platform.repository, team, "", "").may_change(marker)
+    if product is None or marker is None or not may or marker.held or marker.withdrawn or not product.is_finished:
         return Done(HELD, wrote=False)
     await require_unmoved(app, event, standing)
     await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, held=event.now))
@@ -170,6 +170,7 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
     await together(*(app.project_roles.revoke(name, group) for group in strangers))
     if project is None or known is None:
         return Done("playground access withdrawn" if strangers else None, wrote=bool(strangers))
+    require_known(known, f"the Foundry project {name}")
     if project.state == GOING:
         return Waiting(DELETING, "ProjectDeleting")
     if known.withdrawn is None:
@@ -203,9 +204,9 @@ async def _delete_product(app: App, team: str, product: Product, subscription: S
 
 async def _delete_backends(app: App, team: str) -> None:
     marker = Marker(app.platform.repository, team, "", "")
-    backends = await app.gateway.backends(f"{names.product(team)}--")
+    backends = [found for found in await app.gateway.backends(f"{names.product(team)}--") if marker.may_change(found.marker)]
     try:
-        await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends if marker.owns(backend.marker)))
+        await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
     except Rejected:
         if await app.gateway.product(names.product(team)) is not None:
             raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None
@@ -223,6 +224,7 @@ def _is_ours(app: App, team: str, subscription: Subscription) -> bool:
 def _require_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker:
     if marker is None or not Marker(app.platform.repository, team, "", "").owns(marker):
         raise NotManaged(f"there is a {what} that is not managed by mergekey for {team}")
+    require_known(marker, f"the {what}")
     return marker
 
 

@@ -11,7 +11,7 @@ from shared.apply import WorkspaceWriter, perform, together
 from shared.domain.actual import Namespace, Workspace
 from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.domain.drift import of_limits
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, require_known
 from shared.domain.names import namespace
 from shared.domain.plan import Delete, Plan, Replace, plan_workspaces
 from shared.domain.readiness import Failed, NotYet, readiness
@@ -131,6 +131,7 @@ def _is_marked(actual: Namespace | None, marker: Marker) -> bool:
         return False
     if actual.marker is None or not marker.owns(actual.marker):
         raise NotManaged(f"there is a namespace {actual.name} that is not managed by mergekey for {marker.team}: rename or remove it")
+    require_known(actual.marker, f"the namespace {actual.name}")
     return (actual.marker.digest, actual.marker.withdrawn) == (marker.digest, None)
 
 

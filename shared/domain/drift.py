@@ -19,7 +19,7 @@ from shared.domain.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, is_team, owner_of
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
@@ -35,6 +35,8 @@ OPEN = "its product can be used without a key"
 def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
     """What differs in the unified API, what serves the models, and the secrets that this needs."""
     desired = compile_catalog(catalog, platform)
+    if world.api is not None and world.api.marker is not None and world.api.marker.newer:
+        return
     if world.api is None or not world.api.is_as(desired.digest, desired.api_digest):
         yield "the unified API is not what the catalogue says"
     if world.api is not None and not world.api.asks_for_keys:
@@ -82,10 +84,10 @@ def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iter
 
 def of_others(repository: int, world: World) -> Iterator[str]:
     """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our marker under another name."""
-    marked = ((product.name, product.marker) for product in world.products.values())
-    ours = {name for name, marker in marked if marker and marker.repository == repository and name == names.product(marker.team)}
+    products = ((product.name, product.marker) for product in world.products.values())
+    ours = {name for name, marker in products if marker and marker.repository == repository and name == names.product(marker.team)}
     for found in world.subscriptions.values():
-        if is_of(repository, found) or found.name == BUILT_IN or found.state != "active":
+        if _is_own(repository, found) or found.name == BUILT_IN or found.state != "active":
             continue
         if found.product in ours:
             yield f"subscription {found.name} on product {found.product} is not managed by mergekey: its keys open the team's models"
@@ -97,7 +99,8 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     yield from (f"product {name} can be used without a key: whoever calls is taken for its team" for name in opened)
     for secret, readers in sorted(world.readers.items()):
         tags = world.secrets[secret].tags if secret in world.secrets else {}
-        if tags.get("repository") == str(repository):
+        owner = owner_of(tags)
+        if owner is not None and owner[0] == repository:
             strangers = sorted(reader.group for reader in readers if not reader.ours and reader.group != tags.get("reader"))
             yield from (f"{group} may read the secret {secret} and no request names it" for group in strangers)
     standing = {(namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found}
@@ -119,6 +122,8 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
     if known is None or not marker.owns(known):
         yield "its product is not managed by mergekey"
         return
+    if known.newer:
+        return
     if known.digest != desired.digest or not product.is_shown_as(desired.display_name) or not known.stands_as(marker):
         yield "its product is not what the request says"
     if not product.subscription_required:
@@ -131,10 +136,12 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
 def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: World) -> Iterator[str]:
     wanted = {backend.name: backend for backend in desired}
     for name, backend in wanted.items():
-        if name not in world.backends or not world.backends[name].is_as(backend):
+        found = world.backends.get(name)
+        newer = found is not None and found.marker is not None and found.marker.newer
+        if not newer and (found is None or not found.is_as(backend)):
             yield f"backend {name} is not what it should be"
     for name, found in world.backends.items():
-        if name.startswith(prefix) and name not in wanted and marker.owns(found.marker):
+        if name.startswith(prefix) and name not in wanted and marker.may_change(found.marker):
             yield f"backend {name} is not needed any more"
 
 
@@ -142,7 +149,7 @@ def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Wor
     subscription = world.subscriptions.get(names.subscription(request.team))
     if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
         yield "its subscription is not active"
-    elif not is_of(marker.repository, subscription):
+    elif team_displayed(marker.repository, subscription) != request.team:
         yield "its subscription is not managed by mergekey"
     reader = request.entra_group or ""
     endpoint = names.endpoint_secret(request.team)
@@ -168,6 +175,8 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: W
     namespace = world.namespaces.get(name)
     known = namespace.marker if namespace else None
     marker = Marker(platform.repository, team, "", "")
+    if known is not None and known.newer:
+        return
     if not desired.workspaces:
         if marker.owns(known):
             yield f"namespace {name} is not needed any more"
@@ -194,6 +203,12 @@ def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str,
     yield from (f"the route to {each} is not needed any more" for each in sorted(routes.keys() - desired.routes.keys()))
 
 
-def is_of(repository: int, subscription: Subscription) -> bool:
-    """Whether the subscription was made for a team of this repository: its display name is where our marker stands."""
-    return subscription.display_name.startswith(f"mergekey/{repository}/")
+def team_displayed(repository: int, subscription: Subscription) -> str | None:
+    """The team of this repository that the subscription was made for; None for one of others. Its display name is its marker."""
+    ours, _, team = subscription.display_name.rpartition("/")
+    return team if ours == f"mergekey/{repository}" and is_team(team) else None
+
+
+def _is_own(repository: int, subscription: Subscription) -> bool:
+    team = team_displayed(repository, subscription)
+    return team is not None and subscription.name == names.subscription(team)

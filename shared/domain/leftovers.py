@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Protocol
 
 from shared.domain import names
 from shared.domain.actual import Namespace
-from shared.domain.drift import OPEN, is_of
-from shared.domain.marker import Marker
+from shared.domain.drift import OPEN, team_displayed
+from shared.domain.marker import Marker, owner_of
 from shared.domain.playground import GOING
 from shared.domain.world import Times, World
 
@@ -16,11 +18,12 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
     """What is still there of a team whose access was withdrawn or is over by its date."""
     product, subscription = world.products.get(names.product(team)), world.subscriptions.get(names.subscription(team))
     since = product.marker.withdrawn if product and product.marker else None
-    if product is not None and since is None:
+    newer = product is not None and product.marker is not None and product.marker.newer
+    if product is not None and since is None and not newer:
         yield "its access has ended and its product is not withdrawn"
     if product is not None and product.marker is not None and not product.subscription_required:
         yield OPEN
-    if since is not None and times.now >= since + times.grace:
+    if since is not None and times.now >= since + times.grace and not newer:
         yield "its grace period has ended"
     if subscription is not None and subscription.state == "active":
         yield "its access has ended and its keys are active"
@@ -36,19 +39,41 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
 def of_held(team: str, world: World) -> Iterator[str]:
     """A team that the guard holds: its product says so, and no later look lets it go."""
     product = world.products.get(names.product(team))
-    if product is not None and product.marker is not None and product.is_finished and product.marker.held is None:
+    if product is not None and product.marker is not None and product.is_finished and not (product.marker.held or product.marker.newer):
         yield "its withdrawal is held and its product does not say so"
 
 
 def teams_with_objects(repository: int, world: World) -> frozenset[str]:
-    """Every team that something of ours is marked with."""
-    markers: list[Marker | None] = [product.marker for product in world.products.values()]
-    markers += [found.marker for found in world.backends.values()] + [found.marker for found in world.namespaces.values()]
-    markers += [found.marker for found in world.projects.values()]
-    marked = {marker.team for marker in markers if marker is not None and marker.repository == repository}
-    tagged = {found.tags.get("team", "") for found in world.secrets.values() if found.tags.get("repository") == str(repository)}
-    named = {found.display_name.rpartition("/")[2] for found in world.subscriptions.values() if is_of(repository, found)}
-    return frozenset((marked | tagged | named) - {names.CATALOGUE_TEAM, ""})
+    """Every team that something of ours is marked with, under the name that we give it: a copy under another name is nobody's."""
+    marked = chain(
+        _marked(world.products, names.product),
+        _marked(world.namespaces, names.namespace),
+        _marked(world.projects, names.project),
+        ((marker.repository, marker.team) for marker in _backends(world)),
+    )
+    tagged = ((name, owner_of(found.tags)) for name, found in world.secrets.items())
+    secrets = (owner for name, owner in tagged if owner is not None and name in names.secrets(owner[1]))
+    displayed = ((name, team_displayed(repository, found)) for name, found in world.subscriptions.items())
+    subscribed = {team for name, team in displayed if team is not None and name == names.subscription(team)}
+    owners = {team for whose, team in chain(marked, secrets) if whose == repository}
+    return frozenset((owners | subscribed) - {names.CATALOGUE_TEAM})
+
+
+class _HasMarker(Protocol):
+    @property
+    def marker(self) -> Marker | None: ...
+
+
+def _marked(found: Mapping[str, _HasMarker], name_of: Callable[[str], str]) -> Iterator[tuple[int, str]]:
+    for name, each in found.items():
+        if each.marker is not None and name == name_of(each.marker.team):
+            yield each.marker.repository, each.marker.team
+
+
+def _backends(world: World) -> Iterator[Marker]:
+    for name, found in world.backends.items():
+        if found.marker is not None and name.startswith(f"{names.product(found.marker.team)}--"):
+            yield found.marker
 
 
 def is_in_use(team: str, repository: int, world: World) -> bool:
@@ -62,14 +87,14 @@ def is_in_use(team: str, repository: int, world: World) -> bool:
     ]
     secrets = [world.secrets[name].tags for name in names.secrets(team) if name in world.secrets]
     return (
-        (subscription is not None and is_of(repository, subscription) and subscription.state == "active")
+        (subscription is not None and team_displayed(repository, subscription) == team and subscription.state == "active")
         or any(marker is not None and ours.owns(marker) and marker.withdrawn is None for marker in marked)
-        or any(tags.get("repository") == str(repository) and "withdrawn" not in tags for tags in secrets)
+        or any(owner_of(tags) == (repository, team) and "withdrawn" not in tags for tags in secrets)
     )
 
 
 def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:
-    if namespace is None or namespace.marker is None or namespace.terminating:
+    if namespace is None or namespace.marker is None or namespace.marker.newer or namespace.terminating:
         return
     since = namespace.marker.withdrawn
     if since is None:

@@ -1,22 +1,31 @@
 """Whose object is it: the marker that Mergekey leaves on everything it makes.
 
-    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123abc; sha256:9f..
+    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...; sha256:9f...
 
 On gateway objects it ends the description, on Kubernetes objects and secrets its fields are annotations and tags.
 An object is ours when repository and team are. The digest vouches for what was written before it; the commit is for people.
+
+Anybody who may write to Azure may write into a marker. So its fields are read one by one: one that cannot be read is unknown, and the
+object is ours all the same, or a request that was deleted would leave its key alive. A field that this version does not know was
+written by a newer one, and whatever carries it is left to that.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import Any, Final
 
-_FORM = re.compile(
-    r"managed by mergekey; repo (?P<repository>\d+); team (?P<team>[a-z0-9-]+); path (?P<path>[^;]+); commit (?P<commit>[0-9a-f]+)"
-    r"; sha256:(?P<digest>[0-9a-f]*)(?:; expires (?P<expires>[0-9-]+))?(?:; held (?P<held>[0-9TZ:+-]+))?"
-    r"(?:; withdrawn (?P<withdrawn>[0-9TZ:+-]+))?$"
-)
+from shared.domain import names
+from shared.errors import NewerVersion
+
+_BEGINNING: Final = "managed by mergekey; repo "
+_REPOSITORY: Final = re.compile(r"[0-9]{1,19}")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_DIGEST: Final = re.compile(r"[0-9a-f]*")
+_LONGEST_PATH: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,10 @@ class Marker:
     withdrawn: datetime | None = None
     expires: date | None = None
     held: datetime | None = None
+    #: The fields that are there, or should be, and cannot be read; each has its default then.
+    unreadable: frozenset[str] = frozenset()
+    #: Whether a newer version wrote it: it has a field that this one does not know.
+    newer: bool = False
 
     def __str__(self) -> str:
         where = f"repo {self.repository}; team {self.team}; path {self.path}; commit {self.commit}"
@@ -47,9 +60,14 @@ class Marker:
         """Whether an object that carries `other` is ours for the same team."""
         return other is not None and (other.repository, other.team) == (self.repository, self.team)
 
+    def may_change(self, other: Marker | None) -> bool:
+        """Whether it is ours for the same team, and no newer version looks after it."""
+        return other is not None and self.owns(other) and not other.newer
+
     def stands_as(self, other: Marker) -> bool:
         """In force, not held, and for the same file and until the same day as the other says."""
-        return self.withdrawn is None and self.held is None and (self.path, self.expires) == (other.path, other.expires)
+        stands = self.withdrawn is None and self.held is None and not self.unreadable
+        return stands and (self.path, self.expires) == (other.path, other.expires)
 
     def is_over(self, today: date) -> bool:
         """Whether the access is withdrawn, or its last day is."""
@@ -65,26 +83,77 @@ class Marker:
 
 
 def parse_marker(description: str | None) -> Marker | None:
-    """The marker at the end of a description, or None when there is none: what we have not written is nobody's."""
-    found = _FORM.search(description or "")
-    if found is None:
+    """The marker at the end of a description, or None when there is none for a team of any repository: that object is somebody else's."""
+    _, found, text = (description or "").rpartition(_BEGINNING)
+    repository, *parts = text.split("; ")
+    if not found or not parts or not parts[0].startswith("team "):
         return None
-    if any(found[what] and read_time(found[what]) is None for what in ("held", "withdrawn")):
+    return marker_from(repository, parts[0].removeprefix("team "), map(_named, parts[1:]))
+
+
+def marker_from(repository: str, team: str, fields: Iterable[tuple[str, str]]) -> Marker | None:
+    """The marker that these texts make, each field by its name; None when they name no repository or no team."""
+    if not _REPOSITORY.fullmatch(repository) or not is_team(team):
         return None
+    known: dict[str, Any] = {}
+    unreadable, newer = {"path", "commit", "digest"}, False
+    for name, text in fields:
+        read = _FIELDS.get(name)
+        value = None if read is None or name in known else read(text)
+        unreadable = unreadable | {name} if value is None else unreadable - {name}
+        newer = newer or read is None
+        known[name] = value
+    values = {name: value for name, value in known.items() if name not in unreadable}
+    missing: dict[str, Any] = {name: "" for name in ("path", "commit") if name not in values}
+    return Marker(int(repository), team, **missing, **values, unreadable=frozenset(unreadable & _FIELDS.keys()), newer=newer)
+
+
+def require_known(marker: Marker | None, what: str) -> None:
+    """Raises NewerVersion where a newer version wrote the marker: what else it says of the object is not known here."""
+    if marker is not None and marker.newer:
+        raise NewerVersion(f"{what} was written by a newer version of mergekey, which looks after it")
+
+
+def is_team(name: str) -> bool:
+    """Whether something of ours can be marked with this name: a team's, or the catalogue's."""
+    return name == names.CATALOGUE_TEAM or names.team_fault(name) is None
+
+
+def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
+    """The repository and the team that a secret's tags name; None when they are not ours."""
+    repository, team = tags.get("repository") or "", tags.get("team") or ""
+    return (int(repository), team) if _REPOSITORY.fullmatch(repository) and is_team(team) else None
+
+
+def _named(part: str) -> tuple[str, str]:
+    """The name and the text of one field, as descriptions spell it."""
+    name, _, text = part.partition(":") if part.startswith("sha256:") else part.partition(" ")
+    return ("digest" if name == "sha256" else name), text
+
+
+def _path(text: str) -> str | None:
+    return text if 0 < len(text) <= _LONGEST_PATH and text.isprintable() else None
+
+
+def _commit(text: str) -> str | None:
+    return text if _COMMIT.fullmatch(text) else None
+
+
+def _digest(text: str) -> str | None:
+    return text if _DIGEST.fullmatch(text) else None
+
+
+def _day(text: str) -> date | None:
+    """As `str` writes it: `fromisoformat` takes weeks and other spellings, too."""
     try:
-        expires = date.fromisoformat(found["expires"]) if found["expires"] else None
+        day = date.fromisoformat(text)
     except ValueError:
         return None
-    return Marker(
-        repository=int(found["repository"]),
-        team=found["team"],
-        path=found["path"],
-        commit=found["commit"],
-        digest=found["digest"],
-        withdrawn=read_time(found["withdrawn"]),
-        expires=expires,
-        held=read_time(found["held"]),
-    )
+    return day if str(day) == text else None
+
+
+#: Years outside of these no clock of ours has written.
+_EARLIEST, _LATEST = 2000, 9000
 
 
 def format_time(moment: datetime) -> str:
@@ -97,8 +166,19 @@ def parse_time(text: str) -> datetime:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """The same from where anybody may write; None for what is no time of ours."""
+    """The same from where anybody may write; None for what is no time of ours, or of another age: days are added to it."""
     try:
-        return parse_time(text or "")
+        moment = parse_time(text or "")
     except ValueError:
         return None
+    return moment if _EARLIEST <= moment.year <= _LATEST and format_time(moment) == text else None
+
+
+_FIELDS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "path": _path,
+    "commit": _commit,
+    "digest": _digest,
+    "expires": _day,
+    "held": read_time,
+    "withdrawn": read_time,
+}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
 from shared.domain.backends import Backend, NamedValue, senders
 from shared.domain.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, require_known
 from shared.domain.names import API, FRAGMENT
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.workspace import fixed_fields, says
@@ -242,9 +242,11 @@ def _diff_backends(
         known = standing.pop(backend.name, None)
         if known is None:
             wanted.append(Create("backend", backend.name, backend))
-        elif not marker.owns(known.marker):
+            continue
+        if not marker.owns(known.marker):
             raise NotManaged(f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: rename or remove it")
-        elif not known.is_as(backend):
+        require_known(known.marker, f"the backend {backend.name}")
+        if not known.is_as(backend):
             wanted.append(Update("backend", backend.name, known.etag, backend))
-    unwanted = tuple(Delete("backend", known.name, known.etag) for known in standing.values() if marker.owns(known.marker))
+    unwanted = tuple(Delete("backend", known.name, known.etag) for known in standing.values() if marker.may_change(known.marker))
     return tuple(wanted), unwanted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.domain import names
 from shared.domain.actual import Project, Reader, TracingConnection
 from shared.domain.desired import DesiredProject, Platform, compile_project
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, require_known
 from shared.domain.plan import Change, Create, Delete, Plan, Update
 from shared.domain.world import Times, Wanted, World
 from shared.errors import NotManaged
@@ -67,8 +67,10 @@ def _connection_changes(desired: DesiredProject, connection: TracingConnection |
 
 def _require_ours(marker: Marker, desired: DesiredProject, actual: ActualProject) -> None:
     advice = f"that is not managed by mergekey for {marker.team}: rename or remove it"
-    if actual.project is not None and not marker.owns(actual.project.marker):
+    known = actual.project.marker if actual.project else None
+    if actual.project is not None and not marker.owns(known):
         raise NotManaged(f"there is a Foundry project {desired.name} {advice}")
+    require_known(known, f"the Foundry project {desired.name}")
     if actual.connection is not None and not actual.connection.ours and desired.tracing is not None:
         raise NotManaged(f"there is a tracing connection in the Foundry project {desired.name} {advice}")
 
@@ -124,6 +126,8 @@ def _actual(team: str, world: World) -> ActualProject:
 
 def _unlike(marker: Marker, actual: ActualProject, group: str | None) -> Iterator[str]:
     project = actual.project
+    if project is not None and project.marker is not None and project.marker.newer:
+        return
     if project is None:
         yield "its Foundry project is not there"
     elif not marker.owns(project.marker):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from shared.domain.catalog import Catalog
-from shared.domain.marker import Marker, format_time, read_time
+from shared.domain.marker import Marker, format_time, marker_from
 from shared.domain.names import namespace, node_label, workspace
 from shared.domain.request import ModelAccess
 
@@ -60,19 +60,10 @@ def marker_annotations(marker: Marker) -> dict[str, str]:
 
 
 def marker_of(annotations: Mapping[str, str]) -> Marker | None:
-    """Read it back; None for an object without our annotations."""
+    """Read it back; None for an object without our annotations. An empty withdrawal is none."""
     known = {name.removeprefix(f"{PREFIX}/"): value for name, value in annotations.items() if name.startswith(f"{PREFIX}/")}
-    withdrawn = known.get("withdrawn")
-    if not known.get("repository", "").isdecimal() or "team" not in known or (withdrawn and read_time(withdrawn) is None):
-        return None
-    return Marker(
-        int(known["repository"]),
-        known["team"],
-        known.get("path", ""),
-        known.get("commit", ""),
-        known.get("digest", ""),
-        read_time(withdrawn),
-    )
+    repository, team = known.pop("repository", ""), known.pop("team", "")
+    return marker_from(repository, team, [(name, text) for name, text in known.items() if (name, text) != ("withdrawn", "")])
 
 
 def quota_manifest(marker: Marker, count: int) -> Manifest:

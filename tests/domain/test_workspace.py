@@ -142,10 +142,11 @@ def test_what_is_put_into_the_cluster_is_what_the_golden_file_says() -> None:
     assert written == list(yaml.safe_load_all(Path(__file__).with_name("manifests.yaml").read_text()))
 
 
-def test_the_marker_is_read_back_from_the_annotations_and_missing_ones_are_empty() -> None:
-    marker = Marker(4711, "alpha", path_of("alpha"), "cccc", "9f", datetime(2026, 3, 2, 12, tzinfo=UTC))
+def test_the_marker_is_read_back_from_the_annotations_and_missing_ones_are_unknown() -> None:
+    marker = Marker(4711, "alpha", path_of("alpha"), "c" * 40, "9f", datetime(2026, 3, 2, 12, tzinfo=UTC))
     assert marker_of(marker_annotations(marker)) == marker
-    assert marker_of({"mergekey.dev/repository": "4711", "mergekey.dev/team": "alpha"}) == Marker(4711, "alpha", "", "")
+    unknown = Marker(4711, "alpha", "", "", unreadable=frozenset({"path", "commit", "digest"}))
+    assert marker_of({"mergekey.dev/repository": "4711", "mergekey.dev/team": "alpha"}) == unknown
     assert marker_of({"repository": "4711", "team": "alpha"}) is None
 
 
