@@ -33,10 +33,14 @@ class Event(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A push to our branch, as one webhook call tells of it. `before` is None when the branch is new."""
+    """A push to our branch, as one webhook call tells of it. `before` is None when the branch is new.
+
+    `allows` is whether one of its commits gives leave for withdrawals.
+    """
 
     delivery: str
     before: str | None
+    allows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from shared.domain.actual import (
@@ -103,6 +103,14 @@ class Head:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit of the branch's history, and what its author says of it."""
+
+    sha: str
+    message: str
+
+
 class Repository(Protocol):
     async def head(self) -> Head | None:
         """The branch's head, or None when there is no such branch."""
@@ -110,6 +118,21 @@ class Repository(Protocol):
 
     async def commit_message(self, sha: str) -> str:
         """The message of a commit; empty when GitHub does not have it (any more)."""
+        ...
+
+    async def newest_commits(self, head: str) -> list[Commit]:
+        """`head` and the commits before it, newest first, at most 300; empty when GitHub does not have it (any more)."""
+        ...
+
+    async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether `ancestor` is `descendant` or one of the commits before it; False when GitHub does not have one of them (any more)."""
+        ...
+
+    async def changed_on(self, path: str, head: str) -> date | None:
+        """The UTC day on which the newest commit up to `head` that changed, added or removed the file was committed, as the commit says.
+
+        None when GitHub has no such commit.
+        """
         ...
 
     async def tree(self, sha: str) -> Tree | None:

@@ -143,7 +143,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "`deletecollection`, `/finalize`, `/openapi/v2`, protobuf for other kinds than kubectl sends by itself.",
     ),
     "github": (
-        "GraphQL, the contents API, pull requests, rulesets, creating or changing hooks, listing commits, zipball, check suites.",
+        "GraphQL, the contents API, pull requests, rulesets, creating or changing hooks, zipball, check suites; lists of commits by "
+        "author, committer or date.",
         "Webhooks as form data; git over https (clone, commit and push to the repository's path).",
     ),
     "service-bus-administration": (

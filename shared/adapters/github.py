@@ -1,7 +1,7 @@
 """GitHub: reading the branch. https://docs.github.com/rest/git, https://docs.github.com/rest/branches
 
-The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees, blobs and
-archives never change, so they are kept by id.
+The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees, blobs, archives
+and what came before a commit never change, so they are kept by id.
 """
 
 from __future__ import annotations
@@ -13,25 +13,29 @@ import tarfile
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 from gidgethub import HTTPException
 from gidgethub.aiohttp import GitHubAPI
 from gidgethub.apps import get_installation_access_token, get_jwt
 
+from shared.adapters.github_answers import commits_of, is_before, newest_day_of
 from shared.adapters.translate import translated
 from shared.domain.push import Entry, Tree
 from shared.errors import Busy, Rejected, Unavailable
-from shared.ports import Head
+from shared.ports import Commit, Head
 
 SYSTEM = "GitHub"
 #: A token is renewed this long before it expires.
 _EARLY = timedelta(minutes=5)
 #: Files of an archive are cut after this: one byte more than a request may have tells that it is too large.
 _CUT = 64 * 1024 + 1
+#: Commits on one page of a list (GitHub's most), and the pages of a history that are read.
+_PAGE, _PAGES = 100, 3
 _TIMEOUT = aiohttp.ClientTimeout(total=8, connect=3)
 
 V = TypeVar("V")
@@ -181,6 +185,9 @@ class GitHubRepository:
         self._trees: Recent[Tree] = Recent(8)
         self._blobs: Recent[bytes] = Recent(512)
         self._archives: Recent[Mapping[str, bytes]] = Recent(1)
+        self._histories: Recent[tuple[Commit, ...]] = Recent(2)
+        self._ancestors: Recent[bool] = Recent(2048)
+        self._days: Recent[date] = Recent(512)
 
     async def head(self) -> Head | None:
         branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
@@ -194,6 +201,42 @@ class GitHubRepository:
     async def commit_message(self, sha: str) -> str:
         answer = await self._client.find(f"{self._base}/git/commits/{sha}")
         return "" if answer is None else str(answer["message"])
+
+    async def newest_commits(self, head: str) -> list[Commit]:
+        known = self._histories.get(head)
+        if known is not None:
+            return list(known)
+        found: list[Commit] = []
+        for number in range(1, _PAGES + 1):
+            answer = await self._client.find(f"{self._base}/commits?sha={head}&per_page={_PAGE}&page={number}")
+            if answer is None:
+                return []
+            page = commits_of(answer)
+            found += page
+            if len(page) < _PAGE:
+                break
+        return list(self._histories.put(head, tuple(found)))
+
+    async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        if ancestor == descendant:
+            return True
+        compared = f"{ancestor}...{descendant}"
+        known = self._ancestors.get(compared)
+        if known is not None:
+            return known
+        # Only the status is read: one commit keeps the answer small.
+        answer = await self._client.find(f"{self._base}/compare/{compared}?per_page=1")
+        # What GitHub does not have may still come: that it is no ancestor is not kept.
+        return False if answer is None else self._ancestors.put(compared, is_before(answer))
+
+    async def changed_on(self, path: str, head: str) -> date | None:
+        key = f"{head} {path}"
+        known = self._days.get(key)
+        if known is not None:
+            return known
+        answer = await self._client.find(f"{self._base}/commits?sha={head}&path={quote(path, safe='')}&per_page=1")
+        day = None if answer is None else newest_day_of(answer)
+        return None if day is None else self._days.put(key, day)
 
     async def tree(self, sha: str) -> Tree | None:
         known = self._trees.get(sha)

@@ -21,6 +21,8 @@ LARGEST_BODY = 25 * 1024 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: How the line of a commit's message begins that gives leave for withdrawals: `shared.domain.guard`.
+_LEAVE = "Allow-Withdrawals:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +105,13 @@ def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Arrived
         raise Refused(204)
     if not isinstance(before, str) or not _SHA.fullmatch(before):
         raise Refused(400, "the body is not a push event")
-    return Arrived(delivery, None if set(before) == {"0"} else before)
+    return Arrived(delivery, None if set(before) == {"0"} else before, _allows(payload))
+
+
+def _allows(payload: dict[str, Any]) -> bool:
+    """Whether the message of one of the push's commits has a line that gives leave. What is no commit says nothing."""
+    listed = payload.get("commits")
+    commits = [*(listed if isinstance(listed, list) else ()), payload.get("head_commit")]
+    messages = [commit.get("message") for commit in commits if isinstance(commit, dict)]
+    lines = [line for message in messages if isinstance(message, str) for line in message.splitlines()]
+    return any(line.startswith(_LEAVE) for line in lines)

@@ -14,6 +14,22 @@ from standins.github.repositories import commit_in_full, git_commit
 
 #: Commits in a comparison without pages; files in a comparison; files on one page of a commit, and in all.
 _COMMITS, _FILES, _FILES_OF_COMMIT = 250, 300, 3000
+#: Parameters of a list of commits that are not known here.
+_FILTERS = {"author", "committer", "since", "until"}
+
+
+async def list_commits(call: Call) -> web.Response:
+    """From a commit back, newest first: a branch, a tag or an id, the default branch unless told; with `path` those that changed it."""
+    query = call.request.query
+    if not _FILTERS.isdisjoint(query):
+        raise Refused(501, "the stand-in lists commits by sha and path only")
+    sha = await call.repository.commit(query.get("sha") or call.repository.options["default_branch"])
+    if sha is None:
+        raise await missing(call)
+    git = call.repository.git
+    shown, link = page(call.request, await git.history(sha, query.get("path", "")))
+    commits = {commit.sha: commit for commit in (await git.commits("--no-walk", *shown) if shown else ())}
+    return linked(answer(call.request, [commit_in_full(call.hub.address, call.repository, commits[each]) for each in shown]), link)
 
 
 async def get_commit(call: Call) -> web.Response:

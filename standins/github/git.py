@@ -160,6 +160,11 @@ class Repository:
         output = await self.git("log", *options, f"--format={_FORMAT}", *revisions, "--")
         return [_commit(record) for record in output.decode(errors="replace").split("\x01")[1:]]
 
+    async def history(self, commit: str, path: str) -> list[str]:
+        """The ids of a commit and those before it, newest first; of those only who changed `path`, unless that is empty."""
+        paths = [path] if path else []
+        return (await self.git("--literal-pathspecs", "rev-list", commit, "--", *paths)).decode().split()
+
     async def between(self, base: str, head: str) -> list[str]:
         """The ids of the commits that `head` has and `base` has not, oldest first."""
         return (await self.git("rev-list", "--reverse", head, "--not", base)).decode().split()

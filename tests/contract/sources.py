@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from shared.adapters.github_reports import GitHubReports
 from shared.ports import Reports, Repository
 from tests.contract.targets import named, unique
 from tests.fakes.calls import Calls
+from tests.fakes.clock import FakeClock
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
 
@@ -38,6 +40,16 @@ class Source(Protocol):
     protected: bool
 
     def commit(self, files: Mapping[str, str | None], links: Mapping[str, str] | None = None) -> str: ...
+    def commit_often(self, count: int) -> str:
+        """So many commits that change nothing, in one push; the newest one's id."""
+        ...
+
+    def merge(self, commit: str) -> str: ...
+    def reset(self, commit: str) -> None: ...
+    def commit_at(self, moment: datetime) -> None:
+        """From now on commits are made at this moment, which is later than the one before."""
+        ...
+
     def delete_branch(self) -> None: ...
     async def statuses(self, commit: str) -> dict[str, tuple[str, str]]: ...
     async def verdict(self, commit: str) -> tuple[str, list[tuple[str, int, str]]]: ...
@@ -48,13 +60,26 @@ class FakeSource:
 
     def __init__(self) -> None:
         calls = Calls()
-        self._repository = FakeRepository(calls)
+        self._clock = FakeClock()
+        self._repository = FakeRepository(calls, self._clock)
         self._reports = FakeReports(calls)
         self.repository: Repository = self._repository
         self.reports: Reports = self._reports
 
     def commit(self, files: Mapping[str, str | None], links: Mapping[str, str] | None = None) -> str:
         return self._repository.commit(files, links)
+
+    def commit_often(self, count: int) -> str:
+        return [self._repository.commit({}) for _ in range(count)][-1]
+
+    def merge(self, commit: str) -> str:
+        return self._repository.merge(commit)
+
+    def reset(self, commit: str) -> None:
+        self._repository.reset(commit)
+
+    def commit_at(self, moment: datetime) -> None:
+        self._clock.advance_to(moment.astimezone(UTC))
 
     def delete_branch(self) -> None:
         self._repository.delete_branch()
@@ -88,6 +113,7 @@ class RealSource:
         self._branch = place.branch
         self.protected = place.protected
         self._clone = clone
+        self._environment = dict(ENVIRONMENT)
         self._reports = GitHubReports(client, place.repository, interval=0)
         self.repository: Repository = GitHubRepository(client, place.repository, place.branch)
         self.reports: Reports = self._reports
@@ -126,6 +152,26 @@ class RealSource:
         self._git("push", "--quiet", "origin", self._branch)
         return self._git("rev-parse", "HEAD")
 
+    def commit_often(self, count: int) -> str:
+        branch = f"refs/heads/{self._branch}"
+        one = f"commit {branch}\ncommitter Ada <ada@contoso.com> now\ndata 8\nchanged\n\n"
+        self._git("fast-import", "--quiet", "--date-format=now", text=one.replace("\n\n", f"\nfrom {branch}^0\n\n", 1) + one * (count - 1))
+        self._git("push", "--quiet", "origin", self._branch)
+        return self._git("rev-parse", "HEAD")
+
+    def merge(self, commit: str) -> str:
+        self._git("merge", "--quiet", "--no-ff", "--message", "merged", commit)
+        self._git("push", "--quiet", "origin", self._branch)
+        return self._git("rev-parse", "HEAD")
+
+    def reset(self, commit: str) -> None:
+        self._git("reset", "--quiet", "--hard", commit)
+        self._git("push", "--quiet", "--force", "origin", self._branch)
+
+    def commit_at(self, moment: datetime) -> None:
+        """The committer's date alone: the author's is another one."""
+        self._environment["GIT_COMMITTER_DATE"] = moment.isoformat()
+
     def delete_branch(self) -> None:
         """A default branch cannot be deleted by a push; in the stand-in's repositories it is the only one."""
         url = self._git("remote", "get-url", "origin")
@@ -144,8 +190,9 @@ class RealSource:
         listed = await self._client.get(f"/repos/{self._name}/check-runs/{run['id']}/annotations?per_page=100")
         return run["conclusion"], [(row["path"], row["start_line"], row["title"]) for row in listed]
 
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self._clone, env=ENVIRONMENT, check=True, capture_output=True, text=True)
+    def _git(self, *arguments: str, text: str = "") -> str:
+        command, run = ["git", *arguments], subprocess.run
+        done = run(command, cwd=self._clone, env=self._environment, input=text, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     async def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta, timezone
+
 import pytest
 
 from shared.domain.problem import Problem
@@ -36,6 +38,83 @@ async def test_a_commit_has_its_message(source: Source) -> None:
     commit = source.commit({"a": "one"})
     assert (await _head(source)).message == await source.repository.commit_message(commit) != ""
     assert await source.repository.commit_message("0" * 40) == ""
+
+
+async def test_the_newest_commits_lead_to_a_head(source: Source) -> None:
+    commits = [source.commit({"a": text}) for text in ("one", "two", "three")]
+    newest = await source.repository.newest_commits(commits[-1])
+    assert [commit.sha for commit in newest] == commits[::-1]
+    assert [commit.message for commit in newest] == [await source.repository.commit_message(sha) for sha in commits]
+    assert [commit.sha for commit in await source.repository.newest_commits(commits[1])] == commits[1::-1]
+
+
+async def test_no_more_than_300_commits_are_listed(source: Source) -> None:
+    source.commit({"a": "one"})
+    newest = source.commit_often(300)
+    listed = [commit.sha for commit in await source.repository.newest_commits(newest)]
+    assert (listed[0], len(listed), len(set(listed))) == (newest, 300, 300)
+
+
+async def test_a_merge_brings_both_histories(source: Source) -> None:
+    base = source.commit({"a": "one"})
+    ours = source.commit({"b": "one"})
+    source.reset(base)
+    theirs = source.commit({"c": "one"})
+    assert not await source.repository.is_ancestor(ours, theirs)
+    merge = source.merge(ours)
+    newest = [commit.sha for commit in await source.repository.newest_commits(merge)]
+    assert (newest[0], sorted(newest[1:3]), newest[3:]) == (merge, sorted((ours, theirs)), [base])
+    for commit in (base, ours, theirs, merge):
+        assert await source.repository.is_ancestor(commit, merge)
+        assert await source.repository.is_ancestor(merge, commit) == (commit == merge)
+
+
+async def test_what_a_force_push_took_away_is_no_ancestor(source: Source) -> None:
+    first = source.commit({"a": "one"})
+    taken = source.commit({"a": "two"})
+    assert await source.repository.is_ancestor(first, taken)
+    source.reset(first)
+    assert not await source.repository.is_ancestor(taken, source.commit({"a": "three"}))
+
+
+async def test_a_commit_that_is_not_there_has_no_history(source: Source) -> None:
+    commit, nothing = source.commit(FILES), "0" * 39 + "1"
+    assert await source.repository.newest_commits(nothing) == []
+    assert not await source.repository.is_ancestor(nothing, commit)
+    assert not await source.repository.is_ancestor(commit, nothing)
+    assert await source.repository.changed_on(ALPHA, nothing) is None
+
+
+async def test_a_file_was_changed_on_the_day_of_the_newest_commit_that_touched_it(source: Source) -> None:
+    commits = []
+    for day, text in ((3, "one"), (4, "two"), (5, None), (6, "one")):
+        source.commit_at(datetime(2026, 3, day, 12, tzinfo=UTC))
+        commits.append(source.commit({ALPHA: text, "b": "always the same"}))
+    changed = [await source.repository.changed_on(ALPHA, commit) for commit in commits]
+    assert changed == [date(2026, 3, day) for day in (3, 4, 5, 6)]
+    assert [await source.repository.changed_on("b", commit) for commit in commits] == [date(2026, 3, 3)] * 4
+    assert await source.repository.changed_on("tenant-access/config/alpha/other.yaml", commits[-1]) is None
+
+
+async def test_the_day_is_that_of_utc(source: Source) -> None:
+    for hour, offset, day in ((1, 5, 9), (22, -3, 11)):
+        source.commit_at(datetime(2026, 3, 10, hour, tzinfo=timezone(timedelta(hours=offset))))
+        commit = source.commit({"a": f"{offset}"})
+        assert await source.repository.changed_on("a", commit) == date(2026, 3, day)
+
+
+async def test_a_merge_changes_a_file_only_when_it_differs_on_both_sides(source: Source) -> None:
+    def commit_on(day: int, path: str) -> str:
+        source.commit_at(datetime(2026, 3, day, 12, tzinfo=UTC))
+        return source.commit({path: f"{day}"})
+
+    base = commit_on(3, "a")
+    ours = commit_on(4, "b")
+    source.reset(base)
+    commit_on(5, "c")
+    source.commit_at(datetime(2026, 3, 6, 12, tzinfo=UTC))
+    merge = source.merge(ours)
+    assert [await source.repository.changed_on(path, merge) for path in "abc"] == [date(2026, 3, day) for day in (3, 4, 5)]
 
 
 async def test_a_deleted_branch_has_no_head(source: Source) -> None:

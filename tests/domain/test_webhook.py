@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.github_webhook import LARGEST_BODY, Expected, Refused, is_signed, read_delivery
+from shared.domain.guard import Gone, judge
 from shared.outcome import Arrived
 
 SECRET, PREVIOUS = "It's a Secret to Everybody", "the one before"
@@ -55,6 +56,33 @@ def test_githubs_own_example_of_a_signature_is_accepted() -> None:
 
 def test_a_push_to_our_branch_is_taken() -> None:
     assert _read(_body()) == Arrived(DELIVERY, BEFORE)
+
+
+#: The line that the guard asks for.
+LEAVE = judge([], [Gone("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)], "").allowance
+
+
+@pytest.mark.parametrize(
+    ("about", "allows"),
+    [
+        ({"commits": [{"message": "Remove"}, {"message": f"Remove\n\n{LEAVE}"}]}, True),
+        ({"commits": [], "head_commit": {"message": f"Remove\r\n\r\n{LEAVE}\r\n"}}, True),
+        ({"commits": [{"message": LEAVE}], "head_commit": {"message": "Remove"}}, True),
+        ({"commits": [{"message": f"Remove, as in {LEAVE}"}], "head_commit": {"message": f" {LEAVE}"}}, False),
+        ({"commits": [{"message": LEAVE.replace("-", " ")}], "head_commit": {}}, False),
+    ],
+    ids=["a commit", "the head", "not the head", "in a line", "other words"],
+)
+def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any], allows: bool) -> None:
+    assert _read(_body(**about)) == Arrived(DELIVERY, BEFORE, allows)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, True, 7, LEAVE, [LEAVE], [None], {"message": [LEAVE]}, [{"message": {LEAVE: 1}}], [[LEAVE]], {"commits": LEAVE}]
+)
+def test_commits_of_another_shape_say_nothing(odd: Any) -> None:
+    assert _read(_body(commits=odd, head_commit=odd)) == Arrived(DELIVERY, BEFORE)
+    assert _read(_body(commits=odd, head_commit={"message": LEAVE})) == Arrived(DELIVERY, BEFORE, allows=True)
 
 
 @pytest.mark.parametrize("zeros", ["0" * 40, "0" * 64])

@@ -91,7 +91,7 @@ class FakeApp:
         self.sweep_report_only = False
         self.bus = FakeBus(self.calls, self.clock)
         self.dead_letters = FakeDeadLetters(self.calls, self.clock, self.bus)
-        self.repository = FakeRepository(self.calls)
+        self.repository = FakeRepository(self.calls, self.clock)
         self.gateway = FakeGateway(self.calls)
         self.vault = FakeVault(self.calls, self.clock)
         self.roles = FakeRoles(self.calls)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from shared.domain.push import Entry, Tree
 from shared.errors import Rejected, Unavailable
 from shared.messages import blob_id
-from shared.ports import Head
+from shared.ports import Commit, Head
 from tests.fakes.calls import Calls
+from tests.fakes.clock import FakeClock
 
 REGULAR, SYMBOLIC_LINK = "100644", "120000"
 #: How much of a file the adapter reads out of an archive.
 CUT = 64 * 1024 + 1
+#: As many commits of a history are told.
+TOLD = 300
 
 Files = Mapping[str, tuple[bytes, str]]
 
@@ -21,12 +25,18 @@ Files = Mapping[str, tuple[bytes, str]]
 class FakeRepository:
     """A branch to commit to, and what the port reads of it.
 
-    `commit`, `reset`, `delete_branch` and `forget` are what people do; the port's methods are calls.
+    `commit`, `merge`, `reset`, `delete_branch` and `forget` are what people do; the port's methods are calls.
+
+    A commit's day is that of the clock when it was made.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, clock: FakeClock | None = None) -> None:
         self._calls = calls
+        self._clock = clock or FakeClock()
         self._commits: dict[str, str] = {}
+        #: Of every commit, in the order in which they were made.
+        self._parents: dict[str, tuple[str, ...]] = {}
+        self._days: dict[str, date] = {}
         self._messages: dict[str, str] = {}
         self._trees: dict[str, Files] = {}
         self._blobs: dict[str, bytes] = {}
@@ -44,11 +54,21 @@ class FakeRepository:
         merged = {**self.files(), **changed}
         kept = {path: file for path, file in merged.items() if file is not None}
         self._blobs |= {blob_id(content): content for content, _ in kept.values()}
-        tree = tree_id(kept)
-        self._trees[tree] = kept
-        self.branch = commit_id(tree, self.branch, len(self._commits), message)
+        return self._committed(kept, message, () if self.branch is None else (self.branch,))
+
+    def merge(self, commit: str, message: str = "merged\n") -> str:
+        """Merge another commit into the branch, whose files win; returns the merge's id."""
+        assert self.branch is not None
+        return self._committed({**self.files(), **self._trees[self._commits[commit]]}, message, (self.branch, commit))
+
+    def _committed(self, files: Files, message: str, parents: tuple[str, ...]) -> str:
+        tree = tree_id(files)
+        self._trees[tree] = files
+        self.branch = commit_id(tree, parents, len(self._commits), message)
         self._commits[self.branch] = tree
         self._messages[self.branch] = message
+        self._parents[self.branch] = parents
+        self._days[self.branch] = self._clock.now().date()
         return self.branch
 
     def files(self) -> Files:
@@ -71,7 +91,7 @@ class FakeRepository:
         self.branch = None
 
     def forget(self, commit: str) -> None:
-        """GitHub has collected a commit that no branch holds any more."""
+        """GitHub has collected a commit that no branch holds any more: what came after it has begun anew."""
         del self._commits[commit]
 
     # ------------------------------------------------------------------------------------------------------------- the port
@@ -85,6 +105,23 @@ class FakeRepository:
     async def commit_message(self, sha: str) -> str:
         async with self._calls.read("repository", "commit_message", sha):
             return self._messages[sha] if sha in self._commits else ""
+
+    async def newest_commits(self, head: str) -> list[Commit]:
+        async with self._calls.read("repository", "newest_commits", head):
+            before = self._history(head)
+            newest = [sha for sha in reversed(self._parents) if sha in before]
+            return [Commit(sha, self._messages[sha]) for sha in newest[:TOLD]]
+
+    async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        if ancestor == descendant:
+            return True
+        async with self._calls.read("repository", "is_ancestor", f"{ancestor}...{descendant}"):
+            return ancestor in self._history(descendant)
+
+    async def changed_on(self, path: str, head: str) -> date | None:
+        async with self._calls.read("repository", "changed_on", f"{path} {head}"):
+            commit = self._changed_in(path, head)
+            return None if commit is None else self._days[commit]
 
     async def tree(self, sha: str) -> Tree | None:
         async with self._calls.read("repository", "tree", sha):
@@ -110,6 +147,36 @@ class FakeRepository:
             files = self._trees[self._commits[commit]]
             return {path: content[:CUT] for path, (content, mode) in files.items() if mode != SYMBOLIC_LINK}
 
+    # -------------------------------------------------------------------------------------------------------------- history
+
+    def _before(self, commit: str) -> list[str]:
+        return [parent for parent in self._parents[commit] if parent in self._commits]
+
+    def _history(self, head: str) -> set[str]:
+        """The commit and all before it; nothing of one that is not there."""
+        found: set[str] = set()
+        waiting = [head] if head in self._commits else []
+        while waiting:
+            commit = waiting.pop()
+            if commit not in found:
+                found.add(commit)
+                waiting += self._before(commit)
+        return found
+
+    def _changed_in(self, path: str, head: str) -> str | None:
+        """As Git looks: past every commit that has the file as one of its parents has it."""
+        commit = head if head in self._commits else None
+        while commit is not None:
+            here, parents = self._file_in(path, commit), self._before(commit)
+            same = next((parent for parent in parents if self._file_in(path, parent) == here), None)
+            if same is None:
+                return commit if parents or here is not None else None
+            commit = same
+        return None
+
+    def _file_in(self, path: str, commit: str) -> tuple[bytes, str] | None:
+        return self._trees[self._commits[commit]].get(path)
+
 
 def tree_id(files: Files) -> str:
     """Git's id of a folder with these files."""
@@ -126,10 +193,10 @@ def tree_id(files: Files) -> str:
     return _object_id("tree", b"".join(row for _, row in sorted(rows)))
 
 
-def commit_id(tree: str, parent: str | None, seconds: int, message: str) -> str:
+def commit_id(tree: str, parents: Sequence[str], seconds: int, message: str) -> str:
     """Git's id of a commit that was made so many seconds after 1970."""
     who = f"Ada <ada@contoso.com> {seconds} +0000"
-    lines = [f"tree {tree}", *([f"parent {parent}"] if parent else []), f"author {who}", f"committer {who}", "", message]
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}", "", message]
     return _object_id("commit", "\n".join(lines).encode())
 
 

@@ -102,7 +102,7 @@ class WatchedRepository(FakeRepository):
     """Remembers every commit that was the branch's head, and which of them each machine was told."""
 
     def __init__(self, scene: Scene) -> None:
-        super().__init__(scene.app.calls)
+        super().__init__(scene.app.calls, scene.true)
         self._scene = scene
         self.history: list[tuple[float, str | None]] = [(0.0, None)]
         self._heads: dict[str, Head] = {}

@@ -205,6 +205,42 @@ async def test_what_a_force_push_took_away_cannot_be_compared(remote: Remote) ->
         await remote.app.getitem(remote.path("/compare/main...other"))
 
 
+async def test_commits_are_listed_by_pages_from_a_branch_or_a_commit_back(remote: Remote) -> None:
+    first = remote.push("one", a="1")
+    second = remote.push("two", b="1")
+    third = remote.push("three", a="2")
+    answer = await remote.ask(remote.path("/commits?per_page=2"))
+    assert [row["sha"] for row in await answer.json()] == [third, second]
+    assert 'per_page=2&page=2>; rel="next"' in answer.headers["Link"]
+    last = await remote.ask(remote.path("/commits?per_page=2&page=2"))
+    assert ([row["sha"] for row in await last.json()], 'rel="next"' in last.headers["Link"]) == ([first], False)
+    for query, found in (
+        (f"sha={second}", [second, first]),
+        ("sha=main&path=a", [third, first]),
+        (f"sha={second}&path=c", []),
+        ("page=9", []),
+    ):
+        assert [row["sha"] for row in await remote.app.getitem(remote.path(f"/commits?{query}"))] == found
+    assert (await remote.app.getitem(remote.path("/commits")))[0]["commit"]["message"] == "three"
+
+
+async def test_commits_of_what_is_not_there_are_refused_as_github_does(remote: Remote) -> None:
+    with refusal(409, "Git Repository is empty."):
+        await remote.app.getitem(remote.path("/commits"))
+    remote.push("one", a="1")
+    for start in ("0" * 40, "other"):
+        with refusal(404, "Not Found"):
+            await remote.app.getitem(remote.path(f"/commits?sha={start}"))
+    await remote.install(permissions={"metadata": "read"})
+    with refusal(403, "Resource not accessible by integration"):
+        await remote.app.getitem(remote.path("/commits"))
+
+
+async def test_commits_are_not_listed_by_what_the_stand_in_does_not_know(remote: Remote) -> None:
+    remote.push("one", a="1")
+    assert (await remote.ask(remote.path("/commits?author=ada"))).status == 501
+
+
 @known_difference("github", "A file of a commit or a comparison carries its patch, unless it is binary or large.")
 async def test_a_changed_file_carries_its_patch(remote: Remote) -> None:
     remote.push("one", a="1\n")
