@@ -1,17 +1,22 @@
-"""Teams that have objects and no request any more: who they are, and which of them the guard lets go."""
+"""Teams whose access would end: which of them the guard lets go, and which of them a person has named."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from datetime import date
 
 from shared.app import App
 from shared.domain import leftovers, names
 from shared.domain.actual import Product
-from shared.domain.guard import Absence, Gone, judge
+from shared.domain.guard import Absence, Gone, judge, teams_allowed
 from shared.domain.marker import Marker
-from shared.domain.push import Tree, requests_of
+from shared.domain.push import Tree, is_hidden
+from shared.domain.team_states import paths_by_team
+from shared.ports import Head
 from shared.sighting import sight
+
+#: Teams whose leave is looked up at the same time.
+AT_ONCE = 8
 
 
 def ours(app: App, products: Iterable[Product]) -> list[Product]:
@@ -30,22 +35,51 @@ def markers_of(app: App, products: Iterable[Product | None]) -> list[Marker]:
     return [product.marker for product in found if product.marker is not None]
 
 
-def absence(app: App, products: Iterable[Product], tree: Tree, message: str, others: Iterable[Gone] = ()) -> Absence:
-    """Judged by the branch's files. `message` is that of the commit that may give leave; `others` may be teams without a product.
+async def guarded(app: App, present: Iterable[str], endings: Iterable[Gone], head: Head) -> Absence:
+    """What the guard lets go. Git is asked for a person's leave only while somebody is held."""
+    teams, found = frozenset(present), tuple(endings)
+    judged = judge(teams, found)
+    return judge(teams, found, await _allowed(app, judged.held, head)) if judged.held else judged
+
+
+async def absence(app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[Gone] = ()) -> Absence:
+    """By paths and markers alone: no file is read. `others` are teams that may have no product.
 
     A tree without any file says nothing.
     """
-    named = {app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests)}
-    present = {team for team in named if names.team_fault(team) is None}
-    markers = markers_of(app, products)
-    teams = {each.team: each for each in others}
-    teams |= {each.team: _gone(each, app.clock.now().date()) for each in markers}
-    return judge(present, [each for team, each in teams.items() if team not in present], message) if tree else Absence()
+    if not tree:
+        return Absence()
+    today, present = app.clock.now().date(), paths_by_team(tree, app.places.requests).keys()
+    endings = {each.team: each for each in others if each.team not in present}
+    for marker in markers_of(app, products):
+        if marker.team not in present and not is_hidden(tree, marker.path):
+            endings[marker.team] = _gone(marker, marker.has_lapsed(today))
+    return await guarded(app, present, endings.values(), head)
 
 
-def _gone(marker: Marker, today: date) -> Gone:
-    withdrawn, held = marker.withdrawn is not None, marker.held is not None
-    return Gone(marker.team, marker.path, marker.commit, withdrawn, held, over=marker.has_lapsed(today))
+def _gone(marker: Marker, lapsed: bool) -> Gone:
+    held = marker.held is not None or "held" in marker.unreadable
+    return Gone(marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True)
+
+
+async def _allowed(app: App, held: Iterable[Gone], head: Head) -> frozenset[str]:
+    """The teams that a commit on the branch names, which is not older than the one that their access comes from. Of a history that was
+    rewritten nobody can say which is older: then any commit that names the team counts.
+    """
+    named = [(commit.sha, teams_allowed(commit.message)) for commit in await app.repository.newest_commits(head.commit)]
+    leave = [(sha, teams) for sha, teams in named if teams]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def is_allowed(each: Gone) -> bool:
+        async with gate:
+            naming = [sha for sha, teams in leave if each.team in teams]
+            if not each.commit or not await app.repository.is_ancestor(each.commit, head.commit):
+                return bool(naming)
+            return any([await app.repository.is_ancestor(each.commit, sha) for sha in naming])
+
+    asked = [each for each in held if any(each.team in teams for _, teams in leave)]
+    answers = await asyncio.gather(*map(is_allowed, asked))
+    return frozenset(each.team for each, yes in zip(asked, answers, strict=True) if yes)
 
 
 async def is_in_use(app: App, team: str) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 from shared.absence import absence, markers_of
 from shared.app import App
@@ -17,12 +18,16 @@ from shared.domain.answers import group_of, model_list, provider_list, team_reco
 from shared.domain.catalog import Catalog
 from shared.domain.letters import Letter
 from shared.domain.problem import Problem
-from shared.domain.push import Tree, homes, requests_of
+from shared.domain.push import Tree, homes
 from shared.domain.record import ModelList, ProviderList, TeamList, TeamRecord
 from shared.domain.review import Past, Review
+from shared.domain.states import Access, TeamState
+from shared.domain.team_states import BranchFiles, Existing, ending, state
 from shared.domain.view import Said, View
 from shared.domain.world import Part, Times, World
+from shared.endings import judged_by_products
 from shared.errors import Unavailable
+from shared.last_days import slips
 from shared.letters import letters
 from shared.ports import Head
 from shared.sighting import Sighting, sight
@@ -60,7 +65,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
     head = await _head(app)
     (branch, world), about = await asyncio.gather(observe(app, head, app.clock.now()), _letters(app))
     times = _times(app)
-    views = (View(said, world, branch.reviewed.catalog, times, _of(about, said)) for said in _everybody(app, branch, world))
+    views = (View(said, world, branch.reviewed.catalog, times, _of(about, said)) for said in _everybody(app, branch))
     records = (team_record(view, app.platform, head.commit) for view in views if audience.sees(group_of(view, app.platform)))
     return TeamList(tuple(sorted(records, key=lambda record: record.team)))
 
@@ -70,21 +75,22 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     if names.team_fault(name) is not None or audience.is_nobody:
         return None
     head = await _head(app)
-    tree = await tree_of(app.repository, head)
-    said, catalog = await _said(app, name, tree)
-    if said.request is not None and not audience.sees(said.request.entra_group):
+    at = _At(head, await tree_of(app.repository, head), app.clock.now().date())
+    branch = await _own_files(app, name, at)
+    request = next(iter(branch.reviewed.requests.values()), None)
+    if request is not None and not audience.sees(request.entra_group):
         return None
-    seen, about = await asyncio.gather(sight(app, name, said.request), _letters(app, name))
-    said = await _judged(app, said, seen, head, tree)
-    view = View(said, seen.world, catalog, _times(app), _of(about, said), seen.unread)
+    seen, about = await asyncio.gather(sight(app, name, request), _letters(app, name))
+    said = await _said(app, name, branch, seen, at)
+    view = View(said, seen.world, branch.reviewed.catalog, _times(app), _of(about, said), seen.unread)
     if not audience.sees(group_of(view, app.platform)):
         seen.require("Keys")
         return None
-    if not said.path and name not in leftovers.teams_with_objects(app.platform.repository, seen.world):
+    if not said.blob and name not in leftovers.teams_with_objects(app.platform.repository, seen.world):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
-    return await _second_look(app, view, record, head, tree)
+    return await _second_look(app, view, record, at)
 
 
 async def models(app: App, closely: bool) -> ModelList:
@@ -163,71 +169,70 @@ async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
 # One team
 
 
-async def _said(app: App, name: str, tree: Tree) -> tuple[Said, Catalog | None]:
-    """By the team's own files and the catalogue."""
-    paths = homes(tree, name, app.places.requests)
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The branch when it was looked at."""
+
+    head: Head
+    tree: Tree
+    today: date
+
+
+async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
+    """The team's own files and the catalogue, reviewed by themselves."""
+    paths = homes(at.tree, name, app.places.requests)
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
-    files = await read_files(app, {*paths, app.places.catalog} & tree.keys(), tree)
+    files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
     held = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
-    reviewed = await judge(app, files, Past(held, today=app.clock.now().date()))
-    return _of_files(app, name, paths, reviewed, tree), reviewed.catalog
+    return BranchFiles(at.tree, files, await judge(app, files, Past(held, today=at.today)), app.places.requests)
 
 
-def _of_files(app: App, name: str, paths: tuple[str, ...], reviewed: Review, tree: Tree) -> Said:
-    """What the branch says of a team with these files; whether a team without any may go, is for others to say."""
-    problems = tuple(problem for problem in reviewed.problems if problem.path in paths)
-    if reviewed.catalog is None:
-        path = next(iter(paths), "")
-        return Said(name, "unjudged", path, tree[path].blob if path else "", problems=_about_catalog(app, reviewed) + problems)
-    if not paths:
-        return Said(name, "gone")
-    path = next((path for path in paths if path in reviewed.requests), paths[0])
-    request = reviewed.requests.get(path)
-    if request is None:
-        return Said(name, "refused", path, tree[path].blob, problems=problems)
-    over = request.expires is not None and request.expires < app.clock.now().date()
-    return Said(name, "expired" if over else "granted", path, tree[path].blob, request, problems)
+async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _At) -> Said:
+    """The team's state. Where the guard decides, the products of all teams, or their files, are read."""
+    works = leftovers.is_in_use(name, app.platform.repository, seen.world)
+    existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if works else ()))
+    found = state(branch, existing, name, homes(at.tree, name, app.places.requests), at.today)
+    wrong = await slips(app, [found], branch.reviewed, at.head)
+    found = replace(found, files="invalid", request=None) if wrong else found
+    if not found.is_guarded:
+        return _told(app, found, branch, wrong, held=False)
+    if found.files == "gone":
+        this = ending(found, at.today)
+        held = await absence(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
+        return _told(app, found, branch, (), held=held.holds(name))
+    judged = await judged_by_products(app, at.tree, at.head, at.today)
+    problems = [problem for problem in judged.reviewed.problems if problem.reason == "EndsHeld" and problem.path == found.path]
+    return _told(app, found, branch, problems, held=judged.absence.holds(name))
 
 
-def _about_catalog(app: App, reviewed: Review) -> tuple[Problem, ...]:
-    return tuple(problem for problem in reviewed.problems if problem.path == app.places.catalog)
+def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool) -> Said:
+    paths = {*homes(branch.tree, found.team, branch.paths)} | ({app.places.catalog} if found.files == "no_catalogue" else set())
+    problems = tuple(sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more}))
+    blob = branch.tree[found.path].blob if found.path in branch.tree else ""
+    return Said(found.team, found.files, found.access(held=held), found.path, blob, found.request, problems)
 
 
-async def _judged(app: App, said: Said, seen: Sighting, head: Head, tree: Tree) -> Said:
-    """A team without a file is gone, or held by the guard, which looks at all teams. Who was withdrawn before has passed it."""
-    product = seen.world.products.get(names.product(said.team))
-    if said.verdict != "gone" or product is None or product.marker is None or product.marker.withdrawn is not None:
-        return said
-    judged = absence(app, await app.gateway.products(), tree, head.message)
-    held = not tree or said.team in {each.team for each in judged.held}
-    return Said(said.team, "held" if held else "gone")
-
-
-async def _second_look(app: App, view: View, record: TeamRecord, head: Head, tree: Tree) -> TeamRecord:
+async def _second_look(app: App, view: View, record: TeamRecord, at: _At) -> TeamRecord:
     """A request may be valid by itself and refused for what all files say together. Only where it is not in force that matters."""
     waiting = {"InProgress"} & {condition.reason for condition in record.conditions}
-    if view.said.verdict != "granted" or not waiting:
+    if view.said.access != "granted" or not waiting:
         return record
-    whole = await _whole_review(app, head, tree)
-    said = _of_files(app, view.said.team, homes(tree, view.said.team, app.places.requests), whole, tree)
-    judged = View(said, view.world, view.catalog, view.times, view.letters, view.unread)
-    return team_record(judged, app.platform, head.commit)
+    whole = await _whole_review(app, at.head, at.tree)
+    if view.said.path in whole.requests:
+        return record
+    problems = tuple(problem for problem in whole.problems if problem.path == view.said.path)
+    kept: Access = "kept" if names.product(view.said.team) in view.world.products else "none"
+    said = replace(view.said, files="invalid", access=kept, request=None, problems=problems)
+    return team_record(replace(view, said=said), app.platform, at.head.commit)
 
 
 # Every team
 
 
-def _everybody(app: App, branch: Branch, world: World) -> Iterator[Said]:
-    by_team: dict[str, tuple[str, ...]] = {}
-    for path in requests_of(branch.tree, app.places.requests):
-        name = app.places.requests.team_of(path)
-        if name is not None and names.team_fault(name) is None:
-            by_team[name] = (*by_team.get(name, ()), path)
-    for name, paths in by_team.items():
-        yield _of_files(app, name, paths, branch.reviewed, branch.tree)
-    held = {each.team for each in branch.judged.held}
-    for name in leftovers.teams_with_objects(app.platform.repository, world) - by_team.keys():
-        yield Said(name, "held" if name in held or not branch.tree else "gone")
+def _everybody(app: App, branch: Branch) -> Iterator[Said]:
+    files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.places.requests)
+    for found in branch.teams.values():
+        yield _told(app, found, files, (), held=branch.judged.holds(found.team))
 
 
 # Dead letters

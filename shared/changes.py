@@ -21,17 +21,17 @@ def requested(reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, fi
 
 def held(judged: Absence, head: Head) -> list[AccessChange]:
     """A change per team that is held and whose product does not say so yet."""
-    unmarked = (each for each in judged.held if each.commit and not each.held)
+    unmarked = (each for each in judged.held if each.marked and not each.held and each.why != "shortened")
     return [AccessChange(change="held", team=each.team, path=each.path, commit=head.commit) for each in unmarked]
 
 
-def withdrawn(gone: Gone, head: Head, leave: str) -> AccessChange:
-    return AccessChange(change="withdrawn", team=gone.team, path=gone.path, commit=head.commit, granted=gone.commit, leave=leave)
+def withdrawn(gone: Gone, head: Head) -> AccessChange:
+    return AccessChange(change="withdrawn", team=gone.team, path=gone.path, commit=head.commit, granted=gone.commit)
 
 
 def held_problems(judged: Absence) -> list[Problem]:
     """Where the files were, so that whoever looks at the push finds it."""
-    return [problem_at(each.path, START, "WithdrawalsHeld", judged.explain()) for each in judged.held]
+    return [problem_at(each.path, START, "WithdrawalsHeld", judged.explain()) for each in judged.held if each.why != "shortened"]
 
 
 async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:

@@ -10,15 +10,18 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared.absence import absence
 from shared.app import App
 from shared.changes import catalog_change, held, held_problems, report, requested, withdrawn
 from shared.domain import names
-from shared.domain.guard import Absence, Gone, gives_leave
-from shared.domain.push import Touched, Tree, compare, homes, requests_of
+from shared.domain.guard import Absence, Gone
+from shared.domain.push import Touched, Tree, compare, homes, is_hidden, requests_of
 from shared.domain.review import File, Past, Review, review
+from shared.domain.states import SOON
+from shared.domain.team_states import BranchFiles, Existing, state
+from shared.last_days import slips
 from shared.messages import AccessChange, Sweep
 from shared.outcome import Arrived
 from shared.ports import Head
@@ -52,7 +55,7 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     after, before = await asyncio.gather(tree_of(app.repository, head), _tree_before(app, push))
     if before is None:
         return await _leave_to_sweep(app, push, "the commit before the push is gone", now)
-    if gives_leave(head.message):
+    if push.allows:
         # Which teams it is about, the touched files do not say.
         return await _leave_to_sweep(app, push, "withdrawals are allowed", now)
     touched = compare(before, after, app.places.requests, app.places.catalog)
@@ -61,6 +64,10 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     if not (touched or touched.catalog or touched.near_misses):
         return "nothing that concerns access"
     reviewed, files = await _review_touched(app, touched, before, after, _At(head, now))
+    reviewed, guarded = await _by_last_days(app, touched, BranchFiles(after, files, reviewed, app.places.requests), _At(head, now))
+    if guarded:
+        # How many others end, too, the touched files do not say.
+        return await _leave_to_sweep(app, push, f"the access of {', '.join(guarded)} would end", now)
     judged = await _judged(app, touched.gone, after, head)
     changes = [*requested(reviewed, touched.changed, after, head, files), *_withdrawn(app, touched.gone, judged, after, head)]
     catalog = [catalog_change(app, after, head, files)] if touched.catalog and reviewed.catalog else []
@@ -116,13 +123,37 @@ async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -
     return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(holders)
 
 
+async def _by_last_days(app: App, touched: Touched, branch: BranchFiles, at: _At) -> tuple[Review, list[str]]:
+    """The review without requests whose last day was past when they came; and the teams whose access a touched file would end.
+
+    Products are asked for only where a last day is near or past, or where a team lost one of several files.
+    """
+    paths, today = app.places.requests, at.now.date()
+    lost = {paths.team_of(path) for path in touched.gone}
+    near = (path for path in touched.changed if _ends_soon(branch.reviewed, path, today) or paths.team_of(path) in lost)
+    teams = sorted({team for path in near if (team := paths.team_of(path)) is not None and names.team_fault(team) is None})
+    products = [found for found in await asyncio.gather(*(app.gateway.product(names.product(team)) for team in teams)) if found]
+    existing = Existing(app.platform.repository, {product.name: product for product in products}, frozenset())
+    found = [state(branch, existing, team, homes(branch.tree, team, paths), today) for team in teams]
+    # A new team has no day that was in force: its day is new.
+    dated = (replace(each, files="new_end") if (each.files, each.mark) == ("over", "none") else each for each in found)
+    wrong = await slips(app, dated, branch.reviewed, at.head)
+    refused = {problem.path for problem in wrong}
+    return branch.reviewed.without(wrong), [each.team for each in found if each.is_guarded and each.path not in refused]
+
+
+def _ends_soon(reviewed: Review, path: str, today: date) -> bool:
+    request = reviewed.requests.get(path)
+    return request is not None and request.expires is not None and request.expires < today + SOON
+
+
 async def _judged(app: App, gone: Sequence[str], after: Tree, head: Head) -> Absence:
     """Asks for the products only when a request is gone. Its team may have no product yet."""
-    if not gone:
+    named = [(app.places.requests.team_of(path) or "", path) for path in gone if not is_hidden(after, path)]
+    if not named:
         return Absence()
-    named = [(app.places.requests.team_of(path) or "", path) for path in gone]
     others = [Gone(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None]
-    return absence(app, await app.gateway.products(), after, head.message, others)
+    return await absence(app, await app.gateway.products(), after, head, others)
 
 
 def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head: Head) -> list[AccessChange]:
@@ -132,4 +163,4 @@ def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head
     paths = app.places.requests
     named = {paths.team_of(path) or "": path for path in gone}
     teams = {team for team in named if names.team_fault(team) is None and not homes(after, team, paths)}
-    return [withdrawn(replace(each, path=named[each.team]), head, judged.leave) for each in judged.let_go if each.team in teams]
+    return [withdrawn(replace(each, path=named[each.team]), head) for each in judged.let_go if each.team in teams]

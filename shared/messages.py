@@ -76,8 +76,8 @@ def _first_problem(error: Exception) -> str:
 class TeamMessage(Message):
     """What AccessChange and DeliverKeys share.
 
-    `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the withdrawal pass; by `leave`, the
-    text that the trailer of that commit is the digest of) or `held` (it did not: the product shall say so).
+    `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the withdrawal pass) or `held` (it did
+    not: the product shall say so). `leave` is what older versions send with a withdrawal; nobody reads it.
     `blob` is Git's object id of the request and `text` its content; both are empty for a withdrawal, whose `granted` is the commit
     that the access was made from which is taken away.
     `cause` says what set it off: a push, or a sweep that looked at everything.

@@ -74,7 +74,7 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
                 outcome = await hold(app, event, standing)
             case "wanted":
                 outcome = await grant(app, event, standing)
-            case _:
+            case "ended":
                 outcome = await withdraw(app, event, standing)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
 
 from shared.absence import absence, is_in_use, markers_of
 from shared.app import App
 from shared.domain import names
+from shared.domain.actual import Product
 from shared.domain.catalog import Catalog, CatalogVerdict
 from shared.domain.desired import Platform
-from shared.domain.guard import Gone, is_leave, is_named
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
-from shared.domain.push import Tree, homes
+from shared.domain.push import Entry, Tree, homes
 from shared.domain.request import AccessRequest, ModelAccess, read_request
-from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past
+from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past, review
+from shared.domain.states import SOON, TeamState
 from shared.domain.strict_yaml import LARGEST
-from shared.errors import Busy, Unavailable
+from shared.domain.team_states import BranchFiles, Existing, ending, state
+from shared.endings import judged_by_products
+from shared.errors import Busy, Rejected, Unavailable
+from shared.last_days import slips
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Event
 from shared.ports import Head, Repository
-from shared.verdict import REGULAR, judge_all
+from shared.verdict import REGULAR, judge_all, read_files
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The branch's word.
+    """The branch's word: the team's cell of the table of states (`shared.domain.states`), when the guard has been asked.
 
-    - `wanted`: the request is there, valid and not over; `request` and `catalog` are set. For the catalogue: `catalog` is set.
-    - `ended`: the request is there, and its last day is over; or it is not valid, and what was granted before is over.
-    - `gone`: the message says withdrawn, there is indeed no request of the team, and the guard lets it go.
-    - `held`: there is no request of the team, and the guard does not let it go until a person allows it.
+    - `wanted`: bring it to what the request says; `request` and `catalog` are set. For the catalogue: `catalog` is set.
+    - `ended`: the access is over; what is left of it goes when its grace period has ended.
+    - `held`: the guard keeps it until a person allows that it ends.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
 
-    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before. `in_doubt`: without a valid
-    catalogue nobody knows whether the request is; what is over is taken away and nothing is deleted.
+    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before. `in_doubt`: nobody can
+    say what the branch asks for; what is over is taken away and nothing is deleted.
     """
 
-    verdict: Literal["wanted", "ended", "gone", "held", "superseded"]
+    verdict: Literal["wanted", "ended", "held", "superseded"]
     commit: str = ""
     path: str = ""
     blobs: tuple[str, ...] = ()
@@ -60,17 +62,44 @@ class Standing:
         return (self.verdict, self.path, self.blobs) == (other.verdict, other.path, other.blobs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a team: the message, the moment, and what GitHub says of the branch. Without a branch there is no head and no tree.
+
+    `unlisted`: why there is no tree although there is a branch.
+    """
+
+    message: TeamMessage
+    now: datetime
+    tree: Tree
+    head: Head | None
+    unlisted: Rejected | None = None
+
+    @property
+    def today(self) -> date:
+        return self.now.date()
+
+
 async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
     """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when it has."""
     head = await app.repository.head()
-    if head is None:
-        return Standing("superseded")
-    tree = await tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
-        return await _look_at_catalog(app, now, tree, head)
-    if message.change != "requested":
-        return await _look_for_absence(app, message, tree, head)
-    return await _look_at_request(app, message, now, tree, head)
+        return Standing("superseded") if head is None else await _look_at_catalog(app, now, await tree_of(app.repository, head), head)
+    look_at = await _look_of(app, message, now, head)
+    standing = await _plainly_wanted(app, look_at) or await _by_the_table(app, look_at)
+    if look_at.unlisted is not None and standing.verdict == "superseded":
+        raise look_at.unlisted
+    return standing
+
+
+async def _look_of(app: App, message: TeamMessage, now: datetime, head: Head | None) -> _Look:
+    """A tree that is too large to be listed says as little as none."""
+    try:
+        return _Look(message, now, {} if head is None else await tree_of(app.repository, head), head)
+    except Rejected as error:
+        if error.reason != "TreeTruncated":
+            raise
+        return _Look(message, now, {}, head, error)
 
 
 async def require_unmoved(app: App, event: Event[TeamMessage], standing: Standing) -> None:
@@ -111,47 +140,28 @@ async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> S
     return Standing("superseded") if catalog is None else Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
 
 
-async def _look_for_absence(app: App, message: TeamMessage, tree: Tree, head: Head) -> Standing:
-    """A branch without any file is a mistake: it withdraws nobody. Whoever was withdrawn before has passed the guard."""
-    if homes(tree, message.team, app.places.requests) or not tree:
-        return Standing("superseded")
-    marker = next(iter(markers_of(app, [await app.gateway.product(names.product(message.team))])), None)
-    if marker is not None and marker.withdrawn is not None:
-        return Standing("gone" if message.change == "withdrawn" else "superseded", head.commit, message.path)
-    if message.change == "held":
-        return Standing("held" if marker is not None else "superseded", head.commit, message.path)
-    let_go = (marker is None and not await is_in_use(app, message.team)) or await _may_go(app, message, tree, head, marker)
-    return Standing("gone" if let_go else "held", head.commit, message.path)
-
-
-async def _may_go(app: App, message: TeamMessage, tree: Tree, head: Head, marker: Marker | None) -> bool:
-    """What the guard says, or the person who was asked. Leave that was given for other teams too comes with the message."""
-    text = head.message if message.commit == head.commit else await app.repository.commit_message(message.commit)
-    commit = "" if marker is None else marker.commit
-    if is_named(message.team, commit, message.leave) and is_leave(message.leave, text):
-        return True
-    judged = absence(app, await app.gateway.products(), tree, text, [Gone(message.team, message.path, "", withdrawn=False)])
-    return message.team not in {each.team for each in judged.held}
-
-
-async def _look_at_request(app: App, message: TeamMessage, now: datetime, tree: Tree, head: Head) -> Standing:
+async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
+    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end soon. None for all others."""
+    message, tree = look_at.message, look_at.tree
     entry = tree.get(message.path)
-    paths = homes(tree, message.team, app.places.requests)
-    holder = await _holder(app, message, paths) if len(paths) > 1 else message.path
-    if entry is None or holder not in (message.path, ""):
-        return Standing("superseded")
+    if message.change != "requested" or entry is None or homes(tree, message.team, app.places.requests) != (message.path,):
+        return None
     catalog = (await catalog_of(app, tree)).catalog
-    look_at = _Look(message, now, tree, head, holder)
-    request = None if catalog is None else await _valid_request(app, catalog, look_at)
-    if catalog is None or request is None:
-        ended = Standing("ended", head.commit, message.path, (entry.blob,), in_doubt=catalog is None)
-        return ended if await _is_over(app, look_at) else Standing("superseded")
-    verdict: Literal["wanted", "ended"] = "ended" if request.expires is not None and request.expires < now.date() else "wanted"
-    return Standing(verdict, head.commit, message.path, (entry.blob, tree[app.places.catalog].blob), request, catalog)
+    request = None if catalog is None else await _valid_request(app, catalog, look_at, entry)
+    if request is None or (request.expires is not None and request.expires < look_at.today + SOON):
+        return None
+    return _wanted(app, look_at, request, catalog)
 
 
-async def _valid_request(app: App, catalog: Catalog, look_at: _Look) -> AccessRequest | None:
-    message, entry = look_at.message, look_at.tree[look_at.message.path]
+def _wanted(app: App, look_at: _Look, request: AccessRequest, catalog: Catalog | None) -> Standing:
+    assert look_at.head is not None
+    path = look_at.message.path
+    blobs = look_at.tree[path].blob, look_at.tree[app.places.catalog].blob
+    return Standing("wanted", look_at.head.commit, path, blobs, request, catalog)
+
+
+async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entry) -> AccessRequest | None:
+    message = look_at.message
     if entry.mode not in REGULAR or entry.size > LARGEST:
         return None
     content = message.content() if message.blob == entry.blob else None
@@ -163,36 +173,17 @@ async def _valid_request(app: App, catalog: Catalog, look_at: _Look) -> AccessRe
     return request
 
 
-async def _is_over(app: App, look_at: _Look) -> bool:
-    """Whether what was granted before the request became invalid is over: nobody keeps access by a file that cannot be read."""
-    product = await app.gateway.product(names.product(look_at.message.team))
-    if product is None:
-        return not await is_in_use(app, look_at.message.team)
-    return any(marker.is_over(look_at.now.date()) for marker in markers_of(app, [product]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """`holder`: the team's only file, of several the one that is in force; empty when none of them is."""
-
-    message: TeamMessage
-    now: datetime
-    tree: Tree
-    head: Head
-    holder: str
-
-
 async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
-    """Whether the team asks for more than the others leave it, or in two files at once, as the review says. All requests are read only
-    where something is counted over all teams (a model's capacity, dedicated workspaces), or where none of several files is in force.
+    """Whether the team asks for more than the others leave it, as the review says. All requests are read only where something is counted
+    over all teams: a model's capacity, dedicated workspaces.
     """
-    if look_at.holder and not any(_is_counted(access, catalog) for access in request.models):
+    assert look_at.head is not None
+    if not any(_is_counted(access, catalog) for access in request.models):
         return False
-    held = frozenset({look_at.holder}) if look_at.holder else frozenset[str]()
-    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(held, today=look_at.now.date()))
-    reasons = BEYOND_WHAT_IS_LEFT | ({"DuplicateTeam"} if not look_at.holder else set())
-    refused = {problem.path for problem in reviewed.problems if problem.reason in reasons}
-    return reviewed.catalog is None or look_at.message.path in refused
+    path = look_at.message.path
+    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(frozenset({path}), today=look_at.today))
+    refused = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
+    return reviewed.catalog is None or path in refused
 
 
 def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
@@ -200,7 +191,77 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
     return access.instance_type is not None or (model is not None and model.capacity is not None)
 
 
-async def _holder(app: App, message: TeamMessage, paths: Sequence[str]) -> str:
-    """Of several files of a team the one that its product was made from, which stays in force; empty when none of them is."""
-    markers = markers_of(app, [await app.gateway.product(names.product(message.team))])
-    return next((marker.path for marker in markers if marker.path in paths), "")
+async def _by_the_table(app: App, look_at: _Look) -> Standing:
+    """The team's state, and what its cell says."""
+    message = look_at.message
+    product = await app.gateway.product(names.product(message.team))
+    branch = await _own_files(app, look_at, product)
+    found = await _state(app, look_at, branch, product)
+    if not _is_about(message, found):
+        return Standing("superseded")
+    commit = look_at.head.commit if look_at.head is not None else message.commit
+    blobs = (look_at.tree[found.path].blob,) if found.path in look_at.tree else ()
+    ended = Standing("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
+    match found.action:
+        case "grant":
+            return await _grant(app, look_at, branch, found)
+        case "grant?":
+            held = await _is_held(app, look_at, found)
+            return Standing("superseded") if held else await _grant(app, look_at, branch, found)
+        case "end?":
+            kept = message.change == "held" or await _is_held(app, look_at, found)
+            return replace(ended, verdict="held") if kept else ended
+        case "end" | "rest" | "freeze":
+            return ended if message.change != "held" else Standing("superseded")
+        case _:
+            return Standing("superseded")
+
+
+def _is_about(message: TeamMessage, found: TeamState) -> bool:
+    """Whether the message speaks of what there is. A request at another path has a message of its own, and so has a withdrawal."""
+    if found.files == "no_tree":
+        return True
+    if message.change == "requested":
+        return found.files not in ("gone", "junk") and found.path == message.path
+    return found.request is None or found.files == "new_end"
+
+
+async def _own_files(app: App, look_at: _Look, product: Product | None) -> BranchFiles:
+    """The team's own files and the catalogue, reviewed by themselves. Of several files the one that the product was made from counts."""
+    places, tree = app.places, look_at.tree
+    held = frozenset(marker.path for marker in markers_of(app, [product]))
+    files = await read_files(app, {*homes(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(), tree)
+    reviewed = review(files, places.requests, places.catalog, Past(held, today=look_at.today), faults_of(app.platform))
+    return BranchFiles(tree, files, reviewed, places.requests)
+
+
+async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product | None) -> TeamState:
+    team = look_at.message.team
+    ours = Marker(app.platform.repository, team, "", "")
+    works = (product is None or not ours.owns(product.marker)) and await is_in_use(app, team)
+    existing = Existing(app.platform.repository, {product.name: product} if product else {}, frozenset({team} if works else ()))
+    found = state(branch, existing, team, homes(look_at.tree, team, app.places.requests), look_at.today)
+    if look_at.head is None or not await slips(app, [found], branch.reviewed, look_at.head):
+        return found
+    return replace(found, files="invalid", request=None)
+
+
+async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Standing:
+    catalog, message = branch.reviewed.catalog, look_at.message
+    if found.request is None or catalog is None or await _is_refused(app, found.request, catalog, look_at):
+        return Standing("superseded")
+    return _wanted(app, look_at, found.request, catalog) if message.path in look_at.tree else Standing("superseded")
+
+
+async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
+    """What the guard says, or the person who was asked. Where a file says that access ends, those of all teams are read."""
+    if look_at.head is None:
+        return True
+    this = ending(found, look_at.today)
+    if this is None:
+        return False
+    if found.files == "gone":
+        judged = await absence(app, await app.gateway.products(), look_at.tree, look_at.head, [this])
+    else:
+        judged = (await judged_by_products(app, look_at.tree, look_at.head, look_at.today)).absence
+    return judged.holds(found.team)

@@ -11,19 +11,25 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from shared import telemetry
-from shared.absence import absence, markers_of
+from shared.absence import markers_of
 from shared.app import App
-from shared.changes import catalog_change, change_of, held, held_problems, report, withdrawn
+from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
-from shared.domain import drift, leftovers, names, playground
+from shared.domain import drift, leftovers, playground
 from shared.domain.catalog import Catalog
-from shared.domain.guard import Absence, Gone
+from shared.domain.guard import Absence
 from shared.domain.letters import Trouble
-from shared.domain.push import Tree, homes, requests_of
+from shared.domain.push import Tree, requests_of
 from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Past, Review
+from shared.domain.states import TeamState
+from shared.domain.team_states import BranchFiles, Existing, states
 from shared.domain.world import Finding, Times, Wanted, World
+from shared.endings import judged
+from shared.errors import MergekeyError, Rejected
 from shared.letters import letters
 from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
@@ -37,57 +43,68 @@ from shared.verdict import judge, read_files
 
 #: The stages of the topic that have work for the catalogue, and for a team.
 OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
-#: Without a valid catalogue no grace period ends for whoever has a file: nobody knows whether it is valid.
+#: Where nobody can say what the branch asks for, no grace period ends.
 FOREVER = timedelta(days=36_500)
+#: Stands for the commit of a branch that is not there.
+NO_COMMIT = "0" * 40
 #: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
 ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What the branch says: its files, the requests among them that are valid, the teams that are gone from it.
+    """What the branch says: its files, the requests among them that are valid, the state of every team, what the guard says.
 
-    `lapsed` are teams whose file is there and not valid, and whose access is over by what was granted last; with the file's path.
+    `unlisted`: why its tree is not known. Without a branch there is no head.
     """
 
-    head: Head
+    head: Head | None
     tree: Tree
     files: Mapping[str, File]
     reviewed: Review
+    teams: Mapping[str, TeamState]
     judged: Absence
-    lapsed: Mapping[str, str]
+    unlisted: Rejected | None = None
 
-    def wanted(self, now: datetime) -> Iterator[Wanted]:
-        for path, request in self.reviewed.requests.items():
-            yield Wanted(request, path, request.expires is not None and request.expires < now.date())
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The requests that are to be brought about."""
+        granted = (found for found in self.teams.values() if found.action.startswith("grant") and not self.judged.holds(found.team))
+        return [Wanted(found.request, found.path, False) for found in granted if found.request is not None]
 
 
 async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written and no team is read."""
     head = await app.repository.head()
-    if head is None:
-        telemetry.found_of_others("the branch is not there: nothing is provisioned, and what was granted stays")
-        return Done()
     (branch, world), _ = await asyncio.gather(observe(app, head, event.now), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
-    if event.message.verdict or branch.judged.held:
+    if head is not None and (event.message.verdict or branch.judged.held):
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
-    deep = await look_deeply(app, reviewed.catalog, branch.wanted(event.now), world, event)
+    deep = await look_deeply(app, reviewed.catalog, branch.wanted, world, event)
     findings = [*_compare(app, branch, world, event.now), *deep.findings]
     for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
-    if reviewed.catalog is None:
-        telemetry.found_of_others("the catalogue is not valid: no request can be judged, and what was granted stays")
-    if not head.protected:
-        telemetry.found_of_others(f"the branch is not protected: whoever can push to it, can grant access ({head.commit})")
+    for text in _of_the_branch(branch):
+        telemetry.found_of_others(text)
     changes = list(_changes(app, branch, findings))
     # A push that is left to a sweep was promised to be acted on.
     only_told = app.sweep_report_only and not event.message.verdict
     queued = 0 if only_told else await _queue(app, event, changes)
-    if deep.failures:
+    for failure in (branch.unlisted, *deep.failures):
         # Only now: what could not be looked at keeps nothing else from being put right.
-        raise deep.failures[0]
+        if failure is not None:
+            raise failure
     return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+
+
+def _of_the_branch(branch: Branch) -> Iterator[str]:
+    if branch.head is None:
+        yield "the branch is not there: nothing is provisioned, and what was granted stays"
+        return
+    if branch.reviewed.catalog is None:
+        yield "the catalogue is not valid: no request can be judged, and what was granted stays"
+    if not branch.head.protected:
+        yield f"the branch is not protected: whoever can push to it, can grant access ({branch.head.commit})"
 
 
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
@@ -105,40 +122,32 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     return frozenset((*differ, *held, *refused, *_without_models(world)))
 
 
-async def observe(app: App, head: Head, now: datetime) -> tuple[Branch, World]:
+async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, World]:
     """What should be and what is, side by side."""
-    tree, products, contents = await asyncio.gather(
-        tree_of(app.repository, head), app.gateway.products(), app.repository.archive(head.commit)
-    )
+    (tree, unlisted), products, contents = await asyncio.gather(_tree(app, head), app.gateway.products(), _contents(app, head))
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
-    repository, path = app.platform.repository, app.places.catalog
+    repository = app.platform.repository
     teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
-    known = [Gone(team, path, "", withdrawn=not leftovers.is_in_use(team, repository, world)) for team in teams]
-    judged = absence(app, products, tree, head.message, known)
-    return Branch(head, tree, files, reviewed, judged, _lapsed(app, teams, tree, reviewed, _Seen(world, now))), world
+    in_use = frozenset(team for team in teams if leftovers.is_in_use(team, repository, world))
+    existing, files_of = Existing(repository, world.products, in_use), BranchFiles(tree, files, reviewed, app.places.requests)
+    if head is None or not tree:
+        return Branch(head, tree, files, reviewed, states(files_of, existing, teams, now.date()), Absence(), unlisted), world
+    found = await judged(app, files_of, existing, teams, head, now.date())
+    return Branch(head, tree, files, found.reviewed, found.teams, found.absence), world
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The world, and when it was looked at."""
-
-    world: World
-    now: datetime
+async def _contents(app: App, head: Head | None) -> Mapping[str, bytes]:
+    return {} if head is None else await app.repository.archive(head.commit)
 
 
-def _lapsed(app: App, teams: frozenset[str], tree: Tree, reviewed: Review, seen: _Seen) -> dict[str, str]:
-    """Nobody keeps access beyond its day by a file that cannot be read, and no grace period lasts because of one."""
-    valid = {request.team for request in reviewed.requests.values()}
-    marked = {marker.team: marker for marker in markers_of(app, seen.world.products.values())}
-    lapsed: dict[str, str] = {}
-    for team in teams - valid:
-        marker, paths = marked.get(team), homes(tree, team, app.places.requests)
-        unmarked = names.product(team) not in seen.world.products and not leftovers.is_in_use(team, app.platform.repository, seen.world)
-        if paths and ((unmarked and reviewed.catalog is not None) if marker is None else marker.is_over(seen.now.date())):
-            lapsed[team] = marker.path if marker is not None and marker.path in paths else paths[0]
-    return lapsed
+async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:
+    """What is too large to be listed says as little as a branch that is not there."""
+    try:
+        return ({} if head is None else await tree_of(app.repository, head)), None
+    except Rejected as error:
+        return {}, error
 
 
 async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
@@ -173,20 +182,32 @@ def _without_models(world: World) -> Iterator[str]:
 
 
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
-    """By lists alone. Without a valid catalogue nothing can be granted, and what was granted stays."""
-    catalog = branch.reviewed.catalog
-    times = Times(now, app.limits.grace, app.limits.workspace_grace)
+    """By lists alone, team by team: one that cannot be compared costs no other anything."""
+    catalog, times = branch.reviewed.catalog, Times(now, app.limits.grace, app.limits.workspace_grace)
     if catalog is not None:
         yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
-        for wanted in branch.wanted(now):
-            differs = _ended(app, wanted.request.team, times, world) if wanted.over else _unlike(app, wanted, catalog, times, world)
-            yield from _about(wanted.request.team, differs)
-    for gone in branch.judged.let_go:
-        yield from _about(gone.team, _ended(app, gone.team, times, world))
-    for team in branch.lapsed:
-        yield from _about(team, _ended(app, team, times if catalog is not None else Times(now, FOREVER, FOREVER), world))
-    for each in branch.judged.held:
-        yield from _about(each.team, leftovers.of_held(each.team, world))
+    for team, found in branch.teams.items():
+        try:
+            yield from list(_about(team, _differences(app, branch, found, times, world)))
+        except MergekeyError as error:
+            telemetry.not_compared(team, error)
+
+
+def _differences(app: App, branch: Branch, found: TeamState, times: Times, world: World) -> Iterator[str]:
+    """What differs of one team, by its cell of the table."""
+    held = branch.judged.holds(found.team)
+    match found.action:
+        case "grant" | "grant?":
+            if found.request is not None and branch.reviewed.catalog is not None and not held:
+                yield from _unlike(app, Wanted(found.request, found.path, False), branch.reviewed.catalog, times, world)
+        case "end?" if held:
+            yield from leftovers.of_held(found.team, world)
+        case "freeze":
+            yield from _ended(app, found.team, Times(times.now, FOREVER, FOREVER), world)
+        case "end?" | "end" | "rest":
+            yield from _ended(app, found.team, times, world)
+        case _:
+            return
 
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
@@ -205,25 +226,34 @@ def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
 
 def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:
     """One per team, whatever the number of its findings."""
-    paths = {**branch.lapsed} | {request.team: path for path, request in branch.reviewed.requests.items()}
     told: set[str] = set()
     for finding in findings:
         telemetry.found(finding.team, finding.what)
         if finding.team not in told:
             told.add(finding.team)
-            change = _change(app, branch, finding.team, paths.get(finding.team))
-            yield change.model_copy(update={"cause": "sweep"})
+            try:
+                yield _change(app, branch, finding.team).model_copy(update={"cause": "sweep"})
+            except ValidationError:
+                telemetry.not_queued(finding.team)
 
 
-def _change(app: App, branch: Branch, team: str, path: str | None) -> AccessChange:
+def _change(app: App, branch: Branch, team: str) -> AccessChange:
+    """Raises ValidationError for what no message can say."""
     if team == CATALOG_TEAM:
+        assert branch.head is not None
         return catalog_change(app, branch.tree, branch.head, branch.files)
-    if path in branch.reviewed.requests:
-        return change_of(team, path, branch.head, branch.tree[path].blob, branch.files[path])
-    if path is not None:
-        return AccessChange(change="requested", team=team, path=path, commit=branch.head.commit, blob=branch.tree[path].blob)
-    for change in held(branch.judged, branch.head):
-        if change.team == team:
-            return change
-    [gone] = [each for each in branch.judged.gone if each.team == team]
-    return withdrawn(gone, branch.head, branch.judged.leave)
+    found, entry = branch.teams[team], branch.tree.get(branch.teams[team].path)
+    commit, granted = _commits(branch, found)
+    if found.action.endswith("?") and branch.judged.holds(team):
+        return AccessChange(change="held", team=team, path=found.path, commit=commit)
+    if entry is None or found.files in ("gone", "junk"):
+        return AccessChange(change="withdrawn", team=team, path=found.path, commit=commit, granted=granted)
+    if found.request is not None and branch.head is not None and found.action.startswith("grant"):
+        return change_of(team, found.path, branch.head, entry.blob, branch.files[found.path])
+    return AccessChange(change="requested", team=team, path=found.path, commit=commit, blob=entry.blob)
+
+
+def _commits(branch: Branch, found: TeamState) -> tuple[str, str]:
+    """The branch's head, or what stands for it where there is none, and the commit that the team's access comes from."""
+    granted = found.marker.commit if found.marker is not None else ""
+    return (branch.head.commit if branch.head is not None else granted or NO_COMMIT), granted

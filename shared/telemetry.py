@@ -39,6 +39,14 @@ def not_looked_at_deeply(team: str, error: MergekeyError) -> None:
     log.warning("Sweep: %s: could not be looked at deeply: %s", team, error)
 
 
+def not_compared(team: str, error: MergekeyError) -> None:
+    log.error("Sweep: %s: could not be compared: %s", team, error)
+
+
+def not_queued(team: str) -> None:
+    log.error("Sweep: %s: what would have to be done does not fit into a message", team)
+
+
 def found_of_others(what: str) -> None:
     """Nothing is changed: a person must look."""
     log.error("Sweep: %s", what)

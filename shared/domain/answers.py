@@ -42,7 +42,7 @@ def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
     marker = product.marker if product else None
     return TeamRecord(
         team=said.team,
-        access=said.verdict,
+        access=said.access,
         ready=all(condition.status == "True" for condition in judged),
         path=said.path or (marker.path if marker else ""),
         commit=commit,

@@ -23,28 +23,55 @@ PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
 
 def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
-    """The request first, then each part."""
-    return (_request(view), *(_part(part, view, platform) for part in PARTS))
+    """The request first, as the file on the branch says; then what stands of the access, as a whole and part by part."""
+    return (_request(view), _access(view), *(_part(part, view, platform) for part in PARTS))
 
 
 def _request(view: View) -> Condition:
+    """What the file is, whatever stands."""
     said = view.said
-    match said.verdict:
-        case "granted":
-            return Condition("Request", "True", "Valid")
-        case "expired":
+    match said.files:
+        case "valid" | "shortened":
+            return _refused(said.problems) if said.access == "kept" else Condition("Request", "True", "Valid")
+        case "over" | "new_end":
             last = said.request.expires if said.request else None
             over = None if last is None else datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
             return Condition("Request", "False", "Expired", f"its last day was {last}: write a later one, or remove the file", over)
-        case "refused":
+        case "invalid" | "unreadable":
             return _refused(said.problems)
-        case "unjudged":
+        case "no_catalogue":
             return Condition("Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays")
+        case "no_tree":
+            return Condition("Request", "Unknown", "NoBranch", "the branch is not there, or has no files; what was granted stays")
+        case "junk":
+            message = "where its request may stand there are files, and none is a request of this team; see the check"
+            return Condition("Request", "False", "NoRequest", message, view.withdrawn)
         case "gone":
             return Condition("Request", "False", "NoRequest", "there is no request of this team on the branch", view.withdrawn)
+
+
+def _access(view: View) -> Condition:
+    """What stands, whatever the file says."""
+    match view.said.access:
+        case "granted":
+            return Condition("Access", "True", "Granted", "as the request says")
+        case "kept":
+            return Condition("Access", "True", "KeptInForce", "as it was granted last")
         case "held":
-            message = "its request is gone, as are too many at once: nothing is withdrawn until a person allows it; see the check"
-            return Condition("Request", "False", "WithdrawalsHeld", message)
+            message = (
+                "its access would end, as would that of too many at once: nothing is withdrawn until a person allows it; see the check"
+            )
+            return Condition("Access", "True", "WithdrawalsHeld", message)
+        case "ended":
+            return Condition("Access", "False", "Ended", "its keys are suspended", view.withdrawn)
+        case "frozen":
+            return Condition(
+                "Access", "False", "Ended", "its last day is over; nothing is deleted while the branch does not say", view.withdrawn
+            )
+        case "not_ours":
+            return Condition("Access", "False", "NotManaged", f"{names.product(view.said.team)} is not managed by mergekey")
+        case "none":
+            return Condition("Access", "False", "NotThere", "nothing of it is in force")
 
 
 def _refused(problems: tuple[Problem, ...]) -> Condition:
@@ -58,13 +85,13 @@ def _refused(problems: tuple[Problem, ...]) -> Condition:
 def _part(part: Part, view: View, platform: Platform) -> Condition:
     if part in view.unread:
         return Condition(part, "Unknown", *view.unread[part])
-    match view.said.verdict:
-        case "granted":
-            return _granted(part, view, platform)
-        case "gone" | "expired":
-            return _ended(part, view, platform)
-        case _:
-            return _kept(part, view, platform)
+    said = view.said
+    if said.access in ("granted", "not_ours") and said.request is not None:
+        return _granted(part, view, platform)
+    has_ended = said.access in ("ended", "frozen") or (
+        said.access == "none" and said.files not in ("invalid", "unreadable", "no_catalogue")
+    )
+    return _ended(part, view, platform) if has_ended else _kept(part, view, platform)
 
 
 def _granted(part: Part, view: View, platform: Platform) -> Condition:

@@ -86,6 +86,7 @@ class ShapeB(Shape):
     models_at = _MODELS
     playground_at = ("data", "playgroundAccess")
     classification_at = ("data", "dataClassification")
+    expires_at = ("data", "expires")
     named_after_team = ("metadata", "name")
 
     api_version: Literal["v1"] = Field(description="v1")

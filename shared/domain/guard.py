@@ -1,33 +1,40 @@
-"""How much may be withdrawn at once. A folder deleted by mistake must not cost anybody their key.
+"""How much may end at once. A folder deleted by mistake, or a year that is misspelt in every file, must not cost anybody their key.
 
-Withdrawals are held when too many teams are gone from the branch, counting those that are in their grace period already: more than a
-quarter of all teams; below twelve teams more than one; or all of them. Access whose last day is over is not the guard's. A person who
-means it says so with a trailer on the commit, which names the number and the digest of exactly the teams that are held:
+Counted are the teams whose cell of the table of states (`shared.domain.states`) ends in a question mark, and those in their grace period
+already: too many are more than a quarter of all teams; below twelve teams more than one; or all of them. Then nothing of it happens. A
+person who means it names the teams in a trailer of a commit on the branch:
 
-    Allow-Withdrawals: 5 3f9a1c0b7d2e
+    Allow-Withdrawals: alpha, bravo
 
-Who is held stays so, whatever happens to the others: the product says it, until its file is back, a person gives leave, or the last day of
-its access is over.
+It counts for the access that a team had then: the commit comes after the one that the product's marker names. Who is held stays so,
+whatever happens to the others: the product says it, until its file is back, a person allows it, or the last day of its access is over.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from typing import Literal
 
 #: From this many teams on a share decides; below it one team may go at a time.
 SHARE_FROM = 12
 SHARE = 4
-_TRAILER = re.compile(r"Allow-Withdrawals: (?P<count>\d+) (?P<digest>[0-9a-f]{12})\s*")
+
+#: What ends a team's access: its file is gone, or what is left of it is no request; a last day that is new; one that was brought forward.
+Why = Literal["gone", "junk", "new_end", "shortened"]
+
+_KEY = "allow-withdrawals:"
+#: https://git-scm.com/docs/git-interpret-trailers
+_TRAILER = re.compile(r"[A-Za-z0-9-]+:\s.*|\s+\S.*")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gone:
-    """A team that has objects of ours and no request. `commit` is its marker's, empty where there is no product that says one;
-    `withdrawn` whether its grace period has begun, `held` whether its product says that it is held, `over` whether the last day of what was
-    granted is over.
+    """A team that has objects of ours and whose access would end. `commit` is its marker's, empty where nothing says one; `why` as above.
+
+    `marked`: there is a product with our marker. `withdrawn` whether its grace period has begun, `held` whether its product says that it
+    is held, `over` whether the last day of what was granted is over.
     """
 
     team: str
@@ -36,33 +43,35 @@ class Gone:
     withdrawn: bool
     held: bool = False
     over: bool = False
+    marked: bool = False
+    why: Why = "gone"
 
     @property
     def counts(self) -> bool:
         """Not when its access ended by its date, nor when it was withdrawn and its product is deleted: it is nobody's access any more."""
-        return not self.over and not (self.withdrawn and not self.commit)
+        return not self.over and not (self.withdrawn and not self.marked)
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The teams that are gone from the branch. `held` keeps their access until a person allows it; the others may go, some of them by
-    `leave`: the text whose digest a person has signed.
-    """
+    """The teams whose access would end. `held` keep it until a person allows it; the others may go."""
 
     gone: tuple[Gone, ...] = ()
     teams: int = 0
     held: tuple[Gone, ...] = ()
-    leave: str = ""
 
     @property
     def let_go(self) -> tuple[Gone, ...]:
         return tuple(each for each in self.gone if each not in self.held)
 
+    def holds(self, team: str) -> bool:
+        """Whether the team keeps its access."""
+        return any(each.team == team for each in self.held)
+
     @property
     def allowance(self) -> str:
         """The trailer that would allow it."""
-        asked = _asked(self.held)
-        return f"Allow-Withdrawals: {len(asked)} {_digest(_text(asked))}"
+        return f"Allow-Withdrawals: {', '.join(each.team for each in self.held)}"
 
     def explain(self) -> str:
         names = ", ".join(each.team for each in self.held)
@@ -74,56 +83,29 @@ class Absence:
         )
 
 
-def judge(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
-    """What may go. `present` are the teams with a request, `message` is the message of the commit that is asked for leave."""
+def judge(present: Iterable[str], gone: Iterable[Gone], allowed: Set[str] = frozenset()) -> Absence:
+    """What may go. `present` are the teams with a request, `allowed` those that a person has named."""
     absent = tuple(sorted(gone))
     counted = [each.team for each in absent if each.counts]
     teams = len({*present, *counted})
     many = _too_many(len(counted), teams)
-    held = tuple(each for each in absent if each.counts and not each.withdrawn and (many or each.held))
-    asked = _asked(held)
-    if not asked or not is_leave(_text(asked), message):
-        return Absence(absent, teams, held)
-    return Absence(absent, teams, tuple(each for each in held if each not in asked), _text(asked))
+    held = (each for each in absent if each.counts and not each.withdrawn and (many or each.held))
+    return Absence(absent, teams, tuple(each for each in held if each.team not in allowed))
 
 
-def is_leave(text: str, message: str) -> bool:
-    """Whether the message of a commit gives leave for the teams of this text."""
-    return (len(text.splitlines()), _digest(text)) in _trailers(message)
+def teams_allowed(message: str) -> frozenset[str]:
+    """The teams that the message of a commit names. Merges and squashes put messages together, so every block of trailers counts."""
+    blocks = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
+    lines = [line for block in blocks if _is_trailers(block) for line in block.splitlines()]
+    values = (line.partition(":")[2] for line in lines if line.casefold().startswith(_KEY))
+    return frozenset(name for value in values for name in re.split(r"[,\s]+", value) if name)
 
 
-def is_named(team: str, commit: str, text: str) -> bool:
-    """Whether leave was given for this team, and for the access that it has now."""
-    return f"{team} {commit}" in text.splitlines()
-
-
-def gives_leave(message: str) -> bool:
-    """Whether the message of a commit has the trailer at all."""
-    return bool(_trailers(message))
+def _is_trailers(block: str) -> bool:
+    return all(_TRAILER.fullmatch(line) for line in block.splitlines())
 
 
 def _too_many(absent: int, teams: int) -> bool:
     if absent == teams:
         return absent > 0
     return absent * SHARE > teams if teams >= SHARE_FROM else absent > 1
-
-
-def _asked(held: Sequence[Gone]) -> Sequence[Gone]:
-    """For whom leave is asked next: who has a product, which everybody sees who looks; then those of whom only something is left."""
-    return [each for each in held if each.commit] or held
-
-
-def _text(gone: Iterable[Gone]) -> str:
-    """The teams and the commits that their access comes from: leave that was given once does not count for a team that came back."""
-    return "\n".join(f"{each.team} {each.commit}" for each in sorted(gone))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _trailers(message: str) -> set[tuple[int, str]]:
-    """Trailers stand in the last paragraph (https://git-scm.com/docs/git-interpret-trailers)."""
-    last = message.strip().replace("\r\n", "\n").split("\n\n")[-1]
-    found = (_TRAILER.fullmatch(line) for line in last.splitlines())
-    return {(int(trailer["count"]), trailer["digest"]) for trailer in found if trailer}

@@ -38,6 +38,11 @@ class RequestPaths:
                 return segments[wanted.index("*")]
         return None
 
+    def folders_of(self, team: str) -> tuple[str, ...]:
+        """The folders in which a request of the team may stand."""
+        stems = [pattern.split("/") for pattern in self.patterns]
+        return tuple("/".join([*stem[: stem.index("*")], folder]) for stem in stems for folder in (team, f"{names.FOLDER_PREFIX}{team}"))
+
     def team_of(self, path: str) -> str | None:
         """The team whose request belongs at this path: `alpha` for the folders `alpha` and `team-alpha`."""
         folder = self.folder(path)
@@ -65,6 +70,11 @@ def catalog_near_miss(path: str, catalog_path: str) -> str | None:
     if path == catalog_path or len(wanted) != len(segments) or not all(map(_alike, segments, wanted)):
         return None
     return f"The catalogue is only read from {catalog_path}, so this file would be ignored. Rename it, or remove it."
+
+
+def encloses(path: str, paths: RequestPaths, catalog_path: str) -> bool:
+    """Whether a link or submodule at this path would hide requests or the catalogue."""
+    return paths.encloses(path) or catalog_path.startswith(path + "/")
 
 
 def _begins(wanted: list[str], segments: list[str]) -> bool:

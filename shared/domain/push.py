@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.domain.paths import RequestPaths
+from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,19 @@ class Entry:
     size: int = 0
 
 
+SYMBOLIC_LINK, SUBMODULE = "120000", "160000"
+#: Modes of what is no file of this repository.
+NOT_REGULAR = frozenset({SYMBOLIC_LINK, SUBMODULE})
+
 #: Path -> entry, for everything in a tree that is not a folder.
 Tree = Mapping[str, Entry]
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or went, misplaced files."""
+    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or went, misplaced files and links
+    that hide requests.
+    """
 
     changed: tuple[str, ...]
     gone: tuple[str, ...]
@@ -48,13 +54,26 @@ def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -
         changed=tuple(sorted({path for path in requests if path in after} | stays)),
         gone=gone,
         catalog=catalog_path in differing,
-        near_misses=tuple(path for path in differing if path in after and paths.near_miss(path) is not None),
+        near_misses=tuple(path for path in differing if path in after and _is_misplaced(path, after[path], paths, catalog_path)),
     )
+
+
+def _is_misplaced(path: str, entry: Entry, paths: RequestPaths, catalog_path: str) -> bool:
+    if entry.mode in NOT_REGULAR:
+        return encloses(path, paths, catalog_path)
+    return paths.near_miss(path) is not None or catalog_near_miss(path, catalog_path) is not None
 
 
 def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
     """The paths of all requests in a tree."""
     return tuple(sorted(path for path in tree if paths.folder(path) is not None))
+
+
+def is_hidden(tree: Tree, path: str) -> bool:
+    """Whether a link or a submodule stands at one of the folders above a path, so that nobody knows what is there."""
+    folders = path.split("/")[:-1]
+    above = ("/".join(folders[: length + 1]) for length in range(len(folders)))
+    return any(folder in tree and tree[folder].mode in NOT_REGULAR for folder in above)
 
 
 def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Literal
 from shared.domain.backends import PoolMember
 from shared.domain.catalog import Breaker, Price
 from shared.domain.problem import Problem
-from shared.domain.view import Condition, Verdict
+from shared.domain.states import Access
+from shared.domain.view import Condition
 from shared.domain.wishes import Classification, Provider, TokenQuota
 
 
@@ -67,13 +68,13 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class TeamRecord:
-    """One team. `access` is what the branch says; `ready` when every condition is true. `secrets` are names in the vault.
+    """One team. `access` is what it has; `ready` when every condition is true. `secrets` are names in the vault.
 
     `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group` may read secrets and record.
     """
 
     team: str
-    access: Verdict
+    access: Access
     ready: bool
     path: str
     commit: str

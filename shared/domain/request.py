@@ -53,7 +53,8 @@ class AccessRequest:
 class Verdict:
     """The request, or None and what is wrong with it.
 
-    `team` is the team that the file names, even when the rest is wrong; `team_at` and `models_at` say where it and the models stand.
+    `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and `expires_at` say where it, the models
+    and the last day stand.
     `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no bound.
     """
 
@@ -63,6 +64,7 @@ class Verdict:
     team_at: Position = START
     models_at: Mapping[str, Position] = field(default_factory=dict)
     tokens: Mapping[str, int | None] = field(default_factory=dict)
+    expires_at: Position = START
 
 
 def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths, leaving: frozenset[str] = frozenset()) -> Verdict:
@@ -92,7 +94,7 @@ def read_request(path: str, content: bytes, catalog: Catalog | None, paths: Requ
     request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
     places = {wish.name: document.at(wish.where) for wish in wishes}
     tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
-    return Verdict(request, capped(problems), team, document.at(shape.team_at), places, tokens)
+    return Verdict(request, capped(problems), team, document.at(shape.team_at), places, tokens, document.at(shape.expires_at))
 
 
 def _objections(

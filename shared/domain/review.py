@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 
 from shared.domain.catalog import Catalog, CatalogVerdict
 from shared.domain.ledger import Books, Grants, Ledger, keep_books, overdrawn
-from shared.domain.paths import RequestPaths, catalog_near_miss
+from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
 from shared.domain.platform_faults import Faults, read_fitting_catalog
-from shared.domain.problem import START, Problem, failures, listed, problem_at, quote
+from shared.domain.problem import START, Position, Problem, failures, listed, problem_at, quote
+from shared.domain.push import NOT_REGULAR, SYMBOLIC_LINK
 from shared.domain.request import AccessRequest, Verdict, read_request
 from shared.domain.retirement import models_still_used, naming_removed, removals, retiring
-
-_SYMBOLIC_LINK, _SUBMODULE = "120000", "160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ read = lru_cache(maxsize=2048)(read_request)
 class Review:
     """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are sorted; `catalog` is None when
     missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the requests whose verdict depends on what is in force:
-    `Past.in_force` must have them, if they are.
+    `Past.in_force` must have them, if they are. `named`: by path, the team that a request names, whatever else is wrong with it;
+    `last_days_at`: where its last day stands.
     """
 
     requests: dict[str, AccessRequest]
@@ -66,6 +66,14 @@ class Review:
     catalog: Catalog | None
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     in_doubt: frozenset[str] = frozenset()
+    named: Mapping[str, str] = field(default_factory=dict)
+    last_days_at: Mapping[str, Position] = field(default_factory=dict)
+
+    def without(self, problems: Sequence[Problem]) -> Review:
+        """The same, when these problems refuse requests that are right by themselves."""
+        wrong = {problem.path for problem in problems}
+        requests = {path: request for path, request in self.requests.items() if path not in wrong}
+        return replace(self, requests=requests, problems=tuple(sorted({*self.problems, *problems})))
 
 
 def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date) -> Past:
@@ -97,7 +105,7 @@ def places_now(teams: Mapping[str, str], files: Iterable[str], paths: RequestPat
 
 def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, past: Past = NOTHING, faults: Faults | None = None) -> Review:
     """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows the platform."""
-    regular = {path: file.content for path, file in files.items() if file.mode not in (_SYMBOLIC_LINK, _SUBMODULE)}
+    regular = {path: file.content for path, file in files.items() if file.mode not in NOT_REGULAR}
     catalog = _catalog(files, regular, catalog_path, faults)
     texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
     verdicts = {path: read(path, content, catalog.catalog, paths) for path, content in texts.items()}
@@ -111,9 +119,13 @@ def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, pa
     for verdict in verdicts.values():
         problems.extend(verdict.problems)
     problems.extend(_second_files(verdicts, past.held, paths))
+    named = {path: verdict.team for path, verdict in verdicts.items() if verdict.team is not None}
+    places = {path: verdict.expires_at for path, verdict in verdicts.items()}
     if catalog.catalog is None or still_used:
-        return Review({}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog))
-    return _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
+        reviewed = Review({}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog))
+    else:
+        reviewed = _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
+    return replace(reviewed, named=named, last_days_at=places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +172,15 @@ def _at_present(in_force: Mapping[str, Grants], files: Iterable[str], paths: Req
 
 def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str) -> Iterator[Problem]:
     for path, file in files.items():
-        if file.mode in (_SYMBOLIC_LINK, _SUBMODULE):
-            if is_read(path, paths, catalog_path) or paths.encloses(path) or catalog_path.startswith(path + "/"):
+        if file.mode in NOT_REGULAR:
+            if is_read(path, paths, catalog_path) or encloses(path, paths, catalog_path):
                 yield _not_regular(path, file.mode)
         elif advice := paths.near_miss(path) or catalog_near_miss(path, catalog_path):
             yield problem_at(path, START, "MisplacedFile", advice)
 
 
 def _not_regular(path: str, mode: str) -> Problem:
-    if mode == _SYMBOLIC_LINK:
+    if mode == SYMBOLIC_LINK:
         return problem_at(path, START, "SymbolicLink", "This is a symbolic link. Replace it by the file or folder that it points to.")
     return problem_at(path, START, "Submodule", "This is a submodule. Requests and the catalogue must be files of this repository.")
 

@@ -43,6 +43,7 @@ class Shape(Written, ABC):
     models_at: ClassVar[KeyPath]
     playground_at: ClassVar[KeyPath]
     classification_at: ClassVar[KeyPath]
+    expires_at: ClassVar[KeyPath]
     named_after_team: ClassVar[KeyPath | None] = None
 
     @staticmethod
@@ -92,6 +93,7 @@ class _WithTeam(Shape):
     models_at = ("models",)
     playground_at = ("features", "playgroundAccess")
     classification_at = ("dataClassification",)
+    expires_at = ("expires",)
 
     team: Team = Field(description="who asks, with at least 'name' and 'owner'")
     limits: Limits = Limits()

@@ -15,10 +15,20 @@ from shared.domain.yaml_reader import Place, Reader
 from shared.domain.yaml_scalars import forbidden_in
 
 LARGEST = 64 * 1024
+#: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether a file's content only tells where Git LFS keeps it."""
+    return content.startswith(_POINTER)
 
 
 def read_bytes(path: str, content: bytes) -> Document:
     """A file's content as a document. Never raises; a UTF-8 byte order mark at the start is accepted."""
+    if is_pointer(content):
+        advice = "This is a pointer of Git LFS, and what it points to is not read. Take the file out of LFS and commit its text."
+        return _refused(path, START, "LfsPointer", advice)
     if len(content) > LARGEST:
         return _refused(path, START, "TooLarge", f"The file has more than {LARGEST:,} bytes (64 KiB). Shorten it.")
     try:

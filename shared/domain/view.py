@@ -14,20 +14,17 @@ from shared.domain.letters import Letter
 from shared.domain.marker import Marker, read_time
 from shared.domain.problem import Problem
 from shared.domain.request import AccessRequest
+from shared.domain.states import Access, Files
 from shared.domain.world import Part, Times, World
 
 Status = Literal["True", "False", "Unknown"]
-#: `granted`: valid and in time. `expired`: its last day is over. `refused`: not valid, and what was granted before stays in force.
-#: `unjudged`: the catalogue is not valid, so no request can be judged, and everything stays. `gone`: the file is gone from the branch.
-#: `held`: the same, but too many teams went at once, and everything stays until a person allows it.
-Verdict = Literal["granted", "expired", "refused", "unjudged", "gone", "held"]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells it."""
 
-    type: Literal["Request", Part]
+    type: Literal["Request", "Access", Part]
     status: Status
     reason: str
     message: str = ""
@@ -36,10 +33,13 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the branch says about a team; `request` where it is valid, `blob` that of the file at `path`, empty where there is none."""
+    """What the branch has of a team, and what follows for its access; `request` where it is valid, `blob` that of the file at `path`,
+    empty where there is none.
+    """
 
     team: str
-    verdict: Verdict
+    files: Files
+    access: Access
     path: str = ""
     blob: str = ""
     request: AccessRequest | None = None

@@ -35,7 +35,7 @@ def a_world(*workspaces: Workspace) -> World:
 
 
 def a_record(catalog: Catalog, asked: Asked, world: World | None = None) -> TeamRecord:
-    said = Said("alpha", "granted", path_of("alpha"), "", asked.read(catalog))
+    said = Said("alpha", "valid", "granted", path_of("alpha"), "", asked.read(catalog))
     return team_record(View(said, world or a_world(), catalog, TIMES), PLATFORM, "c" * 40)
 
 
@@ -118,7 +118,7 @@ def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is
 def test_everything_that_a_request_says_is_told_to_its_team() -> None:
     request = replace(FULL, expires=date(2026, 12, 31), playground_access=True, tracing_enabled=True, data_classification="confidential")
     platform = replace(PLATFORM, playground=Playground())
-    view = View(Said("alpha", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES)
+    view = View(Said("alpha", "valid", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES)
     base = f"{GATEWAY_URL}/openai/deployments"
     assert team_record(view, platform, "c").granted == Granted(
         display_name=FULL.display_name,
@@ -151,7 +151,7 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
 def test_a_team_without_a_file_is_told_where_its_file_was() -> None:
     product = Product("team-alpha", "1", "alpha", published=True, marker=Marker(REPOSITORY, "alpha", "teams/alpha.yaml", "d" * 40))
     gone, never = replace(a_world(), products={"team-alpha": product}), a_world()
-    told = [team_record(View(Said("alpha", "gone"), world, a_catalog(), TIMES), PLATFORM, "c") for world in (gone, never)]
+    told = [team_record(View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c") for world in (gone, never)]
     assert [(each.path, each.provisioned_commit) for each in told] == [("teams/alpha.yaml", "d" * 40), ("", None)]
 
 

@@ -15,7 +15,8 @@ from shared.domain.desired import Platform, Playground
 from shared.domain.marker import Marker, format_time
 from shared.domain.problem import Position, problem_at
 from shared.domain.request import AccessRequest
-from shared.domain.view import Condition, Said, Verdict, View
+from shared.domain.states import Access, Files
+from shared.domain.view import Condition, Said, View
 from shared.domain.world import Part, Times, World
 from tests.fakes.app import GATEWAY_URL, GPU, READERS, REPOSITORY, Asked, a_catalog
 
@@ -60,22 +61,35 @@ class Seen:
         )
 
 
-def told(seen: Seen, verdict: Verdict) -> dict[str, Condition]:
-    view = View(Said("alpha", verdict), seen.world(), a_catalog(), TIMES)
+#: What a file says and what follows, by one word.
+CELLS: Mapping[str, tuple[Files, Access]] = {
+    "refused": ("invalid", "kept"),
+    "unjudged": ("no_catalogue", "kept"),
+    "no branch": ("no_tree", "kept"),
+    "held": ("gone", "held"),
+    "gone": ("gone", "ended"),
+    "junk": ("junk", "ended"),
+    "expired": ("over", "ended"),
+}
+
+
+def told(seen: Seen, cell: str) -> dict[str, Condition]:
+    files, access = CELLS[cell]
+    view = View(Said("alpha", files, access), seen.world(), a_catalog(), TIMES)
     return {condition.type: condition for condition in conditions(view, PLATFORM)}
 
 
-def part(seen: Seen, verdict: Verdict, of: Part) -> Condition:
-    return told(seen, verdict)[of]
+def part(seen: Seen, cell: str, of: Part) -> Condition:
+    return told(seen, cell)[of]
 
 
 KEPT = "as it was granted last"
 NOTHING = "nothing of it is in force"
 
 
-@pytest.mark.parametrize("verdict", ["refused", "unjudged", "held"])
-def test_what_the_branch_does_not_change_is_kept_in_force(verdict: Verdict) -> None:
-    found = told(Seen(), verdict)
+@pytest.mark.parametrize("cell", ["refused", "unjudged", "no branch", "held"])
+def test_what_the_branch_does_not_change_is_kept_in_force(cell: str) -> None:
+    found = told(Seen(), cell)
     assert found["Gateway"] == Condition("Gateway", "True", "KeptInForce", KEPT)
     assert found["Keys"] == Condition("Keys", "True", "KeptInForce", KEPT)
 
@@ -106,8 +120,8 @@ NOT_YET, GONE = "its access has ended and it is not withdrawn yet", "nothing of 
 def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
     marked = {"withdrawn": format_time(YESTERDAY)}
     seen = Seen(replace(OURS, withdrawn=YESTERDAY), secrets=dict.fromkeys(names.secrets("alpha"), False), tags=marked)
-    for verdict in ("gone", "expired"):
-        found = told(replace(seen, namespace=replace(OURS, withdrawn=EARLIER)), verdict)
+    for cell in ("gone", "junk", "expired"):
+        found = told(replace(seen, namespace=replace(OURS, withdrawn=EARLIER)), cell)
         assert found["Gateway"] == Condition("Gateway", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
         assert found["Keys"] == Condition("Keys", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
         until = f"deleted after {format_time(EARLIER + TIMES.workspace_grace)}, unless a valid request comes back"
@@ -134,7 +148,7 @@ def test_a_request_that_is_not_valid_is_told_by_its_first_problem_and_how_many_m
     problems = tuple(problem_at("a.yaml", Position(4, column), "UnknownModel", "There is no model.") for column in (14, 20, 30))
 
     def request(count: int) -> Condition:
-        said = Said("alpha", "refused", "a.yaml", "b", problems=problems[:count])
+        said = Said("alpha", "invalid", "kept", "a.yaml", "b", problems=problems[:count])
         return conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
 
     assert request(1) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model.")
@@ -152,13 +166,40 @@ def test_what_the_branch_says_of_a_request_is_told() -> None:
         "Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays"
     )
     assert told(Seen(), "gone")["Request"] == Condition("Request", "False", "NoRequest", "there is no request of this team on the branch")
-    message = "its request is gone, as are too many at once: nothing is withdrawn until a person allows it; see the check"
-    assert told(Seen(), "held")["Request"] == Condition("Request", "False", "WithdrawalsHeld", message)
+    assert told(Seen(), "held")["Request"] == told(Seen(), "gone")["Request"]
+    assert told(Seen(), "junk")["Request"].reason == "NoRequest"
+    assert (told(Seen(), "no branch")["Request"].status, told(Seen(), "no branch")["Request"].reason) == ("Unknown", "NoBranch")
+
+
+@pytest.mark.parametrize(
+    ("access", "status", "reason"),
+    [
+        ("granted", "True", "Granted"),
+        ("kept", "True", "KeptInForce"),
+        ("held", "True", "WithdrawalsHeld"),
+        ("ended", "False", "Ended"),
+        ("frozen", "False", "Ended"),
+        ("none", "False", "NotThere"),
+        ("not_ours", "False", "NotManaged"),
+    ],
+)
+def test_what_stands_is_told_beside_what_the_file_says(access: Access, status: str, reason: str) -> None:
+    for files in ("gone", "no_catalogue", "no_tree"):
+        found = {each.type: each for each in conditions(View(Said("alpha", files, access), Seen().world(), None, TIMES), PLATFORM)}
+        assert (found["Access"].status, found["Access"].reason) == (status, reason)
+
+
+def test_a_last_day_that_may_not_be_brought_forward_is_told_by_its_problem() -> None:
+    problem = problem_at("a.yaml", Position(9, 10), "EndsHeld", "Too many teams.")
+    request = Asked(expires=date(2026, 3, 4)).read(a_catalog())
+    said = Said("alpha", "shortened", "kept", "a.yaml", "b", request, (problem,))
+    first = conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    assert first == Condition("Request", "False", "EndsHeld", "a.yaml:9:10 Too many teams.")
 
 
 def test_a_last_day_ends_at_midnight_utc() -> None:
     request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
-    found = conditions(View(Said("alpha", "expired", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    found = conditions(View(Said("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
     message = "its last day was 2026-03-01: write a later one, or remove the file"
     assert found == Condition("Request", "False", "Expired", message, datetime(2026, 3, 2, tzinfo=UTC))
 
@@ -185,14 +226,14 @@ def test_workspaces_that_are_kept_are_told_in_the_clusters_words(
 
 
 def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
-    view = View(Said("alpha", "refused"), Seen().world(), a_catalog(), TIMES, unread={"Keys": ("Unavailable", "Key Vault: 503")})
+    view = View(Said("alpha", "invalid", "kept"), Seen().world(), a_catalog(), TIMES, unread={"Keys": ("Unavailable", "Key Vault: 503")})
     found = {condition.type: condition for condition in conditions(view, PLATFORM)}
     assert found["Keys"] == Condition("Keys", "Unknown", "Unavailable", "Key Vault: 503")
     assert found["Gateway"].status == "True"
 
 
 def _granted(request: AccessRequest, world: World, of: Part, platform: Platform = PLATFORM) -> Condition:
-    view = View(Said("alpha", "granted", "p", request=request), world, a_catalog(), TIMES)
+    view = View(Said("alpha", "valid", "granted", "p", request=request), world, a_catalog(), TIMES)
     return {condition.type: condition for condition in conditions(view, platform)}[of]
 
 
@@ -225,7 +266,7 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(state: st
 
 def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_it_stays() -> None:
     def ended(world: World) -> Condition:
-        view = View(Said("alpha", "gone"), world, a_catalog(), TIMES)
+        view = View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES)
         return {condition.type: condition for condition in conditions(view, replace(PLATFORM, playground=Playground()))}["Projects"]
 
     group, project = "a group may use its Foundry project", "its Foundry project is not withdrawn"

@@ -124,7 +124,10 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
         (replace(BARE, subscriptions={"team-golf": replace(SUBSCRIPTION, display_name="mergekey/9/golf")}), set()),
         (replace(BARE, subscriptions={"x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")}), set()),
         (replace(BARE, subscriptions={"team-x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/Bad Name")}), set()),
-        (replace(_marked("products", MARKER), secrets={"bravo-endpoint": replace(SECRET, tags={**TAGS, "team": "bravo"})}), {"alpha", "bravo"}),
+        (
+            replace(_marked("products", MARKER), secrets={"bravo-endpoint": replace(SECRET, tags={**TAGS, "team": "bravo"})}),
+            {"alpha", "bravo"},
+        ),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "team": "bravo"})}), set()),
         (BARE, set()),
     ],

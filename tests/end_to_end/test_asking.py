@@ -74,6 +74,7 @@ def test_a_member_of_the_teams_group_sees_what_the_team_has_and_nobody_elses(roa
     assert (status, record["access"], record["ready"]) == (200, "granted", True)
     assert conditions(record) == {
         "Request": "True Valid",
+        "Access": "True Granted",
         "Gateway": "True AsRequested",
         "Keys": "True InVault",
         "Workspaces": "True NothingAsked",

@@ -75,6 +75,11 @@ class FakeRepository:
         """The files of the branch: content and mode by path."""
         return {} if self.branch is None else self._trees[self._commits[self.branch]]
 
+    def messages_since(self, before: str | None) -> list[str]:
+        """The messages of the commits that a push brought, as its payload has them."""
+        old = self._history(before) if before is not None else frozenset()
+        return [self._messages[sha] for sha in self._history(self.branch) - old] if self.branch is not None else []
+
     def text(self, path: str) -> str:
         return self.files()[path][0].decode()
 

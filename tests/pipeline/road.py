@@ -11,6 +11,7 @@ from typing import Any
 from shared import pipeline
 from shared.app import App
 from shared.domain import names
+from shared.domain.guard import teams_allowed
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.intake import take_push
@@ -106,7 +107,8 @@ async def push(app: FakeApp, files: dict[str, str | bytes | None], delivery: str
 
 async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) -> str:
     """A webhook call about the branch as it is; then everything that is due happens."""
-    summary = await take_push(app, Arrived(delivery or f"d{next(_deliveries)}", before), app.clock.now())
+    allows = any(teams_allowed(message) for message in app.repository.messages_since(before))
+    summary = await take_push(app, Arrived(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now())
     await drain(app)
     return summary
 

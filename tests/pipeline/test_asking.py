@@ -16,6 +16,7 @@ async def test_a_team_that_has_everything_is_ready_and_is_told_where_and_with_wh
     found = await record(await a_team(Asked(tokens=4321)))
     assert reasons(found) == {
         "Request": "True Valid",
+        "Access": "True Granted",
         "Gateway": "True AsRequested",
         "Keys": "True InVault",
         "Workspaces": "True NothingAsked",
@@ -53,6 +54,7 @@ async def test_before_a_stage_came_by_its_part_is_in_progress_and_says_what_is_m
     found = await record(app)
     assert reasons(found) == {
         "Request": "True Valid",
+        "Access": "True Granted",
         "Gateway": "False InProgress",
         "Keys": "False InProgress",
         "Workspaces": "True NothingAsked",
@@ -105,7 +107,7 @@ async def test_a_request_that_is_refused_says_where_it_is_wrong_and_what_stays()
     before = await record(app)
     await push(app, {path_of("alpha"): Asked(models=("gpt-4.l",)).text()})
     found = await record(app)
-    assert found.access == "refused"
+    assert (found.access, reasons(found)["Access"]) == ("kept", "True KeptInForce")
     assert condition(found, "Request").reason == "UnknownModel"
     assert condition(found, "Request").message.startswith(f"{path_of('alpha')}:4:14 There is no model 'gpt-4.l'")
     assert reasons(found)["Gateway"] == "True KeptInForce"
@@ -120,7 +122,7 @@ async def test_what_all_files_say_together_refuses_a_request_that_is_valid_by_it
         await ask(app, Asked(team=f"owner{number}", dedicated={"phi-4": GPU}))
     await ask(app, Asked(dedicated={"phi-4": GPU}))
     found = await record(app)
-    assert (found.access, condition(found, "Request").reason) == ("refused", "AboveCeiling")
+    assert (found.access, condition(found, "Request").reason) == ("none", "AboveCeiling")
 
 
 async def test_the_file_that_was_there_first_is_the_one_that_is_told() -> None:
@@ -136,7 +138,7 @@ async def test_with_a_catalogue_that_is_not_valid_nothing_is_judged_and_what_was
     await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
     found = await record(app)
     assert (found.access, reasons(found)["Request"], reasons(found)["Gateway"]) == (
-        "unjudged",
+        "kept",
         "Unknown CatalogueInvalid",
         "True KeptInForce",
     )
@@ -146,11 +148,12 @@ async def test_a_team_whose_file_is_gone_sees_since_when_and_until_when() -> Non
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await withdraw(app)
     found = await record(app)
-    assert (found.access, found.granted, found.entra_group) == ("gone", None, READERS)
+    assert (found.access, found.granted, found.entra_group) == ("ended", None, READERS)
     assert found.withdrawn is not None
     assert found.withdrawn.deleted_after - found.withdrawn.since == timedelta(days=7)
     assert reasons(found) == {
         "Request": "False NoRequest",
+        "Access": "False Ended",
         "Gateway": "False Withdrawn",
         "Keys": "False Withdrawn",
         "Workspaces": "False Withdrawn",
@@ -163,7 +166,7 @@ async def test_a_team_whose_last_day_is_over_is_told_so() -> None:
     app.clock.advance_to(app.clock.now().replace(year=2027))
     found = await record(app)
     request = condition(found, "Request")
-    assert (found.access, request.reason, str(request.since)) == ("expired", "Expired", "2027-01-01 00:00:00+00:00")
+    assert (found.access, request.reason, str(request.since)) == ("ended", "Expired", "2027-01-01 00:00:00+00:00")
     assert reasons(found)["Gateway"] == "False InProgress"
 
 
@@ -173,7 +176,8 @@ async def test_a_team_that_the_guard_holds_keeps_what_it_has_and_is_told() -> No
         await ask(app, Asked(team=name))
     await push(app, {path_of("alpha"): None, path_of("bravo"): None})
     found = await record(app)
-    assert (found.access, reasons(found)["Request"]) == ("held", "False WithdrawalsHeld")
+    assert (found.access, reasons(found)["Access"]) == ("held", "True WithdrawalsHeld")
+    assert reasons(found)["Request"] == "False NoRequest"
     assert reasons(found)["Keys"] == "True KeptInForce"
 
 

@@ -101,7 +101,7 @@ async def test_a_system_that_does_not_answer_hides_its_part_only(system: str, ki
     found = await team(app, "alpha", EVERYBODY)
     assert found is not None
     assert {each.type for each in found.conditions if each.status == "Unknown"} == {kind}
-    assert {each.type for each in found.conditions if each.status == "True"} == {"Request", *PARTS} - {kind}
+    assert {each.type for each in found.conditions if each.status == "True"} == {"Request", "Access", *PARTS} - {kind}
 
 
 async def test_nobody_is_told_that_there_is_no_team_while_that_cannot_be_known() -> None:

@@ -11,6 +11,7 @@ from shared.errors import Busy, InvalidRequest, Unavailable
 from shared.messages import CATALOG_TEAM, AccessChange, blob_id
 from shared.outcome import Done
 from shared.pipeline import provision_catalog, provision_gateway
+from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import Standing
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
@@ -141,6 +142,8 @@ async def test_the_same_request_may_be_prolonged_within_grace() -> None:
     key = app.vault.value("alpha-primary-key")
     app.clock.advance(timedelta(days=2))
     await ask(app, Asked(expires=date(2026, 3, 3), tokens=9_999))
+    await start_sweep(app, "the timer")
+    await drain(app)
     assert app.vault.value("alpha-primary-key") is None
     await ask(app, Asked(expires=date(2027, 3, 3)))
     assert app.vault.value("alpha-primary-key") == key
@@ -298,6 +301,6 @@ async def test_the_holder_can_change_beside_a_second_file() -> None:
 def test_groups_that_were_let_in_for_what_the_branch_said_before_are_remembered_round_after_round() -> None:
     first = Standing("wanted", request=Asked().read())
     second = Standing("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
-    third = Standing("gone").after(second)
+    third = Standing("ended").after(second)
     assert [sorted(each.let_in) for each in (first, second, third)] == [[], [READERS], sorted((READERS, OTHER_READERS))]
-    assert Standing("gone").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+    assert Standing("ended").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()

@@ -218,7 +218,8 @@ def _let_grace_end(app: FakeApp) -> None:
 
 
 def _let_access_end(app: FakeApp) -> None:
-    app.repository.commit({path_of("alpha"): replace(edits.FULL, expires=app.clock.now().date() - timedelta(days=1)).text()})
+    app.repository.commit({path_of("alpha"): replace(edits.FULL, expires=app.clock.now().date()).text()})
+    app.clock.advance(timedelta(days=1))
 
 
 @pytest.mark.parametrize("change", [*edits.SEEN_IN_LISTS, _let_grace_end, _let_access_end])

@@ -113,7 +113,7 @@ async def test_leave_holds_for_its_messages_when_the_branch_has_moved_on() -> No
     await push(app, dict(GONE))
     before = app.repository.branch
     app.repository.commit({}, message=f"Close two teams\n\n{allowance(app)}\n")
-    await take_push(app, Arrived("d-leave", before), app.clock.now())
+    await take_push(app, Arrived("d-leave", before, allows=True), app.clock.now())
     swept = app.bus.receive(SWEEP)
     assert swept is not None
     await settle(app, SWEEP, swept.received(), WORK[SWEEP])
@@ -133,7 +133,7 @@ async def test_leave_is_used_up_when_the_teams_came_back() -> None:
     await push(app, {path_of(team): Asked(team=team, tokens=4_000, dedicated={"phi-4": GPU}).text() for team in TEAMS})
     assert live(app) == list(TEAMS)
     before = app.repository.branch
-    app.repository.commit(dict(GONE), message=f"Again\n\n{line}\n")
+    app.repository.commit(dict(GONE), message="Again")
     await arrive(app, before)
     assert app.reports.verdicts[-1].reasons == ["WithdrawalsHeld"] * 2
     assert live(app) == list(TEAMS)

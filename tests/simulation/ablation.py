@@ -52,7 +52,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
 
 async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Standing:
     if message.change == "withdrawn":
-        return Standing("gone", message.commit, message.path)
+        return Standing("ended", message.commit, message.path)
     head = await app.repository.head()
     tree = {} if head is None else await standing.tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
