@@ -200,7 +200,7 @@ async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _A
         this = ending(found, at.today)
         held = await absence(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
         return _told(app, found, branch, (), held=held.holds(name))
-    judged = await judged_by_products(app, at.tree, at.head, at.today)
+    judged = await judged_by_products(app, at.tree, at.head, at.today, frozenset({name} if works else ()))
     problems = [problem for problem in judged.reviewed.problems if problem.reason == "EndsHeld" and problem.path == found.path]
     return _told(app, found, branch, problems, held=judged.absence.holds(name))
 

@@ -39,12 +39,12 @@ async def judged(app: App, branch: BranchFiles, existing: Existing, teams: Itera
     return Judged(found, reviewed.without(ends_held(absence.held, absence.allowance, reviewed)), absence)
 
 
-async def judged_by_products(app: App, tree: Tree, head: Head, today: date) -> Judged:
-    """The same from the branch and the products alone: every request is read."""
+async def judged_by_products(app: App, tree: Tree, head: Head, today: date, in_use: frozenset[str] = frozenset()) -> Judged:
+    """The same from the branch and the products alone: every request is read. `in_use`: teams of which other things are known to work."""
     places, products = app.places, await app.gateway.products()
     paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
     files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
     reviewed = await judge(app, files, Past(today=today), products)
-    existing = Existing(app.platform.repository, {product.name: product for product in products}, frozenset())
+    existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]
-    return await judged(app, BranchFiles(tree, files, reviewed, places.requests), existing, teams, head, today)
+    return await judged(app, BranchFiles(tree, files, reviewed, places.requests), existing, {*teams, *in_use}, head, today)

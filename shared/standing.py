@@ -141,7 +141,9 @@ async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> S
 
 
 async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
-    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end soon. None for all others."""
+    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end soon. All cells of that row say
+    the same. None for all others.
+    """
     message, tree = look_at.message, look_at.tree
     entry = tree.get(message.path)
     if message.change != "requested" or entry is None or homes(tree, message.team, app.places.requests) != (message.path,):
@@ -263,5 +265,6 @@ async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
     if found.files == "gone":
         judged = await absence(app, await app.gateway.products(), look_at.tree, look_at.head, [this])
     else:
-        judged = (await judged_by_products(app, look_at.tree, look_at.head, look_at.today)).absence
+        works = frozenset({found.team} if found.in_use else ())
+        judged = (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence
     return judged.holds(found.team)

@@ -95,7 +95,8 @@ def ending(found: TeamState, today: date) -> Gone | None:
         return None
     if marker is None:
         return Gone(found.team, found.path, "", False, why=_why(found))
-    held = marker.held is not None or "held" in marker.unreadable
+    # A day that is brought forward is asked about anew each time: while it is not written, the one that is in force stays.
+    held = found.files != "shortened" and (marker.held is not None or "held" in marker.unreadable)
     return Gone(found.team, found.path or marker.path, marker.commit, False, held, marked=True, why=_why(found))
 
 

@@ -47,28 +47,34 @@ class FakeRepository:
 
     # ------------------------------------------------------------------------------------------------------- what people do
 
-    def commit(self, files: Mapping[str, str | bytes | None], links: Mapping[str, str] | None = None, message: str = "changed\n") -> str:
-        """Write files (None removes one) and symbolic links on top of the branch; returns the commit's id."""
+    def commit(
+        self,
+        files: Mapping[str, str | bytes | None],
+        links: Mapping[str, str] | None = None,
+        message: str = "changed\n",
+        day: date | None = None,
+    ) -> str:
+        """Write files (None removes one) and symbolic links on top of the branch, on the committer's day; returns the commit's id."""
         changed: dict[str, tuple[bytes, str] | None] = {path: _file(content) for path, content in files.items()}
         changed |= {path: (target.encode(), SYMBOLIC_LINK) for path, target in (links or {}).items()}
         merged = {**self.files(), **changed}
         kept = {path: file for path, file in merged.items() if file is not None}
         self._blobs |= {blob_id(content): content for content, _ in kept.values()}
-        return self._committed(kept, message, () if self.branch is None else (self.branch,))
+        return self._committed(kept, message, () if self.branch is None else (self.branch,), day)
 
     def merge(self, commit: str, message: str = "merged\n") -> str:
         """Merge another commit into the branch, whose files win; returns the merge's id."""
         assert self.branch is not None
         return self._committed({**self.files(), **self._trees[self._commits[commit]]}, message, (self.branch, commit))
 
-    def _committed(self, files: Files, message: str, parents: tuple[str, ...]) -> str:
+    def _committed(self, files: Files, message: str, parents: tuple[str, ...], day: date | None = None) -> str:
         tree = tree_id(files)
         self._trees[tree] = files
         self.branch = commit_id(tree, parents, len(self._commits), message)
         self._commits[self.branch] = tree
         self._messages[self.branch] = message
         self._parents[self.branch] = parents
-        self._days[self.branch] = self._clock.now().date()
+        self._days[self.branch] = day or self._clock.now().date()
         return self.branch
 
     def files(self) -> Files:
