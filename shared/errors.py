@@ -104,6 +104,12 @@ class Unavailable(TemporaryError):
     reason = "Unavailable"
 
 
+class NewerMessage(TemporaryError):
+    """A message that a newer version of this app wrote. While one takes the place of another, both run: it waits for the newer."""
+
+    reason = "NewerMessage"
+
+
 class Busy(TemporaryError):
     """409 or 412: somebody else is writing the same object. Not counted as an attempt."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import MalformedMessage
+from shared.domain.problem import quote
+from shared.errors import MalformedMessage, NewerMessage
 
 CONTENT_TYPE = "application/cloudevents+json"
 #: The team name that the catalogue travels under.
@@ -56,21 +58,51 @@ class Message(BaseModel):
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read an envelope. Raises MalformedMessage for anything that `encode` does not write."""
+        """Read an envelope. Raises NewerMessage for what a newer version of `encode` may have written: the same type with a higher number,
+        or with fields or words that are not known here; MalformedMessage for anything else.
+        """
         try:
             envelope = json.loads(body)
-            if envelope["specversion"] != "1.0" or envelope["type"] != cls.TYPE:
-                raise MalformedMessage(f"expected a message of type {cls.TYPE}")
-            return cls.model_validate_json(json.dumps(envelope["data"]))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise MalformedMessage(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
+            data = json.dumps(envelope["data"])
+            version, kind, source = envelope["specversion"], envelope["type"], envelope.get("source")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise MalformedMessage(f"not a message of type {cls.TYPE}: {type(error).__name__}") from None
+        ours = version == "1.0" and isinstance(source, str) and _SOURCE.fullmatch(source) is not None
+        if version != "1.0" or kind != cls.TYPE:
+            refused = NewerMessage if ours and _is_later(kind, cls.TYPE) else MalformedMessage
+            raise refused(f"expected a message of type {cls.TYPE}")
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            refused = NewerMessage if ours and _is_only_unknown(error) else MalformedMessage
+            raise refused(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
 
 
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return type(error).__name__
+#: What `encode` is given by the stages.
+_SOURCE = re.compile(r"/repositories/[0-9]{1,20}")
+_TYPE = re.compile(r"(?P<name>.+\.v)(?P<version>[1-9][0-9]{0,3})")
+
+
+def _is_later(kind: object, known: str) -> bool:
+    """Whether a CloudEvents type is a known one of a higher version."""
+    found, ours = _TYPE.fullmatch(str(kind)), _TYPE.fullmatch(known)
+    if found is None or ours is None or found["name"] != ours["name"]:
+        return False
+    return int(found["version"]) > int(ours["version"])
+
+
+def _is_only_unknown(error: ValidationError) -> bool:
+    """Whether all that is wrong are fields, and words of fields, that are not known."""
+    problems = error.errors(include_url=False)
+    return all(
+        problem["type"] == "extra_forbidden" or (problem["type"] == "literal_error" and isinstance(problem["input"], str))
+        for problem in problems
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{quote('.'.join(map(str, first['loc'])) or 'data')}: {first['msg']}"
 
 
 class TeamMessage(Message):
