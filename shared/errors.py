@@ -58,6 +58,10 @@ class Rejected(PermanentError):
     reason = "Rejected"
 
 
+class TooLarge(Rejected):
+    """A message is larger than Service Bus takes."""
+
+
 class MalformedMessage(PermanentError):
     """A message on our queue that is not one of ours."""
 

@@ -15,11 +15,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypeIs
 
 from shared.domain.problem import quote
 from shared.errors import MalformedMessage, NewerMessage
 
 CONTENT_TYPE = "application/cloudevents+json"
+#: Of a dead letter with only the beginning of a body that was too large.
+CUT = "application/vnd.mergekey.cut"
+#: Characters of a text among the properties of a dead letter, and of its message.
+LONGEST_WORD, LONGEST_MESSAGE = 128, 2000
 #: The team name that the catalogue travels under.
 CATALOG_TEAM = "catalogue"
 #: The value of `To` that every subscription of the topic takes.
@@ -173,9 +178,10 @@ class Sweep(Message):
 class DeadLetter:
     """What is known about a message that a stage could not finish for good.
 
-    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, of any
-    size that Service Bus takes, and replaying it is sending it again. `root` and `sequence` are those of the chain it ended,
-    `replays` is how often people had sent it again before.
+    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, and
+    replaying it is sending it again. `root` and `sequence` are those of the chain it ended, `replays` is how often people had sent it
+    again before. A body that leaves no room for the properties is cut: then `body_size` are its bytes and `body_sha256` is its SHA-256
+    in hexadecimal digits; else they are 0 and empty.
     """
 
     stage: str
@@ -189,20 +195,42 @@ class DeadLetter:
     root: str
     sequence: int
     replays: int = 0
+    body_size: int = 0
+    body_sha256: str = ""
 
     def properties(self) -> dict[str, str | int | float | bool]:
-        """Names are the fields' with dashes. The message is cut: Service Bus allows 64 KiB for all properties."""
-        named = {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
-        return {**named, "message": self.message[:2000]}
+        """Names are the fields' with dashes. Texts are cut, since strangers write some of them: Service Bus allows 64 KiB for all."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.body_sha256:
+            del named["body_size"], named["body_sha256"]
+        longest = {"message": LONGEST_MESSAGE}
+        texts = {name: fitting(value, longest.get(name, LONGEST_WORD)) for name, value in named.items() if isinstance(value, str)}
+        return {name.replace("_", "-"): value for name, value in (named | texts).items()}
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
-        """Read it back. Raises MalformedMessage when a property is missing or of another type."""
+        """Read it back, whatever else a newer version adds. Raises MalformedMessage when a property is missing or cannot be ours."""
         named = {field.name: properties.get(field.name.replace("_", "-"), field.default) for field in fields(cls)}
-        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
-        if wrong := [name for name, value in named.items() if not isinstance(value, kinds[name])]:
-            raise MalformedMessage(f"a dead letter without the property {wrong[0].replace('_', '-')!r}")
+        counts = {field.name for field in fields(cls) if field.type == "int"}
+        wrong = [name for name, value in named.items() if not (is_count(value) if name in counts else isinstance(value, str))]
+        if wrong or len(named["session"]) > LONGEST_WORD:
+            raise MalformedMessage(f"a dead letter without the property {[*wrong, 'session'][0].replace('_', '-')!r}")
         return cls(**named)
+
+
+def whole(text: str) -> str:
+    """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def fitting(value: object, most: int) -> str:
+    """Whatever somebody wrote, as the text of a property: at most so many characters."""
+    return whole(str(value)[:most])[:most]
+
+
+def is_count(value: object) -> TypeIs[int]:
+    """Whether it is a number that was counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
+    return isinstance(value, int) and 0 <= value < 2**31 - 1
 
 
 def blob_id(content: bytes, digits: int = 40) -> str:
