@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypeIs
 
 from shared.domain.problem import quote
 from shared.errors import MalformedMessage, NewerMessage
@@ -228,9 +227,9 @@ def fitting(value: object, most: int) -> str:
     return whole(str(value)[:most])[:most]
 
 
-def is_count(value: object) -> TypeIs[int]:
-    """Whether it is a number that was counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
-    return isinstance(value, int) and 0 <= value < 2**31 - 1
+def is_count(value: object, most: int = 2**31 - 2) -> bool:
+    """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
+    return isinstance(value, int) and 0 <= value <= most
 
 
 def blob_id(content: bytes, digits: int = 40) -> str:

@@ -127,4 +127,5 @@ def _moment(value: object, latest: datetime) -> str:
 
 
 def _number(value: object) -> int:
-    return value if is_count(value) else 0
+    """What is counted on from there is still a count for whoever reads it next."""
+    return value if isinstance(value, int) and is_count(value, most=2**30) else 0
