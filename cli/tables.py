@@ -41,6 +41,7 @@ def show_letters(console: Console, letters: Iterable[Row]) -> None:
         replays = f"{letter['replays']} of {letter['most_replays']}"
         message = letter["message"] if len(letter["message"]) <= GLIMPSE else letter["message"][:GLIMPSE] + "…"
         known = "(converged) " if letter.get("converged") else ""
+        known += "(cut) " if letter.get("body_sha256") else ""
         cells = (letter["sequence"], age(letter["enqueued"]), letter["team"], letter["stage"] or "?", letter["reason"], replays)
         table.add_row(*_texts(*cells, known + message))
     console.print(table)
@@ -51,6 +52,9 @@ def show_letter(console: Console, letter: Row) -> None:
     for name in named:
         console.print(Text.assemble((f"{name.replace('_', ' '):<12}", "bold"), visible(str(letter[name]))), soft_wrap=True)
     console.print()
+    if letter.get("body_sha256"):
+        cut = f"Only the beginning of {letter['body_size']} bytes was kept; SHA-256 of the whole: {letter['body_sha256']}"
+        console.print(Text(visible(cut), "bold"), soft_wrap=True)
     for line in letter["body"].splitlines():
         console.print(Text(visible(line)), soft_wrap=True)
 

@@ -11,7 +11,11 @@ from shared.dead_letters import Answer
 
 
 class LetterRow(TypedDict):
-    """One dead letter, all but its message's body. `converged`: whether its team has converged since, where that was asked."""
+    """One dead letter, all but its message's body. `converged`: whether its team has converged since, where that was asked.
+
+    `body_size` (bytes) and `body_sha256` (hexadecimal) are those of a message of which only the beginning was kept, because it was too
+    large; else 0 and empty.
+    """
 
     sequence: int
     stage: str
@@ -25,6 +29,8 @@ class LetterRow(TypedDict):
     most_replays: int
     root: str
     session: str
+    body_size: int
+    body_sha256: str
     converged: NotRequired[bool]
 
 

@@ -142,6 +142,8 @@ def letter_json(letter: Letter) -> dict[str, Any]:
         "most_replays": MOST_REPLAYS,
         "root": letter.root,
         "session": letter.session,
+        "body_size": letter.body_size,
+        "body_sha256": letter.body_sha256,
     }
 
 

@@ -20,7 +20,8 @@ def received(message: func.ServiceBusMessage) -> Received:
     properties = _properties(message)
     return Received(
         body=message.get_body(),
-        message_id=message.message_id,
+        # Of two messages without an id, neither may be taken for the other's repetition.
+        message_id=message.message_id or f"sequence-{message.sequence_number}",
         session=message.session_id,
         enqueued=enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC),
         properties=properties,

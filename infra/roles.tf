@@ -139,6 +139,7 @@ resource "azurerm_role_definition" "secrets_writer" {
 
   permissions {
     data_actions = [
+      # Versions, tags, and the list of deleted secrets. To get one deleted secret would need the right to read values.
       "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
       "Microsoft.KeyVault/vaults/secrets/setSecret/action",
       "Microsoft.KeyVault/vaults/secrets/update/action",

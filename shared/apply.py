@@ -17,6 +17,8 @@ from shared.ports import Cluster, Gateway, Projects, Roles
 
 #: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
 ADMINISTRATOR = "1"
+#: The tags that say whose a secret is.
+OWNER_TAGS = ("repository", "team")
 
 
 async def together(*calls: Awaitable[object]) -> None:
@@ -185,10 +187,21 @@ async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, t
 
 
 async def _set(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
-    """A soft-deleted secret keeps its name: it is recovered, and the stage comes back when the vault is done with it."""
+    """A soft-deleted secret keeps its name: ours is recovered, and the stage comes back when the vault is done with it."""
     try:
         await app.vault.set(secret.name, secret.value, secret.content_type, tags)
     except Busy as error:
         if error.reason == "SecretIsDeleted":
-            await app.vault.recover(secret.name)
+            await _recover(app, secret.name, tags)
         raise
+
+
+async def _recover(app: App, name: str, wanted: Mapping[str, str]) -> None:
+    """Raises NotManaged for a secret that was not this team's: recovered, it could be read again by whoever could read it before."""
+    found = await app.vault.deleted_tags(name)
+    if found is None:
+        return  # the list lags behind, or another host has recovered it: the stage comes back anyway
+    if any(found.get(tag) != wanted.get(tag) for tag in OWNER_TAGS):
+        team = wanted.get("team", "")
+        raise NotManaged(f"there is a deleted secret {name} that is not managed by mergekey for {team}: its name is free once it is purged")
+    await app.vault.recover(name)

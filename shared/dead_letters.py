@@ -18,7 +18,7 @@ from shared.domain.letters import Filter, Group, Letter, grouped, refusal, team_
 from shared.domain.marker import Marker
 from shared.errors import MergekeyError
 from shared.letters import letters, numbered
-from shared.messages import content_type
+from shared.messages import content_type, whole
 from shared.ports import Envelope
 from shared.stages import STAGES, Stage
 from shared.sweeping import unsettled_teams
@@ -127,10 +127,10 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
 
 def replay_of(letter: Letter, stage: Stage) -> Envelope:
     """The message as it was, for the one stage. Attempts start anew; copies are numbered on, so that none has the id of an earlier one."""
-    trail = Trail(letter.root, letter.chain, replays=letter.replays + 1)
+    trail = Trail(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
     return Envelope(
         entity=stage.entity,
-        message_id=bounded(letter.replay_id),
+        message_id=bounded(whole(letter.replay_id)),
         body=letter.body,
         session=letter.session,
         to=stage.to,

@@ -58,6 +58,10 @@ class Rejected(PermanentError):
     reason = "Rejected"
 
 
+class TooLarge(Rejected):
+    """A message is larger than Service Bus takes."""
+
+
 class MalformedMessage(PermanentError):
     """A message on our queue that is not one of ours."""
 
@@ -102,6 +106,12 @@ class Unavailable(TemporaryError):
     """5xx, no connection, or no answer in time."""
 
     reason = "Unavailable"
+
+
+class NewerMessage(TemporaryError):
+    """A message that a newer version of this app wrote. While one takes the place of another, both run: it waits for the newer."""
+
+    reason = "NewerMessage"
 
 
 class Busy(TemporaryError):

@@ -53,4 +53,6 @@ def read_letter(kept: Kept) -> Letter:
         replays=about.replays,
         blob=str(data.get("blob") or data.get("granted") or "") if isinstance(data, dict) else "",
         body=received.body,
+        body_size=about.body_size,
+        body_sha256=about.body_sha256,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -15,9 +16,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import MalformedMessage
+from shared.domain.problem import quote
+from shared.errors import MalformedMessage, NewerMessage
 
 CONTENT_TYPE = "application/cloudevents+json"
+#: Of a dead letter with only the beginning of a body that was too large.
+CUT = "application/vnd.mergekey.cut"
+#: Characters of a text among the properties of a dead letter, and of its message.
+LONGEST_WORD, LONGEST_MESSAGE = 128, 2000
 #: The team name that the catalogue travels under.
 CATALOG_TEAM = "catalogue"
 #: The value of `To` that every subscription of the topic takes.
@@ -56,21 +62,51 @@ class Message(BaseModel):
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read an envelope. Raises MalformedMessage for anything that `encode` does not write."""
+        """Read an envelope. Raises NewerMessage for what a newer version of `encode` may have written: the same type with a higher number,
+        or with fields or words that are not known here; MalformedMessage for anything else.
+        """
         try:
             envelope = json.loads(body)
-            if envelope["specversion"] != "1.0" or envelope["type"] != cls.TYPE:
-                raise MalformedMessage(f"expected a message of type {cls.TYPE}")
-            return cls.model_validate_json(json.dumps(envelope["data"]))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise MalformedMessage(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
+            data = json.dumps(envelope["data"])
+            version, kind, source = envelope["specversion"], envelope["type"], envelope.get("source")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise MalformedMessage(f"not a message of type {cls.TYPE}: {type(error).__name__}") from None
+        ours = version == "1.0" and isinstance(source, str) and _SOURCE.fullmatch(source) is not None
+        if version != "1.0" or kind != cls.TYPE:
+            refused = NewerMessage if ours and _is_later(kind, cls.TYPE) else MalformedMessage
+            raise refused(f"expected a message of type {cls.TYPE}")
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            refused = NewerMessage if ours and _is_only_unknown(error) else MalformedMessage
+            raise refused(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
 
 
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return type(error).__name__
+#: What `encode` is given by the stages.
+_SOURCE = re.compile(r"/repositories/[0-9]{1,20}")
+_TYPE = re.compile(r"(?P<name>.+\.v)(?P<version>[1-9][0-9]{0,3})")
+
+
+def _is_later(kind: object, known: str) -> bool:
+    """Whether a CloudEvents type is a known one of a higher version."""
+    found, ours = _TYPE.fullmatch(str(kind)), _TYPE.fullmatch(known)
+    if found is None or ours is None or found["name"] != ours["name"]:
+        return False
+    return int(found["version"]) > int(ours["version"])
+
+
+def _is_only_unknown(error: ValidationError) -> bool:
+    """Whether all that is wrong are fields, and words of fields, that are not known."""
+    problems = error.errors(include_url=False)
+    return all(
+        problem["type"] == "extra_forbidden" or (problem["type"] == "literal_error" and isinstance(problem["input"], str))
+        for problem in problems
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{quote('.'.join(map(str, first['loc'])) or 'data')}: {first['msg']}"
 
 
 class TeamMessage(Message):
@@ -141,9 +177,10 @@ class Sweep(Message):
 class DeadLetter:
     """What is known about a message that a stage could not finish for good.
 
-    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, of any
-    size that Service Bus takes, and replaying it is sending it again. `root` and `sequence` are those of the chain it ended,
-    `replays` is how often people had sent it again before.
+    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, and
+    replaying it is sending it again. `root` and `sequence` are those of the chain it ended, `replays` is how often people had sent it
+    again before. A body that leaves no room for the properties is cut: then `body_size` are its bytes and `body_sha256` is its SHA-256
+    in hexadecimal digits; else they are 0 and empty.
     """
 
     stage: str
@@ -157,20 +194,42 @@ class DeadLetter:
     root: str
     sequence: int
     replays: int = 0
+    body_size: int = 0
+    body_sha256: str = ""
 
     def properties(self) -> dict[str, str | int | float | bool]:
-        """Names are the fields' with dashes. The message is cut: Service Bus allows 64 KiB for all properties."""
-        named = {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
-        return {**named, "message": self.message[:2000]}
+        """Names are the fields' with dashes. Texts are cut, since strangers write some of them: Service Bus allows 64 KiB for all."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.body_sha256:
+            del named["body_size"], named["body_sha256"]
+        longest = {"message": LONGEST_MESSAGE}
+        texts = {name: fitting(value, longest.get(name, LONGEST_WORD)) for name, value in named.items() if isinstance(value, str)}
+        return {name.replace("_", "-"): value for name, value in (named | texts).items()}
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
-        """Read it back. Raises MalformedMessage when a property is missing or of another type."""
+        """Read it back, whatever else a newer version adds. Raises MalformedMessage when a property is missing or cannot be ours."""
         named = {field.name: properties.get(field.name.replace("_", "-"), field.default) for field in fields(cls)}
-        kinds = {field.name: int if field.type == "int" else str for field in fields(cls)}
-        if wrong := [name for name, value in named.items() if not isinstance(value, kinds[name])]:
-            raise MalformedMessage(f"a dead letter without the property {wrong[0].replace('_', '-')!r}")
+        counts = {field.name for field in fields(cls) if field.type == "int"}
+        wrong = [name for name, value in named.items() if not (is_count(value) if name in counts else isinstance(value, str))]
+        if wrong or len(named["session"]) > LONGEST_WORD:
+            raise MalformedMessage(f"a dead letter without the property {[*wrong, 'session'][0].replace('_', '-')!r}")
         return cls(**named)
+
+
+def whole(text: str) -> str:
+    """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def fitting(value: object, most: int) -> str:
+    """Whatever somebody wrote, as the text of a property: at most so many characters."""
+    return whole(str(value)[:most])[:most]
+
+
+def is_count(value: object, most: int = 2**31 - 2) -> bool:
+    """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
+    return isinstance(value, int) and 0 <= value <= most
 
 
 def blob_id(content: bytes, digits: int = 40) -> str:

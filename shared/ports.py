@@ -45,6 +45,10 @@ class Clock(Protocol):
         ...
 
 
+#: Bytes of a message for the heads of its sections, for what is left empty in them, and for the time at which it is due.
+_SECTIONS = 128
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A message on its way to Service Bus. `due` schedules it; `properties` are application properties."""
@@ -58,10 +62,23 @@ class Envelope:
     properties: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     content_type: str = CONTENT_TYPE
 
+    @property
+    def size(self) -> int:
+        """At most so many bytes on the wire, as Service Bus counts them: the body, and all else in AMQP's encoding.
+
+        https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html: five bytes around a text, nine for a number.
+        """
+        written = [value for value in self.properties.values() if isinstance(value, str)]
+        texts = [self.message_id, self.session or "", self.to or "", self.content_type, *self.properties, *written]
+        encoded = sum(len(text.encode(errors="surrogatepass")) + 5 for text in texts)
+        return len(self.body) + encoded + 9 * (len(self.properties) - len(written)) + _SECTIONS
+
 
 class Bus(Protocol):
     async def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a repetition harmless."""
+        """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a repetition harmless. Raises TooLarge
+        for one that is larger than the service takes.
+        """
         ...
 
 
@@ -236,6 +253,10 @@ class Vault(Protocol):
 
     async def recover(self, name: str) -> None:
         """Bring a soft-deleted secret back; it takes the vault some seconds."""
+        ...
+
+    async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
+        """The tags of the soft-deleted secret that holds the name, in whatever case; None when the vault lists none (yet)."""
         ...
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None: ...

@@ -8,6 +8,7 @@ An exception that is not ours flies: the host abandons the message, the broker d
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,14 +17,24 @@ from typing import Any
 from shared import telemetry
 from shared.app import App
 from shared.domain.marker import format_time, parse_time
-from shared.errors import AccessDenied, Busy, MergekeyError, PermanentError, RetriesExhausted, TemporaryError, Unavailable, WaitedTooLong
-from shared.messages import DeadLetter, Message, Sweep, TeamMessage, content_type, read_envelope
+from shared.errors import (
+    AccessDenied,
+    Busy,
+    MergekeyError,
+    PermanentError,
+    RetriesExhausted,
+    TemporaryError,
+    TooLarge,
+    Unavailable,
+    WaitedTooLong,
+)
+from shared.messages import CUT, DeadLetter, Message, Sweep, TeamMessage, content_type, read_envelope
 from shared.outcome import Arrived, Done, Event, Outcome
 from shared.pipeline import receive_push
 from shared.ports import Envelope, Status
 from shared.stages import DEAD_LETTERS, Stage
 from shared.successors import sweep
-from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_id, waiting_until
+from shared.trail import LARGEST_MESSAGE, Received, Trail, bounded, delay, waiting_id, waiting_until
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
@@ -31,6 +42,8 @@ Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 PUSH_BUDGET = timedelta(seconds=6)
 #: What a sweep set off need not be tried for longer: the next sweep comes after a quarter of an hour.
 SWEEP_PATIENCE = timedelta(minutes=15)
+#: Bytes that are kept of a message that is too large to be kept whole.
+BEGINNING = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +139,24 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
     denied = isinstance(error, AccessDenied)
     lasted = case.now - parse_time(trail.denied_since if denied else trail.failing_since)
     if (denied or isinstance(error, TemporaryError)) and lasted < _patience(case, error):
-        due = case.now + delay(error, trail, lasted)
-        await _come_back(case, trail, f"{trail.root}/{case.stage.name}/{trail.sequence}", due)
-        telemetry.retrying(case.stage, trail.root, error, due)
-        return None
-    if isinstance(error, TemporaryError):
+        try:
+            await _try_again(case, trail, error, lasted)
+            return None
+        except TooLarge as refused:
+            error = refused  # a stranger's message, which left no room for what a copy has to remember
+    elif isinstance(error, TemporaryError):
         if case.swept:
             telemetry.left_to_the_next_sweep(case.stage, trail.root, error)
             return None
         error = RetriesExhausted(f"for {lasted}: {error}")
     await _dead_letter(case, error)
     return "failure", f"{error.reason}: {error.message}"
+
+
+async def _try_again(case: Case, trail: Trail, error: MergekeyError, lasted: timedelta) -> None:
+    due = case.now + delay(error, trail, lasted)
+    await _come_back(case, trail, f"{trail.root}/{case.stage.name}/{trail.sequence}", due)
+    telemetry.retrying(case.stage, trail.root, error, due)
 
 
 def _failing(case: Case, error: MergekeyError) -> Trail:
@@ -163,7 +183,7 @@ async def _dead_letter(case: Case, error: MergekeyError) -> None:
     received, trail, envelope = case.received, case.trail, read_envelope(case.received.body)
     letter = DeadLetter(
         stage=case.stage.name,
-        team=str(envelope.get("subject") or received.session or "")[:LONGEST_ID],
+        team=str(envelope.get("subject") or received.session or ""),
         reason=error.reason,
         message=error.message,
         actor=error.actor,
@@ -174,6 +194,22 @@ async def _dead_letter(case: Case, error: MergekeyError) -> None:
         sequence=trail.sequence,
         replays=trail.replays,
     )
-    message_id, kind = bounded(f"{received.message_id}/dead-letter/{case.stage.name}"), content_type(received.body)
-    await case.app.bus.send([Envelope(DEAD_LETTERS, message_id, received.body, properties=letter.properties(), content_type=kind)])
+    await _keep(case, letter)
     telemetry.dead_lettered(case.stage, trail.root, error)
+
+
+async def _keep(case: Case, letter: DeadLetter) -> None:
+    """Queue the letter with the whole message, or, where there is no room for both, with its beginning.
+
+    A message that never became a letter would be handed out again at once, for ever.
+    """
+    body, message_id = case.received.body, bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")
+    entire = Envelope(DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body))
+    if entire.size <= LARGEST_MESSAGE:
+        try:
+            await case.app.bus.send([entire])
+            return
+        except TooLarge:
+            pass  # the service counts what we do not know of, or takes less
+    cut = replace(letter, body_size=len(body), body_sha256=hashlib.sha256(body).hexdigest())
+    await case.app.bus.send([replace(entire, body=body[:BEGINNING], properties=cut.properties(), content_type=CUT)])

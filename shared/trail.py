@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.domain.marker import read_time
+from shared.domain.marker import format_time, read_time
 from shared.errors import Busy, MergekeyError, TemporaryError
-from shared.messages import Message, TeamMessage
+from shared.messages import LONGEST_WORD, Message, TeamMessage, fitting, is_count, whole
 from shared.outcome import Waiting
 from shared.stages import Stage
 
@@ -18,6 +18,8 @@ Properties = Mapping[str, str | int | float | bool]
 
 #: Service Bus allows 128 characters for a message id.
 LONGEST_ID = 128
+#: Bytes of a whole message in the tier Standard: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+LARGEST_MESSAGE = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,16 @@ class Trail:
 
     @classmethod
     def of(cls, received: Received) -> Trail:
-        known = received.properties
+        """Properties of a message that is not ours can be anything, and of any length."""
+        known, enqueued = received.properties, received.enqueued
         return cls(
-            root=str(known.get("root") or received.message_id),
+            root=bounded(whole(str(known.get("root") or received.message_id))),
             sequence=_number(known.get("sequence")),
             attempt=_number(known.get("attempt")),
-            waiting_for=str(known.get("waiting-for") or ""),
-            waiting_since=_moment(known.get("waiting-since")),
-            failing_since=_moment(known.get("failing-since")),
-            denied_since=_moment(known.get("denied-since")),
+            waiting_for=fitting(known.get("waiting-for") or "", LONGEST_WORD),
+            waiting_since=_moment(known.get("waiting-since"), enqueued),
+            failing_since=_moment(known.get("failing-since"), enqueued),
+            denied_since=_moment(known.get("denied-since"), enqueued),
             replays=_number(known.get("replays")),
         )
 
@@ -115,11 +118,14 @@ def bounded(message_id: str) -> str:
     return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
 
 
-def _moment(value: object) -> str:
-    """A time of ours as text, else nothing."""
-    return str(value) if read_time(str(value)) is not None else ""
+def _moment(value: object, latest: datetime) -> str:
+    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts from then would never end."""
+    found = read_time(str(value))
+    if found is None:
+        return ""
+    return str(value) if found <= latest else format_time(latest)
 
 
 def _number(value: object) -> int:
-    """Properties of a message that is not ours can be anything."""
-    return value if isinstance(value, int) and value >= 0 else 0
+    """What is counted on from there is still a count for whoever reads it next."""
+    return value if isinstance(value, int) and is_count(value, most=2**30) else 0

@@ -146,7 +146,16 @@ def _kept(message: ServiceBusReceivedMessage) -> Kept:
     assert enqueued is not None
     properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
     moment = enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC)
-    return Kept(_number(message), Received(b"".join(message.body), message.message_id or "", message.session_id, moment, properties))
+    message_id, session = (None if name is None else str(_text(name)) for name in (message.message_id, message.session_id))
+    return Kept(_number(message), Received(_body(message), message_id or "", session, moment, properties))
+
+
+def _body(message: ServiceBusReceivedMessage) -> bytes:
+    """A stranger's message may hold a value or a sequence of AMQP in place of bytes: then how that is written."""
+    if message.body_type.name == "DATA":
+        return b"".join(message.body or ())
+    value = list(message.body) if message.body_type.name == "SEQUENCE" else message.body
+    return str(value).encode(errors="backslashreplace")
 
 
 def _text(value: Any) -> Any:

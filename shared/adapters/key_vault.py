@@ -56,6 +56,16 @@ class KeyVault:
         with translated(SYSTEM):
             (await self._begin("POST", f"/deletedsecrets/{name}/recover")).raise_for_status()
 
+    async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
+        """By the list, which holds no values and needs the right to read metadata only. To get the one would need the right to read
+        values (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
+        """
+        with translated(SYSTEM):
+            async for found in self._client.list_deleted_secrets():
+                if str(found.name).lower() == name.lower():
+                    return dict(found.properties.tags or {})
+        return None
+
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
         with translated(SYSTEM):
             await self._client.update_secret_properties(version.name, version.version, enabled=enabled, tags=dict(tags))

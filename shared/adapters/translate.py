@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
+from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
 
 #: Libraries whose exceptions are about a remote system. What else is raised is a bug and flies on.
 _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
@@ -85,7 +85,9 @@ def _from_service_bus(system: str, error: Exception) -> MergekeyError:
     name = type(error).__name__
     if name in ("ServiceBusAuthenticationError", "ServiceBusAuthorizationError"):
         return AccessDenied(f"{system}: {name}")
-    if name in ("MessageSizeExceededError", "MessagingEntityNotFoundError", "MessagingEntityDisabledError"):
+    if name == "MessageSizeExceededError":
+        return TooLarge(f"{system}: {name}")
+    if name in ("MessagingEntityNotFoundError", "MessagingEntityDisabledError"):
         return Rejected(f"{system}: {name}")
     return Unavailable(f"{system}: {name}")
 

@@ -22,7 +22,8 @@ class Letter:
     """One dead letter. `sequence` is its number in the queue, `enqueued` when it came there, `body` the message that failed.
 
     `root` and `chain` are the first id of the chain that it ended and the number of the last copy; `replays` counts earlier replays.
-    `stage` is empty when the message is not one that a stage put there.
+    `stage` is empty when the message is not one that a stage put there. Of a message that was too large to be kept, `body` is only the
+    beginning, `body_size` are the bytes and `body_sha256` is the SHA-256 of the whole; else they are 0 and empty.
     """
 
     sequence: int
@@ -40,6 +41,8 @@ class Letter:
     replays: int
     blob: str
     body: bytes
+    body_size: int = 0
+    body_sha256: str = ""
 
     @property
     def trouble(self) -> Trouble:
@@ -100,6 +103,11 @@ def refusal(letter: Letter) -> str | None:
     """Why a letter may not be replayed; None when it may."""
     if not letter.stage:
         return "no stage put it there, so nobody knows where it belongs: look at it and discard it"
+    if letter.body_sha256:
+        return (
+            f"only the first {len(letter.body)} of its {letter.body_size} bytes were kept, since Service Bus takes no larger message: "
+            "discard it, and the next sweep looks again"
+        )
     if not letter.session:
         return "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"
     if letter.replays >= MOST_REPLAYS:

@@ -40,7 +40,9 @@ _ACTIONS = {
     "PATCH secret": "update/action",
     "DELETE secret": "delete",
     "LIST deleted secrets": "readMetadata/action",
-    "GET deleted secret": "readMetadata/action",
+    # Its description says "requires the secrets/get permission", and of the list "secrets/list":
+    # https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret
+    "GET deleted secret": "getSecret/action",
     "POST secret recover": "recover/action",
     "DELETE deleted secret": "purge/action",
 }

@@ -233,6 +233,15 @@ def _more(body: str) -> dict[str, Any]:
     return {"actor": "the team", "attempts": 1, "root": "d1/alpha", "session": "alpha", "message_id": "d1/alpha/dead-letter", "body": body}
 
 
+def test_a_message_that_was_too_large_is_seen_to_be_cut() -> None:
+    cut = {"body_size": 261_900, "body_sha256": "f0" * 32}
+    assert "(cut) 400" in shown(tables.show_letters, [a_letter(**cut)])
+    assert f"261900 bytes was kept; SHA-256 of the whole: {'f0' * 32}" in shown(tables.show_letter, a_letter(**_more("xxx"), **cut))
+    for whole in ({}, {"body_size": 0, "body_sha256": ""}):
+        assert "cut" not in shown(tables.show_letters, [a_letter(**whole)])
+        assert "SHA-256" not in shown(tables.show_letter, a_letter(**_more("xxx"), **whole))
+
+
 def test_the_next_command_is_quoted_for_the_shell() -> None:
     group = {"stage": "sweeps", "reason": "x; rm -rf /", "last": 12, "actor": "the team", "count": 1, "oldest": "2026-03-02T09:00:00+00:00"}
     assert "--stage sweeps --reason 'x; rm -rf /' --up-to 12 --team alpha --dry-run" in shown(

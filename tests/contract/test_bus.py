@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from shared.errors import AccessDenied, Rejected
-from shared.messages import CONTENT_TYPE
+from shared.errors import AccessDenied, TooLarge
+from shared.messages import CONTENT_TYPE, DeadLetter
 from shared.ports import Envelope
 from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
+from shared.trail import LARGEST_MESSAGE
 from tests.contract.sides import BusSide, Seen, Watch, everywhere
 from tests.contract.targets import unique
 
@@ -113,7 +115,27 @@ async def test_an_entity_that_is_not_there_is_an_error_of_the_platform(bus: BusS
 
 
 async def test_a_message_that_is_too_large_is_refused_and_a_batch_of_large_ones_is_not(bus: BusSide, team: str) -> None:
-    with pytest.raises(Rejected, match="MessageSizeExceededError"):
+    with pytest.raises(TooLarge, match="MessageSizeExceededError"):
         await bus.port.send([_to_keys(team, body=b"x" * 300_000)])
     await bus.port.send([_to_keys(team, number, body=b"x" * 100_000) for number in range(1, 6)])
     assert len(await bus.waiting(DELIVER_KEYS, team)) == 5
+
+
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "those of a letter": DeadLetter("provision-gateway", "alpha", "r" * 128, "ü" * 2000, "a", 1, "m", "s", "r", 2**30, 5).properties(),
+    "long and of every kind": {"ü" * 100: "ü" * 10_000, "number": 2**31 - 2, "part": 1.5, "truth": True, "empty": ""},
+}
+
+
+@pytest.mark.parametrize("about", PROPERTIES.values(), ids=PROPERTIES.keys())
+async def test_what_is_reckoned_to_fit_is_taken_and_hardly_more(bus: BusSide, team: str, about: dict[str, Any]) -> None:
+    """By what a message is said to measure, a letter is cut or kept whole; the service counts for itself."""
+    due = datetime(2026, 1, 1, tzinfo=UTC)
+    empty = _to_keys(team, body=b"", properties=about, due=due, content_type="application/octet-stream")
+    most = LARGEST_MESSAGE - empty.size
+    await bus.port.send([replace(empty, body=b"x" * most)])
+    assert [len(seen.body) for seen in await bus.waiting(DELIVER_KEYS, team)] == [most]
+    with pytest.raises(TooLarge):
+        await bus.port.send([replace(empty, message_id=f"{team}/1", body=b"x" * (most + 256))])
+    await bus.port.send([replace(empty, message_id=f"{team}/2", body=b"the link is still good")])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from shared.adapters.dead_letters import ServiceBusDeadLetters
 from shared.adapters.service_bus import a_client
 from shared.errors import Busy
+from shared.letters import read_letter
 from shared.ports import Bus, DeadLetters, Envelope, Kept
 from shared.stages import DEAD_LETTERS
 from tests.conftest import StandIns
@@ -195,3 +198,34 @@ async def test_two_tools_at_the_same_letters_take_each_of_them_once(room: Room, 
     await room.port.complete(numbers[1])
     assert await room.numbers() == numbers[:1]
     await other.close()
+
+
+ODD: dict[str, Any] = {
+    "a text": {"value_body": "héllo"},
+    "a number": {"value_body": 7},
+    "a map": {"value_body": {"team": "alpha"}},
+    "a sequence": {"sequence_body": [[1, "x"], [2]]},
+    "an id that is no text": {"data_body": b"{}", "properties": AmqpMessageProperties(message_id=uuid.UUID(int=7))},
+    "odd properties": {"data_body": b"{}", "application_properties": {"stage": uuid.UUID(int=7), "at": datetime(2026, 1, 1, tzinfo=UTC)}},
+}
+
+
+@pytest.mark.parametrize("side", ["adapter"])
+@pytest.mark.parametrize("form", ODD.values(), ids=ODD.keys())
+async def test_a_message_of_another_form_hides_no_other_letter(room: Room, client: ServiceBusClient, form: dict[str, Any]) -> None:
+    async with client.get_queue_sender(DEAD_LETTERS) as sender:
+        await sender.send_messages(AmqpAnnotatedMessage(**form))
+    await room.put(1)
+    found = [kept async for kept in _all(room)]
+    assert all(isinstance(read_letter(kept).message_id, str) for kept in found)
+    odd = max(kept.sequence for kept in found if not kept.received.message_id.startswith(room.mark))
+    assert await room.port.lock(odd) is not None
+    await room.port.complete(odd)
+
+
+async def _all(room: Room) -> AsyncIterator[Kept]:
+    first = 1
+    while page := await room.port.peek(first):
+        for kept in page:
+            yield kept
+        first = page[-1].sequence + 1

@@ -94,6 +94,23 @@ async def test_a_deleted_secret_keeps_its_name_until_it_is_recovered(vault: Vaul
     assert [version.tags["number"] for version in await vault.versions(name)] == ["1", "0"]
 
 
+async def test_whose_a_deleted_secret_is_can_be_told_before_it_is_recovered(vault: Vault, name: str) -> None:
+    assert await vault.deleted_tags(name) is None
+    await _set(vault, name, team="alpha")
+    await _set(vault, name, team="bravo")
+    assert await vault.deleted_tags(name) is None
+    await vault.delete(name)
+    assert await vault.deleted_tags(name.upper()) == TAGS | {"team": "bravo"}
+    await vault.recover(name)
+    assert await vault.deleted_tags(name) is None
+
+
+async def test_a_deleted_secret_without_tags_has_none(vault: Vault, name: str) -> None:
+    await vault.set(name, SecretValue("value"), "API key", {})
+    await vault.delete(name)
+    assert await vault.deleted_tags(name) == {}
+
+
 async def test_what_was_not_deleted_cannot_be_recovered(vault: Vault, name: str) -> None:
     await _set(vault, name)
     with pytest.raises(Unavailable) as refused:

@@ -27,7 +27,7 @@ READS = {
         "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions", "product_subscriptions", "subscription",
         "keys", "backends", "named_values", "api", "api_policy", "fragment",
     },
-    "Vault": {"versions", "newest"},
+    "Vault": {"versions", "newest", "deleted_tags"},
     "Roles": {"granted", "readers", "readers_of"},
     "Cluster": {"namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes", "limit"},
     "Projects": {"project", "projects", "connection", "tracing_key"},

@@ -66,6 +66,11 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
             "it was replayed 5 times and failed each time: find the cause, then discard it, and the next sweep looks again",
         ),
         ({"session": ""}, "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"),
+        (
+            {"body": b"x" * 1024, "body_size": 261_900, "body_sha256": "f0" * 32},
+            "only the first 1024 of its 261900 bytes were kept, since Service Bus takes no larger message: "
+            "discard it, and the next sweep looks again",
+        ),
         ({"stage": ""}, "no stage put it there, so nobody knows where it belongs: look at it and discard it"),
     ],
     ids=str,

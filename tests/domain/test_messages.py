@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import MalformedMessage
+from shared.errors import MalformedMessage, NewerMessage
 from shared.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, blob_id, read_envelope
 from tests.fakes.clock import START
 
@@ -66,16 +66,27 @@ def test_the_envelope_is_a_cloud_event(message: Message) -> None:
         b'"x"',
         b"{}",
         _encoded(Sweep(why="x")),
-        _encoded(CHANGE).replace(b"change.v1", b"change.v2"),
+        _encoded(CHANGE).replace(b"change.v1", b"change.v0"),
+        _encoded(CHANGE).replace(b"change.v1", b"change.v2.1"),
+        _encoded(CHANGE).replace(b"change.v1", b"change.v20000"),
+        _encoded(CHANGE).replace(b"access-change.v1", b"deliver-keys.v2"),
+        _encoded(CHANGE).replace(b"access-change.v1", b"access-change.v2").replace(b"/repositories/1", b"/elsewhere"),
         _encoded(CHANGE).replace(b'"1.0"', b'"2.0"'),
+        _encoded(CHANGE).replace(b'"1.0"', b'"2.0"').replace(b"change.v1", b"change.v2"),
         _altered(team="Alpha"),
         _altered(team=""),
         _altered(team=1),
         _altered(commit="HEAD"),
         _altered(commit=SHA.upper()),
-        _altered(change="deleted"),
-        _altered(key="0123"),
+        _altered(change=None),
+        _altered(change=7, priority=1),
+        _altered(blob="rotated"),
+        _altered(commit="HEAD", priority=1),
+        _altered(change="rotated", team="Alpha"),
+        _altered(priority=1).replace(b"/repositories/1", b"/repositories/x"),
+        _altered(priority=1).replace(b"/repositories/1", b"x"),
         _altered(text=None),
+        _encoded(CHANGE).replace(b'"data":{', b'"data":[{').replace(b"}}", b"}]}"),
         b"[" * 200_000,
         b'{"specversion": 1e999}',
     ],
@@ -83,6 +94,32 @@ def test_the_envelope_is_a_cloud_event(message: Message) -> None:
 def test_everything_else_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedMessage):
         AccessChange.decode(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _encoded(CHANGE).replace(b"change.v1", b"change.v2"),
+        _encoded(CHANGE).replace(b"change.v1", b"change.v10"),
+        _altered(team={"name": "alpha"}).replace(b"change.v1", b"change.v2"),
+        _altered(priority=1),
+        _altered(**{"a field\nwith a line": ["of", "any", "type"]}),
+        _altered(change="rotated"),
+        _altered(cause="preview", priority=None, change="rotated"),
+    ],
+)
+def test_what_a_newer_version_wrote_is_no_garbage(body: bytes) -> None:
+    with pytest.raises(NewerMessage) as refused:
+        AccessChange.decode(body)
+    assert "\n" not in str(refused.value)
+    assert refused.value.actor == "nobody: it is tried again"
+
+
+@pytest.mark.parametrize("message", [DeliverKeys(**CHANGE.model_dump()), Sweep(why="a test")], ids=lambda m: type(m).__name__)
+def test_every_message_may_be_of_a_newer_version(message: Message) -> None:
+    for newer in (_encoded(message).replace(b".v1", b".v2"), _encoded(message).replace(b'"data":{', b'"data":{"extra":1,')):
+        with pytest.raises(NewerMessage):
+            type(message).decode(newer)
 
 
 @given(st.binary(max_size=300))
@@ -93,9 +130,11 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 
 def test_a_malformed_message_is_not_quoted() -> None:
-    with pytest.raises(MalformedMessage) as refused:
-        AccessChange.decode(_altered(team="SECRET-TEXT"))
-    assert "SECRET-TEXT" not in str(refused.value)
+    for altered in (_altered(team="SECRET-TEXT"), _altered(change="SECRET-TEXT"), _altered(**{"0123456789abcdef" * 2: 1})):
+        with pytest.raises((MalformedMessage, NewerMessage)) as refused:
+            AccessChange.decode(altered)
+        assert "SECRET-TEXT" not in str(refused.value)
+        assert "0123456789abcdef" not in str(refused.value)
 
 
 @pytest.mark.parametrize("lone", ['{"specversion": "1.0", "type": "dev.mergekey.access-change.v1", "data": {"team": "\\ud800"}}'])

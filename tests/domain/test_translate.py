@@ -18,7 +18,7 @@ from gidgethub.sansio import decipher_response
 from kubernetes.aio.client.exceptions import ApiException
 
 from shared.adapters.translate import by_status, translated
-from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
+from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -105,7 +105,7 @@ def test_a_status_means_the_same_whoever_says_it(make: Any, status: int, kind: t
         (_azure(412, kind=azure.ResourceModifiedError), Busy),
         (servicebus.ServiceBusAuthenticationError(message="x"), AccessDenied),
         (servicebus.ServiceBusAuthorizationError(message="x"), AccessDenied),
-        (servicebus.MessageSizeExceededError(message="x"), Rejected),
+        (servicebus.MessageSizeExceededError(message="x"), TooLarge),
         (servicebus.MessagingEntityNotFoundError(message="x"), Rejected),
         (servicebus.ServiceBusConnectionError(message="x"), Unavailable),
         (servicebus.ServiceBusServerBusyError(message="x"), Unavailable),

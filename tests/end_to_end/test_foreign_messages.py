@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusMessage
+from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from standins.stack import wait_until
 from tests.end_to_end.road import DeadLetter, Road
@@ -55,3 +58,31 @@ def test_what_the_broker_puts_aside_joins_the_same_list(road: Road, form: bytes)
     letter = buried(road, send(road, "provision-gateway", form, session=None))
     assert (letter.about["stage"], letter.about["session"]) == ("provision-gateway", "")
     assert "session" in letter.about["reason"].lower()
+
+
+@pytest.mark.parametrize("session", ["somebody", None], ids=["by the stage", "from the broker"])
+def test_a_body_that_is_too_large_to_be_kept_leaves_its_queue_and_its_beginning_is_a_letter(road: Road, session: str | None) -> None:
+    body = send(road, "provision-gateway", b"MARK".ljust(261_900 - 28, b"x"), session)
+    letter = buried(road, body[:1024])
+    assert (letter.about["body-size"], letter.about["body-sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    road.settle()
+    assert [each.about["body-size"] for each in road.dead_letters() if each.body == body[:1024]] == [len(body)]
+
+
+def test_messages_without_ids_are_not_taken_for_each_other(road: Road) -> None:
+    """The SDK gives an id to what it makes itself."""
+    bodies = [uuid.uuid4().hex.encode() for _ in range(2)]
+    for body in bodies:
+        message = AmqpAnnotatedMessage(data_body=body, properties=AmqpMessageProperties(group_id="somebody"))
+        road.sender("deliver-keys").send_messages(message)
+    assert len({buried(road, body).about["message-id"] for body in bodies}) == 2
+
+
+@pytest.mark.parametrize("message_id", [uuid.UUID(int=7), 7, "a line\nWARNING Audit: ada"], ids=lambda each: type(each).__name__)
+def test_an_id_of_any_kind_is_told_as_text_on_one_line(road: Road, message_id: Any) -> None:
+    marked = uuid.uuid4().hex.encode()
+    properties = AmqpMessageProperties(message_id=message_id, group_id="somebody")
+    road.sender("deliver-keys").send_messages(AmqpAnnotatedMessage(data_body=marked, properties=properties))
+    assert buried(road, marked).about["message-id"] == str(message_id)
+    log = (road.stack.folder / "functions-host.log").read_text()
+    assert "\nWARNING Audit: ada" not in log

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 
-from shared.errors import AccessDenied, Rejected
+from shared.errors import AccessDenied, TooLarge
 from shared.messages import TO_ALL, read_envelope
 from shared.ports import Clock, Envelope
 from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
-from shared.trail import LONGEST_ID, Received
+from shared.trail import LARGEST_MESSAGE, LONGEST_ID, Received
 from tests.fakes.calls import Calls
 
 WINDOW = timedelta(minutes=10)
 MOST_DELIVERIES = 5
-LARGEST_MESSAGE = 262_144
 
 
 @dataclass
@@ -62,8 +61,10 @@ class FakeBus:
         if batch[0].entity not in (TOPIC, *self.queues):
             # The service says so when a token is put for the entity, and the SDK takes any refusal of a token for one of the caller.
             raise AccessDenied("Service Bus: ServiceBusAuthenticationError")
-        if any(len(envelope.body) > LARGEST_MESSAGE for envelope in batch):
-            raise Rejected("Service Bus: MessageSizeExceededError")
+        for envelope in batch:
+            _require_encodable(envelope)
+        if any(envelope.size > LARGEST_MESSAGE for envelope in batch):
+            raise TooLarge("Service Bus: MessageSizeExceededError")
 
     def _accept(self, envelope: Envelope) -> None:
         now, key = self._clock.now(), (envelope.entity, envelope.message_id)
@@ -116,3 +117,12 @@ class FakeBus:
     def bodies(self, entity: str) -> list[dict[str, object]]:
         """What the messages sent to an entity say: the `data` of their envelopes."""
         return [read_envelope(envelope.body)["data"] for envelope in self.sent if envelope.entity == entity]
+
+
+def _require_encodable(envelope: Envelope) -> None:
+    """The SDK encodes texts as UTF-8 and numbers as 32 bits; what cannot be is no error of ours either."""
+    for value in (envelope.message_id, envelope.session or "", envelope.to or "", *envelope.properties, *envelope.properties.values()):
+        if isinstance(value, str):
+            value.encode()
+        elif isinstance(value, int):
+            value.to_bytes(4, signed=True)

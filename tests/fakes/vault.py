@@ -55,7 +55,7 @@ class FakeVault:
 
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
         async with self._calls.write("vault", "set", name):
-            kept = self.kept.setdefault(name, Kept())
+            kept = self._deleted(name) or self.kept.setdefault(name, Kept())
             if kept.deleted:
                 raise Busy(f"{name} is deleted but recoverable", reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
             if self._is_away(kept):
@@ -73,6 +73,11 @@ class FakeVault:
             if kept is None or not kept.deleted:
                 raise Unavailable(f"there is no deleted secret {name}", reason="NotFound")
             kept.deleted, kept.back = False, self._clock.now() + self.recovery
+
+    async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
+        async with self._calls.read("vault", "deleted_tags", name):
+            kept = self._deleted(name)
+            return None if kept is None else dict(kept.versions[0].tags)
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
         async with self._calls.write("vault", "update", version.name):
@@ -92,6 +97,10 @@ class FakeVault:
     def _standing(self, name: str) -> Kept | None:
         kept = self.kept.get(name)
         return None if kept is None or self._is_away(kept) or not kept.versions else kept
+
+    def _deleted(self, name: str) -> Kept | None:
+        """Names are compared without regard to case."""
+        return next((kept for known, kept in self.kept.items() if kept.deleted and known.lower() == name.lower()), None)
 
     def _is_away(self, kept: Kept) -> bool:
         return kept.deleted or (kept.back is not None and self._clock.now() < kept.back)

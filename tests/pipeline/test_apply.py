@@ -171,7 +171,7 @@ async def test_a_secret_is_written_when_its_value_its_tags_or_its_state_differ_a
     assert app.vault.kept[secret.name].versions[0].enabled
 
 
-@pytest.mark.parametrize(("reason", "calls"), [("SecretIsDeleted", ["set", "recover"]), ("Conflict", ["set"])])
+@pytest.mark.parametrize(("reason", "calls"), [("SecretIsDeleted", ["set", "deleted_tags", "recover"]), ("Conflict", ["set"])])
 async def test_a_secret_that_is_soft_deleted_is_recovered_before_the_stage_comes_back(reason: str, calls: list[str]) -> None:
     app, busy = FakeApp(), Busy("409", reason=reason)
     secret = Secret("alpha-endpoint", "text/plain", SecretValue("v"))

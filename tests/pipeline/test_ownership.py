@@ -19,7 +19,7 @@ from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, Stage
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.gateway import Policy
-from tests.pipeline.road import a_platform, a_team, ask, drain, push, run, withdraw, world
+from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, withdraw, world
 
 OTHERS: list[Marker | None] = [
     None,
@@ -112,6 +112,20 @@ async def test_a_secret_of_somebody_else(secret: str, tags: dict[str, str]) -> N
     app.repository.commit({path_of("alpha"): None})
     await _refused(app, DELIVER_KEYS)
     assert app.vault.value(secret) == "theirs"
+
+
+@pytest.mark.parametrize("secret", ["alpha-primary-key", "Alpha-Primary-Key", "alpha-endpoint"])
+@pytest.mark.parametrize("tags", [{}, {"repository": str(REPOSITORY), "team": "bravo"}, {"repository": "1", "team": "alpha"}], ids=NAMES)
+async def test_a_deleted_secret_of_somebody_else_stays_deleted(secret: str, tags: dict[str, str]) -> None:
+    app = await a_platform()
+    await app.vault.set(secret, SecretValue("theirs"), "text", tags)
+    await app.vault.delete(secret)
+    await ask(app, Asked())
+    await later(app, timedelta(minutes=5))
+    assert app.vault.kept[secret].deleted
+    [letter] = app.bus.dead_letters()
+    assert (letter.properties["reason"], letter.properties["actor"]) == ("NotManaged", "the platform")
+    assert f"there is a deleted secret {secret.lower()} that is not managed by mergekey for alpha" in str(letter.properties["message"])
 
 
 @pytest.mark.parametrize("marker", OTHERS, ids=NAMES)

@@ -67,8 +67,8 @@ async def test_a_message_that_is_not_ours_is_kept_byte_for_byte(body: bytes) -> 
     [
         {"team": "Al pha"},
         {"blob": "z" * 40},
-        {"change": "destroyed"},
-        {"extra": 1},
+        {"change": 1},
+        {"change": "destroyed", "extra": 1, "blob": "z"},
         {"team": "a" * 41},
         {"path": "x" * 1025},
         {"commit": ""},

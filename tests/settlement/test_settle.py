@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.app import App
+from shared.domain.letters import refusal
 from shared.domain.marker import format_time
 from shared.errors import (
     AccessDenied,
@@ -25,10 +27,11 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.messages import DeadLetter
+from shared.letters import read_letter
+from shared.messages import DeadLetter, Sweep
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.settlement import settle
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, TOPIC, Stage
+from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, STAGES, SWEEP, TOPIC, Stage
 from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_until
 from tests.fakes.app import FakeApp, a_change, keys_message
 from tests.fakes.calls import Call
@@ -400,3 +403,53 @@ def test_an_id_of_the_greatest_length_stays_as_it_is() -> None:
     assert bounded("x" * LONGEST_ID) == "x" * LONGEST_ID
     longer = bounded("x" * (LONGEST_ID + 1))
     assert (len(longer), longer[:64]) == (LONGEST_ID, "x" * 63 + "/")
+
+
+def _newer(app: FakeApp, **data: Any) -> Received:
+    """What a newer version writes: fields that are not known here, in another order, with spaces."""
+    envelope = json.loads(a_message(app).body)
+    envelope["data"] |= data
+    return a_message(app, body=json.dumps(envelope, indent=1).encode())
+
+
+NEWER: list[dict[str, Any]] = [{"priority": 1}, {"change": "rotated"}, {"cause": "preview", "until": "2027-01-01"}]
+
+
+@pytest.mark.parametrize("data", NEWER, ids=str)
+async def test_a_message_of_a_newer_version_waits_for_whoever_can_read_it(data: dict[str, Any]) -> None:
+    app = an_app()
+    message = _newer(app, **data)
+    [copy] = await settled(app, Done(), message)
+    assert (copy.entity, copy.to, copy.session, copy.body) == (TOPIC, "provision-gateway", "alpha", message.body)
+    assert copy.due is not None
+    assert app.clock.now() < copy.due <= app.clock.now() + 10 * SECOND
+    assert (app.bus.dead_letters(), app.reports.shown) == ([], [])
+
+
+async def test_a_message_of_a_newer_version_that_nobody_reads_for_a_day_is_a_dead_letter_that_can_be_replayed() -> None:
+    app = an_app()
+    message: Received | None = _newer(app, priority=1)
+    first = message
+    begun, tries = app.clock.now(), 0
+    while message is not None:
+        [sent] = await settled(app, Done(), message)
+        tries += 1
+        message = as_received(app, sent) if sent.due is not None else None
+        app.clock.advance_to(sent.due or app.clock.now())
+    assert 23 * HOUR < app.clock.now() - begun < 25 * HOUR
+    assert tries < 300
+    [letter] = [read_letter(kept) for kept in await app.dead_letters.peek(1)]
+    assert (letter.stage, letter.reason, letter.actor) == ("provision-gateway", "RetriesExhausted", "the platform")
+    assert "NewerMessage: " in letter.message
+    assert first is not None
+    assert (letter.body, refusal(letter)) == (first.body, None)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+async def test_every_stage_lets_a_message_of_a_newer_version_wait(stage: Stage) -> None:
+    app = an_app()
+    known = Sweep(why="a test") if stage is SWEEP else stage.message(**a_change(app).model_dump())
+    body = known.encode("x", "/repositories/1", app.clock.now()).replace(b".v1", b".v2")
+    [copy] = await settled(app, Done(), a_message(app, body=body, session=known.session), stage)
+    assert (copy.entity, copy.to, copy.body, copy.session) == (stage.entity, stage.to, body, known.session)
+    assert copy.due is not None

@@ -161,6 +161,8 @@ async def test_the_app_writes_and_cannot_read_what_it_wrote(standins: StandIns, 
         assert [item.version async for item in app.list_properties_of_secret_versions(name)] == [version]
         await app.update_secret_properties(name, version, tags={"team": "alpha"})
         await app.delete_secret(name)
+        assert "secrets/getSecret/action'" in await refusal(app.get_deleted_secret(name))
+        assert {item.name: item.properties.tags async for item in app.list_deleted_secrets()}[name] == {"team": "alpha"}
         assert "secrets/purge/action'" in await refusal(app.purge_deleted_secret(name))
         await app.recover_deleted_secret(name)
     assert (await officer.get_secret(name)).value == "for the team"
