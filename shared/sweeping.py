@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared import telemetry
@@ -175,7 +175,7 @@ def _without_models(world: World) -> Iterator[str]:
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
     """By lists alone. Without a valid catalogue nothing can be granted, and what was granted stays."""
     catalog = branch.reviewed.catalog
-    times = Times(now, app.limits.grace, app.limits.workspace_grace)
+    times = Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
     if catalog is not None:
         yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
         for wanted in branch.wanted(now):
@@ -184,13 +184,15 @@ def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[
     for gone in branch.judged.let_go:
         yield from _about(gone.team, _ended(app, gone.team, times, world))
     for team in branch.lapsed:
-        yield from _about(team, _ended(app, team, times if catalog is not None else Times(now, FOREVER, FOREVER), world))
+        yield from _about(
+            team, _ended(app, team, times if catalog is not None else replace(times, grace=FOREVER, workspace_grace=FOREVER), world)
+        )
     for each in branch.judged.held:
         yield from _about(each.team, leftovers.of_held(each.team, world))
 
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
-    yield from drift.of_team(wanted, catalog, app.platform, world)
+    yield from drift.of_team(wanted, catalog, app.platform, world, times)
     yield from playground.of_team(wanted, app.platform, times, world)
 
 
