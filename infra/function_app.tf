@@ -55,6 +55,7 @@ locals {
     CATALOG_PATH            = "platform/config/model_catalog.yaml"
     GRACE_DAYS              = "7"
     WORKSPACE_GRACE_MINUTES = "60"
+    KEY_OVERLAP_HOURS       = "24"
     WAITING_LIMIT_MINUTES   = "120"
     RETRY_LIMIT_HOURS       = "24"
     SWEEP_REPORT_ONLY       = "false"

@@ -155,7 +155,7 @@ def _valid(catalog: Catalog | None) -> Catalog:
 
 
 def _times(app: App) -> Times:
-    return Times(app.clock.now(), app.limits.grace, app.limits.workspace_grace)
+    return Times(app.clock.now(), app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
 
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:

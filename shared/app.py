@@ -25,6 +25,7 @@ class Limits:
 
     grace: timedelta
     workspace_grace: timedelta
+    key_overlap: timedelta
     waiting: timedelta
     failing: timedelta
     denied: timedelta

@@ -178,7 +178,7 @@ async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, t
     fingerprint = secret.value.fingerprint(secret.name)
     wanted = {**tags, "fingerprint": fingerprint}
     if newest is None or newest.tags.get("fingerprint") != fingerprint:
-        await _set(app, secret, wanted)
+        await set_secret(app, secret, tags)
         return True
     if not newest.enabled or {**newest.tags, "commit": ""} != {**wanted, "commit": ""}:
         await app.vault.update(newest, True, wanted)
@@ -186,10 +186,10 @@ async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, t
     return False
 
 
-async def _set(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
-    """A soft-deleted secret keeps its name: ours is recovered, and the stage comes back when the vault is done with it."""
+async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
+    """A new version. A soft-deleted secret keeps its name: ours is recovered, and the stage comes back when the vault is done with it."""
     try:
-        await app.vault.set(secret.name, secret.value, secret.content_type, tags)
+        await app.vault.set(secret.name, secret.value, secret.content_type, {**tags, "fingerprint": secret.value.fingerprint(secret.name)})
     except Busy as error:
         if error.reason == "SecretIsDeleted":
             await _recover(app, secret.name, tags)

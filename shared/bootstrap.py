@@ -45,6 +45,7 @@ class RealApp:
         self.limits = Limits(
             grace=settings.grace,
             workspace_grace=timedelta(minutes=settings.workspace_grace_minutes),
+            key_overlap=timedelta(hours=settings.key_overlap_hours),
             waiting=timedelta(minutes=settings.waiting_limit_minutes),
             failing=timedelta(hours=settings.retry_limit_hours),
             denied=ROLES_TAKE,

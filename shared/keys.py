@@ -7,43 +7,64 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.app import App
 from shared.apply import Secret, together, write_secret
 from shared.domain import names
 from shared.domain.actual import SecretVersion, Subscription
-from shared.domain.marker import owner_of
+from shared.domain.marker import format_time, owner_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
+from shared.domain.slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
 from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
-from shared.outcome import Done, Event, Outcome, worth_saying
+from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import Keys
+from shared.renewal import KEY, make_new, publish
 from shared.standing import Standing, require_unmoved
 
-KEY, ENDPOINT = "API key", "URL"
+ENDPOINT = "URL"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What is there: the subscription, the versions of each secret (newest first), the secrets that the group may read; `let_in` are
-    all groups that we let in, where that was looked at.
+    all groups that we let in, by secret, where that was looked at.
     """
 
     subscription: Subscription | None
     secrets: Mapping[str, Sequence[SecretVersion]]
     granted: frozenset[str]
-    let_in: frozenset[str]
+    let_in: Mapping[str, frozenset[str]]
 
     def newest(self, secret: str) -> SecretVersion | None:
         return next(iter(self.secrets[secret]), None)
 
     @property
     def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags too."""
+        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost the role already."""
         newest = (self.newest(secret) for secret in self.secrets)
-        return self.let_in.union(version.tags["reader"] for version in newest if version is not None and version.tags.get("reader"))
+        tags = [version.tags for version in newest if version is not None and EXPOSED not in version.tags]
+        return frozenset(each["reader"] for each in tags if each.get("reader")).union(*self.let_in.values())
+
+    def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
+        """The two keys, primary first; with what the gateway takes where that was asked."""
+        newest = [(name, self.newest(name)) for name in names.key_secrets(team)]
+        found = [None if keys is None else keys[which].fingerprint(name) for which, (name, _) in enumerate(newest)]
+        return tuple(Slot(None if version is None else version.tags, at) for (_, version), at in zip(newest, found, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The gateway's keys, None where nobody needs them, and which of them are not what they shall be. `woken`: those of the subscription
+    that has just been made or woken are new already, as far as they are exposed.
+    """
+
+    keys: Keys | None
+    renewal: Renewal
+    woken: bool
 
 
 async def observe(app: App, team: str, group: str | None, closely: bool = False) -> Held:
@@ -70,29 +91,64 @@ async def observe_secrets(app: App, team: str, group: str | None, closely: bool 
     return held
 
 
-async def _reader(app: App, group: str | None) -> tuple[frozenset[str], frozenset[str]]:
-    return (await app.roles.granted(group) if group else frozenset()), frozenset()
+async def _reader(app: App, group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+    return (await app.roles.granted(group) if group else frozenset()), {}
 
 
-async def _all_readers(app: App, secrets: Sequence[str], group: str | None) -> tuple[frozenset[str], frozenset[str]]:
+async def _all_readers(app: App, secrets: Sequence[str], group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
     readers = dict(zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True))
     granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
-    return frozenset(granted), frozenset(reader.group for found in readers.values() for reader in found if reader.ours)
+    let_in = {secret: frozenset(reader.group for reader in found if reader.ours) for secret, found in readers.items()}
+    return frozenset(granted), let_in
 
 
 async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
     """Bring subscription, secrets and readers to what the request says; write only what differs."""
     request = standing.request
     assert request is not None
-    held = await observe(app, request.team, request.entra_group, event.closely)
+    held = await _remember_strangers(app, event, request, await _observe_hands(app, event, request))
     gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    keys = await _keys(app, event, standing, held, changed_hands=bool(gone))
-    wrote = await _write_secrets(app, request, held, keys, standing.commit)
+    given, tags = await _keys(app, event, standing, held, changed_hands=bool(gone)), _tags(app, request, standing.commit)
+    for which in given.renewal.now:
+        value = given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
+        await publish(app, request.team, which, value, tags)
+    wrote = await _write_secrets(app, request.team, held, given, tags)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    changed = wrote or bool(missing or gone or (keys and not event.closely))
-    return Done(worth_saying(event, changed, _note(request)), wrote=changed)
+    return _outcome(event, request, given.renewal, wrote or bool(missing or gone or given.woken or given.renewal.now))
+
+
+async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
+    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its tag was gone."""
+    held = await observe(app, request.team, request.entra_group, event.closely)
+    if event.closely or not held.readers - {request.entra_group}:
+        return held
+    return await observe(app, request.team, request.entra_group, closely=True)
+
+
+async def _remember_strangers(app: App, event: Event[TeamMessage], request: AccessRequest, held: Held) -> Held:
+    """A delivery that came too late may have let a group in that no tag names: the role is the only trace of it. The key's secret says
+    so before the role is taken away.
+    """
+    marked: dict[str, SecretVersion] = {}
+    for secret in names.key_secrets(request.team):
+        newest, let_in = held.newest(secret), held.let_in.get(secret, frozenset())
+        if newest is not None and EXPOSED not in newest.tags and let_in - {request.entra_group, newest.tags.get("reader")}:
+            marked[secret] = replace(newest, tags={**newest.tags, EXPOSED: format_time(event.now)})
+    await together(*(app.vault.update(version, version.enabled, version.tags) for version in marked.values()))
+    return replace(held, secrets={**held.secrets, **{secret: (version,) for secret, version in marked.items()}})
+
+
+def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:
+    """Whoever pushed sees until when a key works on. For everybody else a sweep finds it when it is time."""
+    note = _note(request)
+    if renewal.until is None:
+        return Done(worth_saying(event, changed, note), wrote=changed)
+    until = f"primary key renewed after {format_time(renewal.until)}"
+    if event.message.cause == "push":
+        return Waiting(renewal.until - event.now, "HandOverDelay", patient=True, note=until)
+    return Done(worth_saying(event, changed, f"{note}; {until}"), wrote=changed)
 
 
 def _note(request: AccessRequest) -> str:
@@ -101,19 +157,32 @@ def _note(request: AccessRequest) -> str:
     return f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
 
 
-async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool) -> Keys | None:
+async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool) -> _Given:
     """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They are needed too where what the
-    vault holds shall be compared with them (`event.closely`).
+    vault holds shall be compared with them (`event.closely`), and where one was open to others.
     """
     team, subscription = event.message.team, held.subscription
+    assert standing.request is not None
+    reader, overlap = standing.request.entra_group or "", app.limits.key_overlap
+    if subscription is None or subscription.state != "active" or subscription.product != names.product(team):
+        # Nobody uses keys that are asleep: there both are made new for any reason, and nothing has to wait.
+        asleep = renewal(held.slots(team), reader, event.now, timedelta(0))
+        both = Renewal((SECONDARY, PRIMARY)) if asleep.now or changed_hands else Renewal()
+        return _Given(await _wake(app, event, standing, subscription, both), both, woken=True)
+    whole = all(_is_whole(held.newest(secret)) for secret in names.key_secrets(team))
+    if whole and not event.closely and renewal(held.slots(team), reader, event.now, overlap).nothing:
+        return _Given(None, Renewal(), woken=False)
+    keys = await app.gateway.keys(names.subscription(team))
+    return _Given(keys, renewal(held.slots(team, keys), reader, event.now, overlap), woken=False)
+
+
+async def _wake(app: App, event: Event[TeamMessage], standing: Standing, subscription: Subscription | None, exposed: Renewal) -> Keys:
+    """What others could read is made new before the keys work (again). Nothing fences a new key."""
+    team = event.message.team
     name = names.subscription(team)
-    if subscription is not None and subscription.state == "active" and subscription.product == names.product(team):
-        whole = all(_is_whole(held.newest(secret)) for secret in _key_secrets(team))
-        return None if whole and not event.closely else await app.gateway.keys(name)
-    if subscription is not None and changed_hands:
-        # Whoever could read the old keys is not who may read them now. Nothing fences a new key.
+    if subscription is not None and exposed.now:
         await require_unmoved(app, event, standing)
-        await together(app.gateway.regenerate_key(name, 0), app.gateway.regenerate_key(name, 1))
+        await together(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
         subscription = await app.gateway.subscription(name)
     if subscription is not None:
         await require_unmoved(app, event, standing)
@@ -132,15 +201,27 @@ async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | Non
         return await app.gateway.put_subscription(*given)
 
 
-async def _write_secrets(app: App, request: AccessRequest, held: Held, keys: Keys | None, commit: str) -> bool:
-    tags = _tags(app, request, commit)
-    secrets = [Secret(names.endpoint_secret(request.team), ENDPOINT, SecretValue(app.platform.gateway_url))]
-    if keys is not None:
-        secrets += [Secret(name, KEY, value) for name, value in zip(_key_secrets(request.team), keys, strict=True)]
-    written = [write_secret(app, secret, held.newest(secret.name), tags) for secret in secrets]
-    if keys is None:
-        written += [_retag(app, held.newest(secret), tags) for secret in _key_secrets(request.team)]
+async def _write_secrets(app: App, team: str, held: Held, given: _Given, tags: Mapping[str, str]) -> bool:
+    """All but the keys that were made new: those are in the vault already."""
+    endpoint = Secret(names.endpoint_secret(team), ENDPOINT, SecretValue(app.platform.gateway_url))
+    written = [write_secret(app, endpoint, held.newest(endpoint.name), tags)]
+    for which, name in enumerate(names.key_secrets(team)):
+        newest, since = held.newest(name), given.renewal.waiting.get(which)
+        if newest is not None and since is not None:
+            written.append(_leave(app, newest, since))
+        elif given.keys is not None and which not in given.renewal.now:
+            written.append(write_secret(app, Secret(name, KEY, given.keys[which]), newest, tags))
+        elif given.keys is None:
+            written.append(_retag(app, newest, tags))
     return any(await _all(written))
+
+
+async def _leave(app: App, newest: SecretVersion, since: datetime) -> bool:
+    """A key that was open to others and works on for a while. Who could read it stays written there until it is made new."""
+    if newest.enabled and is_marked(newest.tags, since):
+        return False
+    await app.vault.update(newest, True, {**newest.tags, EXPOSED: format_time(since)})
+    return True
 
 
 async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
@@ -174,10 +255,6 @@ def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
 def display_name(app: App, team: str) -> str:
     """A subscription has no description: its display name is where our marker stands."""
     return f"mergekey/{app.platform.repository}/{team}"
-
-
-def _key_secrets(team: str) -> tuple[str, str]:
-    return names.primary_key_secret(team), names.secondary_key_secret(team)
 
 
 def _is_whole(version: SecretVersion | None) -> bool:

@@ -58,13 +58,15 @@ class Done:
 class Waiting:
     """Not finished, and nothing is wrong: come back after this time.
 
-    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join into one chain.
+    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join into one chain. `note` is what
+    people shall see beside the commit after the reason.
     """
 
     after: timedelta
     reason: str
     patient: bool = False
     revision: str = ""
+    note: str = ""
 
 
 Outcome = Done | Waiting

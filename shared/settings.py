@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     catalog_path: str = Field(default=DEFAULT_CATALOG_PATH, alias="CATALOG_PATH")
     grace_days: float = Field(default=7, alias="GRACE_DAYS", ge=0)
     workspace_grace_minutes: float = Field(default=60, alias="WORKSPACE_GRACE_MINUTES", ge=0)
+    key_overlap_hours: float = Field(default=24, alias="KEY_OVERLAP_HOURS", ge=0)
     waiting_limit_minutes: float = Field(default=120, alias="WAITING_LIMIT_MINUTES", gt=0)
     retry_limit_hours: float = Field(default=24, alias="RETRY_LIMIT_HOURS", gt=0)
     sweep_report_only: bool = Field(default=False, alias="SWEEP_REPORT_ONLY")

@@ -130,7 +130,7 @@ async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
     copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays)
     await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
     telemetry.waiting(case.stage, case.message, outcome)
-    return "pending", f"waiting: {outcome.reason}"
+    return "pending", f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
 
 
 async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -183,7 +183,7 @@ def _without_models(world: World) -> Iterator[str]:
 
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
     """By lists alone, team by team: one that cannot be compared costs no other anything."""
-    catalog, times = branch.reviewed.catalog, Times(now, app.limits.grace, app.limits.workspace_grace)
+    catalog, times = branch.reviewed.catalog, Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
     if catalog is not None:
         yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
     for team, found in branch.teams.items():
@@ -203,7 +203,7 @@ def _differences(app: App, branch: Branch, found: TeamState, times: Times, world
         case "end?" if held:
             yield from leftovers.of_held(found.team, world)
         case "freeze":
-            yield from _ended(app, found.team, Times(times.now, FOREVER, FOREVER), world)
+            yield from _ended(app, found.team, replace(times, grace=FOREVER, workspace_grace=FOREVER), world)
         case "end?" | "end" | "rest":
             yield from _ended(app, found.team, times, world)
         case _:
@@ -211,7 +211,7 @@ def _differences(app: App, branch: Branch, found: TeamState, times: Times, world
 
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
-    yield from drift.of_team(wanted, catalog, app.platform, world)
+    yield from drift.of_team(wanted, catalog, app.platform, world, times)
     yield from playground.of_team(wanted, app.platform, times, world)
 
 

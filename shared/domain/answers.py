@@ -62,7 +62,8 @@ def group_of(view: View, platform: Platform) -> str | None:
     if view.said.request is not None:
         return view.said.request.entra_group
     ours = (str(platform.repository), view.said.team)
-    tags = (secret.tags for secret in view.secrets if (secret.tags.get("repository"), secret.tags.get("team")) == ours)
+    # The endpoint's tag first: that of a key may still name whoever could read it before.
+    tags = (secret.tags for secret in reversed(view.secrets) if (secret.tags.get("repository"), secret.tags.get("team")) == ours)
     return next((group["reader"].lower() for group in tags if group.get("reader")), None)
 
 

@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from shared.domain import names, playground
 from shared.domain.actual import Project, Workspace
 from shared.domain.desired import Platform
-from shared.domain.drift import by_part
+from shared.domain.drift import by_part, renewal_of
 from shared.domain.marker import Marker, format_time, read_time
 from shared.domain.playground import FAILED, GOING, READY
 from shared.domain.problem import Problem
 from shared.domain.readiness import Failed, NotYet, readiness
+from shared.domain.request import AccessRequest
 from shared.domain.view import Condition, View
 from shared.domain.world import Part, Wanted
 
@@ -110,7 +111,7 @@ def _differences(part: Part, view: View, platform: Platform) -> list[str]:
     wanted = Wanted(view.said.request, view.said.path, False)
     if part == "Projects":
         return list(playground.of_team(wanted, platform, view.times, view.world))
-    return list(by_part(wanted, view.catalog, platform, view.world).get(part, ()))
+    return list(by_part(wanted, view.catalog, platform, view.world, view.times).get(part, ()))
 
 
 def _unlike(part: Part, findings: list[str], view: View, platform: Platform) -> Condition:
@@ -129,13 +130,21 @@ def _serving(part: Part, view: View, platform: Platform) -> Condition:
     if part == "Gateway":
         return Condition(part, "True", "AsRequested")
     if part == "Keys":
-        note = "" if request.entra_group else "nobody may read them yet: add entraGroup"
-        return Condition(part, "True", "InVault", note, max((secret.created for secret in view.secrets), default=None))
+        return Condition(part, "True", "InVault", _about_keys(view, request), max((each.created for each in view.secrets), default=None))
     if part == "Projects":
         return _tried_out(view, platform) if request.playground_access else _project(view, platform)
     if platform.cluster is None and any(model.instance_type for model in request.models):
         return Condition(part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model")
     return _workspaces(view)
+
+
+def _about_keys(view: View, request: AccessRequest) -> str:
+    """What a team must know of keys that are as they should be."""
+    until = renewal_of(request, view.times, view.world).until
+    notes = [] if request.entra_group else ["nobody may read them yet: add entraGroup"]
+    if until is not None:
+        notes.append(f"primary key renewed after {format_time(until)}: another group could read it")
+    return "; ".join(notes)
 
 
 def _kept(part: Part, view: View, platform: Platform) -> Condition:

@@ -6,6 +6,7 @@ What is ours and differs is handed to the stages, which look again before they w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from itertools import chain
 
 from shared.domain import names
 from shared.domain.actual import Limit, Route, Subscription
@@ -23,8 +24,9 @@ from shared.domain.marker import Marker, is_team, owner_of
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
+from shared.domain.slots import EXPOSED, Renewal, Slot, is_marked, renewal
 from shared.domain.workspace import Manifest, fixed_fields, says
-from shared.domain.world import Part, Wanted, World
+from shared.domain.world import Part, Times, Wanted, World
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
@@ -53,18 +55,18 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
     yield from (f"named value {name} is not needed any more" for name in sorted(world.secret_urls.keys() - secrets.keys()))
 
 
-def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times) -> Iterator[str]:
     """What differs for a team that has a request in force."""
-    for differences in by_part(wanted, catalog, platform, world).values():
+    for differences in by_part(wanted, catalog, platform, world, times).values():
         yield from differences
 
 
-def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World) -> Mapping[Part, Iterator[str]]:
+def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times) -> Mapping[Part, Iterator[str]]:
     """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects are `playground`'s."""
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),
-        "Keys": _keys(wanted.request, marker, platform, world),
+        "Keys": chain(_keys(wanted.request, marker, platform, world), _exposed(wanted.request, times, world)),
     }
     if platform.cluster is None:
         return parts
@@ -101,7 +103,7 @@ def of_others(repository: int, world: World) -> Iterator[str]:
         tags = world.secrets[secret].tags if secret in world.secrets else {}
         owner = owner_of(tags)
         if owner is not None and owner[0] == repository:
-            strangers = sorted(reader.group for reader in readers if not reader.ours and reader.group != tags.get("reader"))
+            strangers = sorted(reader.group for reader in readers if not reader.ours and reader.group != _named(tags, world))
             yield from (f"{group} may read the secret {secret} and no request names it" for group in strangers)
     standing = {(namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found}
     for node in world.nodes:
@@ -110,6 +112,12 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     homes = [name for name, each in world.namespaces.items() if each.marker and each.marker.repository == repository]
     theirs = (f"{home}/{each.name}" for home in homes for each in world.workspaces.get(home, ()) if not (each.managed or each.terminating))
     yield from (f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it" for name in sorted(theirs))
+
+
+def _named(tags: Mapping[str, str], world: World) -> str | None:
+    """The group that the request names, by the endpoint's tag: that of a key may still name whoever could read it before."""
+    endpoint = world.secrets.get(names.endpoint_secret(tags.get("team", "")))
+    return (tags if endpoint is None else endpoint.tags).get("reader")
 
 
 def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
@@ -157,9 +165,11 @@ def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Wor
     for name in names.secrets(request.team):
         found = world.secrets.get(name)
         tags = found.tags if found else {}
+        # Of a key that works on although others could read it the tag says who they were, until it is made new.
+        known = reader if EXPOSED in tags and name != endpoint else tags.get("reader", "")
         if found is None or not found.enabled or not tags.get("fingerprint") or "withdrawn" in tags:
             yield f"secret {name} is not whole"
-        elif (tags.get("repository"), tags.get("team"), tags.get("reader", "")) != (str(marker.repository), request.team, reader):
+        elif (tags.get("repository"), tags.get("team"), known) != (str(marker.repository), request.team, reader):
             yield f"secret {name} is not tagged as the request says"
         elif name == endpoint and tags["fingerprint"] != address:
             yield f"secret {name} is not the gateway's address"
@@ -168,6 +178,23 @@ def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Wor
             yield f"its group may not read {name}"
         if any(each.ours and each.group != reader for each in readers):
             yield f"another group than its own may read {name}"
+
+
+def renewal_of(request: AccessRequest, times: Times, world: World) -> Renewal:
+    """Which of the team's keys are to be made new, as far as lists show: now, or when their time is over."""
+    found = (world.secrets.get(name) for name in names.key_secrets(request.team))
+    slots = [Slot(None if secret is None else secret.tags) for secret in found]
+    return renewal(slots, request.entra_group or "", times.now, times.key_overlap)
+
+
+def _exposed(request: AccessRequest, times: Times, world: World) -> Iterator[str]:
+    """Keys that are marked as open to others, and whose time is over. While it runs nothing is to be done."""
+    renewed = renewal_of(request, times, world)
+    for which, name in enumerate(names.key_secrets(request.team)):
+        tags = world.secrets[name].tags if name in world.secrets else {}
+        since = renewed.waiting.get(which)
+        if EXPOSED in tags and (since is None or not is_marked(tags, since)):
+            yield f"secret {name} holds a key that another group could read"
 
 
 def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: World) -> Iterator[str]:

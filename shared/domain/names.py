@@ -148,9 +148,14 @@ def team_of_project(name: str) -> str | None:
     return team if name == project(team) and team_fault(team) is None else None
 
 
+def key_secrets(team: str) -> tuple[str, str]:
+    """Those of the team's Key Vault secrets that hold keys: primary, secondary."""
+    return primary_key_secret(team), secondary_key_secret(team)
+
+
 def secrets(team: str) -> tuple[str, str, str]:
     """All of the team's Key Vault secrets: primary key, secondary key, endpoint."""
-    return primary_key_secret(team), secondary_key_secret(team), endpoint_secret(team)
+    return (*key_secrets(team), endpoint_secret(team))
 
 
 def namespace(team: str) -> str:

@@ -71,8 +71,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The moment at which is judged, and how long the grace periods are."""
+    """The moment at which is judged, how long the grace periods are, and how long a key works on that another group could read."""
 
     now: datetime
     grace: timedelta
     workspace_grace: timedelta
+    key_overlap: timedelta

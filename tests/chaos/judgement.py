@@ -147,9 +147,14 @@ def _other_keys(place: Platform) -> Iterator[str]:
 
 
 def _lost_keys(place: Platform) -> Iterator[str]:
-    """Teams that never left, and whose first keys work no more: something was deleted or regenerated in between."""
+    """Teams that never left, nor had another group, and whose first keys work no more: something was deleted or regenerated in between.
+    And those that another group could read, and that work.
+    """
     for team in sorted((place.people.present.keys() & place.first_keys.keys()) - place.people.left):
-        if place.road.issued_keys(team) != place.first_keys[team]:
+        keys, first = place.road.issued_keys(team), place.first_keys[team]
+        if team in place.people.handed_over and set(keys) & set(first):
+            yield f"{team} has another group, and its first keys work"
+        if team not in place.people.handed_over and keys != first:
             yield f"{team} never left, and its first keys work no more"
 
 

@@ -32,6 +32,8 @@ class People:
         self.present: dict[str, Request] = {}
         self.gone: dict[str, Request] = {}
         self.left: set[str] = set()
+        #: Teams whose group changed while they were there.
+        self.handed_over: set[str] = set()
         self.pushes: list[Pushed] = []
 
     def join(self, gpu: str | None = None) -> None:
@@ -107,6 +109,9 @@ class People:
 
     def _write(self, request: Request) -> None:
         self.gone.pop(request.team, None)
+        before = self.present.get(request.team)
+        if before is not None and before.group not in (None, request.group):
+            self.handed_over.add(request.team)
         self.present[request.team] = request
         self.clone.write(request)
 

@@ -30,7 +30,8 @@ from tests.end_to_end.written import CATALOG_PATH, GPU, Clone
 MINUTE = 60.0
 #: Teams in the beginning; every fourth has a GPU of its own.
 TEAMS = 14
-#: After trouble the clock is moved by this until nothing is under way any more: the longest waits are an hour (withdrawn workspaces).
+#: After trouble the clock is moved by this until nothing is under way any more: the longest waits are an hour (withdrawn workspaces,
+#: keys of another group).
 _STEP, _MOST_STEPS = 5 * MINUTE, 60
 #: What the webhooks' options are when all is well.
 _PROMPT = {"webhook_delay": 0, "webhook_copies": 1, "webhook_hold": 0}
@@ -184,7 +185,7 @@ class Platform:
 @contextmanager
 def fresh(folder: Path) -> Iterator[tuple[Stack, Road]]:
     """Stand-ins and host that know nothing yet."""
-    with Stack(folder, ROOT) as stack, _identity_of(stack):
+    with Stack(folder, ROOT, settings={"KEY_OVERLAP_HOURS": "1"}) as stack, _identity_of(stack):
         road = Road(stack, Clone(stack.git_url, folder / "clone"))
         try:
             yield stack, road

@@ -40,6 +40,11 @@ def _regenerate(place: Platform, team: str) -> None:
     owner(place.road).subscription.regenerate_primary_key(*AT, f"team-{team}")
 
 
+def _keep_old_keys(place: Platform, team: str) -> None:
+    """As if another group had come, and nobody had made the keys new."""
+    place.people.handed_over.add(team)
+
+
 def _rename(place: Platform, team: str) -> None:
     owner(place.road).product.update(*AT, f"team-{team}", "*", RENAMED)
 
@@ -66,6 +71,7 @@ OF_TEAMS: Mapping[Callable[[Platform, str], None], str] = {
     _suspend: REPAIRED,
     _store_another_key: "{}: the vault has not the gateway's keys",
     _regenerate: "{} never left, and its first keys work no more",
+    _keep_old_keys: "{} has another group, and its first keys work",
     _rename: REPAIRED,
 }
 

@@ -26,7 +26,7 @@ from tests.fakes.app import GATEWAY_URL, GPU, REPOSITORY, Asked, a_catalog, path
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-TIMES = Times(NOW, timedelta(days=7), timedelta(hours=1))
+TIMES = Times(NOW, timedelta(days=7), timedelta(hours=1), timedelta(hours=24))
 EARLIER = "2026-03-02T08:30:00Z"
 
 

@@ -23,7 +23,7 @@ from tests.fakes.app import GATEWAY_URL, GPU, READERS, REPOSITORY, Asked, a_cata
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 EARLIER, YESTERDAY = NOW - timedelta(hours=1), NOW - timedelta(days=1)
-TIMES = Times(NOW, timedelta(days=7), timedelta(hours=2))
+TIMES = Times(NOW, timedelta(days=7), timedelta(hours=2), timedelta(hours=24))
 OURS = Marker(REPOSITORY, "alpha", "p", "c", "d")
 SERVES = {"type": "WorkspaceSucceeded", "status": "True", "lastTransitionTime": format_time(EARLIER)}
 

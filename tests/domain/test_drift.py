@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from shared.domain import drift, leftovers
 from shared.domain.actual import ActualBackend, Api, GpuNode, Limit, Namespace, Reader, Subscription, Workspace
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, format_time
 from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.slots import EXPOSED
 from shared.domain.world import Wanted, World
 from tests.domain.worlds import (
     API,
@@ -27,8 +29,10 @@ from tests.domain.worlds import (
     PLATFORM,
     REQUEST,
     SEAL,
+    SECOND,
     SUBSCRIPTION,
     TAGS,
+    TIMES,
     WAY,
     WORKSPACES,
     WORLD,
@@ -41,7 +45,7 @@ from tests.fakes.clock import START
 
 def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> list[str]:
     request = replace(REQUEST, **changed)  # type: ignore[arg-type]  # fields of AccessRequest
-    return list(drift.of_team(Wanted(request, path_of("alpha"), over=False), CATALOG, platform, world))
+    return list(drift.of_team(Wanted(request, path_of("alpha"), over=False), CATALOG, platform, world, TIMES))
 
 
 def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
@@ -51,6 +55,9 @@ def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference
 
 def _backend(name: str, **changed: object) -> Difference:
     return lambda world: replace(world, backends={**world.backends, name: replace(world.backends[OWN], name=name, **changed)})  # type: ignore[arg-type]
+
+
+EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"
 
 
 def test_where_nothing_differs_nothing_is_told() -> None:
@@ -184,6 +191,29 @@ def test_the_last_day_of_a_request_stands_on_its_product() -> None:
     assert _team(a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=day))(WORLD), expires=day) == []
 
 
+MARKED = {EXPOSED: format_time(START - TIMES.key_overlap + timedelta(seconds=1))}
+OVER = {EXPOSED: format_time(START - TIMES.key_overlap)}
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "told"),
+    [
+        (KEY, {"reader": OTHER_READERS, **MARKED}, []),
+        (KEY, MARKED, []),
+        (KEY, {"reader": OTHER_READERS, **OVER}, [EXPOSED_KEY]),
+        (KEY, OVER, [EXPOSED_KEY]),
+        (KEY, {EXPOSED: "soon"}, [EXPOSED_KEY]),
+        (KEY, {**MARKED, "team": "bravo"}, [NOT_TAGGED]),
+        (SECOND, {"reader": OTHER_READERS}, [NOT_TAGGED.replace(KEY, SECOND)]),
+        (SECOND, MARKED, [EXPOSED_KEY.replace(KEY, SECOND)]),
+        (ENDPOINT, {"reader": OTHER_READERS, **MARKED}, [NOT_TAGGED.replace(KEY, ENDPOINT)]),
+    ],
+)
+def test_a_key_that_another_group_could_read_is_told_when_its_time_is_over(name: str, tags: dict[str, str], told: list[str]) -> None:
+    found = WORLD.secrets[name]
+    assert _team(replace(WORLD, secrets={**WORLD.secrets, name: replace(found, tags={**found.tags, **tags})})) == told
+
+
 def test_a_team_without_a_group_has_no_reader() -> None:
     for tags in ({"reader": ""}, {}):
         plain = {name: {tag: said for tag, said in found.tags.items() if tag != "reader"} for name, found in WORLD.secrets.items()}
@@ -304,6 +334,14 @@ NO_LIMITS = "subscription x is for an API or for all: no product's limits hold f
 def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(found: Subscription, told: list[str]) -> None:
     world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
     assert list(drift.of_others(REPOSITORY, world)) == told
+
+
+def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_was_before() -> None:
+    key = replace(WORLD.secrets[KEY], tags={**TAGS, "reader": OTHER_READERS})
+    for group, told in ((READERS, []), (OTHER_READERS, [f"{OTHER_READERS} may read the secret {KEY} and no request names it"])):
+        readers = {KEY: frozenset({Reader(group, ours=False)})}
+        world = replace(WORLD, secrets={**WORLD.secrets, KEY: key}, readers=readers)
+        assert list(drift.of_others(REPOSITORY, world)) == told
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.domain.worlds import KEY, MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTI
 from tests.fakes.app import REPOSITORY
 from tests.fakes.clock import START
 
-TIMES = Times(START, timedelta(days=7), timedelta(days=1))
+TIMES = Times(START, timedelta(days=7), timedelta(days=1), timedelta(hours=24))
 BARE = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
 
 

@@ -143,13 +143,13 @@ STRANGER = "another group than its own may use its Foundry project"
     ],
 )
 def test_lists_show_what_differs_from_a_request(seen: World, expected: list[str]) -> None:
-    assert list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE), seen)) == expected
+    assert list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
 
 
 def test_a_request_without_a_group_lets_nobody_in() -> None:
     nobody = Wanted(replace(TRIED, entra_group=None), "p", over=False)
     for seen, expected in ((world(project()), []), (world(project(), US), [STRANGER])):
-        assert list(of_team(nobody, PLATFORM, Times(START, GRACE, GRACE), seen)) == expected
+        assert list(of_team(nobody, PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
 
 
 STILL_IN = "its playground access has ended and a group may use its Foundry project"
@@ -172,7 +172,7 @@ OUTLIVED = "its Foundry project outlived its grace period"
     ],
 )
 def test_lists_show_what_is_left_of_access_that_has_ended(seen: World, after: timedelta, expected: list[str]) -> None:
-    times = Times(START + after, GRACE, GRACE)
+    times = Times(START + after, GRACE, GRACE, GRACE)
     assert list(of_access_that_ended("alpha", 1, times, seen)) == expected
     without = Wanted(replace(TRIED, playground_access=False), "p", over=False)
     assert list(of_team(without, PLATFORM, times, seen)) == expected
@@ -193,7 +193,10 @@ def test_strangers_are_told_of_each_project_of_ours() -> None:
 
 
 def test_where_there_is_no_playground_nothing_is_missing() -> None:
-    assert list(of_team(Wanted(TRIED, "p", over=False), replace(PLATFORM, playground=None), Times(START, GRACE, GRACE), world(None))) == []
+    assert (
+        list(of_team(Wanted(TRIED, "p", over=False), replace(PLATFORM, playground=None), Times(START, GRACE, GRACE, GRACE), world(None)))
+        == []
+    )
 
 
 def test_a_platform_that_cannot_have_a_project_says_whose_it_is() -> None:

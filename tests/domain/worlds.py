@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.domain import names
 from shared.domain.actual import (
@@ -22,7 +23,7 @@ from shared.domain.desired import Platform, compile_catalog, compile_gateway, co
 from shared.domain.marker import Marker
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Cluster, fixed_fields
-from shared.domain.world import World
+from shared.domain.world import Times, World
 from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
 
@@ -68,6 +69,7 @@ WORLD = World(
     routes={"team-alpha": (WAY,)},
     nodes=(),
 )
+TIMES = Times(START, timedelta(days=7), timedelta(hours=1), timedelta(hours=24))
 Difference = Callable[[World], World]
 
 

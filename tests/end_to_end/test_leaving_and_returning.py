@@ -25,6 +25,23 @@ def is_readable(road: Road, team: str, group: str) -> bool:
         return False
 
 
+def test_a_team_with_another_group_has_a_new_secondary_key_at_once_and_a_new_primary_key_after_a_day(road: Road, team: str) -> None:
+    group, other = str(uuid.uuid4()), str(uuid.uuid4())
+    road.clone.write(Request(team, group))
+    road.status(road.push("Access"), team, "keys", "success")
+    before = road.issued_keys(team)
+    road.clone.write(Request(team, other))
+    push = road.push("In other hands")
+    assert "HandOverDelay: primary key renewed after" in road.status(push, team, "keys", "pending")
+    assert (is_readable(road, team, group), is_readable(road, team, other)) == (False, True)
+    assert [old == new for old, new in zip(before, road.issued_keys(team), strict=True)] == [True, False]
+    road.sweep()
+    road.advance(DAY)
+    road.status(push, team, "keys", "success")
+    assert not set(before) & set(road.issued_keys(team))
+    assert is_readable(road, team, other)
+
+
 def test_a_withdrawn_team_loses_its_keys_at_once_its_gpu_after_an_hour_and_the_rest_after_the_grace_period(road: Road, team: str) -> None:
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     road.clone.write(Request(team, group, gpu=GPU))

@@ -40,6 +40,7 @@ PATHS = RequestPaths()
 LIMITS = Limits(
     grace=timedelta(days=7),
     workspace_grace=timedelta(hours=1),
+    key_overlap=timedelta(hours=24),
     waiting=timedelta(hours=2),
     failing=timedelta(hours=24),
     denied=timedelta(minutes=15),

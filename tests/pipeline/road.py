@@ -14,6 +14,7 @@ from shared.domain import names
 from shared.domain.guard import teams_allowed
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.slots import EXPOSED
 from shared.intake import take_push
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Arrived, Event, Outcome
@@ -194,7 +195,8 @@ def _digest(marker: Marker | None) -> Marker | None:
 
 def _secret(app: FakeApp, name: str) -> tuple[object, ...]:
     newest = app.vault.kept[name].versions[0]
-    return newest.enabled, {**newest.tags, "commit": "", "fingerprint": ""}, matches_the_gateway(app, name)
+    same = {"commit": "", "fingerprint": ""} | ({EXPOSED: ""} if EXPOSED in newest.tags else {})
+    return newest.enabled, {**newest.tags, **same}, matches_the_gateway(app, name)
 
 
 def matches_the_gateway(app: FakeApp, name: str) -> bool:

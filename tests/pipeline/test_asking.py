@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from shared.access import team, teams
+from shared.access import Audience, team, teams
 from shared.domain import names
+from shared.domain.marker import format_time
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from tests.fakes.app import GPU, READERS, Asked, FakeApp, catalog_text, path_of
+from shared.stages import DELIVER_KEYS
+from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.asking import EVERYBODY, condition, reasons, record, refusing
 from tests.pipeline.road import a_platform, a_team, ask, later, push, withdraw
 
@@ -38,6 +40,28 @@ async def test_keys_that_nobody_may_read_yet_say_what_to_add() -> None:
     keys = condition(await record(app), "Keys")
     assert (keys.status, keys.reason, keys.message) == ("True", "InVault", "nobody may read them yet: add entraGroup")
     assert keys.since == max(kept.versions[0].created for kept in app.vault.kept.values())
+
+
+async def test_keys_that_change_hands_say_until_when_the_primary_works() -> None:
+    app = await a_team()
+    until = format_time(app.clock.now() + timedelta(hours=24))
+    await ask(app, Asked(readers=OTHER_READERS))
+    keys = condition(await record(app), "Keys")
+    told = f"primary key renewed after {until}: another group could read it"
+    assert (keys.status, keys.reason, keys.message) == ("True", "InVault", told)
+    app.bus.queues[DELIVER_KEYS.name].clear()
+    await later(app, timedelta(hours=24))
+    over = condition(await record(app), "Keys")
+    assert (over.status, over.reason) == ("False", "InProgress")
+    assert over.message == "secret alpha-primary-key holds a key that another group could read"
+
+
+async def test_a_team_whose_keys_change_hands_and_whose_file_is_spoilt_is_the_new_groups() -> None:
+    app = await a_team()
+    await ask(app, Asked(readers=OTHER_READERS))
+    await push(app, {path_of("alpha"): "team: {name: "})
+    assert await team(app, "alpha", Audience(frozenset({READERS}))) is None
+    assert await team(app, "alpha", Audience(frozenset({OTHER_READERS}))) is not None
 
 
 async def test_a_workspace_on_a_platform_without_gpus_is_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, cata
 from tests.pipeline.road import Kill, Killed, a_platform, a_team, ask, later, withdraw, world
 
 Start = Callable[[FakeApp], Awaitable[object]]
-SETTLED = timedelta(minutes=4)
+SETTLED, HANDED_OVER = timedelta(minutes=4), timedelta(hours=25)
 
 
 def _in_a_hurry(app: FakeApp) -> FakeApp:
@@ -26,38 +27,38 @@ def _in_a_hurry(app: FakeApp) -> FakeApp:
     return app
 
 
-async def _told(app: FakeApp, start: Start) -> dict[str, object]:
+async def _told(app: FakeApp, start: Start, settled: timedelta) -> dict[str, object]:
     await start(app)
-    await later(app, SETTLED)
+    await later(app, settled)
     return world(app)
 
 
-async def _told_with_a_kill(app: FakeApp, start: Start, index: int, when: str) -> tuple[dict[str, object], bool]:
+async def _told_with_a_kill(app: FakeApp, steps: tuple[Start, Start], index: int, when: str) -> tuple[dict[str, object], bool]:
     """The end of the story when the process dies at one write and a new one takes over; and whether there was such a write.
 
     A webhook that failed is redelivered under its id; a message that was not completed is delivered again.
     """
     kill = Kill(app, index, when)
-    for step in (start, _settle):
+    for step in steps:
         try:
             await step(app)
         except Killed:
             kill.restart()
             await step(app)
-    await _settle(app)
+    await steps[-1](app)
     return world(app), kill.done
 
 
-async def _settle(app: FakeApp) -> None:
-    await later(app, SETTLED)
-
-
-async def _every_kill_ends_the_same(begin: FakeApp, start: Start) -> int:
+async def _every_kill_ends_the_same(begin: FakeApp, start: Start, settled: timedelta = SETTLED) -> int:
     """Kill before and after each write in turn, until the story has no more. Returns how many there were."""
-    expected, index = await _told(_in_a_hurry(deepcopy(begin)), start), 0
+
+    async def settle(app: FakeApp) -> None:
+        await later(app, settled)
+
+    expected, index = await _told(_in_a_hurry(deepcopy(begin)), start, settled), 0
     while True:
         for when in ("before", "after"):
-            found, killed = await _told_with_a_kill(_in_a_hurry(deepcopy(begin)), start, index, when)
+            found, killed = await _told_with_a_kill(_in_a_hurry(deepcopy(begin)), (start, settle), index, when)
             assert found == expected, f"killed {when} write {index}"
         if not killed:
             return index
@@ -85,6 +86,18 @@ async def test_the_road_of_a_changed_request() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     changed = Asked(tokens=5_000, dedicated={"phi-4": LARGER_GPU, "mistral-7b": GPU}, readers=OTHER_READERS)
     assert await _every_kill_ends_the_same(app, _merge(app, {path_of("alpha"): changed.text()})) > 20
+
+
+@pytest.mark.parametrize("readers", [OTHER_READERS, None])
+async def test_the_road_of_keys_that_change_hands(readers: str | None) -> None:
+    start = _merge(app := await a_team(), {path_of("alpha"): Asked(readers=readers).text()})
+    assert await _every_kill_ends_the_same(app, start, HANDED_OVER) > 10
+
+
+async def test_the_road_of_keys_that_change_hands_at_once() -> None:
+    start = _merge(app := await a_team(), {path_of("alpha"): Asked(readers=OTHER_READERS).text()})
+    app.limits = replace(app.limits, key_overlap=timedelta(0))
+    assert await _every_kill_ends_the_same(app, start) > 10
 
 
 async def test_the_road_of_a_playground() -> None:

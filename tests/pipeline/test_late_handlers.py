@@ -41,6 +41,12 @@ async def _back_for_others() -> FakeApp:
     return app
 
 
+async def _for_others() -> FakeApp:
+    app = await a_team()
+    app.repository.commit({**OTHERS})
+    return app
+
+
 async def _woken() -> FakeApp:
     app = await _withdrawn()
     subscriptions = app.gateway.state.subscriptions
@@ -85,6 +91,7 @@ CASES = {
     "wakes nobody who is gone again": Late(_back, DELIVER_KEYS, "subscription", {**GONE}, "put_subscription"),
     "renews no keys that are others' by now": Late(_back_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"),
     "wakes nobody with keys that were renewed": Late(_back_for_others, DELIVER_KEYS, "regenerate_key", {**MORE}, "put_subscription"),
+    "makes no living key new that is others' by now": Late(_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"),
     "suspends nobody who is back": Late(_woken, DELIVER_KEYS, "subscription", {**BACK}, "suspend_subscription"),
     "takes no GPU from who wants it again": Late(_with_a_gpu_too_many, PROVISION_WORKSPACES, "workspaces", {**GPUS}, "delete_workspace"),
     "takes no namespace from who wants GPUs": Late(

@@ -23,8 +23,8 @@ from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_platform, a_team, drain, later, push, run, withdraw, world
 
 Files = Mapping[str, str]
-#: Long enough for every wait: nodes come in minutes, withdrawn workspaces go after an hour.
-QUIET = timedelta(hours=3)
+#: Long enough for every wait: nodes come in minutes, withdrawn workspaces go after an hour, keys of another group after a day.
+QUIET = timedelta(hours=27)
 
 
 def _asks(asked: Asked) -> Files:

@@ -56,6 +56,7 @@ def _status(app: FakeApp) -> tuple[str, str, str] | None:
         (Done(None), None, None),
         (WAITING, TOPIC, ("pending", "waiting: NodeClaimNotReady")),
         (Waiting(HOUR, "WithdrawalDelay", patient=True), TOPIC, ("pending", "waiting: WithdrawalDelay")),
+        (Waiting(HOUR, "HandOverDelay", note="until noon"), TOPIC, ("pending", "waiting: HandOverDelay: until noon")),
         (Unavailable("no answer"), TOPIC, None),
         (Throttled("too fast"), TOPIC, None),
         (Busy("somebody else writes"), TOPIC, None),

@@ -15,11 +15,13 @@ from unittest.mock import patch
 from shared import absence, gateway, keys, pipeline, standing, withdrawal
 from shared.app import App
 from shared.apply import perform
+from shared.domain import drift
 from shared.domain.catalog import read_catalog
 from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Plan, Update
 from shared.domain.request import read_request
+from shared.domain.slots import Renewal
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome
 from shared.standing import Standing
@@ -119,6 +121,10 @@ def _is_withdrawn(self: Marker, today: date) -> bool:
     return self.withdrawn is not None
 
 
+def _no_renewal(*_: object) -> Renewal:
+    return Renewal()
+
+
 def _always(*_: object) -> bool:
     return True
 
@@ -148,6 +154,7 @@ SAFEGUARDS = (
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
     Safeguard("access ends on the day that was granted: the product says so", ((Marker, "is_over", _is_withdrawn),)),
+    Safeguard("keys that another group could read are made new", ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal))),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),

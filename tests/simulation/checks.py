@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from shared.stages import DEAD_LETTERS, STAGES
 from tests.fakes.app import PATHS
-from tests.simulation.expected import platform, slice_of
+from tests.simulation.expected import platform, slice_of, without_hands
 from tests.simulation.github import GitHub
 from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
@@ -45,7 +45,7 @@ class Checks:
 
     def world(self) -> dict[str, object]:
         app = self.scene.app
-        return {**{team: slice_of(app, team) for team in TEAMS}, "platform": platform(app)}
+        return {**{team: without_hands(slice_of(app, team)) for team in TEAMS}, "platform": platform(app)}
 
     def before_sweeps(self) -> Iterator[tuple[int, str]]:
         """A team whose last push was told reliably, and that nobody touched, needs no sweep; and something explains every dead letter."""
@@ -139,6 +139,7 @@ class Checks:
         yield from ((1, f"{when}, {team}: {what}") for team, what in self.verdict.differences())
         yield from ((1, f"{when}, the platform: {what}") for what in self.verdict.of_platform())
         yield from ((3, what) for what in self.verdict.keys_apart())
+        yield from ((12, f"{when}, {what}") for what in self.verdict.keys_of_former_readers())
 
 
 def _causes(told: str) -> tuple[str, ...]:

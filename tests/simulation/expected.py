@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
 from shared.domain.actual import ActualBackend
+from shared.domain.marker import read_time
 from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.slots import EXPOSED
 from tests.fakes.app import FakeApp
 from tests.pipeline.road import later, matches_the_gateway, push
 from tests.simulation.loop import VirtualLoop
 
 Slice = Mapping[str, object]
+#: Whether it is enabled, its tags, whether it is what the gateway takes.
+Secret = tuple[bool, dict[str, str], bool]
 
 
 @lru_cache(maxsize=4096)
@@ -85,6 +89,26 @@ def slice_of(app: FakeApp, team: str) -> Slice:
     }
 
 
+def handed_over(actual: Slice, wanted: Slice, now: datetime, overlap: timedelta) -> Slice:
+    """The same, with a primary key that works on for a while, after another group has become its readers, taken for what it will be."""
+    found, expected = (cast(Mapping[str, Secret], each["secrets"]) for each in (actual, wanted))
+    name = next((name for name in found if name.endswith("-primary-key") and name in expected), "")
+    enabled, tags, matches = found.get(name, (False, {}, False))
+    since = read_time(tags.get(EXPOSED))
+    if since is None or now >= since + overlap:
+        return actual
+    later = {tag: said for tag, said in tags.items() if tag != EXPOSED} | {"reader": expected[name][1]["reader"]}
+    return {**actual, "secrets": {**found, name: (enabled, later, matches)}}
+
+
+def without_hands(found: Slice) -> Slice:
+    """The same, whoever the primary key's secret says could read it: that changes by itself when its time is over."""
+    secrets = cast(Mapping[str, Secret], found["secrets"])
+    hands = {"reader": "", EXPOSED: ""}
+    same = {name: (enabled, {**tags, **hands}, same) for name, (enabled, tags, same) in secrets.items() if name.endswith("-primary-key")}
+    return {**found, "secrets": {**secrets, **same}}
+
+
 def difference(actual: object, wanted: object, where: str = "") -> list[str]:
     """What differs, by the smallest parts that differ."""
     if actual == wanted:
@@ -110,7 +134,7 @@ def _text(policy: object) -> object:
     return policy and policy.text  # type: ignore[attr-defined]
 
 
-def _secret(app: FakeApp, name: str) -> object:
+def _secret(app: FakeApp, name: str) -> Secret:
     newest = app.vault.kept[name].versions[0]
     return newest.enabled, {**newest.tags, "commit": "", "fingerprint": ""}, matches_the_gateway(app, name)
 

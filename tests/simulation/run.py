@@ -25,6 +25,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.loop import NoEnd, NothingLeft
 from tests.simulation.people import LAST_DAY, TEAMS, People, Push
+from tests.simulation.readers import Readers
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, Trouble
 from tests.simulation.verdict import Verdict
@@ -72,7 +73,8 @@ class Run:
         self.watch = Watch(self.scene)
         kinds = RACES if self._racy else tuple(chance.sample(list(KINDS), chance.randint(5, len(KINDS))))
         self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
-        self.verdict = Verdict(self.scene, self.watch, self.hands)
+        self.readers = Readers(self.scene)
+        self.verdict = Verdict(self.scene, self.watch, self.hands, self.readers)
         self.checks = Checks(self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands)
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
         self._pace = chance.choice((5.0, 40.0, 120.0))
@@ -90,9 +92,11 @@ class Run:
         await scene.pass_time()
         await self.trouble.before(call, handling)
         self.watch.before(call, handling)
+        self.readers.look(call)
 
     async def _after(self, call: Call) -> None:
         handling = current.get()
+        self.readers.look(call)
         if call.system == "bus":
             self.hosts.poke()
             self._note_letters(call)
@@ -254,15 +258,18 @@ class Run:
         return [held.sequence for held in self.scene.app.bus.queues[DEAD_LETTERS]]
 
     async def _sweep_again(self) -> None:
-        """Twice; the second time nothing is written, unless somebody's grace period has ended in between."""
+        """Twice; the second time nothing is written, unless somebody's grace period, or a key's time, has ended in between."""
         await self._sweep()
-        ends = [self.verdict.grace_ends(team) for team in TEAMS]
+        ends = self._ends()
         calls, refused = self.scene.app.calls, self.verdict.named_before | self.verdict.still_named()
         calls.forget()
         await self._sweep()
         written = [str(call) for call in calls.made if is_write(call) and not (call.name.startswith("delete_") and call.target in refused)]
-        if written and ends == [self.verdict.grace_ends(team) for team in TEAMS]:
+        if written and ends == self._ends():
             self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
+
+    def _ends(self) -> list[object]:
+        return [(self.verdict.grace_ends(team), self.verdict.waiting_keys(team)) for team in TEAMS]
 
     async def _replay(self) -> None:
         """Every dead letter, three times, also those that were replayed or discarded long ago; the world stays what it was."""

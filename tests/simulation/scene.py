@@ -209,6 +209,7 @@ def _limits(chance: Random) -> Limits:
         LIMITS,
         grace=timedelta(minutes=chance.choice((15, 45, 240))),
         workspace_grace=timedelta(minutes=chance.choice((2, 10))),
+        key_overlap=timedelta(minutes=chance.choice((0, 5, 40))),
         waiting=timedelta(minutes=chance.choice((10, 60))),
         failing=timedelta(minutes=chance.choice((20, 120))),
     )

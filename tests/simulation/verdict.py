@@ -14,12 +14,14 @@ from shared.domain.ledger import Grants
 from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
+from shared.domain.slots import EXPOSED
 from shared.domain.workspace import marker_of
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.pipeline.road import matches_the_gateway
-from tests.simulation.expected import difference, platform, platform_of_its_own, slice_of, team_of_its_own
+from tests.simulation.expected import difference, handed_over, platform, platform_of_its_own, slice_of, team_of_its_own
 from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
+from tests.simulation.readers import Readers
 from tests.simulation.scene import KEY, Scene
 from tests.simulation.watch import Watch
 
@@ -41,8 +43,9 @@ class Wish:
 class Verdict:
     """Compares, and says what differs. `named_before` is what was `named` before the last sweep: what frees it goes in the next."""
 
-    def __init__(self, scene: Scene, watch: Watch, hands: Hands) -> None:
+    def __init__(self, scene: Scene, watch: Watch, hands: Hands, readers: Readers) -> None:
         self._scene = scene
+        self._readers = readers
         self._watch = watch
         self._hands = hands
         self.named_before: frozenset[str] = frozenset()
@@ -133,7 +136,9 @@ class Verdict:
     def _of(self, team: str, wish: Wish, catalog: str) -> list[str]:
         match wish.what:
             case "wanted":
-                return difference(slice_of(self._scene.app, team), team_of_its_own(wish.path, wish.text, catalog, team))
+                wanted = team_of_its_own(wish.path, wish.text, catalog, team)
+                overlap = self._scene.app.limits.key_overlap
+                return difference(handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap), wanted)
             case "over":
                 return [*self.alive(team)]
             case "held":
@@ -213,6 +218,12 @@ class Verdict:
         moments = [mark.withdrawn for mark in marks if mark is not None and mark.withdrawn is not None]
         return tuple(self._scene.true.now() >= since + app.limits.grace for since in moments)
 
+    def waiting_keys(self, team: str) -> tuple[str, ...]:
+        """Since when keys of the team are to be made new, as far as their secrets say so."""
+        vault = self._scene.app.vault
+        tags = (vault.kept[name].versions[0].tags for name in names.key_secrets(team) if name in vault.names())
+        return tuple(each[EXPOSED] for each in tags if EXPOSED in each)
+
     def left(self, team: str) -> Iterator[str]:
         """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product; without a valid
         catalogue nobody knows whether the file of a team is right, and nothing of it is deleted.
@@ -247,6 +258,14 @@ class Verdict:
                 readable = self._scene.app.vault.value(name) is not None
                 if live != readable or (live and not matches_the_gateway(self._scene.app, name)):
                     yield f"{name}: at the gateway {'live' if live else 'dead'}, in the vault {'another or none' if live else 'live'}"
+
+    def keys_of_former_readers(self) -> Iterator[str]:
+        """Keys that work after the overlap although a group could read them which may read no more."""
+        blocked = self._hands.blocked()
+        for team, wish in self.wishes().items():
+            if wish.what == "wanted" and team not in blocked:
+                group = re.search(r"entraGroup: ([0-9a-f-]+)", wish.text)
+                yield from self._readers.former(team, group and group[1])
 
     def keys_outside(self) -> Iterator[str]:
         """Places that hold a key and must not."""
