@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from shared.adapters.clock import SystemClock
 from shared.app import Limits, Places
 from shared.domain.desired import Platform, Playground
+from shared.domain.review import is_read
 from shared.domain.workspace import Cluster as ClusterFacts
 from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
 from shared.settings import Settings
@@ -78,7 +79,10 @@ class RealApp:
     def repository(self) -> Repository:
         from shared.adapters.github import GitHubRepository
 
-        return GitHubRepository(self._github, self.settings.github_repository, self.settings.github_branch)
+        def wanted(path: str) -> bool:
+            return is_read(path, self.places.requests, self.places.catalog)
+
+        return GitHubRepository(self._github, self.settings.github_repository, self.settings.github_branch, wanted)
 
     @cached_property
     def reports(self) -> Reports:

@@ -12,6 +12,9 @@ from typing import Literal
 
 Actor = Literal["the team", "the platform", "nobody: it is tried again"]
 
+#: Services ask for seconds or minutes, GitHub for an hour at most. Whoever asks for longer is not believed: nobody would look until then.
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+
 
 class MergekeyError(Exception):
     """The base: a reason, a message for people, who must act."""
@@ -81,13 +84,13 @@ class RetriesExhausted(PermanentError):
 
 
 class TemporaryError(MergekeyError):
-    """Trying again later may help. `retry_after` is the service's own word about when, if it gave one."""
+    """Trying again later may help. `retry_after` is the service's own word about when, if it gave one; of more than an hour, an hour."""
 
     actor: Actor = "nobody: it is tried again"
 
     def __init__(self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None) -> None:
         super().__init__(message, reason=reason)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
 
 
 class NewerVersion(TemporaryError):
@@ -103,7 +106,7 @@ class Throttled(TemporaryError):
 
 
 class Unavailable(TemporaryError):
-    """5xx, no connection, or no answer in time."""
+    """5xx, no connection, no answer in time, or one that makes no sense."""
 
     reason = "Unavailable"
 

@@ -161,7 +161,10 @@ class Repository(Protocol):
         ...
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
-        """The contents of all files of a commit in one call, by path. Symbolic links and files too large to be ours are left out."""
+        """The contents of the files of a commit in one call, by path: of those at least that requests and the catalogue can be in.
+
+        Symbolic links are left out, and files too large to be ours are cut. Raises when there is too much of it.
+        """
         ...
 
 

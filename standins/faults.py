@@ -19,7 +19,8 @@ class Fault:
     `status` is the HTTP status to answer with, `code` the service's word for the error; 0 closes the connection without an answer; None
     lets the call succeed, so that only `seconds` matters: how long it hangs first, in real time. A timeout is `status=0` and more seconds
     than the client's patience. `count` is how many calls fail (None: until the faults are forgotten), `probability` the share of the
-    matching calls that do.
+    matching calls that do. `body` (any text, in place of the error's) and `headers` make answers that no service gives, such as a link to
+    another host.
     """
 
     server: str
@@ -31,6 +32,8 @@ class Fault:
     seconds: float = 0.0
     retry_after: int | None = None
     code: str = "Injected"
+    body: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         re.compile(self.kind)

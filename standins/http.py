@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -67,9 +68,9 @@ class _Call:
             if self.request.transport is not None:
                 self.request.transport.close()
             raise ConnectionResetError("closed on purpose by an injected fault")
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        body = {"error": {"code": fault.code, "message": "an injected fault"}}
-        answer = web.json_response(body, status=fault.status, headers=headers)
+        headers = dict(fault.headers) if fault.retry_after is None else {"Retry-After": str(fault.retry_after), **fault.headers}
+        body = json.dumps({"error": {"code": fault.code, "message": "an injected fault"}}) if fault.body is None else fault.body
+        answer = web.json_response(text=body, status=fault.status, headers=headers)
         await self.done(answer, injected=True)
         return answer
 

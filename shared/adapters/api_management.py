@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from shared.adapters.answers import text
 from shared.adapters.api_management_backends import SYSTEM, Backends
 from shared.adapters.api_management_doors import CLOSED, api_of, asking_for_keys, product_of
-from shared.adapters.translate import require_parent, translated
+from shared.adapters.azure_sdk import PATIENCE, Patience, finished, of_resource_manager, rows
+from shared.adapters.translate import require_parent, understood
 from shared.domain.actual import Api, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
@@ -25,86 +28,76 @@ from shared.ports import Keys
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+V = TypeVar("V")
+
 
 class ApiManagement(Backends):
     """One API Management service. `service_id` is its Azure resource id, `resource_manager` the endpoint of Azure Resource Manager."""
 
-    def __init__(self, service_id: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
+    def __init__(self, service_id: str, resource_manager: str, credential: AsyncTokenCredential, patience: Patience = PATIENCE) -> None:
         from azure.mgmt.apimanagement.aio import ApiManagementClient
 
         parts = service_id.strip("/").split("/")
-        base = resource_manager.rstrip("/")
-        # Retries are settlement's: a stage does not sleep.
-        client = ApiManagementClient(
-            credential,
-            parts[1],
-            base_url=base,
-            credential_scopes=["https://management.azure.com/.default"],
-            retry_total=0,
-            polling_interval=1,
-        )
-        super().__init__(client, service_id, (parts[3], parts[7]))
+        client = ApiManagementClient(credential, parts[1], **of_resource_manager(SYSTEM, resource_manager))
+        super().__init__(client, service_id, (parts[3], parts[7]), patience)
         self._linking = asyncio.Lock()
 
     async def product(self, name: str) -> Product | None:
-        found = await self._find(self._client.product.get(*self._at, name, cls=_with_etag))
-        return None if found is None else product_of(*found)
+        return await self._find(self._client.product.get(*self._at, name, cls=_with_etag), product_of)
 
     async def products(self) -> list[Product]:
-        with translated(SYSTEM):
-            return [product_of(found, "*") async for found in self._client.product.list_by_service(*self._at)]
+        with understood(SYSTEM):
+            return [product_of(found, "*") for found in await rows(SYSTEM, self._client.product.list_by_service(*self._at))]
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         from azure.mgmt.apimanagement.models import ProductContract
 
         body = ProductContract(display_name=display_name, description=str(marker), state="notPublished", **CLOSED)
-        with translated(SYSTEM):
-            created: Any = await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag)
-        return str(created[1])
+        with understood(SYSTEM):
+            return _etag(await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag))
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
         body = ProductUpdateParameters(display_name=display_name, description=str(marker), state="published", **CLOSED)
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.product.update(*self._at, name, etag, body)
 
     async def close_product(self, name: str, etag: str) -> str:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
-        with translated(SYSTEM):
-            closed: Any = await self._client.product.update(*self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag)
-        return str(closed[1])
+        with understood(SYSTEM):
+            return _etag(await self._client.product.update(*self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag))
 
     async def delete_product(self, name: str, etag: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.product.delete(*self._at, name, etag)
 
     async def product_policy(self, product: str) -> Policy | None:
-        return _policy(await self._find(self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag)))
+        return await self._find(self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag), _policy)
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             body = PolicyContract(value=policy, format="xml")
             await self._client.product_policy.create_or_update(*self._at, product, "policy", body, if_match=etag)
 
     async def link_product(self, product: str, api: str) -> None:
         async with self._linking:
-            with translated(SYSTEM):
+            with understood(SYSTEM):
                 await self._client.product_api.create_or_update(*self._at, product, api)
 
     async def unlink_product(self, product: str, api: str) -> None:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM), suppress(ResourceNotFoundError):
+        with understood(SYSTEM), suppress(ResourceNotFoundError):
             await self._client.product_api.delete(*self._at, product, api)
 
     async def is_linked(self, product: str, api: str) -> bool:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
                 return bool(await self._client.product_api.check_entity_exists(*self._at, product, api))
             except ResourceNotFoundError:
@@ -113,59 +106,55 @@ class ApiManagement(Backends):
     async def linked_products(self, api: str) -> frozenset[str]:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
-                return frozenset([str(found.name) async for found in self._client.api_product.list_by_apis(*self._at, api)])
+                return frozenset(text(found.name) for found in await rows(SYSTEM, self._client.api_product.list_by_apis(*self._at, api)))
             except ResourceNotFoundError:
                 return frozenset()
 
     async def subscriptions(self) -> list[Subscription]:
-        with translated(SYSTEM):
-            return [_subscription(found, "*") async for found in self._client.subscription.list(*self._at)]
+        with understood(SYSTEM):
+            return [_subscription(found, "*") for found in await rows(SYSTEM, self._client.subscription.list(*self._at))]
 
     async def product_subscriptions(self, product: str) -> list[Subscription]:
-        with translated(SYSTEM):
-            return [_subscription(found, "*") async for found in self._client.product_subscriptions.list(*self._at, product)]
+        with understood(SYSTEM):
+            listed = self._client.product_subscriptions.list(*self._at, product)
+            return [_subscription(found, "*") for found in await rows(SYSTEM, listed)]
 
     async def subscription(self, name: str) -> Subscription | None:
-        found = await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag))
-        return None if found is None else _subscription(*found)
+        return await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag), _subscription)
 
     async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
 
         body = SubscriptionCreateParameters(scope=f"/products/{product}", display_name=display_name, state="active", allow_tracing=False)
-        with translated(SYSTEM):
-            answer = await self._client.subscription.create_or_update(*self._at, name, body, if_match=etag)
-        return _keys(answer)
+        with understood(SYSTEM):
+            return _keys(await self._client.subscription.create_or_update(*self._at, name, body, if_match=etag))
 
     async def suspend_subscription(self, name: str, etag: str) -> None:
         from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.subscription.update(*self._at, name, etag, SubscriptionUpdateParameters(state="suspended"))
 
     async def keys(self, subscription: str) -> Keys:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             keys = _keys(await self._client.subscription.list_secrets(*self._at, subscription))
-        assert keys is not None, "listSecrets answers with both keys"
-        return keys
+            assert keys is not None, "listSecrets answers with both keys"
+            return keys
 
     async def regenerate_key(self, subscription: str, which: int) -> None:
         operations = self._client.subscription
         regenerate = (operations.regenerate_primary_key, operations.regenerate_secondary_key)[which]
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await regenerate(*self._at, subscription)
 
     async def delete_subscription(self, name: str, etag: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.subscription.delete(*self._at, name, etag)
 
     async def api(self, name: str) -> Api | None:
-        found = await self._find(self._client.api.get(*self._at, name, cls=_with_etag))
-        if found is None:
-            return None
-        return api_of(*found)
+        return await self._find(self._client.api.get(*self._at, name, cls=_with_etag), api_of)
 
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
         """Imports the operations: the one slow write there is. The digest of what was imported stays at the revision."""
@@ -181,48 +170,47 @@ class ApiManagement(Backends):
             value=json.dumps(desired.api),
             **asking_for_keys(),
         )
-        with translated(SYSTEM):
-            poller = await self._client.api.begin_create_or_update(*self._at, name, body, if_match=etag)
-            await poller.result()
+        with understood(SYSTEM):
+            await finished(SYSTEM, self._patience, self._client.api.begin_create_or_update, *self._at, name, body, if_match=etag)
 
     async def api_policy(self, name: str) -> Policy | None:
-        return _policy(await self._find(self._client.api_policy.get(*self._at, name, "policy", format="xml", cls=_with_etag)))
+        return await self._find(self._client.api_policy.get(*self._at, name, "policy", format="xml", cls=_with_etag), _policy)
 
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             body = PolicyContract(value=policy, format="xml")
             await self._client.api_policy.create_or_update(*self._at, name, "policy", body, if_match=etag)
 
     async def fragment(self, name: str) -> str:
-        found = await self._find(self._client.policy_fragment.get(*self._at, name, format="xml", cls=_with_etag))
-        return "" if found is None else meaning_of(found[0].value or "")
+        return await self._find(self._client.policy_fragment.get(*self._at, name, format="xml", cls=_with_etag), _meaning) or ""
 
     async def put_fragment(self, name: str, text: str) -> None:
         from azure.mgmt.apimanagement.models import PolicyFragmentContract
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             body = PolicyFragmentContract(value=text, format="xml", description="managed by mergekey")
-            poller = await self._client.policy_fragment.begin_create_or_update(*self._at, name, body)
-            await poller.result()
+            await finished(SYSTEM, self._patience, self._client.policy_fragment.begin_create_or_update, *self._at, name, body)
 
     async def mark_api(self, name: str, marker: Marker) -> None:
         from azure.mgmt.apimanagement.models import ApiUpdateContract
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.api.update(*self._at, name, "*", ApiUpdateContract(description=str(marker), **asking_for_keys()))
 
-    async def _find(self, call: Any) -> tuple[Any, str] | None:
-        """The object and its ETag, or None when it is absent."""
+    async def _find(self, call: Awaitable[Any], read: Callable[[Any, str], V]) -> V | None:
+        """What `read` makes of the object and its ETag, or None when it is absent."""
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
-                return await call  # type: ignore[no-any-return]  # what `_with_etag` made
+                contract, etag = await call  # as `_with_etag` gives them
             except ResourceNotFoundError as error:
                 require_parent(error)
                 return None
+            text(contract.name)  # everything of Resource Manager has one
+            return read(contract, etag)
 
     async def close(self) -> None:
         await self._client.close()
@@ -233,14 +221,25 @@ def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
     return contract, str(headers.get("ETag") or response.http_response.headers.get("ETag", "*"))
 
 
-def _policy(found: tuple[Any, str] | None) -> Policy | None:
-    return None if found is None else Policy(found[1], digest_of(found[0].value or ""))
+def _etag(written: Any) -> str:
+    """Of what was written, which the answer shows."""
+    contract, etag = written
+    text(contract.name)
+    return str(etag)
+
+
+def _policy(contract: Any, etag: str) -> Policy:
+    return Policy(etag, digest_of(text(contract.value)))
+
+
+def _meaning(contract: Any, _: str) -> str:
+    return meaning_of(text(contract.value))
 
 
 def _subscription(contract: Any, etag: str) -> Subscription:
-    scope, owner = (contract.scope or "").split("/"), (contract.owner_id or "").split("/")
+    scope, owner = text(contract.scope).split("/"), (contract.owner_id or "").split("/")
     product = scope[-1] if len(scope) > 1 and scope[-2] == "products" else ""
-    return Subscription(contract.name, etag, contract.display_name or "", product, owner[-1], str(contract.state))
+    return Subscription(text(contract.name), etag, contract.display_name or "", product, owner[-1], text(contract.state))
 
 
 def _keys(answer: Any) -> Keys | None:

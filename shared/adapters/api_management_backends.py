@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.translate import translated
+from shared.adapters.answers import text
+from shared.adapters.azure_sdk import Patience, finished, rows
+from shared.adapters.translate import understood
 from shared.domain.actual import ActualBackend, ActualNamedValue
 from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
 from shared.domain.catalog import Breaker
@@ -27,30 +29,31 @@ _FAILURES = ((429, 429), (500, 599))
 class Backends:
     """What of an API Management service has to do with backends. `at` is its resource group and name."""
 
-    def __init__(self, client: ApiManagementClient, service_id: str, at: tuple[str, str]) -> None:
+    def __init__(self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: Patience) -> None:
         self._client = client
         self._service_id = service_id.rstrip("/")
         self._at = at
+        self._patience = patience
 
     async def backends(self, prefix: str) -> list[ActualBackend]:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             listed = self._client.backend.list_by_service(*self._at, filter=f"startswith(name,'{prefix}')")
-            return [_actual(found) async for found in listed]
+            return [_actual(found) for found in await rows(SYSTEM, listed)]
 
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
         body = self._contract(backend, marker)
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.backend.create_or_update(*self._at, backend.name, body, if_match=etag)
 
     async def delete_backend(self, name: str, etag: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.backend.delete(*self._at, name, etag)
 
     async def named_values(self, prefix: str, repository: int) -> list[ActualNamedValue]:
         """The service filters named values by tag and display name only, and lists them without values."""
-        with translated(SYSTEM):
-            listed = [found async for found in self._client.named_value.list_by_service(*self._at)]
-        return [_actual_value(found, _tag(repository)) for found in listed if str(found.name).startswith(prefix)]
+        with understood(SYSTEM):
+            listed = await rows(SYSTEM, self._client.named_value.list_by_service(*self._at))
+            return [_actual_value(found, _tag(repository)) for found in listed if text(found.name).startswith(prefix)]
 
     async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
         """With the service's own identity, which needs the role to read secrets of that vault."""
@@ -58,12 +61,12 @@ class Backends:
 
         vault = KeyVaultContractCreateProperties(secret_identifier=value.url)
         body = NamedValueCreateContract(display_name=value.name, secret=True, key_vault=vault, tags=[_tag(repository)])
-        with translated(SYSTEM):
-            poller = await self._client.named_value.begin_create_or_update(*self._at, value.name, body, if_match=etag)
-            await poller.result()
+        with understood(SYSTEM):
+            begin = self._client.named_value.begin_create_or_update
+            await finished(SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag)
 
     async def delete_named_value(self, name: str, etag: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.named_value.delete(*self._at, name, etag)
 
     def _contract(self, backend: Backend, marker: Marker) -> BackendContract:
@@ -117,7 +120,7 @@ def _actual(contract: Any) -> ActualBackend:
     members = (PoolMember(each.id.rpartition("/")[2], each.weight or 0, each.priority or 0) for each in services or ())
     ordered = tuple(sorted(members, key=lambda member: member.backend))
     return ActualBackend(
-        contract.name, "*", contract.url or "", parse_marker(contract.description), _actual_breaker(contract.circuit_breaker), ordered
+        text(contract.name), "*", contract.url or "", parse_marker(contract.description), _actual_breaker(contract.circuit_breaker), ordered
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.adapters.answers import text
 from shared.domain.actual import Api, Product
 from shared.domain.marker import parse_marker
 from shared.domain.openapi import KEY_NAMES
@@ -17,8 +18,8 @@ CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": Fa
 
 def product_of(contract: Any, etag: str) -> Product:
     """Where nothing is said a subscription is required: so the service reads its own descriptions."""
-    published, closed = contract.state == "published", contract.subscription_required is not False
-    return Product(contract.name, etag, contract.display_name, published, parse_marker(contract.description), closed)
+    published, closed = text(contract.state) == "published", contract.subscription_required is not False
+    return Product(text(contract.name), etag, contract.display_name or "", published, parse_marker(contract.description), closed)
 
 
 def api_of(contract: Any, etag: str) -> Api:

@@ -5,14 +5,16 @@ https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-token
 
 from __future__ import annotations
 
-import asyncio
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.adapters.translate import by_status, translated
-from shared.errors import MergekeyError, Unavailable
+from shared.adapters.answers import instance, limited, require_origin, text
+from shared.adapters.sharing import SingleFlight
+from shared.adapters.translate import MISREAD, by_status, understood
+from shared.errors import MergekeyError
 
 if TYPE_CHECKING:
     import jwt
@@ -22,10 +24,12 @@ SYSTEM = "Entra ID"
 KEYS_LAST = 24 * 3600.0
 #: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for each.
 KEYS_AT_MOST_EVERY = 60.0
+#: While Entra cannot be asked, it is not asked for each of them either: nobody waits for what has just failed.
+FAILURE_LASTS = 30.0
 #: What a token must say to be judged at all.
 REQUIRED = ("exp", "nbf", "iss", "aud", "tid", "oid")
-#: Seconds for an answer.
-PATIENCE = 5.0
+#: Seconds for an answer, and bytes of it: some ten keys have 20 KiB.
+PATIENCE, _LARGEST = 5.0, 1024 * 1024
 
 Role = Literal["Reader", "Operator"]
 #: Who may do more may also do less.
@@ -61,15 +65,17 @@ class Caller:
 class EntraTokens:
     """Tokens of one tenant for one audience. Versions 1 and 2 are taken: which one it is depends on how the API was registered."""
 
-    def __init__(self, authority: str, tenant: str, audience: str) -> None:
+    def __init__(self, authority: str, tenant: str, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._discovery = f"{authority.rstrip('/')}/{tenant}/v2.0/.well-known/openid-configuration"
         self._tenant = tenant.lower()
         # Tokens of version 2 have the client id alone.
         self._audiences = [audience, audience.removeprefix("api://")]
         self._issuers: list[str] = []
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._clock = clock
         self._fetched = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._failed: tuple[float, MergekeyError] | None = None
+        self._fetching: SingleFlight[None] = SingleFlight()
 
     async def require(self, authorization: str | None, role: Role) -> Caller:
         """The caller, who has the app role (or a higher one). `authorization` is the header. Raises Refused, Unavailable, Throttled."""
@@ -100,43 +106,68 @@ class EntraTokens:
         return claims
 
     async def _key(self, kid: str) -> jwt.PyJWK:
+        """Who has a key that we know waits for nobody: not for Entra, nor for those who have others."""
         import jwt
 
-        async with self._fetching:
-            age = time.monotonic() - self._fetched
-            if age > KEYS_LAST or (kid not in self._keys and age > KEYS_AT_MOST_EVERY):
-                try:
-                    await self._fetch()
-                except MergekeyError:
-                    # A key that we know already is good enough while Entra cannot be asked.
-                    if kid not in self._keys:
-                        raise
+        age = self._clock() - self._fetched
+        if age > KEYS_LAST or (kid not in self._keys and age > KEYS_AT_MOST_EVERY):
+            try:
+                await self._fetching.share("keys", self._renew)
+            except MergekeyError:
+                # A key that we know already is good enough while Entra cannot be asked.
+                if kid not in self._keys:
+                    raise
         if kid not in self._keys:
             raise jwt.InvalidKeyError("unknown key")
         return self._keys[kid]
 
-    async def _fetch(self) -> None:
-        import jwt
-
-        configuration = await _get(self._discovery)
+    async def _renew(self) -> None:
+        """One failure answers all who ask soon after it."""
+        if self._failed is not None and self._clock() - self._failed[0] <= FAILURE_LASTS:
+            raise self._failed[1].with_traceback(None)
         try:
-            keys = jwt.PyJWKSet.from_dict(await _get(str(configuration["jwks_uri"]))).keys
-            self._issuers = [str(configuration["issuer"]), f"https://sts.windows.net/{self._tenant}/"]
-        except (KeyError, jwt.PyJWTError):
-            raise Unavailable(f"{SYSTEM}: {self._discovery} leads to no signing keys") from None
-        self._keys = {key.key_id: key for key in keys if key.key_id and key.key_type == "RSA"}
-        self._fetched = time.monotonic()
+            await self._fetch()
+        except MergekeyError as error:
+            self._failed = self._clock(), error
+            raise
+
+    async def _fetch(self) -> None:
+        configuration = await _get(self._discovery)
+        with understood(SYSTEM):
+            issuer, address = text(configuration["issuer"]), text(configuration["jwks_uri"])
+            require_origin(SYSTEM, address, self._discovery)
+        answer = await _get(address)
+        with understood(SYSTEM):
+            keys = dict(_usable(instance(list, answer["keys"])))
+            if not keys:
+                raise ValueError("no signing key")
+        self._issuers = [issuer, f"https://sts.windows.net/{self._tenant}/"]
+        self._keys, self._fetched, self._failed = keys, self._clock(), None
+
+
+def _usable(rows: list[Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
+    """By id, the keys that can have signed a token. One that cannot be read spoils no other."""
+    import jwt
+
+    for row in rows:
+        try:
+            key = jwt.PyJWK.from_dict(row)
+            if key.key_type == "RSA":
+                yield text(key.key_id), key
+        except (jwt.PyJWTError, *MISREAD):
+            continue
 
 
 async def _get(url: str) -> dict[str, Any]:
+    """The answer's JSON object. Neither has Entra a reason to send us elsewhere, nor have we one to believe what is there."""
     import aiohttp
 
-    with translated(SYSTEM):
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session, session.get(url) as answer:
+    patience = aiohttp.ClientTimeout(total=PATIENCE)
+    with understood(SYSTEM):
+        async with aiohttp.ClientSession(timeout=patience) as session, session.get(url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise by_status(SYSTEM, answer.status)
-            found: dict[str, Any] = await answer.json()
-            return found
+            return instance(dict, json.loads(await limited(SYSTEM, answer.content, _LARGEST)))
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:

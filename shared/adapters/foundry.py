@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.translate import by_status, require_parent, translated
+from shared.adapters.answers import text
+from shared.adapters.azure_sdk import of_resource_manager, rows
+from shared.adapters.translate import by_status, require_parent, understood
 from shared.domain.actual import Project, TracingConnection
 from shared.domain.marker import Marker, parse_marker
 from shared.domain.secret import SecretValue
@@ -31,14 +33,12 @@ class Foundry:
         self._at = (parts[3], parts[7])
         self._tracing = tracing_id
         self._location: str | None = None
-        scopes = ["https://management.azure.com/.default"]
-        base = resource_manager.rstrip("/")
-        self._client: Any = CognitiveServicesManagementClient(credential, parts[1], base_url=base, credential_scopes=scopes, retry_total=0)
+        self._client: Any = CognitiveServicesManagementClient(credential, parts[1], **of_resource_manager(SYSTEM, resource_manager))
 
     async def project(self, name: str) -> Project | None:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
                 return _project(await self._client.projects.get(*self._at, name))
             except ResourceNotFoundError as error:
@@ -46,55 +46,55 @@ class Foundry:
                 return None
 
     async def projects(self) -> list[Project]:
-        with translated(SYSTEM):
-            return [_project(found) async for found in self._client.projects.list(*self._at)]
+        with understood(SYSTEM):
+            return [_project(found) for found in await rows(SYSTEM, self._client.projects.list(*self._at))]
 
     async def create_project(self, name: str, display_name: str, marker: Marker) -> None:
         """A project stands where its account does, and has an identity of its own."""
         from azure.mgmt.cognitiveservices.models import Identity, Project, ProjectProperties
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             properties = ProjectProperties(display_name=display_name, description=str(marker))
             body = Project(location=await self._place(), identity=Identity(type="SystemAssigned"), properties=properties)
             await self._client.projects.begin_create(*self._at, name, body, polling=False)
 
     async def _place(self) -> str:
         if self._location is None:
-            self._location = str((await self._client.accounts.get(*self._at)).location)
+            self._location = text((await self._client.accounts.get(*self._at)).location)
         return self._location
 
     async def update_project(self, name: str, display_name: str, marker: Marker) -> None:
         from azure.mgmt.cognitiveservices.models import Project, ProjectProperties
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             body = Project(properties=ProjectProperties(display_name=display_name, description=str(marker)))
             await self._client.projects.begin_update(*self._at, name, body, polling=False)
 
     async def delete_project(self, name: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.projects.begin_delete(*self._at, name, polling=False)
 
     async def connection(self, project: str) -> TracingConnection | None:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
                 found = (await self._client.project_connections.get(*self._at, project, CONNECTION)).properties
             except ResourceNotFoundError as error:
                 require_parent(error)
                 return None
-        return TracingConnection(str(found.target or ""), dict(found.metadata or {}).items() >= OURS.items())
+            return TracingConnection(str(found.target or ""), dict(found.metadata or {}).items() >= OURS.items())
 
     async def tracing_key(self) -> SecretValue:
         """https://learn.microsoft.com/rest/api/application-insights/components/get, without a client library for one call."""
         from azure.core.rest import HttpRequest
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             request = HttpRequest("GET", str(self._tracing), params={"api-version": _INSIGHTS})
             answer = await self._client._send_request(request)
             if answer.status_code != 200:
                 raise by_status("Application Insights", answer.status_code)
-            return SecretValue(str(answer.json()["properties"]["ConnectionString"]))
+            return SecretValue(text(answer.json()["properties"]["ConnectionString"]))
 
     async def put_connection(self, project: str, target: str, key: SecretValue) -> None:
         """A project has one connection of this category: https://learn.microsoft.com/azure/ai-foundry/how-to/develop/trace-agents-sdk."""
@@ -108,12 +108,12 @@ class Foundry:
         properties = ApiKeyAuthConnectionProperties(
             category="AppInsights", target=target, credentials=ConnectionApiKey(key=key.reveal()), metadata=metadata
         )
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             body = ConnectionPropertiesV2BasicResource(properties=properties)
             await self._client.project_connections.create(*self._at, project, CONNECTION, connection=body)
 
     async def delete_connection(self, project: str) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.project_connections.delete(*self._at, project, CONNECTION)
 
     async def close(self) -> None:
@@ -122,5 +122,5 @@ class Foundry:
 
 def _project(found: Any) -> Project:
     properties = found.properties
-    name = str(found.name).rpartition("/")[2]
-    return Project(name, properties.display_name or "", str(properties.provisioning_state), parse_marker(properties.description))
+    name = text(found.name).rpartition("/")[2]
+    return Project(name, properties.display_name or "", text(properties.provisioning_state), parse_marker(properties.description))

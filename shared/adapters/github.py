@@ -8,56 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
-import tarfile
-from collections import OrderedDict
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 from gidgethub import HTTPException
 from gidgethub.aiohttp import GitHubAPI
-from gidgethub.apps import get_installation_access_token, get_jwt
+from gidgethub.apps import get_jwt
+from gidgethub.sansio import accept_format
 
-from shared.adapters.github_answers import commits_of, is_before, newest_day_of
-from shared.adapters.translate import translated
-from shared.domain.push import Entry, Tree
-from shared.errors import Busy, Rejected, Unavailable
+from shared.adapters.answers import instance, limited, require_origin, text
+from shared.adapters.archive import MOST_PACKED, too_large, unpack
+from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
+from shared.adapters.sharing import Recent, SingleFlight
+from shared.adapters.translate import understood, unexpected
+from shared.domain.push import Tree
+from shared.errors import Rejected, Unavailable
+from shared.messages import blob_id
 from shared.ports import Commit, Head
 
-SYSTEM = "GitHub"
 #: A token is renewed this long before it expires.
 _EARLY = timedelta(minutes=5)
-#: Files of an archive are cut after this: one byte more than a request may have tells that it is too large.
-_CUT = 64 * 1024 + 1
 #: Commits on one page of a list (GitHub's most), and the pages of a history that are read.
 _PAGE, _PAGES = 100, 3
-_TIMEOUT = aiohttp.ClientTimeout(total=8, connect=3)
+_TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8, connect=3), aiohttp.ClientTimeout(total=60)
+#: Bytes: GitHub cuts off a tree at 7 MB, and files that are larger than a request may be are not asked for.
+_LARGEST_ANSWER, _SPOOL = 32 * 1024 * 1024, 4 * 1024 * 1024
+_MOST_PAGES = 100
+#: How GitHub says that it does not have what was asked for: 409 of an empty repository, 422 of an unknown object.
+_ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 V = TypeVar("V")
-
-
-class Recent(Generic[V]):
-    """The values used last, for things that never change."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[str, V] = OrderedDict()
-
-    def get(self, key: str) -> V | None:
-        if key in self._values:
-            self._values.move_to_end(key)
-        return self._values.get(key)
-
-    def put(self, key: str, value: V) -> V:
-        self._values[key] = value
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +53,29 @@ class AppKey:
     app_id: str
     private_key: str
     installation_id: int
+
+
+class _OneHost(GitHubAPI):
+    """Neither a link to a next page nor a redirection leads to another host: the first would take the token along."""
+
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, Mapping[str, str], bytes]:
+        require_origin(SYSTEM, url, self.base_url)
+        async with self._session.request(method, url, headers=headers, data=body) as response:
+            require_origin(SYSTEM, str(response.url), self.base_url)
+            # gidgethub would keep books of the rate limit, which nobody asks for, and fail over a number that is none.
+            kept = {name.lower(): value for name, value in response.headers.items() if name.lower() != "x-ratelimit-limit"}
+            return response.status, kept, await limited(SYSTEM, response.content, _LARGEST_ANSWER)
+
+    async def rows(self, path: str, jwt: str) -> AsyncGenerator[Any, None]:
+        """The rows of a list, as `getiter` gives them; of one that is none, or does not end, an error."""
+        for _ in range(_MOST_PAGES):
+            page, more, _ = await self._make_request("GET", path, {}, b"", accept_format(), jwt=jwt)
+            for row in instance(list, page):
+                yield row
+            if more is None:
+                return
+            path = more
+        raise unexpected(SYSTEM, "the list does not end")
 
 
 class GitHubClient:
@@ -79,9 +88,9 @@ class GitHubClient:
         self._token = token
         self._expires: datetime | None = None
         self._renewing = asyncio.Lock()
-        self._plain = GitHubAPI(self.session, "mergekey", base_url=self._url)
-        conditional: MutableMapping[str, Any] = {}
-        self._conditional = GitHubAPI(self.session, "mergekey", base_url=self._url, cache=conditional)
+        self._plain = _OneHost(self.session, "mergekey", base_url=self._url)
+        self._cache: MutableMapping[str, Any] = {}
+        self._conditional = _OneHost(self.session, "mergekey", base_url=self._url, cache=self._cache)
 
     @property
     def is_app(self) -> bool:
@@ -92,99 +101,110 @@ class GitHubClient:
         """A token that works for some minutes at least. Its length and form are GitHub's business."""
         async with self._renewing:
             if self._app is not None and (self._expires is None or datetime.now(UTC) > self._expires - _EARLY):
-                app = self._app
-                answer = await get_installation_access_token(
-                    self._plain, installation_id=str(app.installation_id), app_id=app.app_id, private_key=app.private_key
-                )
-                self._token = str(answer["token"])
-                self._expires = datetime.fromisoformat(str(answer["expires_at"]))
+                path, proof = f"/app/installations/{self._app.installation_id}/access_tokens", self._jwt()
+                with understood(SYSTEM):
+                    answer = await self._plain.post(path, data=b"", jwt=proof)
+                    token, expires = text(answer["token"]), datetime.fromisoformat(text(answer["expires_at"]))
+                    self._token, self._expires = token, expires.astimezone(UTC)
         assert self._token is not None
         return self._token
 
     async def get(self, path: str) -> Any:
         """The answer's JSON."""
-        with translated(SYSTEM):
-            return await self._get(path, conditional=False)
+        return await self._asked(lambda token: self._plain.getitem(path, oauth_token=token))
 
     async def find(self, path: str, *, conditional: bool = False) -> Any:
         """The answer's JSON, or None for what GitHub does not have: 404, 409 for an empty repository, 422 for an unknown object.
 
         `conditional` asks with the ETag of the last answer.
         """
-        try:
-            with translated(SYSTEM):
-                return await self._get(path, conditional)
-        except (Busy, Rejected):
-            return None
-        except Unavailable as error:
-            if error.reason == "NotFound":
-                return None
-            raise
+        api = self._conditional if conditional else self._plain
+
+        async def ask(token: str) -> Any:
+            try:
+                found = await api.getitem(path, oauth_token=token)
+            except HTTPException as error:
+                if error.status_code in _ABSENT:
+                    return None
+                raise
+            if found is None:
+                raise unexpected(SYSTEM, "nothing")
+            return found
+
+        return await self._asked(ask)
+
+    def forget(self) -> None:
+        """An answer that makes no sense is not to be had again by its ETag."""
+        self._cache.clear()
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        with translated(SYSTEM):
-            return await self._asked(lambda token: self._plain.post(path, data=body, oauth_token=token))
+        return await self._asked(lambda token: self._plain.post(path, data=body, oauth_token=token))
 
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        with translated(SYSTEM):
-            return await self._asked(lambda token: self._plain.patch(path, data=body, oauth_token=token))
+        return await self._asked(lambda token: self._plain.patch(path, data=body, oauth_token=token))
 
     async def listed_for_app(self, path: str) -> AsyncGenerator[Any, None]:
         """The rows of a list that only the App itself may see; a page is fetched when the one before has been read."""
-        with translated(SYSTEM):
-            async for row in self._plain.getiter(path, jwt=self._jwt()):
+        proof = self._jwt()
+        with understood(SYSTEM):
+            async for row in self._plain.rows(path, proof):
                 yield row
 
     async def post_as_app(self, path: str) -> None:
-        with translated(SYSTEM):
-            await self._plain.post(path, data=b"", jwt=self._jwt())
+        proof = self._jwt()
+        with understood(SYSTEM):
+            await self._plain.post(path, data=b"", jwt=proof)
 
     def _jwt(self) -> str:
+        """A private key that is none is no fault of an answer."""
         assert self._app is not None
         return get_jwt(app_id=self._app.app_id, private_key=self._app.private_key)
 
-    async def _get(self, path: str, conditional: bool) -> Any:
-        api = self._conditional if conditional else self._plain
-        return await self._asked(lambda token: api.getitem(path, oauth_token=token))
+    async def download(self, path: str, into: IO[bytes]) -> None:
+        """Writes a file into `into`, which is empty. GitHub redirects to a host that gets no token: aiohttp takes it off."""
+        await self._asked(lambda token: self._download(path, token, into))
 
-    async def download(self, path: str) -> bytes:
-        """The bytes of a file, after redirects."""
-        with translated(SYSTEM):
-            return await self._asked(lambda token: self._download(path, token))
-
-    async def _download(self, path: str, token: str) -> bytes:
+    async def _download(self, path: str, token: str, into: IO[bytes]) -> None:
         headers = {"Authorization": f"Bearer {token}", "User-Agent": "mergekey"}
-        async with self.session.get(f"{self._url}{path}", headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as response:
+        async with self.session.get(f"{self._url}{path}", headers=headers, timeout=_DOWNLOAD) as response:
             if response.status != HTTPStatus.OK:
                 raise HTTPException(HTTPStatus(response.status), headers=response.headers)
-            return await response.read()
+            async for chunk in response.content.iter_any():
+                into.write(chunk)
+                if into.tell() > MOST_PACKED:
+                    raise too_large()
 
     async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
         """What GitHub answers to our token, or to a new one: the old one may have ended before its time, or by GitHub's clock."""
         token = await self.token()
-        try:
-            return await ask(token)
-        except HTTPException as error:
-            if self._app is None or error.status_code != HTTPStatus.UNAUTHORIZED:
-                raise
+        with understood(SYSTEM):
+            try:
+                return await ask(token)
+            except HTTPException as error:
+                if self._app is None or error.status_code != HTTPStatus.UNAUTHORIZED:
+                    raise
         if self._token == token:
             self._expires = None
-        return await ask(await self.token())
+        token = await self.token()
+        with understood(SYSTEM):
+            return await ask(token)
 
     async def close(self) -> None:
         await self.session.close()
 
 
 class GitHubRepository:
-    """The repository of requests at GitHub. `name` is `owner/repository`."""
+    """The repository of requests at GitHub. `name` is `owner/repository`, `is_read` says of which files an archive has the content."""
 
-    def __init__(self, client: GitHubClient, name: str, branch: str) -> None:
+    def __init__(self, client: GitHubClient, name: str, branch: str, is_read: Callable[[str], bool] = bool) -> None:
         self._client = client
         self._base = f"/repos/{name}"
         self._branch = branch
+        self._is_read = is_read
         self._trees: Recent[Tree] = Recent(8)
         self._blobs: Recent[bytes] = Recent(512)
         self._archives: Recent[Mapping[str, bytes]] = Recent(1)
+        self._downloads: SingleFlight[Mapping[str, bytes]] = SingleFlight()
         self._histories: Recent[tuple[Commit, ...]] = Recent(2)
         self._ancestors: Recent[bool] = Recent(2048)
         self._days: Recent[date] = Recent(512)
@@ -195,12 +215,17 @@ class GitHubRepository:
             # No such branch, or no right to see the repository? The second is trouble, and raises.
             await self._client.get(self._base)
             return None
-        commit = branch["commit"]["commit"]
-        return Head(branch["commit"]["sha"], commit["tree"]["sha"], bool(branch.get("protected")), commit["message"])
+        try:
+            with understood(SYSTEM):
+                return head_of(branch)
+        except Unavailable:
+            self._client.forget()
+            raise
 
     async def commit_message(self, sha: str) -> str:
         answer = await self._client.find(f"{self._base}/git/commits/{sha}")
-        return "" if answer is None else str(answer["message"])
+        with understood(SYSTEM):
+            return "" if answer is None else instance(str, answer["message"])
 
     async def newest_commits(self, head: str) -> list[Commit]:
         known = self._histories.get(head)
@@ -245,32 +270,29 @@ class GitHubRepository:
         answer = await self._client.find(f"{self._base}/git/trees/{sha}?recursive=1")
         if answer is None:
             return None
-        if answer.get("truncated"):
-            raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
-        entries = [entry for entry in answer["tree"] if entry["type"] != "tree"]
-        return self._trees.put(sha, {entry["path"]: Entry(entry["sha"], entry["mode"], entry.get("size", 0)) for entry in entries})
+        with understood(SYSTEM):
+            if answer.get("truncated"):
+                raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
+            return self._trees.put(sha, {text(entry["path"]): entry_of(entry) for entry in answer["tree"] if entry["type"] != "tree"})
 
     async def blob(self, sha: str) -> bytes:
         known = self._blobs.get(sha)
         if known is not None:
             return known
         answer = await self._client.get(f"{self._base}/git/blobs/{sha}")
-        return self._blobs.put(sha, base64.b64decode(answer["content"]))
+        with understood(SYSTEM):
+            content = base64.b64decode(answer["content"])
+            if blob_id(content, len(sha)) != sha:
+                raise unexpected(SYSTEM, f"another content than that of {sha}")
+            return self._blobs.put(sha, content)
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
+        """Several stages ask for the same commit at once: it is fetched for all of them."""
         known = self._archives.get(commit)
-        if known is not None:
-            return known
-        packed = await self._client.download(f"{self._base}/tarball/{commit}")
-        return self._archives.put(commit, await asyncio.to_thread(_unpack, packed))
+        return known if known is not None else await self._downloads.share(commit, lambda: self._archive(commit))
 
-
-def _unpack(packed: bytes) -> dict[str, bytes]:
-    """Regular files by their path in the repository: the archive's top folder is cut off."""
-    files = {}
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            if content is not None:
-                files[member.name.partition("/")[2]] = content.read(_CUT)
-    return files
+    async def _archive(self, commit: str) -> Mapping[str, bytes]:
+        # A small one stays in memory.
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as packed:
+            await self._client.download(f"{self._base}/tarball/{commit}", packed)
+            return self._archives.put(commit, await asyncio.to_thread(unpack, SYSTEM, packed, self._is_read))

@@ -6,10 +6,14 @@ The App asks as itself, with a JWT: no permission of its installation is needed 
 from __future__ import annotations
 
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.adapters.github import GitHubClient, Recent
+from shared.adapters.answers import instance, text
+from shared.adapters.github import GitHubClient
+from shared.adapters.github_answers import SYSTEM
+from shared.adapters.sharing import Recent
+from shared.adapters.translate import understood
 from shared.domain.deliveries import Delivery
 
 _PATH = "/app/hook/deliveries"
@@ -35,7 +39,8 @@ class GitHubDeliveries:
         path = f"{_PATH}?per_page=100{'&status=failure' if only_failed else ''}"
         async with aclosing(self._client.listed_for_app(path)) as rows:
             async for row in rows:
-                delivery = _delivery(row)
+                with understood(SYSTEM):
+                    delivery = _delivery(row)
                 if delivery.at < moment - _LATE or len(found) == self._most:
                     break
                 found.append(delivery)
@@ -49,11 +54,11 @@ class GitHubDeliveries:
 
 def _delivery(row: dict[str, Any]) -> Delivery:
     return Delivery(
-        id=row["id"],
-        guid=row["guid"],
-        event=row["event"],
+        id=instance(int, row["id"]),
+        guid=text(row["guid"]),
+        event=text(row["event"]),
         repository=row.get("repository_id"),
-        at=datetime.fromisoformat(row["delivered_at"]),
-        status=row["status_code"] or 0,
+        at=datetime.fromisoformat(text(row["delivered_at"])).astimezone(UTC),
+        status=instance(int, row["status_code"] or 0),
         redelivery=row["redelivery"],
     )

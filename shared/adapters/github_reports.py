@@ -11,8 +11,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from shared.adapters.answers import instance
 from shared.adapters.github import GitHubClient
-from shared.domain.problem import Problem, failures
+from shared.adapters.github_answers import SYSTEM
+from shared.adapters.translate import understood
+from shared.domain.problem import Problem, failures, most_important
 from shared.errors import MergekeyError
 from shared.ports import Status
 
@@ -24,6 +27,8 @@ SUMMARY = "mergekey/teams"
 CROWD = 50
 #: GitHub's limits: annotations per call, characters of a status, of a summary.
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
+#: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour for everything.
+MOST_SHOWN = 200
 
 
 class GitHubReports:
@@ -90,9 +95,11 @@ class GitHubReports:
 
     async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """The first call makes the run, further ones append their annotations."""
-        annotations = [_annotation(problem) for problem in problems]
+        shown = most_important(problems, MOST_SHOWN)
+        annotations = [_annotation(problem) for problem in shown]
         pages = [annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)] or [[]]
-        output = {"title": summary, "summary": shorten(_markdown(problems, summary), _SUMMARY)}
+        left_out = f" ({MOST_SHOWN - 1} of {len(problems):,} problems are shown)" if len(problems) > MOST_SHOWN else ""
+        output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out), _SUMMARY)}
         first = {
             "name": CHECK,
             "head_sha": commit,
@@ -101,8 +108,10 @@ class GitHubReports:
             "output": {**output, "annotations": pages[0]},
         }
         run = await self._client.post(f"{self._base}/check-runs", first)
+        with understood(SYSTEM):
+            path = f"{self._base}/check-runs/{instance(int, run['id'])}"
         for page in pages[1:]:
-            await self._client.patch(f"{self._base}/check-runs/{run['id']}", {"output": {**output, "annotations": page}})
+            await self._client.patch(path, {"output": {**output, "annotations": page}})
 
 
 def shorten(text: str, most: int) -> str:

@@ -9,25 +9,44 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import ssl
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from shared.adapters.translate import by_status, translated
+from shared.adapters.answers import instance, limited, origin, text
+from shared.adapters.azure_sdk import of_resource_manager
+from shared.adapters.kaito_objects import (
+    FIELD_MANAGER,
+    MANAGED_BY,
+    NODE_OF,
+    at_home,
+    by_home,
+    is_managed,
+    items_of,
+    namespace_of,
+    node_of,
+    route_of,
+    spec_of,
+    workspace_of,
+)
+from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
 from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.domain.workspace import API_VERSIONS, Dialect, Manifest, fixed_fields, marker_of
+from shared.domain.workspace import API_VERSIONS, Dialect, Manifest
 from shared.errors import Busy
 
 if TYPE_CHECKING:
+    from aiohttp import ClientResponse
     from azure.core.credentials_async import AsyncTokenCredential
     from kubernetes.aio.client import ApiClient
+
+V = TypeVar("V")
 
 SYSTEM = "Kubernetes"
 #: AKS' server application, the same in every tenant.
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
-FIELD_MANAGER = "mergekey"
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 _PLURALS = {
     "Namespace": "namespaces",
     "ResourceQuota": "resourcequotas",
@@ -35,11 +54,11 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
 }
-#: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
-_NODE_OF = "kaito.sh/workspace"
 #: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver, plugin/resourcequota).
 _NO_ROOM = ("exceeded quota: ", "status unknown for quota: ")
 _ROUTES = "gateway.networking.k8s.io/v1"
+#: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
+_LARGEST_PAGE, _MOST_PAGES = 64 * 1024 * 1024, 1_000
 
 
 class KaitoCluster:
@@ -55,49 +74,50 @@ class KaitoCluster:
 
     async def namespace(self, name: str) -> Namespace | None:
         found = await self._request("GET", f"/api/v1/namespaces/{name}")
-        if found is None:
-            return None
-        return _namespace(found)
+        with understood(SYSTEM):
+            return None if found is None else namespace_of(found)
 
     async def namespaces(self) -> list[Namespace]:
-        return [_namespace(item) for item in await self._list("/api/v1/namespaces")]
+        return await self._list("/api/v1/namespaces", namespace_of)
 
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
-        found: dict[str, list[Workspace]] = {}
-        for item in await self._list(self._path(self._workspaces, "workspaces", None)):
-            found.setdefault(item["metadata"]["namespace"], []).append(_workspace(item))
-        return found
+        return by_home(await self._list(self._path(self._workspaces, "workspaces", None), at_home(workspace_of)))
 
     async def routes(self, namespace: str) -> list[Route]:
-        return [_route(item) for item in await self._list(self._path(_ROUTES, "httproutes", namespace))]
+        return await self._list(self._path(_ROUTES, "httproutes", namespace), route_of)
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
-        found: dict[str, list[Route]] = {}
-        for item in await self._list(self._path(_ROUTES, "httproutes", None), {"labelSelector": f"{_MANAGED_BY}={FIELD_MANAGER}"}):
-            found.setdefault(item["metadata"]["namespace"], []).append(_route(item))
-        return found
+        ours = {"labelSelector": f"{MANAGED_BY}={FIELD_MANAGER}"}
+        return by_home(await self._list(self._path(_ROUTES, "httproutes", None), at_home(route_of), ours))
 
     async def gpu_nodes(self) -> list[GpuNode]:
-        return [_node(item) for item in await self._list("/api/v1/nodes", {"labelSelector": _NODE_OF})]
+        return await self._list("/api/v1/nodes", node_of, {"labelSelector": NODE_OF})
 
-    async def _list(self, path: str, query: Mapping[str, str] | None = None) -> list[Manifest]:
-        """All items, page by page: https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks"""
-        items: list[Manifest] = []
+    async def _list(self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None) -> list[V]:
+        """What `read` makes of all items, page by page.
+
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+        """
+        found: list[V] = []
         more = ""
-        while True:
-            page = await self._request("GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})}) or {}
-            items += page.get("items", [])
-            more = page.get("metadata", {}).get("continue") or ""
+        for _ in range(_MOST_PAGES):
+            page = await self._request("GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})})
+            if page is None:
+                return found
+            with understood(SYSTEM):
+                found += [read(item) for item in items_of(page)]
+                more = instance(str, page.get("metadata", {}).get("continue") or "")
             if not more:
-                return items
+                return found
+        raise unexpected(SYSTEM, "the list does not end")
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
-        found = await self._request("GET", self._path(self._workspaces, "workspaces", namespace))
-        return [_workspace(item) for item in (found or {}).get("items", [])]
+        return await self._list(self._path(self._workspaces, "workspaces", namespace), workspace_of)
 
     async def limit(self, manifest: Manifest) -> Limit | None:
         found = await self._request("GET", self._path_of(manifest))
-        return None if found is None else Limit(_is_managed(found["metadata"]), found.get("spec") or {})
+        with understood(SYSTEM):
+            return None if found is None else Limit(is_managed(found["metadata"]), spec_of(found))
 
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply; `force`, because what we declare is ours. https://kubernetes.io/docs/reference/using-api/server-side-apply"""
@@ -131,9 +151,11 @@ class KaitoCluster:
         within = f"/namespaces/{namespace}" if namespace else ""
         return f"{base}{within}/{plural}" + (f"/{name}" if name else "")
 
-    async def _request(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None) -> Any:
+    async def _request(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None
+    ) -> Manifest | None:
         """The answer's JSON, or None when there is no such object."""
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             client = await self._connected()
             headers = {"Accept": "application/json", "Content-Type": _content_type(method)}
             pairs = list((query or {}).items())
@@ -142,22 +164,34 @@ class KaitoCluster:
             )
             serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
             response = await self._call(client, serialized)
-            content: bytes = await response.read()
+            content = await limited(SYSTEM, response.content, _LARGEST_PAGE)
             if response.status == 404 and method in ("GET", "DELETE"):
                 return None
             if response.status >= 300:
-                raise _error(response.status, content)
-            return json.loads(content)
+                raise _error(response, content)
+            return instance(dict, json.loads(content))
 
-    async def _call(self, client: Any, serialized: Any) -> Any:
-        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew the next time."""
+    async def _call(self, client: Any, serialized: Any) -> ClientResponse:
+        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew the next time.
+
+        An API server redirects nobody; the client would follow, to another host without our token, and as another method.
+        """
         from aiohttp import ClientConnectionError
 
         try:
-            return await client.call_api(*serialized, _request_timeout=30)
+            answer: ClientResponse = (await client.call_api(*serialized, _request_timeout=30)).response
         except ClientConnectionError:
-            self._client = None
+            await self._forget(client)
             raise
+        if answer.history:
+            raise unexpected(SYSTEM, "it leads elsewhere")
+        return answer
+
+    async def _forget(self, client: ApiClient) -> None:
+        """Whoever else uses it fails too, and asks again."""
+        if self._client is client:
+            self._client = None
+        await client.close()  # type: ignore[no-untyped-call]
 
     async def _connected(self) -> ApiClient:
         async with self._connecting:
@@ -173,7 +207,10 @@ class KaitoCluster:
         configuration.ca_cert_data = authority
         configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]  # its default is None
         await self._refresh_token(configuration)
-        return ApiClient(configuration)
+        try:
+            return ApiClient(configuration)
+        except ssl.SSLError:
+            raise unexpected(SYSTEM, "no certificate authority") from None
 
     async def _refresh_token(self, configuration: Any) -> None:
         """Runs before each request; azure-identity gives the same token until it must be renewed."""
@@ -184,12 +221,17 @@ class KaitoCluster:
         from azure.mgmt.containerservice.aio import ContainerServiceClient
 
         parts = self._id.strip("/").split("/")
-        scopes = ["https://management.azure.com/.default"]
-        base = self._resource_manager
-        async with ContainerServiceClient(self._credential, parts[1], base_url=base, credential_scopes=scopes, retry_total=0) as containers:
+        options = of_resource_manager(SYSTEM, self._resource_manager)
+        async with ContainerServiceClient(self._credential, parts[1], **options) as containers:
             answer: Any = await containers.managed_clusters.list_cluster_user_credentials(parts[3], parts[7], format="exec")
-        cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]
-        return cluster["server"], base64.b64decode(cluster["certificate-authority-data"]).decode()
+        try:
+            cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]
+        except YAMLError:
+            raise unexpected(SYSTEM, "no kubeconfig") from None
+        server = text(cluster["server"])
+        if origin(server)[0] != "https":
+            raise unexpected(SYSTEM, "an address without TLS")
+        return server, base64.b64decode(cluster["certificate-authority-data"]).decode()
 
     async def close(self) -> None:
         if self._client is not None:
@@ -200,43 +242,13 @@ def _content_type(method: str) -> str:
     return "application/apply-patch+yaml" if method == "PATCH" else "application/json"
 
 
-def _error(status: int, content: bytes) -> Exception:
+def _error(response: ClientResponse, content: bytes) -> Exception:
     try:
-        answer = json.loads(content)
-    except ValueError:
+        answer = instance(dict, json.loads(content))
+    except (ValueError, TypeError, RecursionError):
         answer = {}
     code, message = str(answer.get("reason") or ""), str(answer.get("message") or "")
-    if status == 403 and any(words in message for words in _NO_ROOM):
+    if response.status == 403 and any(words in message for words in _NO_ROOM):
         return Busy(f"{SYSTEM} answered 403: {message[:300]}", reason="QuotaExceeded")
-    return by_status(SYSTEM, status, code, message)
-
-
-def _namespace(item: Mapping[str, Any]) -> Namespace:
-    metadata = item["metadata"]
-    terminating = "deletionTimestamp" in metadata or (item.get("status") or {}).get("phase") == "Terminating"
-    return Namespace(metadata["name"], metadata["resourceVersion"], terminating, marker_of(metadata.get("annotations") or {}))
-
-
-def _node(item: Mapping[str, Any]) -> GpuNode:
-    labels = item["metadata"]["labels"]
-    return GpuNode(item["metadata"]["name"], labels.get(f"{_NODE_OF}namespace", ""), labels[_NODE_OF])
-
-
-def _workspace(item: Mapping[str, Any]) -> Workspace:
-    metadata = item["metadata"]
-    return Workspace(
-        name=metadata["name"],
-        resource_version=metadata["resourceVersion"],
-        fixed=fixed_fields(dict(item)),
-        conditions=tuple((item.get("status") or {}).get("conditions") or ()),
-        terminating="deletionTimestamp" in metadata,
-        managed=_is_managed(metadata),
-    )
-
-
-def _route(item: Mapping[str, Any]) -> Route:
-    return Route(item["metadata"]["name"], _is_managed(item["metadata"]), item.get("spec") or {})
-
-
-def _is_managed(metadata: Mapping[str, Any]) -> bool:
-    return (metadata.get("labels") or {}).get(_MANAGED_BY) == FIELD_MANAGER
+    wait = wait_asked_for({name.lower(): value for name, value in response.headers.items()})
+    return by_status(SYSTEM, response.status, code, message, wait)

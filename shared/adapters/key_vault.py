@@ -7,9 +7,12 @@ metadata only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.translate import translated
+from shared.adapters.answers import instance, text
+from shared.adapters.azure_sdk import Lists, options, rows
+from shared.adapters.translate import by_status, understood
 from shared.domain.actual import SecretVersion
 from shared.domain.secret import SecretValue
 
@@ -31,30 +34,31 @@ class KeyVault:
     def __init__(self, url: str, credential: AsyncTokenCredential, verify_challenge: bool) -> None:
         from azure.keyvault.secrets.aio import SecretClient
 
-        self._client = SecretClient(url.rstrip("/"), credential, verify_challenge_resource=verify_challenge, retry_total=0)
+        base = url.rstrip("/")
+        self._client = SecretClient(base, credential, verify_challenge_resource=verify_challenge, **options(SYSTEM, base, Lists()))
 
     async def versions(self, name: str) -> list[SecretVersion]:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
-                listed = [_version(name, found) async for found in self._client.list_properties_of_secret_versions(name)]
+                listed = [_version(name, found) for found in await rows(SYSTEM, self._client.list_properties_of_secret_versions(name))]
             except ResourceNotFoundError:
                 return []
         return sorted(listed, key=lambda version: version.created, reverse=True)
 
     async def newest(self) -> list[SecretVersion]:
-        with translated(SYSTEM):
-            return [_version(str(found.name), found) async for found in self._client.list_properties_of_secrets()]
+        with understood(SYSTEM):
+            return [_version(text(found.name), found) for found in await rows(SYSTEM, self._client.list_properties_of_secrets())]
 
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.set_secret(name, value.reveal(), content_type=content_type, tags=dict(tags))
 
     async def recover(self, name: str) -> None:
         """Starts the recovery; the vault needs some seconds, the stage comes back."""
-        with translated(SYSTEM):
-            (await self._begin("POST", f"/deletedsecrets/{name}/recover")).raise_for_status()
+        with understood(SYSTEM):
+            _require_begun(await self._begin("POST", f"/deletedsecrets/{name}/recover"))
 
     async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
         """By the list, which holds no values and needs the right to read metadata only. To get the one would need the right to read
@@ -67,15 +71,15 @@ class KeyVault:
         return None
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.update_secret_properties(version.name, version.version, enabled=enabled, tags=dict(tags))
 
     async def delete(self, name: str) -> None:
         """Starts the deletion, as `recover` does."""
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             answer = await self._begin("DELETE", f"/secrets/{name}")
             if answer.status_code != _ABSENT:
-                answer.raise_for_status()
+                _require_begun(answer)
 
     async def _begin(self, method: str, path: str) -> AsyncHttpResponse:
         """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their hands."""
@@ -87,5 +91,12 @@ class KeyVault:
         await self._client.close()
 
 
+def _require_begun(answer: AsyncHttpResponse) -> None:
+    answer.raise_for_status()
+    if answer.status_code >= 300:
+        raise by_status(SYSTEM, answer.status_code)
+
+
 def _version(name: str, properties: Any) -> SecretVersion:
-    return SecretVersion(name, properties.version or "", bool(properties.enabled), properties.created_on, dict(properties.tags or {}))
+    created = instance(datetime, properties.created_on)
+    return SecretVersion(name, properties.version or "", bool(properties.enabled), created, dict(properties.tags or {}))

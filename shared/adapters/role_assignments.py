@@ -10,7 +10,9 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.adapters.translate import translated
+from shared.adapters.answers import text
+from shared.adapters.azure_sdk import of_resource_manager, rows
+from shared.adapters.translate import understood
 from shared.domain.actual import Reader
 from shared.errors import InvalidRequest
 
@@ -34,9 +36,7 @@ class RoleAssignments:
         self._id = role
         subscription = collection.strip("/").split("/")[1]
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        scopes = ["https://management.azure.com/.default"]
-        base = resource_manager.rstrip("/")
-        self._client: Any = AuthorizationManagementClient(credential, subscription, base_url=base, credential_scopes=scopes, retry_total=0)
+        self._client: Any = AuthorizationManagementClient(credential, subscription, **of_resource_manager(SYSTEM, resource_manager))
 
     async def granted(self, group: str) -> frozenset[str]:
         """One call for all: the assignments of the group below the vault (account)."""
@@ -51,7 +51,7 @@ class RoleAssignments:
     async def readers_of(self, name: str) -> frozenset[Reader]:
         from azure.core.exceptions import ResourceNotFoundError
 
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
                 return frozenset(reader for _, reader in await self._listed(self._scope(name), "atScope()"))
             except ResourceNotFoundError:
@@ -59,18 +59,18 @@ class RoleAssignments:
 
     async def _assigned(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
         """Name and reader of every assignment of the role on a member of the collection."""
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             return await self._listed(scope, condition)
 
     async def _listed(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
         listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
-        assigned = [found async for found in listed if str(found.role_definition_id).lower().endswith(self._id)]
+        assigned = [found for found in await rows(SYSTEM, listed) if text(found.role_definition_id).lower().endswith(self._id)]
         prefix = f"{self._collection}/".lower()
-        below = [found for found in assigned if str(found.scope).lower().startswith(prefix)]
+        below = [found for found in assigned if text(found.scope).lower().startswith(prefix)]
         return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
 
     def _reader(self, found: Any) -> Reader:
-        group = str(found.principal_id)
+        group = text(found.principal_id)
         return Reader(group, found.name == self._name(str(found.scope), group))
 
     async def grant(self, name: str, group: str) -> None:
@@ -79,7 +79,7 @@ class RoleAssignments:
 
         scope = self._scope(name)
         body = RoleAssignmentCreateParameters(role_definition_id=self._role, principal_id=group, principal_type="Group")
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             try:
                 await self._client.role_assignments.create(scope, self._name(scope, group), body)
             except ResourceExistsError:
@@ -91,7 +91,7 @@ class RoleAssignments:
 
     async def revoke(self, name: str, group: str) -> None:
         scope = self._scope(name)
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             await self._client.role_assignments.delete(scope, self._name(scope, group))
 
     def _scope(self, name: str) -> str:

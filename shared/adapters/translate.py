@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
-from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
+from shared.errors import LONGEST_RETRY_AFTER, AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
 
 #: Libraries whose exceptions are about a remote system. What else is raised is a bug and flies on.
 _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
@@ -19,6 +23,14 @@ _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNo
 #: GitHub's secondary limit may come as a 403 without any header, and asks for a minute then:
 #: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
 _SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
+#: What is raised while an answer is read that has not the documented form.
+MISREAD = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+#: What azure-core says of a body that it cannot read.
+_UNREADABLE = ("DecodeError", "DeserializationError")
+#: Headers that name a wait, the most usual first, with the length of their unit in seconds. azure-core knows the same ones.
+_WAITS = {"retry-after": 1.0, "retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001}
+#: Not `str.isdigit`, for which `²` is a digit too.
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @contextmanager
@@ -36,6 +48,33 @@ def translated(system: str) -> Iterator[None]:
         raise ours from None
 
 
+@contextmanager
+def understood(system: str) -> Iterator[None]:
+    """As `translated`; moreover, what goes wrong while an answer is read is the answer's fault, and may be over at the next call.
+
+    So nothing belongs inside but calls and the reading of what they answer: a bug of ours in here would be taken for theirs.
+    """
+    with translated(system):
+        try:
+            yield
+        except MISREAD as error:
+            if _library(error) in _LIBRARIES:
+                raise
+            raise unexpected(system, _place(error)) from None
+
+
+def _place(error: Exception) -> str:
+    """Who could make nothing of it: the error's own text may quote the answer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    asked = [frame for frame in frames if Path(frame.filename).name != "answers.py"] or frames
+    return f"{type(error).__name__} in {asked[-1].name}, line {asked[-1].lineno}"
+
+
+def unexpected(system: str, what: str) -> Unavailable:
+    """An answer that makes no sense. `what` holds nothing of its content."""
+    return Unavailable(f"{system}: the answer makes no sense: {what}", reason="UnexpectedAnswer")
+
+
 def require_parent(error: Any) -> None:
     """A service that is not there is a mistake in the settings, and no reason to think that nobody has anything in it: raised again."""
     if error.error is not None and error.error.code in _NO_PARENT:
@@ -45,6 +84,9 @@ def require_parent(error: Any) -> None:
 def by_status(system: str, status: int, code: str = "", message: str = "", retry_after: timedelta | None = None) -> MergekeyError:
     """The table. `code` is the service's own error code, `message` its text for people."""
     text = f"{system} answered {status}{f' {code}' if code else ''}{f': {message[:300]}' if message else ''}"
+    if status < 400:
+        # A success, or a redirection, that the SDK could make nothing of.
+        return unexpected(system, str(status))
     if status in (401, 403):
         return AccessDenied(text)
     if status == 409 and code == _SOFT_DELETED:
@@ -55,13 +97,14 @@ def by_status(system: str, status: int, code: str = "", message: str = "", retry
         return Throttled(text, retry_after=retry_after)
     if status == 404:
         return Unavailable(text, reason="NotFound")
-    if status == 408 or status >= 500:
+    if status in (408, 410) or status >= 500:
+        # Kubernetes says 410 of a list that has changed too much between two pages: the next look begins anew.
         return Unavailable(text, retry_after=retry_after)
     return Rejected(text)
 
 
 def _translate(system: str, error: Exception) -> MergekeyError | None:
-    library = type(error).__module__.partition(".")[0]
+    library = _library(error)
     if isinstance(error, TimeoutError | ConnectionError):
         return Unavailable(f"{system}: {type(error).__name__}")
     if library not in _LIBRARIES:
@@ -71,14 +114,18 @@ def _translate(system: str, error: Exception) -> MergekeyError | None:
     if type(error).__module__.startswith("azure.servicebus"):
         return _from_service_bus(system, error)
     status = _status(error)
+    if type(error).__name__ in _UNREADABLE and (status or 0) < 400:
+        return unexpected(system, type(error).__name__)
     if status is None:
         return Unavailable(f"{system}: {type(error).__name__}")
+    if _has_failed(error):
+        return Rejected(f"{system}: the operation failed: {_code(error)} {_message(error)[:300]}")
     headers = _headers(error)
     if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
         status = 429  # GitHub's rate limits
     if status == 403 and library == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
         return by_status(system, 429, retry_after=_SECONDARY_WAIT)
-    return by_status(system, status, _code(error), _message(error), _retry_after(headers))
+    return by_status(system, status, _code(error), _message(error), wait_asked_for(headers))
 
 
 def _from_service_bus(system: str, error: Exception) -> MergekeyError:
@@ -90,6 +137,15 @@ def _from_service_bus(system: str, error: Exception) -> MergekeyError:
     if name in ("MessagingEntityNotFoundError", "MessagingEntityDisabledError"):
         return Rejected(f"{system}: {name}")
     return Unavailable(f"{system}: {name}")
+
+
+def _library(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
+def _has_failed(error: Exception) -> bool:
+    """Whether it is about a long-running operation: asking how it goes was answered with 200, and that it failed."""
+    return type(getattr(error, "inner_exception", None)).__name__ == "OperationFailed"
 
 
 def _status(error: Exception) -> int | None:
@@ -124,10 +180,33 @@ def _message(error: Exception) -> str:
     return " ".join([str(getattr(inner, "message", "") or ""), *details]).strip()
 
 
-def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Seconds in `Retry-After`, else the reset time that GitHub gives."""
-    if headers.get("retry-after", "").isdigit():
-        return timedelta(seconds=int(headers["retry-after"]))
-    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
-        return max(datetime.fromtimestamp(int(headers["x-ratelimit-reset"]), UTC) - datetime.now(UTC), timedelta(seconds=1))
+def wait_asked_for(headers: Mapping[str, str]) -> timedelta | None:
+    """How long the service wants to be left alone, at most an hour; None for no word of it, or one that nobody understands.
+
+    `headers` have names in lower case. `Retry-After` is a number of seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#name-retry-after;
+    without it the reset time counts that GitHub gives.
+    """
+    for name, unit in _WAITS.items():
+        found = _seconds(headers.get(name, ""), unit) or _until(headers.get(name, ""))
+        if found is not None:
+            return found
+    if headers.get("x-ratelimit-remaining") == "0" and _NUMBER.fullmatch(headers.get("x-ratelimit-reset", "")):
+        return _bounded(max(float(headers["x-ratelimit-reset"]) - datetime.now(UTC).timestamp(), 1.0))
     return None
+
+
+def _seconds(text: str, unit: float) -> timedelta | None:
+    return _bounded(float(text) * unit) if _NUMBER.fullmatch(text.strip()) else None
+
+
+def _until(text: str) -> timedelta | None:
+    """Until a date; one that has passed asks for nothing."""
+    try:
+        date = parsedate_to_datetime(text)
+        return _bounded(((date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    except MISREAD:
+        return None
+
+
+def _bounded(seconds: float) -> timedelta:
+    return timedelta(seconds=min(max(seconds, 0.0), LONGEST_RETRY_AFTER.total_seconds()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.domain import names
 
@@ -93,9 +94,14 @@ def _meant_request(segments: list[str], wanted: list[str]) -> str | None:
     return "/".join([*above, team, *below])
 
 
+@lru_cache(maxsize=4096)
 def _alike(written: str, wanted: str) -> bool:
-    matcher = difflib.SequenceMatcher(None, _stem(written), _stem(wanted), autojunk=False)
-    return matcher.real_quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
+    """Asked of every file of the repository, and the same folders come again and again. Most names are of another length."""
+    one, other = _stem(written), _stem(wanted)
+    if 2 * min(len(one), len(other)) < _ALIKE * (len(one) + len(other)):
+        return False
+    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
 
 
 def _stem(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ Level = Literal["failure", "warning"]
 
 _LONGEST_QUOTE = 60
 _MOST = 100
+_HELD, _MISPLACED = frozenset({"WithdrawalsHeld", "EndsHeld"}), "MisplacedFile"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,6 +56,23 @@ def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """The problems of one file in order, without repetition, the first 100: nobody reads more before the next attempt."""
     return tuple(sorted(set(problems))[:_MOST])
+
+
+def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
+    """At most so many, the most important first and otherwise in order. Where some are left out the last one says how many."""
+    if len(problems) <= most:
+        return tuple(problems)
+    ranked = sorted(problems, key=_rank)
+    shown, first = ranked[: most - 1], ranked[most - 1]
+    message = f"{len(ranked) - len(shown):,} more problems are not shown. Mend those that are, and the next check shows others."
+    return (*shown, problem_at(first.path, START, "MoreProblems", message, first.level))
+
+
+def _rank(problem: Problem) -> int:
+    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of files. Warnings come last."""
+    if problem.level == "warning":
+        return 3
+    return 0 if problem.reason in _HELD else 2 if problem.reason == _MISPLACED else 1
 
 
 def quote(value: object) -> str:

@@ -17,6 +17,9 @@ from shared.domain.push import NOT_REGULAR, SYMBOLIC_LINK
 from shared.domain.request import AccessRequest, Verdict, read_request
 from shared.domain.retirement import models_still_used, naming_removed, removals, retiring
 
+#: Other requests of the same team that are named.
+_MOST_OTHERS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -192,11 +195,18 @@ def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str], paths: 
         team = paths.team_of(path) if path in held else verdict.team
         if team is not None:
             by_team[team].append(path)
-    for team, claimed in by_team.items():
+    for team, found in by_team.items():
+        claimed = sorted(found)
         for path in _at_fault(claimed, held) if len(claimed) > 1 else ():
-            others = listed(sorted(set(claimed) - {path}))
-            message = f"The team {quote(team)} has another request: {others}. Keep one file per team."
+            message = f"The team {quote(team)} has another request: {_others(claimed, path)}. Keep one file per team."
             yield problem_at(path, verdicts[path].team_at, "DuplicateTeam", message)
+
+
+def _others(claimed: list[str], path: str) -> str:
+    """A thousand files of one team are not named a thousand times each."""
+    named = [other for other in claimed[: _MOST_OTHERS + 1] if other != path][:_MOST_OTHERS]
+    more = len(claimed) - 1 - len(named)
+    return f"{listed(named)} and {more:,} more" if more else listed(named)
 
 
 def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:

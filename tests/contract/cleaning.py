@@ -82,10 +82,9 @@ async def _cluster(targets: Targets, credential: AsyncTokenCredential) -> None:
     from shared.adapters.kaito import KaitoCluster
 
     cluster = KaitoCluster(targets.aks_cluster_id, targets.kaito_dialect, targets.resource_manager, credential)
-    found = await cluster._request("GET", "/api/v1/namespaces")
-    for metadata in (each["metadata"] for each in found["items"]):
-        if metadata["name"].startswith(f"team-{PREFIX}"):
-            await cluster.delete_namespace(metadata["name"], metadata["resourceVersion"])
+    for namespace in await cluster.namespaces():
+        if namespace.name.startswith(f"team-{PREFIX}"):
+            await cluster.delete_namespace(namespace.name, namespace.resource_version)
     await cluster.close()
 
 

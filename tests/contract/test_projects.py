@@ -30,7 +30,7 @@ def name() -> str:
 
 @pytest.fixture
 def marker(name: str) -> Marker:
-    return Marker(700_000_001, name.removeprefix("team-"), "tenant-access/config/alpha/access.yaml", "0123abc", "9f" * 32)
+    return Marker(700_000_001, name.removeprefix("team-"), "tenant-access/config/alpha/access.yaml", "0123abcd" * 5, "9f" * 32)
 
 
 @pytest.fixture(autouse=True)

@@ -52,5 +52,5 @@ ODD: tuple[Any, ...] = (None, True, 7, "", "text", {}, {"commits": []}, [None], 
     ],
 )
 def test_an_answer_that_makes_no_sense_is_trouble_at_github(read: Callable[[Any], Any], answer: Any) -> None:
-    with pytest.raises(Unavailable, match="GitHub answered with something else than a "):
+    with pytest.raises(Unavailable, match="GitHub: the answer makes no sense: "):
         read(answer)

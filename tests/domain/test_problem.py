@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.problem import Position, capped, did_you_mean, listed, problem_at, quote, visible
+from shared.domain.problem import START, Position, capped, did_you_mean, listed, most_important, problem_at, quote, visible
 
 
 def test_what_was_written_is_shown_in_quotes_and_no_longer_than_sixty_characters() -> None:
@@ -45,3 +45,20 @@ def test_problems_are_told_once_in_order_and_not_more_than_a_hundred() -> None:
     many = [problem_at("a.yaml", Position(line, 1), "Odd", "no") for line in range(150, 0, -1)]
     told = capped([*many, *many])
     assert [problem.line for problem in told] == list(range(1, 101))
+
+
+def test_of_many_problems_the_most_important_are_kept_and_the_rest_is_counted() -> None:
+    warnings = [problem_at("a", START, "ModelRetires", "no", "warning")]
+    misplaced = [problem_at(f"b{number}", START, "MisplacedFile", "no") for number in range(1000)]
+    faults = [problem_at("c", START, "TooLarge", "no"), problem_at("b", START, "Empty", "no")]
+    held = [problem_at("d", START, "WithdrawalsHeld", "no"), problem_at("e", START, "EndsHeld", "no")]
+    told = most_important([*warnings, *misplaced, *faults, *held], 7)
+    assert told[:-1] == (*held, *faults, *misplaced[:2])
+    assert (told[-1].path, told[-1].reason, told[-1].level) == ("b2", "MoreProblems", "failure")
+    assert told[-1].message.startswith("999 more problems")
+
+
+def test_what_is_left_out_is_a_failure_only_when_one_is_among_it() -> None:
+    warnings = [problem_at("a", START, "ModelRetires", "no", "warning")] * 3
+    assert [problem.level for problem in most_important(warnings, 2)] == ["warning", "warning"]
+    assert most_important(warnings, 3) == tuple(warnings)

@@ -49,6 +49,15 @@ def test_two_files_of_one_team_name_each_other_even_when_one_is_wrong_otherwise(
     assert found.requests == {}
 
 
+def test_a_thousand_files_of_one_team_do_not_name_each_other() -> None:
+    found = review_of({f"developer-requests/{number:04}/access.yaml": VALID for number in range(1000)})
+    duplicates = {problem.path: problem.message for problem in found.problems if problem.reason == "DuplicateTeam"}
+    assert len(duplicates) == 1000
+    assert "'developer-requests/0001/access.yaml'" in duplicates["developer-requests/0000/access.yaml"]
+    assert " and 994 more" in duplicates["developer-requests/0999/access.yaml"]
+    assert sum(map(len, duplicates.values())) < 1_000_000
+
+
 def test_only_the_folder_may_begin_with_team() -> None:
     path = "tenant-access/config/team-bravo/access.yaml"
     assert review_of({REQUEST: VALID, path: _named("bravo")}).problems == ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -13,11 +14,13 @@ import aiohttp
 import gidgethub
 import pytest
 from azure.core import exceptions as azure
+from azure.core.polling.base_polling import OperationFailed
 from azure.servicebus import exceptions as servicebus
 from gidgethub.sansio import decipher_response
 from kubernetes.aio.client.exceptions import ApiException
 
-from shared.adapters.translate import by_status, translated
+from shared.adapters.answers import text
+from shared.adapters.translate import by_status, translated, understood
 from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -69,12 +72,14 @@ def _raised(error: Exception) -> MergekeyError:
 
 
 STATUSES = [
+    (302, Unavailable, "UnexpectedAnswer"),
     (400, Rejected, "Rejected"),
     (401, AccessDenied, "AccessDenied"),
     (403, AccessDenied, "AccessDenied"),
     (404, Unavailable, "NotFound"),
     (408, Unavailable, "Unavailable"),
     (409, Busy, "Busy"),
+    (410, Unavailable, "Unavailable"),
     (412, Busy, "Busy"),
     (422, Rejected, "Rejected"),
     (429, Throttled, "Throttled"),
@@ -143,6 +148,64 @@ def test_what_the_service_asks_for_is_kept(error: Exception, seconds: int | None
     assert ours.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
 
+def _in(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "seconds"),
+    [
+        ("Retry-After", "0", None),
+        ("Retry-After", "1.5", 1.5),
+        ("Retry-After", " 5 ", 5),
+        ("Retry-After", "3600", 3600),
+        ("Retry-After", "31536000", 3600),
+        ("Retry-After", "9" * 15, 3600),
+        ("Retry-After", "9" * 400, 3600),
+        ("Retry-After", "Fri, 31 Dec 9999 23:59:59 -0000", 3600),
+        ("Retry-After", "Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Retry-After", "Fri, 31 Dec 2027 23:59:59 +99999999999", None),
+        ("Retry-After", "", None),
+        ("Retry-After", "-1", None),
+        ("Retry-After", "+1", None),
+        ("Retry-After", "\u00b2", None),
+        ("Retry-After", "\u0663", None),
+        ("Retry-After", "1e3", None),
+        ("Retry-After", "inf", None),
+        ("Retry-After", "nan", None),
+        ("Retry-After", "soon", None),
+        ("retry-after-ms", "1500", 1.5),
+        ("x-ms-retry-after-ms", "1500", 1.5),
+        ("x-ms-retry-after-ms", "9" * 15, 3600),
+        ("x-ms-retry-after-ms", "\u00b2", None),
+    ],
+)
+def test_every_form_of_a_wait_is_understood_and_what_is_none_is_no_word(header: str, value: str, seconds: float | None) -> None:
+    ours = _raised(_azure(429, {header: value}))
+    assert isinstance(ours, Throttled)
+    assert ours.retry_after == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(60, 30, 60), (86_400, 3600, 3600), (-86_400, 0, 0)])
+def test_a_date_is_waited_for(seconds: int, least: int, most: int) -> None:
+    ours = _raised(_azure(429, {"Retry-After": _in(seconds)}))
+    assert isinstance(ours, Throttled)
+    assert ours.retry_after is not None
+    assert timedelta(seconds=least) <= ours.retry_after <= timedelta(seconds=most)
+
+
+def test_nobody_waits_longer_than_an_hour_whoever_says_so() -> None:
+    assert Busy("x", retry_after=timedelta(days=365)).retry_after == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("reset", ["9" * 15, "9" * 400])
+def test_githubs_reset_time_is_an_hour_away_at_most(reset: str) -> None:
+    error = aiohttp.ClientResponseError(None, (), status=429, headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})  # type: ignore[arg-type]
+    ours = _raised(error)
+    assert isinstance(ours, Throttled)
+    assert ours.retry_after == timedelta(hours=1)
+
+
 @pytest.mark.parametrize("status", [403, 429])
 def test_githubs_rate_limits_are_no_missing_right(status: int) -> None:
     """https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api: the hourly one and the secondary one."""
@@ -169,6 +232,50 @@ def test_a_bug_flies_on_as_it_is() -> None:
         assert caught.value is bug
 
 
+@pytest.mark.parametrize(
+    "error",
+    [AttributeError("x"), KeyError(KEY), IndexError(), TypeError(), ValueError(KEY), AssertionError(), OverflowError(), RecursionError()],
+    ids=repr,
+)
+def test_what_is_raised_while_an_answer_is_read_is_the_answers_fault(error: Exception) -> None:
+    with pytest.raises(Unavailable) as caught, understood("System"):
+        raise error
+    assert (caught.value.reason, caught.value.__suppress_context__) == ("UnexpectedAnswer", True)
+    assert KEY not in str(caught.value)
+
+
+def _reads(answer: Any) -> str:
+    return text(answer["name"])
+
+
+def test_who_could_make_nothing_of_an_answer_is_told() -> None:
+    for answer in ({}, {"name": 5}):
+        with pytest.raises(Unavailable, match="Error in _reads, line "), understood("System"):
+            _reads(answer)
+
+
+def test_other_exceptions_mean_the_same_while_an_answer_is_read() -> None:
+    for error, kind in ((_azure(409), Busy), (TimeoutError(), Unavailable), (Busy("x"), Busy), (aiohttp.InvalidURL("x"), Unavailable)):
+        with pytest.raises(kind) as caught, understood("System"):
+            raise error
+        assert caught.value.reason == kind.reason
+    with pytest.raises(ZeroDivisionError), translated("System"):
+        raise ZeroDivisionError
+
+
+def test_an_answer_that_the_sdk_cannot_read_makes_no_sense_unless_its_status_says_more() -> None:
+    for error in (azure.DecodeError("x"), _azure(200, kind=azure.DecodeError), azure.DeserializationError("x")):
+        assert _raised(error).reason == "UnexpectedAnswer"
+    assert _raised(_azure(503, {"Retry-After": "5"}, kind=azure.DecodeError)).reason == "Throttled"
+
+
+def test_an_operation_that_failed_was_refused_although_asking_for_it_went_well() -> None:
+    error = azure.HttpResponseError(response=Response(200, error={"code": "ValidationError", "message": "No"}), error=OperationFailed("x"))  # type: ignore[arg-type]
+    ours = _raised(error)
+    assert isinstance(ours, Rejected)
+    assert "ValidationError No" in ours.message
+
+
 def test_our_own_errors_are_not_translated_again() -> None:
     error = Busy("x")
     with pytest.raises(Busy) as caught, translated("System"):
@@ -192,7 +299,7 @@ async def test_being_cancelled_is_no_error_of_a_service() -> None:
 
 
 def test_githubs_secondary_limit_asks_for_a_minute_where_no_header_says_more() -> None:
-    text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-    error = _raised(_github(403, message=text))
+    said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    error = _raised(_github(403, message=said))
     assert isinstance(error, Throttled)
     assert error.retry_after == timedelta(minutes=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from azure.identity.aio import ManagedIdentityCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from shared.adapters.entra import EntraTokens, Refused, Role
+from shared.adapters.entra import FAILURE_LASTS, KEYS_AT_MOST_EVERY, KEYS_LAST, EntraTokens, Refused, Role
 from shared.errors import Unavailable
 from standins.identity import principal
 from standins.world import TENANT
@@ -91,13 +92,23 @@ async def test_a_token_of_somebody_in_too_many_groups_names_none_and_says_so(tok
 
 
 class Tenant:
-    """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were looked up."""
+    """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were looked up.
+
+    It answers as long as `answers` is set; `says` and `shows` replace members of its discovery document, and its keys. `now` is the time of
+    who asks it, in seconds.
+    """
 
     def __init__(self) -> None:
         self.key = rsa.generate_private_key(65537, 2048)
         self.kid = "one"
         self.asked = 0
         self.broken = False
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.being_asked = asyncio.Event()
+        self.says: dict[str, Any] = {}
+        self.shows: Any = None
+        self.now = 0.0
         app = web.Application()
         app.router.add_get(f"/{TENANT}/v2.0/.well-known/openid-configuration", self._discovery)
         app.router.add_get("/keys", self._keys)
@@ -105,13 +116,21 @@ class Tenant:
 
     async def _discovery(self, request: web.Request) -> web.Response:
         self.asked += 1
+        self.being_asked.set()
+        await self.answers.wait()
         if self.broken:
             return web.Response(status=500)
-        return web.json_response({"issuer": "https://login/v2.0", "jwks_uri": str(self.server.make_url("/keys"))})
+        return web.json_response({"issuer": "https://login/v2.0", "jwks_uri": str(self.server.make_url("/keys")), **self.says})
 
     async def _keys(self, request: web.Request) -> web.Response:
+        if self.shows is not None:
+            return web.json_response(self.shows)
+        return web.json_response({"keys": [self.shown()]})
+
+    def shown(self) -> dict[str, Any]:
+        """The key as it is published."""
         shown = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return web.json_response({"keys": [{**shown, "kid": self.kid, "use": "sig"}]})
+        return {**shown, "kid": self.kid, "use": "sig"}
 
     def token(self, algorithm: str = "RS256", key: Any = None, kid: str | None = None, **changed: Any) -> str:
         now = int(time.time())
@@ -127,11 +146,12 @@ async def tenant() -> AsyncIterator[Tenant]:
     made = Tenant()
     async with made.server:
         yield made
+        made.answers.set()
 
 
 @pytest.fixture
 def theirs(tenant: Tenant) -> EntraTokens:
-    return EntraTokens(str(tenant.server.make_url("/")), TENANT, AUDIENCE)
+    return EntraTokens(str(tenant.server.make_url("/")), TENANT, AUDIENCE, lambda: tenant.now)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +215,90 @@ async def test_while_entra_cannot_be_asked_nobody_is_let_in_and_it_may_be_tried_
     with pytest.raises(Unavailable):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
     tenant.broken = False
+    tenant.now += FAILURE_LASTS + 1
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
+
+
+async def test_one_failure_answers_all_who_ask_soon_after_it(tenant: Tenant, theirs: EntraTokens) -> None:
+    tenant.broken = True
+    for number in range(5):
+        with pytest.raises(Unavailable):
+            await theirs.require(f"Bearer {tenant.token(kid=f'other-{number}')}", "Reader")
+    assert tenant.asked == 1
+    tenant.now += FAILURE_LASTS + 1
+    with pytest.raises(Unavailable):
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    assert tenant.asked == 2
+
+
+async def test_who_has_a_key_that_is_known_waits_for_nobody(tenant: Tenant, theirs: EntraTokens) -> None:
+    """Anybody can send tokens with keys that nobody knows, and Entra may not answer."""
+    await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    tenant.now += KEYS_AT_MOST_EVERY + 1
+    tenant.answers.clear()
+    tenant.being_asked.clear()
+    strangers = [asyncio.create_task(theirs.identify(f"Bearer {tenant.token(kid=f'other-{number}')}")) for number in range(6)]
+    await tenant.being_asked.wait()
+    assert (await theirs.require(f"Bearer {tenant.token()}", "Operator")).may("Operator")
+    assert not any(stranger.done() for stranger in strangers)
+    tenant.answers.set()
+    for refused in await asyncio.gather(*strangers, return_exceptions=True):
+        assert isinstance(refused, Refused)
+    assert tenant.asked == 2
+
+
+async def test_keys_that_are_a_day_old_are_good_while_entra_cannot_be_asked(tenant: Tenant, theirs: EntraTokens) -> None:
+    await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    tenant.now, tenant.broken = KEYS_LAST + 1, True
+    for _ in range(3):
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    assert tenant.asked == 2
+
+
+async def test_a_key_that_entra_has_taken_back_opens_nothing_a_day_later(tenant: Tenant, theirs: EntraTokens) -> None:
+    old = tenant.token()
+    await theirs.require(f"Bearer {old}", "Reader")
+    tenant.kid, tenant.now = "two", KEYS_LAST + 1
+    with pytest.raises(Refused):
+        await theirs.require(f"Bearer {old}", "Reader")
+    await theirs.require(f"Bearer {tenant.token()}", "Reader")
+
+
+ODD: list[Any] = [5, [], {}, {"keys": None}, {"keys": 5}, {"keys": []}, {"keys": [None, 5, {}, {"kty": "RSA", "kid": "one"}]}]
+
+
+@pytest.mark.parametrize("shows", ODD, ids=str)
+async def test_keys_that_make_no_sense_are_none(tenant: Tenant, theirs: EntraTokens, shows: Any) -> None:
+    tenant.shows = shows
+    with pytest.raises(Unavailable) as caught:
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    assert caught.value.reason == "UnexpectedAnswer"
+
+
+async def test_one_key_that_makes_no_sense_spoils_no_other(tenant: Tenant, theirs: EntraTokens) -> None:
+    tenant.shows = {
+        "keys": [None, 5, {}, {**tenant.shown(), "n": 5}, {**tenant.shown(), "kid": 7}, {"kty": "EC", "kid": "x"}, tenant.shown()]
+    }
+    await theirs.require(f"Bearer {tenant.token()}", "Reader")
+
+
+@pytest.mark.parametrize("says", [{"issuer": None}, {"issuer": 5}, {"jwks_uri": None}, {"jwks_uri": ["x"]}, {"jwks_uri": "/keys"}], ids=str)
+async def test_a_discovery_that_makes_no_sense_is_none(tenant: Tenant, theirs: EntraTokens, says: dict[str, Any]) -> None:
+    tenant.says = says
+    with pytest.raises(Unavailable) as caught:
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")
+    assert caught.value.reason == "UnexpectedAnswer"
+
+
+async def test_keys_of_another_host_are_not_looked_at(tenant: Tenant, theirs: EntraTokens) -> None:
+    other = Tenant()
+    async with other.server:
+        tenant.says = {"jwks_uri": str(other.server.make_url("/keys"))}
+        with pytest.raises(Unavailable, match="another host"):
+            await theirs.require(f"Bearer {other.token()}", "Reader")
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(tenant: Tenant, theirs: EntraTokens) -> None:
+    tenant.says = {"more": "x" * 2_000_000}
+    with pytest.raises(Unavailable, match="bytes"):
+        await theirs.require(f"Bearer {tenant.token()}", "Reader")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -63,7 +64,7 @@ async def test_our_client_is_told_how_long_to_wait(remote: Remote, client: GitHu
         with pytest.raises(Throttled) as raised:
             await client.get(remote.path())
         with pytest.raises(Throttled):
-            await client.download(remote.path("/tarball/main"))
+            await client.download(remote.path("/tarball/main"), io.BytesIO())
     assert raised.value.retry_after is not None
     assert timedelta(minutes=59) < raised.value.retry_after <= timedelta(hours=1, seconds=2)
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.adapters.github import GitHubClient
-from shared.adapters.github_reports import CHECK, CROWD, SUMMARY, GitHubReports
+from shared.adapters.github import AppKey, GitHubClient
+from shared.adapters.github_reports import CHECK, CROWD, MOST_SHOWN, SUMMARY, GitHubReports
 from shared.domain.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
@@ -96,3 +96,47 @@ async def test_warnings_alone_leave_the_verdict_green(place: Place) -> None:
     assert (await place.shown())[CHECK][0] == "success"
     await place.reports.verdict(place.commit, [warning, replace(warning, level="failure")], "1 problems, 1 warnings")
     assert (await place.shown())[CHECK][0] == "failure"
+
+
+# ---------------------------------------------------------------------------------------------------------------- check runs
+
+
+@pytest.fixture
+async def as_app(place: Place, standins: StandIns) -> AsyncIterator[Place]:
+    """The same as the App, which may make check runs."""
+    address = standins.addresses["github"]
+    app = ask("PUT", f"{address}/_standin/app", {})
+    token = place.client
+    place.client = GitHubClient(address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None)
+    place.reports = GitHubReports(place.client, place.name, interval=0)
+    yield place
+    await place.client.close()
+    place.client = token
+    standins.control.forget_faults()
+
+
+async def test_of_many_problems_the_most_important_are_shown_and_the_rest_is_counted(as_app: Place, standins: StandIns) -> None:
+    warnings = [Problem(f"a/{number:05}", 1, 1, "ModelRetires", "x", "warning") for number in range(300)]
+    failures = [Problem(f"b/{number:05}", 1, 1, "MisplacedFile", "x") for number in range(20_000)]
+    standins.control.forget_calls()
+    await as_app.reports.verdict(as_app.commit, [*warnings, *failures], "0 teams queued, 20000 problems, 300 warnings")
+    calls = [call.kind for call in standins.control.calls("github")]
+    assert (calls.count("POST check run"), calls.count("PATCH check run")) == (1, 3)
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))["check_runs"]
+    shown: list[dict[str, object]] = []
+    for page in (1, 2):
+        shown += await as_app.client.get(f"/repos/{as_app.name}/check-runs/{run['id']}/annotations?per_page=100&page={page}")
+    assert len(shown) == MOST_SHOWN
+    assert [row["title"] for row in shown] == ["MisplacedFile"] * (MOST_SHOWN - 1) + ["MoreProblems"]
+    assert str(shown[-1]["message"]).startswith("20,101 more problems")
+    assert "(199 of 20,300 problems are shown)" in run["output"]["summary"]
+
+
+async def test_a_check_run_without_a_number_is_nobodys_trouble(as_app: Place, standins: StandIns) -> None:
+    problems = [Problem("a", number + 1, 1, "MisplacedFile", "x") for number in range(60)]
+    for body in ("null", "[]", "{}", '{"id": null}', "7"):
+        standins.control.fault("github", "POST check run", status=201, body=body)
+        await as_app.reports.verdict(as_app.commit, problems, "60 problems")
+    await as_app.reports.verdict(as_app.commit, problems, "60 problems")
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))["check_runs"]
+    assert run["output"]["annotations_count"] == 60

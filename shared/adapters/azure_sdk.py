@@ -1,0 +1,117 @@
+"""What the clients of Azure's SDKs have in common: whom they send tokens to, how long they wait, how many pages they read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
+
+from shared.adapters.answers import instance, require_origin
+from shared.adapters.translate import by_status, unexpected
+from shared.errors import Unavailable
+
+#: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
+MOST_PAGES = 4_000
+
+
+class Lists(SansIOHTTPPolicy[Any, Any]):
+    """For a client whose every GET is a list: the newer SDKs take one without `value` for an empty one."""
+
+    def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
+        if request.http_request.method == "GET" and response.http_response.status_code == 200:
+            instance(list, json.loads(response.http_response.text())["value"])
+
+
+class OneHost(SansIOHTTPPolicy[Any, Any]):
+    """Lets a client ask one host only. It stands before the policy that fetches a token and attaches it.
+
+    Links to next pages, addresses of operations and redirections come from answers: one that leads elsewhere would take the token along.
+    """
+
+    def __init__(self, system: str, url: str) -> None:
+        self._system = system
+        self._url = url
+
+    def on_request(self, request: PipelineRequest[Any]) -> None:
+        require_origin(self._system, request.http_request.url, self._url)
+        if request.http_request.method == "POST" and urlsplit(request.http_request.url).path.endswith("/register"):
+            # Of its own accord the SDK registers a missing resource provider, and waits for as long as that takes.
+            raise by_status(self._system, 409, "MissingSubscriptionRegistration")
+
+
+def options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
+    """How every client is built. Retries are settlement's: a stage does not sleep."""
+    return {"retry_total": 0, "per_retry_policies": [OneHost(system, url), *policies]}
+
+
+def of_resource_manager(system: str, url: str) -> dict[str, Any]:
+    """How a client of Azure Resource Manager is built; `url` is its endpoint."""
+    base = url.rstrip("/")
+    return {"base_url": base, "credential_scopes": ["https://management.azure.com/.default"], **options(system, base)}
+
+
+async def rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
+    """All rows of an SDK's list, page by page. Raises Unavailable for one that leads back to where it was, or does not end."""
+    paged: Any = listed  # the generated clients promise less than the AsyncItemPaged that they give
+    return [row async for page in _bounded(system, paged.by_page()) async for row in page]
+
+
+async def _bounded(system: str, pages: Any) -> AsyncIterator[Any]:
+    seen: set[str | None] = set()
+    async for page in pages:
+        yield page
+        if pages.continuation_token in seen or len(seen) == MOST_PAGES:
+            raise unexpected(system, "the list does not end")
+        seen.add(pages.continuation_token)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the end of an operation is waited for: `seconds` in all, and so many `looks`, `interval` seconds apart unless the service
+    asks for another pause. A function may run for ten minutes, and waits for three operations at most.
+    """
+
+    seconds: float = 120.0
+    looks: int = 120
+    interval: float = 1.0
+
+
+PATIENCE = Patience()
+
+
+class _Polling(AsyncARMPolling):
+    def __init__(self, system: str, patience: Patience) -> None:
+        super().__init__(patience.interval, lro_options={"final-state-via": "location"})
+        self._system = system
+        self._looks = patience.looks
+
+    async def update_status(self) -> None:
+        """A pause of nearly nothing may be asked for: so looks are counted too."""
+        if not self._looks:
+            raise unfinished(self._system)
+        self._looks -= 1
+        await super().update_status()
+
+
+async def finished(system: str, patience: Patience, begin: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> None:
+    """Begin a long-running operation and wait for its end.
+
+    Raises Unavailable for one that takes longer. It goes on without us, and the next look finds what came of it.
+    """
+    try:
+        async with asyncio.timeout(patience.seconds):
+            poller = await begin(*arguments, polling=_Polling(system, patience), **named)
+            await poller.result()
+    except TimeoutError:
+        raise unfinished(system) from None
+
+
+def unfinished(system: str) -> Unavailable:
+    return Unavailable(f"{system}: an operation has not ended yet", reason="OperationUnfinished")
