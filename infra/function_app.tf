@@ -59,6 +59,7 @@ locals {
     WAITING_LIMIT_MINUTES   = "120"
     RETRY_LIMIT_HOURS       = "24"
     SWEEP_REPORT_ONLY       = "false"
+    SWEEP_UPGRADES          = "100"
 
     ENTRA_TENANT_ID     = var.api_audience == null ? "" : var.tenant_id
     API_AUDIENCE        = var.api_audience == null ? "" : var.api_audience

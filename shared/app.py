@@ -39,6 +39,8 @@ class App(Protocol):
     limits: Limits
     #: Sweeps only say what they find, and queue nothing.
     sweep_report_only: bool
+    #: How many teams that differ by our version alone a sweep queues at most.
+    sweep_upgrades: int
 
     @property
     def clock(self) -> Clock: ...

@@ -52,6 +52,7 @@ class RealApp:
             denied=ROLES_TAKE,
         )
         self.sweep_report_only = settings.sweep_report_only
+        self.sweep_upgrades = settings.sweep_upgrades
         self.clock = SystemClock()
 
     @cached_property

@@ -103,7 +103,7 @@ async def _actual_catalog(app: App) -> ActualCatalog:
         app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
         app.gateway.fragment(FRAGMENT),
     )
-    return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment)
+    return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment.digest)
 
 
 async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -149,7 +149,7 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
     )
     needed = {backend.name for backend in desired.backends} | {FRAGMENT}
     needed |= {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
-    standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment else set())
+    standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment.digest else set())
     if _misses(error, needed, standing):
         raise Busy("a backend or the fragment that the policy names is not there", reason="BackendGone") from None
 

@@ -14,6 +14,7 @@ from shared.domain.actual import (
     ActualBackend,
     ActualNamedValue,
     Api,
+    Fragment,
     GpuNode,
     Limit,
     Namespace,
@@ -160,6 +161,10 @@ class Repository(Protocol):
         """The content of a file."""
         ...
 
+    async def file(self, commit: str, path: str) -> bytes | None:
+        """The content of one file of a commit, in one call; None when GitHub does not have it (any more), or it is too large to be ours."""
+        ...
+
     async def archive(self, commit: str) -> Mapping[str, bytes]:
         """The contents of the files of a commit in one call, by path: of those at least that requests and the catalogue can be in.
 
@@ -229,11 +234,14 @@ class Gateway(Protocol):
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None: ...
     async def api_policy(self, name: str) -> Policy | None: ...
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None: ...
-    async def fragment(self, name: str) -> str:
-        """The digest of what a policy fragment says; empty when there is none."""
+    async def fragment(self, name: str) -> Fragment:
+        """What a policy fragment says, and the number of our rules in its description."""
         ...
 
-    async def put_fragment(self, name: str, text: str) -> None: ...
+    async def put_fragment(self, name: str, text: str) -> None:
+        """Its text, with the number of our rules in its description."""
+        ...
+
     async def mark_api(self, name: str, marker: Marker) -> None:
         """The mark of success: marker, not without a key."""
         ...

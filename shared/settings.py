@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     waiting_limit_minutes: float = Field(default=120, alias="WAITING_LIMIT_MINUTES", gt=0)
     retry_limit_hours: float = Field(default=24, alias="RETRY_LIMIT_HOURS", gt=0)
     sweep_report_only: bool = Field(default=False, alias="SWEEP_REPORT_ONLY")
+    sweep_upgrades: int = Field(default=100, alias="SWEEP_UPGRADES", ge=1)
 
     entra_tenant_id: str | None = Field(default=None, alias="ENTRA_TENANT_ID", pattern=_UUID)
     api_audience: str | None = Field(default=None, alias="API_AUDIENCE")

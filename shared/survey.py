@@ -37,7 +37,8 @@ async def survey(app: App, products: Iterable[Product]) -> World:
     )
     urls = {value.name: value.url for value in values if value.ours}
     found = _by_name(products), linked, _by_name(subscriptions), _by_name(backends), urls, _by_name(secrets), readers
-    return World(api, *found, *cluster, *playground, api_policy=rules.digest if rules else "", fragment=fragment)
+    digest = rules.digest if rules else ""
+    return World(api, *found, *cluster, *playground, api_policy=digest, fragment=fragment.digest, rules=fragment.rules)
 
 
 async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[Reader]]]:

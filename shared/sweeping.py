@@ -22,6 +22,8 @@ from shared.domain import drift, leftovers, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence
 from shared.domain.letters import Trouble
+from shared.domain.names import FRAGMENT
+from shared.domain.policy import requested_model_fragment
 from shared.domain.push import Tree, requests_of
 from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Past, Review
@@ -39,6 +41,7 @@ from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PR
 from shared.standing import tree_of
 from shared.successors import access_change
 from shared.survey import survey
+from shared.upgrade import Portion, is_first_sweep, portion
 from shared.verdict import judge, read_files
 
 #: The stages of the topic that have work for the catalogue, and for a team.
@@ -86,15 +89,32 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
         telemetry.found_of_others(stranger)
     for text in _of_the_branch(branch):
         telemetry.found_of_others(text)
-    changes = list(_changes(app, branch, findings))
     # A push that is left to a sweep was promised to be acted on.
     only_told = app.sweep_report_only and not event.message.verdict
+    first = is_first_sweep(world) and not event.message.verdict
+    portioned = await portion(app, branch.tree, branch.teams.values(), findings)
+    if portioned.waiting:
+        telemetry.portioned(portioned.queued, len(portioned.waiting))
+    changes = [change for change in _changes(app, branch, findings) if not _waits(branch, change, portioned, first=first)]
     queued = 0 if only_told else await _queue(app, event, changes)
+    if first and not only_told:
+        await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
     for failure in (branch.unlisted, *deep.failures):
         # Only now: what could not be looked at keeps nothing else from being put right.
         if failure is not None:
             raise failure
     return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+
+
+def _waits(branch: Branch, change: AccessChange, portioned: Portion, *, first: bool) -> bool:
+    """Whether a later sweep does it: a team whose turn has not come after an upgrade, or whose access would end by rules that are new."""
+    if change.team in portioned.waiting:
+        return True
+    found = branch.teams.get(change.team)
+    ends = found is not None and found.mark != "withdrawn" and found.mark != "none" and not found.action.startswith("grant")
+    if first and ends:
+        telemetry.ends_by_new_rules(change.team)
+    return first and ends
 
 
 def _of_the_branch(branch: Branch) -> Iterator[str]:

@@ -60,6 +60,17 @@ def not_queued(team: str) -> None:
     log.error("Sweep: %s: what would have to be done does not fit into a message", team)
 
 
+def portioned(queued: int, waiting: int) -> None:
+    """After an upgrade."""
+    log.warning(
+        "Sweep: %s teams differ by the version alone: %s are queued, %s wait for the next sweeps", queued + waiting, queued, waiting
+    )
+
+
+def ends_by_new_rules(team: str) -> None:
+    log.warning("Sweep: %s: its access would end; the first sweep after an upgrade only tells it, the next one does it", team)
+
+
 def found_of_others(what: str) -> None:
     """Nothing is changed: a person must look."""
     log.error("Sweep: %s", what)

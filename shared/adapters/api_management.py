@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.adapters.answers import text
 from shared.adapters.api_management_backends import SYSTEM, Backends
-from shared.adapters.api_management_doors import CLOSED, api_of, asking_for_keys, product_of
+from shared.adapters.api_management_doors import CLOSED, FRAGMENT_DESCRIPTION, api_of, asking_for_keys, fragment_of, product_of
 from shared.adapters.azure_sdk import PATIENCE, Patience, finished, of_resource_manager, rows
 from shared.adapters.translate import require_parent, understood
-from shared.domain.actual import Api, Policy, Product, Subscription
+from shared.domain.actual import Api, Fragment, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
 from shared.domain.openapi import PATH
-from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.policy_xml import digest_of
 from shared.domain.secret import SecretValue
 from shared.ports import Keys
 
@@ -183,14 +183,15 @@ class ApiManagement(Backends):
             body = PolicyContract(value=policy, format="xml")
             await self._client.api_policy.create_or_update(*self._at, name, "policy", body, if_match=etag)
 
-    async def fragment(self, name: str) -> str:
-        return await self._find(self._client.policy_fragment.get(*self._at, name, format="xml", cls=_with_etag), _meaning) or ""
+    async def fragment(self, name: str) -> Fragment:
+        call = self._client.policy_fragment.get(*self._at, name, format="xml", cls=_with_etag)
+        return await self._find(call, fragment_of) or Fragment()
 
     async def put_fragment(self, name: str, text: str) -> None:
         from azure.mgmt.apimanagement.models import PolicyFragmentContract
 
         with understood(SYSTEM):
-            body = PolicyFragmentContract(value=text, format="xml", description="managed by mergekey")
+            body = PolicyFragmentContract(value=text, format="xml", description=FRAGMENT_DESCRIPTION)
             await finished(SYSTEM, self._patience, self._client.policy_fragment.begin_create_or_update, *self._at, name, body)
 
     async def mark_api(self, name: str, marker: Marker) -> None:
@@ -230,10 +231,6 @@ def _etag(written: Any) -> str:
 
 def _policy(contract: Any, etag: str) -> Policy:
     return Policy(etag, digest_of(text(contract.value)))
-
-
-def _meaning(contract: Any, _: str) -> str:
-    return meaning_of(text(contract.value))
 
 
 def _subscription(contract: Any, etag: str) -> Subscription:

@@ -5,12 +5,18 @@ Lists show the same of them as single reads do.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from shared.adapters.answers import text
-from shared.domain.actual import Api, Product
+from shared.domain.actual import Api, Fragment, Product
 from shared.domain.marker import parse_marker
 from shared.domain.openapi import KEY_NAMES
+from shared.domain.policy_xml import meaning_of
+from shared.domain.states import RULES
+
+FRAGMENT_DESCRIPTION = f"managed by mergekey; rules {RULES}"
+_RULES = re.compile(r"managed by mergekey; rules (?P<rules>[0-9]{1,9})")
 
 #: What every write of a product says: calls need a key, and who may subscribe gets one at once.
 CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": False}
@@ -27,6 +33,12 @@ def api_of(contract: Any, etag: str) -> Api:
     names = contract.subscription_key_parameter_names
     where = (names.header or "", names.query or "") if names else ("", "")
     return Api(etag, operations, parse_marker(contract.description), closed, where)
+
+
+def fragment_of(contract: Any, _: str) -> Fragment:
+    """Its description is for people, and has the number of the rules behind it."""
+    said = _RULES.fullmatch(contract.description or "")
+    return Fragment(meaning_of(text(contract.value)), int(said["rules"]) if said else 0)
 
 
 def asking_for_keys() -> dict[str, Any]:

@@ -65,6 +65,16 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Fragment:
+    """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the rules by which sweeps have
+    judged (`shared.domain.states.RULES`), 0 where it does not say.
+    """
+
+    digest: str = ""
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ActualBackend:
     """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's `members` are sorted."""
 

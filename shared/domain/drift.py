@@ -28,6 +28,9 @@ from shared.domain.slots import EXPOSED, Renewal, Slot, is_marked, renewal
 from shared.domain.workspace import Manifest, fixed_fields, says
 from shared.domain.world import Part, Times, Wanted, World
 
+#: What also differs when a release makes something else of the same request.
+_BY_DIGEST = ("its product is not what the request says", "its policy is not what was written", "backend ", "namespace ", "workspace ")
+
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
 #: An open product serves strangers as its team, at its team's expense: also when the team's own keys are suspended.
@@ -239,3 +242,8 @@ def team_displayed(repository: int, subscription: Subscription) -> str | None:
 def _is_own(repository: int, subscription: Subscription) -> bool:
     team = team_displayed(repository, subscription)
     return team is not None and subscription.name == names.subscription(team)
+
+
+def is_by_digest(what: str) -> bool:
+    """Whether a difference may come from another version of ours alone. Open doors, keys and who may read them never do."""
+    return what.startswith(_BY_DIGEST)

@@ -31,7 +31,7 @@ class World:
     """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret, `users` by
     project. Without a cluster there are none of the first two, without a playground no projects. `secret_urls` are where our named
     values of the gateway point to; `api_policy` and `fragment` are the digests of the unified API's policy and of the policy
-    fragment, None where nobody has looked.
+    fragment, None where nobody has looked; `rules` is the number of the rules by which sweeps have judged.
     """
 
     api: Api | None
@@ -50,6 +50,7 @@ class World:
     users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)
     api_policy: str | None = None
     fragment: str | None = None
+    rules: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

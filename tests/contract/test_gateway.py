@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from shared.apply import ADMINISTRATOR
-from shared.domain.actual import Policy, Product
+from shared.domain.actual import Fragment, Policy, Product
 from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
 from shared.domain.catalog import Breaker
 from shared.domain.desired import compile_catalog
@@ -17,6 +17,7 @@ from shared.domain.marker import Marker
 from shared.domain.names import API, FRAGMENT, SAFETY_BACKEND
 from shared.domain.policy import product_policy
 from shared.domain.policy_xml import digest_of, meaning_of
+from shared.domain.states import RULES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Gateway, Keys
 from tests.contract.targets import unique
@@ -377,10 +378,10 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
 
 
 async def test_a_fragment_is_known_by_what_it_says(gateway: Gateway) -> None:
-    assert await gateway.fragment(unique("fragment")) == ""
+    assert await gateway.fragment(unique("fragment")) == Fragment()
     for text in (CATALOG.fragment, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>', CATALOG.fragment):
         await gateway.put_fragment(FRAGMENT, text)
-        assert await gateway.fragment(FRAGMENT) == meaning_of(text) != ""
+        assert await gateway.fragment(FRAGMENT) == Fragment(meaning_of(text), RULES)
 
 
 async def test_the_apis_policy_names_what_exists(gateway: Gateway) -> None:

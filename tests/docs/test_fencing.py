@@ -22,7 +22,7 @@ PORTS = tuple(
 )
 READS = {
     "DeadLetters": {"peek"},
-    "Repository": {"head", "commit_message", "newest_commits", "is_ancestor", "changed_on", "tree", "blob", "archive"},
+    "Repository": {"head", "commit_message", "file", "newest_commits", "is_ancestor", "changed_on", "tree", "blob", "archive"},
     "Gateway": {
         "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions", "product_subscriptions", "subscription",
         "keys", "backends", "named_values", "api", "api_policy", "fragment",

@@ -90,6 +90,7 @@ class FakeApp:
         self.calls = Calls()
         self.clock = clock or FakeClock()
         self.sweep_report_only = False
+        self.sweep_upgrades = 100
         self.bus = FakeBus(self.calls, self.clock)
         self.dead_letters = FakeDeadLetters(self.calls, self.clock, self.bus)
         self.repository = FakeRepository(self.calls, self.clock)

@@ -10,13 +10,14 @@ from typing import TypeVar
 from xml.etree import ElementTree
 
 from shared.apply import ADMINISTRATOR
-from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Product, Subscription
+from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
 from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
+from shared.domain.states import RULES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Keys
 from tests.fakes.calls import Calls
@@ -54,6 +55,7 @@ class State:
     apis: dict[str, Api] = field(default_factory=dict)
     api_policies: dict[str, Policy] = field(default_factory=dict)
     fragments: dict[str, str] = field(default_factory=dict)
+    rules: int = RULES
 
 
 class FakeGateway:
@@ -278,14 +280,14 @@ class FakeGateway:
             _match(self.state.api_policies.get(name), etag)
             self.state.api_policies[name] = Policy(policy, self._etag())
 
-    async def fragment(self, name: str) -> str:
+    async def fragment(self, name: str) -> Fragment:
         async with self._calls.read("gateway", "fragment", name):
-            return meaning_of(self.state.fragments.get(name, ""))
+            return Fragment(meaning_of(self.state.fragments[name]), self.state.rules) if name in self.state.fragments else Fragment()
 
     async def put_fragment(self, name: str, text: str) -> None:
         async with self._calls.write("gateway", "put_fragment", name):
             self._require_sound(text)
-            self.state.fragments[name] = text
+            self.state.fragments[name], self.state.rules = text, RULES
 
     async def mark_api(self, name: str, marker: Marker) -> None:
         async with self._calls.write("gateway", "mark_api", name):
