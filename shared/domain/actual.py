@@ -29,9 +29,9 @@ class Product:
         """Whether all was written once: it is published, or it was, as its marker says, until somebody else changed that."""
         return self.published or (self.marker is not None and bool(self.marker.digest))
 
-    def is_shown_as(self, display_name: str) -> bool:
-        """Whether it is published under this name. Spaces around a name nobody sees, and a service may cut them off."""
-        return self.published and self.display_name.strip() == display_name.strip()
+    def is_shown_as(self, *display_names: str) -> bool:
+        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service may cut them off."""
+        return self.published and self.display_name.strip() in {name.strip() for name in display_names}
 
 
 @dataclass(frozen=True, slots=True)

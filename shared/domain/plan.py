@@ -97,9 +97,9 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     """
     product = actual.product
     before = product.marker if product else None
-    seal = Update("product marker", desired.product, product.etag if product else None, (desired.display_name, marker))
+    seal = Update("product marker", desired.product, product.etag if product else None, (desired.shown_as, marker))
     same = before is not None and before.digest == marker.digest
-    shown = product is not None and product.is_shown_as(desired.display_name)
+    shown = product is not None and product.is_shown_as(*desired.names)
     sealed = same and shown and before is not None and before.stands_as(marker)
     finished = before is not None and before.digest != ""
     wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
@@ -109,7 +109,7 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     if product is not None and not product.subscription_required:
         opening.append((Update("product", desired.product, product.etag),))
     if product is None:
-        opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
+        opening.append((Create("product", desired.product, (desired.shown_as, marker.unfinished())),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
     opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
     if not finished or actual.linked is False:

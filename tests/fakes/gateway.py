@@ -78,6 +78,7 @@ class FakeGateway:
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         async with self._calls.write("gateway", "create_product", name):
+            self._require_own_name(name, display_name)
             if name not in self.state.products:
                 self._add_administrator(name)
             product = Product(name, self._etag(), display_name, published=False, marker=marker)
@@ -94,6 +95,7 @@ class FakeGateway:
         async with self._calls.write("gateway", "publish_product", name, etag):
             _require(self.state.products, name)
             _match(self.state.products.get(name), etag)
+            self._require_own_name(name, display_name)
             self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
 
     async def close_product(self, name: str, etag: str) -> str:
@@ -113,6 +115,12 @@ class FakeGateway:
             del self.state.products[name]
             self.state.policies.pop(name, None)
             self.state.links = {link for link in self.state.links if link[0] != name}
+
+    def _require_own_name(self, name: str, display_name: str) -> None:
+        """A display name belongs to one product."""
+        shown = display_name.strip().lower()
+        if any(found.name != name and found.display_name.strip().lower() == shown for found in self.state.products.values()):
+            raise Rejected("Product with the same name already exists")
 
     def open_product(self, name: str) -> bool:
         """What somebody does in the portal: the product requires no subscription any more. The service takes one such at a time."""

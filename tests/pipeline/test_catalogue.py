@@ -69,7 +69,7 @@ async def test_who_is_in_force_is_not_displaced_by_anybody_whatever_the_names() 
     app.calls.forget()
     await ask(app, Asked(team="zulu", tokens=90_000, display_name="The Zulus"))
     assert _verdict(app) == []
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     assert not [write for write in app.calls.writes() if "alpha" in write]
 
 
@@ -240,7 +240,7 @@ async def test_a_team_with_a_gpu_is_kept_up_whatever_others_ask_for() -> None:
     await ask(app, Asked(team="alpha", dedicated=PHI))
     await ask(app, Asked(team="zulu", dedicated=PHI, display_name="The Zulus"))
     assert _verdict(app) == []
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     await app.gateway.suspend_subscription("team-zulu", app.gateway.state.subscriptions["team-zulu"].etag)
     await _sweep(app)
     assert app.gateway.state.subscriptions["team-zulu"].state == "active"
@@ -281,7 +281,7 @@ async def test_who_moves_its_file_has_what_it_had(folder: str, tokens: int) -> N
     assert _verdict(app) == []
     await _sweep(app)
     assert app.gateway.state.products.keys() == {"team-zulu"}
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
 
 
 async def test_who_moves_its_file_keeps_its_gpu() -> None:
@@ -290,7 +290,7 @@ async def test_who_moves_its_file_keeps_its_gpu() -> None:
     moved = Asked(team="zulu", dedicated=PHI, display_name="The Zulus").text()
     await push(app, {path_of("zulu"): None, "developer-requests/zulu/access.yaml": moved})
     await _sweep(app)
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     assert _workspaces(app) == {"zulu"}
 
 
@@ -326,7 +326,7 @@ async def test_a_push_that_leaves_the_catalogue_alone_is_told_that_it_is_wrong()
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
     await ask(app, Asked(models=("old",), display_name="Alphas"))
     assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
-    assert app.gateway.state.products["team-alpha"].display_name == "Team Alpha"
+    assert app.gateway.state.products["team-alpha"].display_name == "Team Alpha (alpha)"
 
 
 async def test_a_removed_model_goes_when_nobody_names_it_any_more() -> None:
