@@ -160,6 +160,10 @@ class Repository(Protocol):
         """The content of a file."""
         ...
 
+    async def file(self, commit: str, path: str) -> bytes | None:
+        """The content of one file of a commit, in one call; None when GitHub does not have it (any more), or it is too large to be ours."""
+        ...
+
     async def archive(self, commit: str) -> Mapping[str, bytes]:
         """The contents of the files of a commit in one call, by path: of those at least that requests and the catalogue can be in.
 
@@ -183,6 +187,10 @@ class Gateway(Protocol):
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
         """The mark of success: name, marker, published, not without a key."""
+        ...
+
+    async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
+        """Its marker, and nothing else changes; returns its ETag."""
         ...
 
     async def close_product(self, name: str, etag: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from shared import telemetry
 from shared.absence import markers_of
+from shared.account import Seen
 from shared.app import App
 from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
@@ -127,7 +128,7 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, W
     (tree, unlisted), products, contents = await asyncio.gather(_tree(app, head), app.gateway.products(), _contents(app, head))
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
+    reviewed = await judge(app, files, Past(in_force, today=now.date()), Seen(products, world.workspaces))
     repository = app.platform.repository
     teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
     in_use = frozenset(team for team in teams if leftovers.is_in_use(team, repository, world))

@@ -28,6 +28,7 @@ from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.domain.push import Tree
+from shared.domain.strict_yaml import LARGEST
 from shared.errors import Rejected, Unavailable
 from shared.messages import blob_id
 from shared.ports import Commit, Head
@@ -208,6 +209,7 @@ class GitHubRepository:
         self._histories: Recent[tuple[Commit, ...]] = Recent(2)
         self._ancestors: Recent[bool] = Recent(2048)
         self._days: Recent[date] = Recent(512)
+        self._files: Recent[bytes] = Recent(8192)
 
     async def head(self) -> Head | None:
         branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
@@ -285,6 +287,18 @@ class GitHubRepository:
             if blob_id(content, len(sha)) != sha:
                 raise unexpected(SYSTEM, f"another content than that of {sha}")
             return self._blobs.put(sha, content)
+
+    async def file(self, commit: str, path: str) -> bytes | None:
+        """The answer says nothing of symbolic links, which GitHub follows: whoever asks knows that it was none."""
+        key = f"{commit} {path}"
+        known = self._files.get(key)
+        if known is not None:
+            return known
+        answer = await self._client.find(f"{self._base}/contents/{quote(path)}?ref={commit}")
+        with understood(SYSTEM):
+            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > LARGEST:
+                return None
+            return self._files.put(key, base64.b64decode(answer["content"]))
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
         """Several stages ask for the same commit at once: it is fetched for all of them."""

@@ -64,7 +64,7 @@ class KeyVault:
         """By the list, which holds no values and needs the right to read metadata only. To get the one would need the right to read
         values (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
         """
-        with translated(SYSTEM):
+        with understood(SYSTEM):
             async for found in self._client.list_deleted_secrets():
                 if str(found.name).lower() == name.lower():
                     return dict(found.properties.tags or {})

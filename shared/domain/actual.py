@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.domain.backends import Backend, PoolMember
 from shared.domain.catalog import Breaker
+from shared.domain.ledger import Grants
 from shared.domain.marker import Marker
 from shared.domain.openapi import KEY_NAMES
 
@@ -58,10 +59,14 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours."""
+    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours.
+
+    `grants` is what a product's lets its team take, by model; None for one that is not ours.
+    """
 
     etag: str
     digest: str
+    grants: Grants | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

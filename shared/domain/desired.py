@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.domain.api_policy import api_policy
@@ -104,6 +104,11 @@ class DesiredWorkspaces:
     limits: tuple[Manifest, ...]
     workspaces: dict[str, Manifest]
     routes: dict[str, Manifest]
+
+    def without(self, missing: Set[str]) -> DesiredWorkspaces:
+        """The same without some of the workspaces, and their routes."""
+        left = {name: manifest for name, manifest in self.workspaces.items() if name not in missing}
+        return replace(self, workspaces=left, routes={name: manifest for name, manifest in self.routes.items() if name in left})
 
     @property
     def digest(self) -> str:

@@ -100,8 +100,8 @@ def product(team: str) -> str:
     return f"{PRODUCT_PREFIX}{team}"
 
 
-def team_of_product(name: str) -> str | None:
-    """The team whose product has this name; None when it is no team's."""
+def team_named_in(name: str) -> str | None:
+    """The team whose product or namespace has this name; None when it is no team's."""
     team = name.removeprefix(PRODUCT_PREFIX)
     return team if team != name and team_fault(team) is None else None
 

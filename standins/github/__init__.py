@@ -47,6 +47,7 @@ _OPERATIONS: tuple[tuple[str, str, str, Operation, str], ...] = (
     ("GET", "/git/blobs/{sha}", "GET blob", contents.get_blob, "contents"),
     ("GET", "/git/commits/{sha}", "GET git commit", commits.get_git_commit, "contents"),
     ("GET", "/commits", "LIST commits", commits.list_commits, "contents"),
+    ("GET", "/contents/{path:.+}", "GET contents", contents.get_contents, "contents"),
     ("GET", "/tarball/{ref:.*}", "GET tarball", contents.get_tarball, "contents"),
     ("GET", "/compare/{basehead:.+}", "GET comparison", commits.compare, "contents"),
     ("POST", "/check-runs", "POST check run", checks.create_check_run, "checks"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -16,6 +17,8 @@ from standins.github.hub import Call, Hub, missing
 from standins.github.repositories import commit_in_full, repository
 
 _LARGEST_BLOB = 100 * 1024 * 1024
+_LARGEST_CONTENT = 1024 * 1024
+_FILES = ("100644", "100755")
 _LINK_LIFETIME = 300
 
 
@@ -124,6 +127,46 @@ async def get_blob(call: Call) -> web.Response:
     size = len(found.content)
     answers = {"sha": sha, "node_id": f"B_{sha}", "size": size, "url": call.url(f"/git/blobs/{sha}")}
     return answer(call.request, answers | {"content": encoded, "encoding": "base64"})
+
+
+async def get_contents(call: Call) -> web.Response:
+    """One file of a commit, in JSON: https://docs.github.com/rest/repos/contents#get-repository-content
+
+    Folders, symbolic links, submodules and files above 1 MB have answers of their own, which nobody asks for here: 501.
+    """
+    git, path = call.repository.git, call.part("path")
+    ref = call.request.query.get("ref", call.repository.options["default_branch"])
+    sha = await call.repository.commit(ref)
+    if sha is None:
+        raise Refused(404, f"No commit found for the ref {ref}")
+    tree = await git.resolve(sha, "tree")
+    assert tree is not None, "every commit has one"
+    entry = next((entry for entry in await git.entries(tree, recursive=True) if entry.path == path), None)
+    if entry is None:
+        raise not_found()
+    found = await git.find(entry.sha)
+    if entry.kind != "blob" or entry.mode not in _FILES or found is None or len(found.content) > _LARGEST_CONTENT:
+        raise web.HTTPNotImplemented(text=f"contents of {path}: this stand-in knows files of up to 1 MB")
+    return answer(call.request, _file(call, path, ref, entry, found.content))
+
+
+def _file(call: Call, path: str, ref: str, entry: Entry, content: bytes) -> Json:
+    url, page = call.url(f"/contents/{quote(path)}?ref={ref}"), f"{call.hub.address}/{call.repository.full_name}"
+    blob, shown = call.url(f"/git/blobs/{entry.sha}"), f"{page}/blob/{ref}/{quote(path)}"
+    return {
+        "name": path.rpartition("/")[2],
+        "path": path,
+        "sha": entry.sha,
+        "size": len(content),
+        "url": url,
+        "html_url": shown,
+        "git_url": blob,
+        "download_url": f"{page}/raw/{ref}/{quote(path)}",
+        "type": "file",
+        "content": base64.encodebytes(content).decode(),
+        "encoding": "base64",
+        "_links": {"self": url, "git": blob, "html": shown},
+    }
 
 
 async def get_tarball(call: Call) -> web.Response:

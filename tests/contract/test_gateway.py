@@ -91,6 +91,29 @@ async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted
     assert (await _read(gateway, product)).display_name == f"Another {team}"
 
 
+async def test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced(gateway: Gateway, team: str, product: str) -> None:
+    for state in (False, True):
+        before, marker = await _read(gateway, product), replace(_marker(team), commit=str(int(state)) * 40)
+        etag = await gateway.mark_product(product, before.etag, marker)
+        assert await _read(gateway, product) == replace(before, etag=etag, marker=marker)
+        assert (before.published, etag != before.etag) == (state, True)
+        with pytest.raises(Busy):
+            await gateway.mark_product(product, before.etag, _marker(team))
+        await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
+
+
+async def test_what_a_policy_grants_is_read_with_it(gateway: Gateway, product: str) -> None:
+    grant = """<set-variable name="mergekey-digest" value="0" /><choose><when condition="@(true)">
+        <llm-token-limit counter-key="a" tokens-per-minute="70" estimate-prompt-tokens="false" />
+        <set-variable name="granted-model" value="gpt-4.1" /></when></choose>"""
+    await gateway.put_product_policy(product, _policy(grant), None)
+    found = await gateway.product_policy(product)
+    assert (found and found.grants) == {"gpt-4.1": 70}
+    await gateway.put_product_policy(product, _policy(), None)
+    assert (other := await gateway.product_policy(product)) is not None
+    assert other.grants is None
+
+
 async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(gateway: Gateway, team: str, product: str) -> None:
     await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
     before = await _read(gateway, product)

@@ -152,6 +152,22 @@ async def test_a_tree_that_is_not_there_is_none(source: Source) -> None:
     assert await source.repository.tree("0" * 39 + "1") is None
 
 
+async def test_one_file_of_a_commit_is_read_in_one_call_as_long_as_the_commit_is_known(source: Source) -> None:
+    first, second = source.commit(FILES), source.commit({ALPHA: "team: {name: alpha}\n", "odd {name}/a file+%20#?.txt": "odd"})
+    repository = source.repository
+    assert await repository.file(first, ALPHA) == b"team: {}\n"
+    assert await repository.file(second, ALPHA) == b"team: {name: alpha}\n"
+    assert await repository.file(second, "odd {name}/a file+%20#?.txt") == b"odd"
+    assert await repository.file(first, "odd {name}/a file+%20#?.txt") is None
+    assert await repository.file("0" * 40, ALPHA) is None
+
+
+async def test_a_file_that_is_too_large_to_be_ours_is_not_read(source: Source) -> None:
+    commit = source.commit({"large": "x" * (64 * 1024 + 1), "just": "x" * (64 * 1024)})
+    assert await source.repository.file(commit, "large") is None
+    assert await source.repository.file(commit, "just") == b"x" * (64 * 1024)
+
+
 async def test_a_blob_is_the_files_content(source: Source) -> None:
     source.commit(FILES)
     for text in FILES.values():

@@ -15,6 +15,7 @@ from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
+from shared.domain.policy import granted_by
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
@@ -98,6 +99,13 @@ class FakeGateway:
             self._require_own_name(name, display_name)
             self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
 
+    async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
+        async with self._calls.write("gateway", "mark_product", name, etag):
+            found = _require(self.state.products, name)
+            _match(found, etag)
+            self.state.products[name] = replace(found, etag=self._etag(), marker=marker)
+            return self.state.products[name].etag
+
     async def close_product(self, name: str, etag: str) -> str:
         async with self._calls.write("gateway", "close_product", name, etag):
             found = _require(self.state.products, name)
@@ -131,7 +139,8 @@ class FakeGateway:
 
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
-            return _actual(self.state.policies.get(product))
+            found = self.state.policies.get(product)
+            return None if found is None else ActualPolicy(found.etag, digest_of(found.text), granted_by(found.text))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_product_policy", product, etag):

@@ -151,6 +151,11 @@ class FakeRepository:
                 raise Unavailable(f"GitHub has no blob {sha}", reason="NotFound")
             return self._blobs[sha]
 
+    async def file(self, commit: str, path: str) -> bytes | None:
+        async with self._calls.read("repository", "file", f"{commit} {path}"):
+            content, mode = self._trees.get(self._commits.get(commit, ""), {}).get(path, (b"", SYMBOLIC_LINK))
+            return content if mode == REGULAR and len(content) < CUT else None
+
     async def archive(self, commit: str) -> Mapping[str, bytes]:
         async with self._calls.read("repository", "archive", commit):
             if commit not in self._commits:
