@@ -64,9 +64,9 @@ def show_models(console: Console, answer: Row) -> None:
             _number(grants["granted"]) + (f" of {_number(grants['grantable'])}" if grants["grantable"] is not None else ""),
             ", ".join(offer["data_classes"]),
             ", ".join(offer["instance_types"]) or "-",
-            _retirement(offer) or ("" if offer["shared"] else "only as a workspace of one's own"),
+            _too_much(offer) or _retirement(offer) or ("" if offer["shared"] else "only as a workspace of one's own"),
         )
-        table.add_row(*_texts(*cells))
+        table.add_row(*_texts(*cells), style="bold red" if offer["overcommitted"] else None)
     console.print(table)
 
 
@@ -87,6 +87,10 @@ def _granted(models: Iterable[Row]) -> Table:
             *_texts(model["name"], _number(model["tokens_per_minute"]), text, model["instance_type"] or "shared", _retirement(model))
         )
     return table
+
+
+def _too_much(offer: Row) -> str:
+    return "Overcommitted: more is in force than may be granted" if offer["overcommitted"] else ""
 
 
 def _retirement(model: Row) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.absence import absence, markers_of
+from shared.account import Seen
 from shared.app import App
 from shared.domain import leftovers, names
 from shared.domain.actual import Route, Workspace
@@ -97,7 +98,7 @@ async def models(app: App, closely: bool) -> ModelList:
     """The catalogue of the branch, and what was granted of it. `closely`: to whom."""
     head = await _head(app)
     reviewed = await _whole_review(app, head, await tree_of(app.repository, head))
-    return model_list(_valid(reviewed.catalog), reviewed.ledgers, head.commit, closely)
+    return model_list(_valid(reviewed.catalog), reviewed, head.commit, closely)
 
 
 async def providers(app: App) -> ProviderList:
@@ -163,7 +164,7 @@ async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
     products, contents = await asyncio.gather(app.gateway.products(), app.repository.archive(head.commit))
     files = await read_files(app, tree, tree, contents)
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    return await judge(app, files, Past(in_force, today=app.clock.now().date()), products)
+    return await judge(app, files, Past(in_force, today=app.clock.now().date()), Seen(products))
 
 
 # One team
@@ -184,7 +185,13 @@ async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
     files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
     held = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
-    return BranchFiles(at.tree, files, await judge(app, files, Past(held, today=at.today)), app.places.requests)
+    past = Past(held, today=at.today)
+    # What is in force elsewhere, the review of all files says, where it matters.
+    reviewed = await judge(app, files, past, Seen((), {}))
+    if any(problem.reason == "UnknownModel" for problem in reviewed.problems):
+        product = product or await app.gateway.product(names.product(name))
+        reviewed = await judge(app, files, past, Seen([product] if product else [], {}))
+    return BranchFiles(at.tree, files, reviewed, app.places.requests)
 
 
 async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _At) -> Said:

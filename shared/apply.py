@@ -57,12 +57,16 @@ async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Pr
 
 
 class GatewayWriter:
-    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created or closed."""
+    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created, closed or marked."""
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
         self._gateway = gateway
         self._marker = marker
         self._written: str | None = None
+
+    def etag_of(self, product: Product | None) -> str:
+        """The product's ETag as it is now, as far as this one wrote it."""
+        return self._written or (product.etag if product else "*")
 
     async def __call__(self, change: Change) -> None:
         match change:
@@ -85,10 +89,12 @@ class GatewayWriter:
             case Delete("backend", name, tag):
                 await self._gateway.delete_backend(name, tag)
             case _:
-                await self._write_api(change)
+                await self._write_other(change)
 
-    async def _write_api(self, change: Change) -> None:
+    async def _write_other(self, change: Change) -> None:
         match change:
+            case Update("product reservation", name, tag, marker):
+                self._written = await self._gateway.mark_product(name, self._written or tag or "*", marker)
             case Update("api", name, tag, (desired, marker)):
                 await self._gateway.put_api(name, desired, marker, tag)
             case Create("policy fragment", name, text):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.absence import guarded
+from shared.account import Seen
 from shared.app import App
 from shared.domain.guard import Absence
 from shared.domain.push import Tree
@@ -44,7 +45,7 @@ async def judged_by_products(app: App, tree: Tree, head: Head, today: date, in_u
     places, products = app.places, await app.gateway.products()
     paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
     files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
-    reviewed = await judge(app, files, Past(today=today), products)
+    reviewed = await judge(app, files, Past(today=today), Seen(products))
     existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]
     return await judged(app, BranchFiles(tree, files, reviewed, places.requests), existing, {*teams, *in_use}, head, today)

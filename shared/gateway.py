@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.app import App
@@ -18,11 +19,14 @@ from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
+from shared.reserving import Wanted, growth_of, reserve
 from shared.standing import Standing, require_unmoved
 from shared.successors import ask_for_keys
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
+#: While others have what is asked for, and give it back at this moment.
+ROOM_WAIT = timedelta(seconds=10)
 
 
 async def provide_models(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -128,11 +132,18 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest
     unread = (same and not event.closely) or (actual is None and not desired.backends)
     backends = None if unread else tuple(await app.gateway.backends(f"{name}--"))
-    plan = plan_gateway(desired, marker, ActualGateway(actual, policy, backends, linked))
+    found, writer = ActualGateway(actual, policy, backends, linked), GatewayWriter(app.gateway, marker)
+    plan = plan_gateway(desired, marker, found)
     if plan:
         await require_unmoved(app, event, standing)
+        growth = await growth_of(app, Wanted(standing.request, standing.catalog, desired, marker), actual)
+        if growth is not None:
+            reserved = await reserve(app, event, growth, writer)
+            if reserved is None:
+                return Waiting(ROOM_WAIT, "CapacityInUse")
+            plan = plan_gateway(desired, marker, replace(found, product=reserved)).after_first()
     try:
-        await perform(plan, GatewayWriter(app.gateway, marker), lambda: ask_for_keys(app, event, standing.commit))
+        await perform(plan, writer, lambda: ask_for_keys(app, event, standing.commit))
     except Rejected as error:
         await _require_backends(app, desired, error)
         await _require_own_policy(app, desired, policy)

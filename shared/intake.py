@@ -16,6 +16,7 @@ from shared.absence import absence
 from shared.app import App
 from shared.changes import catalog_change, held, held_problems, report, requested, withdrawn
 from shared.domain import names
+from shared.domain.ceilings import may_be_beyond
 from shared.domain.guard import Absence, Gone
 from shared.domain.push import Touched, Tree, compare, homes, is_hidden, requests_of
 from shared.domain.review import File, Past, Review, review
@@ -105,6 +106,8 @@ async def _review_touched(app: App, push: Touched, before: Tree, after: Tree, at
 def _others_decide(app: App, reviewed: Review, push: Touched, after: Tree) -> bool:
     """GPUs and capacities are counted over all teams; what a catalogue takes away may be in use. Where there are many, a sweep looks."""
     if reviewed.in_doubt or (push.catalog and len(requests_of(after, app.places.requests)) <= LARGE_PUSH):
+        return True
+    if may_be_beyond(reviewed.requests.values(), len(requests_of(after, app.places.requests)), app.platform.tier):
         return True
     asked = [access for request in reviewed.requests.values() for access in request.models]
     return any(access.instance_type is not None or reviewed.ledgers[access.name].limit is not None for access in asked)

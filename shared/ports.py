@@ -190,6 +190,10 @@ class Gateway(Protocol):
         """The mark of success: name, marker, published, not without a key."""
         ...
 
+    async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
+        """Its marker, and nothing else changes; returns its ETag."""
+        ...
+
     async def close_product(self, name: str, etag: str) -> str:
         """Nobody is served without a key any more, and nothing else changes; returns its ETag."""
         ...

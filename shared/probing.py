@@ -6,18 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from datetime import timedelta
 
+from shared.account import Seen
 from shared.app import App
 from shared.domain import names
+from shared.domain.problem import listed
 from shared.domain.record import Health, Probe
-from shared.errors import MergekeyError, Unavailable
+from shared.domain.review import Past
+from shared.errors import MergekeyError, PermanentError, Unavailable
+from shared.verdict import judge_all
 
 #: So long an answer may take.
 PATIENCE = timedelta(seconds=5)
+#: How many times as long the account may take, for which all requests are read.
+_LONGER = 8
 
 
 async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
     """Roles are tried too: who may not read is told so, with the system's own words."""
-    probes = await asyncio.gather(*(_probe(app, system, question, patience) for system, question in _questions(app)))
+    asked = [_probe(app, system, question, patience) for system, question in _questions(app)]
+    probes = await asyncio.gather(*asked, _probe(app, "capacity", _capacity(app), patience * _LONGER))
     return Health(all(probe.healthy for probe in probes), tuple(probes))
 
 
@@ -33,6 +40,21 @@ def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
         yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOGUE_TEAM))
     if app.projects is not None:
         yield "Foundry", app.projects.project(names.project(names.CATALOGUE_TEAM))
+
+
+async def _capacity(app: App) -> None:
+    """Raises when more of a model is in force than may be granted. What keeps it from being read, the other questions tell."""
+    try:
+        head = await app.repository.head()
+        tree = None if head is None else await app.repository.tree(head.tree)
+        if head is None or tree is None:
+            return
+        reviewed = await judge_all(app, head.commit, tree, Past(today=app.clock.now().date()), Seen(await app.gateway.products()))
+    except MergekeyError:
+        return
+    if reviewed.overcommitted:
+        models = listed(sorted(reviewed.overcommitted))
+        raise PermanentError(f"more is in force than may be granted of {models}; see GET /api/models", reason="Overcommitted")
 
 
 async def _branch(app: App) -> None:

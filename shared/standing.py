@@ -199,6 +199,10 @@ async def _by_the_table(app: App, look_at: _Look) -> Standing:
     product = await app.gateway.product(names.product(message.team))
     branch = await _own_files(app, look_at, product)
     found = await _state(app, look_at, branch, product)
+    if found.request is not None and branch.reviewed.catalog is not None:
+        # Right by itself, and more than the others leave it: as a file that is not valid.
+        refused = await _is_refused(app, found.request, branch.reviewed.catalog, look_at)
+        found = replace(found, files="invalid", request=None) if refused else found
     if not _is_about(message, found):
         return Standing("superseded")
     commit = look_at.head.commit if look_at.head is not None else message.commit
@@ -250,7 +254,7 @@ async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product
 
 async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Standing:
     catalog, message = branch.reviewed.catalog, look_at.message
-    if found.request is None or catalog is None or await _is_refused(app, found.request, catalog, look_at):
+    if found.request is None or catalog is None:
         return Standing("superseded")
     return _wanted(app, look_at, found.request, catalog) if message.path in look_at.tree else Standing("superseded")
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from shared import telemetry
 from shared.absence import markers_of
+from shared.account import Seen
 from shared.app import App
 from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
@@ -22,6 +23,7 @@ from shared.domain import drift, leftovers, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence
 from shared.domain.letters import Trouble
+from shared.domain.marker import NOWHERE
 from shared.domain.names import FRAGMENT
 from shared.domain.policy import requested_model_fragment
 from shared.domain.push import Tree, requests_of
@@ -48,8 +50,6 @@ from shared.verdict import judge, read_files
 OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
 #: Where nobody can say what the branch asks for, no grace period ends.
 FOREVER = timedelta(days=36_500)
-#: Stands for the commit of a branch that is not there.
-NO_COMMIT = "0" * 40
 #: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
 ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
@@ -147,7 +147,7 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, W
     (tree, unlisted), products, contents = await asyncio.gather(_tree(app, head), app.gateway.products(), _contents(app, head))
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    reviewed = await judge(app, files, Past(in_force, today=now.date()), products)
+    reviewed = await judge(app, files, Past(in_force, today=now.date()), Seen(products, world.workspaces))
     repository = app.platform.repository
     teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
     in_use = frozenset(team for team in teams if leftovers.is_in_use(team, repository, world))
@@ -276,4 +276,4 @@ def _change(app: App, branch: Branch, team: str) -> AccessChange:
 def _commits(branch: Branch, found: TeamState) -> tuple[str, str]:
     """The branch's head, or what stands for it where there is none, and the commit that the team's access comes from."""
     granted = found.marker.commit if found.marker is not None else ""
-    return (branch.head.commit if branch.head is not None else granted or NO_COMMIT), granted
+    return (branch.head.commit if branch.head is not None else granted or NOWHERE), granted

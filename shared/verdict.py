@@ -1,26 +1,23 @@
 """What is to be said of the branch's files, for a push, a sweep and a stage alike.
 
-Files alone decide nearly everything. Where they do not (more is asked for of a model than there is, or a model is named that is not in
-the catalogue any more), what is in force decides: a product's marker names the commit that its team's access was made from, and Git
-still has the text.
+Files alone decide nearly everything. Where they do not (a model is asked for of which there is only so much for all teams, or one is named
+that is not in the catalogue any more), what is in force decides (`shared.account`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from shared.absence import ours
+from shared.absence import markers_of
+from shared.account import Files, Seen, account_of
 from shared.app import App
-from shared.domain.actual import Product
-from shared.domain.catalog import Catalog
-from shared.domain.desired import compile_gateway
-from shared.domain.ledger import Grants
-from shared.domain.marker import Marker
+from shared.domain.ceilings import Platform
+from shared.domain.ledger import limits_of
 from shared.domain.platform_faults import faults_of
 from shared.domain.push import Tree
-from shared.domain.review import File, Past, Review, is_read, places_now, read, review
+from shared.domain.review import File, Past, Review, is_read, review
 from shared.domain.strict_yaml import LARGEST
 from shared.messages import blob_id
 
@@ -28,8 +25,6 @@ from shared.messages import blob_id
 REGULAR = frozenset({"100644", "100755"})
 #: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
 TOO_LARGE = bytes(LARGEST + 1)
-#: Earlier texts that are fetched at the same time.
-AT_ONCE = 8
 
 
 async def read_files(app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes] | None = None) -> dict[str, File]:
@@ -45,54 +40,34 @@ async def read_files(app: App, paths: Iterable[str], tree: Tree, known: Mapping[
     return {path: File(contents.get(path, b"") if path in needed else b"", tree[path].mode) for path in wanted}
 
 
-async def judge(app: App, files: Mapping[str, File], past: Past, products: Sequence[Product] | None = None) -> Review:
-    """The review of these files. `products` are asked for only where they decide, unless the caller has them."""
-    faults = faults_of(app.platform)
+async def judge(app: App, files: Mapping[str, File], past: Past, seen: Seen | None = None) -> Review:
+    """The review of these files. What is in force is asked for only where it decides; who has `seen` it is told of the account anyway."""
+    faults, teams = faults_of(app.platform), frozenset(app.places.requests.team_of(path) or "" for path in past.held)
+    past = replace(past, platform=Platform(app.platform.tier, teams) if seen is None else _platform(app, seen))
     reviewed = review(files, app.places.requests, app.places.catalog, past, faults)
-    if not reviewed.in_doubt or reviewed.catalog is None:
+    catalog = reviewed.catalog
+    if catalog is None or not (reviewed.in_doubt or (seen is not None and limits_of(catalog))):
         return reviewed
-    found = await app.gateway.products() if products is None else products
-    in_force = await _in_force(app, _Doubt(reviewed.catalog, files, reviewed.in_doubt), found)
-    return review(files, app.places.requests, app.places.catalog, replace(past, in_force=in_force), faults)
+    seen = Seen(await app.gateway.products()) if seen is None else seen
+    doubted = {app.places.requests.team_of(path) or "" for path in reviewed.in_doubt}
+    everybody = reviewed.counted or not reviewed.in_doubt
+    account = await account_of(app, Files(catalog, _texts(app, files)), seen, None if everybody else frozenset(doubted))
+    holders = frozenset(marker.path for marker in markers_of(app, seen.products)) & files.keys()
+    known = replace(past, held=past.held | holders, in_force=account.in_force, standing=account.workspaces, kept=account.kept)
+    return review(files, app.places.requests, app.places.catalog, replace(known, platform=_platform(app, seen)), faults)
 
 
-async def judge_all(app: App, commit: str, tree: Tree, past: Past) -> Review:
+def _platform(app: App, seen: Seen) -> Platform:
+    """Products that are withdrawn are there until their grace ends."""
+    holders = frozenset(marker.team for marker in markers_of(app, seen.products))
+    return Platform(app.platform.tier, holders, len(seen.products) - len(holders))
+
+
+def _texts(app: App, files: Mapping[str, File]) -> dict[str, bytes]:
+    return {path: file.content for path, file in files.items() if file.mode in REGULAR and app.places.requests.folder(path) is not None}
+
+
+async def judge_all(app: App, commit: str, tree: Tree, past: Past, seen: Seen | None = None) -> Review:
     """The review of all requests of a commit, and of its catalogue."""
     paths = [path for path in tree if is_read(path, app.places.requests, app.places.catalog)]
-    return await judge(app, await read_files(app, paths, tree, await app.repository.archive(commit)), past)
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    catalog: Catalog
-    files: Mapping[str, File]
-    paths: frozenset[str]
-
-
-async def _in_force(app: App, doubt: _Doubt, products: Iterable[Product]) -> dict[str, Grants]:
-    """What the teams of these requests have now. A product that was never finished, or is withdrawn, is nobody's access."""
-    marked = [product.marker for product in ours(app, products) if product.is_finished]
-    markers = [marker for marker in marked if marker and marker.withdrawn is None]
-    present = places_now({marker.path: marker.team for marker in markers}, doubt.files, app.places.requests)
-    asked = [(marker, present[marker.path]) for marker in markers if present.get(marker.path) in doubt.paths]
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def look(marker: Marker, path: str) -> Grants | None:
-        async with gate:
-            return await _granted(app, doubt.catalog, marker, (path, doubt.files[path].content))
-
-    found = zip(asked, await asyncio.gather(*(look(*each) for each in asked)), strict=True)
-    return {path: grants for (_, path), grants in found if grants is not None}
-
-
-async def _granted(app: App, catalog: Catalog, marker: Marker, stands: tuple[str, bytes]) -> Grants | None:
-    """What a product gives its team. Where it is what the branch says now, wherever it stands, no earlier text is needed; None when Git has
-    lost it.
-    """
-    now = read(*stands, catalog, app.places.requests)
-    if now.request is not None and compile_gateway(now.request, catalog, app.platform).digest == marker.digest:
-        return now.tokens
-    entry = (await app.repository.tree(marker.commit) or {}).get(marker.path)
-    if entry is None or entry.mode not in REGULAR or entry.size > LARGEST:
-        return None
-    return read(marker.path, await app.repository.blob(entry.blob), catalog, app.places.requests).tokens
+    return await judge(app, await read_files(app, paths, tree, await app.repository.archive(commit)), past, seen)

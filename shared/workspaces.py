@@ -9,12 +9,13 @@ from datetime import timedelta
 from shared.app import App
 from shared.apply import WorkspaceWriter, perform, together
 from shared.domain.actual import Namespace, Workspace
-from shared.domain.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
+from shared.domain.desired import DesiredWorkspaces, compile_gateway, compile_shared_workspaces, compile_workspaces
 from shared.domain.drift import of_limits
 from shared.domain.marker import Marker, require_known
 from shared.domain.names import namespace
 from shared.domain.plan import Delete, Plan, Replace, plan_workspaces
 from shared.domain.readiness import Failed, NotYet, readiness
+from shared.domain.request import AccessRequest
 from shared.domain.workspace import namespace_manifest
 from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
@@ -25,6 +26,8 @@ from shared.standing import Standing, require_unmoved
 #: A node takes minutes to come and to go.
 NODE_WAIT = timedelta(seconds=30)
 NO_ROOM = "QuotaExceeded"
+#: The product is written at the same time, in some seconds.
+GRANT_WAIT = timedelta(seconds=5)
 
 
 async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -56,6 +59,7 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
         # A change that is taken back before it was marked must be seen.
         await app.cluster.apply(namespace_manifest(marker.unfinished()))
     found, routes = ([], []) if actual is None else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
+    all_of_it, desired = desired, await _as_granted(app, standing, desired, found)
     whole = marked and not (event.closely and await _are_limits_edited(app.cluster, desired))
     plan = plan_workspaces(desired, found, routes, whole)
     if plan and whole:
@@ -63,6 +67,8 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
         plan = plan_workspaces(desired, found, routes, False)
     if not await _follow(app, event, standing, plan):
         return Waiting(NODE_WAIT, NO_ROOM)
+    if desired is not all_of_it:
+        return Waiting(GRANT_WAIT, "ProductNotThere")
     if plan:
         found = await app.cluster.workspaces(name)
     if not marked and _all_stand(desired, found):
@@ -70,6 +76,25 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if not desired.workspaces:
         return await remove_namespace(app, event, standing, found)
     return _judge(event, desired, found)
+
+
+async def _as_granted(app: App, standing: Standing, desired: DesiredWorkspaces, found: Sequence[Workspace]) -> DesiredWorkspaces:
+    """Whose GPU it is, is settled by the team's product: until that stands, no node is started. The platform's own need none."""
+    missing = desired.workspaces.keys() - {workspace.name for workspace in found}
+    if not missing or standing.request is None or await _is_granted(app, standing.request, standing):
+        return desired
+    return desired.without(missing)
+
+
+async def _is_granted(app: App, request: AccessRequest, standing: Standing) -> bool:
+    """Whether the team's product stands as its request says, so that its workspaces count as its own."""
+    assert standing.catalog is not None
+    desired = compile_gateway(request, standing.catalog, app.platform)
+    found = await app.gateway.product(desired.product)
+    if found is not None and not Marker(app.platform.repository, request.team, "", "").owns(found.marker):
+        raise NotManaged(f"there is a product {found.name} that is not managed by mergekey for {request.team}: rename or remove it")
+    marker = None if found is None else found.marker
+    return marker is not None and marker.withdrawn is None and marker.digest == desired.digest
 
 
 async def _follow(app: App, event: Event[TeamMessage], standing: Standing, plan: Plan) -> bool:

@@ -21,6 +21,7 @@ from shared.domain.actual import Api, Fragment, Policy, Product, Subscription
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
 from shared.domain.openapi import PATH
+from shared.domain.policy import granted_by
 from shared.domain.policy_xml import digest_of
 from shared.domain.secret import SecretValue
 from shared.ports import Keys
@@ -63,6 +64,14 @@ class ApiManagement(Backends):
         with understood(SYSTEM):
             await self._client.product.update(*self._at, name, etag, body)
 
+    async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
+        from azure.mgmt.apimanagement.models import ProductUpdateParameters
+
+        body = ProductUpdateParameters(description=str(marker))
+        with understood(SYSTEM):
+            marked: Any = await self._client.product.update(*self._at, name, etag, body, cls=_with_etag)
+        return str(marked[1])
+
     async def close_product(self, name: str, etag: str) -> str:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
@@ -74,7 +83,9 @@ class ApiManagement(Backends):
             await self._client.product.delete(*self._at, name, etag)
 
     async def product_policy(self, product: str) -> Policy | None:
-        return await self._find(self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag), _policy)
+        return await self._find(
+            self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag), _product_policy
+        )
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
@@ -231,6 +242,11 @@ def _etag(written: Any) -> str:
 
 def _policy(contract: Any, etag: str) -> Policy:
     return Policy(etag, digest_of(text(contract.value)))
+
+
+def _product_policy(contract: Any, etag: str) -> Policy:
+    said = text(contract.value)
+    return Policy(etag, digest_of(said), granted_by(said))
 
 
 def _subscription(contract: Any, etag: str) -> Subscription:

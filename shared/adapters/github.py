@@ -23,11 +23,12 @@ from gidgethub.apps import get_jwt
 from gidgethub.sansio import accept_format
 
 from shared.adapters.answers import instance, limited, require_origin, text
-from shared.adapters.archive import CUT, MOST_PACKED, too_large, unpack
+from shared.adapters.archive import MOST_PACKED, too_large, unpack
 from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.domain.push import Tree
+from shared.domain.strict_yaml import LARGEST
 from shared.errors import Rejected, Unavailable
 from shared.messages import blob_id
 from shared.ports import Commit, Head
@@ -295,7 +296,7 @@ class GitHubRepository:
             return known
         answer = await self._client.find(f"{self._base}/contents/{quote(path)}?ref={commit}")
         with understood(SYSTEM):
-            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] >= CUT:
+            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > LARGEST:
                 return None
             return self._files.put(key, base64.b64decode(answer["content"]))
 

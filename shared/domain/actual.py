@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.domain.backends import Backend, PoolMember
 from shared.domain.catalog import Breaker
+from shared.domain.ledger import Grants
 from shared.domain.marker import Marker
 from shared.domain.openapi import KEY_NAMES
 
@@ -29,9 +30,9 @@ class Product:
         """Whether all was written once: it is published, or it was, as its marker says, until somebody else changed that."""
         return self.published or (self.marker is not None and bool(self.marker.digest))
 
-    def is_shown_as(self, display_name: str) -> bool:
-        """Whether it is published under this name. Spaces around a name nobody sees, and a service may cut them off."""
-        return self.published and self.display_name.strip() == display_name.strip()
+    def is_shown_as(self, *display_names: str) -> bool:
+        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service may cut them off."""
+        return self.published and self.display_name.strip() in {name.strip() for name in display_names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,14 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours."""
+    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours.
+
+    `grants` is what a product's lets its team take, by model; None for one that is not ours.
+    """
 
     etag: str
     digest: str
+    grants: Grants | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

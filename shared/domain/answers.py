@@ -30,6 +30,7 @@ from shared.domain.record import (
     Withdrawal,
 )
 from shared.domain.request import AccessRequest
+from shared.domain.review import Review
 from shared.domain.view import View
 from shared.domain.wishes import ModelAccess
 from shared.domain.world import World
@@ -67,9 +68,11 @@ def group_of(view: View, platform: Platform) -> str | None:
     return next((group["reader"].lower() for group in tags if group.get("reader")), None)
 
 
-def model_list(catalog: Catalog, ledgers: Mapping[str, Ledger], commit: str, closely: bool) -> ModelList:
-    """`ledgers` are those of the review of all requests; `closely`: with every team's share."""
-    offers = tuple(_offer(model, _grants(ledgers[model.name], closely)) for model in catalog.models)
+def model_list(catalog: Catalog, reviewed: Review, commit: str, closely: bool) -> ModelList:
+    """`reviewed` is the review of all requests; `closely`: with every team's share."""
+    offers = tuple(
+        _offer(model, _grants(reviewed.ledgers[model.name], closely), model.name in reviewed.overcommitted) for model in catalog.models
+    )
     return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
 
 
@@ -110,7 +113,7 @@ def _model(access: ModelAccess, model: CatalogModel | None, platform: Platform) 
     )
 
 
-def _offer(model: CatalogModel, grants: Grants) -> Offer:
+def _offer(model: CatalogModel, grants: Grants, overcommitted: bool) -> Offer:
     return Offer(
         name=model.name,
         provider=model.provider,
@@ -127,6 +130,7 @@ def _offer(model: CatalogModel, grants: Grants) -> Offer:
         retires_on=model.retirement.on if model.retirement else None,
         successor=model.retirement.successor if model.retirement else None,
         grants=grants,
+        overcommitted=overcommitted,
     )
 
 

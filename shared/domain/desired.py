@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from shared.domain.api_policy import api_policy
 from shared.domain.backends import Backend, NamedValue, catalog_backends, named_values
 from shared.domain.catalog import Catalog
 from shared.domain.marker import Marker
-from shared.domain.names import CATALOGUE_TEAM, backend, product, project, workspace
+from shared.domain.names import CATALOGUE_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
 from shared.domain.openapi import unified_api
 from shared.domain.policy import product_policy, requested_model_fragment
 from shared.domain.policy_table import Tier
@@ -55,12 +55,22 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class DesiredGateway:
-    """A team's product, its policy, and a backend per dedicated model."""
+    """A team's product, its policy, and a backend per dedicated model. `display_name` is what the team calls itself."""
 
     product: str
     display_name: str
     policy: str
     backends: tuple[Backend, ...]
+
+    @property
+    def shown_as(self) -> str:
+        """The product's display name. API Management takes each only once, and two teams may call themselves the same."""
+        return f"{self.display_name.strip()} ({self.product.removeprefix(PRODUCT_PREFIX)})"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Display names that stay as they are: earlier versions wrote the plain one, and two versions side by side must not take turns."""
+        return self.shown_as, self.display_name
 
     @property
     def digest(self) -> str:
@@ -94,6 +104,11 @@ class DesiredWorkspaces:
     limits: tuple[Manifest, ...]
     workspaces: dict[str, Manifest]
     routes: dict[str, Manifest]
+
+    def without(self, missing: Set[str]) -> DesiredWorkspaces:
+        """The same without some of the workspaces, and their routes."""
+        left = {name: manifest for name, manifest in self.workspaces.items() if name not in missing}
+        return replace(self, workspaces=left, routes={name: manifest for name, manifest in self.routes.items() if name in left})
 
     @property
     def digest(self) -> str:

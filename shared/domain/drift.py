@@ -135,7 +135,7 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
         return
     if known.newer:
         return
-    if known.digest != desired.digest or not product.is_shown_as(desired.display_name) or not known.stands_as(marker):
+    if known.digest != desired.digest or not product.is_shown_as(*desired.names) or not known.stands_as(marker):
         yield "its product is not what the request says"
     if not product.subscription_required:
         yield OPEN

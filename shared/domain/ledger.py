@@ -1,17 +1,17 @@
 """How much of each model is granted to whom, and which requests ask for more than there is.
 
-A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force is never refused as long as it does
-not grow: it comes first, as it is. Then those that grow, by name; then the newcomers, by name; each is admitted as a whole while it
-fits. So the outcome depends on what is asked for and what is in force, not on who looked first, and who was admitted stays admitted
-while the others' access is being written. What a growing request gives back of another model is free when that is done.
-A model without a capacity has a ledger too: of that, nobody is refused anything.
-The dedicated workspaces of a model are granted by the same rule, one by one.
+A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force counts for every team, whether it has
+a request or not, and is never refused as long as it does not grow: it comes first, as it is. Then those that grow, by name; then the
+newcomers, by name; each is admitted as a whole while it fits. So the outcome depends on what is asked for and what is in force, not on who
+looked first, and who was admitted stays admitted while the others' access is being written. What a growing request gives back of another
+model is free when that is done. A model without a capacity has a ledger too: of that, nobody is refused anything.
+The dedicated workspaces of a model are granted by the same rule, one by one; one that is there counts until it is gone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from math import floor
 
@@ -21,8 +21,11 @@ from shared.domain.problem import quote
 #: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a dedicated workspace.
 Grants = Mapping[str, int | None]
 
+#: By model, the teams in whose namespace a workspace for it is there.
+Standing = Mapping[str, Set[str]]
+
 #: What is counted: tokens per minute of a model, or (True) its dedicated workspaces.
-_Meter = tuple[str, bool]
+Meter = tuple[str, bool]
 
 #: Teams that are named in one message.
 _NAMED = 20
@@ -87,25 +90,21 @@ class Workspaces:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens, or one workspace too many.
-
-    `short`: the models of which more is asked for than there is, whoever is refused.
-    """
+    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens, or one workspace too many."""
 
     ledgers: Mapping[str, Ledger]
     refused: Mapping[str, tuple[str, ...]]
     workspaces: Mapping[str, Workspaces]
     crowded_out: Mapping[str, tuple[str, ...]]
-    short: frozenset[str]
 
 
-def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[str, Grants]) -> Books:
-    """What every team asks for, and what is in force for those of them that have access, both by team."""
-    limits = _limits(catalog)
-    before = {team: _metered(in_force.get(team, {}), limits) for team in asked}
-    wanted = {team: _metered(grants, limits) for team, grants in asked.items()}
-    totals, all_asked = _sum(before), _sum(wanted)
-    held, refused = {team: in_force.get(team, {}) for team in asked}, dict[str, tuple[_Meter, ...]]()
+def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[str, Grants], standing: Standing | None = None) -> Books:
+    """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it has."""
+    limits, standing = limits_of(catalog), standing or {}
+    teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
+    before = {team: _with_standing(metered(catalog, in_force.get(team, {})), team, standing) for team in teams}
+    wanted = {team: _with_standing(metered(catalog, grants), team, standing) for team, grants in asked.items()}
+    totals, held, refused = _sum(before), dict(in_force), dict[str, tuple[Meter, ...]]()
     for team in sorted(wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)):
         step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
         beyond = tuple(meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter])
@@ -117,49 +116,67 @@ def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[
     return Books(
         ledgers={model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models},
         refused=_of_kind(refused, dedicated=False),
-        workspaces={model: _workspaces(model, total, held) for (model, dedicated), total in limits.items() if dedicated},
+        workspaces={model: _workspaces(model, total, held, standing) for (model, dedicated), total in limits.items() if dedicated},
         crowded_out=_of_kind(refused, dedicated=True),
-        short=frozenset(model for (model, dedicated), limit in limits.items() if all_asked[model, dedicated] > limit),
     )
 
 
-def _limits(catalog: Catalog) -> dict[_Meter, int]:
+def limits_of(catalog: Catalog) -> dict[Meter, int]:
+    """Everything that a catalogue bounds over all teams."""
     tokens = {
         (model.name, False): floor(model.capacity * catalog.over_commitment) for model in catalog.models if model.capacity is not None
     }
     return tokens | {(model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None}
 
 
-def _metered(grants: Grants, limits: Iterable[_Meter]) -> dict[_Meter, int]:
-    amounts = {(model, own): int(grants.get(model) == 0) if own else grants.get(model) for model, own in limits}
-    return {meter: amount for meter, amount in amounts.items() if amount}
+def metered(catalog: Catalog, grants: Grants) -> dict[Meter, int]:
+    """What of that the grants take. Without a bound, from before the model had a capacity, they take what a team may have now."""
+    found: dict[Meter, int] = {}
+    for model, own in limits_of(catalog):
+        if model in grants:
+            tokens = grants[model]
+            found[model, own] = int(tokens == 0) if own else ceiling(catalog, model) if tokens is None else tokens
+    return {meter: amount for meter, amount in found.items() if amount}
 
 
-def _sum(metered: Mapping[str, Mapping[_Meter, int]]) -> Counter[_Meter]:
-    totals = Counter[_Meter]()
-    for amounts in metered.values():
-        totals.update(amounts)
+def ceiling(catalog: Catalog, model: str) -> int:
+    """What one team may have of a model in a minute; of one without a ceiling, all that there is."""
+    found = catalog.model(model)
+    return 0 if found is None else found.max_tokens_per_minute or found.capacity or 0
+
+
+def _with_standing(amounts: dict[Meter, int], team: str, standing: Standing) -> dict[Meter, int]:
+    """A workspace that is there has its GPU, whatever is asked for."""
+    return amounts | {(model, True): 1 for model, teams in standing.items() if team in teams}
+
+
+def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
+    totals = Counter[Meter]()
+    for each in amounts.values():
+        totals.update(each)
     return totals
 
 
-def _of_kind(refused: Mapping[str, tuple[_Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
+def _of_kind(refused: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
     found = {team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()}
     return {team: models for team, models in found.items() if models}
 
 
-def _grows(wanted: Mapping[_Meter, int], before: Mapping[_Meter, int]) -> bool:
+def _grows(wanted: Mapping[Meter, int], before: Mapping[Meter, int]) -> bool:
     return any(amount > before.get(meter, 0) for meter, amount in wanted.items())
 
 
 def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Ledger:
-    """Whoever had no bound before the model had a capacity takes nothing of that until its request counts."""
-    nothing = (0,) if limit is None else (0, None)
+    """Whoever had no bound before the model had a capacity counts with the ceiling of today."""
+    bound = None if limit is None else model.max_tokens_per_minute or model.capacity
     shares = {team: grants.get(model.name, 0) for team, grants in sorted(held.items())}
-    return Ledger(model.name, model.capacity, limit, {team: tokens for team, tokens in shares.items() if tokens not in nothing})
+    bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
+    return Ledger(model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0})
 
 
-def _workspaces(model: str, total: int, held: Mapping[str, Grants]) -> Workspaces:
-    return Workspaces(model, total, tuple(sorted(team for team, grants in held.items() if grants.get(model) == 0)))
+def _workspaces(model: str, total: int, held: Mapping[str, Grants], standing: Standing) -> Workspaces:
+    asked = {team for team, grants in held.items() if grants.get(model) == 0}
+    return Workspaces(model, total, tuple(sorted(asked | standing.get(model, frozenset()))))
 
 
 def overdrawn(books: Books) -> Iterator[Ledger | Workspaces]:

@@ -28,6 +28,11 @@ _DIGEST: Final = re.compile(r"[0-9a-f]*")
 _LONGEST_PATH: Final = 1024
 
 
+#: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any more what was there before:
+#: then what its policy grants is in force.
+NOWHERE = "0" * 40
+
+
 @dataclass(frozen=True, slots=True)
 class Marker:
     """The marker's fields. `digest` is empty while what it shall vouch for is still being written.

@@ -92,9 +92,18 @@ def slug(model: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
 
 
+PRODUCT_PREFIX = "team-"
+
+
 def product(team: str) -> str:
     """The team's API Management product."""
-    return f"team-{team}"
+    return f"{PRODUCT_PREFIX}{team}"
+
+
+def team_named_in(name: str) -> str | None:
+    """The team whose product or namespace has this name; None when it is no team's."""
+    team = name.removeprefix(PRODUCT_PREFIX)
+    return team if team != name and team_fault(team) is None else None
 
 
 def subscription(team: str) -> str:

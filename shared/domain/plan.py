@@ -19,7 +19,8 @@ from shared.domain.workspace import fixed_fields, says
 from shared.errors import NotManaged
 
 Kind = Literal[
-    "product", "product policy", "product link", "product marker", "administrator subscription", "backend", "named value",
+    "product", "product policy", "product link", "product marker", "product reservation",
+    "administrator subscription", "backend", "named value",
     "api", "api policy", "api marker", "policy fragment", "workspace", "route", "limits",
     "project", "project marker", "project role", "tracing connection",
 ]  # fmt: skip
@@ -75,6 +76,10 @@ class Plan:
     def __iter__(self) -> Iterator[Change]:
         return (change for step in self.steps for change in step)
 
+    def after_first(self) -> Plan:
+        """The same, when the first step has been done: what is done beside the second begins at once."""
+        return Plan(((), *self.steps))
+
     def __str__(self) -> str:
         return "; ".join(f"{type(change).__name__.lower()} {change.kind} {change.name}" for change in self)
 
@@ -97,9 +102,9 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     """
     product = actual.product
     before = product.marker if product else None
-    seal = Update("product marker", desired.product, product.etag if product else None, (desired.display_name, marker))
+    seal = Update("product marker", desired.product, product.etag if product else None, (desired.shown_as, marker))
     same = before is not None and before.digest == marker.digest
-    shown = product is not None and product.is_shown_as(desired.display_name)
+    shown = product is not None and product.is_shown_as(*desired.names)
     sealed = same and shown and before is not None and before.stands_as(marker)
     finished = before is not None and before.digest != ""
     wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
@@ -109,12 +114,21 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     if product is not None and not product.subscription_required:
         opening.append((Update("product", desired.product, product.etag),))
     if product is None:
-        opening.append((Create("product", desired.product, (desired.display_name, marker.unfinished())),))
+        opening.append((Create("product", desired.product, (desired.shown_as, marker.unfinished())),))
     beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
     opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
     if not finished or actual.linked is False:
         opening.append((Create("product link", desired.product, API),))
     return _steps(*opening, unwanted, () if sealed else (seal,))
+
+
+def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
+    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this commit, without a digest."""
+    reserved = marker.unfinished()
+    if product is None:
+        return Plan(((Create("product", desired.product, (desired.shown_as, reserved)),),))
+    closing = () if product.subscription_required else (Update("product", desired.product, product.etag),)
+    return _steps(closing, () if product.marker == reserved else (Update("product reservation", desired.product, product.etag, reserved),))
 
 
 @dataclass(frozen=True, slots=True)

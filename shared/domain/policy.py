@@ -7,12 +7,14 @@ product decided, it says in variables: `granted-model`, `data-class`, `fallback-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring
 
 from shared.domain.catalog import Catalog, CatalogModel, ContentSafety, SemanticCache
+from shared.domain.ledger import Grants
 from shared.domain.names import CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, backend, product
 from shared.domain.policy_xml import (
     another_when,
+    carries_digest,
     expression,
     is_literal,
     literal,
@@ -63,6 +65,41 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
         _answer_from_cache(root, catalog.cache)
     return sealed(root)
+
+
+def granted_by(policy: str) -> Grants | None:
+    """What a product's policy of ours lets its team take, by model, as `AccessRequest.tokens` says it; None for a text that is not ours.
+
+    One that was edited since is read as it is: what it says holds.
+    """
+    try:
+        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
+    except ParseError:
+        return None
+    inbound = root.find("inbound")
+    if inbound is None or not carries_digest(root):
+        return None
+    branches = {_variable(branch, "granted-model"): branch for branch in inbound.iterfind("choose/when")}
+    overall = _per_minute(inbound)
+    return {model: _least(branch, overall) for model, branch in branches.items() if model is not None}
+
+
+def _least(branch: Element, overall: int | None) -> int | None:
+    if _variable(branch, "dedicated") is not None:
+        return 0
+    return min((bound for bound in (_per_minute(branch), overall) if bound is not None), default=None)
+
+
+def _variable(parent: Element, name: str) -> str | None:
+    found = parent.find(f"set-variable[@name='{name}']")
+    return None if found is None else found.get("value")
+
+
+def _per_minute(parent: Element) -> int | None:
+    """The limit that stands right here; None for none, and for what is no number."""
+    found = parent.find("llm-token-limit[@tokens-per-minute]")
+    text = "" if found is None else found.get("tokens-per-minute", "")
+    return int(text) if text.isdecimal() else None
 
 
 def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAccess, CatalogModel]]:

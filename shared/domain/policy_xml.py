@@ -155,6 +155,11 @@ def digest_of(policy: str) -> str:
     return value if value == _digest(root) else ""
 
 
+def carries_digest(root: Element) -> bool:
+    """Whether a policy was one of ours once, edited since or not."""
+    return root.find(f"inbound/set-variable[@name='{_DIGEST}']") is not None
+
+
 def meaning_of(text: str) -> str:
     """The digest of what a document without a digest of its own says, such as a fragment; empty for what is no XML."""
     try:

@@ -120,7 +120,10 @@ class Grants:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for workspaces of one's own."""
+    """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for workspaces of one's own.
+
+    `overcommitted`: more of it is in force than may be granted, of tokens or of workspaces.
+    """
 
     name: str
     provider: Provider
@@ -137,6 +140,7 @@ class Offer:
     retires_on: date | None
     successor: str | None
     grants: Grants
+    overcommitted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,15 @@ class AccessRequest:
     expires: date | None
     requests_per_minute: int | None = None
 
+    @property
+    def tokens(self) -> dict[str, int | None]:
+        """What it can take of each model's shared backends in a minute: 0 for nothing, None for no bound."""
+        return {model.name: self._least(model) for model in self.models}
+
+    def _least(self, model: ModelAccess) -> int | None:
+        bounds = (model.tokens_per_minute, self.tokens_per_minute)
+        return 0 if model.instance_type is not None else min((bound for bound in bounds if bound is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

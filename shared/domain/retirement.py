@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from shared.domain.catalog import Catalog
 from shared.domain.ledger import Grants
+from shared.domain.paths import RequestPaths
 from shared.domain.problem import START, Problem, listed, problem_at, quote
 from shared.domain.request import Verdict
 
@@ -14,11 +15,14 @@ from shared.domain.request import Verdict
 _NAMED = 20
 
 
-def models_still_used(verdicts: Mapping[str, Verdict], catalog: Catalog | None, in_force: Mapping[str, Grants]) -> dict[str, list[str]]:
-    """The models that are not in the catalogue any more, while requests in force had them and still name them; with these requests."""
+def models_still_used(
+    verdicts: Mapping[str, Verdict], catalog: Catalog | None, in_force: Mapping[str, Grants], paths: RequestPaths
+) -> dict[str, list[str]]:
+    """The models that are not in the catalogue any more, while teams have them and still name them; with these requests."""
     using: dict[str, list[str]] = defaultdict(list)
     for path, verdict in sorted(verdicts.items()):
-        for model in verdict.tokens.keys() & in_force.get(path, {}).keys() if catalog else ():
+        had = in_force.get(paths.team_of(path) or "", {})
+        for model in verdict.tokens.keys() & had.keys() if catalog else ():
             if catalog is not None and catalog.model(model) is None:
                 using[model].append(path)
     return using

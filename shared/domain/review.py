@@ -9,7 +9,8 @@ from datetime import date
 from functools import lru_cache
 
 from shared.domain.catalog import Catalog, CatalogVerdict
-from shared.domain.ledger import Books, Grants, Ledger, keep_books, overdrawn
+from shared.domain.ceilings import Platform, beyond
+from shared.domain.ledger import Books, Grants, Ledger, Standing, keep_books, metered, overdrawn
 from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
 from shared.domain.platform_faults import Faults, read_fitting_catalog
 from shared.domain.problem import START, Position, Problem, failures, listed, problem_at, quote
@@ -37,20 +38,25 @@ class Past:
     """What was before.
 
     - `held`: the paths that were there before: a second file of a team beside them is at fault, not they.
-    - `in_force`: by path of the request that it was made from, what each team has in the gateway now. A request that was moved since is
-      found by its team.
+    - `in_force`: by team, what it has in the gateway now, or has reserved, whether it has a request or not.
+    - `standing`: the workspaces that are there.
+    - `kept`: teams of whom somebody else's object has the name: they keep what is in force, whatever they ask for.
+    - `platform`: what its services hold, where somebody knows it.
     - `today` (UTC): requests whose last day is over take nothing of any capacity or total. None: all of them count.
     """
 
     held: frozenset[str] = frozenset()
     in_force: Mapping[str, Grants] = field(default_factory=dict)
+    standing: Standing = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
+    platform: Platform | None = None
     today: date | None = None
 
 
 NOTHING = Past()
 
 #: Why a request is refused that is right by itself: others have what it asks for.
-BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling"})
+BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull"})
 
 #: The same files are judged again and again, and reading one takes milliseconds.
 read = lru_cache(maxsize=2048)(read_request)
@@ -59,9 +65,9 @@ read = lru_cache(maxsize=2048)(read_request)
 @dataclass(frozen=True, slots=True)
 class Review:
     """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are sorted; `catalog` is None when
-    missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the requests whose verdict depends on what is in force:
-    `Past.in_force` must have them, if they are. `named`: by path, the team that a request names, whatever else is wrong with it;
-    `last_days_at`: where its last day stands.
+    missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the requests whose verdict depends on what is in force;
+    `counted`: on what all teams have, not only theirs. `overcommitted`: the models of which more is in force than may be granted. `named`:
+    by path, the team that a request names, whatever else is wrong with it; `last_days_at`: where its last day stands.
     """
 
     requests: dict[str, AccessRequest]
@@ -69,6 +75,8 @@ class Review:
     catalog: Catalog | None
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     in_doubt: frozenset[str] = frozenset()
+    counted: bool = False
+    overcommitted: frozenset[str] = frozenset()
     named: Mapping[str, str] = field(default_factory=dict)
     last_days_at: Mapping[str, Position] = field(default_factory=dict)
 
@@ -86,24 +94,14 @@ def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, 
     wrong = {problem.path for problem in failures(found.problems) if problem.reason not in BEYOND_WHAT_IS_LEFT}
     valid = (found.requests.keys() | beyond) - wrong
     tokens = {path: read(path, files[path].content, found.catalog, paths).tokens for path in valid}
-    return Past(frozenset(tokens), tokens, today)
+    over = {path for path in tokens if _is_over(read(path, files[path].content, found.catalog, paths).request, Past(today=today))}
+    teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
+    return Past(frozenset(tokens), teams, today=today)
 
 
 def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
     """Whether the content of the file at this path matters."""
     return path == catalog_path or paths.folder(path) is not None
-
-
-def places_now(teams: Mapping[str, str], files: Iterable[str], paths: RequestPaths) -> dict[str, str]:
-    """By the path at which a team's request was, the one at which it is now: the same, else that of the team's only file.
-
-    `teams`: by path. Without those whose team has no file any more, or several others.
-    """
-    present: dict[str | None, list[str]] = defaultdict(list)
-    for path in files:
-        present[paths.team_of(path)].append(path)
-    found = {path: present[team] for path, team in teams.items()}
-    return {path: path if path in there else there[0] for path, there in found.items() if path in there or len(there) == 1}
 
 
 def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, past: Past = NOTHING, faults: Faults | None = None) -> Review:
@@ -112,9 +110,8 @@ def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, pa
     catalog = _catalog(files, regular, catalog_path, faults)
     texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
     verdicts = {path: read(path, content, catalog.catalog, paths) for path, content in texts.items()}
-    past = replace(past, in_force=_at_present(past.in_force, files, paths))
     problems = [*_misplaced(files, paths, catalog_path), *catalog.problems]
-    still_used = models_still_used(verdicts, catalog.catalog, past.in_force)
+    still_used = models_still_used(verdicts, catalog.catalog, past.in_force, paths)
     if still_used:
         problems.extend(removals(still_used, catalog_path))
         leaving = frozenset(still_used)
@@ -145,11 +142,22 @@ def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
     problems.extend(_above_capacity(read, counted, books))
     problems.extend(_above_totals(read, counted, books))
     problems.extend(_overdrawn(books, read.catalog_path))
+    full = list(_full(_without(read.verdicts, problems), past))
+    problems.extend(full)
     accepted = _without(read.verdicts, problems)
     problems.extend(retiring(accepted, read.catalog))
     requests = {path: verdict.request for path, verdict in sorted(accepted.items()) if verdict.request is not None}
-    in_doubt = naming_removed(read.verdicts, read.catalog) | _short(read.verdicts, books)
-    return Review(requests, tuple(sorted(problems)), read.catalog, books.ledgers, in_doubt)
+    bounded = frozenset(path for path, verdict in read.verdicts.items() if metered(read.catalog, verdict.tokens))
+    in_doubt = naming_removed(read.verdicts, read.catalog) | bounded | {problem.path for problem in full}
+    return Review(requests, tuple(sorted(problems)), read.catalog, books.ledgers, in_doubt, bool(bounded), _overcommitted(books))
+
+
+def _full(accepted: Mapping[str, Verdict], past: Past) -> Iterator[Problem]:
+    if past.platform is not None:
+        requests = {path: verdict.request for path, verdict in accepted.items() if verdict.request is not None}
+        standing = {path: request for path, request in requests.items() if not _is_over(request, past)}
+        for path, what in beyond(standing, past.platform):
+            yield problem_at(path, accepted[path].team_at, "PlatformFull", f"{what}. Ask the platform team.")
 
 
 def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
@@ -165,12 +173,6 @@ def _catalog(files: Mapping[str, File], regular: Mapping[str, bytes], catalog_pa
         return CatalogVerdict(None, ())
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
     return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
-
-
-def _at_present(in_force: Mapping[str, Grants], files: Iterable[str], paths: RequestPaths) -> dict[str, Grants]:
-    """By the path at which each request is now."""
-    present = places_now({path: team for path in in_force if (team := paths.team_of(path)) is not None}, files, paths)
-    return {present[path]: grants for path, grants in in_force.items() if path in present}
 
 
 def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str) -> Iterator[Problem]:
@@ -220,17 +222,17 @@ def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
     before, else the first.
     """
     valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
-    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: (path in past.in_force, path in past.held))
+    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in past.held)
     return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
 
 
 def _books(read: _Read, counted: Mapping[str, str], past: Past) -> Books:
-    asked = {team: read.verdicts[path].tokens for team, path in counted.items()}
-    return keep_books(read.catalog, asked, {team: past.in_force[path] for team, path in counted.items() if path in past.in_force})
+    asked = {team: read.verdicts[path].tokens for team, path in counted.items() if team not in past.kept}
+    return keep_books(read.catalog, asked, past.in_force, past.standing)
 
 
-def _is_over(request: AccessRequest, past: Past) -> bool:
-    return past.today is not None and request.expires is not None and request.expires < past.today
+def _is_over(request: AccessRequest | None, past: Past) -> bool:
+    return past.today is not None and request is not None and request.expires is not None and request.expires < past.today
 
 
 def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
@@ -251,12 +253,11 @@ def _above_totals(read: _Read, counted: Mapping[str, str], books: Books) -> Iter
             yield problem_at(path, read.verdicts[path].models_at[model], "AboveCeiling", f"{message} Ask the platform team.")
 
 
+def _overcommitted(books: Books) -> frozenset[str]:
+    return frozenset(each.model for each in overdrawn(books))
+
+
 def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
     for ledger in overdrawn(books):
         message = f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is granted more."
         yield problem_at(catalog_path, START, "Overcommitted", message, "warning")
-
-
-def _short(verdicts: Mapping[str, Verdict], books: Books) -> frozenset[str]:
-    """The requests for models of which more is asked for than there is, whoever is refused."""
-    return frozenset(path for path, verdict in verdicts.items() if books.short & verdict.tokens.keys())

@@ -68,6 +68,7 @@ async def _put(state: State, request: web.Request) -> web.Response:
     product = state.products.id(request)
     old = state.products.get(product)
     check_if_match(request, old)
+    _check_own_name(state, product, checked)
     _check_only_open(state, product, checked)
     if old is not None:
         return contract(state.products.write(product, _DEFAULTS | checked))
@@ -83,8 +84,20 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     old = state.products.require(state.products.id(request))
     require_if_match(request, old)
     checked = _checked(properties)
+    _check_own_name(state, old["id"], checked)
     _check_only_open(state, old["id"], checked)
     return contract(state.products.write(old["id"], old["properties"] | checked))
+
+
+def _check_own_name(state: State, product: str, properties: Json) -> None:
+    """A display name belongs to one product of a service: https://github.com/Azure/apiops/issues/606 shows the answer.
+
+    Whether the service tells capitals and spaces at the ends apart is not known; here it does not.
+    """
+    name, service = str(properties.get("displayName", "")).strip().lower(), product.rpartition("/products/")[0]
+    others = (row for row in state.products.under(service) if row["id"].lower() != product.lower())
+    if name and any(row["properties"]["displayName"].strip().lower() == name for row in others):
+        raise invalid(("name", "Product with the same name already exists"))
 
 
 def open_product(state: State, api: str) -> Json | None:

@@ -68,6 +68,13 @@ def test_models_are_shown_with_price_and_what_is_granted() -> None:
     assert "until 2026-09-30, then gpt-5" in text
 
 
+def test_a_model_of_which_more_is_in_force_than_there_may_be_is_shown_as_that() -> None:
+    answer = examples()["list_models"][1]
+    offer = {**answer["models"][0], "overcommitted": True, "retires_on": "2026-09-30", "successor": "gpt-5"}
+    assert "Overcommitted: more is in force" in shown(team_tables.show_models, {**answer, "models": [offer]})
+    assert "Overcommitted" not in shown(team_tables.show_models, answer)
+
+
 def test_what_came_from_outside_does_nothing_to_the_terminal() -> None:
     problem = {"path": EVIL, "line": 1, "column": 1, "reason": "X", "message": EVIL}
     condition = {"type": "Keys", "status": "False", "reason": EVIL, "message": EVIL, "since": None}

@@ -44,7 +44,7 @@ def team() -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def product(gateway: Gateway, team: str) -> str:
-    await gateway.create_product(f"team-{team}", "Team", _marker(team))
+    await gateway.create_product(f"team-{team}", f"Team {team}", _marker(team))
     return f"team-{team}"
 
 
@@ -66,22 +66,22 @@ def _fingerprints(keys: Keys) -> list[str]:
 async def test_a_product_begins_unpublished_and_is_read_back_with_its_marker(gateway: Gateway, team: str) -> None:
     name = f"team-{team}"
     assert await gateway.product(name) is None
-    etag = await gateway.create_product(name, "Team Alpha", _marker(team))
-    assert await _read(gateway, name) == Product(name, etag, "Team Alpha", published=False, marker=_marker(team))
+    etag = await gateway.create_product(name, f"Team {team}", _marker(team))
+    assert await _read(gateway, name) == Product(name, etag, f"Team {team}", published=False, marker=_marker(team))
 
 
 async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(gateway: Gateway, team: str, product: str) -> None:
     before = await _read(gateway, product)
     seal = Marker(REPOSITORY, team, "elsewhere", "d" * 40, "e" * 64, datetime(2026, 3, 2, 9, tzinfo=UTC))
-    await gateway.publish_product(product, before.etag, "Another name", seal)
+    await gateway.publish_product(product, before.etag, f"Another {team}", seal)
     after = await _read(gateway, product)
-    assert (after.display_name, after.published, after.marker) == ("Another name", True, seal)
+    assert (after.display_name, after.published, after.marker) == (f"Another {team}", True, seal)
     assert after.etag != before.etag
 
 
 async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted(gateway: Gateway, team: str, product: str) -> None:
     before = await _read(gateway, product)
-    await gateway.publish_product(product, before.etag, "Another name", _marker(team))
+    await gateway.publish_product(product, before.etag, f"Another {team}", _marker(team))
     for write in (
         gateway.publish_product(product, before.etag, "x", _marker(team)),
         gateway.close_product(product, before.etag),
@@ -89,11 +89,34 @@ async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted
     ):
         with pytest.raises(Busy):
             await write
-    assert (await _read(gateway, product)).display_name == "Another name"
+    assert (await _read(gateway, product)).display_name == f"Another {team}"
+
+
+async def test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced(gateway: Gateway, team: str, product: str) -> None:
+    for state in (False, True):
+        before, marker = await _read(gateway, product), replace(_marker(team), commit=str(int(state)) * 40)
+        etag = await gateway.mark_product(product, before.etag, marker)
+        assert await _read(gateway, product) == replace(before, etag=etag, marker=marker)
+        assert (before.published, etag != before.etag) == (state, True)
+        with pytest.raises(Busy):
+            await gateway.mark_product(product, before.etag, _marker(team))
+        await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
+
+
+async def test_what_a_policy_grants_is_read_with_it(gateway: Gateway, product: str) -> None:
+    grant = """<set-variable name="mergekey-digest" value="0" /><choose><when condition="@(true)">
+        <llm-token-limit counter-key="a" tokens-per-minute="70" estimate-prompt-tokens="false" />
+        <set-variable name="granted-model" value="gpt-4.1" /></when></choose>"""
+    await gateway.put_product_policy(product, _policy(grant), None)
+    found = await gateway.product_policy(product)
+    assert (found and found.grants) == {"gpt-4.1": 70}
+    await gateway.put_product_policy(product, _policy(), None)
+    assert (other := await gateway.product_policy(product)) is not None
+    assert other.grants is None
 
 
 async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(gateway: Gateway, team: str, product: str) -> None:
-    await gateway.publish_product(product, "*", "Team", _marker(team))
+    await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
     before = await _read(gateway, product)
     etag = await gateway.close_product(product, before.etag)
     assert await _read(gateway, product) == replace(before, etag=etag)
@@ -101,8 +124,18 @@ async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(g
 
 
 async def test_a_star_fits_every_etag(gateway: Gateway, team: str, product: str) -> None:
-    await gateway.publish_product(product, "*", "Another name", _marker(team))
+    await gateway.publish_product(product, "*", f"Another {team}", _marker(team))
     assert (await _read(gateway, product)).published
+
+
+async def test_a_display_name_belongs_to_one_product(gateway: Gateway, team: str, product: str) -> None:
+    other, shown = f"team-{unique('t')}", (await _read(gateway, product)).display_name
+    with pytest.raises(Rejected, match="Product with the same name already exists"):
+        await gateway.create_product(other, shown, _marker(team))
+    await gateway.create_product(other, f"Other {team}", _marker(team))
+    with pytest.raises(Rejected, match="Product with the same name already exists"):
+        await gateway.publish_product(other, "*", shown, _marker(team))
+    await gateway.publish_product(product, "*", shown, _marker(team))
 
 
 async def test_what_is_not_there_cannot_be_published(gateway: Gateway, team: str) -> None:
@@ -120,7 +153,7 @@ async def test_the_administrator_gets_a_subscription_to_each_new_product_and_to_
 ) -> None:
     [stray] = await gateway.product_subscriptions(product)
     assert (stray.owner, stray.product, stray.state) == (ADMINISTRATOR, product, "active")
-    await gateway.create_product(product, "Team", _marker(team))
+    await gateway.create_product(product, f"Team {team}", _marker(team))
     assert len(await gateway.product_subscriptions(product)) == 1
 
 
@@ -137,7 +170,7 @@ async def test_a_deleted_product_takes_its_policy_along(gateway: Gateway, team: 
     await gateway.put_product_policy(product, _policy(), None)
     await _remove_subscriptions(gateway, product)
     await gateway.delete_product(product, "*")
-    await gateway.create_product(product, "Team", _marker(team))
+    await gateway.create_product(product, f"Team {team}", _marker(team))
     assert await gateway.product_policy(product) is None
 
 

@@ -46,6 +46,7 @@ LETTER_HELD = f"{LETTERS}::test_a_letter_whose_holder_died_comes_back_and_cannot
 #: Write -> its fence, and the test that shows it: on the wire, adapter and stand-in, for versions; over the fakes for the second look.
 FENCES: dict[str, tuple[str, str]] = {
     "Gateway.publish_product": (IF_MATCH, PRODUCT_FENCED),
+    "Gateway.mark_product": (IF_MATCH, f"{GATEWAY}::test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced"),
     "Gateway.close_product": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.delete_product": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.create_product": (LOOK_AGAIN, MOVING),

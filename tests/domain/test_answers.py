@@ -14,10 +14,11 @@ from shared.domain.actual import ActualBackend, Api, Product, Workspace
 from shared.domain.answers import model_list, provider_list, team_record
 from shared.domain.catalog import Catalog, CatalogModel, Member, Price, Retirement
 from shared.domain.desired import Platform, Playground, compile_catalog
-from shared.domain.ledger import Grants, keep_books
+from shared.domain.ledger import Books, Grants, keep_books, overdrawn
 from shared.domain.marker import Marker
 from shared.domain.record import Granted, GrantedModel, Offer, Share, TeamRecord
 from shared.domain.record import Grants as Sums
+from shared.domain.review import Review
 from shared.domain.view import Condition, Said, View
 from shared.domain.wishes import TokenQuota
 from shared.domain.world import Times, World
@@ -97,10 +98,20 @@ def test_a_models_name_is_one_part_of_its_address() -> None:
     assert granted.models[0].embeddings_url == f"{GATEWAY_URL}/openai/deployments/meta%2Fllama-3/embeddings"
 
 
+def _reviewed(books: Books) -> Review:
+    return Review({}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in overdrawn(books)))
+
+
+def test_a_model_of_which_more_is_in_force_than_there_may_be_is_overcommitted() -> None:
+    catalog, had = the_catalog(capacity=100_000), {"alpha": {"gpt-4.1": 60_000}, "bravo": {"gpt-4.1": 60_000}}
+    told = model_list(catalog, _reviewed(keep_books(catalog, {}, had)), "c", closely=True)
+    assert [offer.name for offer in told.models if offer.overcommitted] == ["gpt-4.1"]
+
+
 def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None:
     catalog = replace(the_catalog(capacity=100_000), over_commitment=Decimal("1.5"))
     asked: dict[str, Grants] = {"bravo": {"gpt-4.1": 20_000, "phi-4": None}, "alpha": {"gpt-4.1": 30_000, "phi-4": 5}}
-    told = model_list(catalog, keep_books(catalog, asked, {}).ledgers, "c", closely=True)
+    told = model_list(catalog, _reviewed(keep_books(catalog, asked, {})), "c", closely=True)
     grants = {offer.name: offer.grants for offer in told.models}
     assert grants["gpt-4.1"] == Sums(100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000)))
     assert grants["phi-4"] == Sums(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
@@ -109,7 +120,7 @@ def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None
 def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is_nor_its_credential() -> None:
     price = Price(Decimal("2.00"), Decimal("8.00"))
     catalog = replace(the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})), currency="EUR")
-    told = model_list(catalog, keep_books(catalog, {}, {}).ledgers, "c", closely=True)
+    told = model_list(catalog, _reviewed(keep_books(catalog, {}, {})), "c", closely=True)
     offer = next(each for each in told.models if each.name == "gpt-4.1")
     assert (told.currency, offer.price, offer.fallback, offer.data_classes) == ("EUR", price, "phi-4", ("internal", "public"))
     assert "contoso-ai.openai.azure.com" not in repr(told)
@@ -165,7 +176,7 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
         screened=True,
     )
     catalog = replace(GOVERNED, models=(model,))
-    [offer] = model_list(catalog, keep_books(catalog, {"alpha": {model.name: 5}}, {}).ledgers, "c", closely=False).models
+    [offer] = model_list(catalog, _reviewed(keep_books(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False).models
     assert offer == Offer(
         name="mistral-small",
         provider="kaito",
@@ -182,6 +193,7 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
         retires_on=date(2026, 9, 30),
         successor="gpt-4.1",
         grants=Sums(None, None, 5, 0, None),
+        overcommitted=False,
     )
 
 

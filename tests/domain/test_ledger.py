@@ -56,9 +56,29 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
     assert books.refused == {"delta": (GPT,)}
 
 
-def test_who_had_no_bound_before_there_was_a_capacity_takes_nothing_of_it_while_it_is_refused() -> None:
-    books = keep_books(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, {"alpha": {GPT: None}, "bravo": {GPT: 90}})
-    assert (books.refused, books.ledgers[GPT].granted) == ({"alpha": (GPT,)}, {"bravo": 90})
+def test_who_had_no_bound_before_there_was_a_capacity_counts_with_the_ceiling_until_its_request_does() -> None:
+    before: Mapping[str, Grants] = {"alpha": {GPT: None}, "bravo": {GPT: 90}}
+    books = keep_books(_catalog(), {"bravo": {GPT: 90}}, before)
+    assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
+    books = keep_books(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, before)
+    assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 80, "bravo": 90})
+
+
+def test_a_team_without_a_request_keeps_what_it_has_and_it_counts() -> None:
+    books = keep_books(_catalog(), {"alpha": {GPT: 50}}, {"zulu": {GPT: 60}})
+    assert (books.refused, books.ledgers[GPT].granted) == ({"alpha": (GPT,)}, {"zulu": 60})
+
+
+def test_a_workspace_that_is_there_counts_once_and_is_nobodys_growth() -> None:
+    dedicated = "dedicated: {instanceTypes: [Standard_A1], total: 1}"
+    text = f"models: [{{name: {PHI}, provider: kaito, preset: phi-4, {dedicated}}}]"
+    catalog = read_catalog("c.yaml", text.encode()).catalog
+    assert catalog is not None
+    both: Mapping[str, Grants] = {"alpha": {PHI: 0}, "bravo": {PHI: 0}}
+    assert keep_books(catalog, both, {}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
+    assert keep_books(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
+    assert keep_books(catalog, {"alpha": {PHI: 0}, "bravo": {}}, {"bravo": {PHI: 0}}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
+    assert keep_books(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(PHI, 1, ("alpha", "bravo"))
 
 
 def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_models() -> None:
@@ -130,12 +150,6 @@ def test_who_has_a_dedicated_workspace_is_named_until_there_are_too_many(teams: 
     assert Workspaces(PHI, 1, ("alpha", "bravo")).explain().endswith("alpha, bravo; 0 are left")
 
 
-def test_a_model_is_short_when_more_is_asked_for_than_there_is() -> None:
-    assert keep_books(_catalog(), {"alpha": {GPT: 60}, "bravo": {GPT: 40}}, {}).short == frozenset()
-    assert keep_books(_catalog(), {"alpha": {GPT: 60}, "bravo": {GPT: 41}}, {}).short == {GPT}
-    assert keep_books(_catalog(over="1.5"), {"alpha": {GPT: 60}, "bravo": {GPT: 41}}, {}).short == frozenset()
-
-
 Known = Mapping[str, Mapping[str, int]]
 _grants = st.dictionaries(st.sampled_from([GPT, PHI, "free"]), st.integers(0, 100))
 _teams = st.dictionaries(st.sampled_from(["alpha", "bravo", "charlie", "delta"]), _grants)
@@ -154,7 +168,7 @@ def test_who_was_admitted_stays_so_while_the_others_are_written(asked: Known, be
 def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Known, before: Known) -> None:
     books = keep_books(_catalog(), asked, before)
     for name, ledger in books.ledgers.items():
-        had = sum(before.get(team, {}).get(name, 0) for team in asked)
+        had = sum(grants.get(name, 0) for grants in before.values())
         assert ledger.limit is None or ledger.total <= max(ledger.limit, had)
     for team in books.refused:
         assert any(tokens > before.get(team, {}).get(name, 0) for name, tokens in asked[team].items())
@@ -205,11 +219,10 @@ def test_the_refusal_shows_the_ledger() -> None:
     assert (problem.line, problem.column) == (2, 20)
 
 
-def test_of_two_files_of_a_team_the_one_in_force_or_held_counts_else_the_first() -> None:
+def test_of_two_files_of_a_team_the_one_that_was_there_counts_else_the_first() -> None:
     first, second = _path("alpha"), "tenant-access/config/alpha/access.yaml"
     files = {path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}") for path, n in ((first, 20), (second, 30))}
     assert _review(files).ledgers[GPT].granted == {"alpha": 20}
-    assert _review(files, past=Past(in_force={second: {GPT: 30}})).ledgers[GPT].granted == {"alpha": 30}
     assert _review(files, past=Past(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
 
 
@@ -225,13 +238,13 @@ def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:
 
 def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
     files = {_path(team): _request(team, "{name: old}") for team in ("alpha", "bravo")} | {_path("zulu"): _request("zulu", "{name: free}")}
-    found = _review(files, past=Past(in_force={_path("alpha"): {"old": 5}, _path("bravo"): {"old": 0}}))
+    found = _review(files, past=Past(in_force={"alpha": {"old": 5}, "bravo": {"old": 0}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed", "failure")]
     assert _path("alpha") in found.problems[0].message
     assert _path("bravo") in found.problems[0].message
     assert (found.catalog, found.requests) == (None, {})
     wrong = {**files, _path("zulu"): _request("zulu", "{name: none}")}
-    told = _told(_review(wrong, past=Past(in_force={_path("alpha"): {"old": 5}})))
+    told = _told(_review(wrong, past=Past(in_force={"alpha": {"old": 5}})))
     assert (_path("zulu"), "UnknownModel", "failure") in told, "what else is wrong is told, too"
 
 
@@ -239,7 +252,7 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
 def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) -> None:
     teams = [f"t{number:02}" for number in range(count)]
     files = {_path(team): _request(team, "{name: old}") for team in teams}
-    [problem] = _review(files, past=Past(in_force={path: {"old": 5} for path in files})).problems
+    [problem] = _review(files, past=Past(in_force={team: {"old": 5} for team in teams})).problems
     named = ", ".join(f"'{_path(team)}'" for team in teams[:20])
     more = " and 3 more" if count > 20 else ""
     advice = "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody names it."
@@ -259,7 +272,7 @@ def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
 
 def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:
     files = {_path("alpha"): _request("alpha", "{name: old}"), _path("bravo"): _request("bravo", "{name: free}")}
-    found = _review(files, past=Past(in_force={_path("alpha"): {"free": 0}, _path("bravo"): {"old": 5}}))
+    found = _review(files, past=Past(in_force={"alpha": {"free": 0}, "bravo": {"old": 5}}))
     assert _told(found) == [(_path("alpha"), "UnknownModel", "failure")]
     assert found.in_doubt == {_path("alpha")}
     assert list(found.requests) == [_path("bravo")]
@@ -274,6 +287,6 @@ def test_a_retirement_warns_those_who_use_the_model_and_refuses_nobody() -> None
 
 def test_a_capacity_below_what_is_in_force_is_a_warning_at_the_catalogue() -> None:
     files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}"), _path("bravo"): _request("bravo", "{name: gpt-4.1}")}
-    found = _review(files, past=Past(in_force={_path("alpha"): {GPT: 100}, _path("bravo"): {GPT: 100}}))
+    found = _review(files, past=Past(in_force={"alpha": {GPT: 100}, "bravo": {GPT: 100}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "Overcommitted", "warning")]
     assert len(found.requests) == 2

@@ -12,7 +12,7 @@ from shared.domain.actual import ActualBackend, Policy, Product
 from shared.domain.backends import Backend
 from shared.domain.desired import DesiredGateway
 from shared.domain.marker import Marker
-from shared.domain.plan import ActualGateway, Plan, plan_gateway
+from shared.domain.plan import ActualGateway, Plan, plan_gateway, plan_reservation
 from shared.domain.policy import product_policy
 from shared.domain.policy_xml import digest_of
 from shared.errors import NotManaged
@@ -156,3 +156,17 @@ def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: 
     kinds = [[change.kind for change in step] for step in plan.steps]
     assert all("product marker" not in step for step in kinds[:-1])
     assert "product marker" not in kinds[-1] or len(kinds[-1]) == 1
+
+
+def test_a_reservation_is_the_marker_without_its_digest_and_nothing_where_it_stands() -> None:
+    reserved = MARKER.unfinished()
+    assert steps_of(plan_reservation(GATEWAY, MARKER, None)) == [["create product team-alpha"]]
+    assert steps_of(plan_reservation(GATEWAY, MARKER, _product(MARKER))) == [["update product reservation team-alpha"]]
+    assert not plan_reservation(GATEWAY, MARKER, _product(reserved))
+    opened = replace(_product(reserved), subscription_required=False)
+    assert steps_of(plan_reservation(GATEWAY, MARKER, opened)) == [["update product team-alpha"]]
+    another = replace(opened, marker=replace(reserved, commit="e" * 40))
+    assert steps_of(plan_reservation(GATEWAY, MARKER, another)) == [
+        ["update product team-alpha"],
+        ["update product reservation team-alpha"],
+    ]

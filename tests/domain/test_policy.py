@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from shared.domain import names
 from shared.domain.api_policy import api_policy
 from shared.domain.catalog import Catalog
-from shared.domain.policy import product_policy
+from shared.domain.policy import granted_by, product_policy
 from shared.domain.policy_xml import EXPRESSIONS, digest_of, literal
-from shared.domain.request import AccessRequest, read_request
+from shared.domain.request import AccessRequest, ModelAccess, read_request
 from tests.domain.policy_cases import EVERY_CLASS, FULL, GOVERNED, PLAIN, POLICIES, asking, policy_texts
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 
@@ -289,3 +289,34 @@ def test_what_a_product_did_not_decide_is_refused_before_any_backend_is_named() 
     undecided = inbound[tags.index("choose")]
     assert undecided[0].get("condition") == '@(!context.Variables.ContainsKey("granted-model"))'
     assert [each.get("code") for each in undecided.iter("set-status")] == ["403"]
+
+
+_BOUNDS = st.none() | st.integers(1, 100_000)
+
+
+@given(st.data())
+def test_what_a_policy_grants_is_read_back_as_it_was_asked_for(data: st.DataObject) -> None:
+    models = []
+    for model in GOVERNED.models:
+        if "internal" in model.data_classes and data.draw(st.booleans()):
+            gpu = data.draw(st.sampled_from([None, GPU])) if model.dedicated else None
+            models.append(ModelAccess(model.name, model.provider, data.draw(_BOUNDS), None, gpu))
+    overall, calls = data.draw(_BOUNDS), data.draw(_BOUNDS)
+    request = replace(PLAIN, models=tuple(models), tokens_per_minute=overall, requests_per_minute=calls)
+    assert granted_by(product_policy(request, GOVERNED)) == request.tokens
+
+
+def test_a_policy_that_somebody_edited_grants_what_it_says_now_and_one_that_is_not_ours_nothing_that_is_known() -> None:
+    policy = product_policy(PLAIN, CATALOG)
+    assert granted_by(policy) == PLAIN.tokens == {"gpt-4.1": 10_000}
+    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="910000"')) == {"gpt-4.1": 910_000}
+    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="@(many)"')) == {"gpt-4.1": None}
+    for other in ("<policies><inbound><base /></inbound></policies>", "<policies />", "no XML"):
+        assert granted_by(other) is None
+
+
+def test_a_requests_tokens_are_those_of_its_verdict() -> None:
+    text = Asked(models=("gpt-4.1", "text-embedding-3-large"), dedicated={"phi-4": GPU}).text() + "limits: {tokensPerMinute: 7000}\n"
+    verdict = read_request(path_of("alpha"), text.encode(), CATALOG, PATHS)
+    assert verdict.request is not None
+    assert verdict.request.tokens == verdict.tokens == {"gpt-4.1": 7000, "text-embedding-3-large": 7000, "phi-4": 0}

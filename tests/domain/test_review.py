@@ -11,7 +11,7 @@ import pytest
 from shared.domain.catalog import Catalog
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.platform_faults import Fault
-from shared.domain.review import File, Past, Review, in_force, is_read, places_now, review
+from shared.domain.review import File, Past, Review, in_force, is_read, review
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"
@@ -81,14 +81,14 @@ def test_what_the_platform_cannot_do_is_told_of_the_catalogue_and_nothing_of_it_
 
 def test_a_request_for_a_model_that_was_removed_while_others_use_it_is_in_doubt() -> None:
     files = {REQUEST: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
-    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={REQUEST: {"gone": 5}}))
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={"alpha": {"gone": 5}}))
     assert [problem.reason for problem in found.problems if problem.path == DEFAULT_CATALOG_PATH] == ["ModelStillUsed"]
     assert found.in_doubt == {REQUEST}
 
 
 def test_a_request_that_was_moved_still_uses_the_model_that_it_had() -> None:
     files = {ONE: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
-    [problem] = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={REQUEST: {"gone": 5}})).problems
+    [problem] = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={"alpha": {"gone": 5}})).problems
     assert (problem.path, problem.reason) == (DEFAULT_CATALOG_PATH, "ModelStillUsed")
     assert ONE in problem.message
 
@@ -131,13 +131,17 @@ def _two_with_one_workspace(past: Past, *more: str) -> Review:
     return review({DEFAULT_CATALOG_PATH: catalog_file(), ONE: alpha, TWO: _dedicated("bravo")}, PATHS, DEFAULT_CATALOG_PATH, past)
 
 
+def team_of(path: str) -> str:
+    return PATHS.team_of(path) or ""
+
+
 def _told(found: Review) -> list[tuple[str, str]]:
     return [(problem.path, problem.reason) for problem in found.problems]
 
 
 @pytest.mark.parametrize(("holder", "other"), [(ONE, TWO), (TWO, ONE)])
 def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many(holder: str, other: str) -> None:
-    found = _two_with_one_workspace(Past(in_force={holder: {"phi-4": 0}, other: {}}))
+    found = _two_with_one_workspace(Past(in_force={team_of(holder): {"phi-4": 0}, team_of(other): {}}))
     [problem] = found.problems
     all_of_it = f"All teams together may have 1 dedicated 'phi-4': {PATHS.team_of(holder)}; 0 are left. Ask the platform team."
     assert (problem.path, problem.reason) == (other, "AboveCeiling")
@@ -146,11 +150,11 @@ def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many(ho
 
 
 def test_who_shared_the_model_before_does_not_have_its_workspace() -> None:
-    assert _told(_two_with_one_workspace(Past(in_force={ONE: {"phi-4": 50}, TWO: {"phi-4": 0}}))) == [(ONE, "AboveCeiling")]
+    assert _told(_two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 50}, "bravo": {"phi-4": 0}}))) == [(ONE, "AboveCeiling")]
 
 
 def test_a_total_below_what_is_in_force_is_a_warning_at_the_catalogue_and_nobody_loses_a_workspace() -> None:
-    found = _two_with_one_workspace(Past(in_force={ONE: {"phi-4": 0}, TWO: {"phi-4": 0}}))
+    found = _two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 0}, "bravo": {"phi-4": 0}}))
     assert [(problem.path, problem.reason, problem.level) for problem in found.problems] == [
         (DEFAULT_CATALOG_PATH, "Overcommitted", "warning")
     ]
@@ -168,13 +172,35 @@ def test_files_that_ask_for_more_than_there_may_be_were_in_force_all_the_same() 
     }
     past = in_force(files, PATHS, DEFAULT_CATALOG_PATH, date(2026, 3, 2))
     assert past.held == {ONE, TWO}
+    assert past.in_force.keys() == {"alpha", "bravo"}
     assert _told(_two_with_one_workspace(past)) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
 
 
 @pytest.mark.parametrize(("today", "refused"), [(date(2026, 3, 31), [(TWO, "AboveCeiling")]), (date(2026, 4, 1), [])])
-def test_a_workspace_of_access_that_is_over_is_not_counted(today: date, refused: list[tuple[str, str]]) -> None:
-    past = Past(in_force={ONE: {"phi-4": 0}}, today=today)
-    assert _told(_two_with_one_workspace(past, "expires: 2026-03-31\n")) == refused
+def test_a_workspace_of_access_that_is_over_is_asked_for_no_more(today: date, refused: list[tuple[str, str]]) -> None:
+    assert _told(_two_with_one_workspace(Past(today=today), "expires: 2026-03-31\n")) == refused
+
+
+def test_access_that_is_over_counts_until_it_was_taken_away() -> None:
+    past = Past(in_force={"alpha": {"phi-4": 0}}, today=date(2026, 4, 1))
+    assert _told(_two_with_one_workspace(past, "expires: 2026-03-31\n")) == [(TWO, "AboveCeiling")]
+
+
+def test_a_workspace_that_is_there_counts_until_it_is_gone_whatever_its_team_asks_for() -> None:
+    past = Past(standing={"phi-4": {"zulu"}})
+    assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
+    assert "1 dedicated 'phi-4': zulu; 0 are left" in _two_with_one_workspace(past).problems[0].message
+    assert _told(_two_with_one_workspace(Past(standing={"phi-4": {"bravo"}}))) == [(ONE, "AboveCeiling")], "its own is no second one"
+
+
+def test_what_a_team_without_a_request_has_counts() -> None:
+    past = Past(in_force={"zulu": {"phi-4": 0}})
+    assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
+
+
+def test_a_team_whose_name_somebody_elses_product_has_keeps_what_that_may_take() -> None:
+    found = _two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 0}}, kept=frozenset({"alpha"})))
+    assert _told(found) == [(TWO, "AboveCeiling")]
 
 
 def test_who_is_refused_a_workspace_takes_nothing_of_a_capacity_and_all_that_share_it_are_in_doubt() -> None:
@@ -196,20 +222,7 @@ def test_who_is_refused_a_workspace_takes_nothing_of_a_capacity_and_all_that_sha
 
 
 def test_a_request_that_was_moved_has_what_it_had() -> None:
-    before = Past(in_force={"tenant-access/config/team-bravo/access.yaml": {"phi-4": 0}})
-    assert _told(_two_with_one_workspace(before)) == [(ONE, "AboveCeiling")]
-
-
-def test_where_a_request_is_now_is_told_by_its_team() -> None:
-    gone = "tenant-access/config/alpha/access.yaml"
-
-    def now(*files: str) -> dict[str, str]:
-        return places_now({gone: "alpha"}, [*files, TWO, "README.md"], PATHS)
-
-    second = "tenant-access/config/team-alpha/access.yaml"
-    assert now(gone, ONE) == now(ONE, gone) == {gone: gone}, "it stays where it is, whatever else there is"
-    assert now(ONE) == {gone: ONE}
-    assert now(ONE, second) == now() == {}
+    assert _told(_two_with_one_workspace(Past(in_force={"bravo": {"phi-4": 0}}))) == [(ONE, "AboveCeiling")]
 
 
 @pytest.mark.parametrize("spoilt", [b"team: [", b"team: {name: bravo}"])
@@ -228,4 +241,6 @@ def test_what_was_valid_before_is_taken_for_in_force_with_its_tokens_and_the_day
     wrong = "developer-requests/bravo/access.yaml"
     files = {DEFAULT_CATALOG_PATH: catalog, REQUEST: File(asked.format("alpha").encode()), wrong: File(b"team: {name: bravo}\n")}
     today = date(2026, 3, 2)
-    assert in_force(files, PATHS, DEFAULT_CATALOG_PATH, today) == Past(frozenset({REQUEST}), {REQUEST: {"m": 7}}, today)
+    assert in_force(files, PATHS, DEFAULT_CATALOG_PATH, today) == Past(frozenset({REQUEST}), {"alpha": {"m": 7}}, today=today)
+    ended = {**files, REQUEST: File(files[REQUEST].content + b"expires: 2026-03-01\n")}
+    assert in_force(ended, PATHS, DEFAULT_CATALOG_PATH, today).in_force == {}

@@ -15,6 +15,7 @@ from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredCatalog
 from shared.domain.marker import Marker
+from shared.domain.policy import granted_by
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
 from shared.domain.states import RULES
@@ -80,6 +81,7 @@ class FakeGateway:
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         async with self._calls.write("gateway", "create_product", name):
+            self._require_own_name(name, display_name)
             if name not in self.state.products:
                 self._add_administrator(name)
             product = Product(name, self._etag(), display_name, published=False, marker=marker)
@@ -96,7 +98,15 @@ class FakeGateway:
         async with self._calls.write("gateway", "publish_product", name, etag):
             _require(self.state.products, name)
             _match(self.state.products.get(name), etag)
+            self._require_own_name(name, display_name)
             self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
+
+    async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
+        async with self._calls.write("gateway", "mark_product", name, etag):
+            found = _require(self.state.products, name)
+            _match(found, etag)
+            self.state.products[name] = replace(found, etag=self._etag(), marker=marker)
+            return self.state.products[name].etag
 
     async def close_product(self, name: str, etag: str) -> str:
         async with self._calls.write("gateway", "close_product", name, etag):
@@ -116,6 +126,12 @@ class FakeGateway:
             self.state.policies.pop(name, None)
             self.state.links = {link for link in self.state.links if link[0] != name}
 
+    def _require_own_name(self, name: str, display_name: str) -> None:
+        """A display name belongs to one product."""
+        shown = display_name.strip().lower()
+        if any(found.name != name and found.display_name.strip().lower() == shown for found in self.state.products.values()):
+            raise Rejected("Product with the same name already exists")
+
     def open_product(self, name: str) -> bool:
         """What somebody does in the portal: the product requires no subscription any more. The service takes one such at a time."""
         if any(not found.subscription_required for found in self.state.products.values()):
@@ -125,7 +141,8 @@ class FakeGateway:
 
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
-            return _actual(self.state.policies.get(product))
+            found = self.state.policies.get(product)
+            return None if found is None else ActualPolicy(found.etag, digest_of(found.text), granted_by(found.text))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_product_policy", product, etag):

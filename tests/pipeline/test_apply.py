@@ -53,6 +53,7 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Update("product marker", "n", "t", ("N", MARKER)), ("publish_product", "n", "t", "N", MARKER)),
         (Update("product marker", "n", None, ("N", MARKER)), ("publish_product", "n", "*", "N", MARKER)),
         (Update("product", "n", "t"), ("close_product", "n", "t")),
+        (Update("product reservation", "n", "t", MARKER), ("mark_product", "n", "t", MARKER)),
         (Update("product", "n", None), ("close_product", "n", "*")),
         (Create("backend", "n", "body"), ("put_backend", "body", MARKER, None)),
         (Update("backend", "n", "t", "body"), ("put_backend", "body", MARKER, "t")),

@@ -145,9 +145,27 @@ async def test_every_system_is_asked_once() -> None:
     health = await probe_everything(app)
     assert health.healthy
     assert [probe.system for probe in health.probes] == [
-        "GitHub", "Service Bus", "API Management", "Key Vault", "role assignments", "Kubernetes", "Foundry",
+        "GitHub", "Service Bus", "API Management", "Key Vault", "role assignments", "Kubernetes", "Foundry", "capacity",
     ]  # fmt: skip
-    assert len(app.calls.made) == 7
+    # The account reads what a review reads: the branch, and two lists.
+    account = {"repository head", "repository tree", "repository archive", "gateway products", "cluster all_workspaces"}
+    asked = [f"{call.system} {call.name}" for call in app.calls.made]
+    assert len(asked) == 7 + len(account)
+    assert account <= set(asked)
+
+
+async def test_where_more_is_in_force_than_may_be_granted_the_platform_is_not_healthy_and_the_model_says_so() -> None:
+    app = await a_platform()
+    for name in ("alpha", "bravo"):
+        await push(app, {DEFAULT_CATALOG_PATH: _COUNTED, **asking(name, "kaito: [{name: phi-4, dedicated: true}]")})
+    assert not any(offer.overcommitted for offer in (await models(app, closely=False)).models)
+    assert (await probe_everything(app)).healthy
+    lower = _COUNTED.replace("total: 3", "total: 1").replace("perTeam: 1", "perTeam: 1")
+    await push(app, {DEFAULT_CATALOG_PATH: lower, path_of("alpha"): "team: ["})
+    assert [offer.name for offer in (await models(app, closely=False)).models if offer.overcommitted] == ["phi-4"]
+    [unwell] = [probe for probe in (await probe_everything(app)).probes if not probe.healthy]
+    assert (unwell.system, unwell.reason) == ("capacity", "Overcommitted")
+    assert "'phi-4'" in (unwell.message or "")
 
 
 async def test_without_its_branch_github_is_not_healthy() -> None:

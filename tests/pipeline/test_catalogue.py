@@ -33,6 +33,7 @@ async def _a_platform_with(capacity: int) -> FakeApp:
 
 
 async def _sweep(app: FakeApp) -> None:
+    app.clock.advance(timedelta(seconds=1))
     await start_sweep(app, "a test")
     await drain(app)
 
@@ -69,7 +70,7 @@ async def test_who_is_in_force_is_not_displaced_by_anybody_whatever_the_names() 
     app.calls.forget()
     await ask(app, Asked(team="zulu", tokens=90_000, display_name="The Zulus"))
     assert _verdict(app) == []
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     assert not [write for write in app.calls.writes() if "alpha" in write]
 
 
@@ -115,15 +116,15 @@ async def test_what_was_in_force_before_a_history_was_rewritten_is_known_by_its_
     assert app.gateway.state.products.keys() == {"team-zulu"}
 
 
-async def test_what_git_has_lost_is_not_in_force_when_it_changes() -> None:
+async def test_what_git_has_lost_the_products_policy_says() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="zulu", tokens=90_000))
     gone = app.repository.branch or ""
     app.repository.commit({path_of(team): Asked(team=team, tokens=80_000).text() for team in ("alpha", "zulu")})
     app.repository.forget(gone)
     await _sweep(app)
-    assert "90000" in _granted(app, "zulu")
-    assert "80000" in _granted(app, "alpha")
+    assert "80000" in _granted(app, "zulu")
+    assert app.gateway.state.products.keys() == {"team-zulu"}
 
 
 async def test_who_comes_back_within_grace_is_a_newcomer() -> None:
@@ -136,23 +137,27 @@ async def test_who_comes_back_within_grace_is_a_newcomer() -> None:
     assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
 
 
-async def test_a_product_that_was_never_finished_is_no_access() -> None:
+async def test_a_product_that_was_never_finished_counts_because_its_policy_and_its_link_may_stand() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="zulu", tokens=60_000))
     product = app.gateway.state.products["team-zulu"]
     assert product.marker is not None
     app.gateway.state.products["team-zulu"] = replace(product, published=False, marker=product.marker.unfinished())
-    app.repository.commit({path_of("alpha"): Asked(team="alpha", tokens=60_000).text()})
+    await ask(app, Asked(team="alpha", tokens=60_000))
+    assert _verdict(app) == [(path_of("alpha"), "AboveCapacity")]
     await _sweep(app)
-    assert "60000" in _granted(app, "alpha")
+    assert app.gateway.state.products.keys() == {"team-zulu"}
+    assert app.gateway.state.products["team-zulu"].is_finished
 
 
-async def test_access_that_ended_by_its_date_makes_room() -> None:
+async def test_access_that_ended_by_its_date_makes_room_when_it_was_taken_away() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="alpha", tokens=60_000, expires=app.clock.now().date()))
     await ask(app, Asked(team="bravo", tokens=60_000))
     assert "team-bravo" not in app.gateway.state.products
     app.clock.advance(timedelta(days=1))
+    await _sweep(app)
+    assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
     await _sweep(app)
     assert "60000" in _granted(app, "bravo")
 
@@ -240,7 +245,7 @@ async def test_a_team_with_a_gpu_is_kept_up_whatever_others_ask_for() -> None:
     await ask(app, Asked(team="alpha", dedicated=PHI))
     await ask(app, Asked(team="zulu", dedicated=PHI, display_name="The Zulus"))
     assert _verdict(app) == []
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     await app.gateway.suspend_subscription("team-zulu", app.gateway.state.subscriptions["team-zulu"].etag)
     await _sweep(app)
     assert app.gateway.state.subscriptions["team-zulu"].state == "active"
@@ -260,14 +265,19 @@ async def test_when_a_total_is_lowered_nobody_loses_a_gpu_and_nobody_gets_one() 
     assert _workspaces(app) == {"alpha", "bravo"}
 
 
-async def test_a_gpu_of_access_that_ended_by_its_date_is_free() -> None:
+async def test_a_gpu_of_access_that_ended_is_free_when_its_workspace_is_gone() -> None:
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU})
     await ask(app, Asked(team="alpha", dedicated=PHI, expires=app.clock.now().date()))
     app.clock.advance(timedelta(days=1))
+    await _sweep(app)
     await ask(app, Asked(team="bravo", dedicated=PHI))
-    assert _verdict(app) == []
-    assert "bravo" in _workspaces(app)
+    assert _verdict(app) == [(path_of("bravo"), "AboveCeiling")]
+    assert "1 dedicated 'phi-4': alpha; 0 are left" in app.reports.verdicts[-1].problems[0].message
+    await later(app, timedelta(hours=2))
+    await _sweep(app)
+    await later(app, timedelta(hours=1))
+    assert _workspaces(app) == {"bravo"}
 
 
 @pytest.mark.parametrize("folder", ["developer-requests/zulu", "tenant-access/config/team-zulu"])
@@ -281,7 +291,7 @@ async def test_who_moves_its_file_has_what_it_had(folder: str, tokens: int) -> N
     assert _verdict(app) == []
     await _sweep(app)
     assert app.gateway.state.products.keys() == {"team-zulu"}
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
 
 
 async def test_who_moves_its_file_keeps_its_gpu() -> None:
@@ -290,7 +300,7 @@ async def test_who_moves_its_file_keeps_its_gpu() -> None:
     moved = Asked(team="zulu", dedicated=PHI, display_name="The Zulus").text()
     await push(app, {path_of("zulu"): None, "developer-requests/zulu/access.yaml": moved})
     await _sweep(app)
-    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus"
+    assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     assert _workspaces(app) == {"zulu"}
 
 
@@ -326,7 +336,7 @@ async def test_a_push_that_leaves_the_catalogue_alone_is_told_that_it_is_wrong()
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
     await ask(app, Asked(models=("old",), display_name="Alphas"))
     assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
-    assert app.gateway.state.products["team-alpha"].display_name == "Team Alpha"
+    assert app.gateway.state.products["team-alpha"].display_name == "Team Alpha (alpha)"
 
 
 async def test_a_removed_model_goes_when_nobody_names_it_any_more() -> None:

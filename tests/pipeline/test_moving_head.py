@@ -157,6 +157,10 @@ async def test_a_head_that_moves_right_after_an_unfenced_write_is_followed(write
     race = RACES[write]
     app, told = await race.given(), await race.given()
     moved = await _begin(app, race.first, move_after=write, to=race.then)
+    if write == "Cluster.delete_route":
+        # Of the second commit nobody has told the gateway's room, without which no GPU is a team's own.
+        await run(app, PROVISION_GATEWAY)
+        await later(app, QUIET)
     for files in (race.first, race.then):
         await _begin(told, files)
     assert moved, f"{write} was not called"
@@ -202,6 +206,7 @@ def _namespace(app: FakeApp, name: str) -> str | None:
 #: The write -> the version of what it is about to write over; None when there is nothing yet, or a list was all that was read.
 VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.publish_product": _gateway("products"),
+    "Gateway.mark_product": _gateway("products"),
     "Gateway.close_product": _gateway("products"),
     "Gateway.delete_product": _gateway("products"),
     "Gateway.put_product_policy": _gateway("policies"),
@@ -231,10 +236,10 @@ async def test_every_write_that_can_be_fenced_carries_the_version_that_was_read(
 
 
 async def _go_through_a_life(app: FakeApp) -> None:
-    """A team comes, wants less, another GPU, none; leaves and returns; leaves for good. In between the API is imported anew, and somebody
-    lets everybody use the product.
+    """A team comes, wants another GPU, none, one again, none; leaves and returns; leaves for good. In between the API is imported anew, and
+    somebody lets everybody use the product.
     """
-    for asked in (OWN_GPU, Asked(dedicated={"phi-4": LARGER_GPU}), Asked(tokens=7_000)):
+    for asked in (OWN_GPU, Asked(dedicated={"phi-4": LARGER_GPU}), Asked(tokens=7_000), OWN_GPU, Asked(tokens=7_000)):
         await _begin(app, _asks(asked))
     app.gateway.state.apis[API] = replace(app.gateway.state.apis[API], operations="of an older version")
     await _begin(app, OTHER_OFFER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Done, Waiting
 from shared.pipeline import provision_gateway
+from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, TOPIC
 from shared.successors import access_change
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
@@ -211,3 +213,23 @@ async def test_each_stage_gets_its_own_copy_of_a_change() -> None:
     assert app.bus.bodies(TOPIC)[0]["team"] == "alpha"
     await drain(app)
     assert app.bus.next_due() is None
+
+
+async def test_two_teams_may_call_themselves_the_same_and_one_by_the_name_of_the_other() -> None:
+    app = await a_platform()
+    await ask(app, Asked(team="alpha", display_name="bravo"))
+    await ask(app, Asked(team="bravo", display_name="bravo"))
+    shown_as = {name: product.display_name for name, product in app.gateway.state.products.items()}
+    assert shown_as == {"team-alpha": "bravo (alpha)", "team-bravo": "bravo (bravo)"}
+    assert not app.bus.dead_letters()
+
+
+async def test_a_product_that_an_earlier_version_named_keeps_its_name_until_it_is_written() -> None:
+    app = await a_team()
+    products = app.gateway.state.products
+    products["team-alpha"] = replace(products["team-alpha"], display_name="Team Alpha")
+    await start_sweep(app, "a test")
+    await drain(app)
+    assert app.calls.writes("gateway") == []
+    await ask(app, Asked(tokens=11_000))
+    assert products["team-alpha"].display_name == "Team Alpha (alpha)"

@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import Rejected
 from shared.outcome import Done, Waiting
-from shared.stages import PROVISION_WORKSPACES
+from shared.stages import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, a_change, path_of
 from tests.fakes.cluster import FakeCluster, Kept
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw
@@ -23,8 +23,10 @@ def _cluster(app: FakeApp) -> FakeCluster:
 
 
 async def _a_request(**asked: str) -> FakeApp:
+    """With its product, which says whose GPU it is."""
     app = await a_platform()
     app.repository.commit({path_of("alpha"): Asked(dedicated=asked or PHI).text()})
+    await run(app, PROVISION_GATEWAY)
     return app
 
 

@@ -133,6 +133,10 @@ def _nothing(*_: object) -> None:
     """Checks nothing."""
 
 
+async def _nothing_grows(*_: object) -> None:
+    """Nothing is reserved."""
+
+
 SAFEGUARDS = (
     Safeguard(
         "the head is read again, the message's text is not trusted",
@@ -157,5 +161,6 @@ SAFEGUARDS = (
     Safeguard("keys that another group could read are made new", ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal))),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
+    Safeguard("capacity is reserved before it is granted", ((gateway, "growth_of", _nothing_grows),)),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared import gateway, settlement, standing, trail, withdrawal, workspaces
+from shared import account, gateway, settlement, standing, trail, withdrawal, workspaces
 from shared.domain import backends, catalog, desired, drift, marker, plan, platform_faults, policy_xml, review, workspace
 from shared.domain.paths import RequestPaths
 from tests.fakes import gateway as fake_gateway
@@ -18,7 +18,8 @@ from tests.fakes import gateway as fake_gateway
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_faults, "read_catalog"), (review, "read_fitting_catalog"), (standing, "_read_catalog"),
     (review, "read_request"), (standing, "read_request"),
-    (gateway, "compile_gateway"), (drift, "compile_gateway"), (gateway, "compile_catalog"), (drift, "compile_catalog"),
+    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"), (drift, "compile_gateway"),
+    (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),

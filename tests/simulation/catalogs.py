@@ -52,6 +52,15 @@ _PHI_POOL = f"""\
 """
 
 
+#: Room for everybody, whatever they ask for; and room for one or two.
+_ROOMY = "    maxTokensPerMinute: 10000\n    capacity: 100000\n"
+TIGHT = "    maxTokensPerMinute: 10000\n    capacity: 12000\n"
+
+
+def _counted(catalog: str, capacity: str) -> str:
+    return catalog.replace("    maxTokensPerMinute: 100000\n", capacity)
+
+
 def _written(served: str, claude: str, *, screened: bool = False) -> str:
     """`served` is what serves gpt-4.1; the head says what screens its prompts."""
     _, _, rest = _REST.partition("  - name: text-embedding-3-large\n")
@@ -64,9 +73,9 @@ def _written(served: str, claude: str, *, screened: bool = False) -> str:
 COMPLETE = (
     _written(_ALONE, _CLAUDE_ALONE),
     _written(_TWO, _CLAUDE_POOL),
-    _written(_THREE, _CLAUDE_OTHER_KEY),
+    _counted(_written(_THREE, _CLAUDE_OTHER_KEY), _ROOMY),
     _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL),
-    _written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True),
+    _counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY),
 )
 #: From these some is missing: a model, the backend that serves phi-4 to all teams, or the room that a request needs.
 LACKING = (
@@ -74,5 +83,7 @@ LACKING = (
     _written(_TWO, _CLAUDE_POOL, screened=True).split("  - name: mistral-7b")[0],
     _written(_ALONE, _CLAUDE_POOL).replace(f"    endpoint: {_KAITO.format('shared')}\n", ""),
     _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
+    _counted(_written(_TWO, _CLAUDE_ALONE), TIGHT),
+    _counted(_written(_ALONE, _CLAUDE_ALONE), TIGHT),
 )
 CATALOGS = (*COMPLETE, *LACKING)

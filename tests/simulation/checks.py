@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.stages import DEAD_LETTERS, STAGES
 from tests.fakes.app import PATHS
+from tests.simulation.catalogs import TIGHT
 from tests.simulation.expected import platform, slice_of, without_hands
 from tests.simulation.github import GitHub
 from tests.simulation.hands import Hands
@@ -89,16 +91,19 @@ class Checks:
         # A sweep that was told what the branch had said before finds nothing to do.
         if any(moments.get(who, -1.0) >= since for moments in (scene.troubled, scene.misled) for who in (team, "sweep")):
             return False
-        return not (self._left(team) or self._counted(team) or self._held(team) or self._freed(place) or self._gone_unheard(team, place))
+        shared = self._counted(team, place) or self._freed(place)
+        return not (self._left(team) or shared or self._held(team) or self._gone_unheard(team, place))
 
     def _left(self, team: str) -> bool:
         """The log says that a sweep has to look."""
         return any(f"/{team} is left to the next sweep" in line for line in self.scene.log)
 
-    def _counted(self, team: str) -> bool:
-        """Whether there is room for its GPUs depends on the other teams."""
+    def _counted(self, team: str, place: int) -> bool:
+        """Whether there is room for its GPUs, or in a tight catalogue for its tokens, depends on the other teams."""
         files = self.scene.repository.files().items()
-        return any(b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in files)
+        catalogs = (self.scene.repository.files_of(commit).get(DEFAULT_CATALOG_PATH) for _, commit in self.scene.repository.history[place:])
+        tight = any(catalog is not None and TIGHT.encode() in catalog[0] for catalog in catalogs)
+        return tight or any(b"phi-4, dedicated" in content and PATHS.team_of(path) == team for path, (content, _) in files)
 
     def _held(self, team: str) -> bool:
         """Whom the guard holds, or once held, is let go by a sweep; who is back is provided for."""

@@ -10,14 +10,14 @@ from typing import Literal
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
 from shared.domain.backends import SAFETY_SECRET
-from shared.domain.ledger import Grants
 from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.review import File, Past, Review, review
 from shared.domain.slots import EXPOSED
 from shared.domain.workspace import marker_of
-from tests.fakes.app import PATHS, REPOSITORY
+from tests.fakes.app import PATHS
 from tests.pipeline.road import matches_the_gateway
+from tests.simulation.account import Accounts
 from tests.simulation.expected import difference, handed_over, platform, platform_of_its_own, slice_of, team_of_its_own
 from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
@@ -48,6 +48,7 @@ class Verdict:
         self._readers = readers
         self._watch = watch
         self._hands = hands
+        self._accounts = Accounts(scene)
         self.named_before: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------------------------------------------------------------ the branch's word
@@ -72,34 +73,17 @@ class Verdict:
         return found
 
     def _reviewed(self) -> Review:
-        products = self._scene.app.gateway.state.products.values()
-        in_force = frozenset(product.marker.path for product in products if product.marker and product.marker.repository == REPOSITORY)
-        files = {path: File(content, mode) for path, (content, mode) in self._scene.repository.files().items()}
-        past = Past(in_force, dict(self._with_workspaces()), self._scene.true.now().date())
+        found = self._scene.repository.files()
+        files = {path: File(content, mode) for path, (content, mode) in found.items()}
+        past = self._accounts.past(found)
         reviewed = review(files, PATHS, DEFAULT_CATALOG_PATH, past)
-        return Review({}, reviewed.problems, None) if self._is_missed(files) else reviewed
+        return Review({}, reviewed.problems, None) if self._is_missed(files, past) else reviewed
 
-    def _with_workspaces(self) -> Iterator[tuple[str, Grants]]:
-        """By path, the models of which a team in force has a dedicated workspace: of the last one, it is not robbed."""
-        for product in self._scene.app.gateway.state.products.values():
-            marker = product.marker
-            if marker is not None and marker.repository == REPOSITORY and marker.withdrawn is None and product.published:
-                before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
-                yield marker.path, dict.fromkeys(re.findall(r"- \{name: ([a-z0-9.-]+), dedicated", before.decode(errors="replace")), 0)
-
-    def _is_missed(self, files: Mapping[str, File]) -> bool:
+    def _is_missed(self, files: Mapping[str, File], past: Past) -> bool:
         """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for nothing."""
         offered = _named(files[DEFAULT_CATALOG_PATH].content) if DEFAULT_CATALOG_PATH in files else set()
-        for product in self._scene.app.gateway.state.products.values():
-            marker = product.marker
-            if marker is None or marker.repository != REPOSITORY or marker.withdrawn is not None or not product.published:
-                continue
-            before = self._scene.repository.files_of(marker.commit).get(marker.path, (b"", ""))[0]
-            homes = [path for path in files if PATHS.team_of(path) == marker.team]
-            now = marker.path if marker.path in files else homes[0] if len(homes) == 1 else ""
-            if (_named(before) & _named(files[now].content if now else b"")) - offered:
-                return True
-        return False
+        named = ((PATHS.team_of(path) or "", _named(file.content)) for path, file in files.items())
+        return any((past.in_force.get(team, {}).keys() & models) - offered for team, models in named)
 
     def _has_lapsed(self, team: str) -> bool:
         """Whether the access of a team is over whose request cannot be judged: by the day that was granted last, or since earlier."""

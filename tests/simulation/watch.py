@@ -13,6 +13,7 @@ from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
 from tests.fakes.cluster import WORKSPACE, State
 from tests.fakes.repository import Files
+from tests.simulation.account import Judge
 from tests.simulation.people import BROKEN
 from tests.simulation.scene import Handling, Leave, Scene, is_write
 
@@ -24,7 +25,8 @@ TAKING = frozenset({
 })  # fmt: skip
 #: What an ETag or a resourceVersion fences, with the object that has it: of two writes to one object the older one is refused.
 FENCED = {
-    "create_product": "product", "publish_product": "product", "close_product": "product", "delete_product": "product",
+    "create_product": "product", "publish_product": "product", "mark_product": "product", "close_product": "product",
+    "delete_product": "product",
     "put_product_policy": "policy", "put_api_policy": "policy", "put_api": "api",
     "put_subscription": "subscription", "suspend_subscription": "subscription", "delete_subscription": "subscription",
     "create": "workspace", "delete_workspace": "workspace", "delete_namespace": "namespace",
@@ -52,12 +54,14 @@ class Watch:
         self._newest: dict[tuple[str, str], int] = {}
         self._since: dict[tuple[str, int], int] = {}
         self._in_vain = False
+        self._judge = Judge(scene)
 
     def before(self, call: Call, handling: Handling) -> None:
         if not is_write(call):
             return
         # Between this and `after` nothing else happens: whoever deletes what is gone already changes nothing.
         self._in_vain = call.name.startswith("delete_") and not self._is_there(call)
+        self._judge.before(call)
         team = self._team_of(call)
         if handling.team is not None and team is not None and team != handling.team:
             self._scene.fail(6, f"{handling} of {handling.team} writes for {team}: {call}")
@@ -68,6 +72,7 @@ class Watch:
             self._require_the_end(call, handling, team)
 
     def after(self, call: Call, handling: Handling) -> None:
+        self._judge.after(call, handling)
         if call.name == "head" and handling.withdraws:
             handling.guarded = self.guarded(handling.seen, handling.leave)
             self.ever_guarded |= handling.guarded

@@ -12,9 +12,9 @@ import pytest
 from gidgethub.aiohttp import GitHubAPI
 
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
-from shared.errors import AccessDenied
+from shared.errors import AccessDenied, Unavailable
 from tests.conftest import StandIns
-from tests.wire.remotes import Remote, a_remote, refusal
+from tests.wire.remotes import Remote, a_remote, faults, refusal
 
 
 @pytest.fixture
@@ -144,6 +144,16 @@ async def test_our_client_renews_a_token_that_github_takes_no_longer(remote: Rem
     assert await repository.archive(sha) == {"a": b"1"}
     remote.control.advance(3601)
     await client.post(remote.path(f"/statuses/{sha}"), {"state": "success"})
+
+
+async def test_our_client_asks_once_in_its_life_for_a_file_of_a_commit(remote: Remote, client: GitHubClient) -> None:
+    sha, repository = remote.push("one", a="1", b="2"), GitHubRepository(client, remote.name, "main")
+    assert await repository.file(sha, "a") == b"1"
+    with faults(remote.control, "GET contents", status=500):
+        assert await repository.file(sha, "a") == b"1"
+        with pytest.raises(Unavailable):
+            await repository.file(sha, "b")
+    assert await repository.file(sha, "b") == b"2"
 
 
 async def test_our_client_says_so_when_the_installation_is_gone(remote: Remote, client: GitHubClient) -> None:

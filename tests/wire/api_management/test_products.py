@@ -160,6 +160,15 @@ async def test_a_link_shows_on_both_sides(client: Client, product: str, api: str
     assert [row.name async for row in client.product_api.list_by_product(*WHERE, product)] == []
 
 
+async def test_a_display_name_belongs_to_one_product(client: Client, product: str) -> None:
+    shown, other = f"Shown as {product}", unique("team")
+    await client.product.update(*WHERE, product, "*", ProductUpdateParameters(display_name=shown))
+    with pytest.raises(HttpResponseError) as refused:
+        await client.product.create_or_update(*WHERE, other, ProductContract(display_name=f"{shown.upper()} "))
+    assert problem(refused.value) == ("ValidationError", "name", "Product with the same name already exists")
+    await client.product.update(*WHERE, product, "*", ProductUpdateParameters(display_name=shown))
+
+
 async def test_an_api_belongs_to_one_open_product_at_most(client: Client, product: str, api: str) -> None:
     opened, opening = unique("open"), ProductUpdateParameters(subscription_required=False)
     await client.product.create_or_update(*WHERE, opened, ProductContract(display_name="Open", subscription_required=False))
@@ -171,7 +180,7 @@ async def test_an_api_belongs_to_one_open_product_at_most(client: Client, produc
     for write in (
         client.product_api.create_or_update(*WHERE, second, api),
         client.product.update(*WHERE, product, "*", opening),
-        client.product.create_or_update(*WHERE, product, ProductContract(display_name="x", subscription_required=False)),
+        client.product.create_or_update(*WHERE, product, ProductContract(display_name=product, subscription_required=False)),
     ):
         with pytest.raises(HttpResponseError) as refused:
             await write
@@ -189,8 +198,8 @@ async def test_a_tier_holds_so_many_products_and_no_more(standins: StandIns, cli
     small = (GROUP, unique("small"))
     with options(standins, "azure", throttling=False), options(standins, tier="Developer"):
         for number in range(100):
-            await client.product.create_or_update(*small, f"p{number}", ProductContract(display_name="x"))
+            await client.product.create_or_update(*small, f"p{number}", ProductContract(display_name=f"x{number}"))
         with pytest.raises(HttpResponseError, match="limited to 100 products") as refused:
-            await client.product.create_or_update(*small, "one-more", ProductContract(display_name="x"))
+            await client.product.create_or_update(*small, "one-more", ProductContract(display_name="one more"))
         assert refused.value.status_code == 400
         assert (await client.product.create_or_update(*small, "p7", ProductContract(display_name="y"))).display_name == "y"

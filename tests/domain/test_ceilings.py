@@ -1,0 +1,65 @@
+"""How many teams the platform holds, and who is refused when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.ceilings import Platform, beyond, may_be_beyond
+from shared.domain.policy_table import MOST_PRODUCTS
+from shared.domain.request import AccessRequest
+from standins.resource_manager.tiers import CEILINGS
+from tests.fakes.app import Asked
+
+ONE = Asked().read()
+
+
+def _requests(count: int, **fields: object) -> dict[str, AccessRequest]:
+    return {f"t{number:04}": replace(ONE, team=f"t{number:04}", **fields) for number in range(count)}  # type: ignore[arg-type]
+
+
+def _refused(requests: dict[str, AccessRequest], platform: Platform) -> list[str]:
+    return [path for path, _ in beyond(requests, platform)]
+
+
+def test_the_tiers_hold_what_the_service_says() -> None:
+    told = {tier.lower(): numbers["products"] for tier, numbers in CEILINGS.items()}
+    assert {tier: MOST_PRODUCTS[tier] for tier in MOST_PRODUCTS if tier != "consumption"} == told
+
+
+def test_a_new_team_beyond_the_products_of_the_tier_is_refused_with_the_number() -> None:
+    assert _refused(_requests(100), Platform("developer")) == []
+    [(path, what)] = beyond(_requests(101), Platform("developer"))
+    assert path == "t0100"
+    assert what == "API Management's tier 'developer' takes 100 products, one for each team, and 100 are taken"
+
+
+def test_who_has_a_product_is_not_refused_and_other_products_take_room_too() -> None:
+    holders = frozenset(f"t{number:04}" for number in range(50, 101)) | {"gone"}
+    assert _refused(_requests(101), Platform("developer", holders, others=2)) == [f"t{number:04}" for number in range(46, 50)]
+
+
+def test_playgrounds_and_readers_are_counted_where_they_are_asked_for() -> None:
+    plain = {"entra_group": None}
+    assert _refused(_requests(251, **plain, playground_access=True), Platform("premium")) == ["t0250"]
+    assert _refused(_requests(251, **plain), Platform("premium")) == []
+    assert len(_refused(_requests(1_400), Platform("premium"))) == 1_400 - 1_333
+    many = _requests(1_066) | {f"p{n}": replace(ONE, team=f"p{n}", playground_access=True) for n in range(200)}
+    assert len(_refused(many, Platform("premium"))) == 0, "three for each of them, and four for each of the others"
+    assert len(_refused({**many, "zulu": replace(ONE, team="zulu")}, Platform("premium"))) == 1
+    assert "4,000 role assignments" in next(beyond(_requests(1_334), Platform("premium")))[1]
+
+
+def _near() -> Iterator[tuple[AccessRequest, int, bool]]:
+    plain = replace(ONE, entra_group=None)
+    yield from ((plain, 500, False), (plain, 501, True), (ONE, 1_001, True))
+    tried = replace(plain, playground_access=True)
+    yield from ((tried, 250, False), (tried, 251, True), (plain, 251, False))
+
+
+@pytest.mark.parametrize(("asked", "requests", "whether"), list(_near()))
+def test_the_others_are_counted_only_where_there_may_be_too_many(asked: AccessRequest, requests: int, whether: bool) -> None:
+    assert may_be_beyond([asked], requests, "standard") is whether
+    assert not may_be_beyond([], 10_000, "standard")

@@ -1,0 +1,86 @@
+"""Whether what a team reserves fits, and who of several gives way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.ledger import limits_of
+from shared.domain.reservation import Account, Share, growth, room
+
+GPT, PHI = "gpt-4.1", "phi-4"
+_TEXT = f"""
+models:
+  - {{name: {GPT}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: 100}}
+  - {{name: {PHI}, provider: kaito, preset: phi-4, dedicated: {{instanceTypes: [Standard_A1], total: 1}}}}
+"""
+
+
+def _catalog() -> Catalog:
+    catalog = read_catalog("c.yaml", _TEXT.encode()).catalog
+    assert catalog is not None
+    return catalog
+
+
+def _room(account: Account, team: str, tokens: int) -> str:
+    wanted = {GPT: tokens}
+    return room(_catalog(), account, team, wanted, growth(_catalog(), wanted, account.shares[team].firm))
+
+
+def test_what_others_have_and_have_reserved_leaves_no_room_for_who_comes_later() -> None:
+    shares = {"alpha": Share({}, {GPT: 60}), "bravo": Share({}, {GPT: 60}), "zulu": Share({GPT: 10}, {GPT: 40})}
+    account = Account(shares)
+    assert (_room(account, "zulu", 40), _room(account, "alpha", 60), _room(account, "bravo", 60)) == ("wait", "wait", "no")
+    assert _room(Account({"alpha": Share({}, {GPT: 60}), "zulu": Share({GPT: 40})}), "alpha", 60) == "yes"
+    assert _room(Account({"alpha": Share({}, {GPT: 61}), "zulu": Share({GPT: 40})}), "alpha", 61) == "no"
+
+
+def test_only_what_grows_has_to_fit() -> None:
+    over = Account({"alpha": Share({GPT: 90}), "bravo": Share({GPT: 90})})
+    assert _room(over, "alpha", 80) == "yes"
+    assert _room(over, "alpha", 91) == "no"
+
+
+def test_a_workspace_that_is_there_takes_a_gpu_whoever_it_was() -> None:
+    wanted, grows = {PHI: 0}, growth(_catalog(), {PHI: 0}, {})
+    assert grows == {(PHI, True)}
+    for standing, verdict in (({}, "yes"), ({PHI: {"alpha"}}, "yes"), ({PHI: {"gone"}}, "no"), ({PHI: {"bravo"}}, "no")):
+        account = Account({"alpha": Share({}, wanted), "bravo": Share()}, standing)
+        assert room(_catalog(), account, "alpha", wanted, grows) == verdict
+
+
+def test_a_share_is_the_larger_of_what_is_granted_and_reserved() -> None:
+    share = Share({GPT: 10, "a": None, "b": 5}, {GPT: 20, "a": 7, "c": 0})
+    assert share.whole == {GPT: 20, "a": None, "b": 5, "c": 0}
+
+
+def test_a_team_that_changes_from_a_workspace_to_the_shared_model_has_both_meanwhile() -> None:
+    account = Account({"alpha": Share({GPT: 0}, {GPT: 20})})
+    assert (account.in_force["alpha"], account.workspaces) == ({GPT: 20}, {GPT: {"alpha"}})
+
+
+_teams = st.sampled_from(["alpha", "bravo", "charlie", "delta"])
+
+
+@given(st.dictionaries(_teams, st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1))
+def test_whoever_looks_in_whatever_order_no_more_is_granted_than_there_is_and_somebody_always_gets_on(had: Mapping[str, Any]) -> None:
+    """All have reserved before anybody looks; they look again and again, as they come back."""
+    catalog, limit = _catalog(), limits_of(_catalog())[GPT, False]
+    firm = {team: min(before, limit // len(had)) for team, (before, _) in had.items()}
+    asked = {team: more for team, (_, more) in had.items()}
+    reserved = set(asked)
+    for _ in range(len(had)):
+        for team in sorted(reserved, reverse=True):
+            shares = {each: Share({GPT: firm[each]} if firm[each] else {}, {GPT: asked[each]} if each in reserved else {}) for each in had}
+            verdict = _room(Account(shares), team, asked[team])
+            if verdict == "yes":
+                firm[team] = asked[team]
+            if verdict != "wait":
+                reserved.discard(team)
+            assert sum(firm.values()) <= limit
+    assert not reserved, "nobody waits for ever"
+    assert catalog

@@ -1,0 +1,143 @@
+"""Who has how much of what is counted over all teams, as it is told to people, and the judge of what is granted: promise 13."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from math import floor
+from xml.etree import ElementTree
+
+from shared.domain import names
+from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.ledger import Grants
+from shared.domain.marker import NOWHERE, Marker
+from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.domain.request import read_request
+from shared.domain.review import Past
+from tests.fakes.app import PATHS, REPOSITORY
+from tests.fakes.calls import Call
+from tests.fakes.cluster import WORKSPACE
+from tests.fakes.repository import Files
+from tests.simulation.scene import Handling, Scene
+
+
+def catalog_in(files: Files) -> Catalog | None:
+    return read_catalog(DEFAULT_CATALOG_PATH, files.get(DEFAULT_CATALOG_PATH, (b"", ""))[0]).catalog
+
+
+def granted(policy: str) -> dict[str, int]:
+    """Tokens a minute by model, 0 for a workspace of one's own. In the stories every model has a limit of its own."""
+    found: dict[str, int] = {}
+    for branch in ElementTree.fromstring(policy).iterfind("inbound/choose/when"):
+        said = {each.attrib["name"]: each.attrib["value"] for each in branch.iterfind("set-variable")}
+        limit = branch.find("llm-token-limit")
+        if "granted-model" in said and ("dedicated" in said or limit is not None):
+            own = "dedicated" in said or limit is None
+            found[said["granted-model"]] = 0 if own or limit is None else int(limit.attrib["tokens-per-minute"])
+    return found
+
+
+def _is_ours(product: str, marker: Marker) -> bool:
+    return (marker.repository, names.product(marker.team)) == (REPOSITORY, product)
+
+
+class Accounts:
+    """What is in force, at rest."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def past(self, files: Files) -> Past:
+        """For a review of these files, beside what is there now."""
+        products = self._scene.app.gateway.state.products
+        marked = {name: product.marker for name, product in products.items() if product.marker is not None}
+        own = {marker.team: marker for name, marker in marked.items() if _is_ours(name, marker)}
+        in_force = {team: self._of(team, marker) for team, marker in own.items() if marker.withdrawn is None}
+        asked = {PATHS.team_of(path) for path in files}
+        strange = {team for team in asked if team is not None and names.product(team) in products and team not in own}
+        for team in strange:
+            in_force[team] = self._written(team, {}) or self._at_the_ceiling(team, files)
+        held = frozenset(marker.path for marker in own.values())
+        return Past(held, in_force, self._standing(), frozenset(strange), today=self._scene.true.now().date())
+
+    def _of(self, team: str, marker: Marker) -> Grants:
+        """What was asked for at the marker's commit; of what was not finished, or less, what the policy says."""
+        files = {} if marker.commit == NOWHERE else self._scene.repository.files_of(marker.commit)
+        catalog = catalog_in(files)
+        text = files.get(marker.path, (b"", ""))[0]
+        said = {} if catalog is None else dict(read_request(marker.path, text, catalog, PATHS).tokens)
+        if marker.digest:
+            return said
+        firm = self._written(team, {}) or {}
+        return {model: max(said.get(model) or 0, firm.get(model) or 0) for model in said.keys() | firm.keys()}
+
+    def _written(self, team: str, default: Grants) -> Grants:
+        policy = self._scene.app.gateway.state.policies.get(names.product(team))
+        return default if policy is None else granted(policy.text)
+
+    def _at_the_ceiling(self, team: str, files: Files) -> Grants:
+        catalog, found = catalog_in(files), dict[str, int | None]()
+        for path, (text, _) in files.items() if catalog is not None else ():
+            if PATHS.team_of(path) == team:
+                tokens = read_request(path, text, catalog, PATHS).tokens
+                found |= {model: 0 if amount == 0 else None for model, amount in tokens.items()}
+        return found
+
+    def _standing(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        cluster = self._scene.app.cluster
+        for home, kind, name in cluster.state.objects if cluster else ():
+            team = names.team_named_in(home)
+            if kind == WORKSPACE and team is not None:
+                found.setdefault(name, set()).add(team)
+        return found
+
+
+class Judge:
+    """Looks at every write that lets a team take more, by what was written before: edits by hand are nobody's grant."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._written: dict[str, dict[str, int]] = {}
+        #: Teams that come back, and have only reserved what their policy still says.
+        self._returning: set[str] = set()
+        self._before: tuple[bool, dict[str, int]] = (False, {})
+
+    def before(self, call: Call) -> None:
+        if call.system == "gateway" and call.name in ("put_product_policy", "publish_product", "mark_product", "create_product"):
+            if call.name == "create_product":
+                self._written.pop(call.target, None)
+            counts = self._counts(call.target)
+            self._before = counts, (self._written.get(call.target, {}) if counts else {})
+
+    def after(self, call: Call, handling: Handling) -> None:
+        if call.system != "gateway" or call.name not in ("put_product_policy", "publish_product", "mark_product"):
+            return
+        counted, had = self._before
+        if call.name == "mark_product" and not counted and self._written.get(call.target):
+            self._returning.add(call.target)
+            return
+        if call.name == "put_product_policy":
+            self._written[call.target] = granted(self._scene.app.gateway.state.policies[call.target].text)
+        self._returning.discard(call.target)
+        for what in self._too_much(call.target, had, handling):
+            # Who has lost the lock may stand still between its last look and a write that nothing fences.
+            if handling.locked:
+                self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
+
+    def _too_much(self, product: str, had: dict[str, int], handling: Handling) -> Iterator[str]:
+        catalog = catalog_in(self._scene.repository.files_of(self._scene.repository.history[handling.seen][1]))
+        has = self._written.get(product, {}) if self._counts(product) else {}
+        totals = Counter[str]()
+        for name, amounts in self._written.items():
+            totals.update(amounts if self._counts(name) else {})
+        for model in () if catalog is None else catalog.models:
+            limit = None if model.capacity is None or catalog is None else floor(model.capacity * catalog.over_commitment)
+            if limit is not None and has.get(model.name, 0) > had.get(model.name, 0) and totals[model.name] > limit:
+                yield f"{totals[model.name]} of {limit} of {model.name}"
+
+    def _counts(self, name: str) -> bool:
+        """Whether a product's policy is in force, linked or not, published or not."""
+        product = self._scene.app.gateway.state.products.get(name)
+        marker = None if product is None else product.marker
+        return marker is not None and _is_ours(name, marker) and marker.withdrawn is None and name not in self._returning
