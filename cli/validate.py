@@ -43,12 +43,15 @@ def validate(
     """Check every request and the catalogue. Exit code: 0 all is well, 1 there are problems, 2 the folder cannot be read."""
     from shared.domain.platform_faults import tier_faults
     from shared.domain.review import Past, in_force, review
+    from shared.domain.team_states import days_past
 
     paths, today = _request_paths(request_path), datetime.now(UTC).date()
-    past = Past(today=today) if before is None else in_force(_files(before, paths, catalog_path), paths, catalog_path, today)
+    old = None if before is None else _files(before, paths, catalog_path)
+    past = Past(today=today) if old is None else in_force(old, paths, catalog_path, today)
     files = _files(path, paths, catalog_path)
     faults = None if tier is None else partial(tier_faults, tier=tier)
     found = review(files, paths, catalog_path, past, faults)
+    found = found.without(days_past(found, None if old is None else review(old, paths, catalog_path), today))
     (_annotate if format is Format.GITHUB else _tell)(found.problems)
     failed = bool(failures(found.problems))
     ledgers = [ledger for ledger in found.ledgers.values() if ledger.limit is not None]

@@ -81,8 +81,8 @@ class Review:
     last_days_at: Mapping[str, Position] = field(default_factory=dict)
 
     def without(self, problems: Sequence[Problem]) -> Review:
-        """The same, when these problems refuse requests that are right by themselves."""
-        wrong = {problem.path for problem in problems}
+        """The same, when these problems refuse requests that are right by themselves; a warning refuses none."""
+        wrong = {problem.path for problem in failures(problems)}
         requests = {path: request for path, request in self.requests.items() if path not in wrong}
         return replace(self, requests=requests, problems=tuple(sorted({*self.problems, *problems})))
 

@@ -115,6 +115,21 @@ def already_over(path: str, request: AccessRequest, came: date, reviewed: Review
     return problem_at(path, reviewed.last_days_at[path], "AlreadyOver", message)
 
 
+def days_past(found: Review, before: Review | None, today: date) -> list[Problem]:
+    """What a checkout says of days that have passed. Beside what is in force (`before`) a day that is new is refused, as it will be when it
+    comes to the branch; alone nobody knows whether it is the natural end of what was granted: a warning.
+    """
+    over = {path: request for path, request in found.requests.items() if is_over(request.expires, today)}
+    if before is None:
+        message = "The last day {0.expires} has passed, so this request grants nothing. Write a later day, or remove the file."
+        return [
+            problem_at(path, found.last_days_at[path], "AlreadyOver", message.format(request), "warning") for path, request in over.items()
+        ]
+    known = {request.team: request.expires for request in before.requests.values()}
+    new = ((path, request) for path, request in over.items() if known.get(request.team) != request.expires)
+    return [problem for path, request in new if (problem := already_over(path, request, today, found)) is not None]
+
+
 def ends_held(held: Iterable[Gone], allowance: str, reviewed: Review) -> list[Problem]:
     """One for each team whose last day is brought forward, together with too many others'."""
     shortened = [each for each in held if each.why == "shortened"]

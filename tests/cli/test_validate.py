@@ -204,3 +204,27 @@ def test_the_console_script_validates_the_examples() -> None:
     finished = subprocess.run([script, "validate", EXAMPLES], capture_output=True, text=True, check=False)
     assert finished.returncode == 0
     assert finished.stdout.endswith("3 requests, no problems.\n")
+
+
+def _ends(checkout: Path, day: str) -> None:
+    file = checkout / ALPHA
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("expires:")]
+    file.write_text("\n".join([*lines, f"expires: {day}", ""]))
+
+
+def test_a_last_day_that_has_passed_is_a_warning_as_nobody_knows_what_was_granted(checkout: Path) -> None:
+    _ends(checkout, "2020-01-01")
+    result = _mergekey("validate", checkout)
+    assert (result.exit_code, "AlreadyOver" in result.output) == (0, True)
+    assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
+
+
+def test_beside_a_checkout_of_what_was_before_a_new_last_day_may_not_have_passed(checkout: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before, symlinks=True)
+    _ends(checkout, "2020-01-01")
+    result = _mergekey("validate", checkout, "--before", before)
+    assert (result.exit_code, "AlreadyOver" in result.output) == (1, True)
+    _ends(before, "2020-01-01")
+    natural = _mergekey("validate", checkout, "--before", before)
+    assert (natural.exit_code, "AlreadyOver" in natural.output) == (0, False)
