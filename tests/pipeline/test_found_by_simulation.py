@@ -112,8 +112,10 @@ async def test_a_workspace_that_another_hand_made_first_is_looked_at_again() -> 
         if call.name == "create":
             app.calls.before = nothing
             app.repository.commit({path_of("alpha"): Asked(dedicated={"phi-4": LARGER_GPU}).text()})
+            await run(app, PROVISION_GATEWAY)
             await run(app, PROVISION_WORKSPACES)
 
+    await run(app, PROVISION_GATEWAY)
     app.calls.before = another_hand
     with pytest.raises(Busy):
         await run(app, PROVISION_WORKSPACES)
