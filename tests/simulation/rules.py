@@ -113,8 +113,9 @@ class Rules:
         ends = {team for team in in_force if team in said and said[team].row in ("missing", "new end")}
         ends |= {team for team in in_force if team in said and said[team].row == "soon" and self._is_finished(team)}
         ends |= {team for team in others - markers.keys() if team not in said or said[team].row == "missing"}
-        waiting = {team for team, marker in markers.items() if marker.withdrawn is not None and not self.has_lapsed(marker)}
-        counted = ends | waiting
+        # Who comes back is not gone.
+        gone = {team for team, marker in markers.items() if marker.withdrawn is not None and not self.has_lapsed(marker)}
+        counted = ends | {team for team in gone if team not in said or said[team].row not in ("valid", "soon")}
         many = len(counted) > 1 or (bool(counted) and not present - counted)
         marked = {team for team in ends & markers.keys() if markers[team].held or "held" in markers[team].unreadable}
         held = ends if many else {team for team in marked if said[team].row != "soon"}
