@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
 
-from shared.absence import absence, is_in_use, markers_of
+from shared.absence import is_in_use, markers_of
 from shared.app import App
 from shared.domain import names
 from shared.domain.actual import Product
@@ -260,15 +260,13 @@ async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState
 
 
 async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
-    """What the guard says, or the person who was asked. Where a file says that access ends, those of all teams are read."""
+    """What the guard says. Paths alone may tell that too many go; before anybody is let go, the files of all teams are read: some of them
+    may say that access ends.
+    """
     if look_at.head is None:
         return True
     this = ending(found, look_at.today)
     if this is None:
         return False
-    if found.files == "gone":
-        judged = await absence(app, await app.gateway.products(), look_at.tree, look_at.head, [this])
-    else:
-        works = frozenset({found.team} if found.in_use else ())
-        judged = (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence
-    return judged.holds(found.team)
+    works = frozenset({found.team} if found.in_use else ())
+    return (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence.holds(found.team)

@@ -87,9 +87,11 @@ def _is_folder_hidden(branch: BranchFiles, team: str) -> bool:
 
 
 def ending(found: TeamState, today: date) -> Gone | None:
-    """The team as the guard counts it: when its access would end, or has ended and is in its grace period. None for all others."""
+    """The team as the guard counts it: when its access would end, or has ended and is in its grace period. None for all others:
+    whoever comes back, too.
+    """
     marker = found.marker
-    if marker is not None and found.mark == "withdrawn":
+    if marker is not None and found.mark == "withdrawn" and found.action != "grant":
         return Gone(found.team, found.path, marker.commit, True, over=marker.has_lapsed(today), marked=True, why=_why(found))
     if not found.is_guarded or (found.mark == "strange" and not found.in_use):
         return None

@@ -326,3 +326,26 @@ async def test_folders_that_are_no_teams_are_not_counted() -> None:
     await push(app, without("alpha"))
     assert state(app, "alpha") == "active"
     assert app.reports.verdicts[-1].reasons == ["WithdrawalsHeld"]
+
+
+async def test_who_comes_back_is_not_counted_with_those_who_go() -> None:
+    """Its product says that it is withdrawn until it is granted again."""
+    app = await three_teams()
+    await push(app, {path_of("alpha"): None})
+    app.repository.commit({path_of("alpha"): Asked().text(), path_of("bravo"): None})
+    await start_sweep(app, "the timer")
+    await drain(app)
+    assert live(app) == ["alpha", "carol"]
+
+
+@pytest.mark.parametrize("swept", [False, True])
+async def test_whoever_asks_counts_a_withdrawn_team_whose_file_is_no_request(swept: bool) -> None:
+    """The sweep, and a message that was on its way, say the same."""
+    app = await three_teams()
+    await push(app, {path_of("alpha"): None})
+    app.repository.commit({"developer-requests/alpha/access.yaml": "notes\n"})
+    head = app.repository.branch
+    app.repository.commit({path_of("bravo"): None})
+    await (start_sweep(app, "the timer") if swept else take_push(app, Arrived("d1", head), app.clock.now()))
+    await drain(app)
+    assert live(app) == ["bravo", "carol"]

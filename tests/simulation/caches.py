@@ -10,20 +10,22 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared import account, gateway, settlement, standing, trail, withdrawal, workspaces
-from shared.domain import backends, catalog, desired, drift, marker, plan, platform_faults, policy_xml, review, workspace
+from shared.domain import backends, catalog, conditions, desired, drift, marker, plan, platform_faults, policy_xml, review, slots, view
 from shared.domain.paths import RequestPaths
 from tests.fakes import gateway as fake_gateway
+from tests.simulation import account as judge
 
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_faults, "read_catalog"), (review, "read_fitting_catalog"), (standing, "_read_catalog"),
-    (review, "read_request"), (standing, "read_request"),
+    (review, "read_request"), (standing, "read_request"), (judge, "read_catalog"), (judge, "read_request"),
     (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"), (drift, "compile_gateway"),
     (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (workspace, "read_time"),
+    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"), (slots, "read_time"),
+    (view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
 )  # fmt: skip
 #: Properties that are computed anew each time.

@@ -38,7 +38,7 @@ class GitHub:
             if way in ("plain", "twice", "by two webhooks"):
                 self.reliable.add(push.delivery)
             for delivery, wait in self._calls(push.delivery, way):
-                self._scene.loop.call_later(wait, self._hosts.push, delivery, push.before)
+                self._scene.loop.call_later(wait, self._hosts.push, delivery, push.before, push.allows)
         self._told = len(pushes)
 
     def _calls(self, delivery: str, way: str) -> list[tuple[str, float]]:

@@ -20,12 +20,11 @@ from shared.trail import Received
 from tests.fakes.bus import MOST_DELIVERIES, Held
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK
-from tests.simulation.scene import Handling, Leave, Machine, Scene, current
+from tests.simulation.scene import Handling, Machine, Scene, current
 
 #: What the broker says of a message that was handed out too often.
 TOO_OFTEN = {"DeadLetterReason": "MaxDeliveryCountExceeded"}
 LONGEST_LOCK = 60.0
-NO_LEAVE = Leave("", "")
 
 Step = Callable[[], Awaitable[None]]
 
@@ -52,10 +51,10 @@ class Hosts:
 
     # ----------------------------------------------------------------------------------------------------- what comes from outside
 
-    def push(self, delivery: str, before: str | None) -> None:
-        """A webhook call of GitHub."""
+    def push(self, delivery: str, before: str | None, allows: bool = False) -> None:
+        """A webhook call of GitHub; `allows`: one of the pushed commits gives leave."""
         handling = self._handling(f"push {delivery}", None)
-        self._run(handling, lambda: self._take_push(Arrived(delivery, before)))
+        self._run(handling, lambda: self._take_push(Arrived(delivery, before, allows)))
 
     def timer(self) -> None:
         """Time for a sweep."""
@@ -170,12 +169,8 @@ class Hosts:
     def _hand(self, stage: Stage, held: Held) -> None:
         held.deliveries += 1
         data = read_envelope(held.envelope.body).get("data") or {}
-        handling = self._handling(
-            f"{stage.name} {held.envelope.message_id}",
-            held.envelope.session,
-            Leave(str(data.get("commit") or ""), str(data.get("leave") or "")),
-        )
-        handling.message, handling.withdraws = held, data.get("change") == "withdrawn"
+        handling = self._handling(f"{stage.name} {held.envelope.message_id}", held.envelope.session)
+        handling.message, handling.ends = held, data.get("change") in ("withdrawn", "requested")
         self.locks[stage.name, held.envelope.session] = handling
         if self.complete_first:
             self._scene.app.bus.complete(stage, held)
@@ -183,9 +178,9 @@ class Hosts:
 
     # ----------------------------------------------------------------------------------------------------------------------- running
 
-    def _handling(self, label: str, team: str | None, leave: Leave = NO_LEAVE) -> Handling:
+    def _handling(self, label: str, team: str | None) -> Handling:
         alive = [machine for machine in self.machines if machine.alive] or self.machines
-        return Handling(self._scene.chance.choice(alive), label, team, leave, self._scene.loop.time())
+        return Handling(self._scene.chance.choice(alive), label, team, self._scene.loop.time())
 
     def _run(self, handling: Handling, step: Step) -> asyncio.Task[None]:
         task = self._scene.loop.create_task(self._guarded(handling, step))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from shared.domain.guard import teams_allowed
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START
-from tests.fakes.repository import Files
+from tests.fakes.repository import SYMBOLIC_LINK, Files
 from tests.simulation.catalogs import CATALOGS, COMPLETE
 from tests.simulation.scene import Scene
 
@@ -23,17 +24,24 @@ Changes = dict[str, str | bytes | None]
 BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
 #: Of an access that ends by itself: at the end of the day on which all stories begin, and nearly end.
 LAST_DAY = START.date()
-_TRAILER = re.compile(r"Allow-Withdrawals: \d+ [0-9a-f]{12}")
+#: Over already when it is written: a slip of the pen.
+SLIP = LAST_DAY - timedelta(days=1)
+_TRAILER = re.compile(r"Allow-Withdrawals: [a-z]+(?:, [a-z]+)*")
+#: How a commit may say it: by itself, or as a squash of several does.
+_MESSAGES = ("Close teams\n\n{}\n", "Close teams (#7)\n\n* one\n\n{}\n\n* another\n\nSigned-off-by: Ada <ada@contoso.com>\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One push, as GitHub tells of it. `before` is None for a new branch; `paths` are those that it touched."""
+    """One push, as GitHub tells of it. `before` is None for a new branch; `paths` are those that it touched; `allows`:
+    a commit gives leave.
+    """
 
     delivery: str
     before: str | None
     place: int
     paths: frozenset[str]
+    allows: bool = False
 
 
 @dataclass
@@ -61,12 +69,14 @@ class People:
 
     # ------------------------------------------------------------------------------------------------------------------- the branch
 
-    def push(self, files: Changes, message: str = "changed\n") -> Push:
+    def push(self, files: Changes, message: str = "changed\n", links: dict[str, str] | None = None) -> Push:
         """Of a branch that was deleted, its last commit comes back with this."""
         before, old = self.scene.repository.branch, self.scene.repository.files()
         if before is None and self.lost is not None:
             self.scene.repository.reset(self.lost)
-        self.scene.repository.commit(files, message=message)
+        # Git has no file under a link.
+        hiding = {path for path in self.links() if any(each.startswith(f"{path}/") and files[each] is not None for each in files)}
+        self.scene.repository.commit({**dict.fromkeys(hiding), **files}, links, message)
         return self._pushed(before, old)
 
     def _pushed(self, before: str | None, old: Files) -> Push:
@@ -74,9 +84,13 @@ class People:
         repository.note()
         new = repository.files()
         paths = frozenset(path for path in {*old, *new} if old.get(path) != new.get(path))
-        push = Push(f"d{len(self.pushes)}", before, len(repository.history) - 1, paths)
+        allows = any(teams_allowed(message) for message in repository.messages_since(before))
+        push = Push(f"d{len(self.pushes)}", before, len(repository.history) - 1, paths, allows)
         self.pushes.append(push)
         return push
+
+    def links(self) -> list[str]:
+        return [path for path, (_, mode) in self.scene.repository.files().items() if mode == SYMBOLIC_LINK]
 
     def homes(self) -> dict[str, list[str]]:
         """The files of each team on the branch."""
@@ -152,7 +166,7 @@ class People:
         if not teams:
             return None
         [old, *_] = self.homes()[teams[0]]
-        new = next(path for path in _places(teams[0]) if path != old)
+        new = next(path for path in places(teams[0]) if path != old)
         return self.push({old: None, new: self.scene.repository.files()[old][0]})
 
     def rename(self) -> Push | None:
@@ -174,11 +188,11 @@ class People:
         return self.push({self.homes()[team][0]: self.said[team].text() for team in teams})
 
     def expire(self) -> Push | None:
-        """A request whose last day is over."""
+        """A last day that is over already: nothing ends by it."""
         teams = self.some_team()
         if not teams:
             return None
-        asked = replace(self.said.get(teams[0], Asked(team=teams[0])), expires=START.date() - timedelta(days=1))
+        asked = replace(self.said.get(teams[0], Asked(team=teams[0])), expires=SLIP)
         return self.push({self.homes()[teams[0]][0]: asked.text()})
 
     def spoil(self) -> Push | None:
@@ -195,6 +209,9 @@ class People:
         changes: Changes = {}
         for team, paths in self.homes().items():
             changes |= dict.fromkeys(paths[1:]) | {paths[0]: self.said.get(team, Asked(team=team)).text()}
+        for link in self.links():
+            hidden = {link.rpartition("/")[2]} & (set(TEAMS) - self.homes().keys())
+            changes |= {link: None} | {path_of(team): self.said.get(team, Asked(team=team)).text() for team in hidden}
         return changes
 
     def second_file(self) -> Push | None:
@@ -202,8 +219,34 @@ class People:
         if not teams:
             return None
         team = self.scene.chance.choice(sorted(teams))
-        new = next(path for path in _places(team) if path not in self.homes()[team])
+        new = next(path for path in places(team) if path not in self.homes()[team])
         return self.push({new: replace(self.said.get(team, Asked(team=team)), tokens=4_321).text()})
+
+    def link(self) -> Push | None:
+        """A link in the place of a team's folder."""
+        teams = [team for team in self.some_team() if self.homes()[team] == [path_of(team)]]
+        return self.push({path_of(teams[0]): None}, links={path_of(teams[0]).rpartition("/")[0]: "elsewhere"}) if teams else None
+
+    def link_elsewhere(self) -> Push | None:
+        """One in the place of a whole folder of requests that has none: it hides nothing of the others."""
+        root = "developer-requests"
+        used = any(path == root or path.startswith(f"{root}/") for path in self.scene.repository.files())
+        return None if used else self.push({}, links={root: "elsewhere"})
+
+    def junk(self) -> Push | None:
+        """A team's file goes, and what is no request lies at another of its paths."""
+        teams = self.some_team()
+        if not teams:
+            return None
+        free = [path for path in places(teams[0]) if path not in self.homes()[teams[0]]]
+        return self.push({**dict.fromkeys(self.homes()[teams[0]]), self.scene.chance.choice(free): "notes\n"})
+
+    def bring_forward(self) -> Push | None:
+        """The last days of some teams become today's, or tomorrow's: how many, the guard decides."""
+        teams = self.some_team(self.scene.chance.choice((1, 2, 3)))
+        day = LAST_DAY + timedelta(days=self.scene.chance.choice((0, 1)))
+        self.said |= {team: replace(self.said.get(team, Asked(team=team)), expires=day) for team in teams}
+        return self.push({self.homes()[team][0]: self.said[team].text() for team in teams}) if teams else None
 
     def one_of_two(self) -> Push | None:
         """One of a team's two files goes, whichever."""
@@ -288,7 +331,7 @@ class People:
         """Somebody copies the line out of the check and means it."""
         lines = [_TRAILER.search(problem.message) for verdict in self.scene.app.reports.verdicts[-3:] for problem in verdict.problems]
         found = [line[0] for line in lines if line]
-        return self.push({}, f"Close teams\n\n{found[-1]}\n") if found else None
+        return self.push({}, self.scene.chance.choice(_MESSAGES).format(found[-1])) if found else None
 
 
 def _within_reach(asked: Asked) -> Asked:
@@ -296,7 +339,7 @@ def _within_reach(asked: Asked) -> Asked:
     return replace(asked, expires=None, dedicated={"mistral-7b": GPU} if asked.dedicated else {})
 
 
-def _places(team: str) -> tuple[str, str, str]:
+def places(team: str) -> tuple[str, str, str]:
     return path_of(team), f"tenant-access/config/team-{team}/access.yaml", f"developer-requests/{team}/access.yaml"
 
 
@@ -351,6 +394,10 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
     "mend": People.mend,
     "second file": People.second_file,
     "one of two files": People.one_of_two,
+    "link in the place of a folder": People.link,
+    "link in the place of all folders": People.link_elsewhere,
+    "junk": People.junk,
+    "last days brought forward": People.bring_forward,
     "other catalogue": People.other_catalog,
     "invalid catalogue": People.spoil_catalog,
     "unrelated": People.unrelated,

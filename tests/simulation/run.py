@@ -34,8 +34,8 @@ from tests.simulation.watch import Watch
 FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
 #: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need some.
 SWEEPS, MOST_SWEEPS = 4, 8
-#: When access is over whose last day is that on which the stories begin.
-TOMORROW = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=1)
+#: When access is over whose last day is that on which the stories begin, or the next.
+AFTERWARDS = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=2)
 #: Dead letters of the whole story that are replayed again in the end.
 MOST_LETTERS = 10
 #: Every so many stories go on in peace: it takes as long as half of the story before.
@@ -156,7 +156,7 @@ class Run:
             await scene.sleep(chance.expovariate(1 / self._pace))
             if self.people.act() is not None:
                 events += 1
-                self.watch.ever_guarded |= self.watch.guarded(len(scene.repository.history) - 1)
+                self.watch.ever_guarded |= self.watch.rules.guarded(len(scene.repository.history) - 1)
             if chance.random() < 0.8:
                 self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
             if chance.random() < 0.4:
@@ -295,7 +295,7 @@ class Run:
 
     async def _outlive_grace(self) -> None:
         grace = self.scene.app.limits.grace + timedelta(hours=1)
-        await self.scene.sleep(max(grace, TOMORROW - self.scene.true.now()).total_seconds())
+        await self.scene.sleep(max(grace, AFTERWARDS - self.scene.true.now()).total_seconds())
         for _ in range(3):
             await self._sweep()
 

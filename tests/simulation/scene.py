@@ -39,24 +39,15 @@ class Machine:
     tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """What a message says of leave: the commit that shall give it, and for which teams, each with the commit of its access."""
-
-    commit: str
-    teams: str
-
-
 @dataclass(eq=False)
 class Handling:
     """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that it saw last, `stale` whether
-    GitHub's answer was old then, `guarded` are the teams that the guard held there.
+    GitHub's answer was old then, `guarded` are the teams that the guard held there. `ends`: whether its message may end a team's access.
     """
 
     machine: Machine
     label: str
     team: str | None
-    leave: Leave
     began: float
     seen: int = -1
     stale: bool = False
@@ -64,7 +55,7 @@ class Handling:
     locked: bool = True
     wrote: bool = False
     message: Held | None = None
-    withdraws: bool = False
+    ends: bool = False
     guarded: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -127,9 +118,6 @@ class WatchedRepository(FakeRepository):
     def files_of(self, commit: str | None) -> Files:
         return {} if commit is None else self._trees[self._heads[commit].tree]
 
-    def message_of(self, commit: str) -> str:
-        return self._heads[commit].message if commit in self._heads else ""
-
     def _place_seen_by(self, machine: Machine) -> int:
         now, place = self._scene.loop.time(), len(self.history) - 1
         if machine.behind_until <= now:
@@ -170,6 +158,8 @@ class Scene:
         self.counts: Counter[str] = Counter()
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
+        #: When a newer version wrote a product, as long as nobody has put it back.
+        self.newer: dict[str, float] = {}
         self.misled: dict[str, float] = {}
         self.bereft: set[str] = set()
         #: When a team's last dead letter came.

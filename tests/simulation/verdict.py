@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.apply import ADMINISTRATOR
 from shared.domain import names
 from shared.domain.backends import SAFETY_SECRET
+from shared.domain.marker import Marker
 from shared.domain.names import SAFETY_BACKEND
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import File, Past, Review, review
+from shared.domain.review import Review
 from shared.domain.slots import EXPOSED
 from shared.domain.workspace import marker_of
 from tests.fakes.app import PATHS
 from tests.pipeline.road import matches_the_gateway
-from tests.simulation.account import Accounts
 from tests.simulation.expected import difference, handed_over, platform, platform_of_its_own, slice_of, team_of_its_own
 from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
 from tests.simulation.readers import Readers
+from tests.simulation.rules import Said
 from tests.simulation.scene import KEY, Scene
 from tests.simulation.watch import Watch
 
@@ -48,7 +49,6 @@ class Verdict:
         self._readers = readers
         self._watch = watch
         self._hands = hands
-        self._accounts = Accounts(scene)
         self.named_before: frozenset[str] = frozenset()
 
     # ------------------------------------------------------------------------------------------------------------------ the branch's word
@@ -58,40 +58,28 @@ class Verdict:
         return {team for team, wish in self.wishes().items() if wish.what == what}
 
     def wishes(self) -> dict[str, Wish]:
-        files = self._scene.repository.files()
-        if not files:
-            return {team: Wish("kept") for team in TEAMS}
-        reviewed = self._reviewed()
-        guarded = self._watch.guarded(len(self._scene.repository.history) - 1, others=self._in_use())
-        present = {PATHS.team_of(path) for path in files}
-        found = {team: Wish("over") for team in TEAMS}
-        found |= {team: Wish("kept") for team in found if team in present and not self._has_lapsed(team)}
-        found |= {team: Wish("held") for team in guarded}
-        for path, request in reviewed.requests.items() if reviewed.catalog else ():
-            over = request.expires is not None and request.expires < self._scene.true.now().date()
-            found[request.team] = Wish("over" if over else "wanted", path, files[path][0].decode())
-        return found
+        place, in_use = len(self._scene.repository.history) - 1, self._in_use()
+        said, guarded = self._watch.rules.all_said(place), self._watch.rules.guarded(place, in_use)
+        files, markers = self._scene.repository.files(), self._watch.rules.markers()
+        nothing = Said("missing" if files else "doubt")
+        found = {team: self._wish(said.get(team, nothing), markers.get(team), team in in_use, team in guarded) for team in TEAMS}
+        return {team: replace(wish, text=files[wish.path][0].decode() if wish.path else "") for team, wish in found.items()}
+
+    def _wish(self, said: Said, marker: Marker | None, in_use: bool, guarded: bool) -> Wish:
+        """Of a team without a product of ours, `in_use` says whether anything works."""
+        if guarded and said.row != "doubt":
+            # Whose day is brought forward has what it had; its product says nothing of it.
+            return Wish("kept" if said.row == "soon" else "held")
+        if said.row in ("valid", "soon"):
+            return Wish("wanted", said.path)
+        if said.row != "doubt":
+            return Wish("over", said.path)
+        ended = marker is not None and (marker.withdrawn is not None or self._watch.rules.has_lapsed(marker))
+        # Where nothing is, nothing comes: unless a strange product stands there, or the whole branch says nothing.
+        return Wish("over" if ended or (marker is None and not in_use and self._scene.repository.files()) else "kept")
 
     def _reviewed(self) -> Review:
-        found = self._scene.repository.files()
-        files = {path: File(content, mode) for path, (content, mode) in found.items()}
-        past = self._accounts.past(found)
-        reviewed = review(files, PATHS, DEFAULT_CATALOG_PATH, past)
-        return Review({}, reviewed.problems, None) if self._is_missed(files, past) else reviewed
-
-    def _is_missed(self, files: Mapping[str, File], past: Past) -> bool:
-        """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for nothing."""
-        offered = _named(files[DEFAULT_CATALOG_PATH].content) if DEFAULT_CATALOG_PATH in files else set()
-        named = ((PATHS.team_of(path) or "", _named(file.content)) for path, file in files.items())
-        return any((past.in_force.get(team, {}).keys() & models) - offered for team, models in named)
-
-    def _has_lapsed(self, team: str) -> bool:
-        """Whether the access of a team is over whose request cannot be judged: by the day that was granted last, or since earlier."""
-        product = self._scene.app.gateway.state.products.get(names.product(team))
-        if product is None:
-            return team not in self._in_use() and self._reviewed().catalog is not None
-        marker, today = product.marker, self._scene.true.now().date()
-        return marker is not None and (marker.withdrawn is not None or (marker.expires is not None and marker.expires < today))
+        return self._watch.rules.reviewed(self._scene.repository.files())
 
     def _in_use(self) -> frozenset[str]:
         """Teams that have anything of ours, beside a product, that was not withdrawn."""
@@ -212,8 +200,10 @@ class Verdict:
         """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product; without a valid
         catalogue nobody knows whether the file of a team is right, and nothing of it is deleted.
         """
-        present = {PATHS.team_of(path) for path in self._scene.repository.files()}
-        if ("subscription", f"friends-of-{team}") in self._scene.foreign or (team in present and self._reviewed().catalog is None):
+        files = self._scene.repository.files()
+        present = {PATHS.team_of(path) for path in files}
+        doubt = not files or (team in present and self._reviewed().catalog is None)
+        if doubt or ("subscription", f"friends-of-{team}") in self._scene.foreign:
             return
         state, vault, cluster = self._scene.app.gateway.state, self._scene.app.vault, self._scene.app.cluster
         if names.product(team) in state.products:
@@ -268,8 +258,3 @@ class Verdict:
         app = self._scene.app
         gateway = {name: table for name, table in vars(app.gateway.state).items() if name != "keys"}
         return {"gateway": gateway, "cluster": app.cluster and app.cluster.state, "projects": app.projects and app.projects.kept}
-
-
-def _named(content: bytes) -> set[str]:
-    """The models that a request or the catalogue names."""
-    return set(re.findall(r"- \{?name: ([a-z0-9.-]+)", content.decode(errors="replace")))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
+from datetime import date
 
 from shared.domain import names
+from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
 from shared.stages import STAGES
-from tests.fakes.app import PATHS, REPOSITORY
+from tests.fakes.app import PATHS
 from tests.fakes.calls import Call
 from tests.fakes.cluster import WORKSPACE, State
 from tests.fakes.repository import Files
 from tests.simulation.account import Judge
-from tests.simulation.people import BROKEN
-from tests.simulation.scene import Handling, Leave, Scene, is_write
+from tests.simulation.people import BROKEN, SLIP, places
+from tests.simulation.rules import Rules, is_hidden
+from tests.simulation.scene import Handling, Scene, is_write
 
 #: Calls that take something away from whoever has it.
 TAKING = frozenset({
@@ -55,6 +57,8 @@ class Watch:
         self._since: dict[tuple[str, int], int] = {}
         self._in_vain = False
         self._judge = Judge(scene)
+        self.rules = Rules(scene)
+        self._ended: dict[str, date | None] = {}
 
     def before(self, call: Call, handling: Handling) -> None:
         if not is_write(call):
@@ -73,8 +77,8 @@ class Watch:
 
     def after(self, call: Call, handling: Handling) -> None:
         self._judge.after(call, handling)
-        if call.name == "head" and handling.withdraws:
-            handling.guarded = self.guarded(handling.seen, handling.leave)
+        if call.name == "head" and handling.ends:
+            handling.guarded = self.rules.guarded(handling.seen)
             self.ever_guarded |= handling.guarded
         elif call.system == "bus":
             self._count_waiting()
@@ -138,7 +142,7 @@ class Watch:
         """Whoever has lost the lock may have been let go before others went too; where no tag tells it, it is too late."""
         if not handling.locked and call.fence is None:
             return
-        if team in handling.guarded and team in self.guarded(handling.seen, handling.leave):
+        if team in handling.guarded and team in self.rules.guarded(handling.seen):
             self._scene.fail(5, f"{handling} takes away what the guard holds: {call}")
 
     def _require_leave_to_disable(self, call: Call, handling: Handling) -> None:
@@ -150,48 +154,21 @@ class Watch:
         """Whose file was misspelt keeps what was granted, until its last day is over."""
         product = self._scene.app.gateway.state.products.get(names.product(team))
         marker = None if product is None else product.marker
-        said = self._said(team, handling.seen)
-        spoilt = [content in BROKEN for path, (content, _) in said.items() if path != DEFAULT_CATALOG_PATH]
-        if not spoilt or not all(spoilt) or marker is None:
+        if marker is None or not self._is_misspelt(marker, handling.seen):
             return
-        if marker.withdrawn is None and (marker.expires is None or marker.expires >= self._scene.true.now().date()):
+        if marker.withdrawn is None and not self.rules.has_lapsed(marker):
             self._scene.fail(5, f"{handling} ends the access of a team whose file cannot be read: {call}")
 
-    def guarded(self, place: int, leave: Leave | None = None, others: frozenset[str] = frozenset()) -> frozenset[str]:
-        """The teams that the guard holds at a place of the branch's history, by the rules as they are told to people.
-
-        `others` have something that was not withdrawn, and perhaps no product.
+    def _is_misspelt(self, marker: Marker, place: int) -> bool:
+        """Whether the file that was granted is no request any more, or has a last day that was past when it was written, or a link is in
+        its place.
         """
-        repository, products = self._scene.repository, self._scene.app.gateway.state.products
-        commit = repository.history[place][1]
-        files = repository.files_of(commit)
-        marked = [product.marker for product in products.values() if product.marker and product.marker.repository == REPOSITORY]
-        present = {team for path in files if (team := PATHS.team_of(path))}
-        gone = {marker.team: marker for marker in marked if marker.team not in present and names.product(marker.team) in products}
-        # Access that has ended by its own date is not the guard's.
-        today = self._scene.true.now().date()
-        over = {team for team, marker in gone.items() if marker.expires is not None and marker.expires < today}
-        gone = {team: marker for team, marker in gone.items() if team not in over}
-        waiting = frozenset(team for team, marker in gone.items() if marker.withdrawn is None)
-        if not files or commit is None:
-            return waiting
-        robbed = others - present - gone.keys() - over
-        absent = {*gone, *robbed}
-        many = len(absent) > 1 or (bool(absent) and not present)
-        served = {team for team in waiting if many or gone[team].held}
-        held = served | (robbed if many else set())
-        told = {team: f"{team} {gone[team].commit if team in gone else ''}" for team in held}
-        asked = "\n".join(told[team] for team in sorted(served or held))
-        for given in (Leave(commit, asked), *((leave, Leave(leave.commit, asked)) if leave is not None else ())):
-            if self._is_given(given):
-                held -= {team for team in held if told[team] in given.teams.splitlines()}
-        return frozenset(held)
-
-    def _is_given(self, leave: Leave) -> bool:
-        """Whether the commit's message has the trailer for exactly these teams."""
-        digest = hashlib.sha256(leave.teams.encode()).hexdigest()[:12]
-        trailer = f"Allow-Withdrawals: {len(leave.teams.splitlines())} {digest}"
-        return bool(leave.teams) and trailer in self._scene.repository.message_of(leave.commit)
+        commit = self._scene.repository.history[place][1]
+        files = self._scene.repository.files_of(commit)
+        if marker.path not in files:
+            return is_hidden(files, marker.path) and not any(PATHS.team_of(path) == marker.team for path in files)
+        slip = f"expires: {SLIP}".encode() in files[marker.path][0] and marker.expires != SLIP
+        return files[marker.path][0] in BROKEN or slip
 
     # ------------------------------------------------------------------------------------------------------------------------ the order
 
@@ -220,11 +197,12 @@ class Watch:
     def last_asked(self, team: str) -> int:
         """The last place at which the branch had a file of the team; 0 where it never had one."""
         places = range(len(self._scene.repository.history) - 1, 0, -1)
-        return next((place for place in places if self._said(team, place).keys() - {DEFAULT_CATALOG_PATH}), 0)
+        return next((place for place in places if any(PATHS.team_of(path) == team for path in self._said(team, place))), 0)
 
     def _said(self, team: str, place: int) -> Files:
         files = self._scene.repository.files_of(self._scene.repository.history[place][1])
-        return {path: file for path, file in files.items() if path == DEFAULT_CATALOG_PATH or PATHS.team_of(path) == team}
+        above = {path for path in files if any(home.startswith(f"{path}/") for home in places(team))}
+        return {path: file for path, file in files.items() if path in (DEFAULT_CATALOG_PATH, *above) or PATHS.team_of(path) == team}
 
     # --------------------------------------------------------------------------------------------------------------------- the waiting
 
