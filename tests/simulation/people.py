@@ -13,7 +13,7 @@ from shared.messages import CATALOG_TEAM
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START
 from tests.fakes.repository import SYMBOLIC_LINK, Files
-from tests.simulation.catalogs import CATALOGS, COMPLETE
+from tests.simulation.catalogs import CATALOGS, COMPLETE, TIGHT
 from tests.simulation.scene import Scene
 
 TEAMS = ("alpha", "bravo", "carol", "delta", "echo", "foxtrot")
@@ -135,6 +135,19 @@ class People:
         paths = self.homes().get(team, [path_of(team)])
         goes = team in self.homes() and self.scene.chance.random() < 0.3
         return self.push(dict.fromkeys(paths) if goes else {paths[0]: self.ask(team)})
+
+    def tight_catalog(self) -> Push:
+        """Of one model there is not enough for all."""
+        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice([text for text in CATALOGS if TIGHT in text])})
+
+    def rival(self, team: str) -> Push | None:
+        """Another team asks for nearly all that there is; None where there is enough for all."""
+        catalog, others = self.scene.repository.files().get(DEFAULT_CATALOG_PATH, (b"", ""))[0], sorted(set(self.homes()) - {team})
+        if TIGHT.encode() not in catalog or not others:
+            return None
+        other = self.scene.chance.choice(others)
+        self.said[other] = replace(self.said.get(other, Asked(team=other)), models=("gpt-4.1",), tokens=10_000, expires=None)
+        return self.push({self.homes()[other][0]: self.said[other].text()})
 
     def other_readers(self, team: str) -> Push:
         """Another group may read the team's keys."""
@@ -399,6 +412,7 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
     "junk": People.junk,
     "last days brought forward": People.bring_forward,
     "other catalogue": People.other_catalog,
+    "tight catalogue": People.tight_catalog,
     "invalid catalogue": People.spoil_catalog,
     "unrelated": People.unrelated,
     "force push": People.force_back,
@@ -412,5 +426,5 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
 #: How often each of them is picked, by how often it stands here.
 NAMES = (
     *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend", "refilled", "refilled",
-    "other catalogue", "other catalogue", "other catalogue", "allowed by the trailer",
+    "other catalogue", "other catalogue", "other catalogue", "tight catalogue", "tight catalogue", "allowed by the trailer",
 )  # fmt: skip

@@ -74,6 +74,7 @@ class Run:
         kinds = RACES if self._racy else tuple(chance.sample(list(KINDS), chance.randint(5, len(KINDS))))
         self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
         self.readers = Readers(self.scene)
+        self.trouble.rival = self._rival
         self.verdict = Verdict(self.scene, self.watch, self.hands, self.readers)
         self.checks = Checks(self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands)
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
@@ -176,6 +177,13 @@ class Run:
             self._meanwhiles += 1
             self.scene.counts["event: change meanwhile"] += 1
             self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
+
+    def _rival(self, team: str) -> bool:
+        pushed = self.people.rival(team) if self._meanwhiles < MOST_MEANWHILE else None
+        if pushed is not None:
+            self._meanwhiles += 1
+            self.github.tell(self.people.pushes, ONCE)
+        return pushed is not None
 
     def _faults(self) -> int:
         return sum(count for name, count in self.scene.counts.items() if name.startswith("fault"))

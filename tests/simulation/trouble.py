@@ -52,6 +52,8 @@ class Trouble:
         self._afterwards: list[tuple[Call, str]] = []
         self.spells: list[Spell] = []
         self.meanwhile = meanwhile
+        #: Lets another team ask for what this one is being given; whether there is one, and something to compete for.
+        self.rival: Callable[[str], bool] = lambda _: False
         self.prey: set[str] = set()
         self.on = True
 
@@ -70,6 +72,8 @@ class Trouble:
                 if spell.hits(call):
                     raise spell.error()
         self._left -= 1
+        if self.on and call.name in CONTESTED and handling.team is not None and RIVAL in self._kinds:
+            await self._let_a_rival_ask(call, handling.team)
         aimed = next((kind for kind in AIMED if self.on and kind in self._kinds and fits(kind, call)), None)
         if aimed is not None and (self._is_prey(call, handling) or self._scene.chance.random() < AIMED[aimed]):
             self._count(aimed, call)
@@ -80,6 +84,12 @@ class Trouble:
                 self._left = self._scene.chance.randint(1, 2 * self._every)
                 self._count(kind, call)
                 await KINDS[kind](self, call, handling)
+
+    async def _let_a_rival_ask(self, call: Call, team: str) -> None:
+        """Between what a team was promised and its write another one asks for it, and its turn comes meanwhile."""
+        if self._scene.chance.random() < RIVALRY and self.rival(team):
+            self._count(RIVAL, call)
+            await asyncio.sleep(self._scene.chance.choice((5, 15, 40)))
 
     def _is_prey(self, call: Call, handling: Handling) -> bool:
         return handling.team in self.prey and call.system in ("vault", "roles") and not call.target.startswith("team-")
@@ -172,6 +182,8 @@ class Trouble:
 #: The windows that only a tag closes, or only another look afterwards, are narrow: they are aimed at. How often they are hit.
 OVERTAKEN, OVERTAKEN_UNFENCED = "overtaken at a write", "overtaken at a write without a tag"
 AIMED = {OVERTAKEN: 0.15, OVERTAKEN_UNFENCED: 0.05}
+#: The writes that give a team more of what there is only so much of.
+RIVAL, RIVALRY, CONTESTED = "a rival asks meanwhile", 0.5, ("create_product", "mark_product", "put_product_policy")
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -182,6 +194,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "lock lost": Trouble.loses_lock,
     OVERTAKEN: Trouble.is_overtaken,
     OVERTAKEN_UNFENCED: Trouble.is_overtaken,
+    RIVAL: Trouble.hangs,
     "stale head": Trouble.stale_head,
     "clock jumps": Trouble.clock_jumps,
     "role revoked": Trouble.role_revoked,
@@ -189,7 +202,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "tier is full": Trouble.tier_is_full,
 }
 #: What puts one message into two hands.
-RACES = ("lock lost", OVERTAKEN, OVERTAKEN_UNFENCED, "lock lost", "a call hangs", "a machine dies", "conflict")
+RACES = ("lock lost", OVERTAKEN, OVERTAKEN_UNFENCED, "lock lost", "a call hangs", "a machine dies", "conflict", RIVAL)
 _ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
 
 
