@@ -81,7 +81,7 @@ async def _share(app: App, files: Files, product: Product, team: str) -> Share:
         if firm is None:
             firm = await _by_commit(app, marker)
         return Share(await _by_policy(app, files, team) if firm is None else firm)
-    if marker.commit in ("", NOWHERE):
+    if marker.commit == NOWHERE:
         return Share(await _by_policy(app, files, team, bare={}))
     claimed = await _by_commit(app, marker)
     return Share(await _by_policy(app, files, team, bare={}), _at_the_ceiling(app, files, team) if claimed is None else claimed)
@@ -101,7 +101,11 @@ def _homes(app: App, files: Files, team: str) -> list[str]:
 
 
 async def _by_commit(app: App, marker: Marker) -> Grants | None:
-    """What the text of the marker's commit was granted by the catalogue of the same commit; None when Git has lost it."""
+    """What the text of the marker's commit was granted by the catalogue of the same commit; None when Git has lost it, or the marker does
+    not say which it was.
+    """
+    if marker.commit in ("", NOWHERE) or not marker.path:
+        return None
     text, catalog = await asyncio.gather(
         app.repository.file(marker.commit, marker.path), app.repository.file(marker.commit, app.places.catalog)
     )

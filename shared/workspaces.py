@@ -94,6 +94,7 @@ async def _is_granted(app: App, request: AccessRequest, standing: Standing) -> b
     if found is not None and not Marker(app.platform.repository, request.team, "", "").owns(found.marker):
         raise NotManaged(f"there is a product {found.name} that is not managed by mergekey for {request.team}: rename or remove it")
     marker = None if found is None else found.marker
+    require_known(marker, f"the product {desired.product}")
     return marker is not None and marker.withdrawn is None and marker.digest == desired.digest
 
 

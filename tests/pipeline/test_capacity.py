@@ -15,6 +15,7 @@ import pytest
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.policy import granted_by
+from shared.errors import NewerVersion
 from shared.messages import AccessChange, blob_id
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.pipeline import provision_gateway
@@ -443,3 +444,29 @@ async def test_a_team_too_many_for_the_tier_is_refused_in_the_check_and_comes_in
     app.gateway.state.products.pop("theirs0")
     await _sweep(app)
     assert len(app.gateway.state.products) == 100
+
+
+async def test_a_marker_whose_commit_cannot_be_read_counts_with_what_the_policy_grants_and_asks_git_for_nothing() -> None:
+    app = await _a_platform()
+    await ask(app, Asked("mike", tokens=60_000))
+    product = app.gateway.state.products["team-mike"]
+    garbled = replace(_marker(app, "mike"), commit="", unreadable=frozenset({"commit"}))
+    app.gateway.state.products["team-mike"] = replace(product, marker=garbled)
+    await push(app, {path_of("mike"): "team: ["})
+    app.calls.forget()
+    await ask(app, Asked("alpha", tokens=41_000))
+    assert (path_of("alpha"), "AboveCapacity") in _told(app)
+    assert "file" not in app.calls.names("repository")
+    await ask(app, Asked("alpha", tokens=40_000))
+    assert _granted(app) == {"alpha": 40_000, "mike": 60_000}
+
+
+async def test_a_product_of_a_newer_version_is_told_by_the_workspaces_stage_too() -> None:
+    app = await _a_platform(ONE_GPU)
+    await ask(app, Asked("alpha"))
+    product = app.gateway.state.products["team-alpha"]
+    app.gateway.state.products["team-alpha"] = replace(product, marker=replace(_marker(app, "alpha"), newer=True))
+    app.repository.commit({path_of("alpha"): Asked("alpha", dedicated=PHI).text()})
+    with pytest.raises(NewerVersion):
+        await run(app, PROVISION_WORKSPACES, "alpha")
+    assert _gpus(app) == set()

@@ -62,11 +62,11 @@ class Accounts:
 
     def _of(self, team: str, marker: Marker) -> Grants:
         """What was asked for at the marker's commit; of what was not finished, or less, what the policy says."""
-        files = {} if marker.commit == NOWHERE else self._scene.repository.files_of(marker.commit)
+        files = {} if marker.commit in ("", NOWHERE) else self._scene.repository.files_of(marker.commit)
         catalog = catalog_in(files)
         text = files.get(marker.path, (b"", ""))[0]
         said = {} if catalog is None else dict(read_request(marker.path, text, catalog, PATHS).tokens)
-        if marker.digest:
+        if marker.digest and said:
             return said
         firm = self._written(team, {}) or {}
         return {model: max(said.get(model) or 0, firm.get(model) or 0) for model in said.keys() | firm.keys()}
@@ -105,7 +105,8 @@ class Judge:
 
     def before(self, call: Call) -> None:
         if call.system == "gateway" and call.name in ("put_product_policy", "publish_product", "mark_product", "create_product"):
-            if call.name == "create_product":
+            if call.target not in self._scene.app.gateway.state.products:
+                # Its policy went with it.
                 self._written.pop(call.target, None)
             counts = self._counts(call.target)
             self._before = counts, (self._written.get(call.target, {}) if counts else {})
