@@ -5,29 +5,32 @@ What is substituted stands here, so that nobody has to believe it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from unittest.mock import patch
 
-from shared import absence, gateway, keys, pipeline, standing, withdrawal
+from shared import absence, endings, gateway, intake, keys, pipeline, standing, withdrawal
 from shared.app import App
 from shared.apply import perform
-from shared.domain import drift
+from shared.domain import drift, states, team_states
 from shared.domain.catalog import read_catalog
 from shared.domain.guard import Absence, Gone
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Plan, Update
+from shared.domain.problem import Problem
 from shared.domain.request import read_request
 from shared.domain.slots import Renewal
+from shared.domain.states import Files, Home
 from shared.messages import CATALOG_TEAM, TeamMessage
 from shared.outcome import Done, Event, Outcome
 from shared.standing import Standing
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster
 from tests.fakes import gateway as fake_gateway
+from tests.fakes.repository import FakeRepository
 from tests.simulation.hosts import Hosts
 
 Substitute = tuple[Any, str, Any]
@@ -117,10 +120,6 @@ async def _marker_first(
 _perform = perform
 
 
-def _is_withdrawn(self: Marker, today: date) -> bool:
-    return self.withdrawn is not None
-
-
 def _no_renewal(*_: object) -> Renewal:
     return Renewal()
 
@@ -131,6 +130,33 @@ def _always(*_: object) -> bool:
 
 def _nothing(*_: object) -> None:
     """Checks nothing."""
+
+
+def _never(*_: object, **__: object) -> bool:
+    return False
+
+
+async def _no_slips(*_: object) -> list[Problem]:
+    return []
+
+
+async def _follows(*_: object) -> bool:
+    """Every commit comes after every other."""
+    return True
+
+
+def _as_granted(day: date | None, marker: Marker | None, today: date) -> Files:
+    """A day that has passed is the natural end, whoever wrote it."""
+    found = _by_day(day, marker, today)
+    return "over" if found == "new_end" else found
+
+
+def _any_file(homes: Sequence[Home], marker: Marker | None) -> Home | None:
+    """Whatever lies at one of a team's paths."""
+    return _file(homes, marker) or next(iter(homes), None)
+
+
+_by_day, _file = states._by_day, states._file
 
 
 async def _nothing_grows(*_: object) -> None:
@@ -157,10 +183,29 @@ SAFEGUARDS = (
     ),
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
-    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "is_over", _is_withdrawn),)),
+    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)),
     Safeguard("keys that another group could read are made new", ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal))),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("capacity is reserved before it is granted", ((gateway, "growth_of", _nothing_grows),)),
+    Safeguard(
+        "a last day that was past when it came ends nothing",
+        ((endings, "slips", _no_slips), (standing, "slips", _no_slips), (intake, "slips", _no_slips)),
+    ),
+    Safeguard("a new last day is the guard's", ((states, "_by_day", _as_granted),)),
+    Safeguard("a last day brought forward is the guard's", ((states, "is_shortened", _never),)),
+    Safeguard("leave is not older than the access", ((FakeRepository, "is_ancestor", _follows),)),
+    Safeguard("what is no request keeps nothing", ((states, "_file", _any_file),)),
+    Safeguard(
+        "a link hides what was there",
+        (
+            (team_states, "is_hidden", _never), (team_states, "_is_folder_hidden", _never), (absence, "is_hidden", _never),
+            (intake, "is_hidden", _never),
+        ),
+    ),
+    Safeguard(
+        "what a newer version wrote is left alone",
+        ((Marker, "may_change", Marker.owns), (gateway, "require_known", _nothing), (withdrawal, "require_known", _nothing)),
+    ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
 )  # fmt: skip

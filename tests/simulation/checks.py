@@ -24,6 +24,7 @@ EXPLAINED = (
     (r"NotManaged: there is a ", ("foreign",)),
     (r"NotManaged: (product|namespace) ", ("foreign",)),
     (r"Rejected: the tier has no more products", ("tier is full",)),
+    (r"NewerVersion: |RetriesExhausted: .*: NewerVersion: ", ("by hand: written by a newer version",)),
     (r"AccessDenied: 403", ("role revoked",)),
     (r"AccessDenied: unable to create new content", ("by hand", "lock lost", "overtaken")),
     (r"MalformedMessage: ", ("garbage",)),
@@ -61,10 +62,13 @@ class Checks:
             yield from ((9, f"a sweep after the withdrawal of {team}: {what}") for what in self.verdict.alive(team))
 
     def when_calm(self) -> Iterator[tuple[int, str]]:
-        """Whatever is a dead letter still, when all was replayed without any fault, has something that is somebody else's as its reason."""
-        theirs = [name for _, name in self.scene.foreign]
+        """Whatever is a dead letter still, when all was replayed without any fault, has something that is somebody else's as its
+        reason, or a newer version's.
+        """
+        theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer]
         for letter in (each.properties for each in self.scene.app.bus.dead_letters()):
-            if letter["reason"] != "NotManaged" or not any(name in str(letter["message"]) for name in theirs):
+            foreign = letter["reason"] == "NotManaged" or "newer version" in str(letter["message"])
+            if not foreign or not any(name in str(letter["message"]) for name in theirs):
                 yield 1, f"a dead letter when all is calm: {letter['reason']} of {letter['team']}: {letter['message']}"
 
     def in_peace(self, unseen: set[str]) -> Iterator[tuple[int, str]]:

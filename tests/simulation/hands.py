@@ -65,14 +65,17 @@ class Hands:
             self._scene.note("a stranger", f"makes a {made[0]} {made[1]}")
 
     def strangers_leave(self) -> None:
-        """Their objects go, and the names are free again."""
+        """Their objects go, and the names are free again; what a newer version wrote this one writes again."""
+        for team in self._newer():
+            self._mark(self._state.products[names.product(team)], newer=False)
+        self._scene.newer.clear()
         for kind, name in self._scene.foreign:
             self._table(kind).pop(name, None)
         self._scene.foreign.clear()
 
     def blocked(self) -> frozenset[str]:
-        """The teams that cannot have everything, because somebody else has a name."""
-        found = {name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign}
+        """The teams that cannot have everything, because somebody else has a name, or a newer version the product."""
+        found = {name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign} | self._newer()
         return frozenset(team for team in TEAMS if team in found or any(name.startswith(f"{team}-") for _, name in self._scene.foreign))
 
     def _table(self, kind: str) -> dict[str, object]:
@@ -107,6 +110,34 @@ class Hands:
     def _subscription(self, team: str) -> Subscription | None:
         found = self._state.subscriptions.get(names.subscription(team))
         return found if found is not None and found.display_name.startswith("mergekey/") else None
+
+    def _newer(self) -> set[str]:
+        """The teams whose products a newer version wrote."""
+        products = ((team, self._state.products.get(names.product(team))) for team in TEAMS)
+        return {team for team, product in products if product and product.marker and product.marker.newer}
+
+    def _mark(self, product: Product, **fields: object) -> None:
+        assert product.marker is not None
+        marker = replace(product.marker, **fields)  # type: ignore[arg-type]  # fields of a marker
+        self._state.products[product.name] = replace(product, marker=marker, etag=self._etag())
+
+    def garbles_marker(self, team: str) -> bool:
+        """One field of the product's marker cannot be read any more: the others stand."""
+        product = self._product(team)
+        field = self._scene.chance.choice(("commit", "digest", "expires", "held", "withdrawn"))
+        if product is None or product.marker is None:
+            return False
+        unknown = {"commit": "", "digest": ""}.get(field)
+        self._mark(product, **{field: unknown, "unreadable": product.marker.unreadable | {field}})
+        return True
+
+    def writes_as_newer(self, team: str) -> bool:
+        """A newer version of Mergekey looks after the product."""
+        product = self._product(team)
+        if product is not None:
+            self._mark(product, newer=True)
+            self._scene.newer[product.name] = self._scene.loop.time()
+        return product is not None
 
     def edits_policy(self, team: str) -> bool:
         policy = self._state.policies.get(names.product(team))
@@ -313,6 +344,14 @@ class Hands:
         self._state.products[name] = Product(name, self._etag(), "Theirs", published=True, marker=None)
         return "product", name
 
+    def copies_product(self, team: str) -> Foreign | None:
+        """With our marker, under a name that no team's product has."""
+        product, name = self._product(team), f"copy-of-{team}"
+        if product is None or name in self._state.products:
+            return None
+        self._state.products[name] = replace(product, name=name, display_name=f"Copy of {team}", etag=self._etag())
+        return "product", name
+
     def makes_subscription(self, team: str) -> Foreign | None:
         """One of our name, for a product of theirs; or one of theirs, on our product."""
         name = self._scene.chance.choice((names.subscription(team), f"friends-of-{team}"))
@@ -356,6 +395,8 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "product unpublished": Hands.unpublishes,
     "product opened": Hands.opens,
     "product renamed": Hands.renames_product,
+    "marker garbled": Hands.garbles_marker,
+    "written by a newer version": Hands.writes_as_newer,
     "product deleted": Hands.deletes_product,
     "link deleted": Hands.unlinks,
     "subscription suspended": Hands.suspends,
@@ -379,6 +420,7 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
 }
 STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
     "product": Hands.makes_product,
+    "copied product": Hands.copies_product,
     "subscription": Hands.makes_subscription,
     "secret": Hands.makes_secret,
     "backend": Hands.makes_backend,

@@ -127,8 +127,11 @@ class Watch:
         return name.partition("--")[0].removeprefix("team-") or None
 
     def _require_ours(self, call: Call, handling: Handling) -> None:
-        """What was somebody else's before the handler began stays as it is."""
+        """What was somebody else's, or a newer version's, before the handler began stays as it is."""
         whose = _whose(call)
+        newer = self._scene.newer.get(whose[1], handling.began) if whose[0] == "product" else handling.began
+        if newer < handling.began:
+            self._scene.fail(5, f"{handling} writes what a newer version looks after: {call}")
         since = self._scene.foreign.get(whose)
         if since is not None and since < handling.began:
             self._scene.fail(5, f"{handling} writes what is not ours: {call}")
