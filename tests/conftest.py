@@ -110,4 +110,4 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
         control.set_options("azure", owners=["operator", principal()])
         yield StandIns(control, ready["addresses"], ready["ca"], folder)
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=300)
