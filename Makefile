@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format bench simulate chaos mutate contract runtime clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate contract runtime clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -25,8 +25,13 @@ up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself;
 	@$(RUN) -m standins.demo --up $(STATE)
 
 # One process per core; tests/conftest.py says what stays together, and in which order it is handed out.
-test: $(VENV)/ready ## all tests, on all cores: WORKERS=n for another number of processes
-	$(RUN) -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes
+	$(RUN) -m pytest $(SHARED) --ignore=tests/standins
+
+standins: $(VENV)/ready ## the tests of the stand-ins themselves
+	$(RUN) -m pytest $(SHARED) tests/standins
 
 lint: $(VENV)/ready ## style, types, layers
 	$(VENV)/bin/ruff check .
