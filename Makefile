@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test lint format bench simulate chaos mutate contract runtime clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate contract runtime clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -25,8 +25,13 @@ up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself;
 	@$(RUN) -m standins.demo --up $(STATE)
 
 # One process per core; tests/conftest.py says what stays together, and in which order it is handed out.
-test: $(VENV)/ready ## all tests, on all cores: WORKERS=n for another number of processes
-	$(RUN) -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes
+	$(RUN) -m pytest $(SHARED) --ignore=tests/standins
+
+standins: $(VENV)/ready ## the tests of the stand-ins themselves
+	$(RUN) -m pytest $(SHARED) tests/standins
 
 lint: $(VENV)/ready ## style, types, layers
 	$(VENV)/bin/ruff check .
@@ -43,9 +48,10 @@ bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how
 	$(RUN) -m bench.dead_letters 2000
 	$(RUN) -m bench.gateway
 
-simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard; or one with SEED=n
+simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill and 500 examples; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
+	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/pipeline/test_half_states.py tests/domain tests/settlement)
 
 chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
 	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))

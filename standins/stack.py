@@ -239,7 +239,7 @@ def ask(method: str, url: str, body: Any = None, headers: dict[str, str] | None 
     return json.loads(answer) if answer else None
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90.0) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 300.0) -> Any:
     """The first true value of the condition; TimeoutError with `what` when there is none in time. Patient: a busy machine is slow."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -253,7 +253,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(timeout=15)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

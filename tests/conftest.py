@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +21,13 @@ from tests.reference.comparison import WRONG_ON_PURPOSE, Comparison, comparison_
 from tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Whether there is time to try everything, as `make simulate` says.
+THOROUGH = os.environ.get("MERGEKEY_THOROUGH") == "1"
 # On a busy machine any example may be slow, and none is wrong for it.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+_PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], max_examples=25)
+hypothesis.settings.register_profile("patient", _PATIENT)
+hypothesis.settings.register_profile("thorough", _PATIENT, max_examples=500)
+hypothesis.settings.load_profile("thorough" if THOROUGH else "patient")
 #: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
 #: Folders that stay in one process: their last test judges what all the others left behind.
@@ -110,4 +115,4 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
         control.set_options("azure", owners=["operator", principal()])
         yield StandIns(control, ready["addresses"], ready["ca"], folder)
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=300)

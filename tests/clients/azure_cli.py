@@ -22,7 +22,7 @@ from tests.conftest import StandIns
 ABSENT = "the Azure command line is not installed here: `make contract` installs it into .contract-venv and runs these tests"
 #: Who signs in: Owner of the subscription (`standins.roles.OPTIONS`), with no right to any secret.
 OPERATOR = "operator"
-_SECONDS = 60
+_SECONDS = 300
 
 
 class Refused(Exception):

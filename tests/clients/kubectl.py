@@ -23,7 +23,7 @@ from tests.wire.azure_clients import managed_identity
 ABSENT = "kubectl is not installed here (https://kubernetes.io/docs/tasks/tools/): it is not tried out on the Kubernetes stand-in"
 #: The application that every AKS API server with Entra sign-in is registered as.
 SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
-_SECONDS = 60
+_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from proton import Condition, Delivery, Link, Message, symbol  # type: ignore[im
 from proton.reactor import Filter, LinkOption  # type: ignore[import-not-found]
 from proton.utils import BlockingConnection, LinkDetached  # type: ignore[import-not-found]
 
-_SECONDS = 60
+_SECONDS = 300
 _OUTCOMES = {"accept": Delivery.ACCEPTED, "release": Delivery.RELEASED, "modify": Delivery.MODIFIED, "reject": Delivery.REJECTED}
 _STATES = {state: name for name, state in _OUTCOMES.items()}
 

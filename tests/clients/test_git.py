@@ -24,7 +24,7 @@ GIT = {
 
 
 def git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=folder, env=GIT, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    return subprocess.run(["git", *words], cwd=folder, env=GIT, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
 
 
 def commit(clone: Path, text: str) -> str:
@@ -39,7 +39,7 @@ def commit(clone: Path, text: str) -> str:
 def remote(standins: StandIns) -> str:
     """Where a new repository is cloned from."""
     url = f"{standins.addresses['github']}/_standin/repositories/contoso/clients-{uuid.uuid4().hex[:8]}"
-    with urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="PUT"), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data=b"{}", method="PUT"), timeout=120) as answer:
         return str(json.load(answer)["git_url"])
 
 

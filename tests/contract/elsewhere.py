@@ -98,7 +98,7 @@ def _branches(url: str) -> list[str]:
 
 def _put(url: str) -> Any:
     request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"}, method="PUT")
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return json.loads(response.read())
 
 

@@ -175,7 +175,7 @@ async def test_a_tool_that_died_on_its_way_to_a_letter_holds_it_up_for_the_time_
     numbers = await room.put(5)
     dead, held = client.get_queue_receiver(DEAD_LETTERS), 0
     while held != numbers[-1]:
-        [message] = await dead.receive_messages(max_message_count=1, max_wait_time=30)
+        [message] = await dead.receive_messages(max_message_count=1, max_wait_time=120)
         held = message.sequence_number or 0
     with pytest.raises(Busy):
         await room.port.lock(numbers[-1])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,11 +76,12 @@ def test_an_embedded_text_must_be_a_text() -> None:
         "a ",
     ],
 )
-def test_a_hostile_file_is_answered_at_once(part: str) -> None:
-    started = time.monotonic()
-    read_bytes("f", (part * LARGEST)[:LARGEST].encode())
-    read_bytes("f", ("x: [" + part * LARGEST)[:LARGEST].encode())
-    assert time.monotonic() - started < 10
+def test_a_hostile_file_as_long_as_a_file_may_be_is_answered(part: str) -> None:
+    """With data or with what is wrong, and never with that it is too long. What takes a parser forever never gets there."""
+    for begin in ("", "x: ["):
+        document = read_bytes("f", (begin + part * LARGEST)[:LARGEST].encode())
+        assert document.data is not None or document.problems
+        assert "TooLarge" not in {problem.reason for problem in document.problems}
 
 
 @given(st.binary(max_size=200) | st.text("ab:-[]{}&*!|>'\"%@` \n\t\r#,?~<\\x0U\x00\x85\u2028\ufeff", max_size=80).map(str.encode))

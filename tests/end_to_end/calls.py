@@ -24,7 +24,7 @@ def post(road: Road, body: bytes, signed: bytes | None = None, **headers: str) -
     """Call the webhook, rightly signed unless a signature is given; returns the HTTP status. `X_GitHub_Event` is `X-GitHub-Event`."""
     all_headers = {"Content-Type": "application/json", "X-GitHub-Event": "push", "X-GitHub-Delivery": "by-hand"}
     all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection(urlsplit(road.stack.host_url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(road.stack.host_url).netloc, timeout=120)
     connection.putrequest("POST", "/api/github/webhook")
     for name, value in all_headers.items():
         connection.putheader(name, value)

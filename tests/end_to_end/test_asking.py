@@ -37,7 +37,7 @@ def get(road: Road, path: str, client: str | None = READER) -> Answer:
     headers = {} if client is None else {"Authorization": f"Bearer {token_of(client)}"}
     request = urllib.request.Request(f"{road.stack.host_url}/api/{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return checked(path, answer)
     except urllib.error.HTTPError as error:
         return checked(path, error)

@@ -44,7 +44,7 @@ def call(road: Road, path: str, token: str | None, body: object = None) -> tuple
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     request = urllib.request.Request(f"{road.stack.host_url}/api/{path}", content, headers)
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
@@ -179,7 +179,7 @@ def test_nobody_looks_without_a_token_for_this_api_and_a_role(road: Road, path: 
 def test_a_token_of_another_tenant_opens_nothing(road: Road) -> None:
     form = f"grant_type=client_credentials&client_id={OPERATOR}&client_secret={CLIENT_SECRET}&scope={AUDIENCE}/.default"
     url = f"{road.stack.addresses['identity']}/{OTHER_TENANT}/oauth2/v2.0/token"
-    with urllib.request.urlopen(urllib.request.Request(url, form.encode()), timeout=15) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, form.encode()), timeout=120) as answer:
         token = json.loads(answer.read())["access_token"]
     assert call(road, "dead-letters", token)[0] == 401
 

@@ -16,7 +16,7 @@ from tests.end_to_end.test_asking import token_of
 
 #: The host's business, and the real one answers otherwise: 404 for a method that no function has.
 NOT_OURS = "unsupported_method,allow_header_conformance"
-EXAMPLES, SEED, SECONDS = 25, 20260302, 180
+EXAMPLES, SEED, SECONDS = 25, 20260302, 900
 
 
 def installed() -> Path:

@@ -109,7 +109,7 @@ async def test_a_stream_that_the_client_leaves_counts_as_far_as_it_came(room: Ro
     finally:
         control.set_options("models", chunk_seconds=0.0)  # not before: all the other words would come at once
     (metric,) = room.metrics()
-    assert (metric["prompt"], metric["completion"] < 100) == (1250, True)
+    assert (metric["prompt"], metric["completion"] < 1000) == (1250, True)
 
 
 async def test_what_a_backend_refuses_costs_nothing(room: Room) -> None:

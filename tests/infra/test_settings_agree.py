@@ -47,7 +47,7 @@ def the_triggers() -> list[dict[str, Any]]:
     """The Service Bus triggers of the app, as the host learns of them; in a process of its own, with the example settings."""
     environment = {"PATH": os.environ["PATH"], **EXAMPLE}
     command = [sys.executable, "-c", LIST_TRIGGERS]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     triggers: list[dict[str, Any]] = json.loads(done.stdout)
     return triggers

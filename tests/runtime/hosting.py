@@ -55,7 +55,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
 
 
-async def eventually(find: Callable[[], list[Any]], count: int = 1, seconds: float = 60.0) -> list[Any]:
+async def eventually(find: Callable[[], list[Any]], count: int = 1, seconds: float = 300.0) -> list[Any]:
     """What `find` finds, as soon as it is so many."""
     async with asyncio.timeout(seconds):
         while len(found := find()) < count:  # noqa: ASYNC110  # another process is awaited

@@ -94,7 +94,7 @@ def forged(stack: Stack) -> dict[str, Any]:
 async def message(receiver: ServiceBusReceiver, function: str) -> dict[str, Any]:
     """The next message, taken from the broker, as the host would hand it to the function."""
     async with receiver:
-        (received,) = await receiver.receive_messages(1, max_wait_time=10)
+        (received,) = await receiver.receive_messages(1, max_wait_time=120)
         metadata = {name: [datum.type, datum.value] for name, datum in service_bus_metadata(received).items()}
         await receiver.complete_message(received)
     return {"function": function, "kind": "serviceBus", "body": b"".join(received.body).decode(), "metadata": metadata}

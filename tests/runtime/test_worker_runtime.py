@@ -50,7 +50,7 @@ def drive(runtime: Path, app_dir: Path, invocations: list[dict[str, Any]], setti
     """What `drive.py` answers."""
     command = [str(runtime), str(ROOT / "tests" / "runtime" / "drive.py"), str(app_dir)]
     environment = {**os.environ, **settings}
-    done = subprocess.run(command, input=json.dumps(invocations), env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=json.dumps(invocations), env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -59,7 +59,7 @@ def drive(runtime: Path, app_dir: Path, invocations: list[dict[str, Any]], setti
 def listed(app_dir: Path, settings: Mapping[str, str]) -> list[dict[str, Any]]:
     """The functions and bindings that the local host finds. A process of its own, since every app is a module of the same name."""
     command = [sys.executable, "-c", LIST, str(app_dir)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

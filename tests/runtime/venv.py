@@ -55,7 +55,7 @@ def _candidates() -> Iterator[str]:
 def _suitable(python: str) -> bool:
     """Whether it runs, is new enough and can make environments. Running it is the only test that a broken shim does not pass."""
     try:
-        done = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=300)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.stdout.strip() == "True"

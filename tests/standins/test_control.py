@@ -151,7 +151,7 @@ def test_a_snapshot_brings_the_state_and_the_clock_back(ready: dict[str, Any], c
 
 def put(url: str) -> None:
     request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json"}, method="PUT")
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=120).close()
 
 
 def repositories(ready: dict[str, Any]) -> set[str]:
@@ -164,4 +164,4 @@ def test_without_being_told_so_there_is_no_control_interface(tmp_path: Path) -> 
     with running(tmp_path, "--latency", "none") as ready:
         assert ready["control"] is None
         with pytest.raises(urllib.error.HTTPError, match="501"):
-            urllib.request.urlopen(f"{ready['addresses']['identity']}/_standin/calls", timeout=5)
+            urllib.request.urlopen(f"{ready['addresses']['identity']}/_standin/calls", timeout=120)

@@ -238,7 +238,7 @@ async def test_a_trigger_that_is_disabled_never_fires(monkeypatch: pytest.Monkey
     functions = [Function(name, at_once, (), lambda timer, it=it: it.set()) for name, it in zip(("off", "on"), fired, strict=True)]
     timers = TimerTriggers(functions, Invoker(timeout=60, record=None))
     timers.start()
-    assert await asyncio.to_thread(fired[1].wait, 60)
+    assert await asyncio.to_thread(fired[1].wait, 300)
     await timers.stop(60)
     assert not fired[0].is_set()
 
@@ -248,14 +248,14 @@ async def test_a_timers_function_that_runs_when_the_host_stops_ends_and_waits_fo
 
     def slow(timer: object) -> None:
         begun.set()
-        may_end.wait(60)
+        may_end.wait(300)
         ended.set()
 
     once = {"type": "timerTrigger", "name": "timer", "schedule": "0 0 0 1 1 *", "runOnStartup": True}
     timers = TimerTriggers([Function("slow", once, (), slow)], Invoker(timeout=60, record=None))
     timers.start()
-    assert await asyncio.to_thread(begun.wait, 60)
-    async with asyncio.timeout(60):
+    assert await asyncio.to_thread(begun.wait, 300)
+    async with asyncio.timeout(300):
         stopped = asyncio.create_task(timers.stop(3600))
         await asyncio.sleep(0)
         may_end.set()

@@ -58,7 +58,7 @@ def ask(standins: StandIns, method: str, url: str, *, body: Any = None, **header
     request = urllib.request.Request(url, data=content, method=method, headers={"Content-Type": "application/json", **names})
     context = ssl.create_default_context(cafile=standins.ca)
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as response:
+        with urllib.request.urlopen(request, timeout=120, context=context) as response:
             status, text, answered = response.status, response.read(), dict(response.headers)
     except urllib.error.HTTPError as error:
         status, text, answered = error.code, error.read(), dict(error.headers)

@@ -54,7 +54,7 @@ class Receiver:
 
     async def next(self, count: int = 1) -> tuple[dict[str, str], Any]:
         """Headers and payload of the request number `count`, as soon as it is there."""
-        async with asyncio.timeout(60), self.arrived:
+        async with asyncio.timeout(300), self.arrived:
             await self.arrived.wait_for(lambda: len(self.requests) >= count)
         headers, body = self.requests[count - 1]
         return headers, json.loads(body)

@@ -100,7 +100,7 @@ class Namespace:
         finally:
             self.world.options["service-bus"].change({name: before[name] for name in options})
 
-    async def session(self, queue: Ordered, session: Any, wait: float = 30) -> ServiceBusReceiver:
+    async def session(self, queue: Ordered, session: Any, wait: float = 120) -> ServiceBusReceiver:
         receiver = self.client.get_queue_receiver(queue.name, session_id=session, max_wait_time=wait)
         await self.open(receiver)
         return receiver
@@ -119,13 +119,13 @@ async def opened(*links: ServiceBusSender | ServiceBusReceiver) -> AsyncIterator
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110  # what is waited for happens beyond a socket
             await asyncio.sleep(0.001)
 
 
 async def one(receiver: ServiceBusReceiver) -> ServiceBusReceivedMessage:
-    messages = await receiver.receive_messages(1, max_wait_time=30)
+    messages = await receiver.receive_messages(1, max_wait_time=120)
     assert len(messages) == 1, "no message came"
     return messages[0]
 
@@ -143,8 +143,9 @@ def number(message: ServiceBusReceivedMessage) -> int:
     return message.sequence_number
 
 
-def about(moment: datetime | None, expected: datetime) -> bool:
-    return moment is not None and abs(moment - expected) < timedelta(seconds=5)
+def between(earliest: datetime, moment: datetime | None, latest: datetime) -> bool:
+    """Whether the moment is one of these, however long whatever happened in between took. What is sent has whole milliseconds."""
+    return moment is not None and earliest - timedelta(milliseconds=1) <= moment <= latest + timedelta(milliseconds=1)
 
 
 async def open_plain(client: ServiceBusClient, name: str) -> Plain:

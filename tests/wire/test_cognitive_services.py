@@ -133,7 +133,7 @@ async def test_a_project_takes_its_time(standins: StandIns, foundry: CognitiveSe
     project: Any = await foundry.projects.get(GROUP, account, "slow")
     assert (project.properties.provisioning_state, making.status()) == ("Creating", "InProgress")
     standins.control.advance(slow)
-    made: Any = await asyncio.wait_for(result, 60)
+    made: Any = await asyncio.wait_for(result, 300)
     assert made.properties.provisioning_state == "Succeeded"
     assert making.status() == "Succeeded"
     deleting = await foundry.projects.begin_delete(GROUP, account, "slow", **SOON)
@@ -141,7 +141,7 @@ async def test_a_project_takes_its_time(standins: StandIns, foundry: CognitiveSe
     project = await foundry.projects.get(GROUP, account, "slow")
     assert project.properties.provisioning_state == "Deleting"
     standins.control.advance(slow)
-    await asyncio.wait_for(gone, 60)
+    await asyncio.wait_for(gone, 300)
     with pytest.raises(ResourceNotFoundError):
         await foundry.projects.get(GROUP, account, "slow")
 

@@ -135,7 +135,7 @@ async def test_an_installation_reads_webhooks_only_with_the_permission(remote: R
 
 async def test_a_receiver_that_takes_too_long_has_not_answered(remote: Remote) -> None:
     remote.receiver.answers.clear()
-    with options(remote.control, webhook_timeout=1):
+    with options(remote.control, webhook_timeout=3):
         remote.push("one", a="1")
         (row,) = await listed(remote, 1)
     assert (row["status"], row["status_code"]) == ("timed out", 0)

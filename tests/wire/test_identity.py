@@ -68,10 +68,10 @@ def test_client_credentials_are_exchanged_for_a_token(standins: StandIns) -> Non
         "scope": "https://vault.azure.net/.default",
     }
     url = f"{standins.addresses['identity']}/{TENANT}/oauth2/v2.0/token"
-    with urllib.request.urlopen(url, data=urllib.parse.urlencode(form).encode(), timeout=10) as response:
+    with urllib.request.urlopen(url, data=urllib.parse.urlencode(form).encode(), timeout=120) as response:
         assert b'"access_token"' in response.read()
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(url, data=urllib.parse.urlencode(form | {"client_secret": "wrong"}).encode(), timeout=10)
+        urllib.request.urlopen(url, data=urllib.parse.urlencode(form | {"client_secret": "wrong"}).encode(), timeout=120)
 
 
 def test_discovery_names_the_token_endpoint(standins: StandIns) -> None:

@@ -135,7 +135,7 @@ async def test_with_roles_checked_a_principal_needs_one_where_it_goes(namespace:
 
 
 async def send_for_ever(sender: ServiceBusSender) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while True:
             await sender.send_messages(ServiceBusMessage("in time"))
 
@@ -161,7 +161,7 @@ async def test_the_blocking_client_is_served_too(namespace: Namespace) -> None:
         client = BlockingClient.from_connection_string(connection_string(namespace.port))
         with client, client.get_queue_sender("idle-too") as sender, client.get_queue_receiver("idle-too") as receiver:
             sender.send_messages(ServiceBusMessage("blocking"))
-            [message] = receiver.receive_messages(1, max_wait_time=30)
+            [message] = receiver.receive_messages(1, max_wait_time=120)
             receiver.complete_message(message)
             return text(message)
 

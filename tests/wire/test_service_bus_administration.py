@@ -207,7 +207,7 @@ async def test_settings_of_a_new_queue_hold_at_once(client: Administration, bus:
     made = await client.create_queue(name, default_message_time_to_live="PT2H30M", user_metadata="of the test", **wishes)
     assert (made.lock_duration, made.default_message_time_to_live) == (timedelta(seconds=90), timedelta(hours=2, minutes=30))
     assert made.user_metadata == "of the test"
-    sender, receiver = await bus.of_queue(name, session_id="s", max_wait_time=30)
+    sender, receiver = await bus.of_queue(name, session_id="s", max_wait_time=120)
     await sender.send_messages(ServiceBusMessage("in a session", session_id="s"))
     message = await one(receiver)
     assert message.time_to_live == timedelta(hours=2, minutes=30)

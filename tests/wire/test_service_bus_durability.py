@@ -36,7 +36,7 @@ async def leave_one_of_each(client: ServiceBusClient) -> int:
         for name in ("deferred", "dead", "locked", "active"):
             await sender.send_messages(ServiceBusMessage(name, message_id=name))
         await sender.schedule_messages(ServiceBusMessage("scheduled"), datetime.now(UTC) + timedelta(hours=1))
-        deferred, dead, _ = await receiver.receive_messages(3, max_wait_time=30)
+        deferred, dead, _ = await receiver.receive_messages(3, max_wait_time=120)
         await receiver.defer_message(deferred)
         await receiver.dead_letter_message(dead, reason="Bad")
         await session_sender.send_messages(ServiceBusMessage("in session", session_id="a"))
@@ -55,7 +55,7 @@ async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
             dead_letters, session = client.get_queue_receiver("q", sub_queue="deadletter"), client.get_queue_receiver("s", session_id="a")
             async with opened(sender, receiver, dead_letters, session):
                 await sender.send_messages([ServiceBusMessage("again", message_id="active"), ServiceBusMessage("new")])
-                received = await receiver.receive_messages(9, max_wait_time=30)
+                received = await receiver.receive_messages(9, max_wait_time=120)
                 assert [text(message) for message in received] == ["locked", "active", "new"]
                 numbers = [number(message) - deferred for message in received]
                 assert numbers[:2] == [2, 3]

@@ -33,11 +33,11 @@ async def test_a_session_is_exclusive_ordered_and_has_a_state(namespace: Namespa
     await ordered.send_to("a", "a2")
     receiver = await namespace.session(ordered, "a")
     refused = asyncio.create_task(namespace.session(ordered, "a"))
-    first, second = await receiver.receive_messages(2, max_wait_time=30)
+    first, second = await receiver.receive_messages(2, max_wait_time=120)
     assert (text(first), text(second)) == ("a1", "a2")
     await receiver.abandon_message(second)
     await receiver.abandon_message(first)
-    again = await receiver.receive_messages(2, max_wait_time=30)
+    again = await receiver.receive_messages(2, max_wait_time=120)
     assert [(text(message), message.delivery_count) for message in again] == [("a1", 1), ("a2", 1)]
     assert await receiver.session.get_state() is None
     await receiver.session.set_state(b"half way")
@@ -78,7 +78,7 @@ async def test_a_session_that_is_given_back_goes_to_one_of_those_who_wait(namesp
     await ordered.send_to("a", "a1", "a2")
     receiver = await namespace.session(ordered, "a")
     waiting = [asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION)) for _ in range(2)]
-    assert len(await receiver.receive_messages(2, max_wait_time=30)) == 2
+    assert len(await receiver.receive_messages(2, max_wait_time=120)) == 2
     await namespace.session(ordered, "held without messages")
     await receiver.close()
     (first,), (second,) = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

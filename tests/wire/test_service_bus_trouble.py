@@ -61,7 +61,7 @@ async def test_a_receiver_of_the_wrong_kind_is_refused(namespace: Namespace, cap
 async def test_a_peer_that_does_not_speak_amqp_is_shown_the_door(namespace: Namespace, capfd: pytest.CaptureFixture[str]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", namespace.port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), timeout=60)
+    answer = await asyncio.wait_for(reader.read(), timeout=300)
     writer.close()
     assert b"amqp:decode-error" in answer
     assert "neither AMQP 1.0 nor its SASL layer" in capfd.readouterr().err

@@ -140,7 +140,7 @@ async def ended(standins: StandIns, beginning: Awaitable[AsyncLROPoller[Any]]) -
         assert not result.done()
         await asyncio.sleep(0.01)
     standins.control.advance(60)
-    return await asyncio.wait_for(result, 60), [*seen, poller.status()]
+    return await asyncio.wait_for(result, 300), [*seen, poller.status()]
 
 
 async def test_an_import_goes_on_after_the_answer(standins: StandIns, client: Client, product: str) -> None:
