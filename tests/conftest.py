@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from tests.trust import give_certificates
 ROOT = Path(__file__).resolve().parent.parent
 # On a busy machine any example may be slow, and none is wrong for it.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("patient"), max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 #: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
 #: Folders that stay in one process: their last test judges what all the others left behind.
