@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shared.app import App
 from shared.domain import leftovers, names
@@ -11,7 +12,7 @@ from shared.domain.actual import Product
 from shared.domain.guard import Absence, Gone, judge, teams_allowed
 from shared.domain.marker import Marker
 from shared.domain.push import Tree, is_hidden
-from shared.domain.team_states import paths_by_team
+from shared.domain.team_states import paths_by_team, speaking
 from shared.ports import Head
 from shared.sighting import sight
 
@@ -20,10 +21,10 @@ AT_ONCE = 8
 
 
 def ours(app: App, products: Iterable[Product]) -> list[Product]:
-    """The products that this repository's teams have."""
-    marked = ((product, product.marker) for product in products)
+    """The products that this repository's teams have, each with what its marker says of its own team."""
+    marked = ((product, speaking(product.marker, app.places.requests)) for product in products)
     return [
-        product
+        replace(product, marker=marker)
         for product, marker in marked
         if marker is not None and marker.repository == app.platform.repository and product.name == names.product(marker.team)
     ]

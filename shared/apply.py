@@ -11,6 +11,7 @@ from shared.domain.actual import Product, SecretVersion
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
 from shared.domain.secret import SecretValue
+from shared.domain.tags import are_as, with_others
 from shared.domain.workspace import Manifest
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
 from shared.ports import Cluster, Gateway, Projects, Roles
@@ -50,8 +51,8 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
 
 
 async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
-    """A product as it is when the owner's has been closed to calls without a key."""
-    if product is None or product.subscription_required or not owner.owns(product.marker):
+    """A product as it is when the owner's has been closed to calls without a key. A newer version's is its business."""
+    if product is None or product.subscription_required or not owner.may_change(product.marker):
         return product
     return replace(product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag))
 
@@ -182,18 +183,21 @@ class Secret:
 async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
     """Bring one secret to its value, enabled, with these tags: a new version only when the value differs. Whether anything was written."""
     fingerprint = secret.value.fingerprint(secret.name)
-    wanted = {**tags, "fingerprint": fingerprint}
-    if newest is None or newest.tags.get("fingerprint") != fingerprint:
-        await set_secret(app, secret, tags)
+    found = {} if newest is None else newest.tags
+    wanted = with_others({**tags, "fingerprint": fingerprint}, found)
+    if newest is None or found.get("fingerprint") != fingerprint:
+        await set_secret(app, secret, wanted)
         return True
-    if not newest.enabled or {**newest.tags, "commit": ""} != {**wanted, "commit": ""}:
+    if not newest.enabled or not are_as(found, wanted):
         await app.vault.update(newest, True, wanted)
         return True
     return False
 
 
 async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
-    """A new version. A soft-deleted secret keeps its name: ours is recovered, and the stage comes back when the vault is done with it."""
+    """A new version, with these tags and its fingerprint. A soft-deleted secret keeps its name: ours is recovered, and the stage comes back
+    when the vault is done with it.
+    """
     try:
         await app.vault.set(secret.name, secret.value, secret.content_type, {**tags, "fingerprint": secret.value.fingerprint(secret.name)})
     except Busy as error:

@@ -87,8 +87,9 @@ async def _look_at_catalog(app: App, catalog: Catalog, world: World) -> list[str
 
 
 async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: World) -> list[str]:
-    """Of a namespace that stands. Those of one that does not are written with it."""
-    if app.cluster is None or names.namespace(team) not in world.namespaces:
+    """Of a namespace that stands, and that no newer version looks after. Those of one that does not stand are written with it."""
+    namespace = world.namespaces.get(names.namespace(team))
+    if app.cluster is None or namespace is None or (namespace.marker is not None and namespace.marker.newer):
         return []
     return list(drift.of_limits(desired.limits, await asyncio.gather(*map(app.cluster.limit, desired.limits))))
 
@@ -96,7 +97,10 @@ async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world
 async def _look_at_traces(app: App, wanted: Wanted, world: World) -> list[str]:
     """No list of the account shows the connections of its projects."""
     playground, request = app.platform.playground, wanted.request
-    if app.projects is None or playground is None or not request.playground_access or names.project(request.team) not in world.projects:
+    project = world.projects.get(names.project(request.team))
+    if app.projects is None or playground is None or not request.playground_access or project is None:
+        return []
+    if project.marker is not None and project.marker.newer:
         return []
     target, connection = compile_project(request, playground).tracing, await app.projects.connection(names.project(request.team))
     return [] if target is None or (connection is not None and connection.target.lower() == target.lower()) else ["its traces are not kept"]

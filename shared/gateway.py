@@ -127,7 +127,7 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     if actual is not None and not marker.owns(actual.marker):
         raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
     require_known(actual.marker if actual else None, f"the product {name}")
-    if api is None or api.marker is None or not api.marker.digest:
+    if api is None or not api.was_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest
     unread = (same and not event.closely) or (actual is None and not desired.backends)

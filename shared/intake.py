@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from shared.absence import absence
+from shared.absence import absence, markers_of
 from shared.app import App
 from shared.changes import catalog_change, held, held_problems, report, requested, withdrawn
 from shared.domain import names
@@ -122,7 +122,7 @@ def _crowded(app: App, tree: Tree) -> frozenset[str]:
 async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -> frozenset[str]:
     """The requests that were in force. Where a team has several files, its product says from which of them it was made."""
     products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in sorted(crowded)))
-    holders = (product.marker.path for product in products if product is not None and product.marker is not None)
+    holders = (marker.path for marker in markers_of(app, products))
     return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(holders)
 
 

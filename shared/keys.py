@@ -14,10 +14,11 @@ from shared.app import App
 from shared.apply import Secret, together, write_secret
 from shared.domain import names
 from shared.domain.actual import SecretVersion, Subscription
-from shared.domain.marker import format_time, owner_of
+from shared.domain.marker import format_time, owner_of, reader_of
 from shared.domain.request import AccessRequest
 from shared.domain.secret import SecretValue
 from shared.domain.slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
+from shared.domain.tags import are_as, marked, with_others
 from shared.errors import Busy, NotManaged, Rejected
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting, worth_saying
@@ -46,8 +47,8 @@ class Held:
     def readers(self) -> frozenset[str]:
         """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost the role already."""
         newest = (self.newest(secret) for secret in self.secrets)
-        tags = [version.tags for version in newest if version is not None and EXPOSED not in version.tags]
-        return frozenset(each["reader"] for each in tags if each.get("reader")).union(*self.let_in.values())
+        named = [reader_of(version.tags) for version in newest if version is not None and EXPOSED not in version.tags]
+        return frozenset(reader for reader in named if reader).union(*self.let_in.values())
 
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
         """The two keys, primary first; with what the gateway takes where that was asked."""
@@ -112,7 +113,7 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     given, tags = await _keys(app, event, standing, held, changed_hands=bool(gone)), _tags(app, request, standing.commit)
     for which in given.renewal.now:
         value = given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
-        await publish(app, request.team, which, value, tags)
+        await publish(app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which])))
     wrote = await _write_secrets(app, request.team, held, given, tags)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
@@ -131,13 +132,13 @@ async def _remember_strangers(app: App, event: Event[TeamMessage], request: Acce
     """A delivery that came too late may have let a group in that no tag names: the role is the only trace of it. The key's secret says
     so before the role is taken away.
     """
-    marked: dict[str, SecretVersion] = {}
+    known: dict[str, SecretVersion] = {}
     for secret in names.key_secrets(request.team):
         newest, let_in = held.newest(secret), held.let_in.get(secret, frozenset())
         if newest is not None and EXPOSED not in newest.tags and let_in - {request.entra_group, newest.tags.get("reader")}:
-            marked[secret] = replace(newest, tags={**newest.tags, EXPOSED: format_time(event.now)})
-    await together(*(app.vault.update(version, version.enabled, version.tags) for version in marked.values()))
-    return replace(held, secrets={**held.secrets, **{secret: (version,) for secret, version in marked.items()}})
+            known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
+    await together(*(app.vault.update(version, version.enabled, version.tags) for version in known.values()))
+    return replace(held, secrets={**held.secrets, **{secret: (version,) for secret, version in known.items()}})
 
 
 def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:
@@ -220,7 +221,7 @@ async def _leave(app: App, newest: SecretVersion, since: datetime) -> bool:
     """A key that was open to others and works on for a while. Who could read it stays written there until it is made new."""
     if newest.enabled and is_marked(newest.tags, since):
         return False
-    await app.vault.update(newest, True, {**newest.tags, EXPOSED: format_time(since)})
+    await app.vault.update(newest, True, marked(newest.tags, {EXPOSED: format_time(since)}))
     return True
 
 
@@ -228,8 +229,8 @@ async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]
     """The value is right and stays; the tags may have to say who reads it now."""
     if newest is None:
         return False
-    wanted = {**tags, "fingerprint": newest.tags.get("fingerprint", "")}
-    if {**newest.tags, "commit": ""} == {**wanted, "commit": ""}:
+    wanted = with_others({**tags, "fingerprint": newest.tags.get("fingerprint", "")}, newest.tags)
+    if are_as(newest.tags, wanted):
         return False
     await app.vault.update(newest, True, wanted)
     return True
@@ -242,7 +243,7 @@ async def _all(written: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
 
 
 def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
-    """At most 15 tags of 256 characters; the fingerprint is added with the value."""
+    """At most 256 characters each; the fingerprint is added with the value."""
     return {
         "managed-by": "mergekey",
         "repository": str(app.platform.repository),
@@ -250,6 +251,11 @@ def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
         "commit": commit,
         "reader": request.entra_group or "",
     }
+
+
+def _kept(tags: Mapping[str, str], newest: SecretVersion | None) -> dict[str, str]:
+    """With what others wrote on the version that is there."""
+    return with_others({**tags, "fingerprint": ""}, None if newest is None else newest.tags)
 
 
 def display_name(app: App, team: str) -> str:

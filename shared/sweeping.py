@@ -19,7 +19,7 @@ from shared.account import Seen
 from shared.app import App
 from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
-from shared.domain import drift, leftovers, playground
+from shared.domain import drift, leftovers, names, playground
 from shared.domain.catalog import Catalog
 from shared.domain.guard import Absence
 from shared.domain.letters import Trouble
@@ -139,7 +139,7 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     asked = {app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)}
     refused = asked - {request.team for request in branch.reviewed.requests.values()}
     differ = (finding.team for finding in _compare(app, branch, world, now))
-    return frozenset((*differ, *held, *refused, *_without_models(world)))
+    return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, world)))
 
 
 async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, World]:
@@ -193,11 +193,13 @@ def _envelopes(app: App, event: Event[Sweep], change: AccessChange, trouble: Con
     return [access_change(app, change, event.root, event.now, stage) for stage in free]
 
 
-def _without_models(world: World) -> Iterator[str]:
+def _without_models(repository: int, world: World) -> Iterator[str]:
     """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend it."""
     for name, found in world.workspaces.items():
         marker = world.namespaces[name].marker if name in world.namespaces else None
-        if marker is not None and not all(isinstance(readiness(each.conditions), Ready) for each in found):
+        if marker is None or marker.repository != repository or name != names.namespace(marker.team):
+            continue
+        if not all(isinstance(readiness(each.conditions), Ready) for each in found):
             yield marker.team
 
 

@@ -17,8 +17,9 @@ from shared.domain import names
 from shared.domain.actual import Product, SecretVersion, Subscription
 from shared.domain.marker import Marker, format_time, read_time, require_known
 from shared.domain.playground import GOING, ActualProject
+from shared.domain.tags import marked
 from shared.domain.workspace import namespace_manifest
-from shared.errors import Busy, NotManaged, Rejected
+from shared.errors import Busy, NewerVersion, NotManaged, Rejected
 from shared.keys import display_name, observe_secrets
 from shared.messages import TeamMessage
 from shared.outcome import Done, Event, Outcome, Waiting
@@ -101,10 +102,10 @@ async def _end(
             # It outlived its product. While it was active its ETag is out of date by now: then the next sweep has it deleted.
             await app.gateway.delete_subscription(subscription.name, subscription.etag)
     else:
-        _require_ours(app, team, product.marker, f"product {product.name}")
         try:
+            _require_ours(app, team, product.marker, f"product {product.name}")
             await _delete_product(app, team, product, subscription)
-        except NotManaged:
+        except (NotManaged, NewerVersion):
             # The product has to stay, the keys have not.
             await ask_for_keys(app, event, standing.commit)
             raise
@@ -128,7 +129,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
         return Done("keys deleted" if any(held.secrets.values()) else None)
     live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
     mark = {"withdrawn": format_time(since or event.now)}
-    await together(*(app.vault.update(version, False, {**version.tags, **mark}) for version in live))
+    await together(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
     if held.subscription is not None and not _is_ours(app, team, held.subscription) and held.subscription.state == "active":
         raise NotManaged(
             f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: suspend or remove it"

@@ -52,6 +52,11 @@ class Api:
         return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
 
     @property
+    def was_finished(self) -> bool:
+        """Whether all was written once. Until then its digest is empty; one that somebody made unreadable was there."""
+        return self.marker is not None and (bool(self.marker.digest) or "digest" in self.marker.unreadable)
+
+    @property
     def asks_for_keys(self) -> bool:
         """Whether it lets nobody in without a key, and looks for keys where clients send them."""
         return self.subscription_required and self.key_names == KEY_NAMES

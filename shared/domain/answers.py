@@ -13,7 +13,7 @@ from shared.domain.conditions import conditions
 from shared.domain.desired import Platform, compile_catalog
 from shared.domain.drift import of_catalog
 from shared.domain.ledger import Ledger
-from shared.domain.marker import Marker
+from shared.domain.marker import Marker, reader_of
 from shared.domain.openapi import PATH
 from shared.domain.record import (
     BackendState,
@@ -65,7 +65,7 @@ def group_of(view: View, platform: Platform) -> str | None:
     ours = (str(platform.repository), view.said.team)
     # The endpoint's tag first: that of a key may still name whoever could read it before.
     tags = (secret.tags for secret in reversed(view.secrets) if (secret.tags.get("repository"), secret.tags.get("team")) == ours)
-    return next((group["reader"].lower() for group in tags if group.get("reader")), None)
+    return next((reader for each in tags if (reader := reader_of(each))), None)
 
 
 def model_list(catalog: Catalog, reviewed: Review, commit: str, closely: bool) -> ModelList:

@@ -21,7 +21,7 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
     newer = product is not None and product.marker is not None and product.marker.newer
     if product is not None and since is None and not newer:
         yield "its access has ended and its product is not withdrawn"
-    if product is not None and product.marker is not None and not product.subscription_required:
+    if product is not None and product.marker is not None and not newer and not product.subscription_required:
         yield OPEN
     if since is not None and times.now >= since + times.grace and not newer:
         yield "its grace period has ended"
@@ -104,4 +104,6 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
 
 
 def _own_backends(team: str, world: World) -> bool:
-    return any(name.startswith(f"{names.product(team)}--") and found.marker for name, found in world.backends.items())
+    """What a newer version looks after, or another team or repository owns, is not left over."""
+    named = (found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--"))
+    return any(marker is not None and marker.team == team and not marker.newer for marker in named)

@@ -26,6 +26,8 @@ _REPOSITORY: Final = re.compile(r"[0-9]{1,19}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST: Final = re.compile(r"[0-9a-f]*")
 _LONGEST_PATH: Final = 1024
+#: An Entra group's object id, as requests are read.
+_GROUP: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 #: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any more what was there before:
@@ -128,6 +130,12 @@ def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
     """The repository and the team that a secret's tags name; None when they are not ours."""
     repository, team = tags.get("repository") or "", tags.get("team") or ""
     return (int(repository), team) if _REPOSITORY.fullmatch(repository) and is_team(team) else None
+
+
+def reader_of(tags: Mapping[str, str]) -> str:
+    """The group that a secret's tags name as its reader; empty for none, and for what is no group's id: no role was given to that."""
+    reader = (tags.get("reader") or "").lower()
+    return reader if _GROUP.fullmatch(reader) else ""
 
 
 def _named(part: str) -> tuple[str, str]:

@@ -94,7 +94,7 @@ def of_access_that_ended(team: str, repository: int, times: Times, world: World)
         return
     if actual.strangers(None):
         yield "its playground access has ended and a group may use its Foundry project"
-    if known is None or project is None or project.state == GOING:
+    if known is None or known.newer or project is None or project.state == GOING:
         return
     if known.withdrawn is None:
         yield "its playground access has ended and its Foundry project is not withdrawn"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.domain import names
@@ -58,7 +58,7 @@ def states(branch: BranchFiles, existing: Existing, teams: Iterable[str], today:
 def state(branch: BranchFiles, existing: Existing, team: str, homes: Iterable[str], today: date) -> TeamState:
     """The state of one team; `homes` are the paths of its files. One that has none, and no marker that tells, gets the usual path."""
     product, ours = existing.products.get(names.product(team)), Marker(existing.repository, team, "", "")
-    marker = product.marker if product is not None and ours.owns(product.marker) else None
+    marker = speaking(product.marker, branch.paths) if product is not None and ours.owns(product.marker) else None
     in_use = team in existing.in_use
     mark = mark_of(product, ours, today, in_use=in_use)
     usual = branch.paths.patterns[0].replace("*", team)
@@ -66,6 +66,13 @@ def state(branch: BranchFiles, existing: Existing, team: str, homes: Iterable[st
         return TeamState(team, "no_tree", mark, (marker.path if marker else "") or usual, None, marker, in_use)
     found = _found(branch, team, homes, marker, today)
     return TeamState(team, found.files, mark, found.path or usual, found.request, marker, in_use)
+
+
+def speaking(marker: Marker | None, paths: RequestPaths) -> Marker | None:
+    """A marker as far as it speaks for its own team: where it names the place of another team's request, its path is unknown."""
+    if marker is None or paths.team_of(marker.path) in (None, marker.team):
+        return marker
+    return replace(marker, path="", unreadable=marker.unreadable | {"path"})
 
 
 def _found(branch: BranchFiles, team: str, homes: Iterable[str], marker: Marker | None, today: date) -> Found:

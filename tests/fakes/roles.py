@@ -34,9 +34,17 @@ class FakeRoles:
 
     async def grant(self, name: str, group: str) -> None:
         async with self._calls.write("roles", "grant", f"{name} {group}"):
+            _require_encodable(name, group)
             if (name, group) not in self.by_others:
                 self.assigned.add((name, group))
 
     async def revoke(self, name: str, group: str) -> None:
         async with self._calls.write("roles", "revoke", f"{name} {group}"):
+            _require_encodable(name, group)
             self.assigned.discard((name, group))
+
+
+def _require_encodable(*texts: str) -> None:
+    """Assignments are named by a hash of these; what has no bytes has none, and that is no error of ours."""
+    for text in texts:
+        text.encode()

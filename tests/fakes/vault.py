@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.actual import SecretVersion
 from shared.domain.secret import SecretValue
-from shared.errors import Busy, Unavailable
+from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Clock
 from tests.fakes.calls import Calls
 
@@ -60,7 +60,7 @@ class FakeVault:
                 raise Busy(f"{name} is deleted but recoverable", reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
             if self._is_away(kept):
                 raise Busy(f"{name} is being recovered")
-            assert len(tags) <= 15
+            _require_room(tags)
             # Dates are whole seconds; two versions within one second still have dates in their order.
             created = max([self._clock.now(), *(version.created + timedelta(seconds=1) for version in kept.versions[:1])])
             version = SecretVersion(name, f"{len(kept.versions):032x}", True, created, dict(tags))
@@ -81,6 +81,7 @@ class FakeVault:
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
         async with self._calls.write("vault", "update", version.name):
+            _require_room(tags)
             kept = self._standing(version.name)
             numbers = [known.version for known in kept.versions] if kept else []
             if kept is None or version.version not in numbers:
@@ -104,3 +105,8 @@ class FakeVault:
 
     def _is_away(self, kept: Kept) -> bool:
         return kept.deleted or (kept.back is not None and self._clock.now() < kept.back)
+
+
+def _require_room(tags: Mapping[str, str]) -> None:
+    if len(tags) > 15:
+        raise Rejected("Key Vault answered 400: BadParameter: more than 15 tags")
