@@ -128,6 +128,9 @@ def test_a_playground_is_told_as_it_stands(road: Road, team: str, group: str) ->
 
 def test_a_team_that_waits_for_its_gpu_is_told_in_the_clusters_words_since_when(road: Road, team: str, group: str) -> None:
     granted(road, Request(team, group, gpu=GPU))
+    # Its GPU is asked for as soon as its product stands.
+    road.advance(11)
+    road.settle()
     record = get(road, f"teams/{team}").body
     [workspaces] = [each for each in record["conditions"] if each["type"] == "Workspaces"]
     assert (workspaces["status"], workspaces["reason"].endswith("NotReady"), bool(workspaces["since"])) == ("False", True, True)
