@@ -76,6 +76,8 @@ def test_stand_ins_that_are_started_again_have_lost_nothing(road: Road, team: st
     road.clone.write(Request(team, gpu=GPU))
     push = road.push("Access with a GPU")
     road.status(push, team, "workspaces", "pending")
+    road.advance(11)
+    road.status(push, team, "workspaces", "pending", "NodeClaim")
     before = (road.product(team), road.policy(team), road.issued_keys(team), road.backends(team), road.deliveries())
     workspaces, now = road.workspaces(team), road.stack.control.now()
     road.stack.restart_standins()

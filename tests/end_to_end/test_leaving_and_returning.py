@@ -45,7 +45,10 @@ def test_a_team_with_another_group_has_a_new_secondary_key_at_once_and_a_new_pri
 def test_a_withdrawn_team_loses_its_keys_at_once_its_gpu_after_an_hour_and_the_rest_after_the_grace_period(road: Road, team: str) -> None:
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     road.clone.write(Request(team, group, gpu=GPU))
-    road.status(road.push("Access with a GPU"), team, "keys", "success")
+    given = road.push("Access with a GPU")
+    road.status(given, team, "keys", "success")
+    road.advance(11)
+    road.status(given, team, "workspaces", "pending", "NodeClaim")
     assert is_readable(road, team, group)
 
     road.clone.remove(team)
