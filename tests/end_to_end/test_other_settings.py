@@ -40,7 +40,10 @@ def test_the_addons_dialect_and_a_plain_token_serve_as_well(stack: Stack) -> Non
         return {row["context"]: (row["state"], row["description"]) for row in reversed(rows)}
 
     wait_until("the workspace to be waited for", lambda: statuses().get("mergekey/alpha/workspaces", ("", ""))[0] == "pending")
-    workspace = Servers(stack).cluster("/apis/kaito.sh/v1alpha1/namespaces/team-alpha/workspaces/phi-4")
+    # Its GPU is asked for as soon as its product stands.
+    address = "/apis/kaito.sh/v1alpha1/namespaces/team-alpha/workspaces/phi-4"
+    wait_until("the workspace to stand", lambda: Servers(stack).cluster(address))
+    workspace = Servers(stack).cluster(address)
     assert workspace["apiVersion"] == "kaito.sh/v1alpha1"
     stack.control.advance(1800)
     wait_until("the workspace to be ready", lambda: statuses()["mergekey/alpha/workspaces"] == ("success", "workspaces ready: phi-4"))

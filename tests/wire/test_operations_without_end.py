@@ -16,6 +16,9 @@ from shared.errors import Rejected, Unavailable
 from tests.conftest import StandIns
 from tests.wire.adapters import Adapters, the_adapters
 
+# An operation that nobody began is asked for.
+pytestmark = pytest.mark.wrong_on_purpose
+
 NAMED = NamedValue("mergekey-odd", "https://contoso.vault.azure.net/secrets/odd")
 #: By kind of call, everything whose end is waited for.
 OPERATIONS: dict[str, Callable[[Adapters], Awaitable[None]]] = {

@@ -96,6 +96,7 @@ async def refused(control: Control, where: tuple[str, str], adapters: Adapters, 
     return caught.value
 
 
+@pytest.mark.wrong_on_purpose  # an answer that comes before the body was read leaves it unread
 @pytest.mark.parametrize("where", CALLS, ids=" ".join)
 async def test_what_is_no_object_is_a_trouble_that_may_pass(standins: StandIns, adapters: Adapters, where: tuple[str, str]) -> None:
     for name, body in BODIES.items():

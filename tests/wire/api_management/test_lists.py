@@ -28,7 +28,7 @@ async def test_a_page_has_a_hundred_rows_when_nobody_asks_for_fewer(standins: St
     many = (GROUP, unique("many"))
     with options(standins, "azure", throttling=False):
         for number in range(101):
-            await client.product.create_or_update(*many, f"p{number}", ProductContract(display_name="x"))
+            await client.product.create_or_update(*many, f"p{number}", ProductContract(display_name=f"x{number}"))
         standins.control.forget_calls()
         assert len([row async for row in client.product.list_by_service(*many)]) == 101
     assert len(standins.control.calls(SERVER)) == 2
