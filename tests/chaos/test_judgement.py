@@ -18,7 +18,6 @@ from tests.chaos.platform import Platform, platform
 from tests.chaos.strangers import NAME, owner
 from tests.chaos.world import AT
 
-RENAMED = ProductUpdateParameters(display_name="By another name")
 REPAIRED = "{}: the sweep had to repair it"
 
 
@@ -46,7 +45,12 @@ def _keep_old_keys(place: Platform, team: str) -> None:
 
 
 def _rename(place: Platform, team: str) -> None:
-    owner(place.road).product.update(*AT, f"team-{team}", "*", RENAMED)
+    _name_the_product(place, team, f"{team} by another name")
+
+
+def _name_the_product(place: Platform, team: str, name: str) -> None:
+    """API Management refuses a second product with the same name."""
+    owner(place.road).product.update(*AT, f"team-{team}", "*", ProductUpdateParameters(display_name=name))
 
 
 def _raise_the_quota(place: Platform, team: str) -> None:
@@ -77,7 +81,7 @@ OF_TEAMS: Mapping[Callable[[Platform, str], None], str] = {
 
 
 def _touch_the_strangers(place: Platform) -> None:
-    owner(place.road).product.update(*AT, f"team-{NAME}", "*", RENAMED)
+    _name_the_product(place, NAME, "A stranger by another name")
 
 
 def _make_what_nobody_asked_for(place: Platform) -> None:
