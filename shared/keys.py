@@ -45,10 +45,18 @@ class Held:
 
     @property
     def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost the role already."""
+        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost the role already, or is about
+        to: then the roles tell.
+        """
         newest = (self.newest(secret) for secret in self.secrets)
         named = [reader_of(version.tags) for version in newest if version is not None and EXPOSED not in version.tags]
         return frozenset(reader for reader in named if reader).union(*self.let_in.values())
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a secret says that its key is open to others."""
+        newest = (self.newest(secret) for secret in self.secrets)
+        return any(version is not None and EXPOSED in version.tags for version in newest)
 
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
         """The two keys, primary first; with what the gateway takes where that was asked."""
@@ -121,9 +129,11 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
 
 
 async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
-    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its tag was gone."""
+    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its tag was gone. And where a key
+    is marked: whoever marked it may not have taken the role away yet, and the new key would be open to the same group.
+    """
     held = await observe(app, request.team, request.entra_group, event.closely)
-    if event.closely or not held.readers - {request.entra_group}:
+    if event.closely or not (held.is_marked or held.readers - {request.entra_group}):
         return held
     return await observe(app, request.team, request.entra_group, closely=True)
 

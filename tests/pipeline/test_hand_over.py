@@ -299,3 +299,18 @@ async def test_a_late_hand_that_left_a_tag_on_the_address_only_is_looked_for_at_
     await later(app, DAY)
     assert not set(before) & set(_keys(app))
     _require_whole(app, READERS)
+
+
+async def test_a_key_is_not_made_new_while_the_group_that_had_the_old_one_still_has_the_role() -> None:
+    """Another host has marked the key, and is about to take the role away."""
+    app = await a_team()
+    secret = app.vault.kept[SECOND]
+    [newest, *older] = secret.versions
+    secret.versions = [replace(newest, tags={**newest.tags, EXPOSED: format_time(app.clock.now())}), *older]
+    app.roles.assigned |= {(SECOND, OTHER_READERS)}
+    await run(app, DELIVER_KEYS)
+    assert _renewed(app) == [f"regenerate_key team-alpha {SECONDARY}"]
+    revoked, renewed = (
+        app.calls.writes().index(call) for call in (f"revoke {SECOND} {OTHER_READERS}", f"regenerate_key team-alpha {SECONDARY}")
+    )
+    assert revoked < renewed

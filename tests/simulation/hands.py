@@ -35,7 +35,7 @@ class Hands:
     def act(self) -> None:
         """One edit of some team's objects, or of what serves the models, if there is what is edited."""
         chance = self._scene.chance
-        team, name = chance.choice(TEAMS), chance.choice((*EDITS, *hands_on_models.EDITS))
+        team, name = chance.choice(TEAMS), chance.choice((*EDITS, *OFTEN, *hands_on_models.EDITS))
         if name in EDITS:
             self._edit_some(name, team)
         elif name in hands_on_models.EDITS and hands_on_models.EDITS[name](self._models):
@@ -418,6 +418,8 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "traces cut off": Hands.cuts_traces,
     "project closed": Hands.lets_out_of_project,
 }
+#: What is picked more often than the others: few edits hit a team in the state for which they matter.
+OFTEN = ("marker garbled", "written by a newer version") * 3
 STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
     "product": Hands.makes_product,
     "copied product": Hands.copies_product,

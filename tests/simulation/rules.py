@@ -16,6 +16,7 @@ from shared.domain.review import File, Past, Review, review
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.repository import SYMBOLIC_LINK, TOLD, Files
 from tests.simulation.account import Accounts
+from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
 
 #: `missing`: nothing that could be a request; `new end`: its day came to the branch and passed there; `soon`: its day comes forward to
@@ -63,10 +64,11 @@ class Rules:
         return Review({}, found.problems, None, named=found.named) if _is_missed(named, past) else found
 
     def all_said(self, place: int) -> dict[str, Said]:
-        """Of every team that has a file at this place, or a product of ours."""
+        """Of every team that has a file at this place, a link where its folder would be, or a product of ours."""
         commit = self._scene.repository.history[place][1]
         files, markers = self._scene.repository.files_of(commit), self.markers()
         teams = {team for path in files if (team := PATHS.team_of(path))} | markers.keys()
+        teams |= {team for team in TEAMS if any(folder in files for folder in PATHS.folders_of(team))}
         if not files or commit is None:
             return dict.fromkeys(teams, Said("doubt"))
         reviewed = self.reviewed(files)

@@ -116,7 +116,8 @@ class WatchedRepository(FakeRepository):
             return None if commit is None else self._heads[commit]
 
     def files_of(self, commit: str | None) -> Files:
-        return {} if commit is None else self._trees[self._heads[commit].tree]
+        """Nothing of a commit that nobody knows."""
+        return self._trees[self._heads[commit].tree] if commit in self._heads else {}
 
     def _place_seen_by(self, machine: Machine) -> int:
         now, place = self._scene.loop.time(), len(self.history) - 1

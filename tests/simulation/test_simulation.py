@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.simulation.ablation import SAFEGUARDS, Safeguard, without
+from tests.simulation.caches import DIGESTS, REMEMBERED, remembered
 
 SEEDS = 60
 
@@ -25,6 +26,14 @@ def test_whatever_fails_everything_settles_as_the_branch_says() -> None:
     seeds, steps, violations = map(int, found.groups())
     assert (seeds, violations) == (SEEDS, 0)
     assert steps > SEEDS * 1000, "hardly anything happened"
+
+
+def test_what_is_remembered_is_what_the_app_looks_up() -> None:
+    """Else the workers of many seeds do not start."""
+    before = [vars(where)[name] for where, name in (*REMEMBERED, *DIGESTS)]
+    with remembered():
+        assert all(vars(where)[name] is not one for (where, name), one in zip((*REMEMBERED, *DIGESTS), before, strict=True))
+    assert before == [vars(where)[name] for where, name in (*REMEMBERED, *DIGESTS)]
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda each: each.name)

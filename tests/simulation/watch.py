@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
 
 from shared.domain import names
 from shared.domain.marker import Marker
@@ -58,7 +57,8 @@ class Watch:
         self._in_vain = False
         self._judge = Judge(scene)
         self.rules = Rules(scene)
-        self._ended: dict[str, date | None] = {}
+        #: What the guard keeps of the product that is being written.
+        self._kept: Marker | None = None
 
     def before(self, call: Call, handling: Handling) -> None:
         if not is_write(call):
@@ -67,6 +67,8 @@ class Watch:
         self._in_vain = call.name.startswith("delete_") and not self._is_there(call)
         self._judge.before(call)
         team = self._team_of(call)
+        shortens = call.name in ("publish_product", "mark_product") and self._is_guarded(team, handling)
+        self._kept = self._marker_of(call.target) if shortens else None
         if handling.team is not None and team is not None and team != handling.team:
             self._scene.fail(6, f"{handling} of {handling.team} writes for {team}: {call}")
         self._require_ours(call, handling)
@@ -84,6 +86,7 @@ class Watch:
             self._count_waiting()
         elif call.name in FENCED and not self._in_vain:
             self._require_newest(call, handling)
+            self._require_leave_to_shorten(call, handling)
         elif call.name == "link_product" and self._is_bare(call.target, handling):
             self._scene.fail(11, f"{handling} opens a door without limits: {call}")
         elif call.name == "update":
@@ -129,8 +132,8 @@ class Watch:
     def _require_ours(self, call: Call, handling: Handling) -> None:
         """What was somebody else's, or a newer version's, before the handler began stays as it is."""
         whose = _whose(call)
-        newer = self._scene.newer.get(whose[1], handling.began) if whose[0] == "product" else handling.began
-        if newer < handling.began:
+        marker = self._marker_of(whose[1]) if whose[0] == "product" else None
+        if marker is not None and marker.newer and self._scene.newer[whose[1]] < handling.began:
             self._scene.fail(5, f"{handling} writes what a newer version looks after: {call}")
         since = self._scene.foreign.get(whose)
         if since is not None and since < handling.began:
@@ -145,13 +148,28 @@ class Watch:
         """Whoever has lost the lock may have been let go before others went too; where no tag tells it, it is too late."""
         if not handling.locked and call.fence is None:
             return
-        if team in handling.guarded and team in self.rules.guarded(handling.seen):
+        if self._is_guarded(team, handling):
             self._scene.fail(5, f"{handling} takes away what the guard holds: {call}")
 
     def _require_leave_to_disable(self, call: Call, handling: Handling) -> None:
         kept, team = self._scene.app.vault.kept[call.target], self._team_of(call)
         if team is not None and not kept.versions[0].enabled:
             self._require_leave(call, handling, team)
+
+    def _is_guarded(self, team: str | None, handling: Handling) -> bool:
+        """When the handler looked last, and now."""
+        return team in handling.guarded and team in self.rules.guarded(handling.seen)
+
+    def _require_leave_to_shorten(self, call: Call, handling: Handling) -> None:
+        """A last day that is brought forward to within a week is the guard's, like an end."""
+        before, after = self._kept, self._marker_of(call.target)
+        same = before is None or after is None or after.expires is None or (before.expires is not None and after.expires >= before.expires)
+        if not same:
+            self._scene.fail(5, f"{handling} brings forward a last day that the guard holds: {call}")
+
+    def _marker_of(self, product: str) -> Marker | None:
+        found = self._scene.app.gateway.state.products.get(product)
+        return None if found is None else found.marker
 
     def _require_the_end(self, call: Call, handling: Handling, team: str) -> None:
         """Whose file was misspelt keeps what was granted, until its last day is over."""
