@@ -104,6 +104,6 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
 
 
 def _own_backends(team: str, world: World) -> bool:
-    """What a newer version looks after, or another team or repository owns, is not left over."""
+    """What a newer version looks after, or another team owns, is not left over."""
     named = (found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--"))
     return any(marker is not None and marker.team == team and not marker.newer for marker in named)
