@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from shared.account import Files, Seen, account_of, share_of
 from shared.app import App
-from shared.apply import GatewayWriter, perform
+from shared.apply import GatewayWriter, perform, remove_administrator
 from shared.domain import names
 from shared.domain.actual import Product
 from shared.domain.catalog import Catalog
@@ -112,8 +112,11 @@ async def _as_before(app: App, event: Event[TeamMessage], growth: Growth) -> Mar
     marker, reserved = None if growth.product is None else growth.product.marker, growth.wanted.marker.unfinished()
     if marker is not None and not _is_reserved(marker):
         return marker
-    in_force = await _has_keys(app, growth.wanted.request.team)
-    return replace(reserved, commit=NOWHERE) if in_force else replace(reserved, withdrawn=event.now)
+    if await _has_keys(app, growth.wanted.request.team):
+        return replace(reserved, commit=NOWHERE)
+    # Whoever finds it withdrawn takes the administrator's keys for removed.
+    await remove_administrator(app.gateway, growth.wanted.desired.product)
+    return replace(reserved, withdrawn=event.now)
 
 
 async def _has_keys(app: App, team: str) -> bool:

@@ -55,11 +55,11 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if actual is not None and actual.terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     marked = _is_marked(actual, marker)
-    if not marked and not _is_unfinished(actual):
-        # A change that is taken back before it was marked must be seen.
-        await app.cluster.apply(namespace_manifest(marker.unfinished()))
     found, routes = ([], []) if actual is None else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
     all_of_it, desired = desired, await _as_granted(app, standing, desired, found)
+    if actual is None and not desired.workspaces:
+        return Waiting(GRANT_WAIT, "ProductNotThere")
+    await _begin(app.cluster, actual, marker)
     whole = marked and not (event.closely and await _are_limits_edited(app.cluster, desired))
     plan = plan_workspaces(desired, found, routes, whole)
     if plan and whole:
@@ -76,6 +76,12 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if not desired.workspaces:
         return await remove_namespace(app, event, standing, found)
     return _judge(event, desired, found)
+
+
+async def _begin(cluster: Cluster, actual: Namespace | None, marker: Marker) -> None:
+    """A change that is taken back before it was marked must be seen."""
+    if not _is_marked(actual, marker) and not _is_unfinished(actual):
+        await cluster.apply(namespace_manifest(marker.unfinished()))
 
 
 async def _as_granted(app: App, standing: Standing, desired: DesiredWorkspaces, found: Sequence[Workspace]) -> DesiredWorkspaces:

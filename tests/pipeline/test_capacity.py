@@ -240,6 +240,7 @@ async def test_who_was_overtaken_before_its_reservation_gives_way_and_is_refused
         await run(app, PROVISION_GATEWAY, "mike")
     assert _granted(app) == {"aaron": 60_000}
     assert _marker(app, "mike").withdrawn is not None, "it goes after grace, and nothing of it counts"
+    assert not [found for found in app.gateway.state.subscriptions.values() if found.product == "team-mike"], "nobody has a key for it"
     await drain(app)
     assert (path_of("mike"), "AboveCapacity") in _told(app), "the check says so, by a sweep"
     assert not app.bus.dead_letters()
@@ -405,8 +406,10 @@ async def test_a_reservation_whose_maker_died_is_given_back_when_there_is_no_roo
 async def test_a_workspace_is_made_when_its_teams_product_stands_and_not_before() -> None:
     app = await _a_platform(ONE_GPU)
     app.repository.commit({path_of("alpha"): Asked("alpha", models=(), dedicated=PHI).text()})
+    app.calls.forget()
     assert await run(app, PROVISION_WORKSPACES, "alpha") == Waiting(timedelta(seconds=5), "ProductNotThere", revision=_blob(app, "alpha"))
     assert _gpus(app) == set()
+    assert not app.calls.writes("cluster"), "no namespace either"
     await run(app, PROVISION_GATEWAY, "alpha")
     await run(app, PROVISION_WORKSPACES, "alpha")
     assert _gpus(app) == {"alpha"}

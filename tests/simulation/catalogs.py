@@ -52,9 +52,11 @@ _PHI_POOL = f"""\
 """
 
 
-#: Room for everybody, whatever they ask for; and room for one or two.
+#: Room for everybody, whatever they ask for; and room for some of them.
 _ROOMY = "    maxTokensPerMinute: 10000\n    capacity: 100000\n"
-TIGHT = "    maxTokensPerMinute: 10000\n    capacity: 12000\n"
+TIGHT = "    maxTokensPerMinute: 10000\n    capacity: 25000\n"
+#: What there is of gpt-4.1 in the second case, for all teams and for one, in tokens per minute.
+LIMIT, CEILING = 25_000, 10_000
 
 
 def _counted(catalog: str, capacity: str) -> str:

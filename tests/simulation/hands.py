@@ -172,6 +172,7 @@ class Hands:
         for name in used:
             del self._state.subscriptions[name], self._state.keys[name]
         del self._state.products[product.name]
+        self._scene.newer.pop(product.name, None)
         self._state.policies.pop(product.name, None)
         self._state.links.discard((product.name, names.API))
         return True

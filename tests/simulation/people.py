@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -13,7 +13,8 @@ from shared.messages import CATALOG_TEAM
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START
 from tests.fakes.repository import SYMBOLIC_LINK, Files
-from tests.simulation.catalogs import CATALOGS, COMPLETE, TIGHT
+from tests.simulation.account import granted
+from tests.simulation.catalogs import CATALOGS, CEILING, COMPLETE, LIMIT, TIGHT
 from tests.simulation.scene import Scene
 
 TEAMS = ("alpha", "bravo", "carol", "delta", "echo", "foxtrot")
@@ -24,6 +25,7 @@ Changes = dict[str, str | bytes | None]
 BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
 #: Of an access that ends by itself: at the end of the day on which all stories begin, and nearly end.
 LAST_DAY = START.date()
+_TIGHT = tuple(text for text in CATALOGS if TIGHT in text)
 #: Over already when it is written: a slip of the pen.
 SLIP = LAST_DAY - timedelta(days=1)
 _TRAILER = re.compile(r"Allow-Withdrawals: [a-z]+(?:, [a-z]+)*")
@@ -46,17 +48,21 @@ class Push:
 
 @dataclass
 class People:
-    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last commit of a deleted branch."""
+    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last commit of a deleted branch.
+
+    `compete`: there is never enough for all, as long as things happen.
+    """
 
     scene: Scene
     pushes: list[Push] = field(default_factory=list)
     said: dict[str, Asked] = field(default_factory=dict)
     lost: str | None = None
+    compete: bool = False
 
     def begin(self) -> Push:
         chance = self.scene.chance
         teams = chance.sample(TEAMS, chance.randint(FEWEST, MOST))
-        return self.push({DEFAULT_CATALOG_PATH: chance.choice(COMPLETE), **{path_of(team): self.ask(team) for team in teams}})
+        return self.push({DEFAULT_CATALOG_PATH: self._some_of(COMPLETE), **{path_of(team): self.ask(team) for team in teams}})
 
     def act(self) -> Push | None:
         """Something happens on the branch; None when it cannot, as the branch is."""
@@ -136,18 +142,32 @@ class People:
         goes = team in self.homes() and self.scene.chance.random() < 0.3
         return self.push(dict.fromkeys(paths) if goes else {paths[0]: self.ask(team)})
 
+    def _some_of(self, catalogs: Sequence[str]) -> str:
+        return self.scene.chance.choice(_TIGHT if self.compete else catalogs)
+
     def tight_catalog(self) -> Push:
         """Of one model there is not enough for all."""
-        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice([text for text in CATALOGS if TIGHT in text])})
+        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(_TIGHT)})
 
     def rival(self, team: str) -> Push | None:
-        """Another team asks for nearly all that there is; None where there is enough for all."""
-        catalog, others = self.scene.repository.files().get(DEFAULT_CATALOG_PATH, (b"", ""))[0], sorted(set(self.homes()) - {team})
-        if TIGHT.encode() not in catalog or not others:
+        """Another team, whose turn is earlier, asks for all that is left by what was written so far; None where nobody can."""
+        catalog, taken = self.scene.repository.files().get(DEFAULT_CATALOG_PATH, (b"", ""))[0], self._taken()
+        others = [other for other in sorted(self.homes()) if other in taken and (other < team or team not in taken)]
+        left = LIMIT - sum(taken.values())
+        if TIGHT.encode() not in catalog or not others or left <= 0:
             return None
         other = self.scene.chance.choice(others)
-        self.said[other] = replace(self.said.get(other, Asked(team=other)), models=("gpt-4.1",), tokens=10_000, expires=None)
+        tokens = min(taken[other] + left, CEILING)
+        self.said[other] = replace(self.said.get(other, Asked(team=other)), models=("gpt-4.1",), tokens=tokens, expires=None)
         return self.push({self.homes()[other][0]: self.said[other].text()})
+
+    def _taken(self) -> dict[str, int]:
+        """What the policies grant of it, by team."""
+        state, found = self.scene.app.gateway.state, dict[str, int]()
+        for name, product in state.products.items():
+            if name in state.policies and product.marker is not None and product.marker.withdrawn is None:
+                found[product.marker.team] = granted(state.policies[name].text).get("gpt-4.1", 0)
+        return found
 
     def other_readers(self, team: str) -> Push:
         """Another group may read the team's keys."""
@@ -286,7 +306,7 @@ class People:
     # --------------------------------------------------------------------------------------------------------------- the whole branch
 
     def other_catalog(self) -> Push | None:
-        return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(CATALOGS)})
+        return self.push({DEFAULT_CATALOG_PATH: self._some_of(CATALOGS)})
 
     def spoil_catalog(self) -> Push | None:
         self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice((None, "models: []\n", "models: {"))})
@@ -332,7 +352,7 @@ class People:
         """Whatever there was in the beginning comes back."""
         if len(self.homes()) > 1:
             return None
-        teams, catalog = self.scene.chance.sample(TEAMS, FEWEST), self.scene.chance.choice(COMPLETE)
+        teams, catalog = self.scene.chance.sample(TEAMS, FEWEST), self._some_of(COMPLETE)
         return self.push({DEFAULT_CATALOG_PATH: catalog, **{path_of(team): self.ask(team) for team in teams}})
 
     def close_many(self) -> Push | None:

@@ -27,7 +27,7 @@ from tests.simulation.loop import NoEnd, NothingLeft
 from tests.simulation.people import LAST_DAY, TEAMS, People, Push
 from tests.simulation.readers import Readers
 from tests.simulation.scene import Scene, Violation, current, is_write
-from tests.simulation.trouble import KINDS, RACES, Trouble
+from tests.simulation.trouble import KINDS, RACES, RIVAL, Trouble
 from tests.simulation.verdict import Verdict
 from tests.simulation.watch import Watch
 
@@ -42,6 +42,8 @@ MOST_LETTERS = 10
 PEACEFUL, EDITS_IN_PEACE = 3, 5
 #: How often the branch moves because somebody has lost a lock.
 MOST_MEANWHILE = 12
+#: How often another team asks for what one is being given.
+MOST_RIVALS = 12
 #: What every record of a log has; formatting adds two.
 _RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
@@ -71,7 +73,9 @@ class Run:
         self.github = GitHub(self.scene, self.hosts)
         self.hands = Hands(self.scene)
         self.watch = Watch(self.scene)
+        self.people.compete = chance.random() < 0.3
         kinds = RACES if self._racy else tuple(chance.sample(list(KINDS), chance.randint(5, len(KINDS))))
+        kinds += (RIVAL,) if self.people.compete and RIVAL not in kinds else ()
         self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
         self.readers = Readers(self.scene)
         self.trouble.rival = self._rival
@@ -80,7 +84,7 @@ class Run:
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
         self._pace = chance.choice((5.0, 40.0, 120.0))
         self._timers = chance.random() < 0.5 and not self._racy
-        self._meanwhiles = 0
+        self._meanwhiles = self._rivals = 0
 
     # --------------------------------------------------------------------------------------------------------------------- every call
 
@@ -179,9 +183,10 @@ class Run:
             self.github.tell(self.people.pushes, RACING if self._racy else WAYS)
 
     def _rival(self, team: str) -> bool:
-        pushed = self.people.rival(team) if self._meanwhiles < MOST_MEANWHILE else None
+        pushed = self.people.rival(team) if self._rivals < MOST_RIVALS else None
         if pushed is not None:
-            self._meanwhiles += 1
+            self._rivals += 1
+            self.scene.counts["event: rival"] += 1
             self.github.tell(self.people.pushes, ONCE)
         return pushed is not None
 
