@@ -88,7 +88,8 @@ def running() -> Iterator[Server]:
         entities = Path(folder) / "entities.json"
         entities.write_text(json.dumps(ENTITIES))
         command = [sys.executable, "-m", "standins.run", "--folder", folder, "--entities", str(entities), "--only", "service-bus"]
-        with subprocess.Popen([*command, "--latency", "none"], cwd=APP_DIR, stdout=subprocess.PIPE, text=True) as process:
+        command += ["--latency", "none", "--with-parent"]
+        with subprocess.Popen(command, cwd=APP_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             yield Server(process.pid, json.loads(process.stdout.readline())["addresses"]["service-bus"])
             process.terminate()

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from shared.absence import ours
 from shared.app import App
 from shared.domain import names
 from shared.domain.actual import Product, Workspace
-from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.catalog import Catalog
 from shared.domain.desired import compile_gateway
 from shared.domain.ledger import Grants
 from shared.domain.marker import NOWHERE, Marker
+from shared.domain.platform_faults import read_fitting_catalog
 from shared.domain.reservation import Account, Share
 from shared.domain.review import read
 
@@ -109,16 +109,11 @@ async def _by_commit(app: App, marker: Marker) -> Grants | None:
     text, catalog = await asyncio.gather(
         app.repository.file(marker.commit, marker.path), app.repository.file(marker.commit, app.places.catalog)
     )
-    offered = None if catalog is None else _catalog(app.places.catalog, catalog)
+    offered = None if catalog is None else read_fitting_catalog(app.places.catalog, catalog, None).catalog
     if text is None or offered is None:
         return None
     verdict = read(marker.path, text, offered, app.places.requests)
     return None if verdict.request is None else verdict.tokens
-
-
-@lru_cache(maxsize=64)
-def _catalog(path: str, content: bytes) -> Catalog | None:
-    return read_catalog(path, content).catalog
 
 
 async def _by_policy(app: App, files: Files, team: str, bare: Grants | None = None) -> Grants:

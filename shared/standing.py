@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Literal
 
 from shared.absence import is_in_use, markers_of
@@ -12,7 +11,6 @@ from shared.app import App
 from shared.domain import names
 from shared.domain.actual import Product
 from shared.domain.catalog import Catalog, CatalogVerdict
-from shared.domain.desired import Platform
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
 from shared.domain.push import Entry, Tree, homes
@@ -123,12 +121,7 @@ async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
     entry = tree.get(app.places.catalog)
     if entry is None:
         return CatalogVerdict(None, ())
-    return _read_catalog(app.places.catalog, await app.repository.blob(entry.blob), app.platform)
-
-
-@lru_cache(maxsize=16)
-def _read_catalog(path: str, content: bytes, platform: Platform) -> CatalogVerdict:
-    return read_fitting_catalog(path, content, faults_of(platform))
+    return read_fitting_catalog(app.places.catalog, await app.repository.blob(entry.blob), faults_of(app.platform))
 
 
 async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Standing:

@@ -22,7 +22,7 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 
-from standins import control, snapshots
+from standins import control, orphans, snapshots
 from standins.faults import PROFILES
 from standins.world import World
 
@@ -45,8 +45,10 @@ _LAST_WORDS = 0.1
 
 
 def main() -> None:
+    options = _options()
+    orphans.end_with_parent(options)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(run(_options()))
+        asyncio.run(run(options))
 
 
 def _options() -> argparse.Namespace:
@@ -59,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--latency", choices=PROFILES, default="azure", help="how slow the services are")
     parser.add_argument("--control", action="store_true", help="open the control interface (standins/control.py), on loopback")
     parser.add_argument("--exchanges", action="store_true", help="keep whole requests and answers for the control interface")
+    orphans.add_option(parser)
     return parser.parse_args()
 
 

@@ -196,7 +196,8 @@ class Stack:
         self._standins, ready = self._start("standins", command, {})
         self.addresses: dict[str, str] = ready["addresses"]
         self.ca: str = ready["ca"]
-        self.control = Control(ready["control"])
+        self.control_url: str = ready["control"]
+        self.control = Control(self.control_url)
 
     def _set_up_github(self) -> None:
         self.webhook_secret = _known_secret(self.folder)
@@ -214,8 +215,9 @@ class Stack:
         log = path.open("a")
         self._logs.append(log)
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", *command, "--with-parent"],
             cwd=self._app_dir,
+            stdin=subprocess.PIPE,  # never written to: its end is how the process learns of ours
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -257,8 +259,9 @@ def _end(process: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _known_port(folder: Path) -> int:

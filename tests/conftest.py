@@ -101,10 +101,10 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     folder = tmp_path_factory.mktemp("standins")
     give_certificates(folder)
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(ROOT / "infra" / "service-bus.json")]
-    command += ["--control", "--exchanges", "--latency", "none"]
+    command += ["--control", "--exchanges", "--latency", "none", "--with-parent"]
     with (
         (folder / "standins.log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         assert process.stdout is not None
         line = process.stdout.readline()

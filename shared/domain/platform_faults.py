@@ -26,8 +26,12 @@ Fault = tuple[KeyPath, str, str]
 Faults = Callable[[Catalog], Iterator[Fault]]
 
 
+@lru_cache(maxsize=64)
 def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> CatalogVerdict:
-    """The catalogue in a file's content, when it asks for nothing that is at fault. Never raises; all problems at once."""
+    """The catalogue in a file's content, when it asks for nothing that is at fault. Never raises; all problems at once.
+
+    Every push, stage and sweep reads the same few catalogues, and to read one takes most of a webhook's time: they are remembered.
+    """
     verdict = read_catalog(path, content)
     found = list(faults(verdict.catalog)) if verdict.catalog is not None and faults is not None else []
     if not found:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from standins import orphans
 from standins.functions_host.http_trigger import HttpTriggers
 from standins.functions_host.index import Function, load
 from standins.functions_host.invocation import Invoker
@@ -58,6 +59,7 @@ class Host:
 
 def main() -> int:
     options = _arguments()
+    orphans.end_with_parent(options)
     app_dir = options.app_dir.resolve()
     logging.basicConfig(level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if options.log_level != "DEBUG":
@@ -80,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keys", type=Path, help="where generated keys are kept (default: APP_DIR/.local/functions-keys.json)")
     parser.add_argument("--invocations", type=Path, help="append one line of JSON per call of a function to this file")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING"), help="DEBUG: of every library, too")
+    orphans.add_option(parser)
     return parser.parse_args()
 
 

@@ -29,8 +29,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         give_certificates(folder)
-        command = [sys.executable, "-m", "standins.run", "--folder", place, "--latency", "none", "--control"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command = [sys.executable, "-m", "standins.run", "--folder", place, "--latency", "none", "--control", "--with-parent"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
             # Cleaning up needs more than the app's own roles: it deletes APIs and policy fragments.

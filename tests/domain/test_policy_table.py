@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import get_args
 from xml.etree import ElementTree
 
@@ -215,3 +216,9 @@ def test_a_fault_of_one_key_is_told_at_that_key() -> None:
     assert [(problem.line, problem.column, problem.reason) for problem in verdict.problems] == [
         (len(lines), lines[-1].index("{") + 1, "NoCluster")
     ]
+
+
+def test_a_catalogue_is_read_once_for_the_same_platform() -> None:
+    read = partial(read_fitting_catalog, "catalog.yaml", b"models: [{name: m, provider: openai, endpoint: https://a.example/v1}]")
+    assert read(faults_of(PLATFORM)) is read(faults_of(replace(PLATFORM)))
+    assert read(faults_of(PLATFORM)) is not read(faults_of(replace(PLATFORM, cluster=None)))

@@ -14,7 +14,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase, settings
 
-from shared import standing
 from shared.domain import catalog, platform_faults, request, review, strict_yaml
 from shared.domain.document import Document
 
@@ -49,5 +48,5 @@ def pytest_runtest_setup() -> None:
     if os.environ.get("MUTANT_UNDER_TEST", "").startswith("shared.") and time.process_time() > PATIENCE:
         pytest.skip("enough was tried")
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
-    for remembered in (standing._read_catalog, review.read, platform_faults.faults_of):
+    for remembered in (platform_faults.read_fitting_catalog, review.read, platform_faults.faults_of):
         remembered.cache_clear()

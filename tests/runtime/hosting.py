@@ -29,9 +29,9 @@ class Host:
 @asynccontextmanager
 async def running_host(app_dir: Path, *options: str, settings: Mapping[str, str], log: Path) -> AsyncIterator[Host]:
     """A host on a port of its own, told to stop at the end. `settings` are added to the environment."""
-    command = [sys.executable, "-m", "standins.functions_host", str(app_dir), "--port", "0", *options]
+    command = [sys.executable, "-m", "standins.functions_host", str(app_dir), "--port", "0", "--with-parent", *options]
     with log.open("w") as errors:
-        process = await create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **settings}, stdout=PIPE, stderr=errors)
+        process = await create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **settings}, stdin=PIPE, stdout=PIPE, stderr=errors)
     try:
         yield Host(process, log=log, **await _ready(process, log))
     finally:

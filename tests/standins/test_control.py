@@ -27,7 +27,7 @@ CONTROLLED = ("--control", "--exchanges", "--latency", "none")
 @contextmanager
 def running(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--only", "identity", "github", *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)

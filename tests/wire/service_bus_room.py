@@ -215,7 +215,7 @@ def process(folder: Path, entities: Mapping[str, Any], *options: str) -> Iterato
     declared.write_text(json.dumps(entities))
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(declared), "--only", "service-bus"]
     command += ["--latency", "none", *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         ready = json.loads(running.stdout.readline())
         try:

@@ -79,7 +79,7 @@ def own_standins(folder: Path) -> Iterator[StandIns]:
     """A set for one test, which ends it with SIGKILL."""
     command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--only", "identity", "resource-manager"]
     command += ["--control", "--latency", "none"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         yield StandIns(Control(ready["control"]), ready["addresses"], ready["ca"], folder)
