@@ -5,13 +5,14 @@ What is remembered is what the functions themselves said. Nothing else of the ap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from shared import account, gateway, settlement, standing, trail, withdrawal, workspaces
+from shared import account, gateway, intake, settlement, standing, trail, verdict, withdrawal, workspaces
 from shared.domain import backends, catalog, conditions, desired, drift, marker, plan, platform_faults, policy_xml, review, slots, view
 from shared.domain.paths import RequestPaths
+from shared.domain.platform_faults import Faults
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
 
@@ -27,6 +28,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"), (slots, "read_time"),
     (view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
+    (verdict, "review"), (standing, "review"), (intake, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (
@@ -42,7 +44,8 @@ def remembered() -> Iterator[None]:
     memories: dict[Any, Callable[..., Any]] = {}
     for where, name, function in before:
         original = function.fget if isinstance(function, property) else getattr(function, "__wrapped__", function)
-        remembering = memories.setdefault(original, _remembering(original))  # type: ignore[arg-type]  # every one of the lists is a function
+        by = _KEYS.get(original, _key)
+        remembering = memories.setdefault(original, _remembering(original, by))  # type: ignore[arg-type]  # every one of the lists is a function
         setattr(where, name, property(remembering) if isinstance(function, property) else remembering)
     try:
         yield
@@ -51,12 +54,11 @@ def remembered() -> Iterator[None]:
             setattr(where, name, function)
 
 
-def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
-    answers: dict[tuple[object, ...], tuple[Any, tuple[Any, ...]]] = {}
+def _remembering(function: Callable[..., Any], key_of: Callable[..., object]) -> Callable[..., Any]:
+    answers: dict[object, tuple[Any, tuple[Any, ...]]] = {}
 
     def answer(*given: Any) -> Any:
-        # Texts by content, everything else by identity: it is kept, so that no other object gets its place.
-        key = tuple(each if isinstance(each, str | bytes) else id(each) for each in given)
+        key = key_of(*given)
         if key not in answers:
             if len(answers) > 20_000:
                 answers.clear()
@@ -64,3 +66,23 @@ def _remembering(function: Callable[..., Any]) -> Callable[..., Any]:
         return answers[key][0]
 
     return answer
+
+
+def _key(*given: Any) -> object:
+    """Texts by content, everything else by identity: it is kept, so that no other object gets its place."""
+    return tuple([each if isinstance(each, str | bytes) else id(each) for each in given])
+
+
+def _review_key(
+    files: Mapping[str, review.File], paths: RequestPaths, catalog: str, past: review.Past = review.NOTHING, faults: Faults | None = None
+) -> object:
+    """Everything by content: the same files are put together anew for every look."""
+    in_force = tuple((team, tuple(grants.items())) for team, grants in past.in_force.items())
+    contents = tuple((path, file.content, file.mode) for path, file in files.items())
+    standing_by = tuple((model, frozenset(teams)) for model, teams in past.standing.items())
+    before = (past.held, in_force, standing_by, past.kept, past.platform, past.today)
+    return contents, paths, catalog, before, id(faults)
+
+
+#: How functions are told apart whose arguments are the same without being one object.
+_KEYS: Mapping[Any, Callable[..., object]] = {review.review: _review_key}
