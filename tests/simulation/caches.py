@@ -15,6 +15,7 @@ from shared.domain.paths import RequestPaths
 from shared.domain.platform_faults import Faults
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
+from tests.simulation import rules
 
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
@@ -28,7 +29,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"), (slots, "read_time"),
     (view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
-    (verdict, "review"), (standing, "review"), (intake, "review"),
+    (verdict, "review"), (standing, "review"), (intake, "review"), (rules, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (
