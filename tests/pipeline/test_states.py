@@ -20,7 +20,7 @@ from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import AccessChange, blob_id
 from shared.settlement import start_sweep
 from shared.successors import access_change
-from tests.fakes.app import Asked, FakeApp, path_of
+from tests.fakes.app import Asked, FakeApp, catalog_text, path_of
 from tests.fakes.clock import START
 from tests.pipeline.road import a_platform, arrive, drain, later, push
 
@@ -262,6 +262,30 @@ async def test_what_people_are_told(files: str, mark: str, what: str, many: bool
     assert one is not None
     assert (one.access, every["alpha"].access) == (told, told)
     assert one.conditions == every["alpha"].conditions or mark == "none"
+
+
+#: What a newcomer asks for: it is left when nothing of alpha's counts, neither what it has nor what it asks for.
+LEFT = 6_000
+
+
+@pytest.mark.parametrize(("files", "mark", "what"), [cell for cell in CELLS if cell[0] not in ("no_catalogue", "no_tree")])
+async def test_what_is_left_for_a_newcomer(files: str, mark: str, what: str) -> None:
+    """The account of a model with a capacity asks too: alpha counts until its access has ended."""
+    app = await a_world(mark)
+    await arrange(app, files, mark)
+    capacity = len(OTHERS) * Asked().tokens + LEFT
+    limits = f"    maxTokensPerMinute: {Asked().tokens}\n    capacity: {capacity}\n"
+    catalog = catalog_text().replace("    maxTokensPerMinute: 100000\n", limits)
+    app.repository.commit({DEFAULT_CATALOG_PATH: catalog, path_of("zulu"): Asked(team="zulu", tokens=LEFT).text()})
+    for _ in range(3):
+        await sweep(app)
+        app.clock.advance(timedelta(minutes=1))
+    counts = what in ("grant", "grant?", "refuse") or (what == "keep" and mark != "robbed") or (what == "end?" and mark == "held")
+    if mark == "strange":
+        # What a stranger's product grants counts while a file of alpha's lies beside it.
+        counts = files not in ("gone", "unreadable")
+    zulu = app.gateway.state.subscriptions.get("team-zulu")
+    assert (zulu is not None and zulu.state == "active") is not counts
 
 
 # ------------------------------------------------------------------------------------------------------------ every cell counts
