@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from shared.adapters.service_bus import ServiceBus
-from shared.messages import AccessChange, DeadLetter, blob_id
+from shared.domain.git import blob_id
+from shared.messages import AccessChange, DeadLetter
 from shared.ports import Envelope
 from shared.stages import DEAD_LETTERS
 from standins.demo.repository import Clone

@@ -9,9 +9,9 @@ from dataclasses import replace
 from shared.app import App
 from shared.domain import leftovers, names
 from shared.domain.actual import Product
+from shared.domain.git import Tree, is_hidden
 from shared.domain.guard import Absence, Gone, judge, teams_allowed
 from shared.domain.marker import Marker
-from shared.domain.push import Tree, is_hidden
 from shared.domain.team_states import paths_by_team, speaking
 from shared.ports import Head
 from shared.sighting import sight

@@ -17,9 +17,10 @@ from shared.domain import leftovers, names
 from shared.domain.actual import Route, Workspace
 from shared.domain.answers import group_of, model_list, provider_list, team_record
 from shared.domain.catalog import Catalog
+from shared.domain.git import Tree
 from shared.domain.letters import Letter
 from shared.domain.problem import Problem
-from shared.domain.push import Tree, homes
+from shared.domain.push import homes
 from shared.domain.record import ModelList, ProviderList, TeamList, TeamRecord
 from shared.domain.review import Past, Review
 from shared.domain.states import Access, TeamState

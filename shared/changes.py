@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.app import App
+from shared.domain.git import Tree
 from shared.domain.guard import Absence, Gone
 from shared.domain.problem import START, Problem, failures, problem_at
-from shared.domain.push import Tree
 from shared.domain.review import File, Review
 from shared.messages import CATALOG_TEAM, AccessChange
 from shared.ports import Head

@@ -9,8 +9,8 @@ from datetime import date
 from shared.absence import guarded
 from shared.account import Seen
 from shared.app import App
+from shared.domain.git import Tree
 from shared.domain.guard import Absence
-from shared.domain.push import Tree
 from shared.domain.review import Past, Review, is_read
 from shared.domain.states import TeamState
 from shared.domain.team_states import BranchFiles, Existing, ending, ends_held, paths_by_team, states

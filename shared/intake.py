@@ -17,8 +17,9 @@ from shared.app import App
 from shared.changes import catalog_change, held, held_problems, report, requested, withdrawn
 from shared.domain import names
 from shared.domain.ceilings import may_be_beyond
+from shared.domain.git import Tree, is_hidden
 from shared.domain.guard import Absence, Gone
-from shared.domain.push import Touched, Tree, compare, homes, is_hidden, requests_of
+from shared.domain.push import Touched, compare, homes, requests_of
 from shared.domain.review import File, Past, Review, review
 from shared.domain.states import SOON
 from shared.domain.team_states import BranchFiles, Existing, state

@@ -6,7 +6,6 @@ No message can hold a key.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.domain.git import blob_id
 from shared.domain.problem import quote
 from shared.errors import MalformedMessage, NewerMessage
 
@@ -230,13 +230,6 @@ def fitting(value: object, most: int) -> str:
 def is_count(value: object, most: int = 2**31 - 2) -> bool:
     """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
     return isinstance(value, int) and 0 <= value <= most
-
-
-def blob_id(content: bytes, digits: int = 40) -> str:
-    """Git's object id of a blob (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects): SHA-1, or SHA-256 for 64 digits."""
-    header = f"blob {len(content)}\0".encode()
-    algorithm = hashlib.sha1 if digits == 40 else hashlib.sha256
-    return algorithm(header + content).hexdigest()
 
 
 def content_type(body: bytes) -> str:

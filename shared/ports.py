@@ -31,9 +31,9 @@ from shared.domain.actual import (
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.deliveries import Delivery
 from shared.domain.desired import DesiredCatalog
+from shared.domain.git import Tree
 from shared.domain.marker import Marker
 from shared.domain.problem import Problem
-from shared.domain.push import Tree
 from shared.domain.secret import SecretValue
 from shared.domain.workspace import Manifest
 from shared.messages import CONTENT_TYPE

@@ -11,9 +11,10 @@ from shared.app import App
 from shared.domain import names
 from shared.domain.actual import Product
 from shared.domain.catalog import Catalog, CatalogVerdict
+from shared.domain.git import Entry, Tree
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
-from shared.domain.push import Entry, Tree, homes
+from shared.domain.push import homes
 from shared.domain.request import AccessRequest, ModelAccess, read_request
 from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past, review
 from shared.domain.states import SOON, TeamState

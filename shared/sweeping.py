@@ -21,12 +21,13 @@ from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
 from shared.domain import drift, leftovers, names, playground
 from shared.domain.catalog import Catalog
+from shared.domain.git import Tree
 from shared.domain.guard import Absence
 from shared.domain.letters import Trouble
 from shared.domain.marker import NOWHERE
 from shared.domain.names import FRAGMENT
 from shared.domain.policy import requested_model_fragment
-from shared.domain.push import Tree, requests_of
+from shared.domain.push import requests_of
 from shared.domain.readiness import Ready, readiness
 from shared.domain.review import File, Past, Review
 from shared.domain.states import TeamState

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from shared.app import App
 from shared.domain.drift import is_by_digest
-from shared.domain.marker import Marker
-from shared.domain.push import Tree
-from shared.domain.states import RULES, TeamState
+from shared.domain.git import Tree, blob_id
+from shared.domain.marker import RULES, Marker
+from shared.domain.states import TeamState
 from shared.domain.world import Finding, World
-from shared.messages import blob_id
 
 #: Teams whose texts are looked up at the same time, and at most in one sweep: two calls of GitHub each, none at the second look.
 AT_ONCE, MOST_LOOKED_UP = 8, 200

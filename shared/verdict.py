@@ -14,12 +14,11 @@ from shared.absence import markers_of
 from shared.account import Files, Seen, account_of
 from shared.app import App
 from shared.domain.ceilings import Platform
+from shared.domain.git import Tree, blob_id
 from shared.domain.ledger import limits_of
 from shared.domain.platform_faults import faults_of
-from shared.domain.push import Tree
 from shared.domain.review import File, Past, Review, is_read, review
 from shared.domain.strict_yaml import LARGEST
-from shared.messages import blob_id
 
 #: Git modes of regular files; links and submodules are no requests.
 REGULAR = frozenset({"100644", "100755"})

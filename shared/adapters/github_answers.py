@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.adapters.answers import instance, text
 from shared.adapters.translate import understood
-from shared.domain.push import Entry
+from shared.domain.git import Entry
 from shared.ports import Commit, Head
 
 SYSTEM = "GitHub"

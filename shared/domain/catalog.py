@@ -15,7 +15,7 @@ from shared.domain.catalog_relations import contradictions
 from shared.domain.explain import explain
 from shared.domain.problem import Problem, capped
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import Classification, Provider
+from shared.domain.terms import Classification, Provider
 
 
 @dataclass(frozen=True, slots=True)

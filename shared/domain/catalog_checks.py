@@ -12,7 +12,7 @@ from shared.domain.catalog_form import USUAL_CLASSES, WrittenMember, WrittenMode
 from shared.domain.disclosure import looks_like_a_key
 from shared.domain.document import KeyPath
 from shared.domain.problem import listed, quote
-from shared.domain.wishes import Classification
+from shared.domain.terms import Classification
 from shared.domain.written import salvage
 
 Fault = tuple[KeyPath, str, str]

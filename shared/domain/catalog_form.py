@@ -20,7 +20,7 @@ from shared.domain.catalog_kinds import (
     ServiceUrl,
     Share,
 )
-from shared.domain.wishes import Classification, Provider
+from shared.domain.terms import Classification, Provider
 from shared.domain.written import Day, GroupId, InstanceType, ModelName, Tokens, TokensPerMinute, Written
 
 MOST_MEMBERS = 30

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from shared.domain.document import Document
 from shared.domain.shapes import EXPIRES, GROUP, MODEL, OWNER, TEAM, Shape, entries
 from shared.domain.strict_yaml import embed
-from shared.domain.wishes import Classification, Provider, Terms, Wish
+from shared.domain.terms import Classification, Provider
+from shared.domain.wishes import Terms, Wish
 from shared.domain.written import (
     Day,
     Email,

@@ -30,6 +30,11 @@ _LONGEST_PATH: Final = 1024
 _GROUP: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+#: The number of the rules by which access ends (`shared.domain.states`). A release that changes which access ends, or is held,
+#: raises it: the first sweep after an upgrade only tells whose access would end, so that a mistake in the rules is seen before
+#: it costs anybody a key.
+RULES = 2
+
 #: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any more what was there before:
 #: then what its policy grants is in force.
 NOWHERE = "0" * 40

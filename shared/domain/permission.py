@@ -8,7 +8,8 @@ from typing import Final, get_args
 
 from shared.domain.catalog import Catalog, CatalogModel, Dedicated
 from shared.domain.problem import did_you_mean, listed, quote
-from shared.domain.wishes import Classification, ModelAccess, Period, TokenQuota, Wish
+from shared.domain.terms import Classification
+from shared.domain.wishes import ModelAccess, Period, TokenQuota, Wish
 
 Objection = tuple[Wish, str, str, str]
 """The wish, the key of its entry that is at fault, the reason and the message."""

@@ -17,7 +17,8 @@ from shared.domain.policy_table import LONGEST, TABLE, WITH_BREAKERS, Tier
 from shared.domain.problem import capped
 from shared.domain.request import AccessRequest
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import Classification, ModelAccess, TokenQuota
+from shared.domain.terms import Classification
+from shared.domain.wishes import ModelAccess, TokenQuota
 from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
 
 Fault = tuple[KeyPath, str, str]

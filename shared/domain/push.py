@@ -5,27 +5,10 @@ So the first push, a force push, a revert and a thousand commits at once all com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.domain.git import NOT_REGULAR, Entry, Tree
 from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file in a Git tree: its blob, its mode (`100644`, `100755`, `120000` symbolic link, `160000` submodule), its size in bytes."""
-
-    blob: str
-    mode: str
-    size: int = 0
-
-
-SYMBOLIC_LINK, SUBMODULE = "120000", "160000"
-#: Modes of what is no file of this repository.
-NOT_REGULAR = frozenset({SYMBOLIC_LINK, SUBMODULE})
-
-#: Path -> entry, for everything in a tree that is not a folder.
-Tree = Mapping[str, Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +50,6 @@ def _is_misplaced(path: str, entry: Entry, paths: RequestPaths, catalog_path: st
 def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
     """The paths of all requests in a tree."""
     return tuple(sorted(path for path in tree if paths.folder(path) is not None))
-
-
-def is_hidden(tree: Tree, path: str) -> bool:
-    """Whether a link or a submodule stands at one of the folders above a path, so that nobody knows what is there."""
-    folders = path.split("/")[:-1]
-    above = ("/".join(folders[: length + 1]) for length in range(len(folders)))
-    return any(folder in tree and tree[folder].mode in NOT_REGULAR for folder in above)
 
 
 def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:

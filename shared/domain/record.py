@@ -11,8 +11,9 @@ from shared.domain.backends import PoolMember
 from shared.domain.catalog import Breaker, Price
 from shared.domain.problem import Problem
 from shared.domain.states import Access
+from shared.domain.terms import Classification, Provider
 from shared.domain.view import Condition
-from shared.domain.wishes import Classification, Provider, TokenQuota
+from shared.domain.wishes import TokenQuota
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from shared.domain.permission import Objection, granted, objections
 from shared.domain.problem import START, Position, Problem, capped, listed, quote
 from shared.domain.shapes import Shape, ShapeA, ShapeC
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import Classification, ModelAccess, Period, Provider, Terms, TokenQuota, Wish
+from shared.domain.terms import Classification, Provider
+from shared.domain.wishes import ModelAccess, Period, Terms, TokenQuota, Wish
 
 __all__ = ["SHAPES", "AccessRequest", "Classification", "ModelAccess", "Period", "TokenQuota", "Verdict", "read_request"]
 

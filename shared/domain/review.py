@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from shared.domain.catalog import Catalog, CatalogVerdict
 from shared.domain.ceilings import Platform, beyond
+from shared.domain.git import NOT_REGULAR, SYMBOLIC_LINK
 from shared.domain.ledger import Books, Grants, Ledger, Standing, keep_books, metered, overdrawn
 from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
 from shared.domain.platform_faults import Faults, read_fitting_catalog
 from shared.domain.problem import START, Position, Problem, failures, listed, problem_at, quote
-from shared.domain.push import NOT_REGULAR, SYMBOLIC_LINK
 from shared.domain.request import AccessRequest, Verdict, read_request
 from shared.domain.retirement import models_still_used, naming_removed, removals, retiring
 

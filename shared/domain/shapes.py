@@ -13,7 +13,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from shared.domain.document import Document, KeyPath
-from shared.domain.wishes import Classification, Period, Provider, Terms, TokenQuota, Wish
+from shared.domain.terms import Classification, Provider
+from shared.domain.wishes import Period, Terms, TokenQuota, Wish
 from shared.domain.written import (
     Day,
     Email,

@@ -70,10 +70,6 @@ _TABLE: Mapping[Files, tuple[Action, ...]] = {
 }
 # fmt: on
 
-#: The number of these rules. A release that changes which access ends, or is held, raises it: the first sweep after an upgrade only tells
-#: whose access would end, so that a mistake in the rules is seen before it costs anybody a key.
-RULES = 2
-
 #: A last day that is brought forward to within so many days counts for the guard: afterwards nobody would ask it any more.
 SOON = timedelta(days=7)
 

@@ -8,11 +8,12 @@ from datetime import date
 
 from shared.domain import names
 from shared.domain.actual import Product
+from shared.domain.git import NOT_REGULAR, Tree, is_hidden
 from shared.domain.guard import Gone, Why
 from shared.domain.marker import Marker
 from shared.domain.paths import RequestPaths
 from shared.domain.problem import Problem, listed, problem_at
-from shared.domain.push import NOT_REGULAR, Tree, is_hidden, requests_of
+from shared.domain.push import requests_of
 from shared.domain.request import AccessRequest
 from shared.domain.review import File, Review
 from shared.domain.states import Found, Home, TeamState, files_of, is_over, mark_of

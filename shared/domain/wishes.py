@@ -7,10 +7,9 @@ from datetime import date
 from typing import Literal
 
 from shared.domain.document import KeyPath
+from shared.domain.terms import Classification, Provider
 
-Classification = Literal["public", "internal", "confidential", "restricted"]
 Period = Literal["Hourly", "Daily", "Weekly", "Monthly", "Yearly"]
-Provider = Literal["foundry", "kaito", "openai"]
 
 
 @dataclass(frozen=True, slots=True)

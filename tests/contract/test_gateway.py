@@ -13,11 +13,10 @@ from shared.domain.actual import Fragment, Policy, Product
 from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
 from shared.domain.catalog import Breaker
 from shared.domain.desired import compile_catalog
-from shared.domain.marker import Marker
+from shared.domain.marker import RULES, Marker
 from shared.domain.names import API, FRAGMENT, SAFETY_BACKEND
 from shared.domain.policy import product_policy
 from shared.domain.policy_xml import digest_of, meaning_of
-from shared.domain.states import RULES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Gateway, Keys
 from tests.contract.targets import unique

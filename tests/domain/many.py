@@ -19,7 +19,8 @@ from shared.domain.catalog import (
     SharedWorkspace,
 )
 from shared.domain.request import AccessRequest
-from shared.domain.wishes import Classification, ModelAccess, Period, Provider, TokenQuota
+from shared.domain.terms import Classification, Provider
+from shared.domain.wishes import ModelAccess, Period, TokenQuota
 from tests.domain.policy_cases import EVERY_CLASS, PLAIN
 from tests.fakes.app import GPU
 

@@ -23,7 +23,7 @@ from shared.domain.catalog import (
 )
 from shared.domain.policy import product_policy, requested_model_fragment
 from shared.domain.request import AccessRequest, ModelAccess, TokenQuota
-from shared.domain.wishes import Classification
+from shared.domain.terms import Classification
 from tests.fakes.app import GPU, Asked, a_catalog
 
 POLICIES = Path(__file__).parent / "policies"

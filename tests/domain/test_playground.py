@@ -11,7 +11,8 @@ from shared.domain import names
 from shared.domain.actual import Project, Reader, TracingConnection
 from shared.domain.desired import Platform, Playground, compile_project
 from shared.domain.marker import Marker
-from shared.domain.playground import ActualProject, of_access_that_ended, of_others, of_team, plan_project, teams_let_in
+from shared.domain.playground import ActualProject, plan_project
+from shared.domain.playground_drift import of_access_that_ended, of_others, of_team, teams_let_in
 from shared.domain.world import Times, Wanted, World
 from shared.errors import NotManaged
 from tests.fakes.app import OTHER_READERS, READERS, Asked

@@ -19,7 +19,7 @@ from shared.domain.platform_faults import everything, faults_of, platform_faults
 from shared.domain.policy import product_policy, requested_model_fragment
 from shared.domain.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
 from shared.domain.request import AccessRequest, read_request
-from shared.domain.wishes import Classification
+from shared.domain.terms import Classification
 from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
 from tests.domain.many import catalogs, requests_of
 from tests.domain.policy_cases import GOVERNED, policy_texts

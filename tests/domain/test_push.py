@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.git import Entry, Tree
 from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
-from shared.domain.push import Entry, Touched, Tree, compare, homes, requests_of
+from shared.domain.push import Touched, compare, homes, requests_of
 
 PATHS = RequestPaths()
 ALPHA, BRAVO = "tenant-access/config/alpha/access.yaml", "developer-requests/bravo/access.yaml"

@@ -17,7 +17,8 @@ from shared.domain.paths import RequestPaths
 from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
 from shared.domain.shapes import ShapeA
 from shared.domain.strict_yaml import read_bytes
-from shared.domain.wishes import Provider, Wish
+from shared.domain.terms import Provider
+from shared.domain.wishes import Wish
 from tests.domain.golden import CASES, REQUEST, case_names, catalog_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"

@@ -14,11 +14,10 @@ from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Fragment,
 from shared.domain.actual import Policy as ActualPolicy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredCatalog
-from shared.domain.marker import Marker
+from shared.domain.marker import RULES, Marker
 from shared.domain.policy import granted_by
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.secret import SecretValue
-from shared.domain.states import RULES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Keys
 from tests.fakes.calls import Calls

@@ -6,9 +6,10 @@ from datetime import date, timedelta
 
 import pytest
 
+from shared.domain.git import blob_id
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Busy, InvalidRequest, Unavailable
-from shared.messages import CATALOG_TEAM, AccessChange, blob_id
+from shared.messages import CATALOG_TEAM, AccessChange
 from shared.outcome import Done
 from shared.pipeline import provision_catalog, provision_gateway
 from shared.settlement import start_sweep

@@ -12,11 +12,12 @@ from itertools import count
 
 import pytest
 
+from shared.domain.git import blob_id
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.domain.policy import granted_by
 from shared.errors import NewerVersion
-from shared.messages import AccessChange, blob_id
+from shared.messages import AccessChange
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.pipeline import provision_gateway
 from shared.settlement import start_sweep

@@ -15,9 +15,10 @@ import pytest
 from shared import access
 from shared.domain import names, states
 from shared.domain.actual import Product
+from shared.domain.git import blob_id
 from shared.domain.marker import Marker
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import AccessChange, blob_id
+from shared.messages import AccessChange
 from shared.settlement import start_sweep
 from shared.successors import access_change
 from tests.fakes.app import Asked, FakeApp, catalog_text, path_of

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.marker import RULES
 from shared.domain.names import FRAGMENT
 from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.states import RULES
 from shared.messages import AccessChange
 from shared.settlement import start_sweep
 from shared.stages import TOPIC
