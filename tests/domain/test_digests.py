@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from shared.domain.catalog import Catalog, read_catalog
+from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
+from shared.domain.catalog import Breaker, Catalog, read_catalog
 from shared.domain.desired import (
+    DesiredCatalog,
+    DesiredGateway,
+    DesiredProject,
+    DesiredWorkspaces,
     Platform,
     Playground,
     compile_catalog,
@@ -93,3 +100,47 @@ def test_a_release_that_is_not_about_it_does_not_write_the_catalogue_anew(name: 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_release_that_is_not_about_it_writes_no_team_anew(name: str) -> None:
     assert _of_request(name) == REQUESTS[name]["digests"], MEANING
+
+
+BREAKERS = Breaker(5, 60, 30), Breaker(6, 61, 31)
+CREDENTIALS = Credential("credential--a"), Credential("credential--b", "x-key")
+MEMBERS = PoolMember("shared--a", 50, 1), PoolMember("shared--b", 51, 2)
+BACKENDS = (
+    Backend("a", "https://a/v1", BREAKERS[0], CREDENTIALS[0], MEMBERS[:1]),
+    Backend("b", "https://b/v1", BREAKERS[1], CREDENTIALS[1], MEMBERS[1:]),
+)
+VALUES = NamedValue("credential--a", "https://v/a"), NamedValue("credential--b", "https://v/b")
+Digest = Callable[[Any], str]
+#: Two of each class that no field of theirs has in common, and a digest that each is part of.
+PAIRS: list[tuple[Any, Any, Digest]] = [
+    (*BREAKERS, lambda breaker: Backend("a", breaker=breaker).digest),
+    (*CREDENTIALS, lambda credential: Backend("a", credential=credential).digest),
+    (*MEMBERS, lambda member: Backend("a", members=(member,)).digest),
+    (*BACKENDS, lambda backend: backend.digest),
+    (*BACKENDS, lambda backend: DesiredGateway("team-a", "A", "<p/>", (backend,)).digest),
+    (*VALUES, lambda value: DesiredCatalog({}, "<f/>", "<p/>", (), (value,)).digest),
+    (
+        DesiredCatalog({"openapi": "1"}, "<f/>", "<p/>", BACKENDS[:1], VALUES[:1]),
+        DesiredCatalog({"openapi": "2"}, "<g/>", "<q/>", BACKENDS[1:], VALUES[1:]),
+        lambda catalogue: catalogue.digest,
+    ),
+    (
+        DesiredGateway("team-a", "A", "<p/>", BACKENDS[:1]),
+        DesiredGateway("team-b", "B", "<q/>", BACKENDS[1:]),
+        lambda gateway: gateway.digest,
+    ),
+    (
+        DesiredWorkspaces(({"kind": "A"},), {"a": {}}, {"a": {}}),
+        DesiredWorkspaces(({"kind": "B"},), {"b": {}}, {"b": {}}),
+        lambda workspaces: workspaces.digest,
+    ),
+    (DesiredProject("team-a", "A", None), DesiredProject("team-b", "B", "t"), lambda project: project.digest),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "digest"), PAIRS, ids=[type(one).__name__ for one, _, _ in PAIRS])
+def test_every_field_that_is_written_is_in_the_digest(one: Any, other: Any, digest: Digest) -> None:
+    """Whoever adds a field has to add it to `hashed` too, or no sweep would see that it changed."""
+    names = [field.name for field in fields(one)]
+    changed = {name: replace(one, **{name: getattr(other, name)}) for name in names}
+    assert [name for name in names if digest(changed[name]) == digest(one)] == []

@@ -156,7 +156,8 @@ async def test_our_assignments_have_the_names_that_they_ever_had(
     finally:
         await ours.close()
     listed = roles.role_assignments.list_for_scope(f"{VAULT}/secrets/{secret}", filter="atScope()")
-    assert "148d62ee-8323-5af2-84a2-744138deb96c" in [row.name async for row in listed if row.principal_id == group]
+    names = [row.name async for row in listed if row.principal_id == group]
+    assert "148d62ee-8323-5af2-84a2-744138deb96c" in names
 
 
 async def expect_forbidden(reader: SecretClient, name: str) -> None:
