@@ -7,11 +7,12 @@ No message can hold a key.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,9 +35,12 @@ Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 
 
 class Message(BaseModel):
-    """The base: `TYPE` is the CloudEvents type, its last part the version of the form."""
+    """The base: `TYPE` is the CloudEvents type, its last part the version of the form.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    On the bus a field is called by its alias, in the code by its name. That may change, the alias may not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
     TYPE: ClassVar[str]
 
     @property
@@ -54,7 +58,7 @@ class Message(BaseModel):
             "time": now.astimezone(UTC).isoformat(timespec="milliseconds"),
             "datacontenttype": "application/json",
             # Without what says nothing: an older version reads the messages of a newer one while both run.
-            "data": self.model_dump(mode="json", exclude_defaults=True),
+            "data": self.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         }
         if self.session is not None:
             envelope["subject"] = self.session
@@ -76,7 +80,7 @@ class Message(BaseModel):
             refused = NewerMessage if ours and _is_later(kind, cls.TYPE) else MalformedMessage
             raise refused(f"expected a message of type {cls.TYPE}")
         try:
-            return cls.model_validate_json(data)
+            return cls.model_validate_json(data, by_alias=True, by_name=False)
         except ValidationError as error:
             refused = NewerMessage if ours and _is_only_unknown(error) else MalformedMessage
             raise refused(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
@@ -119,15 +123,15 @@ class TeamMessage(Message):
     `cause` says what set it off: a push, or a sweep that looked at everything.
     """
 
-    change: Literal["requested", "withdrawn", "held"]
-    team: Team
-    path: str = Field(max_length=1024)
-    commit: Sha
-    blob: Sha | Literal[""] = ""
-    text: str = ""
-    cause: Literal["push", "sweep"] = "push"
-    granted: Sha | Literal[""] = ""
-    leave: str = ""
+    change: Annotated[Literal["requested", "withdrawn", "held"], Field(alias="change")]
+    team: Annotated[Team, Field(alias="team")]
+    path: Annotated[str, Field(alias="path", max_length=1024)]
+    commit: Annotated[Sha, Field(alias="commit")]
+    blob: Annotated[Sha | Literal[""], Field(alias="blob")] = ""
+    text: Annotated[str, Field(alias="text")] = ""
+    cause: Annotated[Literal["push", "sweep"], Field(alias="cause")] = "push"
+    granted: Annotated[Sha | Literal[""], Field(alias="granted")] = ""
+    leave: Annotated[str, Field(alias="leave")] = ""
 
     @property
     def session(self) -> str | None:
@@ -164,9 +168,9 @@ class Sweep(Message):
     """
 
     TYPE: ClassVar[str] = "dev.mergekey.sweep.v1"
-    why: str = Field(max_length=200)
-    verdict: bool = False
-    deep: bool = False
+    why: Annotated[str, Field(alias="why", max_length=200)]
+    verdict: Annotated[bool, Field(alias="verdict")] = False
+    deep: Annotated[bool, Field(alias="deep")] = False
 
     @property
     def session(self) -> str | None:
@@ -198,23 +202,57 @@ class DeadLetter:
     body_sha256: str = ""
 
     def properties(self) -> dict[str, str | int | float | bool]:
-        """Names are the fields' with dashes. Texts are cut, since strangers write some of them: Service Bus allows 64 KiB for all."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        if not self.body_sha256:
-            del named["body_size"], named["body_sha256"]
-        longest = {"message": LONGEST_MESSAGE}
-        texts = {name: fitting(value, longest.get(name, LONGEST_WORD)) for name, value in named.items() if isinstance(value, str)}
-        return {name.replace("_", "-"): value for name, value in (named | texts).items()}
+        """Texts are cut, since strangers write some of them: Service Bus allows 64 KiB for all."""
+        texts = {
+            "stage": self.stage,
+            "team": self.team,
+            "reason": self.reason,
+            "actor": self.actor,
+            "message-id": self.message_id,
+            "session": self.session,
+            "root": self.root,
+        }
+        counts = {"attempts": self.attempts, "sequence": self.sequence, "replays": self.replays}
+        if self.body_sha256:
+            texts["body-sha256"], counts["body-size"] = self.body_sha256, self.body_size
+        words = {name: fitting(value, LONGEST_WORD) for name, value in texts.items()}
+        return {**words, "message": fitting(self.message, LONGEST_MESSAGE), **counts}
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
-        """Read it back, whatever else a newer version adds. Raises MalformedMessage when a property is missing or cannot be ours."""
-        named = {field.name: properties.get(field.name.replace("_", "-"), field.default) for field in fields(cls)}
-        counts = {field.name for field in fields(cls) if field.type == "int"}
-        wrong = [name for name, value in named.items() if not (is_count(value) if name in counts else isinstance(value, str))]
-        if wrong or len(named["session"]) > LONGEST_WORD:
-            raise MalformedMessage(f"a dead letter without the property {[*wrong, 'session'][0].replace('_', '-')!r}")
-        return cls(**named)
+        """Read it back, whatever else a newer version adds.
+
+        Raises MalformedMessage when a property is missing or cannot be ours.
+        """
+        return cls(
+            stage=_text(properties, "stage"),
+            team=_text(properties, "team"),
+            reason=_text(properties, "reason"),
+            message=_text(properties, "message"),
+            actor=_text(properties, "actor"),
+            attempts=_count(properties, "attempts"),
+            message_id=_text(properties, "message-id"),
+            session=_text(properties, "session", most=LONGEST_WORD),
+            root=_text(properties, "root"),
+            sequence=_count(properties, "sequence"),
+            replays=_count(properties, "replays", 0),
+            body_size=_count(properties, "body-size", 0),
+            body_sha256=_text(properties, "body-sha256", ""),
+        )
+
+
+def _text(found: Mapping[str, Any], name: str, default: str | None = None, most: float = math.inf) -> str:
+    value = found.get(name, default)
+    if isinstance(value, str) and len(value) <= most:
+        return value
+    raise MalformedMessage(f"a dead letter without the property {name!r}")
+
+
+def _count(found: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    value = found.get(name, default)
+    if is_count(value):
+        return value
+    raise MalformedMessage(f"a dead letter without the property {name!r}")
 
 
 def whole(text: str) -> str:
@@ -227,7 +265,7 @@ def fitting(value: object, most: int) -> str:
     return whole(str(value)[:most])[:most]
 
 
-def is_count(value: object, most: int = 2**31 - 2) -> bool:
+def is_count(value: object, most: int = 2**31 - 2) -> TypeGuard[int]:
     """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
     return isinstance(value, int) and 0 <= value <= most
 

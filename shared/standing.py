@@ -15,8 +15,8 @@ from shared.domain.git import Entry, Tree
 from shared.domain.marker import Marker
 from shared.domain.platform_faults import faults_of, read_fitting_catalog
 from shared.domain.push import homes
-from shared.domain.request import AccessRequest, ModelAccess, read_request
-from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past, review
+from shared.domain.request import AccessRequest, ModelAccess
+from shared.domain.review import BEYOND_WHAT_IS_LEFT, Past, read, review
 from shared.domain.states import SOON, TeamState
 from shared.domain.strict_yaml import LARGEST
 from shared.domain.team_states import BranchFiles, Existing, ending, state
@@ -163,7 +163,7 @@ async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entr
     content = message.content() if message.blob == entry.blob else None
     if content is None:
         content = await app.repository.blob(entry.blob)
-    request = read_request(message.path, content, catalog, app.places.requests).request
+    request = read(message.path, content, catalog, app.places.requests).request
     if request is None or request.team != message.team or await _is_refused(app, request, catalog, look_at):
         return None
     return request

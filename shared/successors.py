@@ -17,7 +17,7 @@ from shared.trail import bounded
 
 async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
     """Queue DeliverKeys for the team: one per chain."""
-    message = DeliverKeys(**{**event.message.model_dump(), "commit": commit})
+    message = DeliverKeys(**{**event.message.model_dump(by_alias=True), "commit": commit})
     message_id = bounded(f"{event.root}/{DELIVER_KEYS.name}")
     await app.bus.send([Envelope(DELIVER_KEYS.entity, message_id, encode(app, message, message_id, event.now), session=message.team)])
 

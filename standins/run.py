@@ -35,7 +35,6 @@ SERVERS = (
     ("github", "standins.github", "http"),
     ("models", "standins.models", "http"),
     ("gateway", "standins.gateway", "https"),
-    ("service-bus-administration", "standins.service_bus.administration", "https"),
 )
 BUS = ("service-bus", "standins.service_bus")
 #: Exchanges that are kept for whoever asks for them; the older ones are forgotten.

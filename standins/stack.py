@@ -37,6 +37,8 @@ AUDIENCE = "api://mergekey"
 #: The app's settings with which its timers run. Otherwise none does: by the real clock a sweep would begin in the middle of whatever is
 #: shown, measured or tested at a full quarter of an hour.
 TIMERS = {"AzureWebJobs.start_sweeps.Disabled": "false"}
+#: Where Python finds the stand-ins.
+_HOME = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class Stack:
         self._logs.append(log)
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--with-parent"],
-            cwd=self._app_dir,
+            cwd=_HOME,  # the stand-ins are these, whichever app they serve
             stdin=subprocess.PIPE,  # never written to: its end is how the process learns of ours
             stdout=subprocess.PIPE,
             stderr=log,

@@ -9,11 +9,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadFileScheduling
 
 from standins.control import Control
 from standins.identity import principal
@@ -30,8 +28,6 @@ hypothesis.settings.register_profile("thorough", _PATIENT, max_examples=500)
 hypothesis.settings.load_profile("thorough" if THOROUGH else "patient")
 #: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
-#: Folders that stay in one process: their last test judges what all the others left behind.
-TOGETHER = {"end_to_end"}
 
 
 @dataclass(frozen=True)
@@ -48,19 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{WRONG_ON_PURPOSE}: sends requests that no official description allows, and that the service takes"
     )
-
-
-class WholeFiles(LoadFileScheduling):
-    """Gives a process whole files, and of some folders all files."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        folder = _folder(nodeid)
-        return folder if folder in TOGETHER else str(super()._split_scope(nodeid))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles | None:
-    return WholeFiles(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

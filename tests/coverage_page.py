@@ -147,12 +147,6 @@ REFUSED: dict[str, tuple[str, ...]] = {
         "author, committer or date.",
         "Webhooks as form data; git over https (clone, commit and push to the repository's path).",
     ),
-    "service-bus-administration": (
-        "SQL and false filters, actions of rules, correlation filters on application properties or without a condition, a default rule "
-        "given with a new subscription.",
-        "Forwarding, partitioning, express entities, deletion on idle, authorization rules, a status other than Active, other largest "
-        "message sizes, names with slashes, an `If-Match` other than `*`.",
-    ),
     "service-bus": (
         "Transactions, AMQP over websockets, partitioned entities, forwarding.",
         "Rules over AMQP, SQL filters, application properties in correlation rules.",

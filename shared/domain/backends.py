@@ -1,6 +1,7 @@
 """What serves the models: API Management's backends, pools of them, and the secrets that they need, as they should be.
 
 A model with one member is one backend; with more it is a pool, and a backend per member. Two more serve the gateway itself.
+Each `hashed` is what digests are over (`shared.domain.desired` says why it is spelt out).
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from shared.domain.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.domain.marker import Marker
@@ -28,6 +30,10 @@ class PoolMember:
     weight: int
     priority: int
 
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"backend": self.backend, "weight": self.weight, "priority": self.priority}
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -35,6 +41,10 @@ class Credential:
 
     named_value: str
     header: str = "Authorization"
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"named_value": self.named_value, "header": self.header}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,18 @@ class Backend:
     members: tuple[PoolMember, ...] = ()
 
     @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "url": self.url,
+            "breaker": None if self.breaker is None else _hashed(self.breaker),
+            "credential": None if self.credential is None else self.credential.hashed,
+            "members": [each.hashed for each in self.members],
+        }
+
+    @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.hashed, sort_keys=True).encode()).hexdigest()
 
     def sealed(self, marker: Marker) -> Marker:
         """The marker that the backend itself carries: lists do not show everything that was written, its digest does."""
@@ -62,6 +82,10 @@ class NamedValue:
 
     name: str
     url: str
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"name": self.name, "url": self.url}
 
 
 def catalog_backends(catalog: Catalog, cluster: Cluster | None) -> tuple[Backend, ...]:
@@ -82,6 +106,10 @@ def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
 def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:
     """Those that send one of these named values."""
     return (each for each in backends if each.credential is not None and each.credential.named_value in secrets)
+
+
+def _hashed(breaker: Breaker) -> dict[str, Any]:
+    return {"failures": breaker.failures, "interval": breaker.interval, "trip": breaker.trip}
 
 
 def _is_pool(model: CatalogModel) -> bool:

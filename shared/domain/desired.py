@@ -1,7 +1,8 @@
 """What should be: a request and the catalogue compiled into one slice per stage, each with its digest.
 
 A digest says whether a slice is the one that was written last. It is over everything that is written, so a new version of this code
-that writes something else converges by itself.
+that writes something else converges by itself. What it is over is spelt out in `hashed`, because its keys are
+part of it: a field may get another name, but with another key everything would be written anew.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.api_policy import api_policy
@@ -73,8 +74,17 @@ class DesiredGateway:
         return self.shown_as, self.display_name
 
     @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "product": self.product,
+            "display_name": self.display_name,
+            "policy": self.policy,
+            "backends": [each.hashed for each in self.backends],
+        }
+
+    @property
     def digest(self) -> str:
-        return _digest(asdict(self))
+        return _digest(self.hashed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +98,18 @@ class DesiredCatalog:
     named_values: tuple[NamedValue, ...] = ()
 
     @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "api": self.api,
+            "fragment": self.fragment,
+            "policy": self.policy,
+            "backends": [each.hashed for each in self.backends],
+            "named_values": [each.hashed for each in self.named_values],
+        }
+
+    @property
     def digest(self) -> str:
-        return _digest(asdict(self))
+        return _digest(self.hashed)
 
     @property
     def api_digest(self) -> str:
@@ -111,8 +131,12 @@ class DesiredWorkspaces:
         return replace(self, workspaces=left, routes={name: manifest for name, manifest in self.routes.items() if name in left})
 
     @property
+    def hashed(self) -> dict[str, Any]:
+        return {"limits": self.limits, "workspaces": self.workspaces, "routes": self.routes}
+
+    @property
     def digest(self) -> str:
-        return _digest(asdict(self))
+        return _digest(self.hashed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +150,12 @@ class DesiredProject:
     tracing: str | None
 
     @property
+    def hashed(self) -> dict[str, Any]:
+        return {"name": self.name, "display_name": self.display_name, "tracing": self.tracing}
+
+    @property
     def digest(self) -> str:
-        return _digest(asdict(self))
+        return _digest(self.hashed)
 
 
 def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredGateway:

@@ -56,7 +56,8 @@ class Marker:
     withdrawn: datetime | None = None
     expires: date | None = None
     held: datetime | None = None
-    #: The fields that are there, or should be, and cannot be read; each has its default then.
+    #: The fields that are there, or should be, and cannot be read, as markers spell them; each has its
+    #: default then.
     unreadable: frozenset[str] = frozenset()
     #: Whether a newer version wrote it: it has a field that this one does not know.
     newer: bool = False
@@ -116,8 +117,18 @@ def marker_from(repository: str, team: str, fields: Iterable[tuple[str, str]]) -
         newer = newer or read is None
         known[name] = value
     values = {name: value for name, value in known.items() if name not in unreadable}
-    missing: dict[str, Any] = {name: "" for name in ("path", "commit") if name not in values}
-    return Marker(int(repository), team, **missing, **values, unreadable=frozenset(unreadable & _FIELDS.keys()), newer=newer)
+    return Marker(
+        repository=int(repository),
+        team=team,
+        path=values.get("path", ""),
+        commit=values.get("commit", ""),
+        digest=values.get("digest", ""),
+        withdrawn=values.get("withdrawn"),
+        expires=values.get("expires"),
+        held=values.get("held"),
+        unreadable=frozenset(unreadable & _FIELDS.keys()),
+        newer=newer,
+    )
 
 
 def require_known(marker: Marker | None, what: str) -> None:

@@ -2,7 +2,7 @@
 
 What works: sending (single, batch, scheduled), peek-lock and receive-and-delete, sessions with state, dead-letter queues, deferral,
 peek, duplicate detection, time to live, quotas, topics with correlation rules, tokens. Everything else is refused. Which entities
-there are is in `namespace`; `administration` is the interface to look at them and to change them.
+there are says the file of entities that `serve` is given; nothing on the wire changes that.
 
 `OPTIONS` says how it can be made to behave. Beyond the wire it does as it likes in two things: after a restart nothing is locked and the
 deliveries that were under way do not count, and a message in a dead-letter queue has a new sequence number.
@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from pathlib import Path
 from typing import Any
 
 from standins.service_bus.access import ALL
+from standins.service_bus.broker import Broker
 from standins.service_bus.connection import Connection
 from standins.service_bus.entity import Environment
-from standins.service_bus.namespace import Namespace
 from standins.service_bus.operations import SERVER, Operations
 from standins.service_bus.storage import Storage
 from standins.world import World
@@ -36,18 +35,10 @@ OPTIONS: dict[str, Any] = {
     "shared_access_keys": {"local": {"key": "local", "claims": ALL}},
 }
 
-_running: dict[Path, Namespace] = {}
-
 
 async def serve(world: World, listener: socket.socket, entities: dict[str, Any]) -> asyncio.Server:
     """Serve the declared entities (see infra/service-bus.json) on a listening socket; the state is that of the world's folder."""
     storage = Storage(world.folder / f"{SERVER}.sqlite")
     environment = Environment(world.clock, storage, world.options_of(SERVER, OPTIONS))
-    namespace = _running[world.folder] = Namespace(environment, entities, world.store(f"{SERVER}-entities"))
-    operations = Operations(world, namespace.broker)
+    operations = Operations(world, Broker(environment, entities))
     return await asyncio.get_running_loop().create_server(lambda: Connection(operations), sock=listener)
-
-
-def namespace_of(world: World) -> Namespace:
-    """The namespace that is served in this process. Raises KeyError when there is none (yet)."""
-    return _running[world.folder]

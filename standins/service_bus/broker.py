@@ -71,9 +71,9 @@ class Broker:
         self.environment = environment
         self.entities: dict[str, Entity] = {}
         for name, options in declared.get("queues", {}).items():
-            self.add_queue(name, name, options)
+            self._add_queue(name, name, options)
         for name, options in declared.get("topics", {}).items():
-            self.add_topic(name, options)
+            self._add_topic(name, options)
         for entity in self.entities.values():
             entity.restore()
 
@@ -98,7 +98,7 @@ class Broker:
             raise NotAllowed(f"Messages cannot be sent to '{address}'.")
         return entity
 
-    def add_queue(self, path: str, name: str, options: Mapping[str, Any]) -> Queue:
+    def _add_queue(self, path: str, name: str, options: Mapping[str, Any]) -> Queue:
         _refuse_unknown(path, options, _QUEUE)
         settings = _queue_settings(options)
         dead_letters = Queue(path + DEAD_LETTER_SUFFIX, f"{name} dead letters", self.environment, _of_dead_letters(settings))
@@ -108,44 +108,13 @@ class Broker:
         self._register(queue)
         return queue
 
-    def add_topic(self, name: str, options: Mapping[str, Any]) -> None:
+    def _add_topic(self, name: str, options: Mapping[str, Any]) -> None:
         _refuse_unknown(name, options, _TOPIC)
         topic = Topic(name, name, self.environment, EntitySettings(**_common_settings(options)))
         self._register(topic)
         for child, declared in options["subscriptions"].items():
-            self.subscribe(topic, child, declared)
-
-    def subscribe(self, topic: Topic, name: str, options: Mapping[str, Any]) -> None:
-        """Give a topic one more subscription, which gets what is sent from now on."""
-        queue = self.add_queue(f"{topic.path}/Subscriptions/{name}", name, options)
-        topic.subscriptions += (Subscription(queue, _rules(options)),)
-
-    def configure(self, path: str, options: Mapping[str, Any]) -> None:
-        """Give an entity other settings, and a subscription other rules. Raises EntityNotFound."""
-        entity = self.find(path)
-        if not isinstance(entity, Queue):
-            entity.limits = EntitySettings(**_common_settings(options))
-            return
-        entity.settings = entity.limits = settings = _queue_settings(options)
-        if entity.dead_letters is not None:
-            entity.dead_letters.settings = entity.dead_letters.limits = _of_dead_letters(settings)
-        if (topic := self._topic_of(path)) is not None:
-            changed = Subscription(entity, _rules(options))
-            topic.subscriptions = tuple(changed if each.queue is entity else each for each in topic.subscriptions)
-
-    def remove(self, path: str) -> None:
-        """Delete an entity, what it holds, and a topic's subscriptions. Raises EntityNotFound."""
-        entity, address = self.find(path), path.lower()
-        if (topic := self._topic_of(path)) is not None:
-            topic.subscriptions = tuple(each for each in topic.subscriptions if each.queue is not entity)
-        for below in [each for each in self.entities if f"{each}/".startswith(f"{address}/")]:
-            self.entities.pop(below).discard()
-
-    def _topic_of(self, path: str) -> Topic | None:
-        """The topic of a subscription; None for any other entity."""
-        name, _, below = path.lower().partition("/subscriptions/")
-        topic = self.entities.get(name)
-        return topic if below and isinstance(topic, Topic) else None
+            queue = self._add_queue(f"{name}/Subscriptions/{child}", child, declared)
+            topic.subscriptions += (Subscription(queue, _rules(declared)),)
 
     def _register(self, entity: Entity) -> None:
         self.entities[entity.path.lower()] = entity

@@ -10,7 +10,7 @@ from functools import partial
 
 from standins.clock import Clock, Timer
 from standins.service_bus.entries import Entry, State
-from standins.service_bus.errors import BusError, EntityNotFound, InvalidArgument, MessageNotFound, NotAllowed, QuotaExceeded
+from standins.service_bus.errors import BusError, InvalidArgument, MessageNotFound, NotAllowed, QuotaExceeded
 from standins.service_bus.message import Message
 from standins.service_bus.storage import Storage
 from standins.world import Options
@@ -51,9 +51,6 @@ class Entity(ABC):
         self.name = name
         self.entries: dict[int, Entry] = {}
         self.limits = settings
-        #: When somebody last sent or asked for messages, in seconds since 1970; 0 for not since the process began.
-        self.accessed = 0.0
-        self._deleted = False
         self._bytes = 0
         self._clock = environment.clock
         self._storage = environment.storage
@@ -75,8 +72,6 @@ class Entity(ABC):
 
     def check(self, message: Message) -> None:
         """Whether a sender may put the message here. Raises BusError."""
-        if self._deleted:  # while the link of the sender was open
-            raise EntityNotFound(f"The messaging entity '{self.path}' could not be found.")
         session, key = message.session, message.partition_key
         if session is not None and key is not None and session != key:
             raise NotAllowed(f"The SessionId '{session}' and the PartitionKey '{key}' of a message must be the same.")
@@ -90,7 +85,6 @@ class Entity(ABC):
 
     def accept(self, message: Message) -> int:
         """Take a checked message from a sender and return its sequence number. A duplicate is accepted too, and dropped."""
-        self.accessed = self._clock.now()
         if self._is_duplicate(message.id):
             return self._storage.next_sequence(self.path)
         sequence = self._schedule(message) if message.due > self._clock.now() else self.enqueue(message)
@@ -103,13 +97,6 @@ class Entity(ABC):
         if entry is None or entry.state is not State.SCHEDULED:
             raise MessageNotFound
         self._remove(entry)
-
-    def discard(self) -> None:
-        """The entity is deleted, with all that it holds."""
-        self._deleted = True
-        for entry in list(self.entries.values()):
-            self._remove(entry)
-        self._storage.clear(self.path)
 
     @abstractmethod
     def enqueue(self, message: Message) -> int:

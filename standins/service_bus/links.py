@@ -13,7 +13,6 @@ from standins.service_bus.codec import CodecError, Described, Symbol, UByte, UIn
 from standins.service_bus.entries import Entry
 from standins.service_bus.errors import (
     BusError,
-    EntityNotFound,
     LinkForced,
     MalformedMessage,
     MessageSizeExceeded,
@@ -249,7 +248,6 @@ class ReceiverLink(OutboundLink):
             self.queue.add(self)
 
     def credited(self) -> None:
-        self.queue.accessed = self.channel.operations.world.clock.now()
         self.queue.credited(self)
 
     def deliver(self, entry: Entry) -> None:
@@ -268,10 +266,6 @@ class ReceiverLink(OutboundLink):
     def session_lost(self) -> None:
         self.turns.stop()
         self.detach(SessionLockLost())
-
-    def entity_deleted(self) -> None:
-        self.turns.stop()
-        self.detach(EntityNotFound(f"The messaging entity '{self.queue.path}' could not be found."))
 
     def closed(self, *, broken: bool = False) -> None:
         super().closed()

@@ -36,8 +36,6 @@ class Consumer(Protocol):
 
     def session_lost(self) -> None: ...
 
-    def entity_deleted(self) -> None: ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSettings(EntitySettings):
@@ -82,13 +80,6 @@ class Queue(Entity):
     def credited(self, consumer: Consumer) -> None:  # noqa: ARG002  # which one matters to a queue with sessions
         """A receiver may take more."""
         self._pump()
-
-    def discard(self) -> None:
-        for token in list(self._locked):
-            self._unlock(token)
-        super().discard()
-        for consumer in self._consumers:
-            consumer.entity_deleted()
 
     def _append(self, message: Message, enqueued: float, deliveries: int = 0) -> int:
         entry = Entry(self._storage.next_sequence(self.path), message, enqueued, deliveries=deliveries)

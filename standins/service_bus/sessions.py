@@ -86,14 +86,6 @@ class SessionQueue(Queue):
     def credited(self, consumer: Consumer) -> None:
         self._pump_session(self._sessions.get(consumer.session or ""))
 
-    def discard(self) -> None:
-        super().discard()
-        for session in self._sessions.values():
-            if session.timer is not None:
-                session.timer.cancel()
-            if session.holder is not None:
-                session.holder.entity_deleted()
-
     def _session(self, session_id: str) -> Session:
         return self._sessions.setdefault(session_id, Session(session_id))
 

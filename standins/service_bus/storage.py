@@ -112,12 +112,6 @@ class Storage:
 
     # ----------------------------------------------------------------------------------------------------------------- rows
 
-    def clear(self, path: str) -> None:
-        """Forget everything of an entity but how far its sequence numbers got."""
-        for table in ("messages", "history", "session_states"):
-            for name, _ in self._rows(table, path):
-                self._remove(table, _key(path, name))
-
     def _begin(self) -> None:
         if not self._changed:
             self._connection.execute("BEGIN")

@@ -20,7 +20,7 @@ from tests.chaos.people import People
 from tests.chaos.platform import Platform, fresh
 from tests.chaos.world import NOBODY, World, observe
 from tests.end_to_end.road import DeadLetter
-from tests.end_to_end.test_where_keys_are import HOMES, issued, where
+from tests.end_to_end.search import HOMES, issued, where
 
 #: The last line of a stack trace, and the one that a fault leaves.
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception): .*$", re.MULTILINE)

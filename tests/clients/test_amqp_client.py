@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType, AmqpMessageProperties
 
-from tests.clients.amqp_client import Proton, started
-from tests.conftest import StandIns
-from tests.wire.service_bus_room import connection_string, number, one, text
-from tests.wire.test_service_bus_administration import SERVER as ADMINISTRATION
-from tests.wire.test_service_bus_administration import administration
+from tests.clients.amqp_client import Proton, installed, started
+from tests.conftest import ROOT
+from tests.wire.service_bus_room import LOCK_SECONDS, QUEUE, WITH_SESSIONS, Namespace, number, one, serving, text
 
-LOCK_SECONDS = 60
+#: Queues of single tests, besides what is deployed.
+PLAIN = [f"plain-{count}" for count in range(8)]
+ORDERED = ["ordered-0", "ordered-1"]
+TOPIC = {"subscriptions": {"readers": QUEUE}}
 PROPERTIES: dict[str | bytes, Any] = {"colour": "red", "count": 3, "share": 0.5, "good": True}
 
 
 class Azure:
-    """Azure's clients, of messages and of entities. Links are closed together at the end, which takes the SDK a second each."""
+    """Azure's client. Links are closed together at the end, which takes the SDK a second each."""
 
-    def __init__(self, standins: StandIns) -> None:
-        port = int(standins.addresses["service-bus"].rpartition(":")[2])
-        self.bus = ServiceBusClient.from_connection_string(connection_string(port), retry_total=0)
-        self.entities = administration(standins.addresses[ADMINISTRATION], standins.ca)
+    def __init__(self, namespace: Namespace) -> None:
+        self.bus = namespace.client
+        self._plain: Iterator[str] = iter(PLAIN)
+        self._ordered: Iterator[str] = iter(ORDERED)
         self._links: list[Any] = []
 
     async def open(self, link: Any) -> Any:
         self._links.append(link)
         return await link.__aenter__()
 
-    async def queue(self, **options: Any) -> str:
-        """A new queue."""
-        name = f"proton-{uuid.uuid4().hex[:10]}"
-        await self.entities.create_queue(name, **options)
-        return name
+    def queue(self) -> str:
+        """A queue that nobody has used."""
+        return next(self._plain)
+
+    def queue_with_sessions(self) -> str:
+        return next(self._ordered)
 
     async def sender(self, queue: str) -> Any:
         return await self.open(self.bus.get_queue_sender(queue))
@@ -50,20 +51,28 @@ class Azure:
 
     async def close(self) -> None:
         await asyncio.gather(*(link.close() for link in self._links))
-        await asyncio.gather(self.bus.close(), self.entities.close())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def proton(standins: StandIns) -> AsyncIterator[Proton]:
+async def namespace(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Namespace]:
+    installed()  # without the other client nothing is done
+    deployed = json.loads((ROOT / "infra" / "service-bus.json").read_text())
+    queues = deployed["queues"] | dict.fromkeys(PLAIN, QUEUE) | dict.fromkeys(ORDERED, WITH_SESSIONS)
+    entities = {"queues": queues, "topics": deployed["topics"] | {"news": TOPIC}}
+    async with serving(tmp_path_factory.mktemp("service-bus"), entities, [], []) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def proton(namespace: Namespace) -> AsyncIterator[Proton]:
     async with started() as proton:
-        answer = await proton("connect", address=standins.addresses["service-bus"], name="local", key="local")
-        assert answer == {"status": 200}
+        assert await proton("connect", address=f"127.0.0.1:{namespace.port}", name="local", key="local") == {"status": 200}
         yield proton
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def azure(proton: Proton, standins: StandIns) -> AsyncIterator[Azure]:  # without the one nothing is done with the other
-    azure = Azure(standins)
+async def azure(namespace: Namespace) -> AsyncIterator[Azure]:
+    azure = Azure(namespace)
     yield azure
     await azure.close()
 
@@ -77,7 +86,7 @@ async def sent(proton: Proton, to: str, **message: Any) -> Any:
 
 
 async def test_azure_receives_what_the_other_sent(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue()
+    queue = azure.queue()
     answer = await sent(proton, queue, body="hello", id="m-1", subject="news", properties=PROPERTIES, content_type="text/plain")
     assert answer == {"outcome": "accept"}
     receiver = await azure.receiver(queue)
@@ -90,7 +99,7 @@ async def test_azure_receives_what_the_other_sent(proton: Proton, azure: Azure) 
 
 
 async def test_the_other_receives_what_azure_sent(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue()
+    queue = azure.queue()
     sender = await azure.sender(queue)
     await sender.send_messages(ServiceBusMessage("hello", message_id="m-2", subject="news", to="you", application_properties=PROPERTIES))
     await proton("open_receiver", link="r", source=queue)
@@ -110,7 +119,7 @@ async def test_the_other_receives_what_azure_sent(proton: Proton, azure: Azure) 
 
 
 async def test_a_body_that_is_a_value_stays_one_both_ways(proton: Proton, azure: Azure) -> None:
-    queue, value = await azure.queue(), {"team": "alpha", "limits": [1, 2]}
+    queue, value = azure.queue(), {"team": "alpha", "limits": [1, 2]}
     assert await sent(proton, queue, body=value, kind="value") == {"outcome": "accept"}
     sender, receiver = await azure.sender(queue), await azure.receiver(queue)
     message = await one(receiver)
@@ -125,7 +134,7 @@ async def test_a_body_that_is_a_value_stays_one_both_ways(proton: Proton, azure:
 
 
 async def test_a_message_of_many_frames_arrives_whole(proton: Proton, azure: Azure) -> None:
-    queue, body = await azure.queue(), "0123456789" * 20_000
+    queue, body = azure.queue(), "0123456789" * 20_000
     assert await sent(proton, queue, body=body) == {"outcome": "accept"}
     await proton("open_receiver", link="r", source=queue)
     assert (await proton("receive", link="r"))["body"] == body
@@ -134,7 +143,7 @@ async def test_a_message_of_many_frames_arrives_whole(proton: Proton, azure: Azu
 
 
 async def test_sessions_go_both_ways(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue(requires_session=True)
+    queue = azure.queue_with_sessions()
     assert await sent(proton, queue, body="to azure", group_id="one") == {"outcome": "accept"}
     receiver, sender = await azure.receiver(queue, session_id="one"), await azure.sender(queue)
     message = await one(receiver)
@@ -151,7 +160,7 @@ async def test_sessions_go_both_ways(proton: Proton, azure: Azure) -> None:
 
 
 async def test_every_outcome_does_what_it_means(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue(max_delivery_count=10)
+    queue = azure.queue()
     for body in ("released", "failed", "deferred", "dead"):
         await sent(proton, queue, body=body)
     await proton("open_receiver", link="r", source=queue)
@@ -169,17 +178,16 @@ async def test_every_outcome_does_what_it_means(proton: Proton, azure: Azure) ->
     await settled("deferred", "modify", undeliverable=True)
     await settled("dead", "reject", reason="NoGood", description="it is no good")
     await proton("close", link="r")
-    found = await azure.entities.get_queue_runtime_properties(queue)
-    assert (found.active_message_count, found.dead_letter_message_count) == (1, 1)
     receiver, dead_letters = await azure.receiver(queue), await azure.receiver(queue, sub_queue="deadletter")
-    [deferred] = [message for message in await receiver.peek_messages(10) if text(message) == "deferred"]
+    [deferred] = await receiver.peek_messages(10)
+    assert [text(message) for message in (deferred, *await dead_letters.peek_messages(10))] == ["deferred", "dead"]
     assert [text(each) for each in await receiver.receive_deferred_messages([number(deferred)])] == ["deferred"]
     dead = await one(dead_letters)
     assert (text(dead), dead.dead_letter_reason, dead.dead_letter_error_description) == ("dead", "NoGood", "it is no good")
 
 
 async def test_a_dead_letter_of_azure_is_read_by_the_other(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue()
+    queue = azure.queue()
     await sent(proton, queue, body="no good")
     receiver = await azure.receiver(queue)
     await receiver.dead_letter_message(await one(receiver), reason="NoGood")
@@ -189,12 +197,12 @@ async def test_a_dead_letter_of_azure_is_read_by_the_other(proton: Proton, azure
     await proton("close", link="r")
 
 
-async def test_a_lock_that_expired_is_lost_for_any_client(proton: Proton, azure: Azure, standins: StandIns) -> None:
-    queue = await azure.queue(lock_duration=f"PT{LOCK_SECONDS}S")
+async def test_a_lock_that_expired_is_lost_for_any_client(proton: Proton, azure: Azure, namespace: Namespace) -> None:
+    queue = azure.queue()
     await sent(proton, queue, body="late")
     await proton("open_receiver", link="r", source=queue)
     await proton("receive", link="r")
-    standins.control.advance(LOCK_SECONDS + 1)
+    namespace.world.clock.advance(LOCK_SECONDS + 1)
     answer = await proton("settle", link="r", outcome="accept")
     assert answer == {"outcome": "reject", "error": "com.microsoft:message-lock-lost"}
     assert (await proton("receive", link="r"))["delivery_count"] == 1
@@ -202,7 +210,7 @@ async def test_a_lock_that_expired_is_lost_for_any_client(proton: Proton, azure:
 
 
 async def test_no_more_comes_than_there_is_credit_for(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue()
+    queue = azure.queue()
     for body in ("first", "second", "third"):
         await sent(proton, queue, body=body)
     await proton("open_receiver", link="r", source=queue)
@@ -216,12 +224,9 @@ async def test_no_more_comes_than_there_is_credit_for(proton: Proton, azure: Azu
 
 
 async def test_a_subscription_of_a_topic_is_read(proton: Proton, azure: Azure) -> None:
-    topic = f"proton-{uuid.uuid4().hex[:10]}"
-    await azure.entities.create_topic(topic)
-    await azure.entities.create_subscription(topic, "readers")
-    assert await sent(proton, topic, body="from the other") == {"outcome": "accept"}
-    await (await azure.open(azure.bus.get_topic_sender(topic))).send_messages(ServiceBusMessage("from azure"))
-    await proton("open_receiver", link="r", source=f"{topic}/Subscriptions/readers")
+    assert await sent(proton, "news", body="from the other") == {"outcome": "accept"}
+    await (await azure.open(azure.bus.get_topic_sender("news"))).send_messages(ServiceBusMessage("from azure"))
+    await proton("open_receiver", link="r", source="news/Subscriptions/readers")
     assert [(await proton("receive", link="r"))["body"] for _ in range(2)] == ["from the other", "from azure"]
     await proton("close", link="r")
 
@@ -242,11 +247,11 @@ async def test_a_refused_link_says_why(proton: Proton, command: str, arguments: 
 
 
 async def test_a_refused_message_says_why(proton: Proton, azure: Azure) -> None:
-    queue = await azure.queue(requires_session=True)
+    queue = azure.queue_with_sessions()
     assert await sent(proton, queue, body="of no session") == {"outcome": "reject", "error": "amqp:not-allowed"}
 
 
-async def test_without_a_good_token_nothing_opens(standins: StandIns) -> None:
+async def test_without_a_good_token_nothing_opens(namespace: Namespace) -> None:
     async with started() as stranger:
-        assert await stranger("connect", address=standins.addresses["service-bus"], name="local", key="guessed") == {"status": 401}
+        assert await stranger("connect", address=f"127.0.0.1:{namespace.port}", name="local", key="guessed") == {"status": 401}
         assert await stranger("open_receiver", link="r", source="dead-letters") == {"error": "amqp:unauthorized-access"}

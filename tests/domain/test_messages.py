@@ -57,6 +57,11 @@ def test_the_envelope_is_a_cloud_event(message: Message) -> None:
     assert type(message).decode(_encoded(message)) == message
 
 
+@pytest.mark.parametrize("kind", [AccessChange, DeliverKeys, Sweep])
+def test_every_field_says_what_it_is_called_on_the_bus(kind: type[Message]) -> None:
+    assert [name for name, field in kind.model_fields.items() if field.alias is None] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -1,4 +1,4 @@
-"""One road for all tests of this folder. They share a repository and a clock, and use teams of their own."""
+"""One road for all tests of this folder in a process. They share a repository and a clock, and use teams of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from standins.identity import IDENTITY_HEADER
 from standins.stack import Stack
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
+from tests.end_to_end.search import HOMES, places
 from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
 from tests.reference.comparison import Comparison
 
@@ -19,7 +20,10 @@ RESIDENTS = ["resident", *(f"resident-{number:02}" for number in range(15))]
 
 @pytest.fixture(scope="package")
 def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
-    """The stack, logging all there is to log, and a repository whose catalogue is provisioned."""
+    """The stack, logging all there is to log, and a repository whose catalogue is provisioned.
+
+    At the end, whatever these tests left behind is searched for keys.
+    """
     folder = tmp_path_factory.mktemp("road")
     with (
         Stack(folder, ROOT, log_level="DEBUG", run_options=("--latency", "none", "--exchanges")) as stack,
@@ -41,6 +45,7 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
             road.status(push, name, "gateway", "success")  # it waits for the catalogue, the keys do not
         yield road
         road.close()
+        assert places(folder) == HOMES, "a key is in API Management and in the vault, and nowhere else"
 
 
 @pytest.fixture(autouse=True)

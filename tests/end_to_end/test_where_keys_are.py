@@ -1,95 +1,23 @@
-"""A key is in API Management and in the vault, and nowhere else. Runs last, over everything that the other tests left behind."""
+"""The search for keys finds them however they are spelt, and finds none after every trouble that a key can be in.
+
+The fixture `whole_road` searches too, at the end, over everything that the tests of a process left behind.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-import re
-import sqlite3
 import urllib.parse
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.end_to_end.road import Push, Road
+from tests.end_to_end.search import HOMES, issued, places, spellings, where
 from tests.end_to_end.written import Request, new_team
-
-#: The only places where a key may be, as the stand-ins keep their state.
-HOMES = {"resource-manager.sqlite", "key-vault.sqlite"}
-#: What all spellings are made of.
-_RUN = re.compile(rb"[A-Za-z0-9+/_%-]{16,}")
-
-
-def spellings(key: str) -> set[bytes]:
-    """The key's halves, since a truncated key is a leak too: plain, URL-encoded, hexadecimal, and base64 wherever they begin in it."""
-    raw = key.encode()
-    halves = (raw[: len(raw) // 2], raw[len(raw) // 2 :])
-    plain = {form for half in halves for form in (half, urllib.parse.quote_from_bytes(half, safe="").encode(), half.hex().encode())}
-    return plain | {form for half in halves for form in _in_base64(half)}
-
-
-def _in_base64(text: bytes) -> Iterator[bytes]:
-    """The digits that hold nothing but the text, for each of the three places where it can begin in a group of three bytes."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + text)
-        known = encoded[(0, 2, 3)[before] : (before + len(text)) * 8 // 6]
-        yield from (known, known.replace(b"+", b"-").replace(b"/", b"_"))
-
-
-def where(keys: Iterable[str], files: Iterable[Path]) -> set[Path]:
-    """The files in which one of the keys is spelt."""
-    wanted = {spelling[:16] for key in keys for spelling in spellings(key)}
-    return {file for file in files if _holds(_content(file), wanted)}
-
-
-def _content(file: Path) -> bytes:
-    """Nothing, where a file has gone meanwhile: other processes write theirs under a passing name first."""
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        return b""
-
-
-def _holds(content: bytes, wanted: set[bytes]) -> bool:
-    """Every spelling has 16 bytes or more, so the windows of 16 bytes are compared with a set: there may be thousands of spellings."""
-    runs = (found[0] for found in _RUN.finditer(content))
-    return any(run[at : at + 16] in wanted for run in runs for at in range(len(run) - 15))
-
-
-def issued(folder: Path) -> set[str]:
-    """Every key that there is or was: of all subscriptions, and of all versions of all secrets."""
-    subscriptions = _rows(folder / "resource-manager.sqlite", "subscriptions")
-    secrets = [row for row in _rows(folder / "key-vault.sqlite", "secrets") if row["name"].endswith("-key")]
-    keys = {row["hidden"][which] for row in subscriptions for which in ("primaryKey", "secondaryKey")}
-    return keys | {version["value"] for row in secrets for version in row["versions"]}
-
-
-def _rows(path: Path, table: str) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        return [json.loads(value) for (value,) in database.execute(f"SELECT value FROM {table}")]
-
-
-def written_files(road: Road) -> Iterator[Path]:
-    """The logs, the state of all stand-ins, both ends of Git, and whatever the app has written beside its code meanwhile."""
-    begin = (road.stack.folder / "ca.pem").stat().st_mtime
-    yield from (path for path in road.stack.folder.rglob("*") if path.is_file())
-    for entry in ROOT.iterdir():
-        files = [entry] if entry.is_file() else entry.rglob("*") if not entry.name.startswith(".") else []
-        yield from (path for path in files if path.is_file() and _changed(path) >= begin)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:  # as in `_content`
-        return 0.0
-
 
 PLACES: dict[str, Callable[[str], bytes]] = {
     "in plain": lambda key: f"the key {key}.".encode(),
@@ -120,8 +48,7 @@ def test_keys_are_in_api_management_and_in_the_vault_and_nowhere_else(road: Road
     keys = issued(road.stack.folder)
     assert {*road.issued_keys(team), *road.issued_keys(refused)} < keys
     assert not any(spelling in letter.body + str(letter.about).encode() for key in keys for spelling in spellings(key))
-    found = {path.relative_to(road.stack.folder).as_posix().removesuffix("-wal") for path in where(keys, written_files(road))}
-    assert found == HOMES
+    assert places(road.stack.folder) == HOMES
 
 
 def go_through_every_trouble(road: Road, team: str, refused: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain import review
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Done, Waiting
@@ -45,6 +46,15 @@ async def test_a_new_team_costs_five_gateway_writes_and_one_deletion() -> None:
         "put_product_policy",
         "put_subscription",
     ]
+
+
+async def test_stages_remember_the_request_that_the_push_was_judged_by() -> None:
+    """Reading one takes most of a stage's own time."""
+    app, before = await a_platform(), review.read.cache_info()
+    await ask(app, Asked(display_name="In no other test"))
+    after = review.read.cache_info()
+    assert after.misses == before.misses + 1
+    assert after.hits >= before.hits + len({DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES})
 
 
 async def test_no_key_works_before_its_limits_do() -> None:

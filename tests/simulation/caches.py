@@ -20,7 +20,7 @@ from tests.simulation import rules
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_faults, "read_catalog"),
-    (review, "read_request"), (standing, "read_request"), (judge, "read_catalog"), (judge, "read_request"),
+    (review, "read"), (standing, "read"), (judge, "read_catalog"), (judge, "read_request"),
     (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"), (drift, "compile_gateway"),
     (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
