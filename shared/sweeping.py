@@ -19,7 +19,7 @@ from shared.account import Seen
 from shared.app import App
 from shared.changes import catalog_change, change_of, held_problems, report
 from shared.deep_look import look_deeply
-from shared.domain import drift, leftovers, names, playground
+from shared.domain import drift, leftovers, names, playground_drift
 from shared.domain.catalog import Catalog
 from shared.domain.git import Tree
 from shared.domain.guard import Absence
@@ -86,7 +86,7 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
     deep = await look_deeply(app, reviewed.catalog, branch.wanted, world, event)
     findings = [*_compare(app, branch, world, event.now), *deep.findings]
-    for stranger in (*drift.of_others(app.platform.repository, world), *playground.of_others(app.platform.repository, world)):
+    for stranger in (*drift.of_others(app.platform.repository, world), *playground_drift.of_others(app.platform.repository, world)):
         telemetry.found_of_others(stranger)
     for text in _of_the_branch(branch):
         telemetry.found_of_others(text)
@@ -150,7 +150,7 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, W
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await judge(app, files, Past(in_force, today=now.date()), Seen(products, world.workspaces))
     repository = app.platform.repository
-    teams = leftovers.teams_with_objects(repository, world) | playground.teams_let_in(world)
+    teams = leftovers.teams_with_objects(repository, world) | playground_drift.teams_let_in(world)
     in_use = frozenset(team for team in teams if leftovers.is_in_use(team, repository, world))
     existing, files_of = Existing(repository, world.products, in_use), BranchFiles(tree, files, reviewed, app.places.requests)
     if head is None or not tree:
@@ -235,12 +235,12 @@ def _differences(app: App, branch: Branch, found: TeamState, times: Times, world
 
 def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
     yield from drift.of_team(wanted, catalog, app.platform, world, times)
-    yield from playground.of_team(wanted, app.platform, times, world)
+    yield from playground_drift.of_team(wanted, app.platform, times, world)
 
 
 def _ended(app: App, team: str, times: Times, world: World) -> Iterator[str]:
     yield from leftovers.of_access_that_ended(team, times, world)
-    yield from playground.of_access_that_ended(team, app.platform.repository, times, world)
+    yield from playground_drift.of_access_that_ended(team, app.platform.repository, times, world)
 
 
 def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:

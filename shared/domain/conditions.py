@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from shared.domain import names, playground
+from shared.domain import names, playground_drift
 from shared.domain.actual import Project, Workspace
 from shared.domain.desired import Platform
 from shared.domain.drift import by_part, renewal_of
@@ -110,7 +110,7 @@ def _differences(part: Part, view: View, platform: Platform) -> list[str]:
     assert view.catalog is not None
     wanted = Wanted(view.said.request, view.said.path, False)
     if part == "Projects":
-        return list(playground.of_team(wanted, platform, view.times, view.world))
+        return list(playground_drift.of_team(wanted, platform, view.times, view.world))
     return list(by_part(wanted, view.catalog, platform, view.world, view.times).get(part, ()))
 
 
@@ -236,7 +236,7 @@ def _not_ready(project: Project) -> Condition:
 
 
 def _ended_project(view: View, platform: Platform) -> Condition:
-    left = list(playground.of_access_that_ended(view.said.team, platform.repository, view.times, view.world))
+    left = list(playground_drift.of_access_that_ended(view.said.team, platform.repository, view.times, view.world))
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)
