@@ -1,4 +1,5 @@
-"""The control interface of a set of stand-ins. Loopback only, and only where `standins.run` is told to have one.
+"""The control interface of a set of stand-ins. Loopback only, and only where `standins.run` is told to have
+one.
 
 | request | what it does |
 |---|---|
@@ -143,13 +144,19 @@ class Refused(Exception):
 
 
 class Control:
-    """The client side, for tests, the demo and benchmarks. Blocking: one small request on loopback at a time."""
+    """The client side, for tests, the demo and benchmarks. Blocking: one small request on loopback at a
+    time.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def calls(self, server: str | None = None) -> list[Call]:
-        return [call for call in (Call(**row) for row in self._ask("GET", "calls")) if server in (None, call.server)]
+        return [
+            call
+            for call in (Call(**row) for row in self._ask("GET", "calls"))
+            if server in (None, call.server)
+        ]
 
     def forget_calls(self) -> None:
         self._ask("DELETE", "calls")
@@ -194,7 +201,9 @@ class Control:
         self._ask("PUT", f"snapshots/{name}")
 
     def restore(self, name: str) -> None:
-        """Bring a snapshot back, and wait until the servers are there again. What they were doing breaks off."""
+        """Bring a snapshot back, and wait until the servers are there again. What they were doing breaks
+        off.
+        """
         self._start_again("restore", {"snapshot": name})
 
     def reset(self) -> None:

@@ -1,4 +1,6 @@
-"""The playground: what is to be done to bring a team's Foundry project to what its request says, and what lists show to differ."""
+"""The playground: what is to be done to bring a team's Foundry project to what its request says, and what
+lists show to differ.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ FAILED = frozenset({"Failed", "Canceled"})
 
 @dataclass(frozen=True, slots=True)
 class ActualProject:
-    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not show it yet."""
+    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not
+    show it yet.
+    """
 
     project: Project | None
     readers: frozenset[Reader]
@@ -34,19 +38,26 @@ class ActualProject:
 
 
 def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
-    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built on.
+    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built
+    on.
 
-    The marker vouches for the connection, which no list of the account shows, so it comes last where there is to be one.
+    The marker vouches for the connection, which no list of the account shows, so it comes last where there is
+    to be one.
     """
     project = actual.project
     _require_ours(marker, desired, actual)
-    steps: list[tuple[Change, ...]] = [tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))]
+    steps: list[tuple[Change, ...]] = [
+        tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))
+    ]
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()
         steps.append((Create("project", desired.name, (desired.display_name, first)),))
     elif project.state == READY:
         known = group is None or group in {reader.group for reader in actual.readers}
-        steps += [_connection_changes(desired, actual.connection), () if known else (Create("project role", group or ""),)]
+        steps += [
+            _connection_changes(desired, actual.connection),
+            () if known else (Create("project role", group or ""),),
+        ]
         if not _is_marked(project, marker):
             steps.append((Update("project marker", desired.name, None, (desired.display_name, marker)),))
     return Plan(tuple(step for step in steps if step))
@@ -59,7 +70,11 @@ def _is_marked(project: Project, marker: Marker) -> bool:
 
 def _connection_changes(desired: DesiredProject, connection: TracingConnection | None) -> tuple[Change, ...]:
     if desired.tracing is None:
-        return (Delete("tracing connection", connection.target, ""),) if connection is not None and connection.ours else ()
+        return (
+            (Delete("tracing connection", connection.target, ""),)
+            if connection is not None and connection.ours
+            else ()
+        )
     if connection is not None and connection.target.lower() == desired.tracing.lower():
         return ()
     return (Create("tracing connection", desired.tracing),)
@@ -76,7 +91,9 @@ def _require_ours(marker: Marker, desired: DesiredProject, actual: ActualProject
 
 
 def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> Iterator[str]:
-    """What differs for a team that has a request in force; where there is no playground nobody can have a project."""
+    """What differs for a team that has a request in force; where there is no playground nobody can have a
+    project.
+    """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
         yield from of_access_that_ended(request.team, platform.repository, times, world)
@@ -87,7 +104,9 @@ def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> I
 
 
 def of_access_that_ended(team: str, repository: int, times: Times, world: World) -> Iterator[str]:
-    """What is still there of a playground that was withdrawn, by itself or with everything else of its team."""
+    """What is still there of a playground that was withdrawn, by itself or with everything else of its
+    team.
+    """
     actual = _actual(team, world)
     project, known = actual.project, actual.project.marker if actual.project else None
     if project is not None and not Marker(repository, team, "", "").owns(known):
@@ -104,19 +123,29 @@ def of_access_that_ended(team: str, repository: int, times: Times, world: World)
 
 def teams_let_in(world: World) -> frozenset[str]:
     """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
-    names_left = (name for name, users in world.users.items() if name not in world.projects and any(user.ours for user in users))
+    names_left = (
+        name
+        for name, users in world.users.items()
+        if name not in world.projects and any(user.ours for user in users)
+    )
     return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)
 
 
 def of_others(repository: int, world: World) -> Iterator[str]:
-    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests name."""
+    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
+    name.
+    """
     for name, found in sorted(world.projects.items()):
         if found.marker is None or found.marker.repository != repository:
             continue
         secret = world.secrets.get(names.endpoint_secret(found.marker.team))
         named = secret.tags.get("reader") if secret else None
-        strangers = sorted(reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named)
-        yield from (f"{group} may use the Foundry project {name} and no request names it" for group in strangers)
+        strangers = sorted(
+            reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named
+        )
+        yield from (
+            f"{group} may use the Foundry project {name} and no request names it" for group in strangers
+        )
 
 
 def _actual(team: str, world: World) -> ActualProject:

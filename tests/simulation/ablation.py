@@ -1,4 +1,5 @@
-"""Does the simulation have teeth? Each safeguard is taken away by substituting a function or a fake; then promises must break.
+"""Does the simulation have teeth? Each safeguard is taken away by substituting a function or a fake; then
+promises must break.
 
 What is substituted stands here, so that nobody has to believe it.
 """
@@ -52,7 +53,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
-# ------------------------------------------------------------------------------------------------------- the head is not read again
+# --------------------------------------------------------------------------------- the head is not read again
 
 
 async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Standing:
@@ -62,21 +63,31 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
     tree = {} if head is None else await standing.tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
         catalog = read_catalog(message.path, message.text.encode()).catalog
-        return Standing("wanted" if catalog else "superseded", message.commit, message.path, (message.blob,), catalog=catalog)
+        return Standing(
+            "wanted" if catalog else "superseded",
+            message.commit,
+            message.path,
+            (message.blob,),
+            catalog=catalog,
+        )
     catalog = (await standing.catalog_of(app, tree)).catalog
-    request = catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
+    request = (
+        catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
+    )
     if not request:
         return Standing("superseded")
     return Standing("wanted", message.commit, message.path, (message.blob,), request, catalog)
 
 
-# ------------------------------------------------------------------------------------------------------------- nobody looks again
+# ----------------------------------------------------------------------------------------- nobody looks again
 
 
 Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
 
 
-async def _follow_once(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held) -> Outcome:
+async def _follow_once(
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+) -> Outcome:
     found = await standing.look(app, event.message, event.now)
     if found.verdict == "superseded":
         return Done()
@@ -89,7 +100,7 @@ async def _do_not_look(app: App, event: Event[TeamMessage], found: Standing) -> 
     """Nothing has moved, for all we know."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------- ownership
+# -------------------------------------------------------------------------------------------------- ownership
 
 
 def _owns_everything(self: Marker, other: Marker | None) -> bool:
@@ -100,7 +111,7 @@ def _as_if_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker
     return marker or Marker(app.platform.repository, team, "", "0")
 
 
-# --------------------------------------------------------------------------------------------------------------------- the others
+# ------------------------------------------------------------------------------------------------- the others
 
 
 def _let_everybody_go(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
@@ -109,7 +120,9 @@ def _let_everybody_go(present: Iterable[str], gone: Iterable[Gone], message: str
 
 
 async def _marker_first(
-    plan: Plan, write: Callable[[Change], Awaitable[None]], after_first: Callable[[], Awaitable[None]] | None = None
+    plan: Plan,
+    write: Callable[[Change], Awaitable[None]],
+    after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     seals = tuple(change for change in plan if isinstance(change, Update) and change.kind == "product marker")
     rest = [tuple(change for change in step if change not in seals) for step in plan.steps]
