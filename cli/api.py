@@ -54,8 +54,9 @@ class Api:
         if where.scheme != "https" and not (where.scheme == "http" and where.hostname in LOOPBACK):
             raise unusable("--url must begin with https://: a token is sent there.")
         headers = {"Authorization": f"Bearer {_token(self.audience)}", "Content-Type": "application/json"}
+        address = f"{self.url.rstrip('/')}/api/{path}"
         # looked at above
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/api/{path}", body, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310
         try:
             with _opener().open(request, timeout=PATIENCE) as answer:
                 content = answer.read()

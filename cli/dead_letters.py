@@ -94,9 +94,7 @@ def list_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Groups first, then letters. `--up-to` below each group stands for all that it counts, and for nothing
-    that comes later.
-    """
+    """Groups first, then letters. `--up-to` below a group stands for what it counts, and nothing later."""
     from cli.tables import a_console, show_groups, show_letters, show_next
 
     api, wanted = (
@@ -148,9 +146,7 @@ def replay(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send letters to the one stage that failed, once more. Only those that were listed: name their numbers,
-    or filter with --up-to.
-    """
+    """Send letters to the stage that failed once more. Only listed ones: numbers, or --up-to."""
     order = Order(Api(url, audience), "replay", {})
     chosen = _chosen(order.api, numbers, Choice(team, stage, reason, up_to))
     answers = order.give(chosen, dry_run) if dry_run or yes else _ask_and_give(order, chosen)

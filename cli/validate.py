@@ -36,9 +36,9 @@ class Format(StrEnum):
 
 def validate(
     path: Annotated[Path, typer.Argument(help="The checkout of the repository of requests.")],
-    format: Annotated[
+    format: Annotated[  # noqa: A002
         Format, typer.Option(help="people, or github: annotations on the pull request")
-    ] = Format.PEOPLE,  # noqa: A002
+    ] = Format.PEOPLE,
     request_path: Annotated[
         list[str] | None, typer.Option(help="Where requests are, with one folder '*'. May be repeated.")
     ] = None,
@@ -50,9 +50,7 @@ def validate(
         Tier | None, typer.Option(help="API Management's: what it cannot do is a problem of the catalogue.")
     ] = None,
 ) -> None:
-    """Check every request and the catalogue. Exit code: 0 all is well, 1 there are problems, 2 the folder
-    cannot be read.
-    """
+    """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
     from shared.domain.platform_faults import tier_faults
     from shared.domain.review import Past, in_force, review
     from shared.domain.team_states import days_past

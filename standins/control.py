@@ -5,16 +5,17 @@ one.
 |---|---|
 | `GET /_standin/calls` | every call since they were forgotten, oldest first (`world.Call`) |
 | `DELETE /_standin/calls` | forget the calls |
-| `GET /_standin/exchanges?after=<number>` | whole requests and answers, where they are recorded (`world.Exchange`) |
+| `GET /_standin/exchanges?after=<number>` | whole requests and answers, where recorded (`world.Exchange`) |
 | `POST /_standin/faults` | add a fault (`faults.Fault`) |
 | `DELETE /_standin/faults` | forget the faults |
 | `PUT /_standin/seed` | `{"seed": number}`: what happens by chance from now on is repeatable |
 | `PUT /_standin/latency` | `{"profile": "azure" or "none"}` |
 | `GET`, `PUT /_standin/options/<server>` | how a server behaves: all options, change some |
 | `GET`, `DELETE /_standin/reports/<server>` | what a server noted (`world.Report`); forget it |
-| `GET`, `POST /_standin/clock` | `{"now": seconds since 1970, "run": another text after every start}`; move it: `{"advance": seconds}` |
+| `GET /_standin/clock` | `{"now": seconds since 1970, "run": another text after every start}` |
+| `POST /_standin/clock` | move it: `{"advance": seconds}` |
 | `PUT /_standin/snapshots/<name>` | put the state aside |
-| `POST /_standin/restore` | `{"snapshot": name}`: bring a state back; the servers start again on their ports |
+| `POST /_standin/restore` | `{"snapshot": name}`: bring a state back; servers start again on their ports |
 | `POST /_standin/reset` | the same with an empty state |
 """
 

@@ -1,6 +1,7 @@
 """Whose object is it: the marker that Mergekey leaves on everything it makes.
 
-    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...; sha256:9f...
+    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...;
+    sha256:9f...
 
 On gateway objects it ends the description, on Kubernetes objects and secrets its fields are annotations and
 tags. An object is ours when repository and team are. The digest vouches for what was written before it; the

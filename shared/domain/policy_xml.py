@@ -32,7 +32,8 @@ EXPRESSIONS = {
     var inBody = "";
     var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
     if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return "!unreadable"; }
+        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } \
+catch (Exception) { return "!unreadable"; }
     }
     if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
     if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
@@ -51,16 +52,19 @@ EXPRESSIONS = {
     "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
     # The request's body with the name under which the backend knows the model.
     "body": """@{
-    var body = context.Request.Body == null ? new JObject() : context.Request.Body.As<JObject>(preserveContent: true);
+    var body = context.Request.Body == null ? new JObject() \
+: context.Request.Body.As<JObject>(preserveContent: true);
     body["model"] = (string)context.Variables["served-model"];
     return body.ToString();
 }""",
     "path": '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
     # Attempts are counted from 1. The last one is the fallback's, where there is one.
     "no attempt": "@(0)",
-    "attempts": '@(int.Parse((string)context.Variables["retries"]) + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
+    "attempts": '@(int.Parse((string)context.Variables["retries"])'
+    ' + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
     "next attempt": '@((int)context.Variables["attempt"] + 1)',
-    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
+    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429"
+    " || context.Response.StatusCode >= 500)"
     ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
     "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
     ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',

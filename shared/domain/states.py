@@ -78,17 +78,18 @@ MARKS: tuple[Mark, ...] = get_args(Mark)
 
 # fmt: off
 _TABLE: Mapping[Files, tuple[Action, ...]] = {
-    #                none     robbed    begun     in_force  lapsed    held      held_lapsed withdrawn strange   garbled
-    "valid":        ("grant", "grant",  "grant",  "grant",  "grant",  "grant",  "grant",    "grant",  "grant",  "grant"),
-    "over":         ("rest",  "end",    "end",    "end",    "end",    "end",    "end",      "rest",   "end",    "end"),
-    "new_end":      ("rest",  "end?",   "end?",   "end?",   "end",    "end?",   "end",      "rest",   "end?",   "end?"),
-    "shortened":    ("grant", "grant",  "grant",  "grant?", "grant",  "grant?", "grant",    "grant",  "grant",  "grant?"),
-    "invalid":      ("rest",  "keep",   "keep",   "keep",   "end",    "keep",   "end",      "rest",   "keep",   "keep"),
-    "unreadable":   ("rest",  "keep",   "keep",   "keep",   "end",    "keep",   "end",      "rest",   "keep",   "keep"),
-    "junk":         ("rest",  "end?",   "end?",   "end?",   "end",    "end?",   "end",      "rest",   "end?",   "end?"),
-    "gone":         ("rest",  "end?",   "end?",   "end?",   "end",    "end?",   "end",      "rest",   "end?",   "end?"),
-    "no_catalogue": ("none",  "keep",   "keep",   "keep",   "freeze", "keep",   "freeze",   "freeze", "keep",   "keep"),
-    "no_tree":      ("none",  "keep",   "keep",   "keep",   "freeze", "keep",   "freeze",   "freeze", "keep",   "keep"),
+    #                        robbed          in_force          held              withdrawn        garbled
+    #                none            begun            lapsed            held_lapsed       strange
+    "valid":        ("grant","grant","grant","grant", "grant", "grant", "grant", "grant", "grant","grant"),
+    "over":         ("rest", "end",  "end",  "end",   "end",   "end",   "end",   "rest",  "end",  "end"),
+    "new_end":      ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
+    "shortened":    ("grant","grant","grant","grant?","grant", "grant?","grant", "grant", "grant","grant?"),
+    "invalid":      ("rest", "keep", "keep", "keep",  "end",   "keep",  "end",   "rest",  "keep", "keep"),
+    "unreadable":   ("rest", "keep", "keep", "keep",  "end",   "keep",  "end",   "rest",  "keep", "keep"),
+    "junk":         ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
+    "gone":         ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
+    "no_catalogue": ("none", "keep", "keep", "keep",  "freeze","keep",  "freeze","freeze","keep", "keep"),
+    "no_tree":      ("none", "keep", "keep", "keep",  "freeze","keep",  "freeze","freeze","keep", "keep"),
 }
 # fmt: on
 

@@ -11,11 +11,11 @@ Options, changed through the control interface (`set_options("github", ...)`):
 |---|---|---|
 | `rate_limit` | 5000 | requests of one installation or one person in an hour of the clock |
 | `limit_status` | 403 | what a caller above it is answered; GitHub reserves the right to 429 |
-| `secondary_limits` | false | refuse bursts too (`limits.py`); off, since tests and the demo report without pauses |
+| `secondary_limits` | false | refuse bursts too (`limits.py`); tests and the demo report without pauses |
 | `tree_entries`, `tree_bytes` | 100 000, 7 MB | where a recursive listing of a tree is cut |
 | `webhook_delay` | 0 | seconds of the clock between an event and its delivery |
 | `webhook_copies` | 1 | 2: every delivery comes twice under one guid |
-| `webhook_hold` | 0 | n: deliveries wait until there are n, which then leave the newest first; 0 lets go what waits |
+| `webhook_hold` | 0 | n: deliveries wait until there are n, then leave newest first; 0 lets all go |
 | `webhook_timeout` | 10 | seconds of real time that a receiver may take |
 
 Faults of deliveries are those of the control interface, with the kinds `webhook push` and `webhook ping`:

@@ -6,12 +6,13 @@ for.
 | `PUT /_standin/repositories/{owner}/{repo}` | create, change: `{default_branch, protected}` |
 | the same | its own webhook: `{webhook_url, webhook_secret}` |
 | `POST /_standin/repositories/{owner}/{repo}/ping` | send a ping event to the repository's webhook |
-| `PUT /_standin/app` | install the GitHub App on the `account`, contoso unless told: `{app_id, client_id, private_key, installation_id}` |
+| `PUT /_standin/app` | install the GitHub App: `{app_id, client_id, private_key, installation_id}` |
+| the same | on whose `account`, contoso unless told |
 | the same | what the account's owner allows: `{permissions, repositories}` (names; null: all) |
 | the same | the App's webhook: `{webhook_url, webhook_secret}` |
 | `POST /_standin/app/ping` | send a ping event to the App's webhook |
 | `PUT /_standin/tokens` | `{token}`: a plain token of the person `{login}`, which is no App's |
-| `GET /_standin/deliveries` | webhooks sent or due, oldest first; GitHub's own lists have what was sent in the last three days |
+| `GET /_standin/deliveries` | webhooks sent or due, oldest first; GitHub's own lists have three days |
 | `POST /_standin/deliveries/{guid}/redeliver` | the button: send the first delivery with this guid again |
 """
 

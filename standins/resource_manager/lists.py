@@ -25,9 +25,11 @@ Wanted = Callable[[Json], bool]
 Filterable = Mapping[str, bool]
 
 _TERM = re.compile(
-    r"""(?P<function>startswith|endswith|contains)\(\s*(?P<field1>\w+)\s*,\s*'(?P<text1>(?:[^']|'')*)'\s*\)(?:\s+eq\s+true)?
+    r"(?P<function>startswith|endswith|contains)\(\s*(?P<field1>\w+)\s*,\s*'(?P<text1>(?:[^']|'')*)'\s*\)"
+    r"""(?:\s+eq\s+true)?
     |substringof\(\s*'(?P<text2>(?:[^']|'')*)'\s*,\s*(?P<field2>\w+)\s*\)(?:\s+eq\s+true)?
-    |(?P<field3>\w+)\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+(?:'(?P<text3>(?:[^']|'')*)'|(?P<literal>true|false|null))""",
+    |(?P<field3>\w+)\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+(?:'(?P<text3>(?:[^']|'')*)'"""
+    r"""|(?P<literal>true|false|null))""",
     re.VERBOSE,
 )
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -19,7 +19,8 @@ Element = etree._Element
 #: C# as far as brackets go: comments, strings (verbatim, interpolated, plain), characters, brackets, anything
 #: else.
 _TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|(?:@\$?|\$@)"(?:[^"]|"")*"|\$?"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'|(?P<open>[(\[{])|(?P<close>[)\]}])|.""",
+    r"""//[^\n]*|/\*.*?\*/|(?:@\$?|\$@)"(?:[^"]|"")*"|\$?"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'"""
+    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|.""",
     re.DOTALL,
 )
 #: Where an expression may begin in `rawxml`: as the whole of an attribute or of an element's text. Comments
@@ -45,23 +46,18 @@ _HOLDERS = (
     "return-response",
 )
 _POLICY_NAMES = """
-    authentication-basic authentication-certificate authentication-managed-identity \
-azure-openai-emit-token-metric
-    azure-openai-semantic-cache-lookup azure-openai-semantic-cache-store azure-openai-token-limit base \
-cache-lookup cache-lookup-value
-    cache-remove-value cache-store cache-store-value check-header choose cors cross-domain emit-metric \
-find-and-replace forward-request
-    get-authorization-context include-fragment invoke-dapr-binding ip-filter json-to-xml jsonp \
-limit-concurrency llm-content-safety
-    llm-emit-token-metric llm-semantic-cache-lookup llm-semantic-cache-store llm-token-limit \
-log-to-eventhub mock-response proxy
-    publish-to-dapr quota quota-by-key rate-limit rate-limit-by-key redirect-content-urls retry \
-return-response rewrite-uri
-    send-one-way-request send-request set-backend-service set-body set-header set-method \
-set-query-parameter set-status set-variable
-    trace validate-azure-ad-token validate-client-certificate validate-content validate-graphql-request \
-validate-headers validate-jwt
-    validate-odata-request validate-parameters validate-status-code wait xml-to-json xsl-transform
+    authentication-basic authentication-certificate authentication-managed-identity
+    azure-openai-emit-token-metric azure-openai-semantic-cache-lookup azure-openai-semantic-cache-store
+    azure-openai-token-limit base cache-lookup cache-lookup-value cache-remove-value cache-store
+    cache-store-value check-header choose cors cross-domain emit-metric find-and-replace forward-request
+    get-authorization-context include-fragment invoke-dapr-binding ip-filter json-to-xml jsonp
+    limit-concurrency llm-content-safety llm-emit-token-metric llm-semantic-cache-lookup
+    llm-semantic-cache-store llm-token-limit log-to-eventhub mock-response proxy publish-to-dapr quota
+    quota-by-key rate-limit rate-limit-by-key redirect-content-urls retry return-response rewrite-uri
+    send-one-way-request send-request set-backend-service set-body set-header set-method
+    set-query-parameter set-status set-variable trace validate-azure-ad-token validate-client-certificate
+    validate-content validate-graphql-request validate-headers validate-jwt validate-odata-request
+    validate-parameters validate-status-code wait xml-to-json xsl-transform
 """
 _POLICIES = frozenset(_POLICY_NAMES.split())
 #: https://learn.microsoft.com/azure/api-management/policy-fragments#limitations

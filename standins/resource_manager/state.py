@@ -83,7 +83,8 @@ class Resources:
 
     def id(self, request: web.Request) -> str:
         """The id of the resource that the path of the request names."""
-        return f"{service_id(request)}/{self._naming.segment.format(**request.match_info)}/{request.match_info['name']}"
+        kind = self._naming.segment.format(**request.match_info)
+        return f"{service_id(request)}/{kind}/{request.match_info['name']}"
 
     def check_name(self, request: web.Request) -> None:
         """400 when a resource may not have this name."""

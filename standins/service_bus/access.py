@@ -154,7 +154,8 @@ def signature(resource: str, until: int, name: str, key: str) -> str:
     with a key and its name.
     """
     quoted = quote_plus(resource)
-    return f"{_SIGNATURE}sr={quoted}&sig={quote_plus(_signed(quoted, str(until), key))}&se={until}&skn={quote_plus(name)}"
+    signature = quote_plus(_signed(quoted, str(until), key))
+    return f"{_SIGNATURE}sr={quoted}&sig={signature}&se={until}&skn={quote_plus(name)}"
 
 
 def _signed(quoted_resource: str, until: str, key: str) -> str:

@@ -405,8 +405,11 @@ _WRONG_KIND = {
     True: (
         "It is not possible for an entity that requires sessions to create a non-sessionful message receiver."
     ),
-    False: "A sessionful message receiver cannot be created on an entity that does not require sessions. "
-    "Ensure RequiresSession is set to true when creating a Queue or Subscription to enable sessionful behavior.",
+    False: (
+        "A sessionful message receiver cannot be created on an entity that does not require sessions. "
+        "Ensure RequiresSession is set to true when creating a Queue or Subscription to enable sessionful "
+        "behavior."
+    ),
 }
 
 _SESSION_HANDLERS: dict[type, Callable[[AmqpSession, Any], None]] = {

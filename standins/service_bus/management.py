@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from standins.service_bus.access import LISTEN, MANAGEMENT_SUFFIX, SEND, Access
@@ -100,7 +101,7 @@ def _schedule(operations: Operations, entity: Entity, body: Body) -> Steps[Body]
 def _cancel(operations: Operations, entity: Entity, body: Body) -> Steps[Body]:
     for sequence in body["sequence-numbers"]:
         call = f"cancel {entity.name}", str(sequence)
-        yield from operations.perform([call], lambda number=sequence: entity.cancel(number))  # type: ignore[misc]
+        yield from operations.perform([call], partial(entity.cancel, sequence))
     return {}
 
 
@@ -119,7 +120,7 @@ def _renew(operations: Operations, queue: Queue, body: Body) -> Steps[Body]:
     until = []
     for token in body["lock-tokens"]:
         call = f"renew {queue.name}", queue.message_id(token)
-        until.append((yield from operations.perform([call], lambda token=token: queue.renew(token))))  # type: ignore[misc]
+        until.append((yield from operations.perform([call], partial(queue.renew, token))))
     return {"expirations": Array.of(Timestamp, [int(each * 1000) for each in until])}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from standins.faults import When
 from standins.service_bus.broker import Broker
@@ -110,7 +111,7 @@ class Operations:
         """Settle deliveries. Raises MessageLockLost."""
         for token in tokens:
             call = f"{settlement.verb} {queue.name}", queue.message_id(token)
-            yield from self.perform([call], lambda token=token: settlement.apply(queue, token))  # type: ignore[misc]
+            yield from self.perform([call], partial(settlement.apply, queue, token))
 
     def _record(self, calls: Iterable[Named], status: int, started: float) -> None:
         for kind, target in calls:

@@ -2,14 +2,16 @@
 
 | setting | what is tested against it |
 |---|---|
-| `CONTRACT_APIM_SERVICE_ID` | an API Management service of its own for these tests: its API `ai` and fragment are overwritten and removed |
+| `CONTRACT_APIM_SERVICE_ID` | a service of its own: its API `ai` and fragment are overwritten and removed |
 | `CONTRACT_KEY_VAULT_URL` | a vault; soft-deleted test secrets stay in it until they are purged |
 | `CONTRACT_KEY_VAULT_ID` | the scope for role assignments |
-| `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time while the tests run |
-| `CONTRACT_FOUNDRY_ACCOUNT_ID`, `CONTRACT_FOUNDRY_TRACING_ID` | a Foundry account with project management, and an Application Insights |
-| `CONTRACT_SERVICE_BUS` | a connection string of a namespace with the entities of infra/service-bus.json, and nobody else receiving |
-| `CONTRACT_GITHUB_REPOSITORY` | `owner/name`; each test pushes, with git's own credentials, to a branch of its own |
-| `CONTRACT_GITHUB_APP_ID`, `CONTRACT_GITHUB_APP_PRIVATE_KEY`, `CONTRACT_GITHUB_INSTALLATION_ID` | the App that reads and reports there |
+| `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time |
+| `CONTRACT_FOUNDRY_ACCOUNT_ID` | a Foundry account with project management |
+| `CONTRACT_FOUNDRY_TRACING_ID` | an Application Insights |
+| `CONTRACT_SERVICE_BUS` | a connection string; the entities of infra/service-bus.json, no other receivers |
+| `CONTRACT_GITHUB_REPOSITORY` | `owner/name`; each test pushes, with git's credentials, to its own branch |
+| `CONTRACT_GITHUB_APP_ID`, `CONTRACT_GITHUB_APP_PRIVATE_KEY` | the App that reads and reports there |
+| `CONTRACT_GITHUB_INSTALLATION_ID` | its installation |
 | `CONTRACT_GITHUB_API_URL`, `CONTRACT_GITHUB_GIT_URL` | where it is, if not on github.com |
 | `CONTRACT_RESOURCE_MANAGER_URL`, `CONTRACT_KEY_VAULT_VERIFY_CHALLENGE` | for other clouds |
 

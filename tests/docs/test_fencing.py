@@ -26,14 +26,21 @@ PORTS = tuple(
 )
 READS = {
     "DeadLetters": {"peek"},
-    "Repository": {"head", "commit_message", "file", "newest_commits", "is_ancestor", "changed_on", "tree", "blob", "archive"},
+    "Repository": {
+        "head", "commit_message", "file", "newest_commits", "is_ancestor", "changed_on", "tree", "blob",
+        "archive",
+    },
     "Gateway": {
-        "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions", "product_subscriptions", "subscription",
-        "keys", "backends", "named_values", "api", "api_policy", "fragment",
+        "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions",
+        "product_subscriptions", "subscription", "keys", "backends", "named_values", "api", "api_policy",
+        "fragment",
     },
     "Vault": {"versions", "newest", "deleted_tags"},
     "Roles": {"granted", "readers", "readers_of"},
-    "Cluster": {"namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes", "limit"},
+    "Cluster": {
+        "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
+        "limit",
+    },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
 }  # fmt: skip
@@ -177,5 +184,5 @@ def _rows() -> list[tuple[str, str]]:
 def _calls_of_the_fakes(kind: str) -> set[str]:
     """Port and method of every call that the fakes record as one that writes."""
     text = "".join(path.read_text() for path in sorted((ROOT / "tests" / "fakes").glob("*.py")))
-    found = re.findall(rf'self\._calls\.{kind}\("([\w-]+)", "(\w+)"', text)
+    found = re.findall(rf'self\._calls\.{kind}\(\s*"([\w-]+)", "(\w+)"', text)
     return {f"{''.join(word.capitalize() for word in system.split('-'))}.{name}" for system, name in found}

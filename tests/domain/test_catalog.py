@@ -196,9 +196,7 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     )
 
 
-def test_each_backend_of_a_pool_has_a_key_of_its_own_and_nothing_is_granted_twice_unless_the_catalogue_says_so() -> (
-    None
-):
+def test_each_backend_of_a_pool_has_its_own_key_and_nothing_is_granted_twice_unless_told_so() -> None:
     pool = [
         {"name": name, "endpoint": f"https://{name}.example/v1", "credential": f"key-of-{name}"}
         for name in "ab"

@@ -17,7 +17,8 @@ ONE = Asked().read()
 
 
 def _requests(count: int, **fields: object) -> dict[str, AccessRequest]:
-    return {f"t{number:04}": replace(ONE, team=f"t{number:04}", **fields) for number in range(count)}  # type: ignore[arg-type]
+    names = [f"t{number:04}" for number in range(count)]
+    return {name: replace(ONE, team=name, **fields) for name in names}  # type: ignore[arg-type]
 
 
 def _refused(requests: dict[str, AccessRequest], platform: Platform) -> list[str]:

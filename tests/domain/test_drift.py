@@ -60,18 +60,17 @@ def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> lis
 
 
 def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
-    found = (
-        replace(WORLD.secrets[KEY], **changed)
-        if tags is None
-        else replace(WORLD.secrets[KEY], tags={**TAGS, **tags})
-    )  # type: ignore[arg-type]
+    edit: dict[str, object] = changed if tags is None else {"tags": {**TAGS, **tags}}
+    found = replace(WORLD.secrets[KEY], **edit)  # type: ignore[arg-type]
     return lambda world: replace(world, secrets={**world.secrets, KEY: found})
 
 
 def _backend(name: str, **changed: object) -> Difference:
-    return lambda world: replace(
-        world, backends={**world.backends, name: replace(world.backends[OWN], name=name, **changed)}
-    )  # type: ignore[arg-type]
+    def differ(world: World) -> World:
+        backend = replace(world.backends[OWN], name=name, **changed)  # type: ignore[arg-type]
+        return replace(world, backends={**world.backends, name: backend})
+
+    return differ
 
 
 EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"

@@ -25,8 +25,8 @@ def _present(count: int) -> list[str]:
 @pytest.mark.parametrize(
     ("teams", "gone", "held"),
     [
-        (40, 10, False), (40, 11, True), (12, 3, False), (12, 4, True), (11, 1, False), (11, 2, True), (2, 1, False), (1, 1, True),
-        (30, 30, True), (5, 0, False), (0, 0, False),
+        (40, 10, False), (40, 11, True), (12, 3, False), (12, 4, True), (11, 1, False), (11, 2, True),
+        (2, 1, False), (1, 1, True), (30, 30, True), (5, 0, False), (0, 0, False),
     ],
 )  # fmt: skip
 def test_a_quarter_may_go_and_below_twelve_teams_one(teams: int, gone: int, held: bool) -> None:

@@ -33,16 +33,8 @@ def secret() -> SecretValue:
 
 def test_no_way_of_writing_it_shows_it(secret: SecretValue) -> None:
     holder = Holder("alpha", secret)
-    # every way
-    shown = [
-        repr(secret),
-        str(secret),
-        f"{secret}",
-        f"{secret!r}",
-        f"{secret:}",
-        "%s" % secret,
-        "%r" % (secret,),
-    ]  # noqa: UP031
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:}"]
+    shown += ["%s" % secret, "%r" % (secret,)]  # noqa: UP031  # every way
     shown += [
         repr(holder),
         str([secret]),

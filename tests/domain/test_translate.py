@@ -214,9 +214,8 @@ def test_nobody_waits_longer_than_an_hour_whoever_says_so() -> None:
 
 @pytest.mark.parametrize("reset", ["9" * 15, "9" * 400])
 def test_githubs_reset_time_is_an_hour_away_at_most(reset: str) -> None:
-    error = aiohttp.ClientResponseError(
-        None, (), status=429, headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
-    )  # type: ignore[arg-type]
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    error = aiohttp.ClientResponseError(None, (), status=429, headers=headers)  # type: ignore[arg-type]
     ours = _raised(error)
     assert isinstance(ours, Throttled)
     assert ours.retry_after == timedelta(hours=1)
@@ -312,9 +311,8 @@ def test_an_answer_that_the_sdk_cannot_read_makes_no_sense_unless_its_status_say
 
 
 def test_an_operation_that_failed_was_refused_although_asking_for_it_went_well() -> None:
-    error = azure.HttpResponseError(
-        response=Response(200, error={"code": "ValidationError", "message": "No"}), error=OperationFailed("x")
-    )  # type: ignore[arg-type]
+    response = Response(200, error={"code": "ValidationError", "message": "No"})
+    error = azure.HttpResponseError(response=response, error=OperationFailed("x"))  # type: ignore[arg-type]
     ours = _raised(error)
     assert isinstance(ours, Rejected)
     assert "ValidationError No" in ours.message

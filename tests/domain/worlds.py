@@ -85,4 +85,5 @@ Difference = Callable[[World], World]
 
 
 def a_product(**changed: object) -> Difference:
-    return lambda world: replace(world, products={"team-alpha": replace(PRODUCT, **changed)})  # type: ignore[arg-type]
+    product = replace(PRODUCT, **changed)  # type: ignore[arg-type]
+    return lambda world: replace(world, products={"team-alpha": product})

@@ -49,8 +49,12 @@ def test_a_body_that_is_not_ours_is_kept_as_it_is(road: Road, form: bytes) -> No
     letter = buried(road, send(road, "provision-gateway", form, "somebody"))
     about = {name: letter.about[name] for name in ("reason", "stage", "attempts", "session", "actor")}
     assert about == {
-        "reason": "MalformedMessage", "stage": "provision-gateway", "attempts": 1, "session": "somebody", "actor": "the platform",
-    }  # fmt: skip
+        "reason": "MalformedMessage",
+        "stage": "provision-gateway",
+        "attempts": 1,
+        "session": "somebody",
+        "actor": "the platform",
+    }
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,12 @@ async def test_pools_are_told_with_their_members_and_backends_with_their_breaker
         PoolMember(f"{pool}--sweden", 70, 1),
     )
     assert {name: backend.breaker for name, backend in backends.items()} == {
-        pool: None, f"{pool}--france": rule, f"{pool}--reserve": rule, f"{pool}--sweden": rule, "shared--plain": None,
-    }  # fmt: skip
+        pool: None,
+        f"{pool}--france": rule,
+        f"{pool}--reserve": rule,
+        f"{pool}--sweden": rule,
+        "shared--plain": None,
+    }
     state = app.gateway.state.backends
     state[pool] = replace(state[pool], members=state[pool].members[:1])
     state[f"{pool}--sweden"] = replace(state[f"{pool}--sweden"], breaker=None)
@@ -172,8 +176,15 @@ async def test_every_system_is_asked_once() -> None:
     health = await probe_everything(app)
     assert health.healthy
     assert [probe.system for probe in health.probes] == [
-        "GitHub", "Service Bus", "API Management", "Key Vault", "role assignments", "Kubernetes", "Foundry", "capacity",
-    ]  # fmt: skip
+        "GitHub",
+        "Service Bus",
+        "API Management",
+        "Key Vault",
+        "role assignments",
+        "Kubernetes",
+        "Foundry",
+        "capacity",
+    ]
     # The account reads what a review reads: the branch, and two lists.
     account = {
         "repository head",
@@ -187,9 +198,7 @@ async def test_every_system_is_asked_once() -> None:
     assert account <= set(asked)
 
 
-async def test_where_more_is_in_force_than_may_be_granted_the_platform_is_not_healthy_and_the_model_says_so() -> (
-    None
-):
+async def test_where_more_is_in_force_than_may_be_the_platform_is_not_healthy_and_the_model_says_so() -> None:
     app = await a_platform()
     for name in ("alpha", "bravo"):
         await push(

@@ -180,9 +180,7 @@ async def test_whoever_comes_back_for_its_gpu_before_it_is_gone_has_it() -> None
     assert _gpus(app) == {"alpha"}
 
 
-async def test_a_product_of_somebody_else_at_a_teams_name_counts_with_the_ceiling_of_what_the_team_asks_for() -> (
-    None
-):
+async def test_a_strangers_product_at_a_teams_name_counts_with_the_ceiling_of_what_the_team_asks() -> None:
     app = await _a_platform()
     await app.gateway.create_product("team-mike", "Mike", Marker(REPOSITORY + 1, "mike", "x", "c" * 40))
     await push(app, {path_of(team): Asked(team, tokens=10_000).text() for team in ("alpha", "mike")})
@@ -493,9 +491,7 @@ async def test_a_team_too_many_for_the_tier_is_refused_in_the_check_and_comes_in
     assert len(app.gateway.state.products) == 100
 
 
-async def test_a_marker_whose_commit_cannot_be_read_counts_with_what_the_policy_grants_and_asks_git_for_nothing() -> (
-    None
-):
+async def test_a_marker_with_an_unreadable_commit_counts_what_the_policy_grants_and_asks_no_git() -> None:
     app = await _a_platform()
     await ask(app, Asked("mike", tokens=60_000))
     product = app.gateway.state.products["team-mike"]

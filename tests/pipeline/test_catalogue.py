@@ -216,9 +216,7 @@ async def test_an_older_message_of_a_team_does_not_get_it_the_gpu_that_it_was_re
     assert "9000" not in _granted(app, "alpha")
 
 
-async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_beside_it() -> (
-    None
-):
+async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_by_it() -> None:
     app = await _a_team_with_the_only_gpu()
     await ask(app, Asked(team="alpha"))
     older = an_event(app, a_change(app, "alpha"), "d1/alpha")

@@ -262,15 +262,24 @@ def _copy(app: FakeApp) -> None:
 @pytest.mark.parametrize(
     ("arrange", "told"),
     [
-        (lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")), "product team-alpha"),
+        (
+            lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")),
+            "product team-alpha",
+        ),
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
         (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
         (_copy, "copy-of-alpha is linked"),
-        (lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
-        (lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")), "GPU node aks-gpu-1"),
+        (
+            lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)),
+            "may read the secret alpha-primary-key",
+        ),
+        (
+            lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")),
+            "GPU node aks-gpu-1",
+        ),
         (lambda app: setattr(app.repository, "protected", False), "not protected"),
     ],
-)  # fmt: skip
+)
 async def test_what_is_somebody_elses_is_told_and_left_alone(
     arrange: Callable[[FakeApp], None], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:

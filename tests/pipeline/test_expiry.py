@@ -164,9 +164,7 @@ async def test_grace_ends_although_the_catalogue_has_dropped_the_model_meanwhile
     assert not [name for name in app.vault.names() if name.startswith("alpha")]
 
 
-async def test_who_was_withdrawn_and_comes_back_with_a_file_that_cannot_be_read_has_until_the_end_of_grace() -> (
-    None
-):
+async def test_who_was_withdrawn_and_comes_back_with_an_unreadable_file_has_until_the_end_of_grace() -> None:
     app, asked = await expiring(30 * DAY)
     await push(app, {path_of("alpha"): None})
     await push(app, misspelt(asked))

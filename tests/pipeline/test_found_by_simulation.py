@@ -220,9 +220,7 @@ async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
         await run(app, PROVISION_CATALOG, CATALOG_TEAM)
 
 
-async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_again_and_nobody_is_called() -> (
-    None
-):
+async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again_and_nobody_is_called() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, app.limits.grace)
@@ -240,9 +238,7 @@ async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_a
     assert not app.bus.dead_letters()
 
 
-async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_else_up_and_goes_when_they_do() -> (
-    None
-):
+async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_up_and_goes_when_they_do() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: SCREENED + WITH_KEY.removeprefix(catalog_text())})
     await _sweep(app)

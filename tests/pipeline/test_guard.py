@@ -269,7 +269,7 @@ async def test_a_second_sweep_has_nothing_to_write_about_who_is_held() -> None:
     assert app.calls.writes() == []
 
 
-async def test_leave_for_who_is_held_says_nothing_of_who_is_in_grace_and_holds_when_that_one_is_cleaned_away_meanwhile() -> (
+async def test_leave_for_who_is_held_says_nothing_of_who_is_in_grace_and_holds_when_that_one_is_gone() -> (
     None
 ):
     app = await teams("alpha", "bravo", "carol", "delta")
@@ -290,7 +290,8 @@ async def test_leave_is_no_use_for_a_message_that_names_others() -> None:
     await push(app, dict(GONE))
     line = allowance(app)
     leave = app.repository.commit({}, message=f"Close two teams\n\n{line}\n")
-    commits = {team: app.gateway.state.products[f"team-{team}"].marker.commit for team in TEAMS}  # type: ignore[union-attr]
+    products = app.gateway.state.products
+    commits = {team: products[f"team-{team}"].marker.commit for team in TEAMS}  # type: ignore[union-attr]
     others = "\n".join(f"{team} {commits[team]}" for team in TEAMS)
     app.repository.commit({path_of("carol"): None, "README.md": "not empty"})
     gone = AccessChange(change="withdrawn", team="carol", path=path_of("carol"), commit=leave, leave=others)

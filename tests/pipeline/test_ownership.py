@@ -86,7 +86,7 @@ async def test_a_subscription_of_somebody_else(name: str) -> None:
     await _refused(app, DELIVER_KEYS)
 
 
-async def test_a_subscription_that_somebody_renamed_opens_nothing_after_a_withdrawal_and_everything_when_its_team_is_back() -> (
+async def test_a_subscription_that_was_renamed_opens_nothing_while_withdrawn_and_all_when_it_is_back() -> (
     None
 ):
     app = await a_team()

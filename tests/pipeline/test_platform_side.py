@@ -89,7 +89,8 @@ async def test_a_model_that_leaves_takes_its_backends_and_its_secret_with_it() -
 async def test_a_sweep_mends_what_somebody_edited(name: str, edit: dict[str, object]) -> None:
     app = await offer(await a_platform(), catalog_text() + POOL)
     before = world(app)
-    app.gateway.state.backends[name] = replace(app.gateway.state.backends[name], **edit)  # type: ignore[arg-type]
+    backends = app.gateway.state.backends
+    backends[name] = replace(backends[name], **edit)  # type: ignore[arg-type]
     await _sweep(app)
     assert world(app) == before
 

@@ -268,9 +268,16 @@ async def test_what_follows_from_a_push(files: str, mark: str, what: str, many: 
 
 #: What a team has, by what follows.
 ACCESS = {
-    "grant": "granted", "grant?": "granted", "keep": "kept", "end": "ended", "end?": "ended", "rest": "ended", "freeze": "frozen",
-    "none": "none", "refuse": "not_ours",
-}  # fmt: skip
+    "grant": "granted",
+    "grant?": "granted",
+    "keep": "kept",
+    "end": "ended",
+    "end?": "ended",
+    "rest": "ended",
+    "freeze": "frozen",
+    "none": "none",
+    "refuse": "not_ours",
+}
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "with others"])

@@ -61,9 +61,7 @@ async def test_a_withdrawn_team_has_dead_keys_at_once_and_all_its_objects() -> N
     assert shown(app)["gateway"].startswith("success: withdrawn, keys suspended")
 
 
-async def test_a_product_that_strangers_can_use_is_closed_while_its_team_is_in_grace_and_nothing_else_changes() -> (
-    None
-):
+async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace_and_nothing_else_is() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, timedelta(hours=2))

@@ -41,9 +41,7 @@ async def the_letter(app: FakeApp) -> Letter:
     return found
 
 
-async def test_a_body_that_leaves_no_room_for_what_is_known_about_it_is_kept_by_its_beginning_size_and_hash() -> (
-    None
-):
+async def test_a_body_that_leaves_no_room_for_what_is_known_is_kept_by_its_beginning_size_and_hash() -> None:
     app = an_app()
     body = bytes(range(256)) * 1023
     [sent] = await settled(app, Done(), a_message(app, body=body))
@@ -153,11 +151,27 @@ async def test_no_count_is_so_large_that_what_follows_cannot_be_sent_or_read(num
 
 
 ANYTHING = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**64), st.floats(), st.text(max_size=40), st.text("é\n", min_size=5000, max_size=5000),
-    st.binary(max_size=20), st.datetimes(), st.uuids(), st.lists(st.integers(), max_size=3),
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64),
+    st.floats(),
+    st.text(max_size=40),
+    st.text("é\n", min_size=5000, max_size=5000),
+    st.binary(max_size=20),
+    st.datetimes(),
+    st.uuids(),
+    st.lists(st.integers(), max_size=3),
     st.dictionaries(st.text(max_size=3), st.none()),
-    st.sampled_from(["\ud800", "é\n" * 2500, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "x\x1b[2J\nWARNING Audit: ada"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "\ud800",
+            "é\n" * 2500,
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "x\x1b[2J\nWARNING Audit: ada",
+        ]
+    ),
+)
 NAMES = st.sampled_from(
     [
         "root",
@@ -262,9 +276,18 @@ async def test_anything_ends_as_at_most_one_message_that_can_be_sent(
 
 LETTER = DeadLetter("provision-gateway", "alpha", "Rejected", "why", "the platform", 1, "m", "alpha", "r", 0)
 JUNK: list[dict[str, Any]] = [
-    {}, {"root": "x" * 5000}, {"root": "\ud800"}, {"sequence": 2**40}, {"replays": -1}, {"attempts": 2**31 - 1}, {"session": "x" * 129},
-    {"stage": "x\n"}, {"team": 5}, {"body-size": "x"}, {"body-size": 7, "body-sha256": "f" * 64},
-]  # fmt: skip
+    {},
+    {"root": "x" * 5000},
+    {"root": "\ud800"},
+    {"sequence": 2**40},
+    {"replays": -1},
+    {"attempts": 2**31 - 1},
+    {"session": "x" * 129},
+    {"stage": "x\n"},
+    {"team": 5},
+    {"body-size": "x"},
+    {"body-size": 7, "body-sha256": "f" * 64},
+]
 
 
 @pytest.mark.parametrize("changed", JUNK, ids=str)

@@ -400,7 +400,7 @@ async def test_trouble_that_lasts_is_left_to_the_next_sweep() -> None:
     assert app.bus.dead_letters() == []
 
 
-async def test_trouble_that_another_sweep_meets_is_told_again_because_the_first_letter_may_be_discarded() -> (
+async def test_trouble_that_another_sweep_meets_is_told_again_since_the_first_letter_may_be_discarded() -> (
     None
 ):
     app = an_app()
@@ -493,9 +493,7 @@ async def test_a_message_of_a_newer_version_waits_for_whoever_can_read_it(data: 
     assert (app.bus.dead_letters(), app.reports.shown) == ([], [])
 
 
-async def test_a_message_of_a_newer_version_that_nobody_reads_for_a_day_is_a_dead_letter_that_can_be_replayed() -> (
-    None
-):
+async def test_a_newer_versions_message_that_nobody_reads_for_a_day_is_a_dead_letter_to_be_replayed() -> None:
     app = an_app()
     message: Received | None = _newer(app, priority=1)
     first = message

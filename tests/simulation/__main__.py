@@ -62,10 +62,10 @@ def _many(seeds: range, without: str | None) -> int:
     for result in report.failed[:5]:
         print(_told(result, without))
     print(report.table())
-    print(
-        "broken promises: "
-        f"{[(result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations][:20]}"
-    )
+    broken = [
+        (result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations
+    ]
+    print(f"broken promises: {broken[:20]}")
     return bool(report.failed)
 
 

@@ -181,7 +181,10 @@ SAFEGUARDS = (
         "the head is read again, the message's text is not trusted",
         ((pipeline, "look", _believe_the_message), (standing, "look", _believe_the_message)),
     ),
-    Safeguard("If-Match and resourceVersion", ((fake_gateway, "_match", _nothing), (fake_cluster, "_match", _nothing))),
+    Safeguard(
+        "If-Match and resourceVersion",
+        ((fake_gateway, "_match", _nothing), (fake_cluster, "_match", _nothing)),
+    ),
     Safeguard(
         "the branch is looked at again before writing",
         ((gateway, "require_unmoved", _do_not_look), (withdrawal, "require_unmoved", _do_not_look)),
@@ -190,14 +193,21 @@ SAFEGUARDS = (
     Safeguard(
         "only what carries our marker is touched",
         (
-            (Marker, "owns", _owns_everything), (keys, "_require_own_secrets", _nothing), (withdrawal, "_is_ours", _always),
+            (Marker, "owns", _owns_everything),
+            (keys, "_require_own_secrets", _nothing),
+            (withdrawal, "_is_ours", _always),
             (withdrawal, "_require_ours", _as_if_ours),
         ),
     ),
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
-    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)),
-    Safeguard("keys that another group could read are made new", ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal))),
+    Safeguard(
+        "access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)
+    ),
+    Safeguard(
+        "keys that another group could read are made new",
+        ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
+    ),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("capacity is reserved before it is granted", ((gateway, "growth_of", _nothing_grows),)),
@@ -212,13 +222,19 @@ SAFEGUARDS = (
     Safeguard(
         "a link hides what was there",
         (
-            (team_states, "is_hidden", _never), (team_states, "_is_folder_hidden", _never), (absence, "is_hidden", _never),
+            (team_states, "is_hidden", _never),
+            (team_states, "_is_folder_hidden", _never),
+            (absence, "is_hidden", _never),
             (intake, "is_hidden", _never),
         ),
     ),
     Safeguard(
         "what a newer version wrote is left alone",
-        ((Marker, "may_change", Marker.owns), (gateway, "require_known", _nothing), (withdrawal, "require_known", _nothing)),
+        (
+            (Marker, "may_change", Marker.owns),
+            (gateway, "require_known", _nothing),
+            (withdrawal, "require_known", _nothing),
+        ),
     ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
-)  # fmt: skip
+)

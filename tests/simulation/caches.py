@@ -36,20 +36,22 @@ from tests.simulation import rules
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_faults, "read_catalog"),
     (review, "read"), (standing, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"), (drift, "compile_gateway"),
+    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"),
+    (drift, "compile_gateway"),
     (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"), (slots, "read_time"),
-    (view, "read_time"),
+    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"),
+    (slots, "read_time"), (view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
     (verdict, "review"), (standing, "review"), (intake, "review"), (rules, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (
-    (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"), (desired.DesiredCatalog, "api_digest"),
-    (desired.DesiredWorkspaces, "digest"), (backends.Backend, "digest"),
+    (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"),
+    (desired.DesiredCatalog, "api_digest"), (desired.DesiredWorkspaces, "digest"),
+    (backends.Backend, "digest"),
 )  # fmt: skip
 
 

@@ -30,12 +30,17 @@ EXPLAINED = (
     (r"AccessDenied: unable to create new content", ("by hand", "lock lost", "overtaken")),
     (r"MalformedMessage: ", ("garbage",)),
     (r"MaxDeliveryCountExceeded: ", (
-        "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout", "server error",
+        "a machine dies", "lock lost", "overtaken", "outage", "role revoked", "throttled", "timeout",
+        "server error",
     )),
-    (r"RetriesExhausted: .*: Unavailable: (500|503|no answer in time)$", ("server error", "outage", "timeout")),
+    (r"RetriesExhausted: .*: Unavailable: (500|503|no answer in time)$", (
+        "server error", "outage", "timeout",
+    )),
     (r"RetriesExhausted: .*: Throttled: 429$", ("throttled",)),
     (r"RetriesExhausted: .*: Busy: 409$", ("conflict",)),
-    (r"RetriesExhausted: ", ("foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage")),
+    (r"RetriesExhausted: ", (
+        "foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage",
+    )),
     (r"WaitedTooLong: ", tuple(KINDS)),
 )  # fmt: skip
 

@@ -156,8 +156,8 @@ def _short(value: object) -> str:
     return text if len(text) < 80 else f"{text[:80]}..."
 
 
-def _mark(marker: object) -> object:
-    return marker and (marker.path, marker.digest, marker.withdrawn, marker.expires, marker.held)  # type: ignore[attr-defined]
+def _mark(marker: Any) -> object:
+    return marker and (marker.path, marker.digest, marker.withdrawn, marker.expires, marker.held)
 
 
 def _text(policy: object) -> object:

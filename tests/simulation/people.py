@@ -505,6 +505,7 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
 }
 #: How often each of them is picked, by how often it stands here.
 NAMES = (
-    *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend", "refilled", "refilled",
-    "other catalogue", "other catalogue", "other catalogue", "tight catalogue", "tight catalogue", "allowed by the trailer",
+    *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend",
+    "refilled", "refilled", "other catalogue", "other catalogue", "other catalogue", "tight catalogue",
+    "tight catalogue", "allowed by the trailer",
 )  # fmt: skip

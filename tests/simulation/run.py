@@ -205,8 +205,9 @@ class Run:
         if self._racy:
             return (github.repeat_message, github.forge_push)
         return (
-            hands.act, hands.act, hands.act, hands.act, hands.act, hands.act_as_stranger, github.forge_push, github.forge_message,
-            github.garbage, github.repeat_message, github.repeat_message, self._replay_one, self._replay_one,
+            hands.act, hands.act, hands.act, hands.act, hands.act, hands.act_as_stranger, github.forge_push,
+            github.forge_message, github.garbage, github.repeat_message, github.repeat_message,
+            self._replay_one, self._replay_one,
         )  # fmt: skip
 
     def _replay_one(self) -> None:

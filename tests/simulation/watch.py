@@ -22,18 +22,19 @@ from tests.simulation.scene import Handling, Scene, is_write
 
 #: Calls that take something away from whoever has it.
 TAKING = frozenset({
-    "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend", "delete_workspace",
-    "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
+    "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend",
+    "delete_workspace", "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
     "delete_named_value",
 })  # fmt: skip
 #: What an ETag or a resourceVersion fences, with the object that has it: of two writes to one object the
 #: older one is refused.
 FENCED = {
-    "create_product": "product", "publish_product": "product", "mark_product": "product", "close_product": "product",
-    "delete_product": "product",
+    "create_product": "product", "publish_product": "product", "mark_product": "product",
+    "close_product": "product", "delete_product": "product",
     "put_product_policy": "policy", "put_api_policy": "policy", "put_api": "api",
-    "put_subscription": "subscription", "suspend_subscription": "subscription", "delete_subscription": "subscription",
-    "create": "workspace", "delete_workspace": "workspace", "delete_namespace": "namespace",
+    "put_subscription": "subscription", "suspend_subscription": "subscription",
+    "delete_subscription": "subscription", "create": "workspace", "delete_workspace": "workspace",
+    "delete_namespace": "namespace",
 }  # fmt: skip
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its
 #: lock, too.
@@ -47,9 +48,13 @@ MOST_CHAINS = 24
 #: What a write concerns, by its system, and at the gateway by how its name ends.
 _SYSTEMS = {"vault": "secret", "cluster": "namespace", "projects": "project"}
 _KINDS = {
-    "named_value": "named value", "product": "product", "product_policy": "product", "subscription": "subscription", "key": "subscription",
+    "named_value": "named value",
+    "product": "product",
+    "product_policy": "product",
+    "subscription": "subscription",
+    "key": "subscription",
     "backend": "backend",
-}  # fmt: skip
+}
 
 
 class Watch:

@@ -291,7 +291,8 @@ async def test_a_connection_hides_its_credentials(
         "target": "https://gateway.contoso.com",
         "credentials": {"key": "s3cret"},
     }
-    made: Any = await foundry.project_connections.create(*at, connection={"properties": properties})  # type: ignore[call-overload]
+    connections, connection = foundry.project_connections, {"properties": properties}
+    made: Any = await connections.create(*at, connection=connection)  # type: ignore[call-overload]
     assert (made.name, made.properties.target) == ("gateway", "https://gateway.contoso.com")
     read: Any = await foundry.project_connections.get(*at)
     assert (read.properties.auth_type, read.properties.credentials) == ("ApiKey", None)

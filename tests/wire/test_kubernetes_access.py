@@ -55,7 +55,8 @@ def _path(manifest: Manifest) -> str:
     plural = {"Policy": "policies", "Binding": "bindings", "Role": "roles"}
     kind = manifest["kind"]
     ending = next(each for each in plural if kind.endswith(each))
-    return f"/apis/{manifest['apiVersion']}/{kind.removesuffix(ending).lower()}{plural[ending]}/{manifest['metadata']['name']}"
+    several = kind.removesuffix(ending).lower() + plural[ending]
+    return f"/apis/{manifest['apiVersion']}/{several}/{manifest['metadata']['name']}"
 
 
 @asynccontextmanager

@@ -102,9 +102,8 @@ async def test_a_policy_that_is_written_as_it_is_keeps_its_etag(client: Client, 
 
 async def test_a_raw_policy_keeps_its_expressions(client: Client, product: str) -> None:
     condition = """@(context.Request.Headers.GetValueOrDefault("x", "<(&") == "\\")" && 1 < 2)"""
-    sent = raw(
-        f"""<choose><when condition="{condition}"><set-body>@{{ return "a > b)"; }}</set-body></when></choose>"""
-    )
+    sent = raw(f"""<choose><when condition="{condition}">\
+<set-body>@{{ return "a > b)"; }}</set-body></when></choose>""")
     await client.product_policy.create_or_update(*WHERE, product, "policy", sent)
     as_raw = await client.product_policy.get(*WHERE, product, "policy", format="rawxml")
     as_xml = await client.product_policy.get(*WHERE, product, "policy")
