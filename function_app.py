@@ -1,4 +1,6 @@
-"""The function app: its stages in the order in which an event travels. Settings are read here, once, at start."""
+"""The function app: its stages in the order in which an event travels. Settings are read here, once, at
+start.
+"""
 
 import azure.functions as func
 

@@ -1,7 +1,8 @@
-"""How long operators wait with 10,000 dead letters, and how much memory it takes: `python -m bench.dead_letters [count]`, some minutes.
+"""How long operators wait with 10,000 dead letters, and how much memory it takes:
+`python -m bench.dead_letters [count]`, some minutes.
 
-The command as people type it, over the app and the stand-ins, which answer at once. A fifth of the letters is one group, scattered over
-all; what is replayed is also handled by the stage meanwhile.
+The command as people type it, over the app and the stand-ins, which answer at once. A fifth of the letters is
+one group, scattered over all; what is replayed is also handled by the stage meanwhile.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ ORDERS = (
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
     table = Table("mergekey dead-letters", "seconds", "host, MB at most", title=f"{count} dead letters")
-    with tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder, Stack(Path(folder), APP_DIR) as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder,
+        Stack(Path(folder), APP_DIR) as stack,
+    ):
         _sign_in(stack)
         clone = Clone(stack.git_url, stack.folder / "clone")
         clone.fill(APP_DIR / "examples" / "access-repo")
@@ -86,11 +90,26 @@ def _letters(count: int) -> Iterator[Envelope]:
             f"team: {{name: {team}}}\n" + "# a remark\n" * 100,
             f"d{number}/{team}",
         )
-        change = AccessChange(change="requested", team=team, path=path, commit="a" * 40, blob=blob_id(text.encode()), text=text)
+        change = AccessChange(
+            change="requested", team=team, path=path, commit="a" * 40, blob=blob_id(text.encode()), text=text
+        )
         reason = REASONS[number % len(REASONS)]
-        letter = DeadLetter("provision-gateway", team, reason, "the gateway answered 400", "the platform", 1, root, team, root, 1)
+        letter = DeadLetter(
+            "provision-gateway",
+            team,
+            reason,
+            "the gateway answered 400",
+            "the platform",
+            1,
+            root,
+            team,
+            root,
+            1,
+        )
         body = change.encode(root, "/bench", datetime.now(UTC))
-        yield Envelope(DEAD_LETTERS, f"{root}/dead-letter/provision-gateway", body, properties=letter.properties())
+        yield Envelope(
+            DEAD_LETTERS, f"{root}/dead-letter/provision-gateway", body, properties=letter.properties()
+        )
 
 
 def _mergekey(*words: str) -> str:

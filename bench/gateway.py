@@ -1,7 +1,8 @@
-"""How many calls a second the gateway stand-in takes on one core, policies, limits and a model's answer included.
+"""How many calls a second the gateway stand-in takes on one core, policies, limits and a model's answer
+included.
 
-`python -m bench.gateway`; against the local stand-ins, over TLS on loopback. The model servers share the gateway's process and core; this
-script has a core of its own.
+`python -m bench.gateway`; against the local stand-ins, over TLS on loopback. The model servers share the
+gateway's process and core; this script has a core of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ APP_DIR = Path(__file__).resolve().parent.parent
 CALLS, CONNECTIONS = 5000, 20
 CATALOG = """\
 models:
-  - {name: gpt-4.1, provider: foundry, endpoint: "https://contoso-ai.openai.azure.com/openai/v1", maxTokensPerMinute: 10000000}
+  - {name: gpt-4.1, provider: foundry, endpoint: "https://contoso-ai.openai.azure.com/openai/v1", \
+maxTokensPerMinute: 10000000}
 """
 REQUEST = """\
 team: {name: alpha, owner: lead@contoso.com}
@@ -37,7 +39,10 @@ limits: {tokensPerMinute: 1000000, requestsPerMinute: 100000, dailyTokenQuota: 9
 
 def main() -> None:
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder, Stack(Path(folder), APP_DIR) as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder,
+        Stack(Path(folder), APP_DIR) as stack,
+    ):
         key = _key(stack)
         stack.stop_host()
         in_all, *each = asyncio.run(_measure(stack, key))
@@ -53,7 +58,9 @@ def _key(stack: Stack) -> str:
     commit = clone.push("A team")
     path = f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100"
     wanted = {(f"mergekey/alpha/{stage}", "success") for stage in ("keys", "gateway")}
-    wait_until("the key", lambda: wanted <= {(row["context"], row["state"]) for row in stack.github("GET", path)})
+    wait_until(
+        "the key", lambda: wanted <= {(row["context"], row["state"]) for row in stack.github("GET", path)}
+    )
     return Servers(stack).keys("alpha")[0]
 
 

@@ -1,7 +1,9 @@
-"""How long from `git push` to the key in the vault, and how many calls a team costs. `make bench`; against the local stand-ins.
+"""How long from `git push` to the key in the vault, and how many calls a team costs. `make bench`; against
+the local stand-ins.
 
-Twice: with stand-ins that answer in about a millisecond, which shows the app's own share; and with the latency of the services as it was
-measured or estimated (`standins/faults.py`), which shows the longest chain of calls.
+Twice: with stand-ins that answer in about a millisecond, which shows the app's own share; and with the
+latency of the services as it was measured or estimated (`standins/faults.py`), which shows the longest chain
+of calls.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ APP_DIR = Path(__file__).resolve().parent.parent
 CROWD = 50
 #: Latency profile -> how many single teams are pushed, one after the other.
 SINGLES = {"none": 20, "azure": 8}
-REQUEST = "team: {{name: {team}, owner: lead@contoso.com}}\nmodels:\n  foundry:\n    - {{name: gpt-4.1, tokensPerMinute: 1000}}\n"
+REQUEST = (
+    "team: {{name: {team}, owner: lead@contoso.com}}\nmodels:\n  foundry:\n    - {{name: gpt-4.1, "
+    "tokensPerMinute: 1000}}\n"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,11 @@ class Measured:
 def main() -> None:
     console = Console(highlight=False)
     found = {profile: _measure(profile) for profile in SINGLES}
-    table = Table("what", *(f"latency: {profile}" for profile in found), title="Seconds from git push to the key in the vault")
+    table = Table(
+        "what",
+        *(f"latency: {profile}" for profile in found),
+        title="Seconds from git push to the key in the vault",
+    )
     table.add_row("one team, median", *(f"{statistics.median(each.alone):.2f}" for each in found.values()))
     table.add_row("one team, slowest", *(f"{max(each.alone):.2f}" for each in found.values()))
     table.add_row(f"{CROWD} teams in one push, the last", *(f"{each.crowd:.2f}" for each in found.values()))
@@ -77,8 +86,14 @@ def _push(stack: Stack, clone: Clone, teams: list[str]) -> float:
 
 def _with_keys(stack: Stack, commit: str) -> set[str]:
     found, page = set(), 1
-    while rows := stack.github("GET", f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100&page={page}"):
-        found |= {row["context"].split("/")[1] for row in rows if row["context"].endswith("/keys") and row["state"] == "success"}
+    while rows := stack.github(
+        "GET", f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100&page={page}"
+    ):
+        found |= {
+            row["context"].split("/")[1]
+            for row in rows
+            if row["context"].endswith("/keys") and row["state"] == "success"
+        }
         page += 1
     return found
 

@@ -1,7 +1,9 @@
-"""How fast the Service Bus stand-in is, and how much it remembers: `python -m bench.service_bus [--short]`, about a minute.
+"""How fast the Service Bus stand-in is, and how much it remembers: `python -m bench.service_bus [--short]`,
+about a minute.
 
-Sends and receipts are those of azure-servicebus, one awaited after the other: half of their time is the client's. The day's work goes
-through a client of its own, which settles a whole session at once; the SDK would take many times as long.
+Sends and receipts are those of azure-servicebus, one awaited after the other: half of their time is the
+client's. The day's work goes through a client of its own, which settles a whole session at once; the SDK
+would take many times as long.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Server:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--short", action="store_true", help="a tenth of everything")
     share = 10 if parser.parse_args().short else 1
     table = Table("what", "measured", title="The Service Bus stand-in")
@@ -87,9 +91,21 @@ def running() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder:
         entities = Path(folder) / "entities.json"
         entities.write_text(json.dumps(ENTITIES))
-        command = [sys.executable, "-m", "standins.run", "--folder", folder, "--entities", str(entities), "--only", "service-bus"]
+        command = [
+            sys.executable,
+            "-m",
+            "standins.run",
+            "--folder",
+            folder,
+            "--entities",
+            str(entities),
+            "--only",
+            "service-bus",
+        ]
         command += ["--latency", "none", "--with-parent"]
-        with subprocess.Popen(command, cwd=APP_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, cwd=APP_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             assert process.stdout is not None
             yield Server(process.pid, json.loads(process.stdout.readline())["addresses"]["service-bus"])
             process.terminate()
@@ -97,7 +113,9 @@ def running() -> Iterator[Server]:
 
 def client_of(server: Server) -> ServiceBusClient:
     key = "SharedAccessKeyName=local;SharedAccessKey=local"
-    return ServiceBusClient.from_connection_string(f"Endpoint=sb://{server.address};{key};UseDevelopmentEmulator=true;")
+    return ServiceBusClient.from_connection_string(
+        f"Endpoint=sb://{server.address};{key};UseDevelopmentEmulator=true;"
+    )
 
 
 async def one_by_one(server: Server, count: int) -> tuple[float, float]:
@@ -121,7 +139,9 @@ async def send_sessions(server: Server, sessions: int) -> None:
     async with client_of(server) as client, client.get_queue_sender("ordered") as sender:
         for session in (f"session-{number}" for number in range(sessions)):
             ids = (f"{session}-{number}" for number in range(PER_SESSION))
-            await sender.send_messages([ServiceBusMessage(BODY, message_id=each, session_id=session) for each in ids])
+            await sender.send_messages(
+                [ServiceBusMessage(BODY, message_id=each, session_id=session) for each in ids]
+            )
 
 
 def settle_sessions(server: Server, sessions: int) -> int:
@@ -157,7 +177,9 @@ class Wire:
         self._socket.sendall(encode_frame(0, performative, payload))
 
     def accept_session(self) -> None:
-        """The next that has messages, with credit for all of them; credit is drained, so that the end of it is seen."""
+        """The next that has messages, with credit for all of them; credit is drained, so that the end of it
+        is seen.
+        """
         any_session = {Symbol("com.microsoft:session-filter"): None}
         source = described(0x28, "ordered", *[None] * 6, any_session)
         self.say(Attach("receiver", self._RECEIVER, True, UByte(0), UByte(1), source, described(0x29)))
@@ -167,7 +189,18 @@ class Wire:
     def take(self) -> int | None:
         """The number of the last delivery of what is there; None when there is nothing."""
         window = UInt(2**31 - 1)
-        self.say(Flow(UInt(0), window, UInt(0), window, self._RECEIVER, UInt(self._delivered), UInt(PER_SESSION), drain=True))
+        self.say(
+            Flow(
+                UInt(0),
+                window,
+                UInt(0),
+                window,
+                self._RECEIVER,
+                UInt(self._delivered),
+                UInt(PER_SESSION),
+                drain=True,
+            )
+        )
         last = None
         while not isinstance(frame := self._next().performative, Flow):
             last = frame.delivery_id
@@ -181,9 +214,16 @@ class Wire:
     def _put_token(self, resource: str) -> None:
         fields = {"operation": "put-token", "type": "servicebus.windows.net:sastoken", "name": resource}
         token = signature(resource, int(time.time()) + 3600, "local", "local")
-        self.say(Attach("answers", self._ANSWERS, True, source=described(0x28, "$cbs"), target=described(0x29)))
-        self.say(Attach("requests", self._REQUESTS, False, source=described(0x28), target=described(0x29, "$cbs")))
-        self.say(Transfer(self._REQUESTS, UInt(0), b"tag", UInt(0), True), section(APPLICATION, fields) + section(VALUE, token))
+        self.say(
+            Attach("answers", self._ANSWERS, True, source=described(0x28, "$cbs"), target=described(0x29))
+        )
+        self.say(
+            Attach("requests", self._REQUESTS, False, source=described(0x28), target=described(0x29, "$cbs"))
+        )
+        self.say(
+            Transfer(self._REQUESTS, UInt(0), b"tag", UInt(0), True),
+            section(APPLICATION, fields) + section(VALUE, token),
+        )
         self._expect(Transfer)
 
     def _expect(self, kind: Any) -> None:
@@ -192,7 +232,9 @@ class Wire:
 
     def _next(self) -> Frame:
         while not self._frames:
-            self._frames += [item for item in self._reader.feed(self._socket.recv(2**18)) if isinstance(item, Frame)]
+            self._frames += [
+                item for item in self._reader.feed(self._socket.recv(2**18)) if isinstance(item, Frame)
+            ]
         return self._frames.pop(0)
 
 

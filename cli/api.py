@@ -18,12 +18,18 @@ from shared.domain.problem import visible
 PATIENCE = 240
 #: For the end of every `--help`.
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 something was refused, failed or not there, or you said no; 2 the question could not be asked or answered."
+    "Exit codes: 0 done; 1 something was refused, failed or not there, or you said no; 2 the question could "
+    "not be asked or answered."
 )
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-Url = Annotated[str, typer.Option(envvar="MERGEKEY_URL", help="The address of the function app: https://...azurewebsites.net")]
-Audience = Annotated[str, typer.Option(envvar="MERGEKEY_AUDIENCE", help="For whom tokens are made out: api://...")]
+Url = Annotated[
+    str,
+    typer.Option(envvar="MERGEKEY_URL", help="The address of the function app: https://...azurewebsites.net"),
+]
+Audience = Annotated[
+    str, typer.Option(envvar="MERGEKEY_AUDIENCE", help="For whom tokens are made out: api://...")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: what the API answers, as JSON.")]
 
 
@@ -48,7 +54,9 @@ class Api:
         if where.scheme != "https" and not (where.scheme == "http" and where.hostname in LOOPBACK):
             raise unusable("--url must begin with https://: a token is sent there.")
         headers = {"Authorization": f"Bearer {_token(self.audience)}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/api/{path}", body, headers, method=method)  # noqa: S310  # looked at above
+        address = f"{self.url.rstrip('/')}/api/{path}"
+        # looked at above
+        request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310
         try:
             with _opener().open(request, timeout=PATIENCE) as answer:
                 content = answer.read()
@@ -63,7 +71,10 @@ class Api:
 
     def _not_ours(self, status: int) -> str:
         """Azure answers for an app that is stopped, and whatever else is at a wrong address."""
-        return f"{status} from {self.url}: not Mergekey's own answer. Is the app running, and is the address without /api?"
+        return (
+            f"{status} from {self.url}: not Mergekey's own answer. Is the app running, and is the address "
+            "without /api?"
+        )
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -93,7 +104,9 @@ def _token(audience: str) -> str:
         return DefaultAzureCredential().get_token(f"{audience}/.default").token
     except ClientAuthenticationError as error:
         first = (error.message or "").strip().splitlines()[:1]
-        raise unusable(f"Entra gives no token for {audience}. Sign in: az login. ({''.join(first)})") from None
+        raise unusable(
+            f"Entra gives no token for {audience}. Sign in: az login. ({''.join(first)})"
+        ) from None
 
 
 def _explained(error: urllib.error.HTTPError) -> str | None:

@@ -1,4 +1,6 @@
-"""`mergekey dead-letters`: what could not be done, and what becomes of it. What the exit codes mean stands at the end of `--help`."""
+"""`mergekey dead-letters`: what could not be done, and what becomes of it. What the exit codes mean stands at
+the end of `--help`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ import typer
 
 from cli.api import EXIT_CODES, Api, AsJson, Audience, Url, unusable
 
-app = typer.Typer(help="What could not be done: look at it, replay it, discard it.", epilog=EXIT_CODES, no_args_is_help=True)
+app = typer.Typer(
+    help="What could not be done: look at it, replay it, discard it.", epilog=EXIT_CODES, no_args_is_help=True
+)
 
 #: Letters of one call: the API takes no more than 200, and people like to see that it goes on.
 AT_ONCE = 100
@@ -20,10 +24,17 @@ DONE = frozenset({"replayed", "discarded", "ready", "skipped"})
 Row = dict[str, Any]
 
 Team = Annotated[str | None, typer.Option(help="Only of this team.")]
-Stage = Annotated[str | None, typer.Option(help="Only of this stage, such as provision-gateway, or gateway as in the commit status.")]
+Stage = Annotated[
+    str | None,
+    typer.Option(help="Only of this stage, such as provision-gateway, or gateway as in the commit status."),
+]
 Reason = Annotated[str | None, typer.Option(help="Only with this reason, such as Rejected.")]
-UpTo = Annotated[int | None, typer.Option(help="Only those with a number up to this one, as the list prints it.")]
-Numbers = Annotated[list[int] | None, typer.Argument(help="Numbers from the list. Or filters, with --up-to.", min=1)]
+UpTo = Annotated[
+    int | None, typer.Option(help="Only those with a number up to this one, as the list prints it.")
+]
+Numbers = Annotated[
+    list[int] | None, typer.Argument(help="Numbers from the list. Or filters, with --up-to.", min=1)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -71,16 +82,25 @@ def list_(
     team: Team = None,
     stage: Stage = None,
     reason: Reason = None,
-    older: Annotated[float | None, typer.Option(help="Only those that have been there for at least so many minutes.")] = None,
+    older: Annotated[
+        float | None, typer.Option(help="Only those that have been there for at least so many minutes.")
+    ] = None,
     up_to: UpTo = None,
-    most: Annotated[int, typer.Option(help="So many letters at most; groups count all.", min=1, max=500)] = 50,
-    check: Annotated[bool, typer.Option("--check", help="Say whose team has converged since. Reads all systems.")] = False,
+    most: Annotated[
+        int, typer.Option(help="So many letters at most; groups count all.", min=1, max=500)
+    ] = 50,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say whose team has converged since. Reads all systems.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Groups first, then letters. `--up-to` below each group stands for all that it counts, and for nothing that comes later."""
+    """Groups first, then letters. `--up-to` below a group stands for what it counts, and nothing later."""
     from cli.tables import a_console, show_groups, show_letters, show_next
 
-    api, wanted = Api(url, audience), Choice(team, stage, reason, up_to).query() | ({} if older is None else {"older_minutes": older})
+    api, wanted = (
+        Api(url, audience),
+        Choice(team, stage, reason, up_to).query() | ({} if older is None else {"older_minutes": older}),
+    )
     page = api.get("dead-letters", wanted | {"most": most, "check": "true" if check else None})
     if as_json:
         typer.echo(json.dumps(page, indent=2))
@@ -93,12 +113,16 @@ def list_(
     console.print()
     show_letters(console, page["letters"])
     if page["next"] is not None:
-        console.print("... and more: narrow it down with --stage, --reason or --team, or take a larger --most.")
+        console.print(
+            "... and more: narrow it down with --stage, --reason or --team, or take a larger --most."
+        )
     show_next(console, page["groups"], page["letters"], team)
 
 
 @app.command(epilog=EXIT_CODES)
-def show(number: Annotated[int, typer.Argument(min=1)], url: Url, audience: Audience, as_json: AsJson = False) -> None:
+def show(
+    number: Annotated[int, typer.Argument(min=1)], url: Url, audience: Audience, as_json: AsJson = False
+) -> None:
     """Everything about one letter, and the message itself."""
     from cli.tables import a_console, show_letter
 
@@ -122,7 +146,7 @@ def replay(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send letters to the one stage that failed, once more. Only those that were listed: name their numbers, or filter with --up-to."""
+    """Send letters to the stage that failed once more. Only listed ones: numbers, or --up-to."""
     order = Order(Api(url, audience), "replay", {})
     chosen = _chosen(order.api, numbers, Choice(team, stage, reason, up_to))
     answers = order.give(chosen, dry_run) if dry_run or yes else _ask_and_give(order, chosen)
@@ -140,7 +164,10 @@ def discard(
     reason: Reason = None,
     up_to: UpTo = None,
     converged: Annotated[
-        bool, typer.Option("--converged", help="Only those whose team has converged since; the others are skipped.")
+        bool,
+        typer.Option(
+            "--converged", help="Only those whose team has converged since; the others are skipped."
+        ),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -154,14 +181,19 @@ def discard(
 
 
 def _chosen(api: Api, numbers: list[int] | None, choice: Choice) -> list[int]:
-    """The numbers as they were given, or those of the letters that the filters take now, up to the last one that was listed."""
+    """The numbers as they were given, or those of the letters that the filters take now, up to the last one
+    that was listed.
+    """
     filters = choice.query()
     if numbers and filters:
         raise unusable("Name numbers or filters, not both.")
     if numbers:
         return sorted(set(numbers))
     if choice.up_to is None:
-        raise unusable("Name the numbers of letters, or filters with --up-to: what came after the list was printed must not be touched.")
+        raise unusable(
+            "Name the numbers of letters, or filters with --up-to: what came after the list was printed must "
+            "not be touched."
+        )
     return [letter["sequence"] for letter in _listed(api, filters)]
 
 
@@ -175,13 +207,19 @@ def _listed(api: Api, filters: dict[str, Any], first: int = 1) -> Iterator[Row]:
 
 
 def _ask_and_give(order: Order, chosen: list[int]) -> list[Row]:
-    """What would be done is tried dry first, so that the question names it. Ends the command when the answer is no."""
+    """What would be done is tried dry first, so that the question names it. Ends the command when the answer
+    is no.
+    """
     from cli.tables import summary
 
     tried = order.give(chosen, dry_run=True)
     ready = [answer["sequence"] for answer in tried if answer["outcome"] == "ready"]
     if ready:
-        rows = [letter for letter in _listed(order.api, {"up_to": ready[-1]}, ready[0]) if letter["sequence"] in ready]
+        rows = [
+            letter
+            for letter in _listed(order.api, {"up_to": ready[-1]}, ready[0])
+            if letter["sequence"] in ready
+        ]
         typer.confirm(f"{order.verb.capitalize()} {summary(rows)}?", abort=True, err=True)
     left = [answer for answer in tried if answer["outcome"] != "ready"]
     return sorted(left + order.give(ready), key=lambda answer: int(answer["sequence"]))
@@ -189,12 +227,20 @@ def _ask_and_give(order: Order, chosen: list[int]) -> list[Row]:
 
 def _none(api: Api, filtered: bool) -> str:
     """A filter that takes nothing must not look as if there were nothing."""
-    others = sum(group["count"] for group in api.get("dead-letters", {"most": 1})["groups"]) if filtered else 0
-    return f"No dead letters with that filter ({others} other{'s' * (others != 1)})." if others else "No dead letters."
+    others = (
+        sum(group["count"] for group in api.get("dead-letters", {"most": 1})["groups"]) if filtered else 0
+    )
+    return (
+        f"No dead letters with that filter ({others} other{'s' * (others != 1)})."
+        if others
+        else "No dead letters."
+    )
 
 
 def _finish(api: Api, answers: list[Row], named: bool, as_json: bool) -> None:
-    """`named`: people wrote the numbers down, so one that is not there is a slip. Of those just listed somebody else may have taken it."""
+    """`named`: people wrote the numbers down, so one that is not there is a slip. Of those just listed
+    somebody else may have taken it.
+    """
     from cli.tables import a_console, show_answers
 
     if as_json:

@@ -1,4 +1,6 @@
-"""The `mergekey` command. Each command's module loads what it needs when it is called, so that the command starts fast."""
+"""The `mergekey` command. Each command's module loads what it needs when it is called, so that the command
+starts fast.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from cli.sweep import sweep
 from cli.validate import validate
 
 app = typer.Typer(
-    name="mergekey", help="Self-service access to AI models: merge a YAML file, fetch a key.", epilog=EXIT_CODES, no_args_is_help=True
+    name="mergekey",
+    help="Self-service access to AI models: merge a YAML file, fetch a key.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
 )
 app.command()(validate)
 app.command()(schema)

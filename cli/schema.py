@@ -18,7 +18,9 @@ class Subject(StrEnum):
     CATALOG = "catalog"
 
 
-def schema(subject: Annotated[Subject, typer.Argument(help="request (access.yaml) or catalog (model_catalog.yaml)")]) -> None:
+def schema(
+    subject: Annotated[Subject, typer.Argument(help="request (access.yaml) or catalog (model_catalog.yaml)")],
+) -> None:
     """Print the JSON Schema of a request or of the catalogue."""
     found = _request() if subject is Subject.REQUEST else _catalog()
     typer.echo(json.dumps({"$schema": _DIALECT, **found}, indent=2))
@@ -29,7 +31,9 @@ def _request() -> dict[str, object]:
 
     from shared.domain.request import SHAPES
 
-    references, definitions = models_json_schema([(shape, "validation") for shape in SHAPES], title="Access request")
+    references, definitions = models_json_schema(
+        [(shape, "validation") for shape in SHAPES], title="Access request"
+    )
     return {**definitions, "anyOf": [references[shape, "validation"] for shape in SHAPES]}
 
 

@@ -13,7 +13,9 @@ from shared.domain.problem import visible
 def sweep(
     url: Url,
     audience: Audience,
-    deep: Annotated[bool, typer.Option("--deep", help="Compare policies and keys of all teams too, not of a slice only.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare policies and keys of all teams too, not of a slice only.")
+    ] = False,
 ) -> None:
     """Queue a sweep: what is not as the branch says is mended."""
     answer = Api(url, audience).post("sweeps", {"deep": deep})

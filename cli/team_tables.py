@@ -23,7 +23,9 @@ def show_teams(console: Console, teams: Iterable[Row]) -> None:
     for team in teams:
         found = {condition["type"]: condition for condition in team["conditions"]}
         models = ", ".join(model["name"] for model in (team["granted"] or {"models": []})["models"])
-        table.add_row(*_texts(team["team"], team["access"], *(_short(found.get(part)) for part in _PARTS), models))
+        table.add_row(
+            *_texts(team["team"], team["access"], *(_short(found.get(part)) for part in _PARTS), models)
+        )
     console.print(table)
 
 
@@ -31,7 +33,9 @@ def show_team(console: Console, team: Row) -> None:
     granted, withdrawn = team["granted"] or {}, team["withdrawn"]
     facts = {
         "team": team["team"],
-        "access": team["access"] if withdrawn is None else f"{team['access']}, deleted after {withdrawn['deleted_after']}",
+        "access": team["access"]
+        if withdrawn is None
+        else f"{team['access']}, deleted after {withdrawn['deleted_after']}",
         "file": f"{team['path'] or '-'}, in force from commit {team['provisioned_commit'] or '-'}",
         "expires": granted.get("expires") or "-",
         "endpoint": team["endpoints"]["azure_endpoint"],
@@ -48,12 +52,18 @@ def show_team(console: Console, team: Row) -> None:
         console.print()
         console.print(_granted(granted["models"]))
     for problem in team["problems"]:
-        _line(console, "\n" + problem["reason"], f"{problem['path']}:{problem['line']}:{problem['column']}  {problem['message']}")
+        _line(
+            console,
+            "\n" + problem["reason"],
+            f"{problem['path']}:{problem['line']}:{problem['column']}  {problem['message']}",
+        )
 
 
 def show_models(console: Console, answer: Row) -> None:
     money = f" ({answer['currency']} per million tokens)" if answer["currency"] else ""
-    table = _table("model", "provider", f"price{money}", "at most/min", "granted/min", "data", "workspaces", "note")
+    table = _table(
+        "model", "provider", f"price{money}", "at most/min", "granted/min", "data", "workspaces", "note"
+    )
     for offer in answer["models"]:
         price, grants = offer["price"], offer["grants"]
         cells = (
@@ -61,10 +71,13 @@ def show_models(console: Console, answer: Row) -> None:
             offer["provider"],
             f"{price['prompt']} in, {price['completion']} out" if price else "-",
             _number(offer["max_tokens_per_minute"]),
-            _number(grants["granted"]) + (f" of {_number(grants['grantable'])}" if grants["grantable"] is not None else ""),
+            _number(grants["granted"])
+            + (f" of {_number(grants['grantable'])}" if grants["grantable"] is not None else ""),
             ", ".join(offer["data_classes"]),
             ", ".join(offer["instance_types"]) or "-",
-            _too_much(offer) or _retirement(offer) or ("" if offer["shared"] else "only as a workspace of one's own"),
+            _too_much(offer)
+            or _retirement(offer)
+            or ("" if offer["shared"] else "only as a workspace of one's own"),
         )
         table.add_row(*_texts(*cells), style="bold red" if offer["overcommitted"] else None)
     console.print(table)
@@ -84,7 +97,13 @@ def _granted(models: Iterable[Row]) -> Table:
         quota = model["token_quota"]
         text = f"{_number(quota['tokens'])} {quota['period']}" if quota else "-"
         table.add_row(
-            *_texts(model["name"], _number(model["tokens_per_minute"]), text, model["instance_type"] or "shared", _retirement(model))
+            *_texts(
+                model["name"],
+                _number(model["tokens_per_minute"]),
+                text,
+                model["instance_type"] or "shared",
+                _retirement(model),
+            )
         )
     return table
 
@@ -100,7 +119,11 @@ def _retirement(model: Row) -> str:
 def _short(condition: Row | None) -> str:
     if condition is None:
         return "-"
-    return _MARKS[condition["status"]] if condition["status"] == "True" else f"{_MARKS[condition['status']]} {condition['reason']}"
+    return (
+        _MARKS[condition["status"]]
+        if condition["status"] == "True"
+        else f"{_MARKS[condition['status']]} {condition['reason']}"
+    )
 
 
 def _number(value: int | None) -> str:

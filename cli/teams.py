@@ -1,4 +1,6 @@
-"""`mergekey teams` and `mergekey models`: what was asked for, what was granted, how it stands. No such team: exit code 2."""
+"""`mergekey teams` and `mergekey models`: what was asked for, what was granted, how it stands. No such team:
+exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import typer
 
 from cli.api import EXIT_CODES, Api, AsJson, Audience, Url
 
-app = typer.Typer(help="What a team was granted, and how each part of it stands.", epilog=EXIT_CODES, no_args_is_help=True)
+app = typer.Typer(
+    help="What a team was granted, and how each part of it stands.", epilog=EXIT_CODES, no_args_is_help=True
+)
 
 
 @app.command("list", epilog=EXIT_CODES)
@@ -29,7 +33,12 @@ def list_(url: Url, audience: Audience, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog=EXIT_CODES)
-def show(team: Annotated[str, typer.Argument(help="The team's name.")], url: Url, audience: Audience, as_json: AsJson = False) -> None:
+def show(
+    team: Annotated[str, typer.Argument(help="The team's name.")],
+    url: Url,
+    audience: Audience,
+    as_json: AsJson = False,
+) -> None:
     """One team: models with limits and addresses, names of its secrets, and each part with its reason."""
     from cli.tables import a_console
     from cli.team_tables import show_team

@@ -1,4 +1,6 @@
-"""`mergekey validate`: what is wrong with a checkout of the repository of requests, for people or as GitHub annotations."""
+"""`mergekey validate`: what is wrong with a checkout of the repository of requests, for people or as GitHub
+annotations.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,21 @@ class Format(StrEnum):
 
 def validate(
     path: Annotated[Path, typer.Argument(help="The checkout of the repository of requests.")],
-    format: Annotated[Format, typer.Option(help="people, or github: annotations on the pull request")] = Format.PEOPLE,  # noqa: A002
-    request_path: Annotated[list[str] | None, typer.Option(help="Where requests are, with one folder '*'. May be repeated.")] = None,
+    format: Annotated[  # noqa: A002
+        Format, typer.Option(help="people, or github: annotations on the pull request")
+    ] = Format.PEOPLE,
+    request_path: Annotated[
+        list[str] | None, typer.Option(help="Where requests are, with one folder '*'. May be repeated.")
+    ] = None,
     catalog_path: Annotated[str, typer.Option(help="Where the catalogue is.")] = DEFAULT_CATALOG_PATH,
-    before: Annotated[Path | None, typer.Option(help="A checkout of what is in force, so that newcomers are at fault.")] = None,
-    tier: Annotated[Tier | None, typer.Option(help="API Management's: what it cannot do is a problem of the catalogue.")] = None,
+    before: Annotated[
+        Path | None, typer.Option(help="A checkout of what is in force, so that newcomers are at fault.")
+    ] = None,
+    tier: Annotated[
+        Tier | None, typer.Option(help="API Management's: what it cannot do is a problem of the catalogue.")
+    ] = None,
 ) -> None:
-    """Check every request and the catalogue. Exit code: 0 all is well, 1 there are problems, 2 the folder cannot be read."""
+    """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
     from shared.domain.platform_faults import tier_faults
     from shared.domain.review import Past, in_force, review
     from shared.domain.team_states import days_past
@@ -83,7 +93,9 @@ def _unusable(message: str) -> typer.Exit:
 
 
 def _checkout(root: Path, paths: RequestPaths, catalog_path: str) -> Iterator[tuple[str, File]]:
-    """Every file of the checkout by its path in the repository; symbolic links are files and are not followed."""
+    """Every file of the checkout by its path in the repository; symbolic links are files and are not
+    followed.
+    """
     from shared.domain.review import File, is_read
 
     for file, mode in _walk(root):
@@ -117,14 +129,21 @@ def _tell(problems: tuple[Problem, ...]) -> None:
         for problem in group:
             place = f"{problem.line}:{problem.column}"
             style = "red" if problem.level == "failure" else "yellow"
-            console.print(Text.assemble(f"  {place:<8}", (problem.reason, style), f"  {visible(problem.message)}"))
+            console.print(
+                Text.assemble(f"  {place:<8}", (problem.reason, style), f"  {visible(problem.message)}")
+            )
         console.print()
 
 
 def _annotate(problems: tuple[Problem, ...]) -> None:
     """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
     for problem in problems:
-        place = {"file": problem.path, "line": str(problem.line), "col": str(problem.column), "title": problem.reason}
+        place = {
+            "file": problem.path,
+            "line": str(problem.line),
+            "col": str(problem.column),
+            "title": problem.reason,
+        }
         properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
         command = "error" if problem.level == "failure" else "warning"
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")

@@ -33,7 +33,11 @@ async def show_team(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
         record = await access.team(app, req.route_params["team"], audience(caller))
-        return (200, told(record)) if record else problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours")
+        return (
+            (200, told(record))
+            if record
+            else problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours")
+        )
 
     return await answered(req, None, work)
 
@@ -66,7 +70,8 @@ async def show_config(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @stage.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-async def describe(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the host binds the parameter by its name
+# the host binds the parameter by its name
+async def describe(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
     """Open to everybody: it says what can be asked, and nothing of what would be answered."""
     return as_json(200, description())
 
@@ -76,6 +81,9 @@ def audience(caller: Caller) -> Audience:
     if caller.may("Reader"):
         return Audience(None)
     if caller.groups is None:
-        message = "your token lists no groups, because you are in too many: let the API's registration list only assigned groups"
+        message = (
+            "your token lists no groups, because you are in too many: let the API's registration list only "
+            "assigned groups"
+        )
         raise Refused(403, "GroupsNotListed", f"{message} (groupMembershipClaims: ApplicationGroup)")
     return Audience(caller.groups)

@@ -1,4 +1,6 @@
-"""The shapes of answers about dead letters and of problems, for the description; tests hold every answer against them."""
+"""The shapes of answers about dead letters and of problems, for the description; tests hold every answer
+against them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from shared.dead_letters import Answer
 
 
 class LetterRow(TypedDict):
-    """One dead letter, all but its message's body. `converged`: whether its team has converged since, where that was asked.
+    """One dead letter, all but its message's body. `converged`: whether its team has converged since, where
+    that was asked.
 
-    `body_size` (bytes) and `body_sha256` (hexadecimal) are those of a message of which only the beginning was kept, because it was too
-    large; else 0 and empty.
+    `body_size` (bytes) and `body_sha256` (hexadecimal) are those of a message of which only the beginning was
+    kept, because it was too large; else 0 and empty.
     """
 
     sequence: int

@@ -1,16 +1,27 @@
-"""Collect dead letters: what the broker put aside joins the one list, the queue `dead-letters`. One function per native queue."""
+"""Collect dead letters: what the broker put aside joins the one list, the queue `dead-letters`. One function
+per native queue.
+"""
 
 import azure.functions as func
 
 from functions.received import BODY, received
 from shared import bootstrap
 from shared.settlement import collect
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, SWEEP
+from shared.stages import (
+    DELIVER_KEYS,
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_PROJECTS,
+    PROVISION_WORKSPACES,
+    SWEEP,
+)
 
 stage = func.Blueprint()
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="sweeps/$DeadLetterQueue")
+@stage.service_bus_queue_trigger(
+    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="sweeps/$DeadLetterQueue"
+)
 async def collect_sweeps(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), SWEEP, received(message))
 
@@ -59,6 +70,8 @@ async def collect_provision_projects(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), PROVISION_PROJECTS, received(message))
 
 
-@stage.service_bus_queue_trigger(arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys/$DeadLetterQueue")
+@stage.service_bus_queue_trigger(
+    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys/$DeadLetterQueue"
+)
 async def collect_deliver_keys(message: func.ServiceBusMessage) -> None:
     await collect(bootstrap.app(), DELIVER_KEYS, received(message))

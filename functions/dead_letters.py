@@ -1,4 +1,6 @@
-"""Dead letters and sweeps for operators. Anonymous for the host: callers prove themselves by an Entra token with an app role."""
+"""Dead letters and sweeps for operators. Anonymous for the host: callers prove themselves by an Entra token
+with an app role.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from typing import Any
 
 import azure.functions as func
 
-from functions.operators import DiscardForm, Query, ReplayForm, SweepForm, answered, group_json, letter_json, problem
+from functions.operators import (
+    DiscardForm,
+    Query,
+    ReplayForm,
+    SweepForm,
+    answered,
+    group_json,
+    letter_json,
+    problem,
+)
 from shared import dead_letters, telemetry
 from shared.adapters.entra import Caller
 from shared.bootstrap import RealApp
@@ -23,7 +34,11 @@ async def list_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
         query = Query.model_validate(dict(req.params))
         page = await dead_letters.listing(app, query.filter(app.clock.now()), query.first, query.most)
         converged = await dead_letters.converged(app, page.letters) if query.check else None
-        known = {} if converged is None else {letter.sequence: {"converged": letter.sequence in converged} for letter in page.letters}
+        known = (
+            {}
+            if converged is None
+            else {letter.sequence: {"converged": letter.sequence in converged} for letter in page.letters}
+        )
         letters = [letter_json(letter) | known.get(letter.sequence, {}) for letter in page.letters]
         groups = None if page.groups is None else [group_json(group) for group in page.groups]
         return 200, {"groups": groups, "letters": letters, "next": page.following}
@@ -38,7 +53,10 @@ async def show_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
         letter = await dead_letters.show(app, sequence)
         if letter is None:
             return problem(404, "Gone", f"there is no dead letter {sequence} any more")
-        return 200, letter_json(letter) | {"message_id": letter.message_id, "body": letter.body.decode(errors="backslashreplace")}
+        return 200, letter_json(letter) | {
+            "message_id": letter.message_id,
+            "body": letter.body.decode(errors="backslashreplace"),
+        }
 
     return await answered(req, "Reader", work)
 

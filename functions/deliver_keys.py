@@ -11,7 +11,11 @@ stage = func.Blueprint()
 
 
 @stage.service_bus_queue_trigger(
-    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="deliver-keys", is_sessions_enabled=True
+    arg_name="message",
+    connection="SERVICE_BUS",
+    data_type=BODY,
+    queue_name="deliver-keys",
+    is_sessions_enabled=True,
 )
 async def deliver_keys(message: func.ServiceBusMessage) -> None:
     await settle(bootstrap.app(), DELIVER_KEYS, received(message), pipeline.deliver_keys)

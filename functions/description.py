@@ -1,6 +1,7 @@
 """The HTTP functions for people, described: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1).
 
-Schemas come from the very classes that are answered with and that questions are read into. GitHub's webhook is not here: it is GitHub's.
+Schemas come from the very classes that are answered with and that questions are read into. GitHub's webhook
+is not here: it is GitHub's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from shared.domain.record import Health, ModelList, ProviderList, SettingList, T
 
 _REF = "#/components/schemas/{model}"
 _NUMBER = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63}
-_TEAM = {"type": "string", "pattern": names.TEAM_PATTERN, "minLength": names.SHORTEST_TEAM, "maxLength": names.LONGEST_TEAM}
+_TEAM = {
+    "type": "string",
+    "pattern": names.TEAM_PATTERN,
+    "minLength": names.SHORTEST_TEAM,
+    "maxLength": names.LONGEST_TEAM,
+}
 _PARAMETERS = {"sequence": _NUMBER, "team": _TEAM}
 _TROUBLE = {
     400: "What was asked is not understood.",
@@ -59,20 +65,101 @@ class Operation:
 
 
 OPERATIONS = (
-    Operation("list_teams", "get", "/teams", "The teams that the caller may see: Readers all, members their own.", "any token", TeamList),
-    Operation("show_team", "get", "/teams/{team}", "One team: what was granted, how each part of it stands.", "any token", TeamRecord),
-    Operation("list_models", "get", "/models", "The catalogue, and what was granted of it; Readers see to whom.", "any token", ModelList),
-    Operation("list_providers", "get", "/providers", "The backends of the models, beside what the catalogue says.", "Reader", ProviderList),
-    Operation("show_config", "get", "/config", "Every setting; of secrets only whether they are set.", "Reader", SettingList),
+    Operation(
+        "list_teams",
+        "get",
+        "/teams",
+        "The teams that the caller may see: Readers all, members their own.",
+        "any token",
+        TeamList,
+    ),
+    Operation(
+        "show_team",
+        "get",
+        "/teams/{team}",
+        "One team: what was granted, how each part of it stands.",
+        "any token",
+        TeamRecord,
+    ),
+    Operation(
+        "list_models",
+        "get",
+        "/models",
+        "The catalogue, and what was granted of it; Readers see to whom.",
+        "any token",
+        ModelList,
+    ),
+    Operation(
+        "list_providers",
+        "get",
+        "/providers",
+        "The backends of the models, beside what the catalogue says.",
+        "Reader",
+        ProviderList,
+    ),
+    Operation(
+        "show_config",
+        "get",
+        "/config",
+        "Every setting; of secrets only whether they are set.",
+        "Reader",
+        SettingList,
+    ),
     Operation("describe", "get", "/openapi.json", "This description.", "anybody", None),
     Operation(
-        "health", "get", "/health", "Whether the app is up; for Readers, whether all is behind it.", "anybody", Health, query=HealthQuery
+        "health",
+        "get",
+        "/health",
+        "Whether the app is up; for Readers, whether all is behind it.",
+        "anybody",
+        Health,
+        query=HealthQuery,
     ),
-    Operation("list_dead_letters", "get", "/dead-letters", "What could not be done.", "Reader", LetterPage, query=Query),
-    Operation("show_dead_letter", "get", "/dead-letters/{sequence}", "One dead letter, with its message.", "Reader", WholeLetter),
-    Operation("replay_dead_letters", "post", "/dead-letters/replay", "Try these once more.", "Operator", Answers, body=ReplayForm),
-    Operation("discard_dead_letters", "post", "/dead-letters/discard", "Take these out for good.", "Operator", Answers, body=DiscardForm),
-    Operation("order_sweep", "post", "/sweeps", "Look at everything now.", "Operator", Queued, status=202, body=SweepForm),
+    Operation(
+        "list_dead_letters",
+        "get",
+        "/dead-letters",
+        "What could not be done.",
+        "Reader",
+        LetterPage,
+        query=Query,
+    ),
+    Operation(
+        "show_dead_letter",
+        "get",
+        "/dead-letters/{sequence}",
+        "One dead letter, with its message.",
+        "Reader",
+        WholeLetter,
+    ),
+    Operation(
+        "replay_dead_letters",
+        "post",
+        "/dead-letters/replay",
+        "Try these once more.",
+        "Operator",
+        Answers,
+        body=ReplayForm,
+    ),
+    Operation(
+        "discard_dead_letters",
+        "post",
+        "/dead-letters/discard",
+        "Take these out for good.",
+        "Operator",
+        Answers,
+        body=DiscardForm,
+    ),
+    Operation(
+        "order_sweep",
+        "post",
+        "/sweeps",
+        "Look at everything now.",
+        "Operator",
+        Queued,
+        status=202,
+        body=SweepForm,
+    ),
 )
 
 
@@ -85,7 +172,11 @@ def description() -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, references)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Mergekey", "version": "1", "description": "What a team and the platform can ask. No answer holds a key."},
+        "info": {
+            "title": "Mergekey",
+            "version": "1",
+            "description": "What a team and the platform can ask. No answer holds a key.",
+        },
         "servers": [{"url": "/api"}],
         "paths": paths,
         "components": {
@@ -101,7 +192,8 @@ def _schemas() -> tuple[dict[str, Any], dict[Any, Any]]:
     asked = {operation.body for operation in OPERATIONS if operation.body is not None}
     inputs = [(kind, "serialization", TypeAdapter(kind)) for kind in sorted(told, key=_name)]
     inputs += [(kind, "validation", TypeAdapter(kind)) for kind in sorted(asked, key=_name)]
-    found, definitions = TypeAdapter.json_schemas(inputs, ref_template=_REF)  # type: ignore[arg-type]  # modes are literals
+    # modes are literals
+    found, definitions = TypeAdapter.json_schemas(inputs, ref_template=_REF)  # type: ignore[arg-type]
     schemas: dict[str, Any] = definitions["$defs"]
     for schema in schemas.values():
         if "properties" in schema:
@@ -114,11 +206,16 @@ def _name(kind: type) -> str:
 
 
 def _described(operation: Operation, references: dict[Any, Any]) -> dict[str, Any]:
-    needs = {"anybody": "", "any token": " Any valid token will do."}.get(operation.who, f" Needs the app role {operation.who}.")
+    needs = {"anybody": "", "any token": " Any valid token will do."}.get(
+        operation.who, f" Needs the app role {operation.who}."
+    )
     answer = {"type": "object"} if operation.answer is None else references[operation.answer]
     responses = {str(operation.status): _answer("Done.", "application/json", answer)}
     wrong = references[ProblemDetails]
-    responses |= {str(status): _answer(_TROUBLE[status], "application/problem+json", wrong) for status in operation.troubles}
+    responses |= {
+        str(status): _answer(_TROUBLE[status], "application/problem+json", wrong)
+        for status in operation.troubles
+    }
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -127,7 +224,10 @@ def _described(operation: Operation, references: dict[Any, Any]) -> dict[str, An
         "responses": responses,
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": references[operation.body]}}}
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": references[operation.body]}},
+        }
     if operation.who != "anybody":
         return {**described, "security": [{"entra": []}]}
     return {**described, "security": [{}, {"entra": []}]} if operation.query else described

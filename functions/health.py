@@ -1,4 +1,6 @@
-"""Health: without a question, the process is up and its settings are whole; with `deep=true`, every service behind it was asked."""
+"""Health: without a question, the process is up and its settings are whole; with `deep=true`, every service
+behind it was asked.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What people's calls have in common: who may call, what they may ask, how they are answered. Everything is JSON, and what went wrong
-is a problem of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457).
+"""What people's calls have in common: who may call, what they may ask, how they are answered. Everything is
+JSON, and what went wrong is a problem of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457).
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import azure.functions as func
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from shared import bootstrap
@@ -33,10 +42,16 @@ Number = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(_whole)]
 
 
 def _stage(word: str) -> str:
-    """A filter that no letter can have must not answer that there are none. The empty word stands for letters without a stage."""
+    """A filter that no letter can have must not answer that there are none. The empty word stands for letters
+    without a stage.
+    """
     if word and word not in BY_WORD:
         known = ", ".join(stage.name for stage in STAGES)
-        raise PydanticCustomError("unknown_stage", "there is no stage {word}; there are {known}", {"word": repr(word), "known": known})
+        raise PydanticCustomError(
+            "unknown_stage",
+            "there is no stage {word}; there are {known}",
+            {"word": repr(word), "known": known},
+        )
     return BY_WORD[word].name if word else ""
 
 
@@ -53,7 +68,9 @@ class Asked(BaseModel):
 
 
 class Query(Asked):
-    """Of a list. `older_minutes`: only letters of at least this age; `check`: say which teams have converged since."""
+    """Of a list. `older_minutes`: only letters of at least this age; `check`: say which teams have converged
+    since.
+    """
 
     team: str | None = None
     stage: StageName | None = None
@@ -70,7 +87,9 @@ class Query(Asked):
 
 
 class HealthQuery(Asked):
-    """`deep`: ask every remote system. `code` is what monitors send where they are used to need a function key."""
+    """`deep`: ask every remote system. `code` is what monitors send where they are used to need a function
+    key.
+    """
 
     deep: bool = False
     code: str | None = None
@@ -101,13 +120,19 @@ class SweepForm(Form):
 
 
 async def answered(req: func.HttpRequest, role: Role | None, work: Work) -> func.HttpResponse:
-    """The answer of the work, if the caller may have it done; else why not. Without a role every valid token will do."""
+    """The answer of the work, if the caller may have it done; else why not. Without a role every valid token
+    will do.
+    """
     app = bootstrap.app()
     try:
         if app.tokens is None:
-            return _error(503, "NotSetUp", "this platform answers nobody: ENTRA_TENANT_ID and API_AUDIENCE are not set")
+            return _error(
+                503, "NotSetUp", "this platform answers nobody: ENTRA_TENANT_ID and API_AUDIENCE are not set"
+            )
         authorization = req.headers.get("authorization")
-        caller = await (app.tokens.identify(authorization) if role is None else app.tokens.require(authorization, role))
+        caller = await (
+            app.tokens.identify(authorization) if role is None else app.tokens.require(authorization, role)
+        )
         return as_json(*await work(app, caller))
     except Refused as refused:
         return _error(refused.status, refused.reason, refused.message)
@@ -130,12 +155,21 @@ def told(record: object) -> Any:
 
 def problem(status: int, reason: str, message: str) -> tuple[int, Any]:
     """An answer that says what is wrong: `reason` is for programs, `detail` for people."""
-    return status, {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "reason": reason, "detail": message}
+    return status, {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "reason": reason,
+        "detail": message,
+    }
 
 
 def letter_json(letter: Letter) -> dict[str, Any]:
     """All but the body."""
-    shown = {name: getattr(letter, name) for name in ("sequence", "stage", "team", "reason", "message", "actor", "attempts", "replays")}
+    shown = {
+        name: getattr(letter, name)
+        for name in ("sequence", "stage", "team", "reason", "message", "actor", "attempts", "replays")
+    }
     return {
         **shown,
         "enqueued": letter.enqueued.isoformat(timespec="seconds"),

@@ -14,9 +14,13 @@ async def receive_push(req: func.HttpRequest) -> func.HttpResponse:
     """Anonymous for Azure: GitHub proves itself by the signature."""
     app = bootstrap.app()
     ours = app.settings
-    expected = Expected(ours.webhook_secrets, ours.github_repository_id, ours.github_branch, ours.github_installation_id)
+    expected = Expected(
+        ours.webhook_secrets, ours.github_repository_id, ours.github_branch, ours.github_installation_id
+    )
     try:
-        push = read_delivery({name.lower(): value for name, value in req.headers.items()}, req.get_body(), expected)
+        push = read_delivery(
+            {name.lower(): value for name, value in req.headers.items()}, req.get_body(), expected
+        )
     except Refused as refused:
         return func.HttpResponse(refused.message, status_code=refused.status)
     status, text = (200, "pong") if push is None else await settle_push(app, push)

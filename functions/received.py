@@ -9,13 +9,16 @@ import azure.functions as func
 
 from shared.trail import Received
 
-#: Bodies come as bytes. As text, what is not UTF-8 would be lost, and the host would take members of a JSON body for properties of the
-#: message (a body with `SessionId` or `DeliveryCount` of its own hides the message's).
+#: Bodies come as bytes. As text, what is not UTF-8 would be lost, and the host would take members of a JSON
+#: body for properties of the message (a body with `SessionId` or `DeliveryCount` of its own hides the
+#: message's).
 BODY = func.DataType.BINARY
 
 
 def received(message: func.ServiceBusMessage) -> Received:
-    """The time comes without its zone, which is UTC; the broker's reasons for a dead letter come as application properties."""
+    """The time comes without its zone, which is UTC; the broker's reasons for a dead letter come as
+    application properties.
+    """
     enqueued = message.enqueued_time_utc or datetime.now(UTC)
     properties = _properties(message)
     return Received(

@@ -1,4 +1,6 @@
-"""Stage 2, Sweep: every 15 minutes, after large pushes and after trouble with GitHub, everything is looked at."""
+"""Stage 2, Sweep: every 15 minutes, after large pushes and after trouble with GitHub, everything is looked
+at.
+"""
 
 import azure.functions as func
 
@@ -17,7 +19,11 @@ async def start_sweeps(timer: func.TimerRequest) -> None:
 
 
 @stage.service_bus_queue_trigger(
-    arg_name="message", connection="SERVICE_BUS", data_type=BODY, queue_name="sweeps", is_sessions_enabled=True
+    arg_name="message",
+    connection="SERVICE_BUS",
+    data_type=BODY,
+    queue_name="sweeps",
+    is_sessions_enabled=True,
 )
 async def sweep(message: func.ServiceBusMessage) -> None:
     await settle(bootstrap.app(), SWEEP, received(message), pipeline.sweep)

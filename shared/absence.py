@@ -26,7 +26,9 @@ def ours(app: App, products: Iterable[Product]) -> list[Product]:
     return [
         replace(product, marker=marker)
         for product, marker in marked
-        if marker is not None and marker.repository == app.platform.repository and product.name == names.product(marker.team)
+        if marker is not None
+        and marker.repository == app.platform.repository
+        and product.name == names.product(marker.team)
     ]
 
 
@@ -43,7 +45,9 @@ async def guarded(app: App, present: Iterable[str], endings: Iterable[Gone], hea
     return judge(teams, found, await _allowed(app, judged.held, head)) if judged.held else judged
 
 
-async def absence(app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[Gone] = ()) -> Absence:
+async def absence(
+    app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[Gone] = ()
+) -> Absence:
     """By paths and markers alone: no file is read. `others` are teams that may have no product.
 
     A tree without any file says nothing.
@@ -60,14 +64,20 @@ async def absence(app: App, products: Iterable[Product], tree: Tree, head: Head,
 
 def _gone(marker: Marker, lapsed: bool) -> Gone:
     held = marker.held is not None or "held" in marker.unreadable
-    return Gone(marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True)
+    return Gone(
+        marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True
+    )
 
 
 async def _allowed(app: App, held: Iterable[Gone], head: Head) -> frozenset[str]:
-    """The teams that a commit on the branch names, which is not older than the one that their access comes from. Of a history that was
-    rewritten nobody can say which is older: then any commit that names the team counts.
+    """The teams that a commit on the branch names, which is not older than the one that their access comes
+    from. Of a history that was rewritten nobody can say which is older: then any commit that names the team
+    counts.
     """
-    named = [(commit.sha, teams_allowed(commit.message)) for commit in await app.repository.newest_commits(head.commit)]
+    named = [
+        (commit.sha, teams_allowed(commit.message))
+        for commit in await app.repository.newest_commits(head.commit)
+    ]
     leave = [(sha, teams) for sha, teams in named if teams]
     gate = asyncio.Semaphore(AT_ONCE)
 
@@ -84,7 +94,9 @@ async def _allowed(app: App, held: Iterable[Gone], head: Head) -> frozenset[str]
 
 
 async def is_in_use(app: App, team: str) -> bool:
-    """Whether a team without a product has anything that was not withdrawn: somebody else has taken its product away."""
+    """Whether a team without a product has anything that was not withdrawn: somebody else has taken its
+    product away.
+    """
     seen = await sight(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")
     return leftovers.is_in_use(team, app.platform.repository, seen.world)

@@ -1,6 +1,8 @@
-"""What a team and the platform can ask: what the branch says and what is there, looked at when it is asked. Nothing here writes.
+"""What a team and the platform can ask: what the branch says and what is there, looked at when it is asked.
+Nothing here writes.
 
-A team is read by itself; lists are for whoever wants to see several. Whom the answer is for decides the caller, by `Audience`.
+A team is read by itself; lists are for whoever wants to see several. Whom the answer is for decides the
+caller, by `Audience`.
 """
 
 from __future__ import annotations
@@ -67,8 +69,15 @@ async def teams(app: App, audience: Audience) -> TeamList:
     head = await _head(app)
     (branch, world), about = await asyncio.gather(observe(app, head, app.clock.now()), _letters(app))
     times = _times(app)
-    views = (View(said, world, branch.reviewed.catalog, times, _of(about, said)) for said in _everybody(app, branch))
-    records = (team_record(view, app.platform, head.commit) for view in views if audience.sees(group_of(view, app.platform)))
+    views = (
+        View(said, world, branch.reviewed.catalog, times, _of(about, said))
+        for said in _everybody(app, branch)
+    )
+    records = (
+        team_record(view, app.platform, head.commit)
+        for view in views
+        if audience.sees(group_of(view, app.platform))
+    )
     return TeamList(tuple(sorted(records, key=lambda record: record.team)))
 
 
@@ -111,7 +120,11 @@ async def providers(app: App) -> ProviderList:
 async def _platform_side(app: App) -> World:
     """What the catalogue provisions, and nothing of any team."""
     home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
-    in_cluster = _nothing() if cluster is None else asyncio.gather(cluster.namespace(home), cluster.workspaces(home), cluster.routes(home))
+    in_cluster = (
+        _nothing()
+        if cluster is None
+        else asyncio.gather(cluster.namespace(home), cluster.workspaces(home), cluster.routes(home))
+    )
     api, backends, values, (namespace, workspaces, routes) = await asyncio.gather(
         app.gateway.api(names.API),
         app.gateway.backends(names.SHARED_PREFIX),
@@ -152,7 +165,10 @@ async def _catalog(app: App) -> tuple[Head, Catalog]:
 
 def _valid(catalog: Catalog | None) -> Catalog:
     if catalog is None:
-        raise Unavailable("the catalogue on the branch is not valid; the last valid one is in force", reason="CatalogueInvalid")
+        raise Unavailable(
+            "the catalogue on the branch is not valid; the last valid one is in force",
+            reason="CatalogueInvalid",
+        )
     return catalog
 
 
@@ -209,19 +225,29 @@ async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _A
         held = await absence(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
         return _told(app, found, branch, (), held=held.holds(name))
     judged = await judged_by_products(app, at.tree, at.head, at.today, frozenset({name} if works else ()))
-    problems = [problem for problem in judged.reviewed.problems if problem.reason == "EndsHeld" and problem.path == found.path]
+    problems = [
+        problem
+        for problem in judged.reviewed.problems
+        if problem.reason == "EndsHeld" and problem.path == found.path
+    ]
     return _told(app, found, branch, problems, held=judged.absence.holds(name))
 
 
 def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool) -> Said:
-    paths = {*homes(branch.tree, found.team, branch.paths)} | ({app.places.catalog} if found.files == "no_catalogue" else set())
-    problems = tuple(sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more}))
+    paths = {*homes(branch.tree, found.team, branch.paths)} | (
+        {app.places.catalog} if found.files == "no_catalogue" else set()
+    )
+    problems = tuple(
+        sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more})
+    )
     blob = branch.tree[found.path].blob if found.path in branch.tree else ""
     return Said(found.team, found.files, found.access(held=held), found.path, blob, found.request, problems)
 
 
 async def _second_look(app: App, view: View, record: TeamRecord, at: _At) -> TeamRecord:
-    """A request may be valid by itself and refused for what all files say together. Only where it is not in force that matters."""
+    """A request may be valid by itself and refused for what all files say together. Only where it is not in
+    force that matters.
+    """
     waiting = {"InProgress"} & {condition.reason for condition in record.conditions}
     if view.said.access != "granted" or not waiting:
         return record
@@ -258,4 +284,8 @@ async def _about_parts(app: App) -> AsyncIterator[Letter]:
 
 def _of(found: Iterable[Letter], said: Said) -> dict[Part, Letter]:
     """The newest for each part, about what the branch says now."""
-    return {_PARTS[letter.stage]: letter for letter in found if (letter.team, letter.blob) == (said.team, said.blob)}
+    return {
+        _PARTS[letter.stage]: letter
+        for letter in found
+        if (letter.team, letter.blob) == (said.team, said.blob)
+    }

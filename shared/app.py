@@ -8,7 +8,19 @@ from typing import Protocol
 
 from shared.domain.desired import Platform
 from shared.domain.paths import RequestPaths
-from shared.ports import Bus, Clock, Cluster, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
+from shared.ports import (
+    Bus,
+    Clock,
+    Cluster,
+    DeadLetters,
+    Deliveries,
+    Gateway,
+    Projects,
+    Reports,
+    Repository,
+    Roles,
+    Vault,
+)
 
 
 @dataclass(frozen=True, slots=True)

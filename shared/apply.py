@@ -1,4 +1,6 @@
-"""Performs a plan: step after step, the changes of a step side by side, the marker last. Every write may be repeated."""
+"""Performs a plan: step after step, the changes of a step side by side, the marker last. Every write may be
+repeated.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +18,38 @@ from shared.domain.workspace import Manifest
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
 from shared.ports import Cluster, Gateway, Projects, Roles
 
-#: The administrator of every API Management service. It gets a subscription to each new product, with keys that nobody asked for.
+#: The administrator of every API Management service. It gets a subscription to each new product, with keys
+#: that nobody asked for.
 ADMINISTRATOR = "1"
 #: The tags that say whose a secret is.
 OWNER_TAGS = ("repository", "team")
 
 
 async def together(*calls: Awaitable[object]) -> None:
-    """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may pass.
+    """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may
+    pass.
 
     Nothing is cancelled: a write that has begun comes to its end, so that a retry finds what it did.
     """
-    failures = [result for result in await asyncio.gather(*calls, return_exceptions=True) if isinstance(result, BaseException)]
+    failures = [
+        result
+        for result in await asyncio.gather(*calls, return_exceptions=True)
+        if isinstance(result, BaseException)
+    ]
     if failures:
-        raise min(failures, key=lambda error: 0 if not isinstance(error, MergekeyError) else 1 if isinstance(error, PermanentError) else 2)
+        raise min(
+            failures,
+            key=lambda error: (
+                0 if not isinstance(error, MergekeyError) else 1 if isinstance(error, PermanentError) else 2
+            ),
+        )
 
 
-async def perform(plan: Plan, write: Callable[[Change], Awaitable[None]], after_first: Callable[[], Awaitable[None]] | None = None) -> None:
+async def perform(
+    plan: Plan,
+    write: Callable[[Change], Awaitable[None]],
+    after_first: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Write a plan. `after_first` runs beside the second step, as soon as the first stands."""
     first, *rest = plan.steps or ((),)
     await together(*(write(change) for change in first))
@@ -51,14 +68,20 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
 
 
 async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
-    """A product as it is when the owner's has been closed to calls without a key. A newer version's is its business."""
+    """A product as it is when the owner's has been closed to calls without a key. A newer version's is its
+    business.
+    """
     if product is None or product.subscription_required or not owner.may_change(product.marker):
         return product
-    return replace(product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag))
+    return replace(
+        product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag)
+    )
 
 
 class GatewayWriter:
-    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created, closed or marked."""
+    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created, closed
+    or marked.
+    """
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
         self._gateway = gateway
@@ -141,7 +164,10 @@ class WorkspaceWriter:
         standing = await self._cluster.limit(manifest)
         if standing is not None and not standing.managed:
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
-            raise NotManaged(f"there is a {what} in the team's namespace that is not managed by mergekey: rename or remove it")
+            raise NotManaged(
+                f"there is a {what} in the team's namespace that is not managed by mergekey: rename or "
+                "remove it"
+            )
         await self._cluster.apply(manifest)
 
 
@@ -180,8 +206,12 @@ class Secret:
     value: SecretValue
 
 
-async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
-    """Bring one secret to its value, enabled, with these tags: a new version only when the value differs. Whether anything was written."""
+async def write_secret(
+    app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]
+) -> bool:
+    """Bring one secret to its value, enabled, with these tags: a new version only when the value differs.
+    Whether anything was written.
+    """
     fingerprint = secret.value.fingerprint(secret.name)
     found = {} if newest is None else newest.tags
     wanted = with_others({**tags, "fingerprint": fingerprint}, found)
@@ -195,11 +225,16 @@ async def write_secret(app: App, secret: Secret, newest: SecretVersion | None, t
 
 
 async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
-    """A new version, with these tags and its fingerprint. A soft-deleted secret keeps its name: ours is recovered, and the stage comes back
-    when the vault is done with it.
+    """A new version, with these tags and its fingerprint. A soft-deleted secret keeps its name: ours is
+    recovered, and the stage comes back when the vault is done with it.
     """
     try:
-        await app.vault.set(secret.name, secret.value, secret.content_type, {**tags, "fingerprint": secret.value.fingerprint(secret.name)})
+        await app.vault.set(
+            secret.name,
+            secret.value,
+            secret.content_type,
+            {**tags, "fingerprint": secret.value.fingerprint(secret.name)},
+        )
     except Busy as error:
         if error.reason == "SecretIsDeleted":
             await _recover(app, secret.name, tags)
@@ -207,11 +242,16 @@ async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
 
 
 async def _recover(app: App, name: str, wanted: Mapping[str, str]) -> None:
-    """Raises NotManaged for a secret that was not this team's: recovered, it could be read again by whoever could read it before."""
+    """Raises NotManaged for a secret that was not this team's: recovered, it could be read again by whoever
+    could read it before.
+    """
     found = await app.vault.deleted_tags(name)
     if found is None:
         return  # the list lags behind, or another host has recovered it: the stage comes back anyway
     if any(found.get(tag) != wanted.get(tag) for tag in OWNER_TAGS):
         team = wanted.get("team", "")
-        raise NotManaged(f"there is a deleted secret {name} that is not managed by mergekey for {team}: its name is free once it is purged")
+        raise NotManaged(
+            f"there is a deleted secret {name} that is not managed by mergekey for {team}: its name is free "
+            "once it is purged"
+        )
     await app.vault.recover(name)

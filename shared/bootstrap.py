@@ -1,6 +1,8 @@
-"""Settings become adapters. The only place where clients are built: one set per event loop, each when a stage first needs it.
+"""Settings become adapters. The only place where clients are built: one set per event loop, each when a stage
+first needs it.
 
-Adapters are imported here when they are built, so that the webhook's road does not pay for API Management or Kubernetes.
+Adapters are imported here when they are built, so that the webhook's road does not pay for API Management or
+Kubernetes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,18 @@ from shared.app import Limits, Places
 from shared.domain.desired import Platform, Playground
 from shared.domain.review import is_read
 from shared.domain.workspace import Cluster as ClusterFacts
-from shared.ports import Bus, Cluster, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
+from shared.ports import (
+    Bus,
+    Cluster,
+    DeadLetters,
+    Deliveries,
+    Gateway,
+    Projects,
+    Reports,
+    Repository,
+    Roles,
+    Vault,
+)
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +87,11 @@ class RealApp:
         from shared.adapters.entra import EntraTokens
 
         tenant, audience = self.settings.entra_tenant_id, self.settings.api_audience
-        return None if tenant is None or audience is None else EntraTokens(str(self.settings.entra_authority_url), tenant, audience)
+        return (
+            None
+            if tenant is None or audience is None
+            else EntraTokens(str(self.settings.entra_authority_url), tenant, audience)
+        )
 
     @cached_property
     def repository(self) -> Repository:
@@ -83,13 +100,17 @@ class RealApp:
         def wanted(path: str) -> bool:
             return is_read(path, self.places.requests, self.places.catalog)
 
-        return GitHubRepository(self._github, self.settings.github_repository, self.settings.github_branch, wanted)
+        return GitHubRepository(
+            self._github, self.settings.github_repository, self.settings.github_branch, wanted
+        )
 
     @cached_property
     def reports(self) -> Reports:
         from shared.adapters.github_reports import GitHubReports
 
-        return GitHubReports(self._github, self.settings.github_repository, self.settings.github_report_interval)
+        return GitHubReports(
+            self._github, self.settings.github_repository, self.settings.github_report_interval
+        )
 
     @cached_property
     def deliveries(self) -> Deliveries | None:
@@ -108,13 +129,17 @@ class RealApp:
     def vault(self) -> Vault:
         from shared.adapters.key_vault import KeyVault
 
-        return KeyVault(str(self.settings.key_vault_url), self._credential, self.settings.key_vault_verify_challenge)
+        return KeyVault(
+            str(self.settings.key_vault_url), self._credential, self.settings.key_vault_verify_challenge
+        )
 
     @cached_property
     def roles(self) -> Roles:
         from shared.adapters.role_assignments import SECRETS_USER, RoleAssignments
 
-        return RoleAssignments(f"{self.settings.key_vault_id}/secrets", SECRETS_USER, self._resource_manager, self._credential)
+        return RoleAssignments(
+            f"{self.settings.key_vault_id}/secrets", SECRETS_USER, self._resource_manager, self._credential
+        )
 
     @cached_property
     def projects(self) -> Projects | None:
@@ -131,7 +156,12 @@ class RealApp:
             return None
         from shared.adapters.role_assignments import FOUNDRY_USER, RoleAssignments
 
-        return RoleAssignments(f"{self.settings.foundry_account_id}/projects", FOUNDRY_USER, self._resource_manager, self._credential)
+        return RoleAssignments(
+            f"{self.settings.foundry_account_id}/projects",
+            FOUNDRY_USER,
+            self._resource_manager,
+            self._credential,
+        )
 
     @cached_property
     def cluster(self) -> Cluster | None:
@@ -139,7 +169,12 @@ class RealApp:
             return None
         from shared.adapters.kaito import KaitoCluster
 
-        return KaitoCluster(self.settings.aks_cluster_id, self.settings.kaito_dialect, self._resource_manager, self._credential)
+        return KaitoCluster(
+            self.settings.aks_cluster_id,
+            self.settings.kaito_dialect,
+            self._resource_manager,
+            self._credential,
+        )
 
     @cached_property
     def _github(self) -> GitHubClient:
@@ -173,9 +208,15 @@ class RealApp:
 
 
 def _cluster_facts(settings: Settings) -> ClusterFacts | None:
-    if settings.aks_cluster_id is None or settings.workspace_gateway is None or settings.workspace_ingress_url is None:
+    if (
+        settings.aks_cluster_id is None
+        or settings.workspace_gateway is None
+        or settings.workspace_ingress_url is None
+    ):
         return None
-    return ClusterFacts(settings.kaito_dialect, settings.workspace_gateway, str(settings.workspace_ingress_url))
+    return ClusterFacts(
+        settings.kaito_dialect, settings.workspace_gateway, str(settings.workspace_ingress_url)
+    )
 
 
 def _playground(settings: Settings) -> Playground | None:

@@ -1,7 +1,8 @@
 """What operators do with dead letters: list, show, replay, discard.
 
-Whatever is replayed is sent first and taken out of the list afterwards, so that nothing is lost whenever this ends; who repeats it repeats
-the id. Only letters whose numbers were named are touched: what came later was not seen by anybody.
+Whatever is replayed is sent first and taken out of the list afterwards, so that nothing is lost whenever this
+ends; who repeats it repeats the id. Only letters whose numbers were named are touched: what came later was
+not seen by anybody.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ Act = Callable[[Letter], Awaitable[Answer]]
 
 
 async def listing(app: App, wanted: Filter, first: int, most: int) -> Listing:
-    """A page from a number on; with the groups of all when it is the first. Bodies are left out: `show` gives one."""
+    """A page from a number on; with the groups of all when it is the first. Bodies are left out: `show` gives
+    one.
+    """
     found: list[Letter] = []
     async for letter in letters(app, first):
         if wanted.takes(letter):
@@ -83,11 +86,17 @@ async def show(app: App, sequence: int) -> Letter | None:
 async def converged(app: App, found: Sequence[Letter]) -> frozenset[int]:
     """The numbers of those whose team has everything that the branch grants it by now. Reads all systems."""
     unsettled = await unsettled_teams(app, app.clock.now())
-    return frozenset(letter.sequence for letter in found if unsettled is not None and team_of(letter) and letter.team not in unsettled)
+    return frozenset(
+        letter.sequence
+        for letter in found
+        if unsettled is not None and team_of(letter) and letter.team not in unsettled
+    )
 
 
 async def replay(app: App, order: Order) -> list[Answer]:
-    """Send each to the one stage that failed, in the order in which they came, so that sessions keep theirs."""
+    """Send each to the one stage that failed, in the order in which they came, so that sessions keep
+    theirs.
+    """
 
     async def act(letter: Letter) -> Answer:
         stage, why = _STAGES.get(letter.stage), refusal(letter)
@@ -106,8 +115,14 @@ async def replay(app: App, order: Order) -> list[Answer]:
 
 
 async def discard(app: App, order: Order, why: str, only_converged: bool = False) -> list[Answer]:
-    """Take each out of the list for good. The team is looked at anew by the next sweep, unless it was found converged just now."""
-    known = await converged(app, list((await numbered(app, order.sequences)).values())) if only_converged else None
+    """Take each out of the list for good. The team is looked at anew by the next sweep, unless it was found
+    converged just now.
+    """
+    known = (
+        await converged(app, list((await numbered(app, order.sequences)).values()))
+        if only_converged
+        else None
+    )
 
     async def act(letter: Letter) -> Answer:
         if known is not None and letter.sequence not in known:
@@ -126,7 +141,9 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
 
 
 def replay_of(letter: Letter, stage: Stage) -> Envelope:
-    """The message as it was, for the one stage. Attempts start anew; copies are numbered on, so that none has the id of an earlier one."""
+    """The message as it was, for the one stage. Attempts start anew; copies are numbered on, so that none has
+    the id of an earlier one.
+    """
     trail = Trail(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
     return Envelope(
         entity=stage.entity,
@@ -141,7 +158,9 @@ def replay_of(letter: Letter, stage: Stage) -> Envelope:
 
 @asynccontextmanager
 async def _taken(app: App, sequence: int) -> AsyncIterator[bool]:
-    """Held inside, taken out of the list at the end, given back when something goes wrong. False when it is gone."""
+    """Held inside, taken out of the list at the end, given back when something goes wrong. False when it is
+    gone.
+    """
     if await app.dead_letters.lock(sequence) is None:
         yield False
         return
@@ -163,18 +182,25 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
             answers.append(Answer(sequence, "untried"))
             continue
         try:
-            answers.append(await act(found[sequence]) if sequence in found else Answer(sequence, "gone", _NOT_THERE))
+            answers.append(
+                await act(found[sequence]) if sequence in found else Answer(sequence, "gone", _NOT_THERE)
+            )
         except MergekeyError as error:
             answers.append(Answer(sequence, "failed", str(error)))
     return answers
 
 
 async def _have_looked_at(app: App, team: str | None) -> None:
-    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is so anyway, and what the
-    catalogue has in the gateway every sweep sees.
+    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is
+    so anyway, and what the catalogue has in the gateway every sweep sees.
     """
     product = None if team is None else await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
-    if product is None or marker is None or not marker.digest or not Marker(app.platform.repository, team or "", "", "").owns(marker):
+    if (
+        product is None
+        or marker is None
+        or not marker.digest
+        or not Marker(app.platform.repository, team or "", "", "").owns(marker)
+    ):
         return
     await app.gateway.publish_product(product.name, product.etag, product.display_name, marker.unfinished())

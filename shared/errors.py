@@ -1,8 +1,8 @@
 """Everything that can go wrong, by who must act and by whether it may go away by itself.
 
-An error has a `reason`, the CamelCase word that people search for (every one is explained in docs/errors.md), a message without
-any secret in it, and who must act. What is not a `MergekeyError` is a bug: nobody catches it, the broker delivers the message
-again and in the end puts it aside.
+An error has a `reason`, the CamelCase word that people search for (every one is explained in docs/errors.md),
+a message without any secret in it, and who must act. What is not a `MergekeyError` is a bug: nobody catches
+it, the broker delivers the message again and in the end puts it aside.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Literal
 
 Actor = Literal["the team", "the platform", "nobody: it is tried again"]
 
-#: Services ask for seconds or minutes, GitHub for an hour at most. Whoever asks for longer is not believed: nobody would look until then.
+#: Services ask for seconds or minutes, GitHub for an hour at most. Whoever asks for longer is not believed:
+#: nobody would look until then.
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 
 
@@ -84,11 +85,15 @@ class RetriesExhausted(PermanentError):
 
 
 class TemporaryError(MergekeyError):
-    """Trying again later may help. `retry_after` is the service's own word about when, if it gave one; of more than an hour, an hour."""
+    """Trying again later may help. `retry_after` is the service's own word about when, if it gave one; of
+    more than an hour, an hour.
+    """
 
     actor: Actor = "nobody: it is tried again"
 
-    def __init__(self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None
+    ) -> None:
         super().__init__(message, reason=reason)
         self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
 
@@ -112,7 +117,9 @@ class Unavailable(TemporaryError):
 
 
 class NewerMessage(TemporaryError):
-    """A message that a newer version of this app wrote. While one takes the place of another, both run: it waits for the newer."""
+    """A message that a newer version of this app wrote. While one takes the place of another, both run: it
+    waits for the newer.
+    """
 
     reason = "NewerMessage"
 

@@ -1,4 +1,6 @@
-"""The gateway's room: the unified API that serves all models, and a product per team that says who may call which, and how much."""
+"""The gateway's room: the unified API that serves all models, and a product per team that says who may call
+which, and how much.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,26 @@ from shared.domain.actual import Policy
 from shared.domain.backends import Backend, NamedValue
 from shared.domain.desired import DesiredGateway, compile_catalog, compile_gateway
 from shared.domain.marker import Marker, require_known
-from shared.domain.names import API, CACHE_BACKEND, CREDENTIAL_PREFIX, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX, product
-from shared.domain.plan import ActualCatalog, ActualGateway, Change, Create, Plan, Update, plan_catalog, plan_cleaning, plan_gateway
+from shared.domain.names import (
+    API,
+    CACHE_BACKEND,
+    CREDENTIAL_PREFIX,
+    FRAGMENT,
+    SAFETY_BACKEND,
+    SHARED_PREFIX,
+    product,
+)
+from shared.domain.plan import (
+    ActualCatalog,
+    ActualGateway,
+    Change,
+    Create,
+    Plan,
+    Update,
+    plan_catalog,
+    plan_cleaning,
+    plan_gateway,
+)
 from shared.domain.policy_xml import digest_of, meaning_of
 from shared.domain.request import AccessRequest
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
@@ -52,7 +72,9 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
 
 
 async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None:
-    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours keeps no team from its policy."""
+    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours
+    keeps no team from its policy.
+    """
     if actual.fragment != meaning_of(text):
         await app.gateway.put_fragment(FRAGMENT, text)
 
@@ -75,7 +97,9 @@ async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWri
 
 
 def _misses(error: Rejected, needed: set[str], standing: set[str]) -> bool:
-    """Whether the service refused something because of what it needs: that is not there, or was not, and is back since."""
+    """Whether the service refused something because of what it needs: that is not there, or was not, and is
+    back since.
+    """
     return bool(needed - standing) or any(f"'{name}'" in error.message for name in needed)
 
 
@@ -84,8 +108,8 @@ def _names(actual: ActualCatalog) -> set[str]:
 
 
 async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
-    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue, but not at once, and those of
-    teams that have withdrawn stay until their grace ends: sweeps try again.
+    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue,
+    but not at once, and those of teams that have withdrawn stay until their grace ends: sweeps try again.
     """
     left: list[str] = []
 
@@ -117,7 +141,14 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     name, team = product(standing.request.team), standing.request.team
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, standing.catalog, app.platform)
-    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest, expires=standing.request.expires)
+    marker = Marker(
+        app.platform.repository,
+        team,
+        standing.path,
+        standing.commit,
+        desired.digest,
+        expires=standing.request.expires,
+    )
     actual, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
         app.gateway.product_policy(name),
@@ -125,7 +156,9 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
         app.gateway.is_linked(name, API) if event.closely else _unknown(),
     )
     if actual is not None and not marker.owns(actual.marker):
-        raise NotManaged(f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it")
+        raise NotManaged(
+            f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it"
+        )
     require_known(actual.marker if actual else None, f"the product {name}")
     if api is None or not api.was_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
@@ -152,21 +185,28 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
 
 
 async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) -> None:
-    """A policy that names a backend or a fragment which is not there is refused. Of the team's own, which somebody deleted meanwhile, the
-    next look finds what is missing; the gateway's own come with the catalogue.
+    """A policy that names a backend or a fragment which is not there is refused. Of the team's own, which
+    somebody deleted meanwhile, the next look finds what is missing; the gateway's own come with the
+    catalogue.
     """
     own, shared, fragment = await asyncio.gather(
-        app.gateway.backends(f"{desired.product}--"), app.gateway.backends(SHARED_PREFIX), app.gateway.fragment(FRAGMENT)
+        app.gateway.backends(f"{desired.product}--"),
+        app.gateway.backends(SHARED_PREFIX),
+        app.gateway.fragment(FRAGMENT),
     )
     needed = {backend.name for backend in desired.backends} | {FRAGMENT}
     needed |= {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
     standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment.digest else set())
     if _misses(error, needed, standing):
-        raise Busy("a backend or the fragment that the policy names is not there", reason="BackendGone") from None
+        raise Busy(
+            "a backend or the fragment that the policy names is not there", reason="BackendGone"
+        ) from None
 
 
 async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | None) -> None:
-    """A backend that is to be deleted is refused when a faster hand has written a policy that names it, after ours."""
+    """A backend that is to be deleted is refused when a faster hand has written a policy that names it, after
+    ours.
+    """
     policy, known = await app.gateway.product_policy(desired.product), None if before is None else before.etag
     if policy is not None and policy.etag != known and policy.digest != digest_of(desired.policy):
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
@@ -178,4 +218,7 @@ async def _unknown() -> None:
 
 def _require_cluster(app: App, request: AccessRequest) -> None:
     if app.platform.cluster is None and any(model.instance_type for model in request.models):
-        raise InvalidRequest("this platform has no GPU cluster: ask for the shared model, without `dedicated`", reason="NoCluster")
+        raise InvalidRequest(
+            "this platform has no GPU cluster: ask for the shared model, without `dedicated`",
+            reason="NoCluster",
+        )

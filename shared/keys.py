@@ -1,6 +1,7 @@
 """Delivering keys: the team's subscription, its secrets in the vault, and who may read them.
 
-Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again afterwards.
+Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again
+afterwards.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ ENDPOINT = "URL"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group may read; `let_in` are
-    all groups that we let in, by secret, where that was looked at.
+    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group
+    may read; `let_in` are all groups that we let in, by secret, where that was looked at.
     """
 
     subscription: Subscription | None
@@ -45,11 +46,15 @@ class Held:
 
     @property
     def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost the role already, or is about
-        to: then the roles tell.
+        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost
+        the role already, or is about to: then the roles tell.
         """
         newest = (self.newest(secret) for secret in self.secrets)
-        named = [reader_of(version.tags) for version in newest if version is not None and EXPOSED not in version.tags]
+        named = [
+            reader_of(version.tags)
+            for version in newest
+            if version is not None and EXPOSED not in version.tags
+        ]
         return frozenset(reader for reader in named if reader).union(*self.let_in.values())
 
     @property
@@ -61,14 +66,20 @@ class Held:
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
         """The two keys, primary first; with what the gateway takes where that was asked."""
         newest = [(name, self.newest(name)) for name in names.key_secrets(team)]
-        found = [None if keys is None else keys[which].fingerprint(name) for which, (name, _) in enumerate(newest)]
-        return tuple(Slot(None if version is None else version.tags, at) for (_, version), at in zip(newest, found, strict=True))
+        found = [
+            None if keys is None else keys[which].fingerprint(name) for which, (name, _) in enumerate(newest)
+        ]
+        return tuple(
+            Slot(None if version is None else version.tags, at)
+            for (_, version), at in zip(newest, found, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """The gateway's keys, None where nobody needs them, and which of them are not what they shall be. `woken`: those of the subscription
-    that has just been made or woken are new already, as far as they are exposed.
+    """The gateway's keys, None where nobody needs them, and which of them are not what they shall be.
+    `woken`: those of the subscription that has just been made or woken are new already, as far as they are
+    exposed.
     """
 
     keys: Keys | None
@@ -83,7 +94,9 @@ async def observe(app: App, team: str, group: str | None, closely: bool = False)
     """
     held = await observe_secrets(app, team, group, closely)
     if held.subscription is not None and held.subscription.display_name != display_name(app, team):
-        raise NotManaged(f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}")
+        raise NotManaged(
+            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}"
+        )
     return held
 
 
@@ -104,10 +117,17 @@ async def _reader(app: App, group: str | None) -> tuple[frozenset[str], Mapping[
     return (await app.roles.granted(group) if group else frozenset()), {}
 
 
-async def _all_readers(app: App, secrets: Sequence[str], group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
-    readers = dict(zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True))
+async def _all_readers(
+    app: App, secrets: Sequence[str], group: str | None
+) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+    readers = dict(
+        zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True)
+    )
     granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
-    let_in = {secret: frozenset(reader.group for reader in found if reader.ours) for secret, found in readers.items()}
+    let_in = {
+        secret: frozenset(reader.group for reader in found if reader.ours)
+        for secret, found in readers.items()
+    }
     return frozenset(granted), let_in
 
 
@@ -118,19 +138,29 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     held = await _remember_strangers(app, event, request, await _observe_hands(app, event, request))
     gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    given, tags = await _keys(app, event, standing, held, changed_hands=bool(gone)), _tags(app, request, standing.commit)
+    given, tags = (
+        await _keys(app, event, standing, held, changed_hands=bool(gone)),
+        _tags(app, request, standing.commit),
+    )
     for which in given.renewal.now:
-        value = given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
-        await publish(app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which])))
+        value = (
+            given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
+        )
+        await publish(
+            app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which]))
+        )
     wrote = await _write_secrets(app, request.team, held, given, tags)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    return _outcome(event, request, given.renewal, wrote or bool(missing or gone or given.woken or given.renewal.now))
+    return _outcome(
+        event, request, given.renewal, wrote or bool(missing or gone or given.woken or given.renewal.now)
+    )
 
 
 async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
-    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its tag was gone. And where a key
-    is marked: whoever marked it may not have taken the role away yet, and the new key would be open to the same group.
+    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its
+    tag was gone. And where a key is marked: whoever marked it may not have taken the role away yet, and the
+    new key would be open to the same group.
     """
     held = await observe(app, request.team, request.entra_group, event.closely)
     if event.closely or not (held.is_marked or held.readers - {request.entra_group}):
@@ -138,17 +168,25 @@ async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessReq
     return await observe(app, request.team, request.entra_group, closely=True)
 
 
-async def _remember_strangers(app: App, event: Event[TeamMessage], request: AccessRequest, held: Held) -> Held:
-    """A delivery that came too late may have let a group in that no tag names: the role is the only trace of it. The key's secret says
-    so before the role is taken away.
+async def _remember_strangers(
+    app: App, event: Event[TeamMessage], request: AccessRequest, held: Held
+) -> Held:
+    """A delivery that came too late may have let a group in that no tag names: the role is the only trace of
+    it. The key's secret says so before the role is taken away.
     """
     known: dict[str, SecretVersion] = {}
     for secret in names.key_secrets(request.team):
         newest, let_in = held.newest(secret), held.let_in.get(secret, frozenset())
-        if newest is not None and EXPOSED not in newest.tags and let_in - {request.entra_group, newest.tags.get("reader")}:
+        if (
+            newest is not None
+            and EXPOSED not in newest.tags
+            and let_in - {request.entra_group, newest.tags.get("reader")}
+        ):
             known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
     await together(*(app.vault.update(version, version.enabled, version.tags) for version in known.values()))
-    return replace(held, secrets={**held.secrets, **{secret: (version,) for secret, version in known.items()}})
+    return replace(
+        held, secrets={**held.secrets, **{secret: (version,) for secret, version in known.items()}}
+    )
 
 
 def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:
@@ -165,12 +203,17 @@ def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal
 def _note(request: AccessRequest) -> str:
     if request.entra_group is None:
         return "keys in vault; nobody may read them yet: add entraGroup"
-    return f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
+    return (
+        f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
+    )
 
 
-async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool) -> _Given:
-    """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They are needed too where what the
-    vault holds shall be compared with them (`event.closely`), and where one was open to others.
+async def _keys(
+    app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool
+) -> _Given:
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They
+    are needed too where what the vault holds shall be compared with them (`event.closely`), and where one was
+    open to others.
     """
     team, subscription = event.message.team, held.subscription
     assert standing.request is not None
@@ -187,7 +230,13 @@ async def _keys(app: App, event: Event[TeamMessage], standing: Standing, held: H
     return _Given(keys, renewal(held.slots(team, keys), reader, event.now, overlap), woken=False)
 
 
-async def _wake(app: App, event: Event[TeamMessage], standing: Standing, subscription: Subscription | None, exposed: Renewal) -> Keys:
+async def _wake(
+    app: App,
+    event: Event[TeamMessage],
+    standing: Standing,
+    subscription: Subscription | None,
+    exposed: Renewal,
+) -> Keys:
     """What others could read is made new before the keys work (again). Nothing fences a new key."""
     team = event.message.team
     name = names.subscription(team)
@@ -202,7 +251,9 @@ async def _wake(app: App, event: Event[TeamMessage], standing: Standing, subscri
 
 
 async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | None:
-    """The keys may have been asked for when the branch said something else, or somebody deleted the product: it comes (back)."""
+    """The keys may have been asked for when the branch said something else, or somebody deleted the product:
+    it comes (back).
+    """
     given = names.subscription(team), names.product(team), display_name(app, team), etag
     try:
         return await app.gateway.put_subscription(*given)
@@ -228,7 +279,9 @@ async def _write_secrets(app: App, team: str, held: Held, given: _Given, tags: M
 
 
 async def _leave(app: App, newest: SecretVersion, since: datetime) -> bool:
-    """A key that was open to others and works on for a while. Who could read it stays written there until it is made new."""
+    """A key that was open to others and works on for a while. Who could read it stays written there until it
+    is made new.
+    """
     if newest.enabled and is_marked(newest.tags, since):
         return False
     await app.vault.update(newest, True, marked(newest.tags, {EXPOSED: format_time(since)}))
@@ -282,4 +335,6 @@ def _require_own_secrets(app: App, team: str, held: Held) -> None:
     for secret in held.secrets:
         newest = held.newest(secret)
         if newest is not None and owner_of(newest.tags) != ours:
-            raise NotManaged(f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it")
+            raise NotManaged(
+                f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it"
+            )

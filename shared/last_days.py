@@ -1,4 +1,6 @@
-"""When the last day of a request came to the branch: one that was past already is a slip of the pen, and ends nothing."""
+"""When the last day of a request came to the branch: one that was past already is a slip of the pen, and ends
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ AT_ONCE = 8
 
 
 async def slips(app: App, found: Iterable[TeamState], reviewed: Review, head: Head) -> list[Problem]:
-    """One for each request that ends on a new day, which was past when the file came to the branch. One call each, for these alone."""
+    """One for each request that ends on a new day, which was past when the file came to the branch. One call
+    each, for these alone.
+    """
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def look(each: TeamState) -> Problem | None:

@@ -1,7 +1,8 @@
-"""What travels on Service Bus: frozen, versioned, in a CloudEvents 1.0 envelope (https://cloudevents.io, structured JSON).
+"""What travels on Service Bus: frozen, versioned, in a CloudEvents 1.0 envelope (https://cloudevents.io,
+structured JSON).
 
-A message is a hint: it names the team and the revision. The text it carries is a cache that Git's blob hash proves.
-No message can hold a key.
+A message is a hint: it names the team and the revision. The text it carries is a cache that Git's blob hash
+proves. No message can hold a key.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ class Message(BaseModel):
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Read an envelope. Raises NewerMessage for what a newer version of `encode` may have written: the same type with a higher number,
-        or with fields or words that are not known here; MalformedMessage for anything else.
+        """Read an envelope. Raises NewerMessage for what a newer version of `encode` may have written: the
+        same type with a higher number, or with fields or words that are not known here; MalformedMessage for
+        anything else.
         """
         try:
             envelope = json.loads(body)
@@ -103,7 +105,8 @@ def _is_only_unknown(error: ValidationError) -> bool:
     """Whether all that is wrong are fields, and words of fields, that are not known."""
     problems = error.errors(include_url=False)
     return all(
-        problem["type"] == "extra_forbidden" or (problem["type"] == "literal_error" and isinstance(problem["input"], str))
+        problem["type"] == "extra_forbidden"
+        or (problem["type"] == "literal_error" and isinstance(problem["input"], str))
         for problem in problems
     )
 
@@ -116,10 +119,11 @@ def _first_problem(error: ValidationError) -> str:
 class TeamMessage(Message):
     """What AccessChange and DeliverKeys share.
 
-    `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the withdrawal pass) or `held` (it did
-    not: the product shall say so). `leave` is what older versions send with a withdrawal; nobody reads it.
-    `blob` is Git's object id of the request and `text` its content; both are empty for a withdrawal, whose `granted` is the commit
-    that the access was made from which is taken away.
+    `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the
+    withdrawal pass) or `held` (it did not: the product shall say so). `leave` is what older versions send
+    with a withdrawal; nobody reads it. `blob` is Git's object id of the request and `text` its content; both
+    are empty for a withdrawal, whose `granted` is the commit that the access was made from which is taken
+    away.
     `cause` says what set it off: a push, or a sweep that looked at everything.
     """
 
@@ -143,7 +147,9 @@ class TeamMessage(Message):
         return self.blob or self.granted
 
     def content(self) -> bytes | None:
-        """The text, if Git's hash of it is the blob that the message names; None otherwise: then nothing of it is trusted."""
+        """The text, if Git's hash of it is the blob that the message names; None otherwise: then nothing of
+        it is trusted.
+        """
         content = self.text.encode()
         return content if self.blob and blob_id(content, len(self.blob)) == self.blob else None
 
@@ -163,8 +169,8 @@ class DeliverKeys(TeamMessage):
 class Sweep(Message):
     """Look at everything: all teams of the branch, and grace periods that have ended.
 
-    `why` is for people; `verdict` asks for the check run that a large push has not got yet; `deep` compares whole objects of all teams
-    and not of a slice only.
+    `why` is for people; `verdict` asks for the check run that a large push has not got yet; `deep` compares
+    whole objects of all teams and not of a slice only.
     """
 
     TYPE: ClassVar[str] = "dev.mergekey.sweep.v1"
@@ -181,10 +187,11 @@ class Sweep(Message):
 class DeadLetter:
     """What is known about a message that a stage could not finish for good.
 
-    It travels as application properties beside the original body, which stays byte for byte what it was: it may be anything, and
-    replaying it is sending it again. `root` and `sequence` are those of the chain it ended, `replays` is how often people had sent it
-    again before. A body that leaves no room for the properties is cut: then `body_size` are its bytes and `body_sha256` is its SHA-256
-    in hexadecimal digits; else they are 0 and empty.
+    It travels as application properties beside the original body, which stays byte for byte what it was: it
+    may be anything, and replaying it is sending it again. `root` and `sequence` are those of the chain it
+    ended, `replays` is how often people had sent it again before. A body that leaves no room for the
+    properties is cut: then `body_size` are its bytes and `body_sha256` is its SHA-256 in hexadecimal digits;
+    else they are 0 and empty.
     """
 
     stage: str
@@ -256,7 +263,9 @@ def _count(found: Mapping[str, Any], name: str, default: int | None = None) -> i
 
 
 def whole(text: str) -> str:
-    """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as escapes."""
+    """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as
+    escapes.
+    """
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -266,7 +275,9 @@ def fitting(value: object, most: int) -> str:
 
 
 def is_count(value: object, most: int = 2**31 - 2) -> TypeGuard[int]:
-    """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are sent on with one more."""
+    """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are
+    sent on with one more.
+    """
     return isinstance(value, int) and 0 <= value <= most
 
 

@@ -15,9 +15,10 @@ M = TypeVar("M", bound=Message, covariant=True)
 class Event(Generic[M]):
     """A message and the moment at which it is judged.
 
-    `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this machine says.
-    `root` is the id of the first message of the chain: ids of all that follows from it begin with it.
-    `again`: it was begun before, or the branch has moved since. What was written then may have come too late, over something newer.
+    `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this
+    machine says. `root` is the id of the first message of the chain: ids of all that follows from it begin
+    with it. `again`: it was begun before, or the branch has moved since. What was written then may have come
+    too late, over something newer.
     """
 
     message: M
@@ -47,7 +48,8 @@ class Arrived:
 class Done:
     """Finished. `note` is what people shall see beside the commit; None when there is nothing worth saying.
 
-    `wrote` is False when the world was found as it should be: then there is no need to look at the branch again.
+    `wrote` is False when the world was found as it should be: then there is no need to look at the branch
+    again.
     """
 
     note: str | None = None
@@ -58,8 +60,8 @@ class Done:
 class Waiting:
     """Not finished, and nothing is wrong: come back after this time.
 
-    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join into one chain. `note` is what
-    people shall see beside the commit after the reason.
+    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join
+    into one chain. `note` is what people shall see beside the commit after the reason.
     """
 
     after: timedelta

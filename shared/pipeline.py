@@ -1,7 +1,8 @@
 """The whole story on one page, in the order in which an event travels.
 
-Stages get the app and an event, look at what the branch says (`shared.standing`), bring the world to it in their room, and return `Done`
-or `Waiting`; what cannot be done they raise (`shared.errors`). What becomes of their message is `shared.settlement`'s business.
+Stages get the app and an event, look at what the branch says (`shared.standing`), bring the world to it in
+their room, and return `Done` or `Waiting`; what cannot be done they raise (`shared.errors`). What becomes of
+their message is `shared.settlement`'s business.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ receive_push = intake.take_push
 
 
 async def sweep(app: App, event: Event[Sweep]) -> Outcome:
-    """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody changed something."""
+    """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody
+    changed something.
+    """
     return await sweeping.look_at_everything(app, event)
 
 
 async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
     """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
-    return await _follow(app, event, gateway.provide_models, _keep) if event.message.team == CATALOG_TEAM else Done()
+    return (
+        await _follow(app, event, gateway.provide_models, _keep)
+        if event.message.team == CATALOG_TEAM
+        else Done()
+    )
 
 
 async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
@@ -43,7 +50,9 @@ async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
-    """The team's own GPU workspaces, or those of the catalogue for all teams. Waiting for a node is a result, not an error."""
+    """The team's own GPU workspaces, or those of the catalogue for all teams. Waiting for a node is a result,
+    not an error.
+    """
     if app.cluster is None:
         return Done()
     if event.message.team == CATALOG_TEAM:
@@ -53,7 +62,11 @@ async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
 
 async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's Foundry project, which only its own group may use."""
-    return Done() if event.message.team == CATALOG_TEAM else await _follow(app, event, projects.provide, withdrawal.from_playground)
+    return (
+        Done()
+        if event.message.team == CATALOG_TEAM
+        else await _follow(app, event, projects.provide, withdrawal.from_playground)
+    )
 
 
 async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
@@ -61,8 +74,12 @@ async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
     return await _follow(app, event, keys.deliver, withdrawal.from_vault)
 
 
-async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held) -> Outcome:
-    """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved meanwhile is followed."""
+async def _follow(
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+) -> Outcome:
+    """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
+    meanwhile is followed.
+    """
     standing = await look(app, event.message, event.now)
     for rounds in range(ROUNDS):
         match standing.verdict:
@@ -80,15 +97,23 @@ async def _follow(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act
             return outcome
         again = await look(app, event.message, event.now)
         if again.same_as(standing):
-            return replace(outcome, revision=standing.blobs[0]) if isinstance(outcome, Waiting) and standing.blobs else outcome
+            return (
+                replace(outcome, revision=standing.blobs[0])
+                if isinstance(outcome, Waiting) and standing.blobs
+                else outcome
+            )
         standing, event = again.after(standing), replace(event, again=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")
 
 
 async def _have_looked_at(app: App, event: Event[TeamMessage]) -> None:
-    """What was written came too late, and this message cannot say what to write instead: a request that went, or one that came back."""
+    """What was written came too late, and this message cannot say what to write instead: a request that went,
+    or one that came back.
+    """
     again = Sweep(why=f"the branch moved while something was written for {event.message.team}")
-    await app.bus.send([successors.sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)])
+    await app.bus.send(
+        [successors.sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)]
+    )
 
 
 async def _keep(_: App, __: Event[TeamMessage], ___: Standing) -> Outcome:

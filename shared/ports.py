@@ -1,6 +1,7 @@
 """What the pipeline needs of the world: one Protocol per remote system, one method per remote call.
 
-Every method raises only errors of `shared.errors`. Reading something that is not there gives None or nothing; deleting it succeeds.
+Every method raises only errors of `shared.errors`. Reading something that is not there gives None or nothing;
+deleting it succeeds.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Clock(Protocol):
         ...
 
 
-#: Bytes of a message for the heads of its sections, for what is left empty in them, and for the time at which it is due.
+#: Bytes of a message for the heads of its sections, for what is left empty in them, and for the time at which
+#: it is due.
 _SECTIONS = 128
 
 
@@ -65,27 +67,38 @@ class Envelope:
 
     @property
     def size(self) -> int:
-        """At most so many bytes on the wire, as Service Bus counts them: the body, and all else in AMQP's encoding.
+        """At most so many bytes on the wire, as Service Bus counts them: the body, and all else in AMQP's
+        encoding.
 
-        https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html: five bytes around a text, nine for a number.
+        https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html: five bytes around a text,
+        nine for a number.
         """
         written = [value for value in self.properties.values() if isinstance(value, str)]
-        texts = [self.message_id, self.session or "", self.to or "", self.content_type, *self.properties, *written]
+        texts = [
+            self.message_id,
+            self.session or "",
+            self.to or "",
+            self.content_type,
+            *self.properties,
+            *written,
+        ]
         encoded = sum(len(text.encode(errors="surrogatepass")) + 5 for text in texts)
         return len(self.body) + encoded + 9 * (len(self.properties) - len(written)) + _SECTIONS
 
 
 class Bus(Protocol):
     async def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a repetition harmless. Raises TooLarge
-        for one that is larger than the service takes.
+        """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a
+        repetition harmless. Raises TooLarge for one that is larger than the service takes.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A message in the queue of dead letters. `sequence` is its number there; who comes later has a higher one."""
+    """A message in the queue of dead letters. `sequence` is its number there; who comes later has a higher
+    one.
+    """
 
     sequence: int
     received: Received
@@ -95,7 +108,9 @@ class DeadLetters(Protocol):
     """The queue of dead letters. Who dies while holding some loses nothing: they come back by themselves."""
 
     async def peek(self, first: int) -> list[Kept]:
-        """The next page from a number on, in order, without locking any; empty when there are no more. Locked ones are shown too."""
+        """The next page from a number on, in order, without locking any; empty when there are no more. Locked
+        ones are shown too.
+        """
         ...
 
     async def lock(self, sequence: int) -> Kept | None:
@@ -139,22 +154,29 @@ class Repository(Protocol):
         ...
 
     async def newest_commits(self, head: str) -> list[Commit]:
-        """`head` and the commits before it, newest first, at most 300; empty when GitHub does not have it (any more)."""
+        """`head` and the commits before it, newest first, at most 300; empty when GitHub does not have it
+        (any more).
+        """
         ...
 
     async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
-        """Whether `ancestor` is `descendant` or one of the commits before it; False when GitHub does not have one of them (any more)."""
+        """Whether `ancestor` is `descendant` or one of the commits before it; False when GitHub does not have
+        one of them (any more).
+        """
         ...
 
     async def changed_on(self, path: str, head: str) -> date | None:
-        """The UTC day on which the newest commit up to `head` that changed, added or removed the file was committed, as the commit says.
+        """The UTC day on which the newest commit up to `head` that changed, added or removed the file was
+        committed, as the commit says.
 
         None when GitHub has no such commit.
         """
         ...
 
     async def tree(self, sha: str) -> Tree | None:
-        """All files of a commit or a tree, or None when GitHub does not have it (any more). Raises when it is too large to list."""
+        """All files of a commit or a tree, or None when GitHub does not have it (any more). Raises when it is
+        too large to list.
+        """
         ...
 
     async def blob(self, sha: str) -> bytes:
@@ -162,13 +184,17 @@ class Repository(Protocol):
         ...
 
     async def file(self, commit: str, path: str) -> bytes | None:
-        """The content of one file of a commit, in one call; None when GitHub does not have it (any more), or it is too large to be ours."""
+        """The content of one file of a commit, in one call; None when GitHub does not have it (any more), or
+        it is too large to be ours.
+        """
         ...
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
-        """The contents of the files of a commit in one call, by path: of those at least that requests and the catalogue can be in.
+        """The contents of the files of a commit in one call, by path: of those at least that requests and the
+        catalogue can be in.
 
-        Symbolic links are left out, and files too large to be ours are cut. Raises when there is too much of it.
+        Symbolic links are left out, and files too large to be ours are cut. Raises when there is too much of
+        it.
         """
         ...
 
@@ -178,7 +204,9 @@ Keys = tuple[SecretValue, SecretValue]
 
 
 class Gateway(Protocol):
-    """API Management. Writes carry the ETag that was read, so that they cannot overwrite what somebody wrote in between."""
+    """API Management. Writes carry the ETag that was read, so that they cannot overwrite what somebody wrote
+    in between.
+    """
 
     async def product(self, name: str) -> Product | None: ...
     async def products(self) -> list[Product]: ...
@@ -214,7 +242,9 @@ class Gateway(Protocol):
     async def subscriptions(self) -> list[Subscription]: ...
     async def product_subscriptions(self, product: str) -> list[Subscription]: ...
     async def subscription(self, name: str) -> Subscription | None: ...
-    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+    async def put_subscription(
+        self, name: str, product: str, display_name: str, etag: str | None
+    ) -> Keys | None:
         """Creates it active, or makes it active again; the two keys if the answer carries them."""
         ...
 
@@ -271,7 +301,9 @@ class Vault(Protocol):
         ...
 
     async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
-        """The tags of the soft-deleted secret that holds the name, in whatever case; None when the vault lists none (yet)."""
+        """The tags of the soft-deleted secret that holds the name, in whatever case; None when the vault
+        lists none (yet).
+        """
         ...
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None: ...
@@ -279,8 +311,8 @@ class Vault(Protocol):
 
 
 class Roles(Protocol):
-    """Who may read a team's secrets, or use its project: the assignments of one role on the secrets of a vault, or the projects of an
-    account, each by itself.
+    """Who may read a team's secrets, or use its project: the assignments of one role on the secrets of a
+    vault, or the projects of an account, each by itself.
     """
 
     async def granted(self, group: str) -> frozenset[str]:
@@ -300,7 +332,8 @@ class Roles(Protocol):
 
 
 class Projects(Protocol):
-    """The Foundry account in which projects are made. Its operations take their time: methods begin them, `Project.state` tells.
+    """The Foundry account in which projects are made. Its operations take their time: methods begin them,
+    `Project.state` tells.
 
     While one is under way, another on the same account raises Busy.
     """
@@ -318,7 +351,9 @@ class Projects(Protocol):
         ...
 
     async def tracing_key(self) -> SecretValue:
-        """What a project needs to send traces: the connection string of the Application Insights that the platform settled."""
+        """What a project needs to send traces: the connection string of the Application Insights that the
+        platform settled.
+        """
         ...
 
     async def put_connection(self, project: str, target: str, key: SecretValue) -> None: ...
@@ -353,7 +388,9 @@ class Cluster(Protocol):
         ...
 
     async def create(self, manifest: Manifest) -> None:
-        """Raises Busy when there is one already: what cannot be changed in place is not applied over another's."""
+        """Raises Busy when there is one already: what cannot be changed in place is not applied over
+        another's.
+        """
         ...
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None: ...
@@ -384,7 +421,9 @@ class Reports(Protocol):
 
 
 class Deliveries(Protocol):
-    """What GitHub delivered to our App, newest first, page by page; of a crowd the newest. Asking twice to redeliver one asks once."""
+    """What GitHub delivered to our App, newest first, page by page; of a crowd the newest. Asking twice to
+    redeliver one asks once.
+    """
 
     async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]: ...
     async def redeliver(self, delivery: int) -> None: ...

@@ -1,4 +1,6 @@
-"""Is everything there that a stage needs? Each remote system is asked one cheap question, side by side; nobody waits for the slowest."""
+"""Is everything there that a stage needs? Each remote system is asked one cheap question, side by side;
+nobody waits for the slowest.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
 
 
 def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Secrets of the team that is no team: there are none, and that is an answer. No branch is none: nothing can be granted without it."""
+    """Secrets of the team that is no team: there are none, and that is an answer. No branch is none: nothing
+    can be granted without it.
+    """
     secret = names.primary_key_secret(names.CATALOGUE_TEAM)
     yield "GitHub", _branch(app)
     yield "Service Bus", app.dead_letters.peek(1)
@@ -43,18 +47,24 @@ def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
 
 
 async def _capacity(app: App) -> None:
-    """Raises when more of a model is in force than may be granted. What keeps it from being read, the other questions tell."""
+    """Raises when more of a model is in force than may be granted. What keeps it from being read, the other
+    questions tell.
+    """
     try:
         head = await app.repository.head()
         tree = None if head is None else await app.repository.tree(head.tree)
         if head is None or tree is None:
             return
-        reviewed = await judge_all(app, head.commit, tree, Past(today=app.clock.now().date()), Seen(await app.gateway.products()))
+        reviewed = await judge_all(
+            app, head.commit, tree, Past(today=app.clock.now().date()), Seen(await app.gateway.products())
+        )
     except MergekeyError:
         return
     if reviewed.overcommitted:
         models = listed(sorted(reviewed.overcommitted))
-        raise PermanentError(f"more is in force than may be granted of {models}; see GET /api/models", reason="Overcommitted")
+        raise PermanentError(
+            f"more is in force than may be granted of {models}; see GET /api/models", reason="Overcommitted"
+        )
 
 
 async def _branch(app: App) -> None:

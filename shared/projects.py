@@ -1,4 +1,6 @@
-"""The playground's room: a Foundry project for a team, where its people try models by hand. It does not pass the gateway."""
+"""The playground's room: a Foundry project for a team, where its people try models by hand. It does not pass
+the gateway.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,17 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
         return await from_playground(app, event, standing)
     playground, projects, roles = app.platform.playground, app.projects, app.project_roles
     if playground is None or projects is None or roles is None:
-        raise InvalidRequest("this platform has no playground: take `playgroundAccess` out", reason="NoPlayground")
+        raise InvalidRequest(
+            "this platform has no playground: take `playgroundAccess` out", reason="NoPlayground"
+        )
     desired = compile_project(request, playground)
     marker = Marker(app.platform.repository, request.team, standing.path, standing.commit, desired.digest)
     project, readers, connection = await asyncio.gather(
         projects.project(desired.name), roles.readers_of(desired.name), projects.connection(desired.name)
     )
-    plan = plan_project(desired, marker, ActualProject(project, readers, connection, standing.let_in), request.entra_group)
+    plan = plan_project(
+        desired, marker, ActualProject(project, readers, connection, standing.let_in), request.entra_group
+    )
     if project is None:
         await _require_room(projects)
     await perform(plan, ProjectWriter(projects, roles, desired.name))
@@ -49,13 +55,18 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
 def _not_ready(name: str, state: str) -> Outcome:
     """What failed was begun once more: whoever replays the letter finds how that went."""
     if state in FAILED:
-        raise Rejected(f"Foundry could not make the project {name}; it was told to try again", reason="ProjectFailed")
+        raise Rejected(
+            f"Foundry could not make the project {name}; it was told to try again", reason="ProjectFailed"
+        )
     return Waiting(PROJECT_WAIT, "ProjectDeleting" if state == GOING else "ProjectNotReady")
 
 
 async def _require_room(projects: Projects) -> None:
     if len(await projects.projects()) >= MOST_PROJECTS:
-        text = f"the Foundry account has {MOST_PROJECTS} projects, and takes no more: delete some, or withdraw playground access"
+        text = (
+            f"the Foundry account has {MOST_PROJECTS} projects, and takes no more: delete some, or withdraw "
+            "playground access"
+        )
         raise PermanentError(text, reason="AccountFull")
 
 

@@ -1,7 +1,7 @@
 """Pushes that GitHub could not deliver: it is asked to deliver them once more.
 
-What they changed a sweep finds anyway. This is for the people behind them, who wait for a verdict beside their commit, and for operators.
-Nothing here makes a sweep fail.
+What they changed a sweep finds anyway. This is for the people behind them, who wait for a verdict beside
+their commit, and for operators. Nothing here makes a sweep fail.
 """
 
 from __future__ import annotations
@@ -33,25 +33,43 @@ async def redeliver_missed(app: App, now: datetime) -> None:
 
 
 async def _look(deliveries: Deliveries, repository: int, now: datetime) -> Missed:
-    """Where nothing failed, one short list says so. Only where something did, all that was delivered since is read, repetitions too."""
+    """Where nothing failed, one short list says so. Only where something did, all that was delivered since is
+    read, repetitions too.
+    """
     found = missed(await deliveries.since(now - WINDOW, only_failed=True), repository)
-    return found if found.since is None else missed(await deliveries.since(found.since, only_failed=False), repository)
+    return (
+        found
+        if found.since is None
+        else missed(await deliveries.since(found.since, only_failed=False), repository)
+    )
 
 
 async def _redeliver(app: App, deliveries: Deliveries, delivery: Delivery) -> None:
-    """One that GitHub will not deliver again keeps nobody else from it; trouble with GitHub ends it for this time."""
+    """One that GitHub will not deliver again keeps nobody else from it; trouble with GitHub ends it for this
+    time.
+    """
     if app.sweep_report_only:
         telemetry.found(f"delivery {delivery.guid}", f"failed with {delivery.status}")
         return
     try:
         await deliveries.redeliver(delivery.id)
-        telemetry.found(f"delivery {delivery.guid}", f"failed with {delivery.status}, GitHub is asked to deliver it again")
+        telemetry.found(
+            f"delivery {delivery.guid}", f"failed with {delivery.status}, GitHub is asked to deliver it again"
+        )
     except PermanentError as error:
-        telemetry.found(f"delivery {delivery.guid}", f"failed with {delivery.status}, and cannot be delivered again: {error}")
+        telemetry.found(
+            f"delivery {delivery.guid}",
+            f"failed with {delivery.status}, and cannot be delivered again: {error}",
+        )
 
 
 def _tell(deliveries: Sequence[Delivery], what: str) -> None:
     """One line, whatever their number: a wrong secret fails them all."""
     if deliveries:
-        answers = ", ".join(f"{count} with {status}" for status, count in sorted(Counter(each.status for each in deliveries).items()))
-        telemetry.found_of_others(f"deliveries of GitHub {what}: {answers}; the last is {deliveries[-1].guid}")
+        answers = ", ".join(
+            f"{count} with {status}"
+            for status, count in sorted(Counter(each.status for each in deliveries).items())
+        )
+        telemetry.found_of_others(
+            f"deliveries of GitHub {what}: {answers}; the last is {deliveries[-1].guid}"
+        )

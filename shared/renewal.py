@@ -1,6 +1,8 @@
-"""Making one key of a team new: at the gateway, then in the vault. Which, and when, `shared.domain.slots` says.
+"""Making one key of a team new: at the gateway, then in the vault. Which, and when, `shared.domain.slots`
+says.
 
-Killed between the two, whoever comes next finds the slot exposed as before, and makes one more key that nobody has seen.
+Killed between the two, whoever comes next finds the slot exposed as before, and makes one more key that
+nobody has seen.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ async def make_new(app: App, event: Event[TeamMessage], standing: Standing, whic
 
 
 async def publish(app: App, team: str, which: int, value: SecretValue, tags: Mapping[str, str]) -> None:
-    """Value, fingerprint and reader in one write. Raises Busy when another host made the key new meanwhile: whose value stands in the
-    vault, nobody knows.
+    """Value, fingerprint and reader in one write. Raises Busy when another host made the key new meanwhile:
+    whose value stands in the vault, nobody knows.
     """
     secret, subscription = names.secrets(team)[which], names.subscription(team)
     await set_secret(app, Secret(secret, KEY, value), tags)

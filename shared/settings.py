@@ -1,4 +1,6 @@
-"""Every setting, and the only place that reads the environment. What is missing or wrong is reported all at once, at start."""
+"""Every setting, and the only place that reads the environment. What is missing or wrong is reported all at
+once, at start.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from shared.domain.record import Setting, SettingList
 
 _REFERENCE = "@Microsoft.KeyVault("
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_RESOURCE = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE)
+_RESOURCE = re.compile(
+    r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE
+)
 
 
 class SettingsError(Exception):
@@ -33,7 +37,9 @@ class Settings(BaseSettings):
     github_repository_id: int = Field(alias="GITHUB_REPOSITORY_ID", gt=0)
     github_branch: str = Field(default="main", alias="GITHUB_BRANCH", min_length=1)
     github_webhook_secret: SecretStr = Field(alias="GITHUB_WEBHOOK_SECRET", min_length=16)
-    github_webhook_secret_previous: SecretStr | None = Field(default=None, alias="GITHUB_WEBHOOK_SECRET_PREVIOUS", min_length=16)
+    github_webhook_secret_previous: SecretStr | None = Field(
+        default=None, alias="GITHUB_WEBHOOK_SECRET_PREVIOUS", min_length=16
+    )
     github_api_url: HttpUrl = Field(default=HttpUrl("https://api.github.com"), alias="GITHUB_API_URL")
     github_app_id: str | None = Field(default=None, alias="GITHUB_APP_ID")
     github_app_private_key: SecretStr | None = Field(default=None, alias="GITHUB_APP_PRIVATE_KEY")
@@ -44,7 +50,9 @@ class Settings(BaseSettings):
     service_bus: SecretStr | None = Field(default=None, alias="SERVICE_BUS")
     service_bus_namespace: str | None = Field(default=None, alias="SERVICE_BUS__fullyQualifiedNamespace")
 
-    resource_manager_url: HttpUrl = Field(default=HttpUrl("https://management.azure.com"), alias="RESOURCE_MANAGER_URL")
+    resource_manager_url: HttpUrl = Field(
+        default=HttpUrl("https://management.azure.com"), alias="RESOURCE_MANAGER_URL"
+    )
     apim_service_id: str = Field(alias="APIM_SERVICE_ID")
     apim_tier: Tier = Field(default="premium", alias="APIM_TIER")
     gateway_url: HttpUrl = Field(alias="GATEWAY_URL")
@@ -55,13 +63,17 @@ class Settings(BaseSettings):
 
     aks_cluster_id: str | None = Field(default=None, alias="AKS_CLUSTER_ID")
     kaito_dialect: Literal["0.12", "0.6"] = Field(default="0.12", alias="KAITO_DIALECT")
-    workspace_gateway: str | None = Field(default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")
+    workspace_gateway: str | None = Field(
+        default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"
+    )
     workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
 
     foundry_account_id: str | None = Field(default=None, alias="FOUNDRY_ACCOUNT_ID")
     foundry_tracing_resource_id: str | None = Field(default=None, alias="FOUNDRY_TRACING_RESOURCE_ID")
 
-    request_paths: Annotated[tuple[str, ...], NoDecode] = Field(default=DEFAULT_PATTERNS, alias="REQUEST_PATHS")
+    request_paths: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=DEFAULT_PATTERNS, alias="REQUEST_PATHS"
+    )
     catalog_path: str = Field(default=DEFAULT_CATALOG_PATH, alias="CATALOG_PATH")
     grace_days: float = Field(default=7, alias="GRACE_DAYS", ge=0)
     workspace_grace_minutes: float = Field(default=60, alias="WORKSPACE_GRACE_MINUTES", ge=0)
@@ -73,7 +85,9 @@ class Settings(BaseSettings):
 
     entra_tenant_id: str | None = Field(default=None, alias="ENTRA_TENANT_ID", pattern=_UUID)
     api_audience: str | None = Field(default=None, alias="API_AUDIENCE")
-    entra_authority_url: HttpUrl = Field(default=HttpUrl("https://login.microsoftonline.com"), alias="ENTRA_AUTHORITY_URL")
+    entra_authority_url: HttpUrl = Field(
+        default=HttpUrl("https://login.microsoftonline.com"), alias="ENTRA_AUTHORITY_URL"
+    )
 
     @field_validator("request_paths", mode="before")
     @classmethod
@@ -102,9 +116,16 @@ class Settings(BaseSettings):
 
 
 def shown(settings: Settings) -> SettingList:
-    """For people: a secret's value is left out, whatever it is, and so is whoever an address names before its host."""
-    rows = ((field.alias or name, field.annotation, getattr(settings, name)) for name, field in Settings.model_fields.items())
-    return SettingList(tuple(_shown(name, SecretStr in (kind, *get_args(kind)), value) for name, kind, value in rows))
+    """For people: a secret's value is left out, whatever it is, and so is whoever an address names before its
+    host.
+    """
+    rows = (
+        (field.alias or name, field.annotation, getattr(settings, name))
+        for name, field in Settings.model_fields.items()
+    )
+    return SettingList(
+        tuple(_shown(name, SecretStr in (kind, *get_args(kind)), value) for name, kind, value in rows)
+    )
 
 
 def _shown(name: str, secret: bool, value: object) -> Setting:
@@ -123,12 +144,22 @@ def load() -> Settings:
         if not problems:
             return settings
     except ValidationError as error:
-        problems = [*(_line(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_input=False)), *problems]
-    raise SettingsError("\n".join(["these settings are missing or wrong:", *(f"  {problem}" for problem in problems)]))
+        problems = [
+            *(
+                _line(each["loc"], each["msg"])
+                for each in error.errors(include_url=False, include_input=False)
+            ),
+            *problems,
+        ]
+    raise SettingsError(
+        "\n".join(["these settings are missing or wrong:", *(f"  {problem}" for problem in problems)])
+    )
 
 
 def _belong_together(environment: Mapping[str, str]) -> list[str]:
-    """What no single setting can say: which ones need each other, and which must be ids of Azure resources."""
+    """What no single setting can say: which ones need each other, and which must be ids of Azure
+    resources.
+    """
     given = {name for name, value in environment.items() if value}
     app = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_INSTALLATION_ID"}
     problems = []
@@ -137,20 +168,42 @@ def _belong_together(environment: Mapping[str, str]) -> list[str]:
     elif not (app & given or "GITHUB_TOKEN" in given):
         problems.append(f"GITHUB_TOKEN: missing; or set {', '.join(sorted(app))}")
     if not {"SERVICE_BUS", "SERVICE_BUS__fullyQualifiedNamespace"} & given:
-        problems.append("SERVICE_BUS__fullyQualifiedNamespace: missing; or set SERVICE_BUS to a connection string")
+        problems.append(
+            "SERVICE_BUS__fullyQualifiedNamespace: missing; or set SERVICE_BUS to a connection string"
+        )
     if "AKS_CLUSTER_ID" in given:
         problems += [
-            f"{name}: missing; AKS_CLUSTER_ID needs it" for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL") if name not in given
+            f"{name}: missing; AKS_CLUSTER_ID needs it"
+            for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL")
+            if name not in given
         ]
     if "FOUNDRY_TRACING_RESOURCE_ID" in given and "FOUNDRY_ACCOUNT_ID" not in given:
         problems.append("FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it")
     operators = {"ENTRA_TENANT_ID", "API_AUDIENCE"}
     if operators & given:
-        problems += [f"{name}: missing; the operators' API needs {', '.join(sorted(operators))}" for name in sorted(operators - given)]
-    # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that anybody can guess.
-    problems += [f"{name}: its Key Vault reference was not resolved" for name in sorted(given) if environment[name].startswith(_REFERENCE)]
-    ids = ("APIM_SERVICE_ID", "KEY_VAULT_ID", "AKS_CLUSTER_ID", "FOUNDRY_ACCOUNT_ID", "FOUNDRY_TRACING_RESOURCE_ID")
-    problems += [f"{name}: is not the id of an Azure resource" for name in ids if name in given and not _RESOURCE.match(environment[name])]
+        problems += [
+            f"{name}: missing; the operators' API needs {', '.join(sorted(operators))}"
+            for name in sorted(operators - given)
+        ]
+    # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that
+    # anybody can guess.
+    problems += [
+        f"{name}: its Key Vault reference was not resolved"
+        for name in sorted(given)
+        if environment[name].startswith(_REFERENCE)
+    ]
+    ids = (
+        "APIM_SERVICE_ID",
+        "KEY_VAULT_ID",
+        "AKS_CLUSTER_ID",
+        "FOUNDRY_ACCOUNT_ID",
+        "FOUNDRY_TRACING_RESOURCE_ID",
+    )
+    problems += [
+        f"{name}: is not the id of an Azure resource"
+        for name in ids
+        if name in given and not _RESOURCE.match(environment[name])
+    ]
     return problems
 
 

@@ -1,8 +1,9 @@
 """What becomes of a message: completed, come back later, dead-lettered. The only file that decides it.
 
-A trigger returns normally when `settle` returns: the host completes the message. Whatever must follow is queued before that, so
-nothing is lost; a message that is handled twice queues the same ids twice, and Service Bus drops the second.
-An exception that is not ours flies: the host abandons the message, the broker delivers it again and in the end puts it aside.
+A trigger returns normally when `settle` returns: the host completes the message. Whatever must follow is
+queued before that, so nothing is lost; a message that is handled twice queues the same ids twice, and Service
+Bus drops the second. An exception that is not ours flies: the host abandons the message, the broker delivers
+it again and in the end puts it aside.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from shared.trail import LARGEST_MESSAGE, Received, Trail, bounded, delay, waiti
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
-#: GitHub gives a webhook ten seconds; what is not done by then is left to a sweep, which must still be queued.
+#: GitHub gives a webhook ten seconds; what is not done by then is left to a sweep, which must still be
+#: queued.
 PUSH_BUDGET = timedelta(seconds=6)
 #: What a sweep set off need not be tried for longer: the next sweep comes after a quarter of an hour.
 SWEEP_PATIENCE = timedelta(minutes=15)
@@ -64,7 +66,9 @@ class Case:
 
     @property
     def swept(self) -> bool:
-        """Whether a sweep set it off: then nobody waits for it beside a commit, and it is looked at again anyway."""
+        """Whether a sweep set it off: then nobody waits for it beside a commit, and it is looked at again
+        anyway.
+        """
         return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
 
 
@@ -78,11 +82,15 @@ async def settle(app: App, stage: Stage, received: Received, work: Work) -> None
     except MergekeyError as error:
         status = await _fail(case, error)
     if isinstance(case.message, TeamMessage) and status is not None:
-        await app.reports.statuses([Status(case.message.commit, f"mergekey/{case.message.team}/{stage.short}", *status)])
+        await app.reports.statuses(
+            [Status(case.message.commit, f"mergekey/{case.message.team}/{stage.short}", *status)]
+        )
 
 
 async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
-    """HTTP status and text for GitHub. Trouble with GitHub becomes a sweep; trouble with Service Bus a 503, which GitHub shows."""
+    """HTTP status and text for GitHub. Trouble with GitHub becomes a sweep; trouble with Service Bus a 503,
+    which GitHub shows.
+    """
     now = app.clock.now()
     try:
         async with asyncio.timeout(PUSH_BUDGET.total_seconds()):
@@ -92,7 +100,16 @@ async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
     except MergekeyError as error:
         telemetry.push_failed(push.delivery, error)
     try:
-        await app.bus.send([sweep(app, Sweep(why="trouble while a push was taken in", verdict=True), f"{push.delivery}/sweep", now)])
+        await app.bus.send(
+            [
+                sweep(
+                    app,
+                    Sweep(why="trouble while a push was taken in", verdict=True),
+                    f"{push.delivery}/sweep",
+                    now,
+                )
+            ]
+        )
     except MergekeyError as error:
         telemetry.push_failed(push.delivery, error)
         return 503, "the push could not be queued: redeliver it"
@@ -100,7 +117,9 @@ async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
 
 
 async def start_sweep(app: App, why: str, deep: bool = False) -> str:
-    """Queue a sweep, and return its id: the moment to the microsecond, so that whoever asks is not taken for the timer, nor for itself."""
+    """Queue a sweep, and return its id: the moment to the microsecond, so that whoever asks is not taken for
+    the timer, nor for itself.
+    """
     now = app.clock.now()
     message_id = f"sweep-{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep), message_id, now)])
@@ -108,8 +127,12 @@ async def start_sweep(app: App, why: str, deep: bool = False) -> str:
 
 
 async def collect(app: App, stage: Stage, received: Received) -> None:
-    """Take what the broker put aside (too many deliveries, no session id, ...) to the one list of dead letters."""
-    error = PermanentError(received.description or "the broker put the message aside", reason=received.reason or "DeadLettered")
+    """Take what the broker put aside (too many deliveries, no session id, ...) to the one list of dead
+    letters.
+    """
+    error = PermanentError(
+        received.description or "the broker put the message aside", reason=received.reason or "DeadLettered"
+    )
     trail = replace(Trail.of(received), attempt=received.delivery_count - 1)
     await _dead_letter(Case(app, stage, received, trail, received.enqueued), error)
 
@@ -120,21 +143,26 @@ async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
     trail, now = case.trail, case.now
     if isinstance(outcome, Done):
         telemetry.done(case.stage, case.message, outcome)
-        # Whoever saw beside the commit that it waits must see the end of it, even when another chain has done the work.
+        # Whoever saw beside the commit that it waits must see the end of it, even when another chain has done
+        # the work.
         note = outcome.note or ("nothing is left to wait for" if trail.waiting_for else None)
         return None if note is None else ("success", note)
     since = (trail.waiting_since if trail.waiting_for == outcome.reason else "") or format_time(now)
     if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
         raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
     due = waiting_until(outcome, now, parse_time(since))
-    copy = Trail(trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays)
+    copy = Trail(
+        trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays
+    )
     await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
     telemetry.waiting(case.stage, case.message, outcome)
     return "pending", f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
 
 
 async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
-    """Errors that may pass come back later, until they have lasted too long; the others become dead letters."""
+    """Errors that may pass come back later, until they have lasted too long; the others become dead
+    letters.
+    """
     trail = _failing(case, error)
     denied = isinstance(error, AccessDenied)
     lasted = case.now - parse_time(trail.denied_since if denied else trail.failing_since)
@@ -160,11 +188,19 @@ async def _try_again(case: Case, trail: Trail, error: MergekeyError, lasted: tim
 
 
 def _failing(case: Case, error: MergekeyError) -> Trail:
-    """The trail of the next copy. Who is busy costs no attempt; how long a role is missing is counted by itself."""
+    """The trail of the next copy. Who is busy costs no attempt; how long a role is missing is counted by
+    itself.
+    """
     trail, now = case.trail, format_time(case.now)
     denied = (trail.denied_since or now) if isinstance(error, AccessDenied) else ""
     attempt = trail.attempt + (not isinstance(error, Busy))
-    return replace(trail, sequence=trail.sequence + 1, attempt=attempt, failing_since=trail.failing_since or now, denied_since=denied)
+    return replace(
+        trail,
+        sequence=trail.sequence + 1,
+        attempt=attempt,
+        failing_since=trail.failing_since or now,
+        denied_since=denied,
+    )
 
 
 def _patience(case: Case, error: MergekeyError) -> timedelta:
@@ -175,7 +211,15 @@ def _patience(case: Case, error: MergekeyError) -> timedelta:
 async def _come_back(case: Case, trail: Trail, message_id: str, due: datetime) -> None:
     received, stage = case.received, case.stage
     properties = trail.properties()
-    copy = Envelope(stage.entity, bounded(message_id), received.body, received.session, to=stage.to, due=due, properties=properties)
+    copy = Envelope(
+        stage.entity,
+        bounded(message_id),
+        received.body,
+        received.session,
+        to=stage.to,
+        due=due,
+        properties=properties,
+    )
     await case.app.bus.send([copy])
 
 
@@ -203,8 +247,13 @@ async def _keep(case: Case, letter: DeadLetter) -> None:
 
     A message that never became a letter would be handed out again at once, for ever.
     """
-    body, message_id = case.received.body, bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")
-    entire = Envelope(DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body))
+    body, message_id = (
+        case.received.body,
+        bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}"),
+    )
+    entire = Envelope(
+        DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body)
+    )
     if entire.size <= LARGEST_MESSAGE:
         try:
             await case.app.bus.send([entire])
@@ -212,4 +261,6 @@ async def _keep(case: Case, letter: DeadLetter) -> None:
         except TooLarge:
             pass  # the service counts what we do not know of, or takes less
     cut = replace(letter, body_size=len(body), body_sha256=hashlib.sha256(body).hexdigest())
-    await case.app.bus.send([replace(entire, body=body[:BEGINNING], properties=cut.properties(), content_type=CUT)])
+    await case.app.bus.send(
+        [replace(entire, body=body[:BEGINNING], properties=cut.properties(), content_type=CUT)]
+    )

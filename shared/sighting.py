@@ -1,4 +1,6 @@
-"""One team by itself: its objects in every system, side by side, by single reads. A system that gives no answer hides its part only."""
+"""One team by itself: its objects in every system, side by side, by single reads. A system that gives no
+answer hides its part only.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ from typing import TypeVar
 
 from shared.app import App
 from shared.domain import names
-from shared.domain.actual import ActualBackend, Namespace, Product, Project, Reader, Route, SecretVersion, Subscription, Workspace
+from shared.domain.actual import (
+    ActualBackend,
+    Namespace,
+    Product,
+    Project,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
 from shared.domain.request import AccessRequest
 from shared.domain.world import Part, World
 from shared.errors import MergekeyError
@@ -26,7 +38,9 @@ class OnGateway:
 
 @dataclass(frozen=True, slots=True)
 class InVault:
-    """The subscription and the newest version of each secret; `granted` are the secrets that `group` may read."""
+    """The subscription and the newest version of each secret; `granted` are the secrets that `group` may
+    read.
+    """
 
     subscription: Subscription | None = None
     secrets: tuple[SecretVersion, ...] = ()
@@ -75,7 +89,12 @@ async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
         _tried(lambda: _in_cluster(app, team, request)),
         _tried(lambda: _in_account(app, team)),
     )
-    found: dict[Part, object] = {"Gateway": gateway, "Keys": vault, "Workspaces": cluster, "Projects": account}
+    found: dict[Part, object] = {
+        "Gateway": gateway,
+        "Keys": vault,
+        "Workspaces": cluster,
+        "Projects": account,
+    }
     world = _world(
         team,
         OnGateway() if isinstance(gateway, MergekeyError) else gateway,
@@ -96,7 +115,9 @@ async def _tried(read: Callable[[], Awaitable[V]]) -> V | MergekeyError:
 async def _on_gateway(app: App, team: str, request: AccessRequest | None) -> OnGateway:
     name = names.product(team)
     backends = app.gateway.backends(f"{name}--") if _has_own_models(request) else _none()
-    product, linked, found = await asyncio.gather(app.gateway.product(name), app.gateway.is_linked(name, names.API), backends)
+    product, linked, found = await asyncio.gather(
+        app.gateway.product(name), app.gateway.is_linked(name, names.API), backends
+    )
     return OnGateway(product, linked, tuple(found))
 
 
@@ -117,7 +138,11 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
     name = names.namespace(team)
     if not _has_own_models(request):
         namespace = await app.cluster.namespace(name)
-        return InCluster() if namespace is None else InCluster(namespace, tuple(await app.cluster.workspaces(name)))
+        return (
+            InCluster()
+            if namespace is None
+            else InCluster(namespace, tuple(await app.cluster.workspaces(name)))
+        )
     namespace, workspaces, routes = await asyncio.gather(
         app.cluster.namespace(name), app.cluster.workspaces(name), app.cluster.routes(name)
     )

@@ -12,7 +12,9 @@ DEAD_LETTERS = "dead-letters"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`name` as Service Bus knows it, `entity` where its messages are sent, `to` what addresses it alone on the topic."""
+    """`name` as Service Bus knows it, `entity` where its messages are sent, `to` what addresses it alone on
+    the topic.
+    """
 
     name: str
     entity: str

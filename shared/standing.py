@@ -1,4 +1,6 @@
-"""What the protected branch says about one team right now. A message is only a hint; this is what a stage acts on."""
+"""What the protected branch says about one team right now. A message is only a hint; this is what a stage
+acts on.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +33,18 @@ from shared.verdict import REGULAR, judge_all, read_files
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The branch's word: the team's cell of the table of states (`shared.domain.states`), when the guard has been asked.
+    """The branch's word: the team's cell of the table of states (`shared.domain.states`), when the guard has
+    been asked.
 
-    - `wanted`: bring it to what the request says; `request` and `catalog` are set. For the catalogue: `catalog` is set.
+    - `wanted`: bring it to what the request says; `request` and `catalog` are set. For the catalogue:
+      `catalog` is set.
     - `ended`: the access is over; what is left of it goes when its grace period has ended.
     - `held`: the guard keeps it until a person allows that it ends.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
 
-    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment before. `in_doubt`: nobody can
-    say what the branch asks for; what is over is taken away and nothing is deleted.
+    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment
+    before. `in_doubt`: nobody can say what the branch asks for; what is over is taken away and nothing is
+    deleted.
     """
 
     verdict: Literal["wanted", "ended", "held", "superseded"]
@@ -63,7 +68,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look at a team: the message, the moment, and what GitHub says of the branch. Without a branch there is no head and no tree.
+    """One look at a team: the message, the moment, and what GitHub says of the branch. Without a branch there
+    is no head and no tree.
 
     `unlisted`: why there is no tree although there is a branch.
     """
@@ -80,10 +86,16 @@ class _Look:
 
 
 async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
-    """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when it has."""
+    """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when
+    it has.
+    """
     head = await app.repository.head()
     if message.team == CATALOG_TEAM:
-        return Standing("superseded") if head is None else await _look_at_catalog(app, now, await tree_of(app.repository, head), head)
+        return (
+            Standing("superseded")
+            if head is None
+            else await _look_at_catalog(app, now, await tree_of(app.repository, head), head)
+        )
     look_at = await _look_of(app, message, now, head)
     standing = await _plainly_wanted(app, look_at) or await _by_the_table(app, look_at)
     if look_at.unlisted is not None and standing.verdict == "superseded":
@@ -102,7 +114,8 @@ async def _look_of(app: App, message: TeamMessage, now: datetime, head: Head | N
 
 
 async def require_unmoved(app: App, event: Event[TeamMessage], standing: Standing) -> None:
-    """Between reading what is out there and writing over it. An ETag only fences a decision that is at least as new as itself.
+    """Between reading what is out there and writing over it. An ETag only fences a decision that is at least
+    as new as itself.
 
     Raises Busy when the branch says something else by now.
     """
@@ -122,7 +135,9 @@ async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
     entry = tree.get(app.places.catalog)
     if entry is None:
         return CatalogVerdict(None, ())
-    return read_fitting_catalog(app.places.catalog, await app.repository.blob(entry.blob), faults_of(app.platform))
+    return read_fitting_catalog(
+        app.places.catalog, await app.repository.blob(entry.blob), faults_of(app.platform)
+    )
 
 
 async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Standing:
@@ -131,16 +146,24 @@ async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> S
         return Standing("superseded")
     catalog = (await judge_all(app, head.commit, tree, Past(today=now.date()))).catalog
     path = app.places.catalog
-    return Standing("superseded") if catalog is None else Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+    return (
+        Standing("superseded")
+        if catalog is None
+        else Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+    )
 
 
 async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
-    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end soon. All cells of that row say
-    the same. None for all others.
+    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end
+    soon. All cells of that row say the same. None for all others.
     """
     message, tree = look_at.message, look_at.tree
     entry = tree.get(message.path)
-    if message.change != "requested" or entry is None or homes(tree, message.team, app.places.requests) != (message.path,):
+    if (
+        message.change != "requested"
+        or entry is None
+        or homes(tree, message.team, app.places.requests) != (message.path,)
+    ):
         return None
     catalog = (await catalog_of(app, tree)).catalog
     request = None if catalog is None else await _valid_request(app, catalog, look_at, entry)
@@ -170,14 +193,16 @@ async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entr
 
 
 async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
-    """Whether the team asks for more than the others leave it, as the review says. All requests are read only where something is counted
-    over all teams: a model's capacity, dedicated workspaces.
+    """Whether the team asks for more than the others leave it, as the review says. All requests are read only
+    where something is counted over all teams: a model's capacity, dedicated workspaces.
     """
     assert look_at.head is not None
     if not any(_is_counted(access, catalog) for access in request.models):
         return False
     path = look_at.message.path
-    reviewed = await judge_all(app, look_at.head.commit, look_at.tree, Past(frozenset({path}), today=look_at.today))
+    reviewed = await judge_all(
+        app, look_at.head.commit, look_at.tree, Past(frozenset({path}), today=look_at.today)
+    )
     refused = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
     return reviewed.catalog is None or path in refused
 
@@ -218,7 +243,9 @@ async def _by_the_table(app: App, look_at: _Look) -> Standing:
 
 
 def _is_about(message: TeamMessage, found: TeamState) -> bool:
-    """Whether the message speaks of what there is. A request at another path has a message of its own, and so has a withdrawal."""
+    """Whether the message speaks of what there is. A request at another path has a message of its own, and so
+    has a withdrawal.
+    """
     if found.files == "no_tree":
         return True
     if message.change == "requested":
@@ -227,11 +254,17 @@ def _is_about(message: TeamMessage, found: TeamState) -> bool:
 
 
 async def _own_files(app: App, look_at: _Look, product: Product | None) -> BranchFiles:
-    """The team's own files and the catalogue, reviewed by themselves. Of several files the one that the product was made from counts."""
+    """The team's own files and the catalogue, reviewed by themselves. Of several files the one that the
+    product was made from counts.
+    """
     places, tree = app.places, look_at.tree
     held = frozenset(marker.path for marker in markers_of(app, [product]))
-    files = await read_files(app, {*homes(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(), tree)
-    reviewed = review(files, places.requests, places.catalog, Past(held, today=look_at.today), faults_of(app.platform))
+    files = await read_files(
+        app, {*homes(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(), tree
+    )
+    reviewed = review(
+        files, places.requests, places.catalog, Past(held, today=look_at.today), faults_of(app.platform)
+    )
     return BranchFiles(tree, files, reviewed, places.requests)
 
 
@@ -239,7 +272,11 @@ async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product
     team = look_at.message.team
     ours = Marker(app.platform.repository, team, "", "")
     works = (product is None or not ours.owns(product.marker)) and await is_in_use(app, team)
-    existing = Existing(app.platform.repository, {product.name: product} if product else {}, frozenset({team} if works else ()))
+    existing = Existing(
+        app.platform.repository,
+        {product.name: product} if product else {},
+        frozenset({team} if works else ()),
+    )
     found = state(branch, existing, team, homes(look_at.tree, team, app.places.requests), look_at.today)
     if look_at.head is None or not await slips(app, [found], branch.reviewed, look_at.head):
         return found
@@ -250,12 +287,16 @@ async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState
     catalog, message = branch.reviewed.catalog, look_at.message
     if found.request is None or catalog is None:
         return Standing("superseded")
-    return _wanted(app, look_at, found.request, catalog) if message.path in look_at.tree else Standing("superseded")
+    return (
+        _wanted(app, look_at, found.request, catalog)
+        if message.path in look_at.tree
+        else Standing("superseded")
+    )
 
 
 async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
-    """What the guard says. Paths alone may tell that too many go; before anybody is let go, the files of all teams are read: some of them
-    may say that access ends.
+    """What the guard says. Paths alone may tell that too many go; before anybody is let go, the files of all
+    teams are read: some of them may say that access ends.
     """
     if look_at.head is None:
         return True
@@ -263,4 +304,6 @@ async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
     if this is None:
         return False
     works = frozenset({found.team} if found.in_use else ())
-    return (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence.holds(found.team)
+    return (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence.holds(
+        found.team
+    )

@@ -24,7 +24,9 @@ N = TypeVar("N", bound=_Named)
 async def survey(app: App, products: Iterable[Product]) -> World:
     """Everything but the products, which the caller has already."""
     gateway = app.gateway
-    unified = asyncio.gather(gateway.api(names.API), gateway.api_policy(names.API), gateway.fragment(names.FRAGMENT))
+    unified = asyncio.gather(
+        gateway.api(names.API), gateway.api_policy(names.API), gateway.fragment(names.FRAGMENT)
+    )
     on_gateway = asyncio.gather(
         gateway.linked_products(names.API),
         gateway.subscriptions(),
@@ -32,13 +34,29 @@ async def survey(app: App, products: Iterable[Product]) -> World:
         gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
     in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
-    (api, rules, fragment), (linked, subscriptions, backends, values), (secrets, readers), cluster, playground = await asyncio.gather(
+    (
+        (api, rules, fragment),
+        (linked, subscriptions, backends, values),
+        (secrets, readers),
+        cluster,
+        playground,
+    ) = await asyncio.gather(
         unified, on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
     )
     urls = {value.name: value.url for value in values if value.ours}
-    found = _by_name(products), linked, _by_name(subscriptions), _by_name(backends), urls, _by_name(secrets), readers
+    found = (
+        _by_name(products),
+        linked,
+        _by_name(subscriptions),
+        _by_name(backends),
+        urls,
+        _by_name(secrets),
+        readers,
+    )
     digest = rules.digest if rules else ""
-    return World(api, *found, *cluster, *playground, api_policy=digest, fragment=fragment.digest, rules=fragment.rules)
+    return World(
+        api, *found, *cluster, *playground, api_policy=digest, fragment=fragment.digest, rules=fragment.rules
+    )
 
 
 async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[Reader]]]:
@@ -50,7 +68,12 @@ async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[s
 
 async def _survey_cluster(
     cluster: Cluster | None,
-) -> tuple[Mapping[str, Namespace], Mapping[str, tuple[Workspace, ...]], Mapping[str, tuple[Route, ...]], tuple[GpuNode, ...]]:
+) -> tuple[
+    Mapping[str, Namespace],
+    Mapping[str, tuple[Workspace, ...]],
+    Mapping[str, tuple[Route, ...]],
+    tuple[GpuNode, ...],
+]:
     if cluster is None:
         return {}, {}, {}, ()
     namespaces, workspaces, routes, nodes = await asyncio.gather(

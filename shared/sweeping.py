@@ -1,7 +1,8 @@
 """The branch against the world: what differs becomes access changes; what is somebody else's is told.
 
-Lists and markers show nearly everything. What they cannot show (a policy that was edited, a key that was made new) a deep look finds, at
-each sweep for another slice of the teams, so that everybody's turn comes once a day.
+Lists and markers show nearly everything. What they cannot show (a policy that was edited, a key that was made
+new) a deep look finds, at each sweep for another slice of the teams, so that everybody's turn comes once a
+day.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ from shared.messages import CATALOG_TEAM, AccessChange, Sweep
 from shared.outcome import Done, Event, Outcome
 from shared.ports import Envelope, Head
 from shared.redelivery import redeliver_missed
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
+from shared.stages import (
+    DELIVER_KEYS,
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_PROJECTS,
+    PROVISION_WORKSPACES,
+)
 from shared.standing import tree_of
 from shared.successors import access_change
 from shared.survey import survey
@@ -48,7 +55,10 @@ from shared.upgrade import Portion, is_first_sweep, portion
 from shared.verdict import judge, read_files
 
 #: The stages of the topic that have work for the catalogue, and for a team.
-OF_CATALOG, OF_TEAM = (PROVISION_CATALOG, PROVISION_WORKSPACES), (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
+OF_CATALOG, OF_TEAM = (
+    (PROVISION_CATALOG, PROVISION_WORKSPACES),
+    (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS),
+)
 #: Where nobody can say what the branch asks for, no grace period ends.
 FOREVER = timedelta(days=36_500)
 #: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
@@ -57,7 +67,8 @@ ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What the branch says: its files, the requests among them that are valid, the state of every team, what the guard says.
+    """What the branch says: its files, the requests among them that are valid, the state of every team, what
+    the guard says.
 
     `unlisted`: why its tree is not known. Without a branch there is no head.
     """
@@ -73,12 +84,18 @@ class Branch:
     @property
     def wanted(self) -> list[Wanted]:
         """The requests that are to be brought about."""
-        granted = (found for found in self.teams.values() if found.action.startswith("grant") and not self.judged.holds(found.team))
+        granted = (
+            found
+            for found in self.teams.values()
+            if found.action.startswith("grant") and not self.judged.holds(found.team)
+        )
         return [Wanted(found.request, found.path, False) for found in granted if found.request is not None]
 
 
 async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
-    """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written and no team is read."""
+    """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written
+    and no team is read.
+    """
     head = await app.repository.head()
     (branch, world), _ = await asyncio.gather(observe(app, head, event.now), redeliver_missed(app, event.now))
     reviewed = branch.reviewed
@@ -86,7 +103,10 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
     deep = await look_deeply(app, reviewed.catalog, branch.wanted, world, event)
     findings = [*_compare(app, branch, world, event.now), *deep.findings]
-    for stranger in (*drift.of_others(app.platform.repository, world), *playground_drift.of_others(app.platform.repository, world)):
+    for stranger in (
+        *drift.of_others(app.platform.repository, world),
+        *playground_drift.of_others(app.platform.repository, world),
+    ):
         telemetry.found_of_others(stranger)
     for text in _of_the_branch(branch):
         telemetry.found_of_others(text)
@@ -96,7 +116,11 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     portioned = await portion(app, branch.tree, branch.teams.values(), findings)
     if portioned.waiting:
         telemetry.portioned(portioned.queued, len(portioned.waiting))
-    changes = [change for change in _changes(app, branch, findings) if not _waits(branch, change, portioned, first=first)]
+    changes = [
+        change
+        for change in _changes(app, branch, findings)
+        if not _waits(branch, change, portioned, first=first)
+    ]
     queued = 0 if only_told else await _queue(app, event, changes)
     if first and not only_told:
         await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
@@ -108,11 +132,18 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
 
 
 def _waits(branch: Branch, change: AccessChange, portioned: Portion, *, first: bool) -> bool:
-    """Whether a later sweep does it: a team whose turn has not come after an upgrade, or whose access would end by rules that are new."""
+    """Whether a later sweep does it: a team whose turn has not come after an upgrade, or whose access would
+    end by rules that are new.
+    """
     if change.team in portioned.waiting:
         return True
     found = branch.teams.get(change.team)
-    ends = found is not None and found.mark != "withdrawn" and found.mark != "none" and not found.action.startswith("grant")
+    ends = (
+        found is not None
+        and found.mark != "withdrawn"
+        and found.mark != "none"
+        and not found.action.startswith("grant")
+    )
     if first and ends:
         telemetry.ends_by_new_rules(change.team)
     return first and ends
@@ -129,15 +160,17 @@ def _of_the_branch(branch: Branch) -> Iterator[str]:
 
 
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
-    """The teams that are not as the branch says, or not yet, or of which it says nothing that is valid: by lists, as a sweep sees them.
-    None when the branch does not say.
+    """The teams that are not as the branch says, or not yet, or of which it says nothing that is valid: by
+    lists, as a sweep sees them. None when the branch does not say.
     """
     head = await app.repository.head()
     branch, world = (None, None) if head is None else await observe(app, head, now)
     if branch is None or world is None or branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
-    asked = {app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)}
+    asked = {
+        app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)
+    }
     refused = asked - {request.team for request in branch.reviewed.requests.values()}
     differ = (finding.team for finding in _compare(app, branch, world, now))
     return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, world)))
@@ -145,16 +178,23 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
 
 async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, World]:
     """What should be and what is, side by side."""
-    (tree, unlisted), products, contents = await asyncio.gather(_tree(app, head), app.gateway.products(), _contents(app, head))
+    (tree, unlisted), products, contents = await asyncio.gather(
+        _tree(app, head), app.gateway.products(), _contents(app, head)
+    )
     world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await judge(app, files, Past(in_force, today=now.date()), Seen(products, world.workspaces))
     repository = app.platform.repository
     teams = leftovers.teams_with_objects(repository, world) | playground_drift.teams_let_in(world)
     in_use = frozenset(team for team in teams if leftovers.is_in_use(team, repository, world))
-    existing, files_of = Existing(repository, world.products, in_use), BranchFiles(tree, files, reviewed, app.places.requests)
+    existing, files_of = (
+        Existing(repository, world.products, in_use),
+        BranchFiles(tree, files, reviewed, app.places.requests),
+    )
     if head is None or not tree:
-        return Branch(head, tree, files, reviewed, states(files_of, existing, teams, now.date()), Absence(), unlisted), world
+        return Branch(
+            head, tree, files, reviewed, states(files_of, existing, teams, now.date()), Absence(), unlisted
+        ), world
     found = await judged(app, files_of, existing, teams, head, now.date())
     return Branch(head, tree, files, found.reviewed, found.teams, found.absence), world
 
@@ -172,30 +212,44 @@ async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:
 
 
 async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
-    """What waits among the dead letters for people is not queued again, unless a push wants everything to be tried."""
+    """What waits among the dead letters for people is not queued again, unless a push wants everything to be
+    tried.
+    """
     wanted = changes and not event.message.verdict
-    trouble = {letter.trouble async for letter in letters(app) if letter.stands(event.now)} if wanted else set()
+    trouble = (
+        {letter.trouble async for letter in letters(app) if letter.stands(event.now)} if wanted else set()
+    )
     envelopes = [envelope for change in changes for envelope in _envelopes(app, event, change, trouble)]
     await app.bus.send(envelopes)
     return len(envelopes)
 
 
-def _envelopes(app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]) -> list[Envelope]:
-    """One to all stages; when some of them have a letter about it, one to each of the others that has work for the team. That a team is
-    held concerns its product only.
+def _envelopes(
+    app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]
+) -> list[Envelope]:
+    """One to all stages; when some of them have a letter about it, one to each of the others that has work
+    for the team. That a team is held concerns its product only.
     """
     if change.change == "held":
         return [access_change(app, change, event.root, event.now, PROVISION_GATEWAY)]
     stages = (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
-    stuck = {ASKED_FOR_BY.get(stage.name, stage.name) for stage in stages if (change.team, change.revision, stage.name) in trouble}
+    stuck = {
+        ASKED_FOR_BY.get(stage.name, stage.name)
+        for stage in stages
+        if (change.team, change.revision, stage.name) in trouble
+    }
     if not stuck:
         return [access_change(app, change, event.root, event.now)]
-    free = [stage for stage in (OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM) if stage.name not in stuck]
+    free = [
+        stage for stage in (OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM) if stage.name not in stuck
+    ]
     return [access_change(app, change, event.root, event.now, stage) for stage in free]
 
 
 def _without_models(repository: int, world: World) -> Iterator[str]:
-    """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend it."""
+    """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend
+    it.
+    """
     for name, found in world.workspaces.items():
         marker = world.namespaces[name].marker if name in world.namespaces else None
         if marker is None or marker.repository != repository or name != names.namespace(marker.team):
@@ -206,7 +260,10 @@ def _without_models(repository: int, world: World) -> Iterator[str]:
 
 def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
     """By lists alone, team by team: one that cannot be compared costs no other anything."""
-    catalog, times = branch.reviewed.catalog, Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
+    catalog, times = (
+        branch.reviewed.catalog,
+        Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap),
+    )
     if catalog is not None:
         yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
     for team, found in branch.teams.items():
@@ -222,7 +279,9 @@ def _differences(app: App, branch: Branch, found: TeamState, times: Times, world
     match found.action:
         case "grant" | "grant?":
             if found.request is not None and branch.reviewed.catalog is not None and not held:
-                yield from _unlike(app, Wanted(found.request, found.path, False), branch.reviewed.catalog, times, world)
+                yield from _unlike(
+                    app, Wanted(found.request, found.path, False), branch.reviewed.catalog, times, world
+                )
         case "end?" if held:
             yield from leftovers.of_held(found.team, world)
         case "freeze":
@@ -277,6 +336,8 @@ def _change(app: App, branch: Branch, team: str) -> AccessChange:
 
 
 def _commits(branch: Branch, found: TeamState) -> tuple[str, str]:
-    """The branch's head, or what stands for it where there is none, and the commit that the team's access comes from."""
+    """The branch's head, or what stands for it where there is none, and the commit that the team's access
+    comes from.
+    """
     granted = found.marker.commit if found.marker is not None else ""
     return (branch.head.commit if branch.head is not None else granted or NOWHERE), granted

@@ -1,4 +1,6 @@
-"""What is logged, in one place: one line per event, never a body, never a key. Application Insights picks it up from `logging`."""
+"""What is logged, in one place: one line per event, never a body, never a key. Application Insights picks it
+up from `logging`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ log = logging.getLogger("mergekey")
 
 
 def one_line(record: logging.LogRecord) -> bool:
-    """What is told of is data: ids, names and texts of anybody stand in the line as they can be shown, and never begin another.
+    """What is told of is data: ids, names and texts of anybody stand in the line as they can be shown, and
+    never begin another.
 
     A filter of the logger, so that no line is forgotten. Lets every record pass.
     """
@@ -63,12 +66,19 @@ def not_queued(team: str) -> None:
 def portioned(queued: int, waiting: int) -> None:
     """After an upgrade."""
     log.warning(
-        "Sweep: %s teams differ by the version alone: %s are queued, %s wait for the next sweeps", queued + waiting, queued, waiting
+        "Sweep: %s teams differ by the version alone: %s are queued, %s wait for the next sweeps",
+        queued + waiting,
+        queued,
+        waiting,
     )
 
 
 def ends_by_new_rules(team: str) -> None:
-    log.warning("Sweep: %s: its access would end; the first sweep after an upgrade only tells it, the next one does it", team)
+    log.warning(
+        "Sweep: %s: its access would end; the first sweep after an upgrade only tells it, the next one does "
+        "it",
+        team,
+    )
 
 
 def found_of_others(what: str) -> None:

@@ -1,4 +1,6 @@
-"""What a message and its copies remember, and what follows from it: ids, delays. Pure: `shared.settlement` acts on it."""
+"""What a message and its copies remember, and what follows from it: ids, delays. Pure: `shared.settlement`
+acts on it.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,16 @@ Properties = Mapping[str, str | int | float | bool]
 
 #: Service Bus allows 128 characters for a message id.
 LONGEST_ID = 128
-#: Bytes of a whole message in the tier Standard: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+#: Bytes of a whole message in the tier Standard:
+#: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
 LARGEST_MESSAGE = 262_144
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native dead-letter queue."""
+    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native
+    dead-letter queue.
+    """
 
     body: bytes
     message_id: str
@@ -38,7 +43,8 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty for never.
+    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty
+    for never.
 
     `replays` counts how often people sent it again after it had become a dead letter.
     """
@@ -68,9 +74,21 @@ class Trail:
         )
 
     def properties(self) -> dict[str, str | int | float | bool]:
-        times = {"waiting-since": self.waiting_since, "failing-since": self.failing_since, "denied-since": self.denied_since}
-        named: dict[str, str | int | float | bool] = {"waiting-for": self.waiting_for, **times, "replays": self.replays}
-        counts: dict[str, str | int | float | bool] = {"root": self.root, "sequence": self.sequence, "attempt": self.attempt}
+        times = {
+            "waiting-since": self.waiting_since,
+            "failing-since": self.failing_since,
+            "denied-since": self.denied_since,
+        }
+        named: dict[str, str | int | float | bool] = {
+            "waiting-for": self.waiting_for,
+            **times,
+            "replays": self.replays,
+        }
+        counts: dict[str, str | int | float | bool] = {
+            "root": self.root,
+            "sequence": self.sequence,
+            "attempt": self.attempt,
+        }
         return {**counts, **{name: value for name, value in named.items() if value}}
 
 
@@ -79,9 +97,11 @@ LONGEST_WAIT = timedelta(minutes=1)
 
 
 def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
-    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute between two looks.
+    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute
+    between two looks.
 
-    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and go on as one.
+    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and
+    go on as one.
     """
     wait = max(outcome.after, min((now - since) / 4, LONGEST_WAIT))
     if outcome.patient:
@@ -91,7 +111,9 @@ def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
 
 
 def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same revision join."""
+    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same
+    revision join.
+    """
     slot = int(due.timestamp())
     if not isinstance(message, TeamMessage):
         return f"{stage.name}/{slot}"
@@ -100,7 +122,8 @@ def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) 
 
 
 def delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
-    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no crowd comes back at once.
+    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no
+    crowd comes back at once.
 
     Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
     """
@@ -108,7 +131,9 @@ def delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
     spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
     exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
     seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
-    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(seconds=seconds / 2 * spread)
+    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(
+        seconds=seconds / 2 * spread
+    )
 
 
 def bounded(message_id: str) -> str:
@@ -119,7 +144,9 @@ def bounded(message_id: str) -> str:
 
 
 def _moment(value: object, latest: datetime) -> str:
-    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts from then would never end."""
+    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts
+    from then would never end.
+    """
     found = read_time(str(value))
     if found is None:
         return ""

@@ -1,7 +1,9 @@
-"""The first hours after an upgrade: what differs by our version alone is written in portions, and the first sweep ends nobody's access.
+"""The first hours after an upgrade: what differs by our version alone is written in portions, and the first
+sweep ends nobody's access.
 
-A release that makes another policy of the same request would have the next sweep write to every team at once. So of the teams whose file
-and catalogue are those that their marker names, a sweep queues only some; the rest waits for the next ones.
+A release that makes another policy of the same request would have the next sweep write to every team at once.
+So of the teams whose file and catalogue are those that their marker names, a sweep queues only some; the rest
+waits for the next ones.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from shared.domain.marker import RULES, Marker
 from shared.domain.states import TeamState
 from shared.domain.world import Finding, World
 
-#: Teams whose texts are looked up at the same time, and at most in one sweep: two calls of GitHub each, none at the second look.
+#: Teams whose texts are looked up at the same time, and at most in one sweep: two calls of GitHub each, none
+#: at the second look.
 AT_ONCE, MOST_LOOKED_UP = 8, 200
 
 
@@ -30,14 +33,22 @@ class Portion:
 
 
 def is_first_sweep(world: World) -> bool:
-    """Whether no sweep has judged by these rules yet: the policy fragment, which stands since the platform does, says by which."""
+    """Whether no sweep has judged by these rules yet: the policy fragment, which stands since the platform
+    does, says by which.
+    """
     return bool(world.fragment) and world.rules < RULES
 
 
 async def portion(app: App, tree: Tree, states: Iterable[TeamState], findings: Sequence[Finding]) -> Portion:
-    """Of the teams that differ by our version alone the first `app.sweep_upgrades`, by name; nobody is looked up while there are fewer."""
+    """Of the teams that differ by our version alone the first `app.sweep_upgrades`, by name; nobody is looked
+    up while there are fewer.
+    """
     other = {finding.team for finding in findings if not is_by_digest(finding.what)}
-    granted = {each.team: each for each in states if each.action.startswith("grant") and each.marker is not None and each.marker.digest}
+    granted = {
+        each.team: each
+        for each in states
+        if each.action.startswith("grant") and each.marker is not None and each.marker.digest
+    }
     asked = sorted({finding.team for finding in findings if finding.team in granted} - other)
     most = app.sweep_upgrades
     if len(asked) <= most:
@@ -47,10 +58,18 @@ async def portion(app: App, tree: Tree, states: Iterable[TeamState], findings: S
     async def is_by_version(team: str) -> bool:
         marker = granted[team].marker
         async with gate:
-            return marker is not None and marker.path == granted[team].path and await _is_unchanged(app, tree, marker)
+            return (
+                marker is not None
+                and marker.path == granted[team].path
+                and await _is_unchanged(app, tree, marker)
+            )
 
     looked_up = asked[: max(most, MOST_LOOKED_UP)]
-    alike = [team for team, yes in zip(looked_up, await asyncio.gather(*map(is_by_version, looked_up)), strict=True) if yes]
+    alike = [
+        team
+        for team, yes in zip(looked_up, await asyncio.gather(*map(is_by_version, looked_up)), strict=True)
+        if yes
+    ]
     later = [*alike[most:], *asked[len(looked_up) :]]
     return Portion(frozenset(later), len(alike[:most]))
 
@@ -61,4 +80,7 @@ async def _is_unchanged(app: App, tree: Tree, marker: Marker) -> bool:
     if not marker.commit or len(paths) < 2:
         return False
     texts = await asyncio.gather(*(app.repository.file(marker.commit, path) for path in paths))
-    return all(text is not None and blob_id(text, len(tree[path].blob)) == tree[path].blob for path, text in zip(paths, texts, strict=True))
+    return all(
+        text is not None and blob_id(text, len(tree[path].blob)) == tree[path].blob
+        for path, text in zip(paths, texts, strict=True)
+    )

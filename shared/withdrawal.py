@@ -1,7 +1,7 @@
 """Taking access away: keys die at once, objects go when the grace period has ended.
 
-Each stage judges by the marks on its own objects: `withdrawn <UTC>` is written once and never overwritten, and a request that comes
-back within grace takes it off.
+Each stage judges by the marks on its own objects: `withdrawn <UTC>` is written once and never overwritten,
+and a request that comes back within grace takes it off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ DELETING = timedelta(seconds=30)
 
 
 async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete what is ours."""
+    """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete
+    what is ours.
+    """
     team = event.message.team
     subscription, product = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)), app.gateway.product(names.product(team))
@@ -48,11 +50,16 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
         return await _end(app, event, standing, product, subscription)
     await ask_for_keys(app, event, standing.commit)
     marker = _require_ours(app, team, marker, f"product {product.name}")
-    # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to shut.
-    stranger = subscription is not None and subscription.state == "active" and not _is_ours(app, team, subscription)
+    # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to
+    # shut.
+    stranger = (
+        subscription is not None and subscription.state == "active" and not _is_ours(app, team, subscription)
+    )
     shut = stranger and await app.gateway.is_linked(product.name, names.API)
     # A digest vouches for the link, too: without it whoever comes back is linked again.
-    over = replace(marker, withdrawn=marker.withdrawn or event.now, held=None, digest="" if shut else marker.digest)
+    over = replace(
+        marker, withdrawn=marker.withdrawn or event.now, held=None, digest="" if shut else marker.digest
+    )
     if over != marker:
         await _mark_withdrawn(app, product, marker, over)
     if shut:
@@ -79,27 +86,45 @@ async def leave_held(app: App, event: Event[TeamMessage], standing: Standing) ->
 
 
 async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away. Nothing is withdrawn."""
+    """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away.
+    Nothing is withdrawn.
+    """
     team = event.message.team
     product = await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker
     may = Marker(app.platform.repository, team, "", "").may_change(marker)
-    if product is None or marker is None or not may or marker.held or marker.withdrawn or not product.is_finished:
+    if (
+        product is None
+        or marker is None
+        or not may
+        or marker.held
+        or marker.withdrawn
+        or not product.is_finished
+    ):
         return Done(HELD, wrote=False)
     await require_unmoved(app, event, standing)
-    await app.gateway.publish_product(product.name, product.etag, product.display_name, replace(marker, held=event.now))
+    await app.gateway.publish_product(
+        product.name, product.etag, product.display_name, replace(marker, held=event.now)
+    )
     return Done(HELD)
 
 
 async def _end(
-    app: App, event: Event[TeamMessage], standing: Standing, product: Product | None, subscription: Subscription | None
+    app: App,
+    event: Event[TeamMessage],
+    standing: Standing,
+    product: Product | None,
+    subscription: Subscription | None,
 ) -> Outcome:
-    """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that grace has ended."""
+    """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that
+    grace has ended.
+    """
     team = event.message.team
     if product is None:
         await _delete_backends(app, team)
         if subscription is not None and _is_ours(app, team, subscription) and subscription.state != "active":
-            # It outlived its product. While it was active its ETag is out of date by now: then the next sweep has it deleted.
+            # It outlived its product. While it was active its ETag is out of date by now: then the next sweep
+            # has it deleted.
             await app.gateway.delete_subscription(subscription.name, subscription.etag)
     else:
         try:
@@ -114,25 +139,46 @@ async def _end(
 
 
 async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
-    """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and the roles on them."""
+    """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and
+    the roles on them.
+    """
     team = event.message.team
-    held, product = await asyncio.gather(observe_secrets(app, team, None), app.gateway.product(names.product(team)))
-    if held.subscription is not None and _is_ours(app, team, held.subscription) and held.subscription.state == "active":
-        # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's stage had looked.
+    held, product = await asyncio.gather(
+        observe_secrets(app, team, None), app.gateway.product(names.product(team))
+    )
+    if (
+        held.subscription is not None
+        and _is_ours(app, team, held.subscription)
+        and held.subscription.state == "active"
+    ):
+        # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's
+        # stage had looked.
         await require_unmoved(app, event, standing)
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
-    if (product is None or (since is not None and event.now >= since + app.limits.grace)) and not standing.in_doubt:
+    if (
+        product is None or (since is not None and event.now >= since + app.limits.grace)
+    ) and not standing.in_doubt:
         readers = (await observe_secrets(app, team, None, closely=True)).readers
         await together(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
         await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
         return Done("keys deleted" if any(held.secrets.values()) else None)
-    live = [version for versions in held.secrets.values() for version in versions if version.enabled or not version.tags.get("withdrawn")]
+    live = [
+        version
+        for versions in held.secrets.values()
+        for version in versions
+        if version.enabled or not version.tags.get("withdrawn")
+    ]
     mark = {"withdrawn": format_time(since or event.now)}
     await together(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
-    if held.subscription is not None and not _is_ours(app, team, held.subscription) and held.subscription.state == "active":
+    if (
+        held.subscription is not None
+        and not _is_ours(app, team, held.subscription)
+        and held.subscription.state == "active"
+    ):
         raise NotManaged(
-            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: suspend or remove it"
+            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: "
+            "suspend or remove it"
         )
     return Done("keys disabled" if live else None)
 
@@ -176,7 +222,10 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
         return Waiting(DELETING, "ProjectDeleting")
     if known.withdrawn is None:
         await app.projects.update_project(name, project.display_name, replace(known, withdrawn=event.now))
-        return Done(f"playground access withdrawn; its project is deleted after {format_time(event.now + app.limits.grace)}")
+        return Done(
+            "playground access withdrawn; its project is deleted after "
+            f"{format_time(event.now + app.limits.grace)}"
+        )
     if not _is_over(app, event, known) or standing.in_doubt:
         return Done(wrote=bool(strangers))
     # Nothing fences a deletion here, and what people made in the project does not come back.
@@ -186,13 +235,19 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
 
 
 async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:
-    """Lists tell no ETags: the team's own subscription has the one that was read by itself, so that nobody's new keys are deleted."""
+    """Lists tell no ETags: the team's own subscription has the one that was read by itself, so that nobody's
+    new keys are deleted.
+    """
     etags = {} if subscription is None else {subscription.name: subscription.etag}
     subscriptions = await app.gateway.product_subscriptions(product.name)
     known = [found for found in subscriptions if _is_ours(app, team, found) or found.owner == ADMINISTRATOR]
     if foreign := [found.name for found in subscriptions if found not in known]:
-        raise NotManaged(f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}")
-    await together(*(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known))
+        raise NotManaged(
+            f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
+        )
+    await together(
+        *(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known)
+    )
     try:
         await app.gateway.delete_product(product.name, product.etag)
     except Rejected:
@@ -205,7 +260,11 @@ async def _delete_product(app: App, team: str, product: Product, subscription: S
 
 async def _delete_backends(app: App, team: str) -> None:
     marker = Marker(app.platform.repository, team, "", "")
-    backends = [found for found in await app.gateway.backends(f"{names.product(team)}--") if marker.may_change(found.marker)]
+    backends = [
+        found
+        for found in await app.gateway.backends(f"{names.product(team)}--")
+        if marker.may_change(found.marker)
+    ]
     try:
         await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
     except Rejected:

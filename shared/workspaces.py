@@ -1,4 +1,6 @@
-"""The cluster's room: KAITO workspaces in namespaces, a team's own or the platform's for all. No stage waits for a GPU: it comes back."""
+"""The cluster's room: KAITO workspaces in namespaces, a team's own or the platform's for all. No stage waits
+for a GPU: it comes back.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from datetime import timedelta
 from shared.app import App
 from shared.apply import WorkspaceWriter, perform, together
 from shared.domain.actual import Namespace, Workspace
-from shared.domain.desired import DesiredWorkspaces, compile_gateway, compile_shared_workspaces, compile_workspaces
+from shared.domain.desired import (
+    DesiredWorkspaces,
+    compile_gateway,
+    compile_shared_workspaces,
+    compile_workspaces,
+)
 from shared.domain.drift import of_limits
 from shared.domain.marker import Marker, require_known
 from shared.domain.names import namespace
@@ -34,7 +41,9 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     """A team's own workspaces."""
     assert standing.request is not None
     assert standing.catalog is not None
-    return await _provide(app, event, standing, compile_workspaces(standing.request, standing.catalog, app.platform))
+    return await _provide(
+        app, event, standing, compile_workspaces(standing.request, standing.catalog, app.platform)
+    )
 
 
 async def provide_shared(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
@@ -43,7 +52,9 @@ async def provide_shared(app: App, event: Event[TeamMessage], standing: Standing
     return await _provide(app, event, standing, compile_shared_workspaces(standing.catalog, app.platform))
 
 
-async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desired: DesiredWorkspaces) -> Outcome:
+async def _provide(
+    app: App, event: Event[TeamMessage], standing: Standing, desired: DesiredWorkspaces
+) -> Outcome:
     """Namespace, limits, workspaces and routes; then what KAITO says about them."""
     assert app.cluster is not None
     team = event.message.team
@@ -55,7 +66,11 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     if actual is not None and actual.terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     marked = _is_marked(actual, marker)
-    found, routes = ([], []) if actual is None else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
+    found, routes = (
+        ([], [])
+        if actual is None
+        else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
+    )
     all_of_it, desired = desired, await _as_granted(app, standing, desired, found)
     if actual is None and not desired.workspaces:
         return Waiting(GRANT_WAIT, "ProductNotThere")
@@ -63,7 +78,8 @@ async def _provide(app: App, event: Event[TeamMessage], standing: Standing, desi
     whole = marked and not (event.closely and await _are_limits_edited(app.cluster, desired))
     plan = plan_workspaces(desired, found, routes, whole)
     if plan and whole:
-        # Something is gone or edited although all was written: the limits and routes around it may be others' or older.
+        # Something is gone or edited although all was written: the limits and routes around it may be others'
+        # or older.
         plan = plan_workspaces(desired, found, routes, False)
     if not await _follow(app, event, standing, plan):
         return Waiting(NODE_WAIT, NO_ROOM)
@@ -84,8 +100,12 @@ async def _begin(cluster: Cluster, actual: Namespace | None, marker: Marker) -> 
         await cluster.apply(namespace_manifest(marker.unfinished()))
 
 
-async def _as_granted(app: App, standing: Standing, desired: DesiredWorkspaces, found: Sequence[Workspace]) -> DesiredWorkspaces:
-    """Whose GPU it is, is settled by the team's product: until that stands, no node is started. The platform's own need none."""
+async def _as_granted(
+    app: App, standing: Standing, desired: DesiredWorkspaces, found: Sequence[Workspace]
+) -> DesiredWorkspaces:
+    """Whose GPU it is, is settled by the team's product: until that stands, no node is started. The
+    platform's own need none.
+    """
     missing = desired.workspaces.keys() - {workspace.name for workspace in found}
     if not missing or standing.request is None or await _is_granted(app, standing.request, standing):
         return desired
@@ -98,15 +118,18 @@ async def _is_granted(app: App, request: AccessRequest, standing: Standing) -> b
     desired = compile_gateway(request, standing.catalog, app.platform)
     found = await app.gateway.product(desired.product)
     if found is not None and not Marker(app.platform.repository, request.team, "", "").owns(found.marker):
-        raise NotManaged(f"there is a product {found.name} that is not managed by mergekey for {request.team}: rename or remove it")
+        raise NotManaged(
+            f"there is a product {found.name} that is not managed by mergekey for {request.team}: rename or "
+            "remove it"
+        )
     marker = None if found is None else found.marker
     require_known(marker, f"the product {desired.product}")
     return marker is not None and marker.withdrawn is None and marker.digest == desired.digest
 
 
 async def _follow(app: App, event: Event[TeamMessage], standing: Standing, plan: Plan) -> bool:
-    """False when there is no room yet: a quota is counted some moments after it was raised, or after a workspace went; one of somebody
-    else's may take it.
+    """False when there is no room yet: a quota is counted some moments after it was raised, or after a
+    workspace went; one of somebody else's may take it.
     """
     assert app.cluster is not None
     if any(isinstance(change, Delete | Replace) for change in plan):
@@ -120,20 +143,27 @@ async def _follow(app: App, event: Event[TeamMessage], standing: Standing, plan:
     return True
 
 
-async def remove_namespace(app: App, event: Event[TeamMessage], standing: Standing, workspaces: Sequence[Workspace]) -> Outcome:
-    """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if its team comes back; the
-    namespace when they are gone. The branch is asked right before: a GPU takes half an hour to come back.
+async def remove_namespace(
+    app: App, event: Event[TeamMessage], standing: Standing, workspaces: Sequence[Workspace]
+) -> Outcome:
+    """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if
+    its team comes back; the namespace when they are gone. The branch is asked right before: a GPU takes half
+    an hour to come back.
     """
     assert app.cluster is not None
     name, cluster = namespace(event.message.team), app.cluster
     foreign = [workspace.name for workspace in workspaces if not workspace.managed]
     if foreign:
-        raise NotManaged(f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}")
+        raise NotManaged(
+            f"namespace {name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}"
+        )
     going = [workspace for workspace in workspaces if not workspace.terminating]
     if going:
         await require_unmoved(app, event, standing)
     await together(*(cluster.delete_route(name, workspace.name) for workspace in going))
-    await together(*(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going))
+    await together(
+        *(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going)
+    )
     if workspaces:
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
     actual = await cluster.namespace(name)
@@ -153,7 +183,9 @@ def _is_unfinished(actual: Namespace | None) -> bool:
 
 
 def _all_stand(desired: DesiredWorkspaces, found: Sequence[Workspace]) -> bool:
-    """The marker vouches for routes too, and a workspace that is being replaced has none: it is written when all workspaces stand."""
+    """The marker vouches for routes too, and a workspace that is being replaced has none: it is written when
+    all workspaces stand.
+    """
     return desired.workspaces.keys() <= {workspace.name for workspace in found if not workspace.terminating}
 
 
@@ -162,7 +194,10 @@ def _is_marked(actual: Namespace | None, marker: Marker) -> bool:
     if actual is None:
         return False
     if actual.marker is None or not marker.owns(actual.marker):
-        raise NotManaged(f"there is a namespace {actual.name} that is not managed by mergekey for {marker.team}: rename or remove it")
+        raise NotManaged(
+            f"there is a namespace {actual.name} that is not managed by mergekey for {marker.team}: rename "
+            "or remove it"
+        )
     require_known(actual.marker, f"the namespace {actual.name}")
     return (actual.marker.digest, actual.marker.withdrawn) == (marker.digest, None)
 

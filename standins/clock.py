@@ -26,7 +26,9 @@ class Clock:
         return datetime.fromtimestamp(self.now(), UTC)
 
     def advance(self, seconds: float) -> None:
-        """What was due first fires first: a lock that has expired is gone before a message arrives that was due later."""
+        """What was due first fires first: a lock that has expired is gone before a message arrives that was
+        due later.
+        """
         if seconds < 0:
             raise ValueError("the clock moves forward only")
         self.offset += seconds

@@ -1,19 +1,21 @@
-"""The control interface of a set of stand-ins. Loopback only, and only where `standins.run` is told to have one.
+"""The control interface of a set of stand-ins. Loopback only, and only where `standins.run` is told to have
+one.
 
 | request | what it does |
 |---|---|
 | `GET /_standin/calls` | every call since they were forgotten, oldest first (`world.Call`) |
 | `DELETE /_standin/calls` | forget the calls |
-| `GET /_standin/exchanges?after=<number>` | whole requests and answers, where they are recorded (`world.Exchange`) |
+| `GET /_standin/exchanges?after=<number>` | whole requests and answers, where recorded (`world.Exchange`) |
 | `POST /_standin/faults` | add a fault (`faults.Fault`) |
 | `DELETE /_standin/faults` | forget the faults |
 | `PUT /_standin/seed` | `{"seed": number}`: what happens by chance from now on is repeatable |
 | `PUT /_standin/latency` | `{"profile": "azure" or "none"}` |
 | `GET`, `PUT /_standin/options/<server>` | how a server behaves: all options, change some |
 | `GET`, `DELETE /_standin/reports/<server>` | what a server noted (`world.Report`); forget it |
-| `GET`, `POST /_standin/clock` | `{"now": seconds since 1970, "run": another text after every start}`; move it: `{"advance": seconds}` |
+| `GET /_standin/clock` | `{"now": seconds since 1970, "run": another text after every start}` |
+| `POST /_standin/clock` | move it: `{"advance": seconds}` |
 | `PUT /_standin/snapshots/<name>` | put the state aside |
-| `POST /_standin/restore` | `{"snapshot": name}`: bring a state back; the servers start again on their ports |
+| `POST /_standin/restore` | `{"snapshot": name}`: bring a state back; servers start again on their ports |
 | `POST /_standin/reset` | the same with an empty state |
 """
 
@@ -143,13 +145,19 @@ class Refused(Exception):
 
 
 class Control:
-    """The client side, for tests, the demo and benchmarks. Blocking: one small request on loopback at a time."""
+    """The client side, for tests, the demo and benchmarks. Blocking: one small request on loopback at a
+    time.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def calls(self, server: str | None = None) -> list[Call]:
-        return [call for call in (Call(**row) for row in self._ask("GET", "calls")) if server in (None, call.server)]
+        return [
+            call
+            for call in (Call(**row) for row in self._ask("GET", "calls"))
+            if server in (None, call.server)
+        ]
 
     def forget_calls(self) -> None:
         self._ask("DELETE", "calls")
@@ -194,7 +202,9 @@ class Control:
         self._ask("PUT", f"snapshots/{name}")
 
     def restore(self, name: str) -> None:
-        """Bring a snapshot back, and wait until the servers are there again. What they were doing breaks off."""
+        """Bring a snapshot back, and wait until the servers are there again. What they were doing breaks
+        off.
+        """
         self._start_again("restore", {"snapshot": name})
 
     def reset(self) -> None:

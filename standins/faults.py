@@ -16,11 +16,12 @@ When = Literal["before", "after"]
 class Fault:
     """Calls of `server` whose kind matches the pattern `kind` fail, before or after they took effect.
 
-    `status` is the HTTP status to answer with, `code` the service's word for the error; 0 closes the connection without an answer; None
-    lets the call succeed, so that only `seconds` matters: how long it hangs first, in real time. A timeout is `status=0` and more seconds
-    than the client's patience. `count` is how many calls fail (None: until the faults are forgotten), `probability` the share of the
-    matching calls that do. `body` (any text, in place of the error's) and `headers` make answers that no service gives, such as a link to
-    another host.
+    `status` is the HTTP status to answer with, `code` the service's word for the error; 0 closes the
+    connection without an answer; None lets the call succeed, so that only `seconds` matters: how long it
+    hangs first, in real time. A timeout is `status=0` and more seconds than the client's patience. `count` is
+    how many calls fail (None: until the faults are forgotten), `probability` the share of the matching calls
+    that do. `body` (any text, in place of the error's) and `headers` make answers that no service gives, such
+    as a link to another host.
     """
 
     server: str
@@ -42,7 +43,9 @@ class Fault:
 
     def matches(self, server: str, kind: str, when: When) -> bool:
         left = self.count is None or self.count > 0
-        return left and self.when == when and self.server == server and re.fullmatch(self.kind, kind) is not None
+        return (
+            left and self.when == when and self.server == server and re.fullmatch(self.kind, kind) is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ class Latency:
 
 
 #: Latency profiles: server -> pattern of kinds -> latency, the first that matches; no entry: at once.
-#: Resource Manager's medians are those of a public recording of a live service, less about 0.15 s of distance to it
-#: (product PUT 0.43 s, policy PUT 0.43 s, subscription PUT 0.65 s and DELETE 0.75 s, listSecrets 0.37 s, GET 0.36 s, PUT 0.53 s,
-#: slowest PUT 2.55 s). The others are estimates.
+#: Resource Manager's medians are those of a public recording of a live service, less about 0.15 s of distance
+#: to it (product PUT 0.43 s, policy PUT 0.43 s, subscription PUT 0.65 s and DELETE 0.75 s, listSecrets 0.37
+#: s, GET 0.36 s, PUT 0.53 s, slowest PUT 2.55 s). The others are estimates.
 PROFILES: Mapping[str, Mapping[str, Mapping[str, Latency]]] = {
     "none": {},
     "azure": {
@@ -83,7 +86,9 @@ PROFILES: Mapping[str, Mapping[str, Mapping[str, Latency]]] = {
 
 @dataclass
 class Trouble:
-    """The faults and the latency in force. `seed` makes both repeatable, as far as the order of the calls is."""
+    """The faults and the latency in force. `seed` makes both repeatable, as far as the order of the calls
+    is.
+    """
 
     faults: list[Fault] = field(default_factory=list)
     profile: str = "none"

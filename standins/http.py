@@ -1,4 +1,6 @@
-"""What the HTTP stand-ins have in common: every call recorded, trouble injected, unknown routes refused with 501."""
+"""What the HTTP stand-ins have in common: every call recorded, trouble injected, unknown routes refused
+with 501.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from standins.world import World
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Headers that carry credentials: never part of a recorded exchange.
-_CREDENTIALS = {"authorization", "x-identity-header", "api-key", "ocp-apim-subscription-key", "x-api-key", "cookie", "set-cookie"}
+_CREDENTIALS = {
+    "authorization",
+    "x-identity-header",
+    "api-key",
+    "ocp-apim-subscription-key",
+    "x-api-key",
+    "cookie",
+    "set-cookie",
+}
 _CREDENTIALS_IN_QUERY = ("api-key", "subscription-key")
 
 
@@ -27,9 +37,15 @@ def application(world: World, server: str) -> web.Application:
 
 
 def route(
-    app: web.Application, method: str, path: str, kind: str, handler: Handler, about: Callable[[web.Request], str] | None = None
+    app: web.Application,
+    method: str,
+    path: str,
+    kind: str,
+    handler: Handler,
+    about: Callable[[web.Request], str] | None = None,
 ) -> None:
-    """Register an operation. `kind` is its name in the list of calls and in faults, for instance `PUT product`.
+    """Register an operation. `kind` is its name in the list of calls and in faults, for instance
+    `PUT product`.
 
     `about` says what else the name of a single call has, for instance which of many hosts it was for.
     """
@@ -57,7 +73,8 @@ class _Call:
         fault = self.world.take_fault(self.server, self.kind, when)
         if fault is None:
             return None
-        # Who hangs has heard all: the client may be gone by then. An answer before the end of a request looks like a broken connection.
+        # Who hangs has heard all: the client may be gone by then. An answer before the end of a request looks
+        # like a broken connection.
         await self.request.read()
         await asyncio.sleep(fault.seconds)
         return None if fault.status is None else await self._fail(fault)
@@ -68,8 +85,16 @@ class _Call:
             if self.request.transport is not None:
                 self.request.transport.close()
             raise ConnectionResetError("closed on purpose by an injected fault")
-        headers = dict(fault.headers) if fault.retry_after is None else {"Retry-After": str(fault.retry_after), **fault.headers}
-        body = json.dumps({"error": {"code": fault.code, "message": "an injected fault"}}) if fault.body is None else fault.body
+        headers = (
+            dict(fault.headers)
+            if fault.retry_after is None
+            else {"Retry-After": str(fault.retry_after), **fault.headers}
+        )
+        body = (
+            json.dumps({"error": {"code": fault.code, "message": "an injected fault"}})
+            if fault.body is None
+            else fault.body
+        )
         answer = web.json_response(text=body, status=fault.status, headers=headers)
         await self.done(answer, injected=True)
         return answer
@@ -90,7 +115,9 @@ class _Call:
             request_body=_text(await self.request.read()),
             status=answer.status,
             answer_headers=_shown(answer.headers),
-            answer_body=_text(answer.body) if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else None,
+            answer_body=_text(answer.body)
+            if isinstance(answer, web.Response) and isinstance(answer.body, bytes)
+            else None,
             injected=injected,
         )
 
@@ -101,10 +128,16 @@ def _recorder(world: World, server: str) -> Middleware:
         started = time.perf_counter()
         kind = getattr(request.match_info.handler, "kind", None)
         if request.match_info.http_exception is not None or kind is None:
-            world.loud(server, f"501 {request.method} {request.path_qs}: this stand-in does not know the operation")
+            world.loud(
+                server, f"501 {request.method} {request.path_qs}: this stand-in does not know the operation"
+            )
             world.record(server, "unknown", request.path_qs, 501, started)
-            return web.json_response({"error": {"code": "NotImplemented", "message": f"{request.method} {request.path}"}}, status=501)
-        about = getattr(request.match_info.handler, "about")  # noqa: B009  # set beside the kind, unknown to mypy
+            return web.json_response(
+                {"error": {"code": "NotImplemented", "message": f"{request.method} {request.path}"}},
+                status=501,
+            )
+        # set beside the kind, unknown to mypy
+        about = getattr(request.match_info.handler, "about")  # noqa: B009
         call = _Call(world, server, f"{kind} {about(request)}" if about else kind, request, started)
         if (failed := await call.fault("before")) is not None:
             return failed

@@ -1,7 +1,8 @@
 """A server ends when the process that started it is gone, killed with SIGKILL too.
 
-The parent keeps the other end of the server's standard input and never writes: however the parent ends, the system closes that end, on
-Linux and macOS alike, and the server reads the end of the file. Nothing polls. What a server starts anew of itself keeps the input.
+The parent keeps the other end of the server's standard input and never writes: however the parent ends, the
+system closes that end, on Linux and macOS alike, and the server reads the end of the file. Nothing polls.
+What a server starts anew of itself keeps the input.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ _STANDARD_INPUT = 0
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--with-parent", action="store_true", help="end when standard input ends, that is with whoever started this")
+    parser.add_argument(
+        "--with-parent",
+        action="store_true",
+        help="end when standard input ends, that is with whoever started this",
+    )
 
 
 def end_with_parent(options: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
-"""Azure role assignments, shared in one process by Resource Manager, which writes them, and the services that obey them.
+"""Azure role assignments, shared in one process by Resource Manager, which writes them, and the services that
+obey them.
 
-A new assignment takes a while to work and a deleted one to stop, because the services keep what they know of roles for some minutes:
+A new assignment takes a while to work and a deleted one to stop, because the services keep what they know of
+roles for some minutes:
 https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
 """
 
@@ -40,7 +42,8 @@ def options(world: World) -> Options:
 
 
 def role_assignments(world: World) -> Table:
-    """The one table of role assignments of this set of stand-ins: id in lower case -> the assignment as Resource Manager shows it.
+    """The one table of role assignments of this set of stand-ins: id in lower case -> the assignment as
+    Resource Manager shows it.
 
     A table keeps its rows in memory, so writer and readers must hold the same object.
     """
@@ -69,11 +72,19 @@ def in_force(world: World) -> Iterable[Row]:
     """The assignments that the services obey at this moment."""
     noticed = _known_until(world)
     current, ended = _store(world.folder)
-    return (row for row in chain(current.values(), ended.values()) if row.get("since", 0.0) <= noticed < row.get("until", float("inf")))
+    return (
+        row
+        for row in chain(current.values(), ended.values())
+        if row.get("since", 0.0) <= noticed < row.get("until", float("inf"))
+    )
 
 
-def holds_role(world: World, principals: Collection[str], roles: Collection[str], scope: re.Pattern[str]) -> bool:
-    """Whether one of the principals (object ids) has one of the roles (role definition GUIDs) at a scope that matches (lower case)."""
+def holds_role(
+    world: World, principals: Collection[str], roles: Collection[str], scope: re.Pattern[str]
+) -> bool:
+    """Whether one of the principals (object ids) has one of the roles (role definition GUIDs) at a scope that
+    matches (lower case).
+    """
     return any(_grants(row["properties"], principals, roles, scope) for row in in_force(world))
 
 
@@ -82,9 +93,15 @@ def _known_until(world: World) -> float:
     return world.clock.now() - float(options(world)["role_propagation_seconds"])
 
 
-def _grants(assignment: Row, principals: Collection[str], roles: Collection[str], scope: re.Pattern[str]) -> bool:
+def _grants(
+    assignment: Row, principals: Collection[str], roles: Collection[str], scope: re.Pattern[str]
+) -> bool:
     role = assignment["roleDefinitionId"].rsplit("/", 1)[-1].lower()
-    return assignment["principalId"].lower() in principals and role in roles and scope.fullmatch(assignment["scope"].lower()) is not None
+    return (
+        assignment["principalId"].lower() in principals
+        and role in roles
+        and scope.fullmatch(assignment["scope"].lower()) is not None
+    )
 
 
 @cache

@@ -1,7 +1,8 @@
 """Run one set of stand-ins: `python -m standins.run --folder FOLDER --entities infra/service-bus.json`.
 
-Prints one line of JSON when every server listens: the addresses, the authority to trust, and where the control interface is.
-State, certificates and ports are kept in the folder, so that a restart finds everything where it was.
+Prints one line of JSON when every server listens: the addresses, the authority to trust, and where the
+control interface is. State, certificates and ports are kept in the folder, so that a restart finds everything
+where it was.
 """
 
 from __future__ import annotations
@@ -51,15 +52,28 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where state, certificates and ports are kept")
-    parser.add_argument(
-        "--entities", type=Path, default=Path("infra/service-bus.json"), help="queues and topics of the Service Bus stand-in"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="*", help="start these servers only, for instance: identity key-vault")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="where state, certificates and ports are kept"
+    )
+    parser.add_argument(
+        "--entities",
+        type=Path,
+        default=Path("infra/service-bus.json"),
+        help="queues and topics of the Service Bus stand-in",
+    )
+    parser.add_argument(
+        "--only", nargs="*", help="start these servers only, for instance: identity key-vault"
+    )
     parser.add_argument("--latency", choices=PROFILES, default="azure", help="how slow the services are")
-    parser.add_argument("--control", action="store_true", help="open the control interface (standins/control.py), on loopback")
-    parser.add_argument("--exchanges", action="store_true", help="keep whole requests and answers for the control interface")
+    parser.add_argument(
+        "--control", action="store_true", help="open the control interface (standins/control.py), on loopback"
+    )
+    parser.add_argument(
+        "--exchanges", action="store_true", help="keep whole requests and answers for the control interface"
+    )
     orphans.add_option(parser)
     return parser.parse_args()
 
@@ -75,13 +89,22 @@ async def run(options: argparse.Namespace) -> None:
     schemes = {name: scheme for name, _, scheme in SERVERS}
     for name in wanted:
         port = sockets[name].getsockname()[1]
-        world.addresses[name] = f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
+        world.addresses[name] = (
+            f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
+        )
     context, ends = _certificate(options.folder), contextlib.AsyncExitStack()
     for name, module, scheme in SERVERS:
         if name in wanted:
-            await _serve(ends, importlib.import_module(module).build(world), sockets[name], context if scheme == "https" else None)
+            await _serve(
+                ends,
+                importlib.import_module(module).build(world),
+                sockets[name],
+                context if scheme == "https" else None,
+            )
     if BUS[0] in wanted:
-        await importlib.import_module(BUS[1]).serve(world, sockets[BUS[0]], json.loads(options.entities.read_text()))
+        await importlib.import_module(BUS[1]).serve(
+            world, sockets[BUS[0]], json.loads(options.entities.read_text())
+        )
     ended = _Ended(options.folder)
     if options.control:
         await _serve(ends, control.build(world, ended.start_again), sockets["control"], None)
@@ -114,7 +137,8 @@ class _Ended:
     async def wait(self) -> None:
         await self._event.wait()
         if self._again:
-            # Nothing else runs between these two lines, and every socket closes with the second: no server sees half a state.
+            # Nothing else runs between these two lines, and every socket closes with the second: no server
+            # sees half a state.
             snapshots.bring_back(self._folder, self._snapshot)
             os.execv(sys.executable, [sys.executable, "-m", "standins.run", *sys.argv[1:]])
 
@@ -155,7 +179,12 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-async def _serve(ends: contextlib.AsyncExitStack, app: web.Application, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+async def _serve(
+    ends: contextlib.AsyncExitStack,
+    app: web.Application,
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_WORDS)
     await runner.setup()
     ends.push_async_callback(runner.cleanup)

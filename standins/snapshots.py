@@ -1,7 +1,8 @@
 """The state of a set of stand-ins, put aside and brought back.
 
-The state is the SQLite files and the repositories in the folder; certificates, keys and ports are not part of it. Servers hold their
-state in memory, so whoever brings another state back must start them again: `standins.run` replaces its own process.
+The state is the SQLite files and the repositories in the folder; certificates, keys and ports are not part of
+it. Servers hold their state in memory, so whoever brings another state back must start them again:
+`standins.run` replaces its own process.
 """
 
 from __future__ import annotations

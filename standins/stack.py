@@ -1,6 +1,8 @@
-"""Everything on one machine: the stand-ins, a repository with a webhook, and the app in the local Functions host.
+"""Everything on one machine: the stand-ins, a repository with a webhook, and the app in the local Functions
+host.
 
-`Stack(folder, app_dir)` is a context manager; tests, the demo and benchmarks use it. State stays in the folder.
+`Stack(folder, app_dir)` is a context manager; tests, the demo and benchmarks use it. State stays in the
+folder.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ REPOSITORY = "contoso/model-access"
 PLATFORM_VAULT_URL = "https://contoso-gateway.vault.azure.net"
 #: Whom tokens for the operators' API are made out for.
 AUDIENCE = "api://mergekey"
-#: The app's settings with which its timers run. Otherwise none does: by the real clock a sweep would begin in the middle of whatever is
-#: shown, measured or tested at a full quarter of an hour.
+#: The app's settings with which its timers run. Otherwise none does: by the real clock a sweep would begin in
+#: the middle of whatever is shown, measured or tested at a full quarter of an hour.
 TIMERS = {"AzureWebJobs.start_sweeps.Disabled": "false"}
 #: Where Python finds the stand-ins.
 _HOME = Path(__file__).resolve().parent.parent
@@ -54,8 +56,9 @@ class Invocation:
 
 
 class Stack:
-    """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the host's;
-    `run_options` are options of `standins.run`. Timers are off: `run_function` takes their place, and with the settings `TIMERS` they run.
+    """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the
+    host's; `run_options` are options of `standins.run`. Timers are off: `run_function` takes their place, and
+    with the settings `TIMERS` they run.
 
     The host and the stand-ins can be stopped and started again: `restart_host`, `restart_standins`.
     """
@@ -89,7 +92,9 @@ class Stack:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -103,17 +108,31 @@ class Stack:
         self.host, self.host_url = self._start_host(self._port)
 
     def add_host(self) -> subprocess.Popen[str]:
-        """Another instance of the app beside the first, as when Azure scales out; GitHub's webhooks go to the first."""
+        """Another instance of the app beside the first, as when Azure scales out; GitHub's webhooks go to the
+        first.
+        """
         return self._start_host(0)[0]
 
     def _start_host(self, port: int) -> tuple[subprocess.Popen[str], str]:
         path = self.folder / "local.settings.json"
         path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings()}, indent=2))
-        command = ["standins.functions_host", str(self._app_dir), "--port", str(port), "--settings", str(path)]
-        command += ["--keys", str(self.folder / "functions-keys.json"), "--invocations", str(self.invocations_file)]
+        command = [
+            "standins.functions_host",
+            str(self._app_dir),
+            "--port",
+            str(port),
+            "--settings",
+            str(path),
+        ]
+        command += [
+            "--keys",
+            str(self.folder / "functions-keys.json"),
+            "--invocations",
+            str(self.invocations_file),
+        ]
         command += ["--log-level", self._log_level]
-        # Clients of both kinds must trust the stand-ins' authority before they are imported. The settings go into the environment too,
-        # where they win over what this process may have set for another stack.
+        # Clients of both kinds must trust the stand-ins' authority before they are imported. The settings go
+        # into the environment too, where they win over what this process may have set for another stack.
         trusted = {"SSL_CERT_FILE": self.ca, "REQUESTS_CA_BUNDLE": self.ca}
         process, ready = self._start("functions-host", command, {**trusted, **self.settings()})
         return process, ready["url"]
@@ -126,7 +145,8 @@ class Stack:
         _end(self.host)
 
     def restart_standins(self, *, kill: bool = False) -> None:
-        """The same folder and the same ports: nothing is lost but the lists of calls and faults. The host goes on meanwhile.
+        """The same folder and the same ports: nothing is lost but the lists of calls and faults. The host
+        goes on meanwhile.
 
         `kill`: without giving them time to end.
         """
@@ -137,7 +157,10 @@ class Stack:
 
     def settings(self) -> dict[str, str]:
         """What would be the app settings in Azure."""
-        bus = f"Endpoint=sb://{self.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+        bus = (
+            f"Endpoint=sb://{self.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;"
+            "UseDevelopmentEmulator=true;"
+        )
         return {
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "GITHUB_REPOSITORY": REPOSITORY,
@@ -173,12 +196,25 @@ class Stack:
         }
 
     def invocations(self) -> list[Invocation]:
-        """Every call of a function so far, in the order in which they ended. The last line may be half written."""
+        """Every call of a function so far, in the order in which they ended. The last line may be half
+        written.
+        """
         if not self.invocations_file.exists():
             return []
-        rows = [json.loads(line) for line in self.invocations_file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        rows = [
+            json.loads(line)
+            for line in self.invocations_file.read_text().splitlines(keepends=True)
+            if line.endswith("\n")
+        ]
         return [
-            Invocation(row["function"], row["at"], row["seconds"], row["outcome"], row.get("session_id"), row.get("message_id"))
+            Invocation(
+                row["function"],
+                row["at"],
+                row["seconds"],
+                row["outcome"],
+                row.get("session_id"),
+                row.get("message_id"),
+            )
             for row in rows
         ]
 
@@ -190,11 +226,24 @@ class Stack:
 
     def github(self, method: str, path: str, body: Any = None) -> Any:
         """A request to the GitHub stand-in: its set-up routes, or GitHub's own with a plain token."""
-        return ask(method, f"{self.addresses['github']}{path}", body, {"Authorization": f"Bearer {self.github_token}"})
+        return ask(
+            method,
+            f"{self.addresses['github']}{path}",
+            body,
+            {"Authorization": f"Bearer {self.github_token}"},
+        )
 
     def _start_standins(self) -> None:
         entities = self._app_dir / "infra" / "service-bus.json"
-        command = ["standins.run", "--folder", str(self.folder), "--entities", str(entities), "--control", *self._run_options]
+        command = [
+            "standins.run",
+            "--folder",
+            str(self.folder),
+            "--entities",
+            str(entities),
+            "--control",
+            *self._run_options,
+        ]
         self._standins, ready = self._start("standins", command, {})
         self.addresses: dict[str, str] = ready["addresses"]
         self.ca: str = ready["ca"]
@@ -203,7 +252,10 @@ class Stack:
 
     def _set_up_github(self) -> None:
         self.webhook_secret = _known_secret(self.folder)
-        hook = {"webhook_url": f"http://127.0.0.1:{self._port}/api/github/webhook", "webhook_secret": self.webhook_secret}
+        hook = {
+            "webhook_url": f"http://127.0.0.1:{self._port}/api/github/webhook",
+            "webhook_secret": self.webhook_secret,
+        }
         base = f"{self.addresses['github']}/_standin"
         repository = ask("PUT", f"{base}/repositories/{REPOSITORY}", {})
         self.repository_id: int = repository["id"]
@@ -211,7 +263,9 @@ class Stack:
         self.github_app: dict[str, Any] = ask("PUT", f"{base}/app", hook)
         self.github_token: str = ask("PUT", f"{base}/tokens", {})["token"]
 
-    def _start(self, name: str, command: list[str], environment: dict[str, str]) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+    def _start(
+        self, name: str, command: list[str], environment: dict[str, str]
+    ) -> tuple[subprocess.Popen[str], dict[str, Any]]:
         """Start a module of ours; its last line of standard output before it serves is JSON."""
         path = self.folder / f"{name}.log"
         log = path.open("a")
@@ -234,17 +288,27 @@ class Stack:
         raise RuntimeError(f"{name} did not start; {path} says:\n{path.read_text()[-4000:]}")
 
 
-def ask(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None, trust: ssl.SSLContext | None = None) -> Any:
+def ask(
+    method: str,
+    url: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    trust: ssl.SSLContext | None = None,
+) -> Any:
     """One JSON request on loopback."""
     content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json", **(headers or {})}, method=method)
+    request = urllib.request.Request(
+        url, content, {"Content-Type": "application/json", **(headers or {})}, method=method
+    )
     with urllib.request.urlopen(request, timeout=60, context=trust) as response:
         answer = response.read()
     return json.loads(answer) if answer else None
 
 
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = 300.0) -> Any:
-    """The first true value of the condition; TimeoutError with `what` when there is none in time. Patient: a busy machine is slow."""
+    """The first true value of the condition; TimeoutError with `what` when there is none in time. Patient: a
+    busy machine is slow.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():

@@ -12,8 +12,8 @@ from typing import Any
 class Store:
     """The tables of one stand-in.
 
-    `synchronous=OFF` keeps what was written when the process is killed; only a crash of the whole machine can lose the last
-    writes, which is enough for a stand-in and fast enough for thousands of writes a second.
+    `synchronous=OFF` keeps what was written when the process is killed; only a crash of the whole machine can
+    lose the last writes, which is enough for a stand-in and fast enough for thousands of writes a second.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,14 +33,16 @@ class Store:
 class Table(MutableMapping[str, Any]):
     """A dictionary kept in memory and written through to its SQLite table.
 
-    Values are written when they are assigned: after changing a value in place, assign it again (`table[key] = value`).
-    Iteration is in order of first insertion, after a restart too.
+    Values are written when they are assigned: after changing a value in place, assign it again
+    (`table[key] = value`). Iteration is in order of first insertion, after a restart too.
     """
 
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
         self._name = name.replace('"', "")
-        connection.execute(f'CREATE TABLE IF NOT EXISTS "{self._name}" (key TEXT PRIMARY KEY, value TEXT NOT NULL)')
+        connection.execute(
+            f'CREATE TABLE IF NOT EXISTS "{self._name}" (key TEXT PRIMARY KEY, value TEXT NOT NULL)'
+        )
         rows = connection.execute(f'SELECT key, value FROM "{self._name}" ORDER BY rowid')
         self._values: dict[str, Any] = {key: json.loads(value) for key, value in rows}
 
@@ -49,7 +51,8 @@ class Table(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._connection.execute(
-            f'INSERT INTO "{self._name}" (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+            f'INSERT INTO "{self._name}" (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = '
+            "excluded.value",
             (key, json.dumps(value, separators=(",", ":"))),
         )
         self._values[key] = value

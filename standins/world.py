@@ -1,4 +1,6 @@
-"""What all stand-ins share: the folder, the clock, the list of calls, the trouble ordered, the options, the certificates."""
+"""What all stand-ins share: the folder, the clock, the list of calls, the trouble ordered, the options, the
+certificates.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _CALLS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request a stand-in answered. `kind` is the operation, for instance `PUT product` or `send access-changes`.
+    """One request a stand-in answered. `kind` is the operation, for instance `PUT product` or
+    `send access-changes`.
 
     `at` is the clock's time at the end in seconds since 1970, `seconds` how long it took in real time.
     """
@@ -42,8 +45,8 @@ class Call:
 class Exchange:
     """A whole HTTP request and its answer, to be checked against the vendor's description of the interface.
 
-    Header names are in lower case, credentials are left out; bodies are text, None where there is none or it is not text.
-    A webhook is an exchange too: `path` is empty, and the body is what was sent.
+    Header names are in lower case, credentials are left out; bodies are text, None where there is none or it
+    is not text. A webhook is an exchange too: `path` is empty, and the body is what was sent.
     """
 
     number: int
@@ -80,7 +83,9 @@ class Options:
     def change(self, wishes: Mapping[str, Any]) -> None:
         """Raises ValueError for a name that is no option; then nothing is changed."""
         if unknown := sorted(wishes.keys() - self.defaults.keys()):
-            raise ValueError(f"no option of this server: {', '.join(unknown)}; there are {', '.join(self.defaults)}")
+            raise ValueError(
+                f"no option of this server: {', '.join(unknown)}; there are {', '.join(self.defaults)}"
+            )
         for name, value in wishes.items():
             self._changed[name] = value
 
@@ -90,7 +95,8 @@ class Options:
 
 @dataclass
 class World:
-    """One set of stand-ins. `addresses` maps a server's name to its base URL (or `host:port` for Service Bus).
+    """One set of stand-ins. `addresses` maps a server's name to its base URL (or `host:port` for Service
+    Bus).
 
     `exchanges` is None unless they shall be recorded; the oldest are forgotten.
     """
@@ -104,7 +110,8 @@ class World:
     options: dict[str, Options] = field(default_factory=dict)
     #: By server, for the control interface.
     reports: dict[str, Report] = field(default_factory=dict)
-    #: What a server holds, for another one that works with the same: tables are kept in memory, so both must have one object.
+    #: What a server holds, for another one that works with the same: tables are kept in memory, so both must
+    #: have one object.
     parts: dict[str, Any] = field(default_factory=dict)
     #: Another one after every start, so that a client can tell.
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -123,7 +130,9 @@ class World:
         return Store(self.folder / f"{name}.sqlite")
 
     def options_of(self, server: str, defaults: Mapping[str, Any]) -> Options:
-        """Declare what can be changed about a server; the control interface changes it (`/_standin/options/<server>`)."""
+        """Declare what can be changed about a server; the control interface changes it
+        (`/_standin/options/<server>`).
+        """
         self.options[server] = Options(defaults, self.store("options").table(server))
         return self.options[server]
 
@@ -132,7 +141,9 @@ class World:
         self.calls.append(Call(server, kind, target, status, self.clock.now(), time.perf_counter() - started))
 
     def record_exchange(self, **parts: Any) -> None:
-        """Note a whole exchange, where they are wanted; the parts are those of `Exchange`, without the number."""
+        """Note a whole exchange, where they are wanted; the parts are those of `Exchange`, without the
+        number.
+        """
         if self.exchanges is not None:
             self._exchanged += 1
             self.exchanges.append(Exchange(self._exchanged, **parts))

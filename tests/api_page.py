@@ -1,6 +1,7 @@
 """The examples of `docs/api.md`: answers that the app gives over the fakes.
 
-`python -m tests.api_page` writes them into the page, each into the block below its line `<!-- answer: <operation> -->`; a test compares.
+`python -m tests.api_page` writes them into the page, each into the block below its line
+`<!-- answer: <operation> -->`; a test compares.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ _BLOCK = re.compile(r"(<!-- answer: (\w+) -->\n```json\n)(.*?)(```\n)", re.DOTAL
 def rewritten(page: str) -> str:
     """The page with what is answered now."""
     answers = asyncio.run(_answers())
-    return _BLOCK.sub(lambda found: f"{found[1]}{json.dumps(answers[found[2]][1], indent=2)}\n{found[4]}", page)
+    return _BLOCK.sub(
+        lambda found: f"{found[1]}{json.dumps(answers[found[2]][1], indent=2)}\n{found[4]}", page
+    )
 
 
 def examples() -> dict[str, tuple[int, Any]]:

@@ -1,4 +1,6 @@
-"""One set of stand-ins for the whole run. Tests share it: each uses names (teams, repositories, vault secrets) of its own."""
+"""One set of stand-ins for the whole run. Tests share it: each uses names (teams, repositories, vault
+secrets) of its own.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,14 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Whether there is time to try everything, as `make simulate` says.
 THOROUGH = os.environ.get("MERGEKEY_THOROUGH") == "1"
 # On a busy machine any example may be slow, and none is wrong for it.
-_PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], max_examples=25)
+_PATIENT = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], max_examples=25
+)
 hypothesis.settings.register_profile("patient", _PATIENT)
 hypothesis.settings.register_profile("thorough", _PATIENT, max_examples=500)
 hypothesis.settings.load_profile("thorough" if THOROUGH else "patient")
-#: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with one at the end.
+#: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with
+#: one at the end.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "clients", "standins")
 
 
@@ -42,7 +47,8 @@ class StandIns:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", f"{WRONG_ON_PURPOSE}: sends requests that no official description allows, and that the service takes"
+        "markers",
+        f"{WRONG_ON_PURPOSE}: sends requests that no official description allows, and that the service takes",
     )
 
 
@@ -69,25 +75,39 @@ def comparison() -> Iterator[Comparison]:
 
 @pytest.fixture(autouse=True)
 def as_described(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fails a test of the stand-ins after whose end something on the wire was other than the vendor's description says."""
+    """Fails a test of the stand-ins after whose end something on the wire was other than the vendor's
+    description says.
+    """
     if "standins" not in request.fixturenames:
         yield
         return
     shared: StandIns = request.getfixturevalue("standins")
     comparison: Comparison = request.getfixturevalue("comparison")
     yield
-    comparison.check(shared.control, wrong_on_purpose=request.node.get_closest_marker(WRONG_ON_PURPOSE) is not None)
+    comparison.check(
+        shared.control, wrong_on_purpose=request.node.get_closest_marker(WRONG_ON_PURPOSE) is not None
+    )
 
 
 @pytest.fixture(scope="session")
 def standins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     folder = tmp_path_factory.mktemp("standins")
     give_certificates(folder)
-    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(ROOT / "infra" / "service-bus.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "standins.run",
+        "--folder",
+        str(folder),
+        "--entities",
+        str(ROOT / "infra" / "service-bus.json"),
+    ]
     command += ["--control", "--exchanges", "--latency", "none", "--with-parent"]
     with (
         (folder / "standins.log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
     ):
         assert process.stdout is not None
         line = process.stdout.readline()

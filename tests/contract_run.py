@@ -1,7 +1,8 @@
 """`make contract`: how far the stand-ins can be trusted, as a table.
 
-Runs the wire, contract, end-to-end and client tests with every exchange checked against the official descriptions (which must be there),
-the contract tests once more against services named by settings, and the benchmark of Service Bus.
+Runs the wire, contract, end-to-end and client tests with every exchange checked against the official
+descriptions (which must be there), the contract tests once more against services named by settings, and the
+benchmark of Service Bus.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from rich.table import Table
 from tests.coverage_page import differences
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITES = ("tests/reference", "tests/standins", "tests/wire", "tests/contract", "tests/clients", "tests/end_to_end")
+SUITES = (
+    "tests/reference",
+    "tests/standins",
+    "tests/wire",
+    "tests/contract",
+    "tests/clients",
+    "tests/end_to_end",
+)
 #: A file of tests/clients -> the client, and the server that it drives most.
 CLIENTS = {
     "test_azure_cli": ("azure-cli", "resource-manager"),
@@ -35,8 +43,21 @@ CLIENTS = {
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report, junit = Path(folder) / "report.json", Path(folder) / "junit.xml"
-        environment = {**os.environ, "MERGEKEY_REQUIRE_REFERENCE": "1", "MERGEKEY_CONTRACT_REPORT": str(report)}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}", *SUITES]
+        environment = {
+            **os.environ,
+            "MERGEKEY_REQUIRE_REFERENCE": "1",
+            "MERGEKEY_CONTRACT_REPORT": str(report),
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={junit}",
+            *SUITES,
+        ]
         status = _run(command, environment) or _run([sys.executable, "-m", "tests.contract.elsewhere"])
         status = status or _run([sys.executable, "-m", "bench.service_bus"])
         if report.exists() and junit.exists():
@@ -61,11 +82,20 @@ def _clients(junit: Path) -> dict[str, Counter[str]]:
 
 def _print(validated: dict[str, Any], clients: dict[str, Counter[str]]) -> None:
     known = differences()
-    table = Table("server", "operations", "requests checked", "answers checked", "clients by others", "known differences")
+    table = Table(
+        "server",
+        "operations",
+        "requests checked",
+        "answers checked",
+        "clients by others",
+        "known differences",
+    )
     for server in sorted({*validated, *clients, *known}):
         seen = validated.get(server, {"operations": [], "requests": 0, "answers": 0})
         counts = (str(len(seen["operations"])), f"{seen['requests']:,}", f"{seen['answers']:,}")
-        others = ", ".join(f"{client} ({count})" for client, count in sorted(clients.get(server, Counter()).items()))
+        others = ", ".join(
+            f"{client} ({count})" for client, count in sorted(clients.get(server, Counter()).items())
+        )
         table.add_row(server, *counts, others, str(len(known.get(server, []))))
     Console(width=140).print(table)
 

@@ -1,8 +1,8 @@
 """`standins/COVERAGE.md`: what each stand-in does, refuses, and does otherwise than the real service.
 
-`python -m tests.coverage_page` writes it: operations from the servers' routes, refusals from `REFUSED` below, differences from the
-strict xfails of the tests (`tests/differences.py`) and, where no test can show them, from a server's `DIFFERENCES`. A test compares
-the page with what this would write.
+`python -m tests.coverage_page` writes it: operations from the servers' routes, refusals from `REFUSED` below,
+differences from the strict xfails of the tests (`tests/differences.py`) and, where no test can show them,
+from a server's `DIFFERENCES`. A test compares the page with what this would write.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ PAGE = TESTS.parent / "standins" / "COVERAGE.md"
 
 _INTRODUCTION = """# What the stand-ins do
 
-Written by `python -m tests.coverage_page`; a test fails when it is out of date. An HTTP operation that is not listed is answered with 501
-and a line on standard error, never with an invented answer. `…` stands for the resource id up to API Management.
+Written by `python -m tests.coverage_page`; a test fails when it is out of date. \
+An HTTP operation that is not listed is answered with 501
+and a line on standard error, never with an invented answer. `…` stands for the resource id up to API \
+Management.
 
-A *known difference* is something the real service does and the stand-in does not; where a test can show it, there is one that fails, and
+A *known difference* is something the real service does and the stand-in does not; \
+where a test can show it, there is one that fails, and
 must go on failing until the stand-in has learnt it.
 """
 
@@ -43,20 +46,28 @@ class Operation:
 
 
 def operations(server: str, module: str) -> list[Operation]:
-    """The routes of an HTTP stand-in, in order of registration, without those of its own that no real service has."""
+    """The routes of an HTTP stand-in, in order of registration, without those of its own that no real service
+    has.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        app = importlib.import_module(module).build(World(Path(folder), addresses={server: "http://localhost"}))
+        app = importlib.import_module(module).build(
+            World(Path(folder), addresses={server: "http://localhost"})
+        )
         return [
             Operation(kind, route.method, _path(route.resource))
             for route in app.router.routes()
-            if (kind := getattr(route.handler, "kind", None)) and route.resource and "/_standin" not in route.resource.canonical
+            if (kind := getattr(route.handler, "kind", None))
+            and route.resource
+            and "/_standin" not in route.resource.canonical
         ]
 
 
 #: A segment that may be spelled in any case is a part with a pattern.
 _FIXED = re.compile(r"\(\?P<fixed\d+>\(\?i:(?P<segment>[^)]*)\)\)")
 _PART = re.compile(r"\(\?P<(?P<name>\w+)>(?:[^()]|\([^()]*\))*\)")
-_API_MANAGEMENT = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/{service}"
+_API_MANAGEMENT = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/{service}"
+)
 
 
 def _path(resource: AbstractResource) -> str:
@@ -78,7 +89,11 @@ def differences() -> dict[str, list[str]]:
 
 def _marks(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "known_difference":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "known_difference"
+        ):
             server, text = (ast.literal_eval(argument) for argument in node.args)
             yield server, text
 
@@ -106,7 +121,11 @@ def _section(server: str, done: list[str], differs: list[str]) -> str:
 def _table(found: list[Operation]) -> list[str]:
     rows = ["| operation | requests |", "|---|---|"]
     for kind, same in groupby(sorted(found, key=lambda each: each.kind), key=lambda each: each.kind):
-        requests = dict.fromkeys(f"`{each.method} {each.path}`" for each in same if each.method != "HEAD" or kind.startswith("HEAD"))
+        requests = dict.fromkeys(
+            f"`{each.method} {each.path}`"
+            for each in same
+            if each.method != "HEAD" or kind.startswith("HEAD")
+        )
         rows.append(f"| {kind} | {'<br>'.join(requests)} |")
     return rows
 
@@ -124,15 +143,26 @@ def _bus_table() -> list[str]:
 #: What somebody might look for and not find; the servers refuse it.
 REFUSED: dict[str, tuple[str, ...]] = {
     "gateway": (
-        "Elements, attributes and expressions of policies that Mergekey's policies do not have: 500, and a line on standard error.",
-        "Named values in policies, breakers that count percent, client certificates, query credentials of backends.",
+        (
+            "Elements, attributes and expressions of policies that Mergekey's policies do not have: 500, and "
+            "a line on standard error."
+        ),
+        (
+            "Named values in policies, breakers that count percent, client certificates, query credentials "
+            "of backends."
+        ),
     ),
-    "models": ("Everything of the OpenAI protocol but chat completions, embeddings and the list of models; tools and images.",),
+    "models": (
+        (
+            "Everything of the OpenAI protocol but chat completions, embeddings and the list of models; "
+            "tools and images."
+        ),
+    ),
     "identity": ("Sign-in of people, other grants than client credentials, Microsoft Graph.",),
     "resource-manager": (
-        "API Management: revisions of an API; imports other than `openapi` and `openapi+json`; policies by link; `tags`, `expandGroups`, "
-        "`$orderby`; owners of subscriptions other than the administrator; API and group links by id, tags, schemas, releases; creating or "
-        "deleting a service.",
+        "API Management: revisions of an API; imports other than `openapi` and `openapi+json`; policies by "
+        "link; `tags`, `expandGroups`, `$orderby`; owners of subscriptions other than the administrator; API "
+        "and group links by id, tags, schemas, releases; creating or deleting a service.",
         "Conditions on role assignments, deny assignments, policies, deployments, locks.",
         "AKS: creating or changing a cluster, agent pools, administrators' credentials, `runCommand`.",
     ),
@@ -140,11 +170,14 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "kubernetes": (
         "InferenceSets, RAGEngines, tuning workspaces.",
         "Pods, Deployments, ConfigMaps, Secrets and Events; writing Services; creating or changing Nodes.",
-        "`deletecollection`, `/finalize`, `/openapi/v2`, protobuf for other kinds than kubectl sends by itself.",
+        (
+            "`deletecollection`, `/finalize`, `/openapi/v2`, protobuf for other kinds than kubectl sends by "
+            "itself."
+        ),
     ),
     "github": (
-        "GraphQL, the contents API, pull requests, rulesets, creating or changing hooks, zipball, check suites; lists of commits by "
-        "author, committer or date.",
+        "GraphQL, the contents API, pull requests, rulesets, creating or changing hooks, zipball, check "
+        "suites; lists of commits by author, committer or date.",
         "Webhooks as form data; git over https (clone, commit and push to the repository's path).",
     ),
     "service-bus": (

@@ -25,4 +25,6 @@ def _validator(name: str, status: int) -> Any:
     whole = description()
     operation = next(each for each in OPERATIONS if each.name == name)
     [answer] = whole["paths"][operation.path][operation.method]["responses"][str(status)]["content"].values()
-    return jsonschema_rs.Draft202012Validator({**answer["schema"], "components": whole["components"]}, validate_formats=True)
+    return jsonschema_rs.Draft202012Validator(
+        {**answer["schema"], "components": whole["components"]}, validate_formats=True
+    )

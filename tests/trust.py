@@ -1,8 +1,8 @@
 """The stand-ins' certificate authority, trusted by this process before any client library is imported.
 
-aiohttp, and so every Azure SDK, makes its TLS context when it is imported. So the authority is made once per checkout, and
-`tests/__init__.py`, which runs before everything else here, names it in the environment together with the authorities that were
-trusted before: pip and whatever else a test starts go on working.
+aiohttp, and so every Azure SDK, makes its TLS context when it is imported. So the authority is made once per
+checkout, and `tests/__init__.py`, which runs before everything else here, names it in the environment
+together with the authorities that were trusted before: pip and whatever else a test starts go on working.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def trust_the_standins() -> None:
     if not FOLDER.exists():
         _make()
     new = bundle.with_suffix(f".{os.getpid()}")  # replaced at once, since another run may be reading
-    new.write_text("\n".join([(FOLDER / AUTHORITY).read_text(), *(path.read_text() for path in _trusted_before())]))
+    new.write_text(
+        "\n".join([(FOLDER / AUTHORITY).read_text(), *(path.read_text() for path in _trusted_before())])
+    )
     new.replace(bundle)
     os.environ.update(dict.fromkeys(_VARIABLES, str(bundle)))
 
@@ -48,7 +50,9 @@ def _make() -> None:
     new.mkdir(parents=True)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(new / AUTHORITY))
-    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(new / SERVER))
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        str(new / SERVER)
+    )
     try:
         new.rename(FOLDER)
     except OSError:
@@ -56,6 +60,9 @@ def _make() -> None:
 
 
 def _trusted_before() -> list[Path]:
-    named = [os.environ.get(name) for name in _VARIABLES] + [ssl.get_default_verify_paths().cafile, certifi.where()]
+    named = [os.environ.get(name) for name in _VARIABLES] + [
+        ssl.get_default_verify_paths().cafile,
+        certifi.where(),
+    ]
     known = {Path(name).resolve() for name in named if name}
     return sorted(path for path in known if path.is_file())

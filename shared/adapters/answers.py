@@ -1,4 +1,6 @@
-"""What an answer must be before anything of it is believed. What is not raises, inside of `translate.understood`."""
+"""What an answer must be before anything of it is believed. What is not raises, inside of
+`translate.understood`.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,18 @@ def text(value: object) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port: where a token may go. Services write their default port in links, and leave it out elsewhere."""
+    """Scheme, host and port: where a token may go. Services write their default port in links, and leave it
+    out elsewhere.
+    """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     return scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(scheme)
 
 
 def require_origin(system: str, url: str, ours: str) -> None:
-    """A link or a redirection must lead to where we asked: nobody else gets our token, and nobody else is believed."""
+    """A link or a redirection must lead to where we asked: nobody else gets our token, and nobody else is
+    believed.
+    """
     if origin(url) != origin(ours):
         raise unexpected(system, "it leads to another host")
 

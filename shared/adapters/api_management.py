@@ -1,7 +1,7 @@
 """API Management, api-version 2024-05-01: https://learn.microsoft.com/rest/api/apimanagement
 
-One client per process. Updates and deletions carry the ETag that was read. Links lock the API while they are made, so they are made one
-at a time here; that somebody else holds the lock (409) is `Busy`.
+One client per process. Updates and deletions carry the ETag that was read. Links lock the API while they are
+made, so they are made one at a time here; that somebody else holds the lock (409) is `Busy`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.adapters.answers import text
 from shared.adapters.api_management_backends import SYSTEM, Backends
-from shared.adapters.api_management_doors import CLOSED, FRAGMENT_DESCRIPTION, api_of, asking_for_keys, fragment_of, product_of
+from shared.adapters.api_management_doors import (
+    CLOSED,
+    FRAGMENT_DESCRIPTION,
+    api_of,
+    asking_for_keys,
+    fragment_of,
+    product_of,
+)
 from shared.adapters.azure_sdk import PATIENCE, Patience, finished, of_resource_manager, rows
 from shared.adapters.translate import require_parent, understood
 from shared.domain.actual import Api, Fragment, Policy, Product, Subscription
@@ -33,9 +40,17 @@ V = TypeVar("V")
 
 
 class ApiManagement(Backends):
-    """One API Management service. `service_id` is its Azure resource id, `resource_manager` the endpoint of Azure Resource Manager."""
+    """One API Management service. `service_id` is its Azure resource id, `resource_manager` the endpoint of
+    Azure Resource Manager.
+    """
 
-    def __init__(self, service_id: str, resource_manager: str, credential: AsyncTokenCredential, patience: Patience = PATIENCE) -> None:
+    def __init__(
+        self,
+        service_id: str,
+        resource_manager: str,
+        credential: AsyncTokenCredential,
+        patience: Patience = PATIENCE,
+    ) -> None:
         from azure.mgmt.apimanagement.aio import ApiManagementClient
 
         parts = service_id.strip("/").split("/")
@@ -48,19 +63,26 @@ class ApiManagement(Backends):
 
     async def products(self) -> list[Product]:
         with understood(SYSTEM):
-            return [product_of(found, "*") for found in await rows(SYSTEM, self._client.product.list_by_service(*self._at))]
+            return [
+                product_of(found, "*")
+                for found in await rows(SYSTEM, self._client.product.list_by_service(*self._at))
+            ]
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         from azure.mgmt.apimanagement.models import ProductContract
 
-        body = ProductContract(display_name=display_name, description=str(marker), state="notPublished", **CLOSED)
+        body = ProductContract(
+            display_name=display_name, description=str(marker), state="notPublished", **CLOSED
+        )
         with understood(SYSTEM):
             return _etag(await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag))
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
-        body = ProductUpdateParameters(display_name=display_name, description=str(marker), state="published", **CLOSED)
+        body = ProductUpdateParameters(
+            display_name=display_name, description=str(marker), state="published", **CLOSED
+        )
         with understood(SYSTEM):
             await self._client.product.update(*self._at, name, etag, body)
 
@@ -76,7 +98,11 @@ class ApiManagement(Backends):
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
         with understood(SYSTEM):
-            return _etag(await self._client.product.update(*self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag))
+            return _etag(
+                await self._client.product.update(
+                    *self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag
+                )
+            )
 
     async def delete_product(self, name: str, etag: str) -> None:
         with understood(SYSTEM):
@@ -84,7 +110,8 @@ class ApiManagement(Backends):
 
     async def product_policy(self, product: str) -> Policy | None:
         return await self._find(
-            self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag), _product_policy
+            self._client.product_policy.get(*self._at, product, "policy", format="xml", cls=_with_etag),
+            _product_policy,
         )
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
@@ -92,7 +119,9 @@ class ApiManagement(Backends):
 
         with understood(SYSTEM):
             body = PolicyContract(value=policy, format="xml")
-            await self._client.product_policy.create_or_update(*self._at, product, "policy", body, if_match=etag)
+            await self._client.product_policy.create_or_update(
+                *self._at, product, "policy", body, if_match=etag
+            )
 
     async def link_product(self, product: str, api: str) -> None:
         async with self._linking:
@@ -119,13 +148,19 @@ class ApiManagement(Backends):
 
         with understood(SYSTEM):
             try:
-                return frozenset(text(found.name) for found in await rows(SYSTEM, self._client.api_product.list_by_apis(*self._at, api)))
+                return frozenset(
+                    text(found.name)
+                    for found in await rows(SYSTEM, self._client.api_product.list_by_apis(*self._at, api))
+                )
             except ResourceNotFoundError:
                 return frozenset()
 
     async def subscriptions(self) -> list[Subscription]:
         with understood(SYSTEM):
-            return [_subscription(found, "*") for found in await rows(SYSTEM, self._client.subscription.list(*self._at))]
+            return [
+                _subscription(found, "*")
+                for found in await rows(SYSTEM, self._client.subscription.list(*self._at))
+            ]
 
     async def product_subscriptions(self, product: str) -> list[Subscription]:
         with understood(SYSTEM):
@@ -135,18 +170,26 @@ class ApiManagement(Backends):
     async def subscription(self, name: str) -> Subscription | None:
         return await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag), _subscription)
 
-    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+    async def put_subscription(
+        self, name: str, product: str, display_name: str, etag: str | None
+    ) -> Keys | None:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
 
-        body = SubscriptionCreateParameters(scope=f"/products/{product}", display_name=display_name, state="active", allow_tracing=False)
+        body = SubscriptionCreateParameters(
+            scope=f"/products/{product}", display_name=display_name, state="active", allow_tracing=False
+        )
         with understood(SYSTEM):
-            return _keys(await self._client.subscription.create_or_update(*self._at, name, body, if_match=etag))
+            return _keys(
+                await self._client.subscription.create_or_update(*self._at, name, body, if_match=etag)
+            )
 
     async def suspend_subscription(self, name: str, etag: str) -> None:
         from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
 
         with understood(SYSTEM):
-            await self._client.subscription.update(*self._at, name, etag, SubscriptionUpdateParameters(state="suspended"))
+            await self._client.subscription.update(
+                *self._at, name, etag, SubscriptionUpdateParameters(state="suspended")
+            )
 
     async def keys(self, subscription: str) -> Keys:
         with understood(SYSTEM):
@@ -168,7 +211,9 @@ class ApiManagement(Backends):
         return await self._find(self._client.api.get(*self._at, name, cls=_with_etag), api_of)
 
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
-        """Imports the operations: the one slow write there is. The digest of what was imported stays at the revision."""
+        """Imports the operations: the one slow write there is. The digest of what was imported stays at the
+        revision.
+        """
         from azure.mgmt.apimanagement.models import ApiCreateOrUpdateParameter
 
         body = ApiCreateOrUpdateParameter(
@@ -182,10 +227,20 @@ class ApiManagement(Backends):
             **asking_for_keys(),
         )
         with understood(SYSTEM):
-            await finished(SYSTEM, self._patience, self._client.api.begin_create_or_update, *self._at, name, body, if_match=etag)
+            await finished(
+                SYSTEM,
+                self._patience,
+                self._client.api.begin_create_or_update,
+                *self._at,
+                name,
+                body,
+                if_match=etag,
+            )
 
     async def api_policy(self, name: str) -> Policy | None:
-        return await self._find(self._client.api_policy.get(*self._at, name, "policy", format="xml", cls=_with_etag), _policy)
+        return await self._find(
+            self._client.api_policy.get(*self._at, name, "policy", format="xml", cls=_with_etag), _policy
+        )
 
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None:
         from azure.mgmt.apimanagement.models import PolicyContract
@@ -203,13 +258,22 @@ class ApiManagement(Backends):
 
         with understood(SYSTEM):
             body = PolicyFragmentContract(value=text, format="xml", description=FRAGMENT_DESCRIPTION)
-            await finished(SYSTEM, self._patience, self._client.policy_fragment.begin_create_or_update, *self._at, name, body)
+            await finished(
+                SYSTEM,
+                self._patience,
+                self._client.policy_fragment.begin_create_or_update,
+                *self._at,
+                name,
+                body,
+            )
 
     async def mark_api(self, name: str, marker: Marker) -> None:
         from azure.mgmt.apimanagement.models import ApiUpdateContract
 
         with understood(SYSTEM):
-            await self._client.api.update(*self._at, name, "*", ApiUpdateContract(description=str(marker), **asking_for_keys()))
+            await self._client.api.update(
+                *self._at, name, "*", ApiUpdateContract(description=str(marker), **asking_for_keys())
+            )
 
     async def _find(self, call: Awaitable[Any], read: Callable[[Any, str], V]) -> V | None:
         """What `read` makes of the object and its ETag, or None when it is absent."""
@@ -252,7 +316,9 @@ def _product_policy(contract: Any, etag: str) -> Policy:
 def _subscription(contract: Any, etag: str) -> Subscription:
     scope, owner = text(contract.scope).split("/"), (contract.owner_id or "").split("/")
     product = scope[-1] if len(scope) > 1 and scope[-2] == "products" else ""
-    return Subscription(text(contract.name), etag, contract.display_name or "", product, owner[-1], text(contract.state))
+    return Subscription(
+        text(contract.name), etag, contract.display_name or "", product, owner[-1], text(contract.state)
+    )
 
 
 def _keys(answer: Any) -> Keys | None:

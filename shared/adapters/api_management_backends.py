@@ -1,6 +1,7 @@
 """Backends, pools of them, and named values of API Management, api-version 2024-05-01.
 
-https://learn.microsoft.com/rest/api/apimanagement/backend and https://learn.microsoft.com/rest/api/apimanagement/named-value
+https://learn.microsoft.com/rest/api/apimanagement/backend and
+https://learn.microsoft.com/rest/api/apimanagement/named-value
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from shared.domain.marker import Marker, parse_marker
 
 if TYPE_CHECKING:
     from azure.mgmt.apimanagement.aio import ApiManagementClient
-    from azure.mgmt.apimanagement.models import BackendCircuitBreaker, BackendContract, BackendCredentialsContract
+    from azure.mgmt.apimanagement.models import (
+        BackendCircuitBreaker,
+        BackendContract,
+        BackendCredentialsContract,
+    )
 
 SYSTEM = "API Management"
 
@@ -29,7 +34,9 @@ _FAILURES = ((429, 429), (500, 599))
 class Backends:
     """What of an API Management service has to do with backends. `at` is its resource group and name."""
 
-    def __init__(self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: Patience) -> None:
+    def __init__(
+        self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: Patience
+    ) -> None:
         self._client = client
         self._service_id = service_id.rstrip("/")
         self._at = at
@@ -53,14 +60,20 @@ class Backends:
         """The service filters named values by tag and display name only, and lists them without values."""
         with understood(SYSTEM):
             listed = await rows(SYSTEM, self._client.named_value.list_by_service(*self._at))
-            return [_actual_value(found, _tag(repository)) for found in listed if text(found.name).startswith(prefix)]
+            return [
+                _actual_value(found, _tag(repository))
+                for found in listed
+                if text(found.name).startswith(prefix)
+            ]
 
     async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
         """With the service's own identity, which needs the role to read secrets of that vault."""
         from azure.mgmt.apimanagement.models import KeyVaultContractCreateProperties, NamedValueCreateContract
 
         vault = KeyVaultContractCreateProperties(secret_identifier=value.url)
-        body = NamedValueCreateContract(display_name=value.name, secret=True, key_vault=vault, tags=[_tag(repository)])
+        body = NamedValueCreateContract(
+            display_name=value.name, secret=True, key_vault=vault, tags=[_tag(repository)]
+        )
         with understood(SYSTEM):
             begin = self._client.named_value.begin_create_or_update
             await finished(SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag)
@@ -70,15 +83,27 @@ class Backends:
             await self._client.named_value.delete(*self._at, name, etag)
 
     def _contract(self, backend: Backend, marker: Marker) -> BackendContract:
-        from azure.mgmt.apimanagement.models import BackendBaseParametersPool, BackendContract, BackendPoolItem
+        from azure.mgmt.apimanagement.models import (
+            BackendBaseParametersPool,
+            BackendContract,
+            BackendPoolItem,
+        )
 
         description = str(backend.sealed(marker))
         if backend.members:
             items = [
-                BackendPoolItem(id=f"{self._service_id}/backends/{each.backend}", weight=each.weight, priority=each.priority)
+                BackendPoolItem(
+                    id=f"{self._service_id}/backends/{each.backend}",
+                    weight=each.weight,
+                    priority=each.priority,
+                )
                 for each in backend.members
             ]
-            return BackendContract(description=description, type_properties_type="Pool", pool=BackendBaseParametersPool(services=items))
+            return BackendContract(
+                description=description,
+                type_properties_type="Pool",
+                pool=BackendBaseParametersPool(services=items),
+            )
         return BackendContract(
             url=backend.url,
             protocol="http",
@@ -102,35 +127,57 @@ def _breaker(breaker: Breaker) -> BackendCircuitBreaker:
         status_code_ranges=[FailureStatusCodeRange(min=least, max=most) for least, most in _FAILURES],
     )
     trip = timedelta(seconds=breaker.trip)
-    rule = CircuitBreakerRule(name="failures", failure_condition=condition, trip_duration=trip, accept_retry_after=True)
+    rule = CircuitBreakerRule(
+        name="failures", failure_condition=condition, trip_duration=trip, accept_retry_after=True
+    )
     return BackendCircuitBreaker(rules=[rule])
 
 
 def _credentials(credential: Credential) -> BackendCredentialsContract:
-    from azure.mgmt.apimanagement.models import BackendAuthorizationHeaderCredentials, BackendCredentialsContract
+    from azure.mgmt.apimanagement.models import (
+        BackendAuthorizationHeaderCredentials,
+        BackendCredentialsContract,
+    )
 
     value = f"{{{{{credential.named_value}}}}}"
     if credential.header == "Authorization":
-        return BackendCredentialsContract(authorization=BackendAuthorizationHeaderCredentials(scheme="Bearer", parameter=value))
+        return BackendCredentialsContract(
+            authorization=BackendAuthorizationHeaderCredentials(scheme="Bearer", parameter=value)
+        )
     return BackendCredentialsContract(header={credential.header: [value]})
 
 
 def _actual(contract: Any) -> ActualBackend:
     services = contract.pool.services if contract.pool else None
-    members = (PoolMember(each.id.rpartition("/")[2], each.weight or 0, each.priority or 0) for each in services or ())
+    members = (
+        PoolMember(each.id.rpartition("/")[2], each.weight or 0, each.priority or 0)
+        for each in services or ()
+    )
     ordered = tuple(sorted(members, key=lambda member: member.backend))
     return ActualBackend(
-        text(contract.name), "*", contract.url or "", parse_marker(contract.description), _actual_breaker(contract.circuit_breaker), ordered
+        text(contract.name),
+        "*",
+        contract.url or "",
+        parse_marker(contract.description),
+        _actual_breaker(contract.circuit_breaker),
+        ordered,
     )
 
 
 def _actual_breaker(found: Any) -> Breaker | None:
-    """What the service has in place of the rule that is written; a rule of another kind is one that never trips, which nobody wants."""
+    """What the service has in place of the rule that is written; a rule of another kind is one that never
+    trips, which nobody wants.
+    """
     if not (found and found.rules):
         return None
     rule = found.rules[0]
     condition = rule.failure_condition
-    if condition is None or condition.count is None or condition.interval is None or rule.trip_duration is None:
+    if (
+        condition is None
+        or condition.count is None
+        or condition.interval is None
+        or rule.trip_duration is None
+    ):
         return Breaker(0, 0, 0)
     ranges = tuple((each.min, each.max) for each in condition.status_code_ranges or ())
     failures = condition.count if ranges == _FAILURES else 0

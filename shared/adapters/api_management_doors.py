@@ -1,4 +1,5 @@
-"""The doors of API Management, read and written: products and the unified API, and that nobody gets through them without a key.
+"""The doors of API Management, read and written: products and the unified API, and that nobody gets through
+them without a key.
 
 Lists show the same of them as single reads do.
 """
@@ -24,7 +25,14 @@ CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": Fa
 def product_of(contract: Any, etag: str) -> Product:
     """Where nothing is said a subscription is required: so the service reads its own descriptions."""
     published, closed = text(contract.state) == "published", contract.subscription_required is not False
-    return Product(text(contract.name), etag, contract.display_name or "", published, parse_marker(contract.description), closed)
+    return Product(
+        text(contract.name),
+        etag,
+        contract.display_name or "",
+        published,
+        parse_marker(contract.description),
+        closed,
+    )
 
 
 def api_of(contract: Any, etag: str) -> Api:

@@ -1,4 +1,5 @@
-"""An archive of a repository (`.tar.gz`), unpacked as it is read, of which only the files that matter are kept.
+"""An archive of a repository (`.tar.gz`), unpacked as it is read, of which only the files that matter are
+kept.
 
 Whoever may push decides what is in it: a small download can hold more than there is memory for.
 """
@@ -74,8 +75,11 @@ class _Bounded:
         return found
 
 
-def unpack(system: str, packed: IO[bytes], is_read: Callable[[str], bool], bounds: Bounds = BOUNDS) -> dict[str, bytes]:
-    """Regular files by their path in the repository (the archive's top folder is cut off), where `is_read` says so.
+def unpack(
+    system: str, packed: IO[bytes], is_read: Callable[[str], bool], bounds: Bounds = BOUNDS
+) -> dict[str, bytes]:
+    """Regular files by their path in the repository (the archive's top folder is cut off), where `is_read`
+    says so.
 
     Raises Rejected for what is too large, Unavailable for what is no archive, or was cut off.
     """

@@ -1,4 +1,6 @@
-"""What the clients of Azure's SDKs have in common: whom they send tokens to, how long they wait, how many pages they read."""
+"""What the clients of Azure's SDKs have in common: whom they send tokens to, how long they wait, how many
+pages they read.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Lists(SansIOHTTPPolicy[Any, Any]):
 class OneHost(SansIOHTTPPolicy[Any, Any]):
     """Lets a client ask one host only. It stands before the policy that fetches a token and attaches it.
 
-    Links to next pages, addresses of operations and redirections come from answers: one that leads elsewhere would take the token along.
+    Links to next pages, addresses of operations and redirections come from answers: one that leads elsewhere
+    would take the token along.
     """
 
     def __init__(self, system: str, url: str) -> None:
@@ -41,8 +44,11 @@ class OneHost(SansIOHTTPPolicy[Any, Any]):
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         require_origin(self._system, request.http_request.url, self._url)
-        if request.http_request.method == "POST" and urlsplit(request.http_request.url).path.endswith("/register"):
-            # Of its own accord the SDK registers a missing resource provider, and waits for as long as that takes.
+        if request.http_request.method == "POST" and urlsplit(request.http_request.url).path.endswith(
+            "/register"
+        ):
+            # Of its own accord the SDK registers a missing resource provider, and waits for as long as that
+            # takes.
             raise by_status(self._system, 409, "MissingSubscriptionRegistration")
 
 
@@ -54,11 +60,17 @@ def options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dic
 def of_resource_manager(system: str, url: str) -> dict[str, Any]:
     """How a client of Azure Resource Manager is built; `url` is its endpoint."""
     base = url.rstrip("/")
-    return {"base_url": base, "credential_scopes": ["https://management.azure.com/.default"], **options(system, base)}
+    return {
+        "base_url": base,
+        "credential_scopes": ["https://management.azure.com/.default"],
+        **options(system, base),
+    }
 
 
 async def rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
-    """All rows of an SDK's list, page by page. Raises Unavailable for one that leads back to where it was, or does not end."""
+    """All rows of an SDK's list, page by page. Raises Unavailable for one that leads back to where it was, or
+    does not end.
+    """
     paged: Any = listed  # the generated clients promise less than the AsyncItemPaged that they give
     return [row async for page in _bounded(system, paged.by_page()) async for row in page]
 
@@ -74,8 +86,9 @@ async def _bounded(system: str, pages: Any) -> AsyncIterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long the end of an operation is waited for: `seconds` in all, and so many `looks`, `interval` seconds apart unless the service
-    asks for another pause. A function may run for ten minutes, and waits for three operations at most.
+    """How long the end of an operation is waited for: `seconds` in all, and so many `looks`, `interval`
+    seconds apart unless the service asks for another pause. A function may run for ten minutes, and waits for
+    three operations at most.
     """
 
     seconds: float = 120.0
@@ -100,10 +113,13 @@ class _Polling(AsyncARMPolling):
         await super().update_status()
 
 
-async def finished(system: str, patience: Patience, begin: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> None:
+async def finished(
+    system: str, patience: Patience, begin: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any
+) -> None:
     """Begin a long-running operation and wait for its end.
 
-    Raises Unavailable for one that takes longer. It goes on without us, and the next look finds what came of it.
+    Raises Unavailable for one that takes longer. It goes on without us, and the next look finds what came of
+    it.
     """
     try:
         async with asyncio.timeout(patience.seconds):

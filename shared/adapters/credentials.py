@@ -1,4 +1,6 @@
-"""One credential for everything in Azure: the managed identity of the function app, or whoever is signed in on a laptop."""
+"""One credential for everything in Azure: the managed identity of the function app, or whoever is signed in
+on a laptop.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def credential() -> AsyncTokenCredential:
-    """Azure's own settings apply: AZURE_CLIENT_ID names a user-assigned identity, AZURE_TOKEN_CREDENTIALS narrows the search."""
+    """Azure's own settings apply: AZURE_CLIENT_ID names a user-assigned identity, AZURE_TOKEN_CREDENTIALS
+    narrows the search.
+    """
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential()

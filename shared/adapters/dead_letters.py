@@ -1,7 +1,8 @@
 """The queue of dead letters over Service Bus, on links that stay open.
 
-Service Bus hands out by number only what is deferred. So whoever wants a letter first has the letters that arrived since, up to that one,
-deferred, once and for all: looking (peek) shows them as before, and each can then be had by its number at once.
+Service Bus hands out by number only what is deferred. So whoever wants a letter first has the letters that
+arrived since, up to that one, deferred, once and for all: looking (peek) shows them as before, and each can
+then be had by its number at once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ PATIENCE = 2
 
 
 class ServiceBusDeadLetters:
-    """One caller at a time: the SDK's receivers are not made for several. The client is the caller's to close."""
+    """One caller at a time: the SDK's receivers are not made for several. The client is the caller's to
+    close.
+    """
 
     def __init__(self, client: ServiceBusClient) -> None:
         self._client = client
@@ -56,7 +59,10 @@ class ServiceBusDeadLetters:
                     self._held[sequence] = message
                     return _kept(message)
                 if await self._find(sequence) is not None:
-                    raise Busy("somebody else holds this dead letter; it comes back within minutes", reason="LetterIsHeld")
+                    raise Busy(
+                        "somebody else holds this dead letter; it comes back within minutes",
+                        reason="LetterIsHeld",
+                    )
                 return None
 
     async def complete(self, sequence: int) -> None:
@@ -68,7 +74,9 @@ class ServiceBusDeadLetters:
                 try:
                     await (await self._looker()).complete_message(message)
                 except MessageLockLostError:
-                    raise Busy("the dead letter was held for too long and stays where it was", reason="LetterIsHeld") from None
+                    raise Busy(
+                        "the dead letter was held for too long and stays where it was", reason="LetterIsHeld"
+                    ) from None
 
     async def release(self, sequence: int) -> None:
         message = self._held.pop(sequence)
@@ -82,14 +90,21 @@ class ServiceBusDeadLetters:
                 await receiver.close()
 
     async def _peek(self, first: int, most: int) -> list[ServiceBusReceivedMessage]:
-        found = await (await self._looker()).peek_messages(max_message_count=most, sequence_number=max(first, 1))
+        found = await (await self._looker()).peek_messages(
+            max_message_count=most, sequence_number=max(first, 1)
+        )
         return list(found)
 
     async def _find(self, sequence: int) -> ServiceBusReceivedMessage | None:
-        return next((message for message in await self._peek(sequence, 1) if message.sequence_number == sequence), None)
+        return next(
+            (message for message in await self._peek(sequence, 1) if message.sequence_number == sequence),
+            None,
+        )
 
     async def _receive(self, sequence: int) -> ServiceBusReceivedMessage | None:
-        """None when it is gone or held by somebody. That takes the SDK more than a second: it asks again before it believes it."""
+        """None when it is gone or held by somebody. That takes the SDK more than a second: it asks again
+        before it believes it.
+        """
         from azure.servicebus.exceptions import MessageNotFoundError
 
         try:
@@ -99,11 +114,15 @@ class ServiceBusDeadLetters:
         return message
 
     async def _defer(self, sequence: int) -> None:
-        """Everything up to the number. Never more is asked for than is there: what nobody waits for would stay locked on the link."""
+        """Everything up to the number. Never more is asked for than is there: what nobody waits for would
+        stay locked on the link.
+        """
         left = await self._count_active(sequence)
         while left > 0:
             receiver = await self._taker()
-            batch = await receiver.receive_messages(max_message_count=min(left, AT_ONCE), max_wait_time=PATIENCE)
+            batch = await receiver.receive_messages(
+                max_message_count=min(left, AT_ONCE), max_wait_time=PATIENCE
+            )
             for message in batch:
                 await receiver.defer_message(message)
             left -= len(batch)
@@ -146,12 +165,16 @@ def _kept(message: ServiceBusReceivedMessage) -> Kept:
     assert enqueued is not None
     properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
     moment = enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC)
-    message_id, session = (None if name is None else str(_text(name)) for name in (message.message_id, message.session_id))
+    message_id, session = (
+        None if name is None else str(_text(name)) for name in (message.message_id, message.session_id)
+    )
     return Kept(_number(message), Received(_body(message), message_id or "", session, moment, properties))
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:
-    """A stranger's message may hold a value or a sequence of AMQP in place of bytes: then how that is written."""
+    """A stranger's message may hold a value or a sequence of AMQP in place of bytes: then how that is
+    written.
+    """
     if message.body_type.name == "DATA":
         return b"".join(message.body or ())
     value = list(message.body) if message.body_type.name == "SEQUENCE" else message.body

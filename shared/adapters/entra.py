@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     import jwt
 
 SYSTEM = "Entra ID"
-#: Entra changes its keys every few weeks and shows new ones long before: a day is what its documentation proposes for a cache.
+#: Entra changes its keys every few weeks and shows new ones long before: a day is what its documentation
+#: proposes for a cache.
 KEYS_LAST = 24 * 3600.0
-#: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for each.
+#: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for
+#: each.
 KEYS_AT_MOST_EVERY = 60.0
-#: While Entra cannot be asked, it is not asked for each of them either: nobody waits for what has just failed.
+#: While Entra cannot be asked, it is not asked for each of them either: nobody waits for what has just
+#: failed.
 FAILURE_LASTS = 30.0
 #: What a token must say to be judged at all.
 REQUIRED = ("exp", "nbf", "iss", "aud", "tid", "oid")
@@ -33,11 +36,16 @@ PATIENCE, _LARGEST = 5.0, 1024 * 1024
 
 Role = Literal["Reader", "Operator"]
 #: Who may do more may also do less.
-_SUFFICIENT: Mapping[Role, frozenset[str]] = {"Reader": frozenset({"Reader", "Operator"}), "Operator": frozenset({"Operator"})}
+_SUFFICIENT: Mapping[Role, frozenset[str]] = {
+    "Reader": frozenset({"Reader", "Operator"}),
+    "Operator": frozenset({"Operator"}),
+}
 
 
 class Refused(Exception):
-    """A caller is not let in. `status` is 401 without a valid token, 403 without the role; the message holds nothing of the token."""
+    """A caller is not let in. `status` is 401 without a valid token, 403 without the role; the message holds
+    nothing of the token.
+    """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -50,7 +58,8 @@ class Refused(Exception):
 class Caller:
     """Who calls. `name` is how the log names them: the person as far as the token tells, and the object id.
 
-    `groups` are the object ids of the groups that the token names, None when there are too many for a token to name them.
+    `groups` are the object ids of the groups that the token names, None when there are too many for a token
+    to name them.
     """
 
     name: str
@@ -63,9 +72,13 @@ class Caller:
 
 
 class EntraTokens:
-    """Tokens of one tenant for one audience. Versions 1 and 2 are taken: which one it is depends on how the API was registered."""
+    """Tokens of one tenant for one audience. Versions 1 and 2 are taken: which one it is depends on how the
+    API was registered.
+    """
 
-    def __init__(self, authority: str, tenant: str, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, authority: str, tenant: str, audience: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._discovery = f"{authority.rstrip('/')}/{tenant}/v2.0/.well-known/openid-configuration"
         self._tenant = tenant.lower()
         # Tokens of version 2 have the client id alone.
@@ -78,17 +91,25 @@ class EntraTokens:
         self._fetching: SingleFlight[None] = SingleFlight()
 
     async def require(self, authorization: str | None, role: Role) -> Caller:
-        """The caller, who has the app role (or a higher one). `authorization` is the header. Raises Refused, Unavailable, Throttled."""
+        """The caller, who has the app role (or a higher one). `authorization` is the header. Raises Refused,
+        Unavailable, Throttled.
+        """
         caller = await self.identify(authorization)
         if not caller.may(role):
-            raise Refused(403, "RoleMissing", f"this needs the app role {role}; yours: {', '.join(sorted(caller.roles)) or 'none'}")
+            raise Refused(
+                403,
+                "RoleMissing",
+                f"this needs the app role {role}; yours: {', '.join(sorted(caller.roles)) or 'none'}",
+            )
         return caller
 
     async def identify(self, authorization: str | None) -> Caller:
         """The caller, whatever their roles. Raises as `require` does."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Refused(401, "NoToken", "send an Entra access token for this API as the header Authorization: Bearer")
+            raise Refused(
+                401, "NoToken", "send an Entra access token for this API as the header Authorization: Bearer"
+            )
         return _caller(await self._verified(token.strip()))
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
@@ -96,11 +117,17 @@ class EntraTokens:
 
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid") or ""))
-            ours: dict[str, Any] = {"audience": self._audiences, "issuer": self._issuers, "options": {"require": REQUIRED}}
+            ours: dict[str, Any] = {
+                "audience": self._audiences,
+                "issuer": self._issuers,
+                "options": {"require": REQUIRED},
+            }
             claims: Mapping[str, Any] = jwt.decode(token, key, algorithms=["RS256"], **ours)
         except jwt.PyJWTError as error:
             # The kind of the error only: its text may quote the token.
-            raise Refused(401, "InvalidToken", f"the access token is not valid here: {type(error).__name__}") from None
+            raise Refused(
+                401, "InvalidToken", f"the access token is not valid here: {type(error).__name__}"
+            ) from None
         if str(claims["tid"]).lower() != self._tenant:
             raise Refused(401, "InvalidToken", "the access token is of another tenant")
         return claims
@@ -159,12 +186,17 @@ def _usable(rows: list[Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
 
 
 async def _get(url: str) -> dict[str, Any]:
-    """The answer's JSON object. Neither has Entra a reason to send us elsewhere, nor have we one to believe what is there."""
+    """The answer's JSON object. Neither has Entra a reason to send us elsewhere, nor have we one to believe
+    what is there.
+    """
     import aiohttp
 
     patience = aiohttp.ClientTimeout(total=PATIENCE)
     with understood(SYSTEM):
-        async with aiohttp.ClientSession(timeout=patience) as session, session.get(url, allow_redirects=False) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=patience) as session,
+            session.get(url, allow_redirects=False) as answer,
+        ):
             if answer.status != 200:
                 raise by_status(SYSTEM, answer.status)
             return instance(dict, json.loads(await limited(SYSTEM, answer.content, _LARGEST)))
@@ -172,7 +204,9 @@ async def _get(url: str) -> dict[str, Any]:
 
 def _caller(claims: Mapping[str, Any]) -> Caller:
     """An application has no name of its own, only its id."""
-    known = (claims.get(name) for name in ("name", "preferred_username", "upn", "app_displayname", "azp", "appid"))
+    known = (
+        claims.get(name) for name in ("name", "preferred_username", "upn", "app_displayname", "azp", "appid")
+    )
     name = next((str(text) for text in known if text), "somebody")
     return Caller(f"{name[:100]} ({claims['oid']})", _texts(claims.get("roles")), _groups(claims))
 

@@ -1,6 +1,7 @@
 """Microsoft Foundry's projects: https://learn.microsoft.com/rest/api/aiservices/accountmanagement/projects
 
-Making, changing and deleting a project goes on after the first answer; nobody waits for it here. The marker ends the description.
+Making, changing and deleting a project goes on after the first answer; nobody waits for it here. The marker
+ends the description.
 """
 
 from __future__ import annotations
@@ -24,16 +25,22 @@ _INSIGHTS = "2020-02-02"
 
 
 class Foundry:
-    """One account. `account_id` is its Azure resource id, `tracing_id` that of the Application Insights for traces, if there is one."""
+    """One account. `account_id` is its Azure resource id, `tracing_id` that of the Application Insights for
+    traces, if there is one.
+    """
 
-    def __init__(self, account_id: str, tracing_id: str | None, resource_manager: str, credential: AsyncTokenCredential) -> None:
+    def __init__(
+        self, account_id: str, tracing_id: str | None, resource_manager: str, credential: AsyncTokenCredential
+    ) -> None:
         from azure.mgmt.cognitiveservices.aio import CognitiveServicesManagementClient
 
         parts = account_id.strip("/").split("/")
         self._at = (parts[3], parts[7])
         self._tracing = tracing_id
         self._location: str | None = None
-        self._client: Any = CognitiveServicesManagementClient(credential, parts[1], **of_resource_manager(SYSTEM, resource_manager))
+        self._client: Any = CognitiveServicesManagementClient(
+            credential, parts[1], **of_resource_manager(SYSTEM, resource_manager)
+        )
 
     async def project(self, name: str) -> Project | None:
         from azure.core.exceptions import ResourceNotFoundError
@@ -55,7 +62,9 @@ class Foundry:
 
         with understood(SYSTEM):
             properties = ProjectProperties(display_name=display_name, description=str(marker))
-            body = Project(location=await self._place(), identity=Identity(type="SystemAssigned"), properties=properties)
+            body = Project(
+                location=await self._place(), identity=Identity(type="SystemAssigned"), properties=properties
+            )
             await self._client.projects.begin_create(*self._at, name, body, polling=False)
 
     async def _place(self) -> str:
@@ -79,14 +88,20 @@ class Foundry:
 
         with understood(SYSTEM):
             try:
-                found = (await self._client.project_connections.get(*self._at, project, CONNECTION)).properties
+                found = (
+                    await self._client.project_connections.get(*self._at, project, CONNECTION)
+                ).properties
             except ResourceNotFoundError as error:
                 require_parent(error)
                 return None
-            return TracingConnection(str(found.target or ""), dict(found.metadata or {}).items() >= OURS.items())
+            return TracingConnection(
+                str(found.target or ""), dict(found.metadata or {}).items() >= OURS.items()
+            )
 
     async def tracing_key(self) -> SecretValue:
-        """https://learn.microsoft.com/rest/api/application-insights/components/get, without a client library for one call."""
+        """https://learn.microsoft.com/rest/api/application-insights/components/get, without a client library
+        for one call.
+        """
         from azure.core.rest import HttpRequest
 
         with understood(SYSTEM):
@@ -97,7 +112,9 @@ class Foundry:
             return SecretValue(text(answer.json()["properties"]["ConnectionString"]))
 
     async def put_connection(self, project: str, target: str, key: SecretValue) -> None:
-        """A project has one connection of this category: https://learn.microsoft.com/azure/ai-foundry/how-to/develop/trace-agents-sdk."""
+        """A project has one connection of this category:
+        https://learn.microsoft.com/azure/ai-foundry/how-to/develop/trace-agents-sdk.
+        """
         from azure.mgmt.cognitiveservices.models import (
             ApiKeyAuthConnectionProperties,
             ConnectionApiKey,
@@ -106,7 +123,10 @@ class Foundry:
 
         metadata = {**OURS, "ApiType": "Azure", "ResourceId": target}
         properties = ApiKeyAuthConnectionProperties(
-            category="AppInsights", target=target, credentials=ConnectionApiKey(key=key.reveal()), metadata=metadata
+            category="AppInsights",
+            target=target,
+            credentials=ConnectionApiKey(key=key.reveal()),
+            metadata=metadata,
         )
         with understood(SYSTEM):
             body = ConnectionPropertiesV2BasicResource(properties=properties)
@@ -123,4 +143,9 @@ class Foundry:
 def _project(found: Any) -> Project:
     properties = found.properties
     name = text(found.name).rpartition("/")[2]
-    return Project(name, properties.display_name or "", text(properties.provisioning_state), parse_marker(properties.description))
+    return Project(
+        name,
+        properties.display_name or "",
+        text(properties.provisioning_state),
+        parse_marker(properties.description),
+    )

@@ -40,7 +40,8 @@ _TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8, connect=3), aiohttp.ClientT
 #: Bytes: GitHub cuts off a tree at 7 MB, and files that are larger than a request may be are not asked for.
 _LARGEST_ANSWER, _SPOOL = 32 * 1024 * 1024, 4 * 1024 * 1024
 _MOST_PAGES = 100
-#: How GitHub says that it does not have what was asked for: 409 of an empty repository, 422 of an unknown object.
+#: How GitHub says that it does not have what was asked for: 409 of an empty repository, 422 of an unknown
+#: object.
 _ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 V = TypeVar("V")
@@ -56,14 +57,23 @@ class AppKey:
 
 
 class _OneHost(GitHubAPI):
-    """Neither a link to a next page nor a redirection leads to another host: the first would take the token along."""
+    """Neither a link to a next page nor a redirection leads to another host: the first would take the token
+    along.
+    """
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, Mapping[str, str], bytes]:
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> tuple[int, Mapping[str, str], bytes]:
         require_origin(SYSTEM, url, self.base_url)
         async with self._session.request(method, url, headers=headers, data=body) as response:
             require_origin(SYSTEM, str(response.url), self.base_url)
-            # gidgethub would keep books of the rate limit, which nobody asks for, and fail over a number that is none.
-            kept = {name.lower(): value for name, value in response.headers.items() if name.lower() != "x-ratelimit-limit"}
+            # gidgethub would keep books of the rate limit, which nobody asks for, and fail over a number that
+            # is none.
+            kept = {
+                name.lower(): value
+                for name, value in response.headers.items()
+                if name.lower() != "x-ratelimit-limit"
+            }
             return response.status, kept, await limited(SYSTEM, response.content, _LARGEST_ANSWER)
 
     async def rows(self, path: str, jwt: str) -> AsyncGenerator[Any, None]:
@@ -100,7 +110,9 @@ class GitHubClient:
     async def token(self) -> str:
         """A token that works for some minutes at least. Its length and form are GitHub's business."""
         async with self._renewing:
-            if self._app is not None and (self._expires is None or datetime.now(UTC) > self._expires - _EARLY):
+            if self._app is not None and (
+                self._expires is None or datetime.now(UTC) > self._expires - _EARLY
+            ):
                 path, proof = f"/app/installations/{self._app.installation_id}/access_tokens", self._jwt()
                 with understood(SYSTEM):
                     answer = await self._plain.post(path, data=b"", jwt=proof)
@@ -114,7 +126,8 @@ class GitHubClient:
         return await self._asked(lambda token: self._plain.getitem(path, oauth_token=token))
 
     async def find(self, path: str, *, conditional: bool = False) -> Any:
-        """The answer's JSON, or None for what GitHub does not have: 404, 409 for an empty repository, 422 for an unknown object.
+        """The answer's JSON, or None for what GitHub does not have: 404, 409 for an empty repository, 422 for
+        an unknown object.
 
         `conditional` asks with the ETag of the last answer.
         """
@@ -144,7 +157,9 @@ class GitHubClient:
         return await self._asked(lambda token: self._plain.patch(path, data=body, oauth_token=token))
 
     async def listed_for_app(self, path: str) -> AsyncGenerator[Any, None]:
-        """The rows of a list that only the App itself may see; a page is fetched when the one before has been read."""
+        """The rows of a list that only the App itself may see; a page is fetched when the one before has been
+        read.
+        """
         proof = self._jwt()
         with understood(SYSTEM):
             async for row in self._plain.rows(path, proof):
@@ -161,7 +176,9 @@ class GitHubClient:
         return get_jwt(app_id=self._app.app_id, private_key=self._app.private_key)
 
     async def download(self, path: str, into: IO[bytes]) -> None:
-        """Writes a file into `into`, which is empty. GitHub redirects to a host that gets no token: aiohttp takes it off."""
+        """Writes a file into `into`, which is empty. GitHub redirects to a host that gets no token: aiohttp
+        takes it off.
+        """
         await self._asked(lambda token: self._download(path, token, into))
 
     async def _download(self, path: str, token: str, into: IO[bytes]) -> None:
@@ -175,7 +192,9 @@ class GitHubClient:
                     raise too_large()
 
     async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
-        """What GitHub answers to our token, or to a new one: the old one may have ended before its time, or by GitHub's clock."""
+        """What GitHub answers to our token, or to a new one: the old one may have ended before its time, or
+        by GitHub's clock.
+        """
         token = await self.token()
         with understood(SYSTEM):
             try:
@@ -194,9 +213,13 @@ class GitHubClient:
 
 
 class GitHubRepository:
-    """The repository of requests at GitHub. `name` is `owner/repository`, `is_read` says of which files an archive has the content."""
+    """The repository of requests at GitHub. `name` is `owner/repository`, `is_read` says of which files an
+    archive has the content.
+    """
 
-    def __init__(self, client: GitHubClient, name: str, branch: str, is_read: Callable[[str], bool] = bool) -> None:
+    def __init__(
+        self, client: GitHubClient, name: str, branch: str, is_read: Callable[[str], bool] = bool
+    ) -> None:
         self._client = client
         self._base = f"/repos/{name}"
         self._branch = branch
@@ -234,7 +257,9 @@ class GitHubRepository:
             return list(known)
         found: list[Commit] = []
         for number in range(1, _PAGES + 1):
-            answer = await self._client.find(f"{self._base}/commits?sha={head}&per_page={_PAGE}&page={number}")
+            answer = await self._client.find(
+                f"{self._base}/commits?sha={head}&per_page={_PAGE}&page={number}"
+            )
             if answer is None:
                 return []
             page = commits_of(answer)
@@ -260,7 +285,9 @@ class GitHubRepository:
         known = self._days.get(key)
         if known is not None:
             return known
-        answer = await self._client.find(f"{self._base}/commits?sha={head}&path={quote(path, safe='')}&per_page=1")
+        answer = await self._client.find(
+            f"{self._base}/commits?sha={head}&path={quote(path, safe='')}&per_page=1"
+        )
         day = None if answer is None else newest_day_of(answer)
         return None if day is None else self._days.put(key, day)
 
@@ -273,8 +300,13 @@ class GitHubRepository:
             return None
         with understood(SYSTEM):
             if answer.get("truncated"):
-                raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
-            return self._trees.put(sha, {text(entry["path"]): entry_of(entry) for entry in answer["tree"] if entry["type"] != "tree"})
+                raise Rejected(
+                    f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated"
+                )
+            return self._trees.put(
+                sha,
+                {text(entry["path"]): entry_of(entry) for entry in answer["tree"] if entry["type"] != "tree"},
+            )
 
     async def blob(self, sha: str) -> bytes:
         known = self._blobs.get(sha)
@@ -288,7 +320,9 @@ class GitHubRepository:
             return self._blobs.put(sha, content)
 
     async def file(self, commit: str, path: str) -> bytes | None:
-        """The answer says nothing of symbolic links, which GitHub follows: whoever asks knows that it was none."""
+        """The answer says nothing of symbolic links, which GitHub follows: whoever asks knows that it was
+        none.
+        """
         key = f"{commit} {path}"
         known = self._files.get(key)
         if known is not None:
@@ -302,7 +336,9 @@ class GitHubRepository:
     async def archive(self, commit: str) -> Mapping[str, bytes]:
         """Several stages ask for the same commit at once: it is fetched for all of them."""
         known = self._archives.get(commit)
-        return known if known is not None else await self._downloads.share(commit, lambda: self._archive(commit))
+        return (
+            known if known is not None else await self._downloads.share(commit, lambda: self._archive(commit))
+        )
 
     async def _archive(self, commit: str) -> Mapping[str, bytes]:
         # A small one stays in memory.

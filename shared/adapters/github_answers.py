@@ -1,6 +1,7 @@
 """GitHub's answers, read with care: https://docs.github.com/rest/commits/commits
 
-An answer that makes no sense is trouble at GitHub, or on the way from there: it raises `Unavailable`, and is asked for again.
+An answer that makes no sense is trouble at GitHub, or on the way from there: it raises `Unavailable`, and is
+asked for again.
 """
 
 from __future__ import annotations
@@ -22,17 +23,24 @@ _IS_BEFORE = {"identical": True, "ahead": True, "behind": False, "diverged": Fal
 def commits_of(answer: Any) -> list[Commit]:
     """The commits of a list, in its order. Raises Unavailable."""
     with understood(SYSTEM):
-        return [Commit(text(row["sha"]), instance(str, row["commit"]["message"])) for row in instance(list, answer)]
+        return [
+            Commit(text(row["sha"]), instance(str, row["commit"]["message"]))
+            for row in instance(list, answer)
+        ]
 
 
 def is_before(answer: Any) -> bool:
-    """Whether a comparison says that its base is its head or one of the commits before it. Raises Unavailable."""
+    """Whether a comparison says that its base is its head or one of the commits before it. Raises
+    Unavailable.
+    """
     with understood(SYSTEM):
         return _IS_BEFORE[answer["status"]]
 
 
 def newest_day_of(answer: Any) -> date | None:
-    """The UTC day on which the first commit of a list was committed; None for an empty list. Raises Unavailable."""
+    """The UTC day on which the first commit of a list was committed; None for an empty list. Raises
+    Unavailable.
+    """
     with understood(SYSTEM):
         return next((_day(row["commit"]["committer"]["date"]) for row in instance(list, answer)), None)
 

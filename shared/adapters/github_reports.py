@@ -1,7 +1,8 @@
-"""What people see at GitHub: one check run per push, and commit statuses. https://docs.github.com/rest/checks/runs
+"""What people see at GitHub: one check run per push, and commit statuses.
+https://docs.github.com/rest/checks/runs
 
-Reports never decide anything: what goes wrong here is logged and forgotten. Writes are paced (GitHub asks for a second between two),
-and a newer status for the same context replaces one that still waits.
+Reports never decide anything: what goes wrong here is logged and forgotten. Writes are paced (GitHub asks for
+a second between two), and a newer status for the same context replaces one that still waits.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ log = logging.getLogger("mergekey")
 
 CHECK = "mergekey/requests"
 SUMMARY = "mergekey/teams"
-#: With more than this waiting beside one commit they are summed up: at a second for each, nobody would wait for the last.
+#: With more than this waiting beside one commit they are summed up: at a second for each, nobody would wait
+#: for the last.
 CROWD = 50
 #: GitHub's limits: annotations per call, characters of a status, of a summary.
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
-#: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour for everything.
+#: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour
+#: for everything.
 MOST_SHOWN = 200
 
 
@@ -46,13 +49,16 @@ class GitHubReports:
     async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         told = (commit, tuple(problems), summary)
         if told == self._told:
-            # Each sweep says it while withdrawals are held, and GitHub would make another check run each time.
+            # Each sweep says it while withdrawals are held, and GitHub would make another check run each
+            # time.
             return
         try:
             if self._client.is_app:
                 await self._check_run(commit, problems, summary)
             else:
-                await self._post(Status(commit, CHECK, "failure" if failures(problems) else "success", summary))
+                await self._post(
+                    Status(commit, CHECK, "failure" if failures(problems) else "success", summary)
+                )
             self._told = told
         except MergekeyError as error:
             log.warning("the verdict on %s could not be shown: %s", commit, error)
@@ -79,26 +85,47 @@ class GitHubReports:
             await asyncio.sleep(self._interval)
 
     def _next(self) -> Status:
-        """The oldest; but where a crowd waits beside one commit, one line for all that went well. What failed is always shown by itself."""
+        """The oldest; but where a crowd waits beside one commit, one line for all that went well. What failed
+        is always shown by itself.
+        """
         commit, context = next(iter(self._waiting))
-        well = [status for status in self._waiting.values() if status.commit == commit and status.state in ("success", "pending")]
+        well = [
+            status
+            for status in self._waiting.values()
+            if status.commit == commit and status.state in ("success", "pending")
+        ]
         if len(well) <= CROWD:
             return self._waiting.pop((commit, context))
         for status in well:
             del self._waiting[commit, status.context]
         self._counted[commit] += len(well)
-        return Status(commit, SUMMARY, "success", f"{self._counted[commit]} reports of stages, without those that failed")
+        return Status(
+            commit,
+            SUMMARY,
+            "success",
+            f"{self._counted[commit]} reports of stages, without those that failed",
+        )
 
     async def _post(self, status: Status) -> None:
-        body = {"state": status.state, "context": status.context, "description": shorten(status.description, _DESCRIPTION)}
+        body = {
+            "state": status.state,
+            "context": status.context,
+            "description": shorten(status.description, _DESCRIPTION),
+        }
         await self._client.post(f"{self._base}/statuses/{status.commit}", body)
 
     async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """The first call makes the run, further ones append their annotations."""
         shown = most_important(problems, MOST_SHOWN)
         annotations = [_annotation(problem) for problem in shown]
-        pages = [annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)] or [[]]
-        left_out = f" ({MOST_SHOWN - 1} of {len(problems):,} problems are shown)" if len(problems) > MOST_SHOWN else ""
+        pages = [
+            annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)
+        ] or [[]]
+        left_out = (
+            f" ({MOST_SHOWN - 1} of {len(problems):,} problems are shown)"
+            if len(problems) > MOST_SHOWN
+            else ""
+        )
         output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out), _SUMMARY)}
         first = {
             "name": CHECK,

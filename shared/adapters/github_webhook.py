@@ -1,6 +1,7 @@
 """A webhook call, checked: https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
 
-The signature is over the raw bytes and compared in constant time (gidgethub). During a change of secret two secrets are accepted.
+The signature is over the raw bytes and compared in constant time (gidgethub). During a change of secret two
+secrets are accepted.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -
 
 
 def is_signed(signature: str, body: bytes, secrets: Sequence[str]) -> bool:
-    """Whether one of the secrets made the signature. Only the SHA-256 form is accepted; the older SHA-1 one is not."""
+    """Whether one of the secrets made the signature. Only the SHA-256 form is accepted; the older SHA-1 one
+    is not.
+    """
     if not _SIGNATURE.fullmatch(signature):
         return False
     # Every secret is tried, so that the time says nothing about which one it was.
@@ -85,7 +88,9 @@ def _payload(body: bytes) -> dict[str, Any]:
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "the body is not JSON: set the webhook's content type to application/json") from None
+        raise Refused(
+            400, "the body is not JSON: set the webhook's content type to application/json"
+        ) from None
     if not isinstance(payload, dict):
         raise Refused(400, "the body is not a JSON object")
     return payload
@@ -109,7 +114,9 @@ def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Arrived
 
 
 def _allows(payload: dict[str, Any]) -> bool:
-    """Whether the message of one of the push's commits has a line that gives leave. What is no commit says nothing."""
+    """Whether the message of one of the push's commits has a line that gives leave. What is no commit says
+    nothing.
+    """
     listed = payload.get("commits")
     commits = [*(listed if isinstance(listed, list) else ()), payload.get("head_commit")]
     messages = [commit.get("message") for commit in commits if isinstance(commit, dict)]

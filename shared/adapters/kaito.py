@@ -1,7 +1,8 @@
 """The AKS cluster with KAITO: Kubernetes API of namespaces, quotas, network policies, routes and Workspaces.
 
-The address and the certificate authority come from AKS (`listClusterUserCredential`), the token is an Entra token for AKS' server
-application: https://learn.microsoft.com/azure/aks/kubelogin-authentication. The exec plug-in that the kubeconfig names is not needed.
+The address and the certificate authority come from AKS (`listClusterUserCredential`), the token is an Entra
+token for AKS' server application: https://learn.microsoft.com/azure/aks/kubelogin-authentication. The exec
+plug-in that the kubeconfig names is not needed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
 }
-#: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver, plugin/resourcequota).
+#: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver,
+#: plugin/resourcequota).
 _NO_ROOM = ("exceeded quota: ", "status unknown for quota: ")
 _ROUTES = "gateway.networking.k8s.io/v1"
 #: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
@@ -64,7 +66,9 @@ _LARGEST_PAGE, _MOST_PAGES = 64 * 1024 * 1024, 1_000
 class KaitoCluster:
     """One AKS cluster. `cluster_id` is its Azure resource id."""
 
-    def __init__(self, cluster_id: str, dialect: Dialect, resource_manager: str, credential: AsyncTokenCredential) -> None:
+    def __init__(
+        self, cluster_id: str, dialect: Dialect, resource_manager: str, credential: AsyncTokenCredential
+    ) -> None:
         self._id = cluster_id
         self._workspaces = API_VERSIONS[dialect]
         self._resource_manager = resource_manager.rstrip("/")
@@ -81,7 +85,9 @@ class KaitoCluster:
         return await self._list("/api/v1/namespaces", namespace_of)
 
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
-        return by_home(await self._list(self._path(self._workspaces, "workspaces", None), at_home(workspace_of)))
+        return by_home(
+            await self._list(self._path(self._workspaces, "workspaces", None), at_home(workspace_of))
+        )
 
     async def routes(self, namespace: str) -> list[Route]:
         return await self._list(self._path(_ROUTES, "httproutes", namespace), route_of)
@@ -93,7 +99,9 @@ class KaitoCluster:
     async def gpu_nodes(self) -> list[GpuNode]:
         return await self._list("/api/v1/nodes", node_of, {"labelSelector": NODE_OF})
 
-    async def _list(self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None) -> list[V]:
+    async def _list(
+        self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None
+    ) -> list[V]:
         """What `read` makes of all items, page by page.
 
         https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
@@ -101,7 +109,9 @@ class KaitoCluster:
         found: list[V] = []
         more = ""
         for _ in range(_MOST_PAGES):
-            page = await self._request("GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})})
+            page = await self._request(
+                "GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})}
+            )
             if page is None:
                 return found
             with understood(SYSTEM):
@@ -120,11 +130,17 @@ class KaitoCluster:
             return None if found is None else Limit(is_managed(found["metadata"]), spec_of(found))
 
     async def apply(self, manifest: Manifest) -> None:
-        """Server-side apply; `force`, because what we declare is ours. https://kubernetes.io/docs/reference/using-api/server-side-apply"""
-        await self._request("PATCH", self._path_of(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest)
+        """Server-side apply; `force`, because what we declare is ours.
+        https://kubernetes.io/docs/reference/using-api/server-side-apply
+        """
+        await self._request(
+            "PATCH", self._path_of(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest
+        )
 
     async def create(self, manifest: Manifest) -> None:
-        path = self._path(manifest["apiVersion"], _PLURALS[manifest["kind"]], manifest["metadata"]["namespace"])
+        path = self._path(
+            manifest["apiVersion"], _PLURALS[manifest["kind"]], manifest["metadata"]["namespace"]
+        )
         await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
@@ -144,7 +160,9 @@ class KaitoCluster:
 
     def _path_of(self, manifest: Manifest) -> str:
         metadata = manifest["metadata"]
-        return self._path(manifest["apiVersion"], _PLURALS[manifest["kind"]], metadata.get("namespace"), metadata["name"])
+        return self._path(
+            manifest["apiVersion"], _PLURALS[manifest["kind"]], metadata.get("namespace"), metadata["name"]
+        )
 
     def _path(self, api_version: str, plural: str, namespace: str | None, name: str | None = None) -> str:
         base = f"/api/{api_version}" if api_version == "v1" else f"/apis/{api_version}"
@@ -160,7 +178,12 @@ class KaitoCluster:
             headers = {"Accept": "application/json", "Content-Type": _content_type(method)}
             pairs = list((query or {}).items())
             prepared = client.param_serialize(
-                method, path, query_params=pairs, header_params=headers, body=body, auth_settings=["BearerToken"]
+                method,
+                path,
+                query_params=pairs,
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
             )
             serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
             response = await self._call(client, serialized)
@@ -172,9 +195,11 @@ class KaitoCluster:
             return instance(dict, json.loads(content))
 
     async def _call(self, client: Any, serialized: Any) -> ClientResponse:
-        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew the next time.
+        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew
+        the next time.
 
-        An API server redirects nobody; the client would follow, to another host without our token, and as another method.
+        An API server redirects nobody; the client would follow, to another host without our token, and as
+        another method.
         """
         from aiohttp import ClientConnectionError
 
@@ -205,7 +230,8 @@ class KaitoCluster:
         server, authority = await self._cluster_address()
         configuration = Configuration(host=server)
         configuration.ca_cert_data = authority
-        configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]  # its default is None
+        # its default is None
+        configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]
         await self._refresh_token(configuration)
         try:
             return ApiClient(configuration)
@@ -223,7 +249,9 @@ class KaitoCluster:
         parts = self._id.strip("/").split("/")
         options = of_resource_manager(SYSTEM, self._resource_manager)
         async with ContainerServiceClient(self._credential, parts[1], **options) as containers:
-            answer: Any = await containers.managed_clusters.list_cluster_user_credentials(parts[3], parts[7], format="exec")
+            answer: Any = await containers.managed_clusters.list_cluster_user_credentials(
+                parts[3], parts[7], format="exec"
+            )
         try:
             cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]
         except YAMLError:

@@ -1,4 +1,6 @@
-"""What the Kubernetes API shows of its objects, as the pipeline needs it. What is not as documented raises, inside of `understood`."""
+"""What the Kubernetes API shows of its objects, as the pipeline needs it. What is not as documented raises,
+inside of `understood`.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def _version(metadata: Manifest) -> tuple[str, str]:
 
 def node_of(item: Manifest) -> GpuNode:
     labels = item["metadata"]["labels"]
-    return GpuNode(text(item["metadata"]["name"]), labels.get(f"{NODE_OF}namespace", ""), text(labels[NODE_OF]))
+    return GpuNode(
+        text(item["metadata"]["name"]), labels.get(f"{NODE_OF}namespace", ""), text(labels[NODE_OF])
+    )
 
 
 def workspace_of(item: Manifest) -> Workspace:

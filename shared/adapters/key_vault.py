@@ -1,7 +1,7 @@
 """Key Vault: https://learn.microsoft.com/rest/api/keyvault/secrets
 
-Values are written and never read: what is there is known by the tags of the versions. A list of versions needs the right to read
-metadata only.
+Values are written and never read: what is there is known by the tags of the versions. A list of versions
+needs the right to read metadata only.
 """
 
 from __future__ import annotations
@@ -27,29 +27,37 @@ _ABSENT = 404
 class KeyVault:
     """One vault.
 
-    `verify_challenge` is the SDK's check that the vault's address belongs to the audience it names; turn it off only for a vault that
-    is reached under another name.
+    `verify_challenge` is the SDK's check that the vault's address belongs to the audience it names; turn it
+    off only for a vault that is reached under another name.
     """
 
     def __init__(self, url: str, credential: AsyncTokenCredential, verify_challenge: bool) -> None:
         from azure.keyvault.secrets.aio import SecretClient
 
         base = url.rstrip("/")
-        self._client = SecretClient(base, credential, verify_challenge_resource=verify_challenge, **options(SYSTEM, base, Lists()))
+        self._client = SecretClient(
+            base, credential, verify_challenge_resource=verify_challenge, **options(SYSTEM, base, Lists())
+        )
 
     async def versions(self, name: str) -> list[SecretVersion]:
         from azure.core.exceptions import ResourceNotFoundError
 
         with understood(SYSTEM):
             try:
-                listed = [_version(name, found) for found in await rows(SYSTEM, self._client.list_properties_of_secret_versions(name))]
+                listed = [
+                    _version(name, found)
+                    for found in await rows(SYSTEM, self._client.list_properties_of_secret_versions(name))
+                ]
             except ResourceNotFoundError:
                 return []
         return sorted(listed, key=lambda version: version.created, reverse=True)
 
     async def newest(self) -> list[SecretVersion]:
         with understood(SYSTEM):
-            return [_version(text(found.name), found) for found in await rows(SYSTEM, self._client.list_properties_of_secrets())]
+            return [
+                _version(text(found.name), found)
+                for found in await rows(SYSTEM, self._client.list_properties_of_secrets())
+            ]
 
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
         with understood(SYSTEM):
@@ -61,8 +69,9 @@ class KeyVault:
             _require_begun(await self._begin("POST", f"/deletedsecrets/{name}/recover"))
 
     async def deleted_tags(self, name: str) -> Mapping[str, str] | None:
-        """By the list, which holds no values and needs the right to read metadata only. To get the one would need the right to read
-        values (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
+        """By the list, which holds no values and needs the right to read metadata only. To get the one would
+        need the right to read values
+        (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
         """
         with understood(SYSTEM):
             for found in await rows(SYSTEM, self._client.list_deleted_secrets()):
@@ -72,7 +81,9 @@ class KeyVault:
 
     async def update(self, version: SecretVersion, enabled: bool, tags: Mapping[str, str]) -> None:
         with understood(SYSTEM):
-            await self._client.update_secret_properties(version.name, version.version, enabled=enabled, tags=dict(tags))
+            await self._client.update_secret_properties(
+                version.name, version.version, enabled=enabled, tags=dict(tags)
+            )
 
     async def delete(self, name: str) -> None:
         """Starts the deletion, as `recover` does."""
@@ -82,7 +93,9 @@ class KeyVault:
                 _require_begun(answer)
 
     async def _begin(self, method: str, path: str) -> AsyncHttpResponse:
-        """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their hands."""
+        """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their
+        hands.
+        """
         from azure.core.rest import HttpRequest
 
         return await self._client.send_request(HttpRequest(method, path))
@@ -99,4 +112,6 @@ def _require_begun(answer: AsyncHttpResponse) -> None:
 
 def _version(name: str, properties: Any) -> SecretVersion:
     created = instance(datetime, properties.created_on)
-    return SecretVersion(name, properties.version or "", bool(properties.enabled), created, dict(properties.tags or {}))
+    return SecretVersion(
+        name, properties.version or "", bool(properties.enabled), created, dict(properties.tags or {})
+    )

@@ -1,4 +1,5 @@
-"""Who may read a team's secrets, or use its Foundry project: https://learn.microsoft.com/azure/key-vault/general/rbac-guide and
+"""Who may read a team's secrets, or use its Foundry project:
+https://learn.microsoft.com/azure/key-vault/general/rbac-guide and
 https://learn.microsoft.com/azure/ai-foundry/concepts/rbac-foundry.
 
 An assignment's name is made of its scope, group and role, so that making it twice is making it once.
@@ -20,15 +21,20 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
 SYSTEM = "Role assignments"
-#: Roles by their ids, because names of roles change: Key Vault Secrets User; Foundry User, which was Azure AI User.
+#: Roles by their ids, because names of roles change: Key Vault Secrets User; Foundry User, which was Azure AI
+#: User.
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
 
 
 class RoleAssignments:
-    """The assignments of one role on the members of one collection: `<id of a vault>/secrets`, `<id of a Foundry account>/projects`."""
+    """The assignments of one role on the members of one collection: `<id of a vault>/secrets`,
+    `<id of a Foundry account>/projects`.
+    """
 
-    def __init__(self, collection: str, role: str, resource_manager: str, credential: AsyncTokenCredential) -> None:
+    def __init__(
+        self, collection: str, role: str, resource_manager: str, credential: AsyncTokenCredential
+    ) -> None:
         from azure.mgmt.authorization.aio import AuthorizationManagementClient
 
         self._collection = collection
@@ -36,7 +42,9 @@ class RoleAssignments:
         self._id = role
         subscription = collection.strip("/").split("/")[1]
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-        self._client: Any = AuthorizationManagementClient(credential, subscription, **of_resource_manager(SYSTEM, resource_manager))
+        self._client: Any = AuthorizationManagementClient(
+            credential, subscription, **of_resource_manager(SYSTEM, resource_manager)
+        )
 
     async def granted(self, group: str) -> frozenset[str]:
         """One call for all: the assignments of the group below the vault (account)."""
@@ -64,7 +72,11 @@ class RoleAssignments:
 
     async def _listed(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
         listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
-        assigned = [found for found in await rows(SYSTEM, listed) if text(found.role_definition_id).lower().endswith(self._id)]
+        assigned = [
+            found
+            for found in await rows(SYSTEM, listed)
+            if text(found.role_definition_id).lower().endswith(self._id)
+        ]
         prefix = f"{self._collection}/".lower()
         below = [found for found in assigned if text(found.scope).lower().startswith(prefix)]
         return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
@@ -78,7 +90,9 @@ class RoleAssignments:
         from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
         scope = self._scope(name)
-        body = RoleAssignmentCreateParameters(role_definition_id=self._role, principal_id=group, principal_type="Group")
+        body = RoleAssignmentCreateParameters(
+            role_definition_id=self._role, principal_id=group, principal_type="Group"
+        )
         with understood(SYSTEM):
             try:
                 await self._client.role_assignments.create(scope, self._name(scope, group), body)
@@ -86,7 +100,9 @@ class RoleAssignments:
                 return
             except HttpResponseError as error:
                 if error.error is not None and error.error.code == "PrincipalNotFound":
-                    raise InvalidRequest(f"there is no Entra group {group}: correct entraGroup", reason="NoSuchGroup") from None
+                    raise InvalidRequest(
+                        f"there is no Entra group {group}: correct entraGroup", reason="NoSuchGroup"
+                    ) from None
                 raise
 
     async def revoke(self, name: str, group: str) -> None:

@@ -1,4 +1,6 @@
-"""Service Bus: queueing messages. One client and one open link per entity for the life of the process: opening one costs half a second."""
+"""Service Bus: queueing messages. One client and one open link per entity for the life of the process:
+opening one costs half a second.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +21,28 @@ SYSTEM = "Service Bus"
 
 
 class ServiceBus:
-    """Sends to queues and to the topic. `connection` is a connection string, `namespace` a host name for the credential."""
+    """Sends to queues and to the topic. `connection` is a connection string, `namespace` a host name for the
+    credential.
+    """
 
-    def __init__(self, connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None) -> None:
+    def __init__(
+        self, connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None
+    ) -> None:
         self._client = a_client(connection, namespace, credential)
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Queue all, in batches as large as the service takes; a message that is due later carries its time itself."""
+        """Queue all, in batches as large as the service takes; a message that is due later carries its time
+        itself.
+        """
         groups: dict[str, list[ServiceBusMessage]] = {}
         for envelope in envelopes:
             groups.setdefault(envelope.entity, []).append(_message(envelope))
         with translated(SYSTEM):
-            await asyncio.gather(*(self._send_in_turn(entity, messages) for entity, messages in groups.items()))
+            await asyncio.gather(
+                *(self._send_in_turn(entity, messages) for entity, messages in groups.items())
+            )
 
     async def _send_in_turn(self, entity: str, messages: Sequence[ServiceBusMessage]) -> None:
         """A sender is not made for two sends at once."""
@@ -68,7 +78,9 @@ class ServiceBus:
         await self._client.close()
 
 
-def a_client(connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None) -> ServiceBusClient:
+def a_client(
+    connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None
+) -> ServiceBusClient:
     """A client of the SDK, for the life of the process."""
     import ssl
 

@@ -1,4 +1,6 @@
-"""SDK exceptions become our errors, once, by type, status and error code; by their prose only where a service has no other word."""
+"""SDK exceptions become our errors, once, by type, status and error code; by their prose only where a service
+has no other word.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from shared.errors import LONGEST_RETRY_AFTER, AccessDenied, Busy, MergekeyError, Rejected, Throttled, TooLarge, Unavailable
+from shared.errors import (
+    LONGEST_RETRY_AFTER,
+    AccessDenied,
+    Busy,
+    MergekeyError,
+    Rejected,
+    Throttled,
+    TooLarge,
+    Unavailable,
+)
 
 #: Libraries whose exceptions are about a remote system. What else is raised is a bug and flies on.
 _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
@@ -24,10 +35,19 @@ _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNo
 #: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
 _SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
 #: What is raised while an answer is read that has not the documented form.
-MISREAD = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+MISREAD = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 #: What azure-core says of a body that it cannot read.
 _UNREADABLE = ("DecodeError", "DeserializationError")
-#: Headers that name a wait, the most usual first, with the length of their unit in seconds. azure-core knows the same ones.
+#: Headers that name a wait, the most usual first, with the length of their unit in seconds. azure-core knows
+#: the same ones.
 _WAITS = {"retry-after": 1.0, "retry-after-ms": 0.001, "x-ms-retry-after-ms": 0.001}
 #: Not `str.isdigit`, for which `²` is a digit too.
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -50,9 +70,11 @@ def translated(system: str) -> Iterator[None]:
 
 @contextmanager
 def understood(system: str) -> Iterator[None]:
-    """As `translated`; moreover, what goes wrong while an answer is read is the answer's fault, and may be over at the next call.
+    """As `translated`; moreover, what goes wrong while an answer is read is the answer's fault, and may be
+    over at the next call.
 
-    So nothing belongs inside but calls and the reading of what they answer: a bug of ours in here would be taken for theirs.
+    So nothing belongs inside but calls and the reading of what they answer: a bug of ours in here would be
+    taken for theirs.
     """
     with translated(system):
         try:
@@ -76,12 +98,16 @@ def unexpected(system: str, what: str) -> Unavailable:
 
 
 def require_parent(error: Any) -> None:
-    """A service that is not there is a mistake in the settings, and no reason to think that nobody has anything in it: raised again."""
+    """A service that is not there is a mistake in the settings, and no reason to think that nobody has
+    anything in it: raised again.
+    """
     if error.error is not None and error.error.code in _NO_PARENT:
         raise error
 
 
-def by_status(system: str, status: int, code: str = "", message: str = "", retry_after: timedelta | None = None) -> MergekeyError:
+def by_status(
+    system: str, status: int, code: str = "", message: str = "", retry_after: timedelta | None = None
+) -> MergekeyError:
     """The table. `code` is the service's own error code, `message` its text for people."""
     text = f"{system} answered {status}{f' {code}' if code else ''}{f': {message[:300]}' if message else ''}"
     if status < 400:
@@ -98,7 +124,8 @@ def by_status(system: str, status: int, code: str = "", message: str = "", retry
     if status == 404:
         return Unavailable(text, reason="NotFound")
     if status in (408, 410) or status >= 500:
-        # Kubernetes says 410 of a list that has changed too much between two pages: the next look begins anew.
+        # Kubernetes says 410 of a list that has changed too much between two pages: the next look begins
+        # anew.
         return Unavailable(text, retry_after=retry_after)
     return Rejected(text)
 
@@ -144,7 +171,9 @@ def _library(error: Exception) -> str:
 
 
 def _has_failed(error: Exception) -> bool:
-    """Whether it is about a long-running operation: asking how it goes was answered with 200, and that it failed."""
+    """Whether it is about a long-running operation: asking how it goes was answered with 200, and that it
+    failed.
+    """
     return type(getattr(error, "inner_exception", None)).__name__ == "OperationFailed"
 
 
@@ -166,7 +195,9 @@ def _headers(error: Exception) -> Mapping[str, str]:
 def _code(error: Exception) -> str:
     inner = getattr(error, "error", None)
     if inner is None:
-        return str(getattr(error, "reason", "") or "") if type(error).__module__.startswith("kubernetes") else ""
+        return (
+            str(getattr(error, "reason", "") or "") if type(error).__module__.startswith("kubernetes") else ""
+        )
     deepest = getattr(inner, "innererror", None)
     if isinstance(deepest, Mapping) and deepest.get("code"):
         return str(deepest["code"])
@@ -174,23 +205,29 @@ def _code(error: Exception) -> str:
 
 
 def _message(error: Exception) -> str:
-    """What the service says, with the details that name the field; an SDK's own text is not used: it may quote the answer."""
+    """What the service says, with the details that name the field; an SDK's own text is not used: it may
+    quote the answer.
+    """
     inner = getattr(error, "error", None)
     details = [str(getattr(detail, "message", "") or "") for detail in getattr(inner, "details", None) or []]
     return " ".join([str(getattr(inner, "message", "") or ""), *details]).strip()
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> timedelta | None:
-    """How long the service wants to be left alone, at most an hour; None for no word of it, or one that nobody understands.
+    """How long the service wants to be left alone, at most an hour; None for no word of it, or one that
+    nobody understands.
 
-    `headers` have names in lower case. `Retry-After` is a number of seconds or a date: https://www.rfc-editor.org/rfc/rfc9110#name-retry-after;
-    without it the reset time counts that GitHub gives.
+    `headers` have names in lower case. `Retry-After` is a number of seconds or a date:
+    https://www.rfc-editor.org/rfc/rfc9110#name-retry-after; without it the reset time counts that GitHub
+    gives.
     """
     for name, unit in _WAITS.items():
         found = _seconds(headers.get(name, ""), unit) or _until(headers.get(name, ""))
         if found is not None:
             return found
-    if headers.get("x-ratelimit-remaining") == "0" and _NUMBER.fullmatch(headers.get("x-ratelimit-reset", "")):
+    if headers.get("x-ratelimit-remaining") == "0" and _NUMBER.fullmatch(
+        headers.get("x-ratelimit-reset", "")
+    ):
         return _bounded(max(float(headers["x-ratelimit-reset"]) - datetime.now(UTC).timestamp(), 1.0))
     return None
 
@@ -203,7 +240,9 @@ def _until(text: str) -> timedelta | None:
     """Until a date; one that has passed asks for nothing."""
     try:
         date = parsedate_to_datetime(text)
-        return _bounded(((date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+        return _bounded(
+            ((date if date.tzinfo else date.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
+        )
     except MISREAD:
         return None
 

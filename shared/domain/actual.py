@@ -1,4 +1,6 @@
-"""What is: the parts of remote objects that decisions need, with the tags that fence writes (ETag, resourceVersion)."""
+"""What is: the parts of remote objects that decisions need, with the tags that fence writes (ETag,
+resourceVersion).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from shared.domain.openapi import KEY_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One that does not require a subscription is open: whoever calls without a key is served as it says, published or not."""
+    """One that does not require a subscription is open: whoever calls without a key is served as it says,
+    published or not.
+    """
 
     name: str
     etag: str
@@ -27,18 +31,22 @@ class Product:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all was written once: it is published, or it was, as its marker says, until somebody else changed that."""
+        """Whether all was written once: it is published, or it was, as its marker says, until somebody else
+        changed that.
+        """
         return self.published or (self.marker is not None and bool(self.marker.digest))
 
     def is_shown_as(self, *display_names: str) -> bool:
-        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service may cut them off."""
+        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service
+        may cut them off.
+        """
         return self.published and self.display_name.strip() in {name.strip() for name in display_names}
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The unified API. `operations` is the digest of the operations that were imported last, `key_names` the header and the parameter of
-    the query in which it takes keys.
+    """The unified API. `operations` is the digest of the operations that were imported last, `key_names` the
+    header and the parameter of the query in which it takes keys.
     """
 
     etag: str
@@ -53,7 +61,9 @@ class Api:
 
     @property
     def was_finished(self) -> bool:
-        """Whether all was written once. Until then its digest is empty; one that somebody made unreadable was there."""
+        """Whether all was written once. Until then its digest is empty; one that somebody made unreadable was
+        there.
+        """
         return self.marker is not None and (bool(self.marker.digest) or "digest" in self.marker.unreadable)
 
     @property
@@ -76,8 +86,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the rules by which sweeps have
-    judged (`shared.domain.states.RULES`), 0 where it does not say.
+    """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the
+    rules by which sweeps have judged (`shared.domain.states.RULES`), 0 where it does not say.
     """
 
     digest: str = ""
@@ -86,7 +96,9 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class ActualBackend:
-    """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's `members` are sorted."""
+    """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's
+    `members` are sorted.
+    """
 
     name: str
     etag: str
@@ -103,7 +115,9 @@ class ActualBackend:
 
 @dataclass(frozen=True, slots=True)
 class ActualNamedValue:
-    """A named value; `url` is empty when it is in no vault, `ours` when it carries the tag of this repository."""
+    """A named value; `url` is empty when it is in no vault, `ours` when it carries the tag of this
+    repository.
+    """
 
     name: str
     etag: str
@@ -113,7 +127,9 @@ class ActualNamedValue:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """An APIM subscription; `product` is the last part of its scope, empty for other scopes, `owner` the same of its owner."""
+    """An APIM subscription; `product` is the last part of its scope, empty for other scopes, `owner` the same
+    of its owner.
+    """
 
     name: str
     etag: str
@@ -152,7 +168,9 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A KAITO Workspace: what cannot be changed in place (`fixed`), how it is, whether it is being deleted."""
+    """A KAITO Workspace: what cannot be changed in place (`fixed`), how it is, whether it is being
+    deleted.
+    """
 
     name: str
     resource_version: str
@@ -164,7 +182,9 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with what it fills in by itself."""
+    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with what it fills in by
+    itself.
+    """
 
     name: str
     managed: bool
@@ -190,7 +210,9 @@ class GpuNode:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Foundry project. `state` is Resource Manager's provisioning state: `Succeeded`, `Creating`, `Deleting`, `Failed`, ..."""
+    """A Foundry project. `state` is Resource Manager's provisioning state: `Succeeded`, `Creating`,
+    `Deleting`, `Failed`, ...
+    """
 
     name: str
     display_name: str

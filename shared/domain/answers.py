@@ -51,7 +51,9 @@ def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
         entra_group=group_of(view, platform),
         secrets=names.secrets(said.team),
         endpoints=Endpoints(platform.gateway_url, f"{platform.gateway_url}/{PATH}/v1"),
-        withdrawn=None if view.withdrawn is None else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
+        withdrawn=None
+        if view.withdrawn is None
+        else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
         granted=None if said.request is None else _granted(said.request, view.catalog, platform),
         conditions=judged,
         problems=said.problems,
@@ -59,19 +61,26 @@ def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
 
 
 def group_of(view: View, platform: Platform) -> str | None:
-    """Who may see the record: the group of the request; where there is no valid one, the group that was let in last."""
+    """Who may see the record: the group of the request; where there is no valid one, the group that was let
+    in last.
+    """
     if view.said.request is not None:
         return view.said.request.entra_group
     ours = (str(platform.repository), view.said.team)
     # The endpoint's tag first: that of a key may still name whoever could read it before.
-    tags = (secret.tags for secret in reversed(view.secrets) if (secret.tags.get("repository"), secret.tags.get("team")) == ours)
+    tags = (
+        secret.tags
+        for secret in reversed(view.secrets)
+        if (secret.tags.get("repository"), secret.tags.get("team")) == ours
+    )
     return next((reader for each in tags if (reader := reader_of(each))), None)
 
 
 def model_list(catalog: Catalog, reviewed: Review, commit: str, closely: bool) -> ModelList:
     """`reviewed` is the review of all requests; `closely`: with every team's share."""
     offers = tuple(
-        _offer(model, _grants(reviewed.ledgers[model.name], closely), model.name in reviewed.overcommitted) for model in catalog.models
+        _offer(model, _grants(reviewed.ledgers[model.name], closely), model.name in reviewed.overcommitted)
+        for model in catalog.models
     )
     return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
 
@@ -86,12 +95,17 @@ def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform
         display_name=request.display_name,
         owner=request.owner,
         cost_center=request.cost_center,
-        models=tuple(_model(access, catalog.model(access.name) if catalog else None, platform) for access in request.models),
+        models=tuple(
+            _model(access, catalog.model(access.name) if catalog else None, platform)
+            for access in request.models
+        ),
         tokens_per_minute=request.tokens_per_minute,
         daily_token_quota=request.daily_token_quota,
         data_classification=request.data_classification,
         playground_access=request.playground_access,
-        playground_project=names.project(request.team) if request.playground_access and platform.playground else None,
+        playground_project=names.project(request.team)
+        if request.playground_access and platform.playground
+        else None,
         tracing_enabled=request.tracing_enabled,
         expires=request.expires,
     )
@@ -145,7 +159,9 @@ def provider_list(catalog: Catalog, platform: Platform, world: World, commit: st
     )
 
 
-def _backends(catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]) -> Iterator[ProviderBackend]:
+def _backends(
+    catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]
+) -> Iterator[ProviderBackend]:
     wanted = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
     ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
     for name in sorted(wanted.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):

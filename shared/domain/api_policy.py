@@ -1,7 +1,9 @@
-"""The policy of the unified API: where a granted model is served. Compiled from the catalogue alone, for all teams.
+"""The policy of the unified API: where a granted model is served. Compiled from the catalogue alone, for all
+teams.
 
-It refuses what no product decided (keys for the API or for all APIs skip product policies), lets no credential of a client through,
-and asks a model's fallback when the model fails. What products decided, it finds in the variables that `policy` describes.
+It refuses what no product decided (keys for the API or for all APIs skip product policies), lets no
+credential of a client through, and asks a model's fallback when the model fails. What products decided, it
+finds in the variables that `policy` describes.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from shared.domain.policy_xml import (
 #: A model's three retries and its fallback.
 MOST_REPETITIONS = 4
 
-#: Everything by which a client may say who it is, in any of the spellings that API Management or a provider reads.
+#: Everything by which a client may say who it is, in any of the spellings that API Management or a provider
+#: reads.
 CLIENT_HEADERS = ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")
 CLIENT_PARAMETERS = ("api-key", "subscription-key")
 
@@ -74,7 +77,9 @@ def _before_the_products(catalog: Catalog) -> Element:
 
 
 def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
-    """Before all else: a browser asks without a key, and may only read a refusal that has these headers too."""
+    """Before all else: a browser asks without a key, and may only read a refusal that has these headers
+    too.
+    """
     if not origins:
         return
     cors = SubElement(inbound, "cors", {"allow-credentials": "false"})
@@ -90,9 +95,17 @@ def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
 
 
 def _require_token(inbound: Element, tokens: EntraTokens) -> None:
-    """Besides the key. 401 for a token that is absent, expired or for somebody else; nothing is counted then."""
-    checked = {"tenant-id": literal(tokens.tenant), "header-name": "Authorization", "failed-validation-httpcode": "401"}
-    SubElement(SubElement(SubElement(inbound, "validate-azure-ad-token", checked), "audiences"), "audience").text = literal(tokens.audience)
+    """Besides the key. 401 for a token that is absent, expired or for somebody else; nothing is counted
+    then.
+    """
+    checked = {
+        "tenant-id": literal(tokens.tenant),
+        "header-name": "Authorization",
+        "failed-validation-httpcode": "401",
+    }
+    SubElement(
+        SubElement(SubElement(inbound, "validate-azure-ad-token", checked), "audiences"), "audience"
+    ).text = literal(tokens.audience)
 
 
 def _strip(inbound: Element) -> None:
@@ -127,8 +140,14 @@ def _open(branch: Element, model: CatalogModel) -> None:
 
 
 def _keep_closed(parent: Element) -> None:
-    """Once more than in the products: when a model is closed to a class of data, that holds before all products are written."""
-    refuse(when(parent, "closed to the data"), 403, "This model is not for the class of data that this key is for.")
+    """Once more than in the products: when a model is closed to a class of data, that holds before all
+    products are written.
+    """
+    refuse(
+        when(parent, "closed to the data"),
+        403,
+        "This model is not for the class of data that this key is for.",
+    )
 
 
 def _take_token(parent: Element) -> None:
@@ -146,13 +165,19 @@ def _address(parent: Element, model: CatalogModel) -> None:
 
 
 def _forward(root: Element, catalog: Catalog) -> None:
-    """The call, again while it fails, and at last to the fallback. API Management allows one element in this section.
+    """The call, again while it fails, and at last to the fallback. API Management allows one element in this
+    section.
 
     The answer is not buffered, so that events of a stream arrive one by one.
     """
     backend = section(root, "backend")
     backend.remove(backend[0])
-    again = {"condition": expression("another attempt"), "count": str(MOST_REPETITIONS), "interval": "1", "first-fast-retry": "true"}
+    again = {
+        "condition": expression("another attempt"),
+        "count": str(MOST_REPETITIONS),
+        "interval": "1",
+        "first-fast-retry": "true",
+    }
     attempt = SubElement(backend, "retry", again)
     set_variable(attempt, "attempt", expression("next attempt"))
     wanted = {model.fallback for model in catalog.models}

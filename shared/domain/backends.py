@@ -1,7 +1,8 @@
-"""What serves the models: API Management's backends, pools of them, and the secrets that they need, as they should be.
+"""What serves the models: API Management's backends, pools of them, and the secrets that they need, as they
+should be.
 
-A model with one member is one backend; with more it is a pool, and a backend per member. Two more serve the gateway itself.
-Each `hashed` is what digests are over (`shared.domain.desired` says why it is spelt out).
+A model with one member is one backend; with more it is a pool, and a backend per member. Two more serve the
+gateway itself. Each `hashed` is what digests are over (`shared.domain.desired` says why it is spelt out).
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from typing import Any
 
 from shared.domain.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.domain.marker import Marker
-from shared.domain.names import CACHE_BACKEND, CATALOGUE_TEAM, SAFETY_BACKEND, credential, member_backend, shared_backend
+from shared.domain.names import (
+    CACHE_BACKEND,
+    CATALOGUE_TEAM,
+    SAFETY_BACKEND,
+    credential,
+    member_backend,
+    shared_backend,
+)
 from shared.domain.workspace import Cluster, workspace_url
 
 #: The secret of the platform's own vault with the key of the content safety resource.
@@ -24,7 +32,9 @@ SAFETY_HEADER = "Ocp-Apim-Subscription-Key"
 
 @dataclass(frozen=True, slots=True)
 class PoolMember:
-    """A backend in a pool: its name, its share in percent of its priority, and the priority, of which the smallest is asked first."""
+    """A backend in a pool: its name, its share in percent of its priority, and the priority, of which the
+    smallest is asked first.
+    """
 
     backend: str
     weight: int
@@ -72,13 +82,17 @@ class Backend:
         return hashlib.sha256(json.dumps(self.hashed, sort_keys=True).encode()).hexdigest()
 
     def sealed(self, marker: Marker) -> Marker:
-        """The marker that the backend itself carries: lists do not show everything that was written, its digest does."""
+        """The marker that the backend itself carries: lists do not show everything that was written, its
+        digest does.
+        """
         return replace(marker, digest=self.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class NamedValue:
-    """A secret of the platform's own vault, which the gateway reads by itself. `url` has no version, so that it reads it again."""
+    """A secret of the platform's own vault, which the gateway reads by itself. `url` has no version, so that
+    it reads it again.
+    """
 
     name: str
     url: str
@@ -97,15 +111,24 @@ def catalog_backends(catalog: Catalog, cluster: Cluster | None) -> tuple[Backend
 
 def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
     """The secrets that the catalogue's backends need; `vault` is the URL of the platform's own."""
-    wanted = {member.credential.lower() for model in catalog.models for member in model.members if member.credential is not None}
+    wanted = {
+        member.credential.lower()
+        for model in catalog.models
+        for member in model.members
+        if member.credential is not None
+    }
     if catalog.content_safety is not None:
         wanted.add(SAFETY_SECRET)
-    return tuple(NamedValue(credential(secret), f"{vault.rstrip('/')}/secrets/{secret}") for secret in sorted(wanted))
+    return tuple(
+        NamedValue(credential(secret), f"{vault.rstrip('/')}/secrets/{secret}") for secret in sorted(wanted)
+    )
 
 
 def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:
     """Those that send one of these named values."""
-    return (each for each in backends if each.credential is not None and each.credential.named_value in secrets)
+    return (
+        each for each in backends if each.credential is not None and each.credential.named_value in secrets
+    )
 
 
 def _hashed(breaker: Breaker) -> dict[str, Any]:
@@ -121,12 +144,19 @@ def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
         secret = None if member.credential is None else Credential(credential(member.credential))
         yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
     if model.shared is not None and not model.members and cluster is not None:
-        yield Backend(shared_backend(model.name), workspace_url(cluster, CATALOGUE_TEAM, model.name), model.breaker)
+        yield Backend(
+            shared_backend(model.name), workspace_url(cluster, CATALOGUE_TEAM, model.name), model.breaker
+        )
 
 
 def _pool(model: CatalogModel) -> Backend:
-    members = (PoolMember(member_backend(model.name, each.name), each.weight, each.priority) for each in model.members)
-    return Backend(shared_backend(model.name), members=tuple(sorted(members, key=lambda member: member.backend)))
+    members = (
+        PoolMember(member_backend(model.name, each.name), each.weight, each.priority)
+        for each in model.members
+    )
+    return Backend(
+        shared_backend(model.name), members=tuple(sorted(members, key=lambda member: member.backend))
+    )
 
 
 def _gateways_own(catalog: Catalog) -> Iterator[Backend]:
@@ -139,5 +169,7 @@ def _gateways_own(catalog: Catalog) -> Iterator[Backend]:
 
 
 def _embeddings_url(member: Member) -> str:
-    """The cache asks one deployment by its own URL: no body names the model. https://learn.microsoft.com/azure/api-management/azure-openai-enable-semantic-caching"""
+    """The cache asks one deployment by its own URL: no body names the model.
+    https://learn.microsoft.com/azure/api-management/azure-openai-enable-semantic-caching
+    """
     return f"{member.endpoint.removesuffix('/v1')}/deployments/{member.served_name}/embeddings"

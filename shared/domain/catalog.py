@@ -22,8 +22,9 @@ from shared.domain.terms import Classification, Provider
 class Dedicated:
     """A model's permission for workspaces of a team's own.
 
-    `instance_types`: Azure VM sizes, the default first. `per_team`: how many dedicated workspaces, of any model, a team may have when
-    one of them is of this model. `total`: how many of this model all teams together may have.
+    `instance_types`: Azure VM sizes, the default first. `per_team`: how many dedicated workspaces, of any
+    model, a team may have when one of them is of this model. `total`: how many of this model all teams
+    together may have.
     """
 
     instance_types: tuple[str, ...]
@@ -35,9 +36,10 @@ class Dedicated:
 class Member:
     """One backend of a model. `name` is empty when the model has only this one.
 
-    `endpoint` is an OpenAI-compatible `/v1` base URL; `served_name` is what this backend calls the model. Members of the smallest
-    `priority` are asked first, each with its `weight` in percent of the members of its priority; the others when all of those have
-    tripped. `credential` names a secret of the platform's own vault that is sent as a bearer token, None where none is needed.
+    `endpoint` is an OpenAI-compatible `/v1` base URL; `served_name` is what this backend calls the model.
+    Members of the smallest `priority` are asked first, each with its `weight` in percent of the members of
+    its priority; the others when all of those have tripped. `credential` names a secret of the platform's own
+    vault that is sent as a bearer token, None where none is needed.
     """
 
     endpoint: str
@@ -50,7 +52,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """After so many `failures` within `interval` a backend is left alone for `trip`; both in seconds. API Management has one rule."""
+    """After so many `failures` within `interval` a backend is left alone for `trip`; both in seconds. API
+    Management has one rule.
+    """
 
     failures: int
     interval: int
@@ -84,12 +88,14 @@ class SharedWorkspace:
 class CatalogModel:
     """A model on offer.
 
-    `members` are the backends that serve it to all teams, none for a model that only dedicated workspaces serve; with `shared` the
-    platform runs the one that serves it. `max_tokens_per_minute` is a team's ceiling, `max_daily_tokens` the ceiling of its quota per
-    day; `capacity` is what the backends can do, in tokens per minute, None when nobody said. `retries`: how often a failed call is
-    repeated, before the model `fallback` is asked. `data_classes`: the classes of data that may be sent to it; `private`: it does not
-    leave the company's own network. `access_secret`: the Kubernetes secret with the Hugging Face token that its preset needs.
-    `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content safety service.
+    `members` are the backends that serve it to all teams, none for a model that only dedicated workspaces
+    serve; with `shared` the platform runs the one that serves it. `max_tokens_per_minute` is a team's
+    ceiling, `max_daily_tokens` the ceiling of its quota per day; `capacity` is what the backends can do, in
+    tokens per minute, None when nobody said. `retries`: how often a failed call is repeated, before the model
+    `fallback` is asked. `data_classes`: the classes of data that may be sent to it; `private`: it does not
+    leave the company's own network. `access_secret`: the Kubernetes secret with the Hugging Face token that
+    its preset needs. `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content
+    safety service.
     """
 
     name: str
@@ -130,7 +136,9 @@ class CatalogModel:
 
 @dataclass(frozen=True, slots=True)
 class ContentSafety:
-    """The Azure AI Content Safety resource that screens prompts; `threshold` 0-7, the severity from which a prompt is refused."""
+    """The Azure AI Content Safety resource that screens prompts; `threshold` 0-7, the severity from which a
+    prompt is refused.
+    """
 
     endpoint: str
     threshold: int
@@ -138,7 +146,9 @@ class ContentSafety:
 
 @dataclass(frozen=True, slots=True)
 class SemanticCache:
-    """Answers to prompts of the same meaning. `embeddings` is a model of the catalogue; `score` 0-1, smaller is stricter."""
+    """Answers to prompts of the same meaning. `embeddings` is a model of the catalogue; `score` 0-1, smaller
+    is stricter.
+    """
 
     embeddings: str
     score: Decimal
@@ -155,7 +165,9 @@ class EntraTokens:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be granted in sum."""
+    """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
+    granted in sum.
+    """
 
     models: tuple[CatalogModel, ...]
     currency: str | None = None
@@ -225,7 +237,9 @@ def _model(written: WrittenModel) -> CatalogModel:
         access_secret=written.access_secret,
         dedicated=Dedicated(tuple(asked.instance_types), asked.per_team, asked.total) if asked else None,
         shared=SharedWorkspace(written.shared.instance_type) if written.shared else None,
-        retirement=Retirement(written.retires_on, written.successor) if written.retires_on and written.successor else None,
+        retirement=Retirement(written.retires_on, written.successor)
+        if written.retires_on and written.successor
+        else None,
         cached=written.cached,
         screened=written.screened,
     )

@@ -62,7 +62,11 @@ def faults(entry: Entry) -> Iterator[Fault]:
 
 def _name_faults(entry: Entry) -> Iterator[Fault]:
     if looks_like_a_key(entry.model.name):
-        yield ("name",), "SecretInCatalogue", "This looks like a key. Write the model's name, and revoke the key: Git keeps it forever."
+        yield (
+            ("name",),
+            "SecretInCatalogue",
+            "This looks like a key. Write the model's name, and revoke the key: Git keeps it forever.",
+        )
     if fault := names.slug_fault(entry.model.name):
         yield ("name",), fault[0], f"{quote(entry.model.name)} cannot be a model's name: {fault[1]}."
 
@@ -71,14 +75,32 @@ def _backend_faults(entry: Entry) -> Iterator[Fault]:
     """One backend, or a pool, or a workspace that the platform runs."""
     for key in _OF_ONE_BACKEND if entry.has("pool") else ():
         if entry.has(key):
-            yield (key,), "NotAllowed", f"'{key}' and 'pool' exclude each other. With a pool, each of its backends has its own '{key}'."
+            yield (
+                (key,),
+                "NotAllowed",
+                (
+                    f"'{key}' and 'pool' exclude each other. With a pool, each of its backends has its own "
+                    f"'{key}'."
+                ),
+            )
     if entry.has("credential") and not entry.has("endpoint") and not entry.has("pool"):
-        yield ("credential",), "NotAllowed", "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this."
+        yield (
+            ("credential",),
+            "NotAllowed",
+            "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this.",
+        )
     if entry.served:
         return
     for key in ("circuitBreaker", "retries", "fallback", "capacity", "cached"):
         if entry.has(key) and entry.model.provider == "kaito":
-            yield (key,), "NotAllowed", f"'{key}' is for models that are served to all teams; this one has only workspaces of a team's own."
+            yield (
+                (key,),
+                "NotAllowed",
+                (
+                    f"'{key}' is for models that are served to all teams; this one has only workspaces of a "
+                    "team's own."
+                ),
+            )
 
 
 def _elsewhere_faults(entry: Entry) -> Iterator[Fault]:
@@ -87,25 +109,54 @@ def _elsewhere_faults(entry: Entry) -> Iterator[Fault]:
         yield (
             ("name",),
             "MissingKey",
-            f"The {model.provider} model {quote(model.name)} has neither 'endpoint' nor 'pool'. Add the base URL of its backend.",
+            (
+                f"The {model.provider} model {quote(model.name)} has neither 'endpoint' nor 'pool'. Add the "
+                "base URL of its backend."
+            ),
         )
     for key in _OF_KAITO:
         if entry.has(key):
-            yield (key,), "NotAllowed", f"'{key}' is for kaito models only. Remove it, or set 'provider: kaito'."
+            yield (
+                (key,),
+                "NotAllowed",
+                f"'{key}' is for kaito models only. Remove it, or set 'provider: kaito'.",
+            )
 
 
 def _kaito_faults(entry: Entry) -> Iterator[Fault]:
     if not entry.served and not entry.has("dedicated"):
-        advice = "Add 'endpoint' or 'pool', 'shared' (a workspace that the platform runs), 'dedicated' (workspaces of a team's own)"
+        advice = (
+            "Add 'endpoint' or 'pool', 'shared' (a workspace that the platform runs), 'dedicated' "
+            "(workspaces of a team's own)"
+        )
         yield ("name",), "MissingKey", f"Nothing serves this model. {advice}, or several of them."
     for key in ("endpoint", "pool"):
         if entry.has("shared") and entry.has(key):
-            yield (key,), "NotAllowed", f"'{key}' and 'shared' exclude each other: the address of a workspace of ours is known. Remove one."
-    for key, what in (("dedicated", "dedicated workspaces run"), ("shared", "the shared workspace runs"), ("accessSecret", "needs it")):
+            yield (
+                (key,),
+                "NotAllowed",
+                (
+                    f"'{key}' and 'shared' exclude each other: the address of a workspace of ours is known. "
+                    "Remove one."
+                ),
+            )
+    for key, what in (
+        ("dedicated", "dedicated workspaces run"),
+        ("shared", "the shared workspace runs"),
+        ("accessSecret", "needs it"),
+    ):
         if entry.has(key) and not entry.has("preset"):
-            yield (key,), "MissingKey", f"'preset' is missing. Add the KAITO preset that {what}, such as phi-4."
+            yield (
+                (key,),
+                "MissingKey",
+                f"'preset' is missing. Add the KAITO preset that {what}, such as phi-4.",
+            )
     if entry.model.private is False:
-        yield ("private",), "NotAllowed", "A kaito model does not leave the company's own network. Write true, or remove the line."
+        yield (
+            ("private",),
+            "NotAllowed",
+            "A kaito model does not leave the company's own network. Write true, or remove the line.",
+        )
 
 
 def _members(entry: Entry) -> Iterator[tuple[KeyPath, WrittenMember]]:
@@ -125,14 +176,27 @@ def _member_faults(entry: Entry) -> Iterator[Fault]:
     served: set[str] = set()
     weights: dict[int, list[tuple[KeyPath, int | None]]] = defaultdict(list)
     for where, member in _members(entry):
-        yield from (((*where, *key), reason, message) for key, reason, message in _backend_fault(entry, member))
+        yield from (
+            ((*where, *key), reason, message) for key, reason, message in _backend_fault(entry, member)
+        )
         if member.name in seen:
-            yield (*where, "name"), "DuplicateMember", f"The name {quote(member.name)} stands in this pool twice. Rename one of the two."
+            yield (
+                (*where, "name"),
+                "DuplicateMember",
+                f"The name {quote(member.name)} stands in this pool twice. Rename one of the two.",
+            )
         seen.add(member.name)
         served.add(member.served_name or entry.model.name)
         if len(served) > 1:
-            advice = "The gateway names the model in the call before it chooses among the backends of a pool, so all must call it the same."
-            yield (*where, "servedName"), "ServedNamesDiffer", f"{advice} Write one name, or make two models of it."
+            advice = (
+                "The gateway names the model in the call before it chooses among the backends of a pool, so "
+                "all must call it the same."
+            )
+            yield (
+                (*where, "servedName"),
+                "ServedNamesDiffer",
+                f"{advice} Write one name, or make two models of it.",
+            )
             served.pop()
         weights[member.priority].append((where, member.weight))
     for priority, found in sorted(weights.items()):
@@ -147,15 +211,28 @@ def _backend_fault(entry: Entry, member: WrittenMember) -> Iterator[Fault]:
         yield (
             ("endpoint",),
             "BadUrl",
-            "A backend outside the company's own network must begin with https://: prompts and credentials travel there.",
+            (
+                "A backend outside the company's own network must begin with https://: prompts and "
+                "credentials travel there."
+            ),
         )
     elif scheme == "http" and member.credential is not None:
-        yield ("endpoint",), "BadUrl", "A backend that is sent a credential must begin with https://, or everybody on the way can read it."
+        yield (
+            ("endpoint",),
+            "BadUrl",
+            (
+                "A backend that is sent a credential must begin with https://, or everybody on the way can "
+                "read it."
+            ),
+        )
     if member.credential is not None and entry.model.provider != "openai":
         yield (
             ("credential",),
             "NotAllowed",
-            "'credential' is for openai models only: foundry takes the gateway's own identity, kaito nothing.",
+            (
+                "'credential' is for openai models only: foundry takes the gateway's own identity, kaito "
+                "nothing."
+            ),
         )
 
 
@@ -166,23 +243,39 @@ def _weight_faults(priority: int, found: list[tuple[KeyPath, int | None]]) -> It
         yield (
             where,
             "WrongWeights",
-            f"Of the backends with priority {priority} some have a weight and some have none. Give each one, or none.",
+            (
+                f"Of the backends with priority {priority} some have a weight and some have none. Give each "
+                "one, or none."
+            ),
         )
     elif given and sum(given) != 100:
         sums = " + ".join(map(str, given))
-        yield where, "WrongWeights", f"The weights of the backends with priority {priority} must add up to 100; {sums} = {sum(given)}."
+        yield (
+            where,
+            "WrongWeights",
+            (
+                f"The weights of the backends with priority {priority} must add up to 100; {sums} = "
+                f"{sum(given)}."
+            ),
+        )
 
 
 def _limit_faults(entry: Entry) -> Iterator[Fault]:
     capacity, ceiling = entry.model.capacity, entry.model.max_tokens_per_minute
     if entry.has("capacity") and not entry.has("maxTokensPerMinute"):
-        advice = "'maxTokensPerMinute' is missing: without a team's ceiling one request without a limit could have all of the capacity."
+        advice = (
+            "'maxTokensPerMinute' is missing: without a team's ceiling one request without a limit could "
+            "have all of the capacity."
+        )
         yield ("capacity",), "MissingKey", advice
     if capacity is not None and ceiling is not None and capacity < ceiling:
         yield (
             ("capacity",),
             "BelowCeiling",
-            f"One team may have {ceiling:,} tokens per minute, which is more than all may have: {capacity:,}.",
+            (
+                f"One team may have {ceiling:,} tokens per minute, which is more than all may have: "
+                f"{capacity:,}."
+            ),
         )
 
 
@@ -192,17 +285,38 @@ def _class_faults(entry: Entry) -> Iterator[Fault]:
         yield (
             ("dataClasses",),
             "DuplicateClass",
-            f"A class of data stands here twice: {listed(sorted({name for name in written if written.count(name) > 1}))}. Remove one.",
+            (
+                "A class of data stands here twice: "
+                f"{listed(sorted({name for name in written if written.count(name) > 1}))}. Remove one."
+            ),
         )
     if "restricted" in written and not entry.private:
-        advice = "Restricted data may not leave the company's own network. Remove 'restricted', or write 'private: true' if it runs there."
+        advice = (
+            "Restricted data may not leave the company's own network. Remove 'restricted', or write "
+            "'private: true' if it runs there."
+        )
         yield ("dataClasses",), "NotPrivate", advice
     if "restricted" in written and entry.model.cached:
-        yield ("cached",), "NotAllowed", "Answers about restricted data are not kept. Remove 'cached', or 'restricted' from 'dataClasses'."
+        yield (
+            ("cached",),
+            "NotAllowed",
+            (
+                "Answers about restricted data are not kept. Remove 'cached', or 'restricted' from "
+                "'dataClasses'."
+            ),
+        )
 
 
 def _retirement_faults(entry: Entry) -> Iterator[Fault]:
     if entry.has("retiresOn") and not entry.has("successor"):
-        yield ("retiresOn",), "MissingKey", "'successor' is missing. Add the model that teams shall use instead."
+        yield (
+            ("retiresOn",),
+            "MissingKey",
+            "'successor' is missing. Add the model that teams shall use instead.",
+        )
     if entry.has("successor") and not entry.has("retiresOn"):
-        yield ("successor",), "MissingKey", "'retiresOn' is missing. Add the last day on which this model is served, such as 2027-03-31."
+        yield (
+            ("successor",),
+            "MissingKey",
+            "'retiresOn' is missing. Add the last day on which this model is served, such as 2027-03-31.",
+        )

@@ -1,4 +1,6 @@
-"""The kinds of text and number that a catalogue is made of, beyond those of requests. None repeats what may be a key."""
+"""The kinds of text and number that a catalogue is made of, beyond those of requests. None repeats what may
+be a key.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ _DECIMAL = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
 def _text(pattern: str, reason: str, advice: str, text: str) -> str:
     """Never repeats a key that was written by mistake."""
     if looks_like_a_key(text):
-        raise refusal("SecretInCatalogue", "this looks like a key. Write the name of a secret, and revoke the key: Git keeps it forever.")
+        raise refusal(
+            "SecretInCatalogue",
+            "this looks like a key. Write the name of a secret, and revoke the key: Git keeps it forever.",
+        )
     if not re.fullmatch(pattern, text):
         raise refusal(reason, f"{quote(text)} {advice}")
     return text
@@ -42,7 +47,10 @@ def _text(pattern: str, reason: str, advice: str, text: str) -> str:
 def _url(pattern: str, advice: str, url: str) -> str:
     """Does not repeat a user, a password or a query: they are where keys are found."""
     if re.search(r"[@?#]", url):
-        raise refusal("BadUrl", "write the URL without user, password, query or fragment; a key is named by 'credential'.")
+        raise refusal(
+            "BadUrl",
+            "write the URL without user, password, query or fragment; a key is named by 'credential'.",
+        )
     if port := re.search(r":([0-9]+)(/|$)", url.partition("//")[2]):
         _proper_port(int(port[1]))
     return _text(pattern, "BadUrl", advice, url)
@@ -60,10 +68,14 @@ def _member(text: str) -> str:
 
 
 def _decimal(least: int, most: int, value: object) -> Decimal:
-    """A number as it is written in the file: YAML has read a fraction as a binary one, whose shortest form is what was written."""
+    """A number as it is written in the file: YAML has read a fraction as a binary one, whose shortest form is
+    what was written.
+    """
     number = _number(value)
     if number is None or not least <= number <= most:
-        advice = f"write a number from {least:,} to {most:,}, with up to {MOST_PLACES} digits after the point."
+        advice = (
+            f"write a number from {least:,} to {most:,}, with up to {MOST_PLACES} digits after the point."
+        )
         raise refusal("BadAmount", f"{quote(value)} is not possible here; {advice}")
     return number
 
@@ -84,52 +96,93 @@ def _schema(pattern: str) -> WithJsonSchema:
 
 
 def _decimal_schema(least: int, most: int) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number", "minimum": least, "maximum": most}, {"type": "string", "pattern": _DECIMAL}]})
+    return WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": least, "maximum": most},
+                {"type": "string", "pattern": _DECIMAL},
+            ]
+        }
+    )
 
 
 Endpoint = Annotated[
     str,
     Field(max_length=512),
-    AfterValidator(partial(_url, _ENDPOINT, "must be a base URL that ends in /v1, such as https://contoso-ai.openai.azure.com/openai/v1.")),
+    AfterValidator(
+        partial(
+            _url,
+            _ENDPOINT,
+            "must be a base URL that ends in /v1, such as https://contoso-ai.openai.azure.com/openai/v1.",
+        )
+    ),
     _schema(_ENDPOINT),
 ]
 ServiceUrl = Annotated[
     str,
     Field(max_length=512),
-    AfterValidator(partial(_url, _SERVICE, "must be the URL of a service, such as https://contoso-safety.cognitiveservices.azure.com.")),
+    AfterValidator(
+        partial(
+            _url,
+            _SERVICE,
+            "must be the URL of a service, such as https://contoso-safety.cognitiveservices.azure.com.",
+        )
+    ),
     _schema(_SERVICE),
 ]
 Origin = Annotated[
     str,
     Field(max_length=512),
-    AfterValidator(partial(_url, _ORIGIN, "must be an origin: https:// and a host, such as https://chat.contoso.com.")),
+    AfterValidator(
+        partial(_url, _ORIGIN, "must be an origin: https:// and a host, such as https://chat.contoso.com.")
+    ),
     _schema(_ORIGIN),
 ]
 ServedName = Annotated[
     str,
-    AfterValidator(partial(_text, _SERVED_NAME, "BadServedName", "must have only letters, digits and . _ : / - in it.")),
+    AfterValidator(
+        partial(_text, _SERVED_NAME, "BadServedName", "must have only letters, digits and . _ : / - in it.")
+    ),
     _schema(_SERVED_NAME),
 ]
 SecretName = Annotated[
     str,
-    AfterValidator(partial(_text, _SECRET_NAME, "BadSecretName", "must be the name of a secret: up to 64 letters, digits and dashes.")),
+    AfterValidator(
+        partial(
+            _text,
+            _SECRET_NAME,
+            "BadSecretName",
+            "must be the name of a secret: up to 64 letters, digits and dashes.",
+        )
+    ),
     _schema(_SECRET_NAME),
 ]
 KubernetesName = Annotated[
     str,
     AfterValidator(
-        partial(_text, _KUBERNETES_NAME, "BadSecretName", "must be the name of a Kubernetes secret: lower-case letters, digits, dashes.")
+        partial(
+            _text,
+            _KUBERNETES_NAME,
+            "BadSecretName",
+            "must be the name of a Kubernetes secret: lower-case letters, digits, dashes.",
+        )
     ),
     _schema(_KUBERNETES_NAME),
 ]
 Audience = Annotated[
     str,
-    AfterValidator(partial(_text, _AUDIENCE, "BadAudience", "must be an application's id or URI, such as api://mergekey.")),
+    AfterValidator(
+        partial(
+            _text, _AUDIENCE, "BadAudience", "must be an application's id or URI, such as api://mergekey."
+        )
+    ),
     _schema(_AUDIENCE),
 ]
 Currency = Annotated[
     str,
-    AfterValidator(partial(_text, _CURRENCY, "BadCurrency", "must be three capital letters as in ISO 4217, such as EUR.")),
+    AfterValidator(
+        partial(_text, _CURRENCY, "BadCurrency", "must be three capital letters as in ISO 4217, such as EUR.")
+    ),
     _schema(_CURRENCY),
 ]
 MemberName = Annotated[

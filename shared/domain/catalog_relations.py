@@ -1,4 +1,6 @@
-"""What the entries of a catalogue may not say together: names that collide, references that lead nowhere, in a circle, or too far."""
+"""What the entries of a catalogue may not say together: names that collide, references that lead nowhere, in
+a circle, or too far.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,21 @@ Entries = Mapping[str, Entry]
 
 
 def contradictions(document: Document) -> Iterator[Problem]:
-    """What each entry may say by itself, but not together with its other keys, with the other entries, or with the whole."""
+    """What each entry may say by itself, but not together with its other keys, with the other entries, or
+    with the whole.
+    """
     written = list(_entries(document))
     by_name: dict[str, Entry] = {}
     for entry in written:
         by_name.setdefault(entry.model.name, entry)
     seen: dict[str, str] = {}
     for entry in written:
-        for where, reason, message in (*_clashes(entry, seen), *faults(entry), *_references(entry, by_name), *_needs(entry, document)):
+        for where, reason, message in (
+            *_clashes(entry, seen),
+            *faults(entry),
+            *_references(entry, by_name),
+            *_needs(entry, document),
+        ):
             yield document.problem(("models", entry.index, *where), reason, message)
     yield from _services(document, by_name)
 
@@ -42,9 +51,15 @@ def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[Fault]:
     name = entry.model.name
     slug = names.slug(name)
     if seen.get(slug) == name:
-        yield ("name",), "DuplicateModel", f"The model {quote(name)} stands here a second time. Remove one of the two."
+        yield (
+            ("name",),
+            "DuplicateModel",
+            f"The model {quote(name)} stands here a second time. Remove one of the two.",
+        )
     elif slug in seen:
-        advice = f"{quote(name)} and {quote(seen[slug])} have the same remote name '{slug}'. Rename one of them."
+        advice = (
+            f"{quote(name)} and {quote(seen[slug])} have the same remote name '{slug}'. Rename one of them."
+        )
         yield ("name",), "DuplicateSlug", advice
     seen.setdefault(slug, name)
 
@@ -62,19 +77,34 @@ def _fallback_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
     if other is None:
         yield ("fallback",), "UnknownModel", _unknown(fallback, entries)
     elif circle := _circle(entry.model.name, entries):
-        yield ("fallback",), "FallbackLoop", f"The fallbacks lead back to where they began: {' > '.join(map(quote, circle))}. Remove one."
+        yield (
+            ("fallback",),
+            "FallbackLoop",
+            f"The fallbacks lead back to where they began: {' > '.join(map(quote, circle))}. Remove one.",
+        )
     elif not other.served:
         advice = "Nothing serves it to several teams; name a model with 'endpoint', 'pool' or 'shared'."
         yield ("fallback",), "BadFallback", f"{quote(fallback)} cannot stand in for another model. {advice}"
     elif missing := sorted(entry.classes - other.classes):
-        advice = f"It may not be sent {' or '.join(missing)} data, as this model may. Change 'dataClasses' of one, or choose another."
-        yield ("fallback",), "BadFallback", f"{quote(fallback)} cannot stand in for {quote(entry.model.name)}. {advice}"
+        advice = (
+            f"It may not be sent {' or '.join(missing)} data, as this model may. Change 'dataClasses' of "
+            "one, or choose another."
+        )
+        yield (
+            ("fallback",),
+            "BadFallback",
+            f"{quote(fallback)} cannot stand in for {quote(entry.model.name)}. {advice}",
+        )
 
 
 def _circle(start: str, entries: Entries) -> list[str]:
     """The way from a model over fallbacks back to it; empty when it does not come back."""
     way = [start]
-    while (entry := entries.get(way[-1])) is not None and entry.model.fallback is not None and len(way) <= len(entries):
+    while (
+        (entry := entries.get(way[-1])) is not None
+        and entry.model.fallback is not None
+        and len(way) <= len(entries)
+    ):
         way.append(entry.model.fallback)
         if way[-1] == start:
             return way
@@ -101,16 +131,33 @@ def _successor_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
 
 
 def _unknown(name: str, entries: Entries) -> str:
-    return f"There is no model {quote(name)} in this catalogue.{did_you_mean(name, entries)} There are: {listed(list(entries)[:20])}."
+    return (
+        f"There is no model {quote(name)} in this catalogue.{did_you_mean(name, entries)} There are: "
+        f"{listed(list(entries)[:20])}."
+    )
 
 
 def _needs(entry: Entry, document: Document) -> Iterator[Fault]:
     """Keys that mean something only beside a key of the whole catalogue."""
     if entry.has("price") and document.get(("currency",)) is None:
-        yield ("price",), "MissingKey", "A price says nothing without 'currency'. Add it to the catalogue, outside 'models', such as EUR."
-    for key, on, service in (("cached", entry.model.cached, "semanticCache"), ("screened", entry.model.screened, "contentSafety")):
+        yield (
+            ("price",),
+            "MissingKey",
+            (
+                "A price says nothing without 'currency'. Add it to the catalogue, outside 'models', such as "
+                "EUR."
+            ),
+        )
+    for key, on, service in (
+        ("cached", entry.model.cached, "semanticCache"),
+        ("screened", entry.model.screened, "contentSafety"),
+    ):
         if on and document.get((service,)) is None:
-            yield (key,), "MissingKey", f"'{key}' needs '{service}'. Add it to the catalogue, outside 'models', or remove '{key}'."
+            yield (
+                (key,),
+                "MissingKey",
+                f"'{key}' needs '{service}'. Add it to the catalogue, outside 'models', or remove '{key}'.",
+            )
 
 
 def _services(document: Document, entries: Entries) -> Iterator[Problem]:
@@ -119,22 +166,40 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
     if isinstance(named, str) and named not in entries:
         yield document.problem(where, "UnknownModel", _unknown(named, entries))
     elif isinstance(named, str) and not entries[named].served:
-        yield document.problem(where, "NotAllowed", f"Nothing serves {quote(named)} to all teams. Name a model with an endpoint.")
+        yield document.problem(
+            where, "NotAllowed", f"Nothing serves {quote(named)} to all teams. Name a model with an endpoint."
+        )
     elif isinstance(named, str) and not _is_one_foundry_backend(entries[named]):
-        advice = "The gateway asks one deployment by its own URL. Name a foundry model with 'endpoint', ending in /openai/v1."
-        yield document.problem(where, "NotAllowed", f"{quote(named)} cannot find answers of the same meaning. {advice}")
+        advice = (
+            "The gateway asks one deployment by its own URL. Name a foundry model with 'endpoint', ending in "
+            "/openai/v1."
+        )
+        yield document.problem(
+            where, "NotAllowed", f"{quote(named)} cannot find answers of the same meaning. {advice}"
+        )
     where = ("contentSafety", "endpoint")
     url = document.get(where)
-    if isinstance(url, str) and url.startswith("https://") and (fault := host_fault(host_of(url), private=False)):
+    if (
+        isinstance(url, str)
+        and url.startswith("https://")
+        and (fault := host_fault(host_of(url), private=False))
+    ):
         yield document.problem(
-            where, fault[0], f"{quote(host_of(url))} must be a public host, such as contoso-safety.cognitiveservices.azure.com."
+            where,
+            fault[0],
+            f"{quote(host_of(url))} must be a public host, such as "
+            "contoso-safety.cognitiveservices.azure.com.",
         )
     yield from _repeated_origins(document)
 
 
 def _is_one_foundry_backend(entry: Entry) -> bool:
     endpoint = entry.model.endpoint
-    return entry.model.provider == "foundry" and (endpoint is None or endpoint.endswith("/openai/v1")) and not entry.has("pool")
+    return (
+        entry.model.provider == "foundry"
+        and (endpoint is None or endpoint.endswith("/openai/v1"))
+        and not entry.has("pool")
+    )
 
 
 def _repeated_origins(document: Document) -> Iterator[Problem]:
@@ -142,4 +207,6 @@ def _repeated_origins(document: Document) -> Iterator[Problem]:
     origins: list[object] = found if isinstance(found, list) else []
     for index, origin in enumerate(origins):
         if origin in origins[:index]:
-            yield document.problem(("origins", index), "DuplicateOrigin", f"{quote(origin)} stands here twice. Remove one.")
+            yield document.problem(
+                ("origins", index), "DuplicateOrigin", f"{quote(origin)} stands here twice. Remove one."
+            )

@@ -1,6 +1,8 @@
-"""How a team's access stands, part by part, in Kubernetes' words. Nothing is stored: it is judged from what is seen at this moment.
+"""How a team's access stands, part by part, in Kubernetes' words. Nothing is stored: it is judged from what
+is seen at this moment.
 
-A retry or a wait that is under way on Service Bus cannot be seen: what is not there yet is `InProgress`, whether somebody is at it or not.
+A retry or a wait that is under way on Service Bus cannot be seen: what is not there yet is `InProgress`,
+whether somebody is at it or not.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
 
 def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
-    """The request first, as the file on the branch says; then what stands of the access, as a whole and part by part."""
+    """The request first, as the file on the branch says; then what stands of the access, as a whole and part
+    by part.
+    """
     return (_request(view), _access(view), *(_part(part, view, platform) for part in PARTS))
 
 
@@ -36,19 +40,48 @@ def _request(view: View) -> Condition:
             return _refused(said.problems) if said.access == "kept" else Condition("Request", "True", "Valid")
         case "over" | "new_end":
             last = said.request.expires if said.request else None
-            over = None if last is None else datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
-            return Condition("Request", "False", "Expired", f"its last day was {last}: write a later one, or remove the file", over)
+            over = (
+                None
+                if last is None
+                else datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
+            )
+            return Condition(
+                "Request",
+                "False",
+                "Expired",
+                f"its last day was {last}: write a later one, or remove the file",
+                over,
+            )
         case "invalid" | "unreadable":
             return _refused(said.problems)
         case "no_catalogue":
-            return Condition("Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays")
+            return Condition(
+                "Request",
+                "Unknown",
+                "CatalogueInvalid",
+                "the catalogue on the branch is not valid; what was granted stays",
+            )
         case "no_tree":
-            return Condition("Request", "Unknown", "NoBranch", "the branch is not there, or has no files; what was granted stays")
+            return Condition(
+                "Request",
+                "Unknown",
+                "NoBranch",
+                "the branch is not there, or has no files; what was granted stays",
+            )
         case "junk":
-            message = "where its request may stand there are files, and none is a request of this team; see the check"
+            message = (
+                "where its request may stand there are files, and none is a request of this team; see the "
+                "check"
+            )
             return Condition("Request", "False", "NoRequest", message, view.withdrawn)
         case "gone":
-            return Condition("Request", "False", "NoRequest", "there is no request of this team on the branch", view.withdrawn)
+            return Condition(
+                "Request",
+                "False",
+                "NoRequest",
+                "there is no request of this team on the branch",
+                view.withdrawn,
+            )
 
 
 def _access(view: View) -> Condition:
@@ -60,17 +93,24 @@ def _access(view: View) -> Condition:
             return Condition("Access", "True", "KeptInForce", "as it was granted last")
         case "held":
             message = (
-                "its access would end, as would that of too many at once: nothing is withdrawn until a person allows it; see the check"
+                "its access would end, as would that of too many at once: nothing is withdrawn until a "
+                "person allows it; see the check"
             )
             return Condition("Access", "True", "WithdrawalsHeld", message)
         case "ended":
             return Condition("Access", "False", "Ended", "its keys are suspended", view.withdrawn)
         case "frozen":
             return Condition(
-                "Access", "False", "Ended", "its last day is over; nothing is deleted while the branch does not say", view.withdrawn
+                "Access",
+                "False",
+                "Ended",
+                "its last day is over; nothing is deleted while the branch does not say",
+                view.withdrawn,
             )
         case "not_ours":
-            return Condition("Access", "False", "NotManaged", f"{names.product(view.said.team)} is not managed by mergekey")
+            return Condition(
+                "Access", "False", "NotManaged", f"{names.product(view.said.team)} is not managed by mergekey"
+            )
         case "none":
             return Condition("Access", "False", "NotThere", "nothing of it is in force")
 
@@ -79,7 +119,9 @@ def _refused(problems: tuple[Problem, ...]) -> Condition:
     if not problems:
         return Condition("Request", "False", "NotValid", "the request is not valid; see the check")
     first, more = problems[0], len(problems) - 1
-    message = f"{first.path}:{first.line}:{first.column} {first.message}" + (f" ({more} more)" if more else "")
+    message = f"{first.path}:{first.line}:{first.column} {first.message}" + (
+        f" ({more} more)" if more else ""
+    )
     return Condition("Request", "False", first.reason, message)
 
 
@@ -130,11 +172,19 @@ def _serving(part: Part, view: View, platform: Platform) -> Condition:
     if part == "Gateway":
         return Condition(part, "True", "AsRequested")
     if part == "Keys":
-        return Condition(part, "True", "InVault", _about_keys(view, request), max((each.created for each in view.secrets), default=None))
+        return Condition(
+            part,
+            "True",
+            "InVault",
+            _about_keys(view, request),
+            max((each.created for each in view.secrets), default=None),
+        )
     if part == "Projects":
         return _tried_out(view, platform) if request.playground_access else _project(view, platform)
     if platform.cluster is None and any(model.instance_type for model in request.models):
-        return Condition(part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model")
+        return Condition(
+            part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model"
+        )
     return _workspaces(view)
 
 
@@ -157,9 +207,17 @@ def _kept(part: Part, view: View, platform: Platform) -> Condition:
         return _project(view, platform)
     if part == "Gateway":
         marker = product.marker if product and product.published else None
-        stands = Marker(platform.repository, view.said.team, "", "").owns(marker) and marker is not None and marker.withdrawn is None
+        stands = (
+            Marker(platform.repository, view.said.team, "", "").owns(marker)
+            and marker is not None
+            and marker.withdrawn is None
+        )
     else:
-        stands = subscription is not None and subscription.state == "active" and all(secret.enabled for secret in view.secrets)
+        stands = (
+            subscription is not None
+            and subscription.state == "active"
+            and all(secret.enabled for secret in view.secrets)
+        )
     if stands:
         return Condition(part, "True", "KeptInForce", "as it was granted last")
     return Condition(part, "False", "NotThere", "nothing of it is in force")
@@ -185,7 +243,13 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
         return Condition(part, "False", "NotThere", "nothing of it is there (any more)")
     if since is None:
         return Condition(part, "False", "InProgress", "its access has ended and it is not withdrawn yet")
-    return Condition(part, "False", "Withdrawn", f"deleted after {format_time(since + grace)}, unless a valid request comes back", since)
+    return Condition(
+        part,
+        "False",
+        "Withdrawn",
+        f"deleted after {format_time(since + grace)}, unless a valid request comes back",
+        since,
+    )
 
 
 def _workspaces(view: View) -> Condition:
@@ -196,20 +260,30 @@ def _workspaces(view: View) -> Condition:
     for workspace in sorted(found, key=lambda each: each.name):
         match readiness(workspace.conditions):
             case Failed(message):
-                return Condition("Workspaces", "False", "WorkspaceFailed", f"{workspace.name}: {message}", _since(workspace, _VERDICT))
+                return Condition(
+                    "Workspaces",
+                    "False",
+                    "WorkspaceFailed",
+                    f"{workspace.name}: {message}",
+                    _since(workspace, _VERDICT),
+                )
             case NotYet(reason):
                 since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _VERDICT)
                 return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
     served = (_since(workspace, _VERDICT) for workspace in found)
     names_ = ", ".join(sorted(each.name for each in found))
-    return Condition("Workspaces", "True", "Ready", names_, max((since for since in served if since), default=None))
+    return Condition(
+        "Workspaces", "True", "Ready", names_, max((since for since in served if since), default=None)
+    )
 
 
 def _tried_out(view: View, platform: Platform) -> Condition:
     """A playground that was asked for, and is as the request says."""
     request = view.said.request
     if platform.playground is None:
-        return Condition("Projects", "False", "NoPlayground", "this platform has no playground: take playgroundAccess out")
+        return Condition(
+            "Projects", "False", "NoPlayground", "this platform has no playground: take playgroundAccess out"
+        )
     note = "" if request is not None and request.entra_group else ": nobody may use it yet, add entraGroup"
     return Condition("Projects", "True", "Ready", f"{names.project(view.said.team)}{note}")
 
@@ -221,22 +295,37 @@ def _project(view: View, platform: Platform) -> Condition:
         return Condition("Projects", "True", "NothingAsked", "no playground")
     since = project.marker.withdrawn if project.marker else None
     if since is not None:
-        message = f"{project.name} is deleted after {format_time(since + view.times.grace)}, unless it is asked for again"
+        message = (
+            f"{project.name} is deleted after {format_time(since + view.times.grace)}, unless it is asked "
+            "for again"
+        )
         return Condition("Projects", "True", "Withdrawn", message, since)
-    return Condition("Projects", "True", "KeptInForce", "as it was granted last") if project.state == READY else _not_ready(project)
+    return (
+        Condition("Projects", "True", "KeptInForce", "as it was granted last")
+        if project.state == READY
+        else _not_ready(project)
+    )
 
 
 def _not_ready(project: Project) -> Condition:
     """In the words of its stage."""
     if project.state in FAILED:
-        return Condition("Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}")
+        return Condition(
+            "Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}"
+        )
     if project.state == GOING:
-        return Condition("Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew")
-    return Condition("Projects", "False", "ProjectNotReady", f"Foundry is making or changing the project {project.name}")
+        return Condition(
+            "Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew"
+        )
+    return Condition(
+        "Projects", "False", "ProjectNotReady", f"Foundry is making or changing the project {project.name}"
+    )
 
 
 def _ended_project(view: View, platform: Platform) -> Condition:
-    left = list(playground_drift.of_access_that_ended(view.said.team, platform.repository, view.times, view.world))
+    left = list(
+        playground_drift.of_access_that_ended(view.said.team, platform.repository, view.times, view.world)
+    )
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)

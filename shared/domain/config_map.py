@@ -1,4 +1,6 @@
-"""Shape B: a request as a Kubernetes ConfigMap, in which every value of `data` is text and `data.models` is YAML in a text."""
+"""Shape B: a request as a Kubernetes ConfigMap, in which every value of `data` is text and `data.models` is
+YAML in a text.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Labels(Written):
     __pydantic_extra__: dict[str, str]
 
     managed_by: Literal["gitops"] = Field(alias="app.kubernetes.io/managed-by", description="gitops")
-    request_type: Literal["model-access"] = Field(alias="ai.contoso.com/request-type", description="model-access")
+    request_type: Literal["model-access"] = Field(
+        alias="ai.contoso.com/request-type", description="model-access"
+    )
 
 
 class Metadata(Written):
@@ -47,7 +51,9 @@ class Metadata(Written):
 
     name: str = Field(description="the team's name and '-access-request'")
     namespace: Line | None = None
-    labels: Labels = Field(description="'app.kubernetes.io/managed-by: gitops' and 'ai.contoso.com/request-type: model-access'")
+    labels: Labels = Field(
+        description="'app.kubernetes.io/managed-by: gitops' and 'ai.contoso.com/request-type: model-access'"
+    )
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
@@ -102,8 +108,13 @@ class ShapeB(Shape):
         if isinstance(written, str) and document.knows(_MODELS):
             return embed(document, _MODELS)
         if isinstance(written, list):
-            advice = "'data.models' must be a text, as every value of a ConfigMap: write 'models: |' and indent the list below it."
-            return replace(document, problems=(*document.problems, document.problem(_MODELS, "WrongType", advice)))
+            advice = (
+                "'data.models' must be a text, as every value of a ConfigMap: write 'models: |' and indent "
+                "the list below it."
+            )
+            return replace(
+                document, problems=(*document.problems, document.problem(_MODELS, "WrongType", advice))
+            )
         return document
 
     @staticmethod
@@ -114,7 +125,9 @@ class ShapeB(Shape):
                 yield None
             elif entry.enabled:
                 dedicated = entry.type == "kaito" and entry.instance_type is not None
-                yield Wish(where, entry.type, entry.name, dedicated=dedicated, instance_type=entry.instance_type)
+                yield Wish(
+                    where, entry.type, entry.name, dedicated=dedicated, instance_type=entry.instance_type
+                )
 
     def terms(self) -> Terms:
         data = self.data

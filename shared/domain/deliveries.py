@@ -10,19 +10,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-#: How far back is looked: an app that stood still over night tells people its verdict in the morning. GitHub forgets after three days.
+#: How far back is looked: an app that stood still over night tells people its verdict in the morning. GitHub
+#: forgets after three days.
 WINDOW = timedelta(days=1)
-#: The first call and its repetitions. Sweeps come every quarter of an hour, so a trouble may last the better part of an hour.
+#: The first call and its repetitions. Sweeps come every quarter of an hour, so a trouble may last the better
+#: part of an hour.
 MOST_ATTEMPTS = 4
 #: Repetitions that one sweep asks for: GitHub counts writes, and each is a push that the app then takes in.
 AT_ONCE = 20
-#: Refusals of the platform in front of the app while that is stopped, not deployed or crowded. Other refusals are the app's own words.
-_PASSING = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+#: Refusals of the platform in front of the app while that is stopped, not deployed or crowded. Other refusals
+#: are the app's own words.
+_PASSING = (
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One attempt to make a webhook call. `guid` is its X-GitHub-Delivery, which all attempts share; `status` is 0 when nobody answered.
+    """One attempt to make a webhook call. `guid` is its X-GitHub-Delivery, which all attempts share; `status`
+    is 0 when nobody answered.
 
     `repository` is None where GitHub does not say.
     """
@@ -49,8 +58,8 @@ class Delivery:
 class Missed:
     """Pushes that no attempt brought to the app, each by its last attempt, oldest first.
 
-    `again` are worth another attempt, `refused` would be refused again, `given_up` have failed as often as is tried. `since` is the
-    first attempt of them all, None when nothing was missed.
+    `again` are worth another attempt, `refused` would be refused again, `given_up` have failed as often as is
+    tried. `since` is the first attempt of them all, None when nothing was missed.
     """
 
     again: tuple[Delivery, ...]
@@ -60,12 +69,18 @@ class Missed:
 
 
 def missed(attempts: Iterable[Delivery], repository: int) -> Missed:
-    """Judged by what GitHub lists. A push whose first attempt is not among it is too old: so its repetitions come to an end."""
+    """Judged by what GitHub lists. A push whose first attempt is not among it is too old: so its repetitions
+    come to an end.
+    """
     pushes: dict[str, list[Delivery]] = {}
     for attempt in sorted(attempts, key=lambda attempt: (attempt.at, attempt.id)):
         if attempt.event == "push" and attempt.repository in (repository, None):
             pushes.setdefault(attempt.guid, []).append(attempt)
-    lost = [made for made in pushes.values() if not made[0].redelivery and not any(attempt.succeeded for attempt in made)]
+    lost = [
+        made
+        for made in pushes.values()
+        if not made[0].redelivery and not any(attempt.succeeded for attempt in made)
+    ]
     passing = [made for made in lost if made[-1].may_pass]
     return Missed(
         again=tuple(made[-1] for made in passing if len(made) < MOST_ATTEMPTS),

@@ -1,8 +1,9 @@
 """What should be: a request and the catalogue compiled into one slice per stage, each with its digest.
 
-A digest says whether a slice is the one that was written last. It is over everything that is written, so a new version of this code
-that writes something else converges by itself. What it is over is spelt out in `hashed`, because its keys are
-part of it: a field may get another name, but with another key everything would be written anew.
+A digest says whether a slice is the one that was written last. It is over everything that is written, so a
+new version of this code that writes something else converges by itself. What it is over is spelt out in
+`hashed`, because its keys are part of it: a field may get another name, but with another key everything would
+be written anew.
 """
 
 from __future__ import annotations
@@ -35,15 +36,18 @@ from shared.domain.workspace import (
 
 @dataclass(frozen=True, slots=True)
 class Playground:
-    """Where Foundry projects are made. `tracing` is the resource id of the Application Insights that takes their traces, if any."""
+    """Where Foundry projects are made. `tracing` is the resource id of the Application Insights that takes
+    their traces, if any.
+    """
 
     tracing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is one, the URL of the
-    platform's own vault, whose secrets no team reads, if there is one, the tier of API Management, and the playground if there is one.
+    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is
+    one, the URL of the platform's own vault, whose secrets no team reads, if there is one, the tier of API
+    Management, and the playground if there is one.
     """
 
     repository: int
@@ -56,7 +60,9 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class DesiredGateway:
-    """A team's product, its policy, and a backend per dedicated model. `display_name` is what the team calls itself."""
+    """A team's product, its policy, and a backend per dedicated model. `display_name` is what the team calls
+    itself.
+    """
 
     product: str
     display_name: str
@@ -65,12 +71,16 @@ class DesiredGateway:
 
     @property
     def shown_as(self) -> str:
-        """The product's display name. API Management takes each only once, and two teams may call themselves the same."""
+        """The product's display name. API Management takes each only once, and two teams may call themselves
+        the same.
+        """
         return f"{self.display_name.strip()} ({self.product.removeprefix(PRODUCT_PREFIX)})"
 
     @property
     def names(self) -> tuple[str, str]:
-        """Display names that stay as they are: earlier versions wrote the plain one, and two versions side by side must not take turns."""
+        """Display names that stay as they are: earlier versions wrote the plain one, and two versions side by
+        side must not take turns.
+        """
         return self.shown_as, self.display_name
 
     @property
@@ -89,7 +99,9 @@ class DesiredGateway:
 
 @dataclass(frozen=True, slots=True)
 class DesiredCatalog:
-    """The unified API with its fragment and policy, what serves the models to all teams, and the secrets that this needs."""
+    """The unified API with its fragment and policy, what serves the models to all teams, and the secrets that
+    this needs.
+    """
 
     api: dict[str, Any]
     fragment: str
@@ -119,7 +131,9 @@ class DesiredCatalog:
 
 @dataclass(frozen=True, slots=True)
 class DesiredWorkspaces:
-    """What stands in the team's namespace besides the namespace itself. `workspaces` and `routes` are by workspace name."""
+    """What stands in the team's namespace besides the namespace itself. `workspaces` and `routes` are by
+    workspace name.
+    """
 
     limits: tuple[Manifest, ...]
     workspaces: dict[str, Manifest]
@@ -128,7 +142,11 @@ class DesiredWorkspaces:
     def without(self, missing: Set[str]) -> DesiredWorkspaces:
         """The same without some of the workspaces, and their routes."""
         left = {name: manifest for name, manifest in self.workspaces.items() if name not in missing}
-        return replace(self, workspaces=left, routes={name: manifest for name, manifest in self.routes.items() if name in left})
+        return replace(
+            self,
+            workspaces=left,
+            routes={name: manifest for name, manifest in self.routes.items() if name in left},
+        )
 
     @property
     def hashed(self) -> dict[str, Any]:
@@ -141,8 +159,8 @@ class DesiredWorkspaces:
 
 @dataclass(frozen=True, slots=True)
 class DesiredProject:
-    """A team's Foundry project. `tracing` is the id of what it is connected to for its traces. Who may use it is in no digest: it is
-    looked at each time.
+    """A team's Foundry project. `tracing` is the id of what it is connected to for its traces. Who may use it
+    is in no digest: it is looked at each time.
     """
 
     name: str
@@ -181,30 +199,45 @@ def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
 
 def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
     """A team's own. Empty without a cluster or without dedicated models."""
-    return _workspaces(request.team, [model for model in request.models if model.instance_type is not None], catalog, platform)
+    return _workspaces(
+        request.team,
+        [model for model in request.models if model.instance_type is not None],
+        catalog,
+        platform,
+    )
 
 
 def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
     """Those that the platform runs for all teams. Empty without a cluster or without such models."""
-    shared = [ModelAccess(each.name, each.provider, None, None, each.shared.instance_type) for each in catalog.models if each.shared]
+    shared = [
+        ModelAccess(each.name, each.provider, None, None, each.shared.instance_type)
+        for each in catalog.models
+        if each.shared
+    ]
     return _workspaces(CATALOGUE_TEAM, shared, catalog, platform)
 
 
-def _workspaces(team: str, models: Sequence[ModelAccess], catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
+def _workspaces(
+    team: str, models: Sequence[ModelAccess], catalog: Catalog, platform: Platform
+) -> DesiredWorkspaces:
     cluster = platform.cluster
     if cluster is None or not models:
         return DesiredWorkspaces((), {}, {})
     marker = Marker(platform.repository, team, "", "")
     return DesiredWorkspaces(
         limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
-        workspaces={workspace(m.name): workspace_manifest(marker, m, catalog, cluster.dialect) for m in models},
+        workspaces={
+            workspace(m.name): workspace_manifest(marker, m, catalog, cluster.dialect) for m in models
+        },
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
     )
 
 
 def compile_project(request: AccessRequest, playground: Playground) -> DesiredProject:
     """Of a request with playground access."""
-    return DesiredProject(project(request.team), request.display_name, playground.tracing if request.tracing_enabled else None)
+    return DesiredProject(
+        project(request.team), request.display_name, playground.tracing if request.tracing_enabled else None
+    )
 
 
 def _digest(value: Any) -> str:

@@ -15,9 +15,9 @@ KeyPath = tuple[str | int, ...]
 class Document:
     """A file as plain data (dict, list, str, int, float, bool, None) and the place of every key and value.
 
-    `unread` are the parts whose value is unknown because of a problem already told, such as an alias. `text_starts` are the texts
-    whose lines stand in the file as they are: a text in them can be read as YAML with true places. After a problem that ended the
-    reading, `data` is None and everything is unread.
+    `unread` are the parts whose value is unknown because of a problem already told, such as an alias.
+    `text_starts` are the texts whose lines stand in the file as they are: a text in them can be read as YAML
+    with true places. After a problem that ended the reading, `data` is None and everything is unread.
     """
 
     path: str

@@ -1,6 +1,8 @@
-"""Where the world is not what the branch says, judged from lists alone: no team is read by itself while nothing differs.
+"""Where the world is not what the branch says, judged from lists alone: no team is read by itself while
+nothing differs.
 
-What is ours and differs is handed to the stages, which look again before they write. What is somebody else's is only told.
+What is ours and differs is handed to the stages, which look again before they write. What is somebody else's
+is only told.
 """
 
 from __future__ import annotations
@@ -29,11 +31,18 @@ from shared.domain.workspace import Manifest, fixed_fields, says
 from shared.domain.world import Part, Times, Wanted, World
 
 #: What also differs when a release makes something else of the same request.
-_BY_DIGEST = ("its product is not what the request says", "its policy is not what was written", "backend ", "namespace ", "workspace ")
+_BY_DIGEST = (
+    "its product is not what the request says",
+    "its policy is not what was written",
+    "backend ",
+    "namespace ",
+    "workspace ",
+)
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"
-#: An open product serves strangers as its team, at its team's expense: also when the team's own keys are suspended.
+#: An open product serves strangers as its team, at its team's expense: also when the team's own keys are
+#: suspended.
 OPEN = "its product can be used without a key"
 
 
@@ -50,22 +59,42 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
         yield "the policy of the unified API is not what was written"
     if world.fragment not in (None, meaning_of(desired.fragment)):
         yield "the policy fragment is not what was written"
-    yield from _backends(desired.backends, names.SHARED_PREFIX, Marker(platform.repository, names.CATALOGUE_TEAM, "", ""), world)
+    yield from _backends(
+        desired.backends,
+        names.SHARED_PREFIX,
+        Marker(platform.repository, names.CATALOGUE_TEAM, "", ""),
+        world,
+    )
     secrets = {value.name: value.url for value in desired.named_values}
-    yield from (f"named value {name} is not what it should be" for name, url in secrets.items() if world.secret_urls.get(name) != url)
+    yield from (
+        f"named value {name} is not what it should be"
+        for name, url in secrets.items()
+        if world.secret_urls.get(name) != url
+    )
     if platform.cluster is not None:
-        yield from _cluster(names.CATALOGUE_TEAM, compile_shared_workspaces(catalog, platform), platform, world)
-    yield from (f"named value {name} is not needed any more" for name in sorted(world.secret_urls.keys() - secrets.keys()))
+        yield from _cluster(
+            names.CATALOGUE_TEAM, compile_shared_workspaces(catalog, platform), platform, world
+        )
+    yield from (
+        f"named value {name} is not needed any more"
+        for name in sorted(world.secret_urls.keys() - secrets.keys())
+    )
 
 
-def of_team(wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times) -> Iterator[str]:
+def of_team(
+    wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times
+) -> Iterator[str]:
     """What differs for a team that has a request in force."""
     for differences in by_part(wanted, catalog, platform, world, times).values():
         yield from differences
 
 
-def by_part(wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times) -> Mapping[Part, Iterator[str]]:
-    """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects are `playground`'s."""
+def by_part(
+    wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times
+) -> Mapping[Part, Iterator[str]]:
+    """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects
+    are `playground`'s.
+    """
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
         "Gateway": _gateway(wanted, marker, catalog, platform, world),
@@ -88,42 +117,82 @@ def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iter
 
 
 def of_others(repository: int, world: World) -> Iterator[str]:
-    """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our marker under another name."""
+    """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our
+    marker under another name.
+    """
     products = ((product.name, product.marker) for product in world.products.values())
-    ours = {name for name, marker in products if marker and marker.repository == repository and name == names.product(marker.team)}
+    ours = {
+        name
+        for name, marker in products
+        if marker and marker.repository == repository and name == names.product(marker.team)
+    }
     for found in world.subscriptions.values():
         if _is_own(repository, found) or found.name == BUILT_IN or found.state != "active":
             continue
         if found.product in ours:
-            yield f"subscription {found.name} on product {found.product} is not managed by mergekey: its keys open the team's models"
+            yield (
+                f"subscription {found.name} on product {found.product} is not managed by mergekey: its keys "
+                "open the team's models"
+            )
         elif not found.product:
             yield f"subscription {found.name} is for an API or for all: no product's limits hold for its keys"
-    yield from (f"product {name} is linked to the unified API and not managed by mergekey" for name in sorted(world.linked - ours))
-    # Who opened one is to be asked; and where a stage cannot close it, because the request is not valid, a person must.
+    yield from (
+        f"product {name} is linked to the unified API and not managed by mergekey"
+        for name in sorted(world.linked - ours)
+    )
+    # Who opened one is to be asked; and where a stage cannot close it, because the request is not valid, a
+    # person must.
     opened = sorted(name for name in ours if not world.products[name].subscription_required)
-    yield from (f"product {name} can be used without a key: whoever calls is taken for its team" for name in opened)
+    yield from (
+        f"product {name} can be used without a key: whoever calls is taken for its team" for name in opened
+    )
     for secret, readers in sorted(world.readers.items()):
         tags = world.secrets[secret].tags if secret in world.secrets else {}
         owner = owner_of(tags)
         if owner is not None and owner[0] == repository:
-            strangers = sorted(reader.group for reader in readers if not reader.ours and reader.group != _named(tags, world))
-            yield from (f"{group} may read the secret {secret} and no request names it" for group in strangers)
-    standing = {(namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found}
+            strangers = sorted(
+                reader.group for reader in readers if not reader.ours and reader.group != _named(tags, world)
+            )
+            yield from (
+                f"{group} may read the secret {secret} and no request names it" for group in strangers
+            )
+    standing = {
+        (namespace, workspace.name) for namespace, found in world.workspaces.items() for workspace in found
+    }
     for node in world.nodes:
         if (node.namespace, node.workspace) not in standing:
-            yield f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: delete its node pool"
-    homes = [name for name, each in world.namespaces.items() if each.marker and each.marker.repository == repository]
-    theirs = (f"{home}/{each.name}" for home in homes for each in world.workspaces.get(home, ()) if not (each.managed or each.terminating))
-    yield from (f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it" for name in sorted(theirs))
+            yield (
+                f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which "
+                "is gone: delete its node pool"
+            )
+    homes = [
+        name
+        for name, each in world.namespaces.items()
+        if each.marker and each.marker.repository == repository
+    ]
+    theirs = (
+        f"{home}/{each.name}"
+        for home in homes
+        for each in world.workspaces.get(home, ())
+        if not (each.managed or each.terminating)
+    )
+    yield from (
+        f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it"
+        for name in sorted(theirs)
+    )
 
 
 def _named(tags: Mapping[str, str], world: World) -> str | None:
-    """The group that the request names, by the endpoint's tag: that of a key may still name whoever could read it before."""
+    """The group that the request names, by the endpoint's tag: that of a key may still name whoever could
+    read it before.
+    """
     endpoint = world.secrets.get(names.endpoint_secret(tags.get("team", "")))
     return (tags if endpoint is None else endpoint.tags).get("reader")
 
 
-def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+def _gateway(
+    wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World
+) -> Iterator[str]:
     desired = compile_gateway(wanted.request, catalog, platform)
     product = world.products.get(desired.product)
     if product is None:
@@ -135,7 +204,11 @@ def _gateway(wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platfor
         return
     if known.newer:
         return
-    if known.digest != desired.digest or not product.is_shown_as(*desired.names) or not known.stands_as(marker):
+    if (
+        known.digest != desired.digest
+        or not product.is_shown_as(*desired.names)
+        or not known.stands_as(marker)
+    ):
         yield "its product is not what the request says"
     if not product.subscription_required:
         yield OPEN
@@ -158,7 +231,11 @@ def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Wo
 
 def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
     subscription = world.subscriptions.get(names.subscription(request.team))
-    if subscription is None or subscription.state != "active" or subscription.product != names.product(request.team):
+    if (
+        subscription is None
+        or subscription.state != "active"
+        or subscription.product != names.product(request.team)
+    ):
         yield "its subscription is not active"
     elif team_displayed(marker.repository, subscription) != request.team:
         yield "its subscription is not managed by mergekey"
@@ -168,11 +245,16 @@ def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Wor
     for name in names.secrets(request.team):
         found = world.secrets.get(name)
         tags = found.tags if found else {}
-        # Of a key that works on although others could read it the tag says who they were, until it is made new.
+        # Of a key that works on although others could read it the tag says who they were, until it is made
+        # new.
         known = reader if EXPOSED in tags and name != endpoint else tags.get("reader", "")
         if found is None or not found.enabled or not tags.get("fingerprint") or "withdrawn" in tags:
             yield f"secret {name} is not whole"
-        elif (tags.get("repository"), tags.get("team"), known) != (str(marker.repository), request.team, reader):
+        elif (tags.get("repository"), tags.get("team"), known) != (
+            str(marker.repository),
+            request.team,
+            reader,
+        ):
             yield f"secret {name} is not tagged as the request says"
         elif name == endpoint and tags["fingerprint"] != address:
             yield f"secret {name} is not the gateway's address"
@@ -213,7 +295,9 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: W
         return
     if known is None or known.digest != desired.digest or known.withdrawn is not None:
         yield f"namespace {name} is not what the request says"
-    standing = {workspace.name: workspace for workspace in world.workspaces.get(name, ()) if not workspace.terminating}
+    standing = {
+        workspace.name: workspace for workspace in world.workspaces.get(name, ()) if not workspace.terminating
+    }
     yield from (f"workspace {each} is not there" for each in sorted(desired.workspaces.keys() - standing))
     for each in sorted(desired.workspaces.keys() & standing):
         if not standing[each].managed or dict(standing[each].fixed) != fixed_fields(desired.workspaces[each]):
@@ -230,11 +314,16 @@ def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str,
             yield f"the route to {each} is not there"
         elif not says(routes[each].spec, desired.routes[each]):
             yield f"the route to {each} is not what was written"
-    yield from (f"the route to {each} is not needed any more" for each in sorted(routes.keys() - desired.routes.keys()))
+    yield from (
+        f"the route to {each} is not needed any more"
+        for each in sorted(routes.keys() - desired.routes.keys())
+    )
 
 
 def team_displayed(repository: int, subscription: Subscription) -> str | None:
-    """The team of this repository that the subscription was made for; None for one of others. Its display name is its marker."""
+    """The team of this repository that the subscription was made for; None for one of others. Its display
+    name is its marker.
+    """
     ours, _, team = subscription.display_name.rpartition("/")
     return team if ours == f"mergekey/{repository}" and is_team(team) else None
 
@@ -245,5 +334,7 @@ def _is_own(repository: int, subscription: Subscription) -> bool:
 
 
 def is_by_digest(what: str) -> bool:
-    """Whether a difference may come from another version of ours alone. Open doors, keys and who may read them never do."""
+    """Whether a difference may come from another version of ours alone. Open doors, keys and who may read
+    them never do.
+    """
     return what.startswith(_BY_DIGEST)

@@ -26,7 +26,9 @@ _MUST_BE = {
 
 
 def explain(error: ValidationError, form: type[BaseModel], document: Document) -> Iterator[Problem]:
-    """The problems of a document that does not have the form: at most 50, none about a part that could not be read."""
+    """The problems of a document that does not have the form: at most 50, none about a part that could not be
+    read.
+    """
     for details in error.errors(include_url=False)[:MOST_EXPLAINED]:
         where: KeyPath = details["loc"]
         if document.knows(where):
@@ -51,7 +53,9 @@ def _explained(details: ErrorDetails, where: KeyPath, form: type[BaseModel], doc
 def _unknown_key(where: KeyPath, form: type[BaseModel]) -> str:
     key, known = str(where[-1]), list(_fields(form, where[:-1]))
     inside = f" in {quote(dotted(where[:-1]))}" if where[:-1] else ""
-    return f"There is no key {quote(key)}{inside}." + (did_you_mean(key, known) or f" Known keys: {listed(known)}.")
+    return f"There is no key {quote(key)}{inside}." + (
+        did_you_mean(key, known) or f" Known keys: {listed(known)}."
+    )
 
 
 def _missing_key(where: KeyPath, form: type[BaseModel]) -> str:
@@ -66,11 +70,21 @@ def _wrong_value(details: ErrorDetails, where: KeyPath, document: Document) -> t
     if kind[:1].isupper():
         return kind, f"{name}: {bounds['message']}"
     if kind in _MUST_BE:
-        hint = " Put it in quotes." if kind == "string_type" and isinstance(document.get(where), bool | int | float) else ""
+        hint = (
+            " Put it in quotes."
+            if kind == "string_type" and isinstance(document.get(where), bool | int | float)
+            else ""
+        )
         return "WrongType", f"{name} must be {_MUST_BE[kind]}; {_found(document.get(where))}.{hint}"
     if kind == "literal_error":
         written = document.get(where)
-        return "NotAllowed", f"{name} must be {bounds['expected']}, not {quote(written)}.{did_you_mean(str(written), _options(bounds))}"
+        return (
+            "NotAllowed",
+            (
+                f"{name} must be {bounds['expected']}, not "
+                f"{quote(written)}.{did_you_mean(str(written), _options(bounds))}"
+            ),
+        )
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {bounds['ge']:,}" if "ge" in bounds else f"at most {bounds['le']:,}"
         return "OutOfRange", f"{name} must be {bound}, not {quote(document.get(where))}."
@@ -79,14 +93,26 @@ def _wrong_value(details: ErrorDetails, where: KeyPath, document: Document) -> t
     if kind == "too_short":
         return _too_few(name, bounds)
     if kind == "too_long":
-        return "TooManyEntries", f"{name} has {bounds['actual_length']} entries; there may be {bounds['max_length']}."
+        return (
+            "TooManyEntries",
+            f"{name} has {bounds['actual_length']} entries; there may be {bounds['max_length']}.",
+        )
     return "WrongValue", f"{name}: {details['msg']}."
 
 
 def _too_few(name: str, bounds: dict[str, Any]) -> tuple[str, str]:
     if bounds["actual_length"] == 0:
-        return "EmptyList", f"{name} is empty. Add at least {'one entry' if bounds['min_length'] == 1 else bounds['min_length']}."
-    return "TooFewEntries", f"{name} needs at least {bounds['min_length']} entries; it has {bounds['actual_length']}."
+        return (
+            "EmptyList",
+            (
+                f"{name} is empty. Add at least "
+                f"{'one entry' if bounds['min_length'] == 1 else bounds['min_length']}."
+            ),
+        )
+    return (
+        "TooFewEntries",
+        f"{name} needs at least {bounds['min_length']} entries; it has {bounds['actual_length']}.",
+    )
 
 
 def _options(bounds: dict[str, Any]) -> list[str]:
@@ -98,7 +124,13 @@ def _found(value: object) -> str:
         return "it has no value: give it one, or remove the line"
     if isinstance(value, str):
         return f"it is the text {quote(value)}"
-    kinds = {bool: "true or false", int: "a number", float: "a number with a fraction", list: "a list", dict: "a mapping"}
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number with a fraction",
+        list: "a list",
+        dict: "a mapping",
+    }
     return f"it is {kinds[type(value)]}"
 
 

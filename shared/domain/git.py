@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file in a Git tree: its blob, its mode (`100644`, `100755`, `120000` symbolic link, `160000` submodule), its size in bytes."""
+    """A file in a Git tree: its blob, its mode (`100644`, `100755`, `120000` symbolic link, `160000`
+    submodule), its size in bytes.
+    """
 
     blob: str
     mode: str
@@ -25,14 +27,18 @@ Tree = Mapping[str, Entry]
 
 
 def is_hidden(tree: Tree, path: str) -> bool:
-    """Whether a link or a submodule stands at one of the folders above a path, so that nobody knows what is there."""
+    """Whether a link or a submodule stands at one of the folders above a path, so that nobody knows what is
+    there.
+    """
     folders = path.split("/")[:-1]
     above = ("/".join(folders[: length + 1]) for length in range(len(folders)))
     return any(folder in tree and tree[folder].mode in NOT_REGULAR for folder in above)
 
 
 def blob_id(content: bytes, digits: int = 40) -> str:
-    """Git's object id of a blob (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects): SHA-1, or SHA-256 for 64 digits."""
+    """Git's object id of a blob (https://git-scm.com/book/en/v2/Git-Internals-Git-Objects): SHA-1, or SHA-256
+    for 64 digits.
+    """
     header = f"blob {len(content)}\0".encode()
     algorithm = hashlib.sha1 if digits == 40 else hashlib.sha256
     return algorithm(header + content).hexdigest()

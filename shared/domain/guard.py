@@ -1,13 +1,16 @@
-"""How much may end at once. A folder deleted by mistake, or a year that is misspelt in every file, must not cost anybody their key.
+"""How much may end at once. A folder deleted by mistake, or a year that is misspelt in every file, must not
+cost anybody their key.
 
-Counted are the teams whose cell of the table of states (`shared.domain.states`) ends in a question mark, and those in their grace period
-already: too many are more than a quarter of all teams; below twelve teams more than one; or all of them. Then nothing of it happens. A
-person who means it names the teams in a trailer of a commit on the branch:
+Counted are the teams whose cell of the table of states (`shared.domain.states`) ends in a question mark, and
+those in their grace period already: too many are more than a quarter of all teams; below twelve teams more
+than one; or all of them. Then nothing of it happens. A person who means it names the teams in a trailer of a
+commit on the branch:
 
     Allow-Withdrawals: alpha, bravo
 
-It counts for the access that a team had then: the commit comes after the one that the product's marker names. Who is held stays so,
-whatever happens to the others: the product says it, until its file is back, a person allows it, or the last day of its access is over.
+It counts for the access that a team had then: the commit comes after the one that the product's marker names.
+Who is held stays so, whatever happens to the others: the product says it, until its file is back, a person
+allows it, or the last day of its access is over.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from typing import Literal
 SHARE_FROM = 12
 SHARE = 4
 
-#: What ends a team's access: its file is gone, or what is left of it is no request; a last day that is new; one that was brought forward.
+#: What ends a team's access: its file is gone, or what is left of it is no request; a last day that is new;
+#: one that was brought forward.
 Why = Literal["gone", "junk", "new_end", "shortened"]
 
 _KEY = "allow-withdrawals:"
@@ -31,10 +35,11 @@ _TRAILER = re.compile(r"[A-Za-z0-9-]+:\s.*|\s+\S.*")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gone:
-    """A team that has objects of ours and whose access would end. `commit` is its marker's, empty where nothing says one; `why` as above.
+    """A team that has objects of ours and whose access would end. `commit` is its marker's, empty where
+    nothing says one; `why` as above.
 
-    `marked`: there is a product with our marker. `withdrawn` whether its grace period has begun, `held` whether its product says that it
-    is held, `over` whether the last day of what was granted is over.
+    `marked`: there is a product with our marker. `withdrawn` whether its grace period has begun, `held`
+    whether its product says that it is held, `over` whether the last day of what was granted is over.
     """
 
     team: str
@@ -48,7 +53,9 @@ class Gone:
 
     @property
     def counts(self) -> bool:
-        """Not when its access ended by its date, nor when it was withdrawn and its product is deleted: it is nobody's access any more."""
+        """Not when its access ended by its date, nor when it was withdrawn and its product is deleted: it is
+        nobody's access any more.
+        """
         return not self.over and not (self.withdrawn and not self.marked)
 
 
@@ -78,8 +85,9 @@ class Absence:
         waiting = sum(each.withdrawn and each.counts for each in self.gone)
         also = f", {waiting} more in their grace period" if waiting else ""
         return (
-            f"Withdrawals held: {len(self.held)} of {self.teams} teams would lose their access ({names}{also}). Nothing was withdrawn. "
-            f"If it is meant, push a commit whose message ends with the line\n\n    {self.allowance}\n\nelse bring the files back."
+            f"Withdrawals held: {len(self.held)} of {self.teams} teams would lose their access "
+            f"({names}{also}). Nothing was withdrawn. If it is meant, push a commit whose message ends with "
+            f"the line\n\n    {self.allowance}\n\nelse bring the files back."
         )
 
 
@@ -94,7 +102,9 @@ def judge(present: Iterable[str], gone: Iterable[Gone], allowed: Set[str] = froz
 
 
 def teams_allowed(message: str) -> frozenset[str]:
-    """The teams that the message of a commit names. Merges and squashes put messages together, so every block of trailers counts."""
+    """The teams that the message of a commit names. Merges and squashes put messages together, so every block
+    of trailers counts.
+    """
     blocks = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
     lines = [line for block in blocks if _is_trailers(block) for line in block.splitlines()]
     values = (line.partition(":")[2] for line in lines if line.casefold().startswith(_KEY))

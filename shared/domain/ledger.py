@@ -1,11 +1,13 @@
 """How much of each model is granted to whom, and which requests ask for more than there is.
 
-A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force counts for every team, whether it has
-a request or not, and is never refused as long as it does not grow: it comes first, as it is. Then those that grow, by name; then the
-newcomers, by name; each is admitted as a whole while it fits. So the outcome depends on what is asked for and what is in force, not on who
-looked first, and who was admitted stays admitted while the others' access is being written. What a growing request gives back of another
-model is free when that is done. A model without a capacity has a ledger too: of that, nobody is refused anything.
-The dedicated workspaces of a model are granted by the same rule, one by one; one that is there counts until it is gone.
+A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force counts for
+every team, whether it has a request or not, and is never refused as long as it does not grow: it comes first,
+as it is. Then those that grow, by name; then the newcomers, by name; each is admitted as a whole while it
+fits. So the outcome depends on what is asked for and what is in force, not on who looked first, and who was
+admitted stays admitted while the others' access is being written. What a growing request gives back of
+another model is free when that is done. A model without a capacity has a ledger too: of that, nobody is
+refused anything. The dedicated workspaces of a model are granted by the same rule, one by one; one that is
+there counts until it is gone.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from math import floor
 from shared.domain.catalog import Catalog, CatalogModel
 from shared.domain.problem import quote
 
-#: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a dedicated workspace.
+#: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a
+#: dedicated workspace.
 Grants = Mapping[str, int | None]
 
 #: By model, the teams in whose namespace a workspace for it is there.
@@ -33,9 +36,11 @@ _NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One model: what its backends can do and what may be granted in sum, in tokens per minute, and who has how much of it.
+    """One model: what its backends can do and what may be granted in sum, in tokens per minute, and who has
+    how much of it.
 
-    Both are None where nobody said; `granted` has None for a team without a bound, which only such a model can have.
+    Both are None where nobody said; `granted` has None for a team without a bound, which only such a model
+    can have.
     """
 
     model: str
@@ -61,11 +66,20 @@ class Ledger:
     def explain(self) -> str:
         """Who has how much, the largest first, of a model with a capacity."""
         assert self.left is not None
-        rows = sorted(((team, tokens or 0) for team, tokens in self.granted.items()), key=lambda row: (-row[1], row[0]))
+        rows = sorted(
+            ((team, tokens or 0) for team, tokens in self.granted.items()), key=lambda row: (-row[1], row[0])
+        )
         shown = [f"{team} {tokens:,}" for team, tokens in rows[:_NAMED]]
-        more = [f"{len(rows) - _NAMED} more teams {sum(tokens for _, tokens in rows[_NAMED:]):,}"] if len(rows) > _NAMED else []
+        more = (
+            [f"{len(rows) - _NAMED} more teams {sum(tokens for _, tokens in rows[_NAMED:]):,}"]
+            if len(rows) > _NAMED
+            else []
+        )
         holders = ", ".join([*shown, *more]) or "nobody has any"
-        return f"{quote(self.model)} has {self.limit:,} tokens per minute for all teams: {holders}; {max(self.left, 0):,} are left"
+        return (
+            f"{quote(self.model)} has {self.limit:,} tokens per minute for all teams: {holders}; "
+            f"{max(self.left, 0):,} are left"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +99,17 @@ class Workspaces:
         """Who has one."""
         more = [f"{len(self.teams) - _NAMED} more teams"] if len(self.teams) > _NAMED else []
         holders = ", ".join([*self.teams[:_NAMED], *more]) or "nobody has one"
-        return f"All teams together may have {self.total} dedicated {quote(self.model)}: {holders}; {max(self.left, 0)} are left"
+        return (
+            f"All teams together may have {self.total} dedicated {quote(self.model)}: {holders}; "
+            f"{max(self.left, 0)} are left"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens, or one workspace too many."""
+    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens,
+    or one workspace too many.
+    """
 
     ledgers: Mapping[str, Ledger]
     refused: Mapping[str, tuple[str, ...]]
@@ -98,25 +117,46 @@ class Books:
     crowded_out: Mapping[str, tuple[str, ...]]
 
 
-def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[str, Grants], standing: Standing | None = None) -> Books:
-    """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it has."""
+def keep_books(
+    catalog: Catalog,
+    asked: Mapping[str, Grants],
+    in_force: Mapping[str, Grants],
+    standing: Standing | None = None,
+) -> Books:
+    """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it
+    has.
+    """
     limits, standing = limits_of(catalog), standing or {}
     teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
-    before = {team: _with_standing(metered(catalog, in_force.get(team, {})), team, standing) for team in teams}
-    wanted = {team: _with_standing(metered(catalog, grants), team, standing) for team, grants in asked.items()}
+    before = {
+        team: _with_standing(metered(catalog, in_force.get(team, {})), team, standing) for team in teams
+    }
+    wanted = {
+        team: _with_standing(metered(catalog, grants), team, standing) for team, grants in asked.items()
+    }
     totals, held, refused = _sum(before), dict(in_force), dict[str, tuple[Meter, ...]]()
-    for team in sorted(wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)):
+    for team in sorted(
+        wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)
+    ):
         step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
-        beyond = tuple(meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter])
+        beyond = tuple(
+            meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter]
+        )
         if beyond:
             refused[team] = beyond
         else:
             held[team] = asked[team]
             totals.update(step if not _grows(wanted[team], before[team]) else +Counter(step))
     return Books(
-        ledgers={model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models},
+        ledgers={
+            model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models
+        },
         refused=_of_kind(refused, dedicated=False),
-        workspaces={model: _workspaces(model, total, held, standing) for (model, dedicated), total in limits.items() if dedicated},
+        workspaces={
+            model: _workspaces(model, total, held, standing)
+            for (model, dedicated), total in limits.items()
+            if dedicated
+        },
         crowded_out=_of_kind(refused, dedicated=True),
     )
 
@@ -124,18 +164,26 @@ def keep_books(catalog: Catalog, asked: Mapping[str, Grants], in_force: Mapping[
 def limits_of(catalog: Catalog) -> dict[Meter, int]:
     """Everything that a catalogue bounds over all teams."""
     tokens = {
-        (model.name, False): floor(model.capacity * catalog.over_commitment) for model in catalog.models if model.capacity is not None
+        (model.name, False): floor(model.capacity * catalog.over_commitment)
+        for model in catalog.models
+        if model.capacity is not None
     }
-    return tokens | {(model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None}
+    return tokens | {
+        (model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None
+    }
 
 
 def metered(catalog: Catalog, grants: Grants) -> dict[Meter, int]:
-    """What of that the grants take. Without a bound, from before the model had a capacity, they take what a team may have now."""
+    """What of that the grants take. Without a bound, from before the model had a capacity, they take what a
+    team may have now.
+    """
     found: dict[Meter, int] = {}
     for model, own in limits_of(catalog):
         if model in grants:
             tokens = grants[model]
-            found[model, own] = int(tokens == 0) if own else ceiling(catalog, model) if tokens is None else tokens
+            found[model, own] = (
+                int(tokens == 0) if own else ceiling(catalog, model) if tokens is None else tokens
+            )
     return {meter: amount for meter, amount in found.items() if amount}
 
 
@@ -158,7 +206,9 @@ def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
 
 
 def _of_kind(refused: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
-    found = {team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()}
+    found = {
+        team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()
+    }
     return {team: models for team, models in found.items() if models}
 
 
@@ -171,7 +221,9 @@ def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) 
     bound = None if limit is None else model.max_tokens_per_minute or model.capacity
     shares = {team: grants.get(model.name, 0) for team, grants in sorted(held.items())}
     bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
-    return Ledger(model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0})
+    return Ledger(
+        model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0}
+    )
 
 
 def _workspaces(model: str, total: int, held: Mapping[str, Grants], standing: Standing) -> Workspaces:

@@ -1,4 +1,6 @@
-"""Teams without a request: who they are, what of their access still works, and what is left of it. Judged from lists alone."""
+"""Teams without a request: who they are, what of their access still works, and what is left of it. Judged
+from lists alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from shared.domain.world import Times, World
 
 def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
     """What is still there of a team whose access was withdrawn or is over by its date."""
-    product, subscription = world.products.get(names.product(team)), world.subscriptions.get(names.subscription(team))
+    product, subscription = (
+        world.products.get(names.product(team)),
+        world.subscriptions.get(names.subscription(team)),
+    )
     since = product.marker.withdrawn if product and product.marker else None
     newer = product is not None and product.marker is not None and product.marker.newer
     if product is not None and since is None and not newer:
@@ -39,12 +44,19 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
 def of_held(team: str, world: World) -> Iterator[str]:
     """A team that the guard holds: its product says so, and no later look lets it go."""
     product = world.products.get(names.product(team))
-    if product is not None and product.marker is not None and product.is_finished and not (product.marker.held or product.marker.newer):
+    if (
+        product is not None
+        and product.marker is not None
+        and product.is_finished
+        and not (product.marker.held or product.marker.newer)
+    ):
         yield "its withdrawal is held and its product does not say so"
 
 
 def teams_with_objects(repository: int, world: World) -> frozenset[str]:
-    """Every team that something of ours is marked with, under the name that we give it: a copy under another name is nobody's."""
+    """Every team that something of ours is marked with, under the name that we give it: a copy under another
+    name is nobody's.
+    """
     marked = chain(
         _marked(world.products, names.product),
         _marked(world.namespaces, names.namespace),
@@ -77,9 +89,14 @@ def _backends(world: World) -> Iterator[Marker]:
 
 
 def is_in_use(team: str, repository: int, world: World) -> bool:
-    """Whether anything of ours but its product says that the team has access, or had it when its product was taken away."""
+    """Whether anything of ours but its product says that the team has access, or had it when its product was
+    taken away.
+    """
     ours = Marker(repository, team, "", "")
-    subscription, namespace = world.subscriptions.get(names.subscription(team)), world.namespaces.get(names.namespace(team))
+    subscription, namespace = (
+        world.subscriptions.get(names.subscription(team)),
+        world.namespaces.get(names.namespace(team)),
+    )
     project = world.projects.get(names.project(team))
     marked = [
         namespace.marker if namespace is not None and not namespace.terminating else None,
@@ -87,7 +104,11 @@ def is_in_use(team: str, repository: int, world: World) -> bool:
     ]
     secrets = [world.secrets[name].tags for name in names.secrets(team) if name in world.secrets]
     return (
-        (subscription is not None and team_displayed(repository, subscription) == team and subscription.state == "active")
+        (
+            subscription is not None
+            and team_displayed(repository, subscription) == team
+            and subscription.state == "active"
+        )
         or any(marker is not None and ours.owns(marker) and marker.withdrawn is None for marker in marked)
         or any(owner_of(tags) == (repository, team) and "withdrawn" not in tags for tags in secrets)
     )
@@ -105,5 +126,7 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
 
 def _own_backends(team: str, world: World) -> bool:
     """What a newer version looks after, or another team owns, is not left over."""
-    named = (found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--"))
+    named = (
+        found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--")
+    )
     return any(marker is not None and marker.team == team and not marker.newer for marker in named)

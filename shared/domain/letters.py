@@ -1,4 +1,6 @@
-"""Dead letters as operators see them: what they have in common, which may be replayed, which trouble they stand for. Pure."""
+"""Dead letters as operators see them: what they have in common, which may be replayed, which trouble they
+stand for. Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from shared.domain import names
 
 #: After so many replays another one is no help: what failed is to be found out first.
 MOST_REPLAYS = 5
-#: For so long a letter stands for its trouble, and sweeps leave it to people. After that they try again, in case its cause is gone.
+#: For so long a letter stands for its trouble, and sweeps leave it to people. After that they try again, in
+#: case its cause is gone.
 STANDS_FOR = timedelta(days=1)
 
 #: Team, blob of its request (for a withdrawal the commit that the access came from) and stage.
@@ -19,11 +22,13 @@ Trouble = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter. `sequence` is its number in the queue, `enqueued` when it came there, `body` the message that failed.
+    """One dead letter. `sequence` is its number in the queue, `enqueued` when it came there, `body` the
+    message that failed.
 
-    `root` and `chain` are the first id of the chain that it ended and the number of the last copy; `replays` counts earlier replays.
-    `stage` is empty when the message is not one that a stage put there. Of a message that was too large to be kept, `body` is only the
-    beginning, `body_size` are the bytes and `body_sha256` is the SHA-256 of the whole; else they are 0 and empty.
+    `root` and `chain` are the first id of the chain that it ended and the number of the last copy; `replays`
+    counts earlier replays. `stage` is empty when the message is not one that a stage put there. Of a message
+    that was too large to be kept, `body` is only the beginning, `body_size` are the bytes and `body_sha256`
+    is the SHA-256 of the whole; else they are 0 and empty.
     """
 
     sequence: int
@@ -60,7 +65,9 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which letters are meant; None means all. `before`: those that came no later; `up_to`: those that had a number up to this one."""
+    """Which letters are meant; None means all. `before`: those that came no later; `up_to`: those that had a
+    number up to this one.
+    """
 
     team: str | None = None
     stage: str | None = None
@@ -72,12 +79,16 @@ class Filter:
         named = ((self.team, letter.team), (self.stage, letter.stage), (self.reason, letter.reason))
         if any(wanted is not None and wanted != found for wanted, found in named):
             return False
-        return (self.before is None or letter.enqueued <= self.before) and (self.up_to is None or letter.sequence <= self.up_to)
+        return (self.before is None or letter.enqueued <= self.before) and (
+            self.up_to is None or letter.sequence <= self.up_to
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Letters of one stage with one reason. `last` is the highest number among them: what comes later has a higher one."""
+    """Letters of one stage with one reason. `last` is the highest number among them: what comes later has a
+    higher one.
+    """
 
     stage: str
     reason: str
@@ -93,7 +104,9 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
     for letter in letters:
         found.setdefault((letter.stage, letter.reason, letter.actor), []).append(letter)
     groups = [
-        Group(*key, len(each), min(letter.enqueued for letter in each), max(letter.sequence for letter in each))
+        Group(
+            *key, len(each), min(letter.enqueued for letter in each), max(letter.sequence for letter in each)
+        )
         for key, each in found.items()
     ]
     return sorted(groups, key=lambda group: (-group.count, group.stage, group.reason))
@@ -105,14 +118,17 @@ def refusal(letter: Letter) -> str | None:
         return "no stage put it there, so nobody knows where it belongs: look at it and discard it"
     if letter.body_sha256:
         return (
-            f"only the first {len(letter.body)} of its {letter.body_size} bytes were kept, since Service Bus takes no larger message: "
-            "discard it, and the next sweep looks again"
+            f"only the first {len(letter.body)} of its {letter.body_size} bytes were kept, since Service Bus "
+            "takes no larger message: discard it, and the next sweep looks again"
         )
     if not letter.session:
-        return "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"
+        return (
+            "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"
+        )
     if letter.replays >= MOST_REPLAYS:
         return (
-            f"it was replayed {letter.replays} times and failed each time: find the cause, then discard it, and the next sweep looks again"
+            f"it was replayed {letter.replays} times and failed each time: find the cause, then discard it, "
+            "and the next sweep looks again"
         )
     return None
 

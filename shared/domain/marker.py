@@ -1,13 +1,15 @@
 """Whose object is it: the marker that Mergekey leaves on everything it makes.
 
-    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...; sha256:9f...
+    managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...;
+    sha256:9f...
 
-On gateway objects it ends the description, on Kubernetes objects and secrets its fields are annotations and tags.
-An object is ours when repository and team are. The digest vouches for what was written before it; the commit is for people.
+On gateway objects it ends the description, on Kubernetes objects and secrets its fields are annotations and
+tags. An object is ours when repository and team are. The digest vouches for what was written before it; the
+commit is for people.
 
-Anybody who may write to Azure may write into a marker. So its fields are read one by one: one that cannot be read is unknown, and the
-object is ours all the same, or a request that was deleted would leave its key alive. A field that this version does not know was
-written by a newer one, and whatever carries it is left to that.
+Anybody who may write to Azure may write into a marker. So its fields are read one by one: one that cannot be
+read is unknown, and the object is ours all the same, or a request that was deleted would leave its key alive.
+A field that this version does not know was written by a newer one, and whatever carries it is left to that.
 """
 
 from __future__ import annotations
@@ -30,13 +32,13 @@ _LONGEST_PATH: Final = 1024
 _GROUP: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-#: The number of the rules by which access ends (`shared.domain.states`). A release that changes which access ends, or is held,
-#: raises it: the first sweep after an upgrade only tells whose access would end, so that a mistake in the rules is seen before
-#: it costs anybody a key.
+#: The number of the rules by which access ends (`shared.domain.states`). A release that changes which access
+#: ends, or is held, raises it: the first sweep after an upgrade only tells whose access would end, so that a
+#: mistake in the rules is seen before it costs anybody a key.
 RULES = 2
 
-#: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any more what was there before:
-#: then what its policy grants is in force.
+#: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any
+#: more what was there before: then what its policy grants is in force.
 NOWHERE = "0" * 40
 
 
@@ -44,8 +46,9 @@ NOWHERE = "0" * 40
 class Marker:
     """The marker's fields. `digest` is empty while what it shall vouch for is still being written.
 
-    Only a product's says more: the last day of the access that was granted, since when the guard holds its withdrawal, and since when
-    it is withdrawn. What was granted ends on its day, and what is held stays held, whatever the branch says afterwards.
+    Only a product's says more: the last day of the access that was granted, since when the guard holds its
+    withdrawal, and since when it is withdrawn. What was granted ends on its day, and what is held stays held,
+    whatever the branch says afterwards.
     """
 
     repository: int
@@ -66,7 +69,9 @@ class Marker:
         where = f"repo {self.repository}; team {self.team}; path {self.path}; commit {self.commit}"
         moments = {"held": self.held, "withdrawn": self.withdrawn}
         last_day = "" if self.expires is None else f"; expires {self.expires}"
-        since = "".join(f"; {what} {format_time(moment)}" for what, moment in moments.items() if moment is not None)
+        since = "".join(
+            f"; {what} {format_time(moment)}" for what, moment in moments.items() if moment is not None
+        )
         return f"managed by mergekey; {where}; sha256:{self.digest}{last_day}{since}"
 
     def owns(self, other: Marker | None) -> bool:
@@ -96,7 +101,9 @@ class Marker:
 
 
 def parse_marker(description: str | None) -> Marker | None:
-    """The marker at the end of a description, or None when there is none for a team of any repository: that object is somebody else's."""
+    """The marker at the end of a description, or None when there is none for a team of any repository: that
+    object is somebody else's.
+    """
     _, found, text = (description or "").rpartition(_BEGINNING)
     repository, *parts = text.split("; ")
     if not found or not parts or not parts[0].startswith("team "):
@@ -105,7 +112,9 @@ def parse_marker(description: str | None) -> Marker | None:
 
 
 def marker_from(repository: str, team: str, fields: Iterable[tuple[str, str]]) -> Marker | None:
-    """The marker that these texts make, each field by its name; None when they name no repository or no team."""
+    """The marker that these texts make, each field by its name; None when they name no repository or no
+    team.
+    """
     if not _REPOSITORY.fullmatch(repository) or not is_team(team):
         return None
     known: dict[str, Any] = {}
@@ -132,7 +141,9 @@ def marker_from(repository: str, team: str, fields: Iterable[tuple[str, str]]) -
 
 
 def require_known(marker: Marker | None, what: str) -> None:
-    """Raises NewerVersion where a newer version wrote the marker: what else it says of the object is not known here."""
+    """Raises NewerVersion where a newer version wrote the marker: what else it says of the object is not
+    known here.
+    """
     if marker is not None and marker.newer:
         raise NewerVersion(f"{what} was written by a newer version of mergekey, which looks after it")
 
@@ -149,7 +160,9 @@ def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 def reader_of(tags: Mapping[str, str]) -> str:
-    """The group that a secret's tags name as its reader; empty for none, and for what is no group's id: no role was given to that."""
+    """The group that a secret's tags name as its reader; empty for none, and for what is no group's id: no
+    role was given to that.
+    """
     reader = (tags.get("reader") or "").lower()
     return reader if _GROUP.fullmatch(reader) else ""
 
@@ -195,7 +208,9 @@ def parse_time(text: str) -> datetime:
 
 
 def read_time(text: str | None) -> datetime | None:
-    """The same from where anybody may write; None for what is no time of ours, or of another age: days are added to it."""
+    """The same from where anybody may write; None for what is no time of ours, or of another age: days are
+    added to it.
+    """
     try:
         moment = parse_time(text or "")
     except ValueError:

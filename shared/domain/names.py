@@ -1,8 +1,9 @@
 """Every remote name, in one table.
 
-Names are injective: no two (team, model) pairs share a name of one kind. A team name holds no double dash and neither starts nor
-ends with a dash, and the same is true of a model's slug, so `--` separates them without doubt. Secret names end in three suffixes
-of which none is an ending of another, so a secret name belongs to one team and one purpose.
+Names are injective: no two (team, model) pairs share a name of one kind. A team name holds no double dash and
+neither starts nor ends with a dash, and the same is true of a model's slug, so `--` separates them without
+doubt. Secret names end in three suffixes of which none is an ending of another, so a secret name belongs to
+one team and one purpose.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ CATALOGUE_TEAM = "catalogue"
 RESERVED = frozenset({CATALOGUE_TEAM, "platform", "all"})
 
 SHARED_PREFIX = "shared--"
-"""What the names of the catalogue's backends begin with; two of them serve the gateway itself and no model:"""
+"""What the names of the catalogue's backends begin with; two of them serve the gateway itself and no
+model:
+"""
 SAFETY_BACKEND, CACHE_BACKEND = SHARED_PREFIX + "content-safety", SHARED_PREFIX + "semantic-cache"
 CREDENTIAL_PREFIX = "credential--"
 
@@ -39,13 +42,25 @@ LONGEST_MEMBER = LONGEST_BACKEND - LONGEST_SLUG - len("shared--" + "--")
 def team_fault(team: str) -> tuple[str, str] | None:
     """Why the text cannot be a team's name, as (reason, message); None when it can."""
     if not SHORTEST_TEAM <= len(team) <= LONGEST_TEAM:
-        return "BadTeamName", f"a team name has {SHORTEST_TEAM} to {LONGEST_TEAM} characters; this one has {len(team)}"
+        return (
+            "BadTeamName",
+            f"a team name has {SHORTEST_TEAM} to {LONGEST_TEAM} characters; this one has {len(team)}",
+        )
     if not re.fullmatch(TEAM_PATTERN, team):
-        return "BadTeamName", "a team name has lower-case letters a-z, digits and single dashes between them, and starts with a letter"
+        return (
+            "BadTeamName",
+            (
+                "a team name has lower-case letters a-z, digits and single dashes between them, and starts "
+                "with a letter"
+            ),
+        )
     if team.startswith(FOLDER_PREFIX):
         return (
             "BadTeamName",
-            f"a team name does not begin with '{FOLDER_PREFIX}': only the folder may; write '{team.removeprefix(FOLDER_PREFIX)}'",
+            (
+                f"a team name does not begin with '{FOLDER_PREFIX}': only the folder may; write "
+                f"'{team.removeprefix(FOLDER_PREFIX)}'"
+            ),
         )
     if team in RESERVED:
         return "ReservedName", f"the name '{team}' is reserved for the platform; choose another team name"
@@ -57,17 +72,22 @@ def member_fault(member: str) -> tuple[str, str] | None:
     if len(member) <= LONGEST_MEMBER and re.fullmatch(TEAM_PATTERN, member):
         return None
     return "BadMemberName", (
-        f"a member's name has up to {LONGEST_MEMBER} lower-case letters, digits and single dashes between them, and starts with a letter"
+        f"a member's name has up to {LONGEST_MEMBER} lower-case letters, digits and single dashes between "
+        "them, and starts with a letter"
     )
 
 
 def model_fault(model: str) -> tuple[str, str] | None:
     """Why the text cannot be a model's name, as (reason, message); None when it can."""
     if len(model) > LONGEST_MODEL:
-        return "BadModelName", f"a model name has at most {LONGEST_MODEL} characters; this one has {len(model)}"
+        return (
+            "BadModelName",
+            f"a model name has at most {LONGEST_MODEL} characters; this one has {len(model)}",
+        )
     if not re.fullmatch(MODEL_PATTERN, model):
         return "BadModelName", (
-            "a model name starts with a letter and has letters, digits and single dots, dashes, underscores or slashes between them"
+            "a model name starts with a letter and has letters, digits and single dots, dashes, underscores "
+            "or slashes between them"
         )
     return None
 
@@ -78,7 +98,10 @@ def slug_fault(model: str) -> tuple[str, str] | None:
     if len(text) > LONGEST_SLUG:
         return (
             "BadModelName",
-            f"in remote names it is '{text}', which is longer than {LONGEST_SLUG}; shorten it, and give the full name as servedName",
+            (
+                f"in remote names it is '{text}', which is longer than {LONGEST_SLUG}; shorten it, and give "
+                "the full name as servedName"
+            ),
         )
     if SHARED_PREFIX + text in (SAFETY_BACKEND, CACHE_BACKEND):
         return "BadModelName", f"the remote name '{text}' is the gateway's own"
@@ -88,7 +111,9 @@ def slug_fault(model: str) -> tuple[str, str] | None:
 
 
 def slug(model: str) -> str:
-    """The model's name as a DNS label: lower case, everything else than a-z and 0-9 a single dash, no dash at the ends."""
+    """The model's name as a DNS label: lower case, everything else than a-z and 0-9 a single dash, no dash at
+    the ends.
+    """
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
 
 
@@ -122,12 +147,16 @@ def shared_backend(model: str) -> str:
 
 
 def member_backend(model: str, member: str) -> str:
-    """The API Management backend of one member of a model's pool; the pool itself is the model's shared backend."""
+    """The API Management backend of one member of a model's pool; the pool itself is the model's shared
+    backend.
+    """
     return f"{shared_backend(model)}--{member}" if member else shared_backend(model)
 
 
 def credential(secret: str) -> str:
-    """The API Management named value that points to a secret of the platform's own vault. Vaults do not tell capitals apart."""
+    """The API Management named value that points to a secret of the platform's own vault. Vaults do not tell
+    capitals apart.
+    """
     return f"{CREDENTIAL_PREFIX}{secret.lower()}"
 
 
@@ -178,6 +207,12 @@ def workspace(model: str) -> str:
 
 
 def node_label(team: str, model: str) -> str:
-    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which nobody can change."""
+    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which
+    nobody can change.
+    """
     text = f"{namespace(team)}--{workspace(model)}"
-    return text if len(text) <= LONGEST_LABEL else f"{text[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return (
+        text
+        if len(text) <= LONGEST_LABEL
+        else f"{text[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    )

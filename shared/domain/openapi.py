@@ -1,5 +1,6 @@
-"""The unified API as an OpenAPI document: two ways to name a model (in the path as Azure OpenAI clients do, in the body as OpenAI
-clients do), the same answers. https://learn.microsoft.com/azure/ai-services/openai/reference
+"""The unified API as an OpenAPI document: two ways to name a model (in the path as Azure OpenAI clients do,
+in the body as OpenAI clients do), the same answers.
+https://learn.microsoft.com/azure/ai-services/openai/reference
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ def unified_api() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for ending, what in (("chat/completions", "Chat completions"), ("embeddings", "Embeddings")):
         slug = ending.replace("/", "-")
-        paths[f"/deployments/{{deployment-id}}/{ending}"] = _operation(f"deployment-{slug}", f"{what}, model in the path", [deployment])
+        paths[f"/deployments/{{deployment-id}}/{ending}"] = _operation(
+            f"deployment-{slug}", f"{what}, model in the path", [deployment]
+        )
         paths[f"/v1/{ending}"] = _operation(f"v1-{slug}", f"{what}, model in the body", [])
     return {"openapi": "3.0.1", "info": {"title": "AI models", "version": "1"}, "paths": paths}
 

@@ -28,21 +28,30 @@ class RequestPaths:
         for pattern in self.patterns:
             segments = pattern.split("/")
             if segments.count("*") != 1 or pattern.count("*") != 1 or "" in segments or segments[-1] == "*":
-                raise ValueError(f"the request path {pattern!r} must be relative and have one folder '*', as in {DEFAULT_PATTERNS[0]!r}")
+                raise ValueError(
+                    f"the request path {pattern!r} must be relative and have one folder '*', as in "
+                    f"{DEFAULT_PATTERNS[0]!r}"
+                )
 
     def folder(self, path: str) -> str | None:
         """The team's folder in a path that holds a request, else None."""
         segments = path.split("/")
         for pattern in self.patterns:
             wanted = pattern.split("/")
-            if len(wanted) == len(segments) and all(want in ("*", got) for want, got in zip(wanted, segments, strict=True)):
+            if len(wanted) == len(segments) and all(
+                want in ("*", got) for want, got in zip(wanted, segments, strict=True)
+            ):
                 return segments[wanted.index("*")]
         return None
 
     def folders_of(self, team: str) -> tuple[str, ...]:
         """The folders in which a request of the team may stand."""
         stems = [pattern.split("/") for pattern in self.patterns]
-        return tuple("/".join([*stem[: stem.index("*")], folder]) for stem in stems for folder in (team, f"{names.FOLDER_PREFIX}{team}"))
+        return tuple(
+            "/".join([*stem[: stem.index("*")], folder])
+            for stem in stems
+            for folder in (team, f"{names.FOLDER_PREFIX}{team}")
+        )
 
     def team_of(self, path: str) -> str | None:
         """The team whose request belongs at this path: `alpha` for the folders `alpha` and `team-alpha`."""
@@ -55,13 +64,18 @@ class RequestPaths:
         return any(_begins(pattern.split("/")[:-1], segments) for pattern in self.patterns)
 
     def near_miss(self, path: str) -> str | None:
-        """What to do about a file that was probably meant as a request, but lies where none is looked for; else None."""
+        """What to do about a file that was probably meant as a request, but lies where none is looked for;
+        else None.
+        """
         if self.folder(path) is not None:
             return None
         for pattern in self.patterns:
             meant = _meant_request(path.split("/"), pattern.split("/"))
             if meant is not None:
-                return f"Requests are only read from {pattern}, so this file would be ignored. Did you mean {meant}?"
+                return (
+                    f"Requests are only read from {pattern}, so this file would be ignored. Did you mean "
+                    f"{meant}?"
+                )
         return None
 
 
@@ -70,7 +84,10 @@ def catalog_near_miss(path: str, catalog_path: str) -> str | None:
     wanted, segments = catalog_path.split("/"), path.split("/")
     if path == catalog_path or len(wanted) != len(segments) or not all(map(_alike, segments, wanted)):
         return None
-    return f"The catalogue is only read from {catalog_path}, so this file would be ignored. Rename it, or remove it."
+    return (
+        f"The catalogue is only read from {catalog_path}, so this file would be ignored. Rename it, or "
+        "remove it."
+    )
 
 
 def encloses(path: str, paths: RequestPaths, catalog_path: str) -> bool:
@@ -79,7 +96,9 @@ def encloses(path: str, paths: RequestPaths, catalog_path: str) -> bool:
 
 
 def _begins(wanted: list[str], segments: list[str]) -> bool:
-    return len(segments) <= len(wanted) and all(want in ("*", got) for want, got in zip(wanted, segments, strict=False))
+    return len(segments) <= len(wanted) and all(
+        want in ("*", got) for want, got in zip(wanted, segments, strict=False)
+    )
 
 
 def _meant_request(segments: list[str], wanted: list[str]) -> str | None:
@@ -96,7 +115,9 @@ def _meant_request(segments: list[str], wanted: list[str]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _alike(written: str, wanted: str) -> bool:
-    """Asked of every file of the repository, and the same folders come again and again. Most names are of another length."""
+    """Asked of every file of the repository, and the same folders come again and again. Most names are of
+    another length.
+    """
     one, other = _stem(written), _stem(wanted)
     if 2 * min(len(one), len(other)) < _ALIKE * (len(one) + len(other)):
         return False

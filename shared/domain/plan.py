@@ -86,7 +86,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ActualGateway:
-    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker vouches for them."""
+    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker
+    vouches for them.
+    """
 
     product: Product | None
     policy: Policy | None
@@ -95,21 +97,28 @@ class ActualGateway:
 
 
 def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
-    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all, so it comes last.
+    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all,
+    so it comes last.
 
-    The policy says itself which one it is: a change that was taken back before its marker was written is seen. A product that is open to
-    calls without a key is closed before anything else, which may fail.
+    The policy says itself which one it is: a change that was taken back before its marker was written is
+    seen. A product that is open to calls without a key is closed before anything else, which may fail.
     """
     product = actual.product
     before = product.marker if product else None
-    seal = Update("product marker", desired.product, product.etag if product else None, (desired.shown_as, marker))
+    seal = Update(
+        "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+    )
     same = before is not None and before.digest == marker.digest
     shown = product is not None and product.is_shown_as(*desired.names)
     sealed = same and shown and before is not None and before.stands_as(marker)
     finished = before is not None and before.digest != ""
-    wanted, unwanted = ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
+    wanted, unwanted = (
+        ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
+    )
     # A policy goes with its product: one that was read of a product which is gone is gone, too.
-    rules = _policy_change("product policy", desired.product, desired.policy, actual.policy if product else None)
+    rules = _policy_change(
+        "product policy", desired.product, desired.policy, actual.policy if product else None
+    )
     opening: list[tuple[Change, ...]] = []
     if product is not None and not product.subscription_required:
         opening.append((Update("product", desired.product, product.etag),))
@@ -123,17 +132,26 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
 
 
 def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
-    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this commit, without a digest."""
+    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this
+    commit, without a digest.
+    """
     reserved = marker.unfinished()
     if product is None:
         return Plan(((Create("product", desired.product, (desired.shown_as, reserved)),),))
     closing = () if product.subscription_required else (Update("product", desired.product, product.etag),)
-    return _steps(closing, () if product.marker == reserved else (Update("product reservation", desired.product, product.etag, reserved),))
+    return _steps(
+        closing,
+        ()
+        if product.marker == reserved
+        else (Update("product reservation", desired.product, product.etag, reserved),),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ActualCatalog:
-    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is none."""
+    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is
+    none.
+    """
 
     api: Api | None
     policy: Policy | None
@@ -143,12 +161,19 @@ class ActualCatalog:
 
 
 def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
-    """The unified API. Its policy names the fragment and the backends, a pool names backends, a backend named values: in that order."""
+    """The unified API. Its policy names the fragment and the backends, a pool names backends, a backend named
+    values: in that order.
+    """
     secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
     wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
     gone = {change.name for change in secrets if isinstance(change, Create)}
-    robbed = [each for each in senders(desired.backends, gone) if each.name not in {change.name for change in wanted}]
-    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of a crash in between.
+    robbed = [
+        each
+        for each in senders(desired.backends, gone)
+        if each.name not in {change.name for change in wanted}
+    ]
+    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of
+    # a crash in between.
     bared = tuple(Update("backend", each.name, "*", replace(each, credential=None)) for each in robbed)
     wanted += tuple(Update("backend", each.name, "*", each) for each in robbed)
     singles = tuple(change for change in wanted if not _is_pool(change))
@@ -169,19 +194,27 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
 
 
 def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
-    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then it goes later."""
+    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then
+    it goes later.
+    """
     _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
     _, secrets = _diff_named_values(desired.named_values, actual.named_values)
     pools = {backend.name for backend in actual.backends if backend.members}
-    first, then = (tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False))
+    first, then = (
+        tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False)
+    )
     return _steps(first, then, secrets)
 
 
 def _is_pool(change: Change) -> bool:
-    return isinstance(change, Create | Update) and isinstance(change.body, Backend) and bool(change.body.members)
+    return (
+        isinstance(change, Create | Update) and isinstance(change.body, Backend) and bool(change.body.members)
+    )
 
 
-def _diff_named_values(desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+def _diff_named_values(
+    desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
     standing = {value.name: value for value in actual}
     wanted: list[Change] = []
     for value in desired:
@@ -189,10 +222,14 @@ def _diff_named_values(desired: Iterable[NamedValue], actual: Iterable[ActualNam
         if known is None:
             wanted.append(Create("named value", value.name, value))
         elif not known.ours:
-            raise NotManaged(f"there is a named value {value.name} that is not managed by mergekey: rename or remove it")
+            raise NotManaged(
+                f"there is a named value {value.name} that is not managed by mergekey: rename or remove it"
+            )
         elif known.url != value.url:
             wanted.append(Update("named value", value.name, known.etag, value))
-    return tuple(wanted), tuple(Delete("named value", known.name, known.etag) for known in standing.values() if known.ours)
+    return tuple(wanted), tuple(
+        Delete("named value", known.name, known.etag) for known in standing.values() if known.ours
+    )
 
 
 def _policy_change(kind: Kind, name: str, text: str, actual: Policy | None) -> tuple[Change, ...]:
@@ -205,43 +242,68 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
     return Plan(tuple(step for step in steps if step))
 
 
-def plan_workspaces(desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool) -> Plan:
-    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that its limits stand: then only
-    what is gone or was edited comes back.
+def plan_workspaces(
+    desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool
+) -> Plan:
+    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that
+    its limits stand: then only what is gone or was edited comes back.
 
-    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its workspace and goes before it.
-    The quota counts a workspace until it is gone: what has no room beside those that go is planned when they are.
+    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its
+    workspace and goes before it. The quota counts a workspace until it is gone: what has no room beside those
+    that go is planned when they are.
     """
     standing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
-    changes = [change for name, manifest in desired.workspaces.items() for change in _workspace_change(name, manifest, standing.get(name))]
+    changes = [
+        change
+        for name, manifest in desired.workspaces.items()
+        for change in _workspace_change(name, manifest, standing.get(name))
+    ]
     for name, workspace in standing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
             changes.append(Delete("workspace", name, workspace.resource_version))
-    leaving = {each.name for each in changes if not isinstance(each, Create)} | {name for name in standing if standing[name].terminating}
+    leaving = {each.name for each in changes if not isinstance(each, Create)} | {
+        name for name in standing if standing[name].terminating
+    }
     if leaving:
         room = max(len(desired.workspaces) - len(standing), 0)
         late = {change.name for change in [each for each in changes if isinstance(each, Create)][room:]}
         changes, leaving = [change for change in changes if change.name not in late], leaving | late
-    opened, closed = _diff_routes({name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked)
+    opened, closed = _diff_routes(
+        {name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked
+    )
     return _steps((*limits, *closed), tuple(changes), opened)
 
 
-def _diff_routes(desired: Mapping[str, Any], actual: Iterable[Route], marked: bool) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+def _diff_routes(
+    desired: Mapping[str, Any], actual: Iterable[Route], marked: bool
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
     standing = {route.name: route for route in actual}
     for name in desired:
         if name in standing and not standing[name].managed:
-            raise NotManaged(f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or remove it")
-    kept = {name for name, manifest in desired.items() if marked and name in standing and says(standing[name].spec, manifest)}
+            raise NotManaged(
+                f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or "
+                "remove it"
+            )
+    kept = {
+        name
+        for name, manifest in desired.items()
+        if marked and name in standing and says(standing[name].spec, manifest)
+    }
     opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if name not in kept)
-    return opened, tuple(Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed)
+    return opened, tuple(
+        Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
+    )
 
 
 def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:
     if actual is None:
         return [Create("workspace", name, manifest)]
     if not actual.managed:
-        raise NotManaged(f"there is a workspace {name} in the team's namespace that is not managed by mergekey: rename or remove it")
+        raise NotManaged(
+            f"there is a workspace {name} in the team's namespace that is not managed by mergekey: rename or "
+            "remove it"
+        )
     if actual.terminating or dict(actual.fixed) == fixed_fields(manifest):
         return []
     return [Replace("workspace", name, actual.resource_version)]
@@ -258,9 +320,16 @@ def _diff_backends(
             wanted.append(Create("backend", backend.name, backend))
             continue
         if not marker.owns(known.marker):
-            raise NotManaged(f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: rename or remove it")
+            raise NotManaged(
+                f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: "
+                "rename or remove it"
+            )
         require_known(known.marker, f"the backend {backend.name}")
         if not known.is_as(backend):
             wanted.append(Update("backend", backend.name, known.etag, backend))
-    unwanted = tuple(Delete("backend", known.name, known.etag) for known in standing.values() if marker.may_change(known.marker))
+    unwanted = tuple(
+        Delete("backend", known.name, known.etag)
+        for known in standing.values()
+        if marker.may_change(known.marker)
+    )
     return tuple(wanted), unwanted

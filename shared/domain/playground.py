@@ -18,7 +18,9 @@ FAILED = frozenset({"Failed", "Canceled"})
 
 @dataclass(frozen=True, slots=True)
 class ActualProject:
-    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not show it yet."""
+    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not
+    show it yet.
+    """
 
     project: Project | None
     readers: frozenset[Reader]
@@ -31,33 +33,46 @@ class ActualProject:
 
 
 def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
-    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built on.
+    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built
+    on.
 
-    The marker vouches for the connection, which no list of the account shows, so it comes last where there is to be one.
+    The marker vouches for the connection, which no list of the account shows, so it comes last where there is
+    to be one.
     """
     project = actual.project
     _require_ours(marker, desired, actual)
-    steps: list[tuple[Change, ...]] = [tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))]
+    steps: list[tuple[Change, ...]] = [
+        tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))
+    ]
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()
         steps.append((Create("project", desired.name, (desired.display_name, first)),))
     elif project.state == READY:
         known = group is None or group in {reader.group for reader in actual.readers}
-        steps += [_connection_changes(desired, actual.connection), () if known else (Create("project role", group or ""),)]
+        steps += [
+            _connection_changes(desired, actual.connection),
+            () if known else (Create("project role", group or ""),),
+        ]
         if not is_marked(project, marker):
             steps.append((Update("project marker", desired.name, None, (desired.display_name, marker)),))
     return Plan(tuple(step for step in steps if step))
 
 
 def is_marked(project: Project, marker: Marker) -> bool:
-    """Whether the project says that everything of this marker was written, and that nothing was taken away."""
+    """Whether the project says that everything of this marker was written, and that nothing was taken
+    away.
+    """
     known = project.marker
     return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
 
 
 def _connection_changes(desired: DesiredProject, connection: TracingConnection | None) -> tuple[Change, ...]:
     if desired.tracing is None:
-        return (Delete("tracing connection", connection.target, ""),) if connection is not None and connection.ours else ()
+        return (
+            (Delete("tracing connection", connection.target, ""),)
+            if connection is not None and connection.ours
+            else ()
+        )
     if connection is not None and connection.target.lower() == desired.tracing.lower():
         return ()
     return (Create("tracing connection", desired.tracing),)

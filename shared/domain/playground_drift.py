@@ -12,7 +12,9 @@ from shared.domain.world import Times, Wanted, World
 
 
 def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> Iterator[str]:
-    """What differs for a team that has a request in force; where there is no playground nobody can have a project."""
+    """What differs for a team that has a request in force; where there is no playground nobody can have a
+    project.
+    """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
         yield from of_access_that_ended(request.team, platform.repository, times, world)
@@ -23,7 +25,9 @@ def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> I
 
 
 def of_access_that_ended(team: str, repository: int, times: Times, world: World) -> Iterator[str]:
-    """What is still there of a playground that was withdrawn, by itself or with everything else of its team."""
+    """What is still there of a playground that was withdrawn, by itself or with everything else of its
+    team.
+    """
     actual = _actual(team, world)
     project, known = actual.project, actual.project.marker if actual.project else None
     if project is not None and not Marker(repository, team, "", "").owns(known):
@@ -40,19 +44,29 @@ def of_access_that_ended(team: str, repository: int, times: Times, world: World)
 
 def teams_let_in(world: World) -> frozenset[str]:
     """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
-    names_left = (name for name, users in world.users.items() if name not in world.projects and any(user.ours for user in users))
+    names_left = (
+        name
+        for name, users in world.users.items()
+        if name not in world.projects and any(user.ours for user in users)
+    )
     return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)
 
 
 def of_others(repository: int, world: World) -> Iterator[str]:
-    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests name."""
+    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
+    name.
+    """
     for name, found in sorted(world.projects.items()):
         if found.marker is None or found.marker.repository != repository:
             continue
         secret = world.secrets.get(names.endpoint_secret(found.marker.team))
         named = secret.tags.get("reader") if secret else None
-        strangers = sorted(reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named)
-        yield from (f"{group} may use the Foundry project {name} and no request names it" for group in strangers)
+        strangers = sorted(
+            reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named
+        )
+        yield from (
+            f"{group} may use the Foundry project {name} and no request names it" for group in strangers
+        )
 
 
 def _actual(team: str, world: World) -> ActualProject:

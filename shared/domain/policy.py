@@ -1,7 +1,9 @@
-"""The policy of a team's product: what the team may call, and how much of it. And the fragment that finds out what it calls.
+"""The policy of a team's product: what the team may call, and how much of it. And the fragment that finds out
+what it calls.
 
-The gateway runs product policies before API policies. The product decides whether and how much, the API decides where to; what the
-product decided, it says in variables: `granted-model`, `data-class`, `fallback-model`, `dedicated`, `cached`.
+The gateway runs product policies before API policies. The product decides whether and how much, the API
+decides where to; what the product decided, it says in variables: `granted-model`, `data-class`,
+`fallback-model`, `dedicated`, `cached`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from shared.domain.policy_xml import (
 )
 from shared.domain.request import AccessRequest, ModelAccess
 
-#: What the content safety service looks for: https://learn.microsoft.com/azure/ai-services/content-safety/concepts/harm-categories
+#: What the content safety service looks for:
+#: https://learn.microsoft.com/azure/ai-services/content-safety/concepts/harm-categories
 HARMS = ("Hate", "SelfHarm", "Sexual", "Violence")
 
 #: Seconds; the longest that API Management allows is 300.
@@ -36,19 +39,26 @@ _MINUTE = "60"
 
 
 def requested_model_fragment() -> str:
-    """The fragment that finds the model in the path or in the body, and in a header where neither names one."""
+    """The fragment that finds the model in the path or in the body, and in a header where neither names
+    one.
+    """
     root = Element("fragment")
     set_variable(root, "requested-model", expression("requested model"))
     choose = SubElement(root, "choose")
     refuse(another_when(choose, "unreadable"), 400, "The body of the request is not a JSON object.")
-    refuse(another_when(choose, "contradiction"), 400, "The path and the body of the request name different models.")
+    refuse(
+        another_when(choose, "contradiction"),
+        400,
+        "The path and the body of the request name different models.",
+    )
     return text_of(root)
 
 
 def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     """What the team may call, and how much of it.
 
-    A model that may not see the team's class of data is not named, whatever the request says; nor is one that is not on offer.
+    A model that may not see the team's class of data is not named, whatever the request says; nor is one that
+    is not on offer.
     """
     root = policies()
     inbound = section(root, "inbound")
@@ -60,7 +70,13 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     message = f"This key is not for that model. It is for: {names or 'no model'}."
     choose = SubElement(inbound, "choose") if allowed else inbound
     for access, model in allowed:
-        _grant(another_when(choose, "variable is", name="requested-model", value=access.name), request, access, model, catalog)
+        _grant(
+            another_when(choose, "variable is", name="requested-model", value=access.name),
+            request,
+            access,
+            model,
+            catalog,
+        )
     refuse(SubElement(choose, "otherwise") if allowed else inbound, 403, message)
     if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
         _answer_from_cache(root, catalog.cache)
@@ -68,12 +84,14 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
 
 
 def granted_by(policy: str) -> Grants | None:
-    """What a product's policy of ours lets its team take, by model, as `AccessRequest.tokens` says it; None for a text that is not ours.
+    """What a product's policy of ours lets its team take, by model, as `AccessRequest.tokens` says it; None
+    for a text that is not ours.
 
     One that was edited since is read as it is: what it says holds.
     """
     try:
-        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
+        # what the gateway holds was written by who may write policies: no stranger's XML
+        root = fromstring(policy)  # noqa: S314
     except ParseError:
         return None
     inbound = root.find("inbound")
@@ -112,13 +130,22 @@ def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAc
 def _team_limits(inbound: Element, request: AccessRequest) -> None:
     """Over all models together: calls first, as they cost nothing to count."""
     if request.requests_per_minute is not None:
-        counting = {"counter-key": literal(request.team), "remaining-calls-header-name": "x-remaining-requests"}
-        SubElement(inbound, "rate-limit-by-key", {"calls": str(request.requests_per_minute), "renewal-period": _MINUTE, **counting})
+        counting = {
+            "counter-key": literal(request.team),
+            "remaining-calls-header-name": "x-remaining-requests",
+        }
+        SubElement(
+            inbound,
+            "rate-limit-by-key",
+            {"calls": str(request.requests_per_minute), "renewal-period": _MINUTE, **counting},
+        )
     daily = None if request.daily_token_quota is None else (request.daily_token_quota, "Daily")
     _token_limit(inbound, literal(request.team), request.tokens_per_minute, daily)
 
 
-def _grant(branch: Element, request: AccessRequest, access: ModelAccess, model: CatalogModel, catalog: Catalog) -> None:
+def _grant(
+    branch: Element, request: AccessRequest, access: ModelAccess, model: CatalogModel, catalog: Catalog
+) -> None:
     quota = None if access.token_quota is None else (access.token_quota.tokens, access.token_quota.period)
     _token_limit(branch, f"{literal(request.team)}:{literal(access.name)}", access.tokens_per_minute, quota)
     if model.screened and catalog.content_safety is not None:
@@ -147,8 +174,12 @@ def _dimensions(request: AccessRequest, access: ModelAccess) -> Iterator[tuple[s
 
 
 def _fallback(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> str | None:
-    """The model to ask when this one fails: only one that the team may call itself, and that is served to all teams."""
-    granted = {access.name: known for access, known in _allowed(request, catalog) if access.instance_type is None}
+    """The model to ask when this one fails: only one that the team may call itself, and that is served to all
+    teams.
+    """
+    granted = {
+        access.name: known for access, known in _allowed(request, catalog) if access.instance_type is None
+    }
     fallback = granted.get(model.fallback or "")
     return fallback.name if fallback is not None and fallback.serves_all else None
 
@@ -167,18 +198,26 @@ def _screen(branch: Element, safety: ContentSafety) -> None:
 
 
 def _answer_from_cache(root: Element, cache: SemanticCache) -> None:
-    """Once per section, as API Management allows. Neither another team nor another model gets an answer that was kept."""
+    """Once per section, as API Management allows. Neither another team nor another model gets an answer that
+    was kept.
+    """
     found = when(section(root, "inbound"), "variable is set", name="cached")
     asked = {"embeddings-backend-id": CACHE_BACKEND, "embeddings-backend-auth": "system-assigned"}
-    lookup = SubElement(found, "llm-semantic-cache-lookup", {"score-threshold": format(cache.score.normalize(), "f"), **asked})
+    lookup = SubElement(
+        found, "llm-semantic-cache-lookup", {"score-threshold": format(cache.score.normalize(), "f"), **asked}
+    )
     SubElement(lookup, "vary-by").text = expression("subscription")
     SubElement(lookup, "vary-by").text = expression("the variable", name="granted-model")
     keep = when(section(root, "outbound"), "variable is set", name="cached")
     SubElement(keep, "llm-semantic-cache-store", duration=str(cache.seconds))
 
 
-def _token_limit(parent: Element, counter: str, per_minute: int | None, quota: tuple[int, str] | None) -> None:
-    """One counter per key whatever the scope, so the key names the team. A limit per minute answers 429, a quota 403."""
+def _token_limit(
+    parent: Element, counter: str, per_minute: int | None, quota: tuple[int, str] | None
+) -> None:
+    """One counter per key whatever the scope, so the key names the team. A limit per minute answers 429, a
+    quota 403.
+    """
     if per_minute is None and quota is None:
         return
     limits = {"counter-key": counter, "estimate-prompt-tokens": "false"}

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Tier = Literal["consumption", "developer", "basic", "standard", "premium", "basicv2", "standardv2", "premiumv2"]
+Tier = Literal[
+    "consumption", "developer", "basic", "standard", "premium", "basicv2", "standardv2", "premiumv2"
+]
 Section = Literal["inbound", "backend", "outbound", "on-error"]
 Scope = Literal["product", "api"]
 
@@ -20,7 +22,8 @@ _INBOUND: frozenset[Section] = frozenset({"inbound"})
 
 #: The longest policy document in bytes: https://learn.microsoft.com/azure/api-management/service-limits
 LONGEST = dict.fromkeys(sorted(_NOT_CONSUMPTION), 256 * 1024) | {"consumption": 16 * 1024}
-#: The products of an instance: https://learn.microsoft.com/azure/api-management/service-limits (limits of 2026)
+#: The products of an instance: https://learn.microsoft.com/azure/api-management/service-limits (limits of
+#: 2026)
 MOST_PRODUCTS: dict[Tier, int] = {
     "consumption": 100, "developer": 100, "basic": 200, "standard": 500, "premium": 2_000,
     "basicv2": 200, "standardv2": 500, "premiumv2": 2_000,
@@ -31,7 +34,8 @@ WITH_BREAKERS = _NOT_CONSUMPTION
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Where a policy may stand. All that is compiled may stand at the scopes of products and APIs; `once` per section.
+    """Where a policy may stand. All that is compiled may stand at the scopes of products and APIs; `once` per
+    section.
 
     `key` is the key of the catalogue that asks for it, empty for what every catalogue needs.
     """

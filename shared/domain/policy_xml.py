@@ -1,8 +1,9 @@
 """What every policy document is made of: elements, expressions, refusals, and the digest that it carries.
 
-Nothing is concatenated: an XML library writes every element and escapes every value, so the policies are sent as `xml`, not
-`rawxml`. The gateway also *evaluates* `@(...)` and `{{...}}`, which no escaping prevents. So only names and URLs that passed a strict
-character set, and numbers, reach a policy; `literal` checks that once more. https://learn.microsoft.com/azure/api-management/api-management-policies
+Nothing is concatenated: an XML library writes every element and escapes every value, so the policies are sent
+as `xml`, not `rawxml`. The gateway also *evaluates* `@(...)` and `{{...}}`, which no escaping prevents. So
+only names and URLs that passed a strict character set, and numbers, reach a policy; `literal` checks that
+once more. https://learn.microsoft.com/azure/api-management/api-management-policies
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ _DIGEST = "mergekey-digest"
 _LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
 _PLACE = re.compile(r"%(name|value)%")
 
-#: For whom the gateway's own identity asks for a token when it calls a Foundry model or the content safety service.
+#: For whom the gateway's own identity asks for a token when it calls a Foundry model or the content safety
+#: service.
 FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
 
-#: Every expression that stands in a policy. `%name%` and `%value%` are places for literals; nothing else in a text ever changes.
+#: Every expression that stands in a policy. `%name%` and `%value%` are places for literals; nothing else in a
+#: text ever changes.
 EXPRESSIONS = {
-    # The model that a request names: '!contradiction' when path and body differ, '!unreadable' when the body is no JSON object.
+    # The model that a request names: '!contradiction' when path and body differ, '!unreadable' when the body
+    # is no JSON object.
     "requested model": """@{
     var inPath = context.Request.MatchedParameters.GetValueOrDefault("deployment-id", "");
     var inBody = "";
     var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
     if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return "!unreadable"; }
+        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } \
+catch (Exception) { return "!unreadable"; }
     }
     if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
     if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
@@ -47,16 +52,19 @@ EXPRESSIONS = {
     "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
     # The request's body with the name under which the backend knows the model.
     "body": """@{
-    var body = context.Request.Body == null ? new JObject() : context.Request.Body.As<JObject>(preserveContent: true);
+    var body = context.Request.Body == null ? new JObject() \
+: context.Request.Body.As<JObject>(preserveContent: true);
     body["model"] = (string)context.Variables["served-model"];
     return body.ToString();
 }""",
     "path": '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
     # Attempts are counted from 1. The last one is the fallback's, where there is one.
     "no attempt": "@(0)",
-    "attempts": '@(int.Parse((string)context.Variables["retries"]) + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
+    "attempts": '@(int.Parse((string)context.Variables["retries"])'
+    ' + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
     "next attempt": '@((int)context.Variables["attempt"] + 1)',
-    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
+    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429"
+    " || context.Response.StatusCode >= 500)"
     ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
     "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
     ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
@@ -68,7 +76,9 @@ _CODES: dict[Status, str] = {400: "bad_request", 403: "model_not_allowed", 404: 
 
 
 def literal(value: str) -> str:
-    """A value that may stand in an expression of a policy. Raises ValueError for anything that could end the text or start code."""
+    """A value that may stand in an expression of a policy. Raises ValueError for anything that could end the
+    text or start code.
+    """
     if not _LITERAL.fullmatch(value):
         raise ValueError(f"not allowed in a policy: {value!r}")
     return value
@@ -126,11 +136,15 @@ def refuse(parent: Element, status: Status, message: str) -> None:
     response = SubElement(parent, "return-response")
     SubElement(response, "set-status", code=str(status), reason=_REASONS[status])
     set_header(response, "Content-Type", "application/json")
-    SubElement(response, "set-body").text = f'{{"error": {{"code": "{_CODES[status]}", "message": "{message}"}}}}'
+    SubElement(
+        response, "set-body"
+    ).text = f'{{"error": {{"code": "{_CODES[status]}", "message": "{message}"}}}}'
 
 
 def sealed(root: Element) -> str:
-    """The text, with the digest of all the rest as a variable: so the gateway can tell which policy it has."""
+    """The text, with the digest of all the rest as a variable: so the gateway can tell which policy it
+    has.
+    """
     inbound = section(root, "inbound")
     after = next(index for index, element in enumerate(inbound) if element.tag == "base") + 1
     inbound.insert(after, Element("set-variable", name=_DIGEST, value=_digest(root)))
@@ -143,7 +157,8 @@ def digest_of(policy: str) -> str:
     It is over the canonical form, so it survives the gateway's own way of writing XML.
     """
     try:
-        root = fromstring(policy)  # noqa: S314 - what the gateway holds was written by who may write policies: no stranger's XML
+        # what the gateway holds was written by who may write policies: no stranger's XML
+        root = fromstring(policy)  # noqa: S314
     except ParseError:
         return ""
     inbound = root.find("inbound")
@@ -161,7 +176,9 @@ def carries_digest(root: Element) -> bool:
 
 
 def meaning_of(text: str) -> str:
-    """The digest of what a document without a digest of its own says, such as a fragment; empty for what is no XML."""
+    """The digest of what a document without a digest of its own says, such as a fragment; empty for what is
+    no XML.
+    """
     try:
         return _digest(fromstring(text))  # noqa: S314 - as above
     except ParseError:

@@ -31,8 +31,9 @@ START = Position(1, 1)
 class Problem:
     """One thing to change in one file.
 
-    `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong and what to write instead.
-    Problems sort by path, then by place. A warning is told, and nothing is refused because of it.
+    `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong
+    and what to write instead. Problems sort by path, then by place. A warning is told, and nothing is refused
+    because of it.
     """
 
     path: str
@@ -54,22 +55,31 @@ def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems of one file in order, without repetition, the first 100: nobody reads more before the next attempt."""
+    """The problems of one file in order, without repetition, the first 100: nobody reads more before the next
+    attempt.
+    """
     return tuple(sorted(set(problems))[:_MOST])
 
 
 def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
-    """At most so many, the most important first and otherwise in order. Where some are left out the last one says how many."""
+    """At most so many, the most important first and otherwise in order. Where some are left out the last one
+    says how many.
+    """
     if len(problems) <= most:
         return tuple(problems)
     ranked = sorted(problems, key=_rank)
     shown, first = ranked[: most - 1], ranked[most - 1]
-    message = f"{len(ranked) - len(shown):,} more problems are not shown. Mend those that are, and the next check shows others."
+    message = (
+        f"{len(ranked) - len(shown):,} more problems are not shown. Mend those that are, and the next check "
+        "shows others."
+    )
     return (*shown, problem_at(first.path, START, "MoreProblems", message, first.level))
 
 
 def _rank(problem: Problem) -> int:
-    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of files. Warnings come last."""
+    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of
+    files. Warnings come last.
+    """
     if problem.level == "warning":
         return 3
     return 0 if problem.reason in _HELD else 2 if problem.reason == _MISPLACED else 1
@@ -85,8 +95,12 @@ def quote(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with every character that a terminal or a page would act on, or not show, written as its escape."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    """The text with every character that a terminal or a page would act on, or not show, written as its
+    escape.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def listed(names: Iterable[str]) -> str:

@@ -13,8 +13,8 @@ from shared.domain.paths import RequestPaths, catalog_near_miss, encloses
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or went, misplaced files and links
-    that hide requests.
+    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or
+    went, misplaced files and links that hide requests.
     """
 
     changed: tuple[str, ...]
@@ -27,17 +27,24 @@ class Touched:
 
 
 def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> Touched:
-    """The requests that a push touched. `before` is empty for a first push: then everything is new and nothing is gone."""
+    """The requests that a push touched. `before` is empty for a first push: then everything is new and
+    nothing is gone.
+    """
     differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     requests = [path for path in differing if paths.folder(path) is not None]
     gone = tuple(path for path in requests if path not in after)
-    # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that stays.
+    # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that
+    # stays.
     stays = {home for path in gone for home in homes(after, paths.team_of(path) or "", paths)}
     return Touched(
         changed=tuple(sorted({path for path in requests if path in after} | stays)),
         gone=gone,
         catalog=catalog_path in differing,
-        near_misses=tuple(path for path in differing if path in after and _is_misplaced(path, after[path], paths, catalog_path)),
+        near_misses=tuple(
+            path
+            for path in differing
+            if path in after and _is_misplaced(path, after[path], paths, catalog_path)
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """What the conditions of a KAITO Workspace say: ready, not yet, or never.
 
-Conditions and reasons: https://github.com/kaito-project/kaito (api/v1beta1, condition types). `WorkspaceSucceeded` is the one that
-counts; the earlier ones say what is being waited for.
+Conditions and reasons: https://github.com/kaito-project/kaito (api/v1beta1, condition types).
+`WorkspaceSucceeded` is the one that counts; the earlier ones say what is being waited for.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 #: In the order in which KAITO walks through them; the first that is not true is what we wait for.
 _ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 _HOPELESS = frozenset({"workspaceFailed", "BenchmarkFailed"})
-#: KAITO 0.6 says `workspaceFailed` when a node takes longer than four minutes, goes on waiting, and takes it back: while there is no
-#: node it means nothing.
+#: KAITO 0.6 says `workspaceFailed` when a node takes longer than four minutes, goes on waiting, and takes it
+#: back: while there is no node it means nothing.
 _HAS_NODES = "ResourceReady"
 
 

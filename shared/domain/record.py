@@ -1,4 +1,6 @@
-"""What is answered to teams and to the platform: shapes for HTTP, without any key. Moments are UTC, dates are days in UTC."""
+"""What is answered to teams and to the platform: shapes for HTTP, without any key. Moments are UTC, dates are
+days in UTC.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from shared.domain.wishes import TokenQuota
 
 @dataclass(frozen=True, slots=True)
 class GrantedModel:
-    """A model that a team may call, and where. `retires_on` is the last day on which it is served; then `successor` is to be used."""
+    """A model that a team may call, and where. `retires_on` is the last day on which it is served; then
+    `successor` is to be used.
+    """
 
     name: str
     provider: Provider
@@ -35,7 +39,8 @@ class GrantedModel:
 class Granted:
     """What a valid request says. `expires` is its last day; the limits are over all models together.
 
-    `playground_project` is the name of the Foundry project, where the request asks for one and this platform makes them.
+    `playground_project` is the name of the Foundry project, where the request asks for one and this platform
+    makes them.
     """
 
     display_name: str
@@ -61,7 +66,9 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What clients are given: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the header `api-key`."""
+    """What clients are given: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the
+    header `api-key`.
+    """
 
     azure_endpoint: str
     base_url: str
@@ -69,9 +76,11 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class TeamRecord:
-    """One team. `access` is what it has; `ready` when every condition is true. `secrets` are names in the vault.
+    """One team. `access` is what it has; `ready` when every condition is true. `secrets` are names in the
+    vault.
 
-    `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group` may read secrets and record.
+    `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group`
+    may read secrets and record.
     """
 
     team: str
@@ -106,10 +115,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What all teams were granted of a model's shared backends, in tokens per minute: the ledger that requests are refused by.
+    """What all teams were granted of a model's shared backends, in tokens per minute: the ledger that
+    requests are refused by.
 
-    `grantable` is the capacity times over-commitment. A team counts with the least of its limits, and in `unlimited` when it has none;
-    `shares` are for readers of the platform only.
+    `grantable` is the capacity times over-commitment. A team counts with the least of its limits, and in
+    `unlimited` when it has none; `shares` are for readers of the platform only.
     """
 
     capacity: int | None
@@ -121,7 +131,8 @@ class Grants:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for workspaces of one's own.
+    """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for
+    workspaces of one's own.
 
     `overcommitted`: more of it is in force than may be granted, of tokens or of workspaces.
     """
@@ -159,10 +170,12 @@ BackendState = Literal["as_catalogued", "missing", "different", "not_needed", "n
 
 @dataclass(frozen=True, slots=True)
 class ProviderBackend:
-    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says: None for nothing and pools.
+    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says:
+    None for nothing and pools.
 
-    `breaker` and `members` are what stands there: of a pool the backends by name, each of which has its own `breaker` (None: it has
-    none; 0 failures: a rule of another kind, made by somebody else). Whether one has tripped is not known: API Management does not tell.
+    `breaker` and `members` are what stands there: of a pool the backends by name, each of which has its own
+    `breaker` (None: it has none; 0 failures: a rule of another kind, made by somebody else). Whether one has
+    tripped is not known: API Management does not tell.
     """
 
     name: str
@@ -175,7 +188,9 @@ class ProviderBackend:
 
 @dataclass(frozen=True, slots=True)
 class ProviderList:
-    """What serves the catalogue's models. `differences` is empty when the platform's side is as the catalogue says."""
+    """What serves the catalogue's models. `differences` is empty when the platform's side is as the catalogue
+    says.
+    """
 
     commit: str
     provisioned_commit: str | None
@@ -185,7 +200,9 @@ class ProviderList:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting by its name in the environment. What is secret has no value here, only whether it is set."""
+    """One setting by its name in the environment. What is secret has no value here, only whether it is
+    set.
+    """
 
     name: str
     value: str | None

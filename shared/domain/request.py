@@ -1,4 +1,6 @@
-"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is wrong with it."""
+"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is
+wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,16 @@ from shared.domain.strict_yaml import read_bytes
 from shared.domain.terms import Classification, Provider
 from shared.domain.wishes import ModelAccess, Period, Terms, TokenQuota, Wish
 
-__all__ = ["SHAPES", "AccessRequest", "Classification", "ModelAccess", "Period", "TokenQuota", "Verdict", "read_request"]
+__all__ = [
+    "SHAPES",
+    "AccessRequest",
+    "Classification",
+    "ModelAccess",
+    "Period",
+    "TokenQuota",
+    "Verdict",
+    "read_request",
+]
 
 SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
 
@@ -31,8 +42,9 @@ SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
 class AccessRequest:
     """What a team may have, whatever shape it was written in.
 
-    `models` are sorted by name and unique, at least one; the limits are over all of them together. `display_name` is the team's name
-    where none was given. `entra_group` is an object id in lower case. `expires` is the last day, UTC.
+    `models` are sorted by name and unique, at least one; the limits are over all of them together.
+    `display_name` is the team's name where none was given. `entra_group` is an object id in lower case.
+    `expires` is the last day, UTC.
     """
 
     team: str
@@ -56,16 +68,21 @@ class AccessRequest:
 
     def _least(self, model: ModelAccess) -> int | None:
         bounds = (model.tokens_per_minute, self.tokens_per_minute)
-        return 0 if model.instance_type is not None else min((bound for bound in bounds if bound is not None), default=None)
+        return (
+            0
+            if model.instance_type is not None
+            else min((bound for bound in bounds if bound is not None), default=None)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The request, or None and what is wrong with it.
 
-    `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and `expires_at` say where it, the models
-    and the last day stand.
-    `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no bound.
+    `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
+    `expires_at` say where it, the models and the last day stand.
+    `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no
+    bound.
     """
 
     request: AccessRequest | None
@@ -77,12 +94,18 @@ class Verdict:
     expires_at: Position = START
 
 
-def read_request(path: str, content: bytes, catalog: Catalog | None, paths: RequestPaths, leaving: frozenset[str] = frozenset()) -> Verdict:
+def read_request(
+    path: str,
+    content: bytes,
+    catalog: Catalog | None,
+    paths: RequestPaths,
+    leaving: frozenset[str] = frozenset(),
+) -> Verdict:
     """The request in a file's content. Never raises; all problems at once.
 
-    There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong itself) only the problems
-    that do not depend on it are told, and there is no request. `leaving` are models that the catalogue dropped while they were in use:
-    that is its fault, and nothing is said about them here.
+    There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong
+    itself) only the problems that do not depend on it are told, and there is no request. `leaving` are models
+    that the catalogue dropped while they were in use: that is its fault, and nothing is said about them here.
     """
     document = read_bytes(path, content)
     shape = _shape(document.data)
@@ -95,16 +118,27 @@ def read_request(path: str, content: bytes, catalog: Catalog | None, paths: Requ
     team, team_wrong = _claimed_team(shape, document, paths)
     problems = [*document.problems, *wrong, *team_wrong, *_contradictions(shape, document)]
     if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
-        problems.append(document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one."))
+        problems.append(
+            document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one.")
+        )
     if catalog is not None:
         problems.extend(
-            document.problem((*wish.where, key), *fault) for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
+            document.problem((*wish.where, key), *fault)
+            for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
         )
     terms = written.terms() if written is not None else None
     request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
     places = {wish.name: document.at(wish.where) for wish in wishes}
     tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
-    return Verdict(request, capped(problems), team, document.at(shape.team_at), places, tokens, document.at(shape.expires_at))
+    return Verdict(
+        request,
+        capped(problems),
+        team,
+        document.at(shape.team_at),
+        places,
+        tokens,
+        document.at(shape.expires_at),
+    )
 
 
 def _objections(
@@ -116,7 +150,9 @@ def _objections(
 
 
 def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int | None:
-    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each model, too."""
+    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each
+    model, too.
+    """
     model = catalog.model(wish.name) if catalog is not None else None
     if model is None or wish.dedicated:
         return 0
@@ -131,12 +167,19 @@ def _shape(data: object) -> type[Shape] | None:
         return ShapeB
     models = data.get("models")
     choices = [models.get(provider) for provider in get_args(Provider)] if isinstance(models, dict) else []
-    return ShapeC if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list) else ShapeA
+    return (
+        ShapeC
+        if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list)
+        else ShapeA
+    )
 
 
 def _no_shape(document: Document) -> Iterator[Problem]:
     if document.knows(()):
-        advice = "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with foundry, kaito or both)."
+        advice = (
+            "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with "
+            "foundry, kaito or both)."
+        )
         yield document.problem((), "UnknownShape", advice)
 
 
@@ -147,7 +190,9 @@ def _validated(shape: type[Shape], document: Document) -> tuple[Shape | None, li
         return None, list(explain(error, shape, document))
 
 
-def _claimed_team(shape: type[Shape], document: Document, paths: RequestPaths) -> tuple[str | None, list[Problem]]:
+def _claimed_team(
+    shape: type[Shape], document: Document, paths: RequestPaths
+) -> tuple[str | None, list[Problem]]:
     team = document.get(shape.team_at)
     if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
         return None, []
@@ -164,21 +209,29 @@ def _claimed_team(shape: type[Shape], document: Document, paths: RequestPaths) -
 
 def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]:
     """What each key may say by itself, but not together with others."""
-    if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (True, "true"):
+    if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (
+        True,
+        "true",
+    ):
         advice = (
-            "A playground does not pass the gateway, so it is not for restricted data. Write false here, or lower 'dataClassification'."
+            "A playground does not pass the gateway, so it is not for restricted data. Write false here, or "
+            "lower 'dataClassification'."
         )
         yield document.problem(shape.playground_at, "PlaygroundNotAllowed", advice)
     team, where = document.get(shape.team_at), shape.named_after_team
     if where is not None and isinstance(team, str) and team_fault(team) is None:
         found, expected = document.get(where), f"{team}-access-request"
         if isinstance(found, str) and document.knows(where) and found != expected:
-            yield document.problem(where, "WrongName", f"{quote(dotted(where))} must be {quote(expected)}, not {quote(found)}.")
+            yield document.problem(
+                where, "WrongName", f"{quote(dotted(where))} must be {quote(expected)}, not {quote(found)}."
+            )
 
 
 def _request(terms: Terms, wishes: Sequence[Wish], catalog: Catalog) -> AccessRequest:
     known = ((wish, catalog.model(wish.name)) for wish in wishes)
-    models = sorted((granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name)
+    models = sorted(
+        (granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name
+    )
     return AccessRequest(
         team=terms.team,
         display_name=terms.display_name,

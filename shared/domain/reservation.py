@@ -1,8 +1,9 @@
 """What each team has and has reserved, and whether what one of them reserves fits beside it.
 
-A team that grows says so first, on its product: a marker without a digest, which names the commit that asks for it. Then it looks, and only
-what fits beside everything in force and everything reserved is written. So of two that reserve at once each sees the other. The one that
-comes first (who has access before who is new, then by name) waits for the other, which gives its reservation back: one of them gets it.
+A team that grows says so first, on its product: a marker without a digest, which names the commit that asks
+for it. Then it looks, and only what fits beside everything in force and everything reserved is written. So of
+two that reserve at once each sees the other. The one that comes first (who has access before who is new, then
+by name) waits for the other, which gives its reservation back: one of them gets it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _NOTHING: Grants = {}
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`firm` is what the gateway lets a team take, `claimed` what it has reserved while nobody knows whether it was written."""
+    """`firm` is what the gateway lets a team take, `claimed` what it has reserved while nobody knows whether
+    it was written.
+    """
 
     firm: Grants = field(default_factory=dict)
     claimed: Grants = field(default_factory=dict)
@@ -31,7 +34,9 @@ class Share:
     @property
     def whole(self) -> Grants:
         """The larger of both, by model; no bound is the largest."""
-        return {model: _larger(self.firm, self.claimed, model) for model in self.firm.keys() | self.claimed.keys()}
+        return {
+            model: _larger(self.firm, self.claimed, model) for model in self.firm.keys() | self.claimed.keys()
+        }
 
 
 def _larger(one: Grants, other: Grants, model: str) -> int | None:
@@ -43,7 +48,9 @@ def _larger(one: Grants, other: Grants, model: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`shares` by team; `standing` are the workspaces that are there, `kept` the teams whose name somebody else's product has."""
+    """`shares` by team; `standing` are the workspaces that are there, `kept` the teams whose name somebody
+    else's product has.
+    """
 
     shares: Mapping[str, Share] = field(default_factory=dict)
     standing: Standing = field(default_factory=dict)
@@ -55,7 +62,9 @@ class Account:
 
     @property
     def workspaces(self) -> dict[str, Set[str]]:
-        """The workspaces that are there, and those of a team that has, or had, the model on one and has reserved it otherwise."""
+        """The workspaces that are there, and those of a team that has, or had, the model on one and has
+        reserved it otherwise.
+        """
         found: dict[str, Set[str]] = dict(self.standing)
         for team, share in self.shares.items():
             for model in share.firm.keys() & share.claimed.keys():
@@ -67,13 +76,18 @@ class Account:
 def growth(catalog: Catalog, wanted: Grants, before: Grants) -> frozenset[Meter]:
     """What is bounded over all teams and of which more is wanted than before."""
     had = metered(catalog, before)
-    return frozenset(meter for meter, amount in metered(catalog, wanted).items() if amount > had.get(meter, 0))
+    return frozenset(
+        meter for meter, amount in metered(catalog, wanted).items() if amount > had.get(meter, 0)
+    )
 
 
 def room(catalog: Catalog, account: Account, team: str, wanted: Grants, grows: Set[Meter]) -> Room:
     """Whether what a team has reserved fits, as far as it `grows`."""
     limits, amounts = limits_of(catalog), metered(catalog, wanted)
-    everybody, sooner = _taken(catalog, account, team, everybody=True), _taken(catalog, account, team, everybody=False)
+    everybody, sooner = (
+        _taken(catalog, account, team, everybody=True),
+        _taken(catalog, account, team, everybody=False),
+    )
     if all(everybody[meter] + amounts[meter] <= limits[meter] for meter in grows):
         return "yes"
     return "wait" if all(sooner[meter] + amounts[meter] <= limits[meter] for meter in grows) else "no"
@@ -89,7 +103,9 @@ def _taken(catalog: Catalog, account: Account, team: str, *, everybody: bool) ->
                 claimed = metered(catalog, share.claimed)
                 amounts |= {meter: max(amount, amounts.get(meter, 0)) for meter, amount in claimed.items()}
             taken.update(amounts | dict.fromkeys(_standing(account, other), 1))
-    strangers = {each for teams in account.standing.values() for each in teams} - account.shares.keys() - {team}
+    strangers = (
+        {each for teams in account.standing.values() for each in teams} - account.shares.keys() - {team}
+    )
     for other in strangers:
         taken.update(_standing(account, other))
     return taken

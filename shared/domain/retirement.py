@@ -1,4 +1,6 @@
-"""How a model leaves the catalogue: first it says until when and what to use instead, and when nobody names it any more it is removed."""
+"""How a model leaves the catalogue: first it says until when and what to use instead, and when nobody names
+it any more it is removed.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,14 @@ _NAMED = 20
 
 
 def models_still_used(
-    verdicts: Mapping[str, Verdict], catalog: Catalog | None, in_force: Mapping[str, Grants], paths: RequestPaths
+    verdicts: Mapping[str, Verdict],
+    catalog: Catalog | None,
+    in_force: Mapping[str, Grants],
+    paths: RequestPaths,
 ) -> dict[str, list[str]]:
-    """The models that are not in the catalogue any more, while teams have them and still name them; with these requests."""
+    """The models that are not in the catalogue any more, while teams have them and still name them; with
+    these requests.
+    """
     using: dict[str, list[str]] = defaultdict(list)
     for path, verdict in sorted(verdicts.items()):
         had = in_force.get(paths.team_of(path) or "", {})
@@ -31,16 +38,31 @@ def models_still_used(
 def removals(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator[Problem]:
     """One for each such model, at the catalogue."""
     for model, using in sorted(still_used.items()):
-        message = f"The model {quote(model)} is not in the catalogue any more, but is still used by {listed(using[:_NAMED])}"
+        message = (
+            f"The model {quote(model)} is not in the catalogue any more, but is still used by "
+            f"{listed(using[:_NAMED])}"
+        )
         more = f" and {len(using) - _NAMED} more" if len(using) > _NAMED else ""
-        advice = "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody names it."
-        yield problem_at(catalog_path, START, "ModelStillUsed", f"{message}{more}. Nothing of this catalogue is in force. {advice}")
+        advice = (
+            "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when "
+            "nobody names it."
+        )
+        yield problem_at(
+            catalog_path,
+            START,
+            "ModelStillUsed",
+            f"{message}{more}. Nothing of this catalogue is in force. {advice}",
+        )
 
 
 def naming_removed(verdicts: Mapping[str, Verdict], catalog: Catalog | None) -> frozenset[str]:
-    """The requests that name a model which the catalogue does not have: by mistake, or because it was taken out."""
+    """The requests that name a model which the catalogue does not have: by mistake, or because it was taken
+    out.
+    """
     return frozenset(
-        path for path, verdict in verdicts.items() if catalog is not None and any(catalog.model(model) is None for model in verdict.tokens)
+        path
+        for path, verdict in verdicts.items()
+        if catalog is not None and any(catalog.model(model) is None for model in verdict.tokens)
     )
 
 
@@ -51,5 +73,8 @@ def retiring(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Prob
             model = catalog.model(access.name)
             if model is not None and model.retirement is not None:
                 until, successor = model.retirement.on, quote(model.retirement.successor)
-                message = f"The last day of {quote(model.name)} is {until}; then it may be removed at any time. Use {successor} instead."
+                message = (
+                    f"The last day of {quote(model.name)} is {until}; then it may be removed at any time. "
+                    f"Use {successor} instead."
+                )
                 yield problem_at(path, verdict.models_at[model.name], "ModelRetires", message, "warning")

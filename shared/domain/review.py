@@ -24,7 +24,8 @@ _MOST_OTHERS = 5
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the repository; `mode` as Git writes it: 100644, 100755, 120000 (symbolic link), 160000 (submodule).
+    """A file of the repository; `mode` as Git writes it: 100644, 100755, 120000 (symbolic link), 160000
+    (submodule).
 
     The content matters only where `is_read` says so.
     """
@@ -40,9 +41,11 @@ class Past:
     - `held`: the paths that were there before: a second file of a team beside them is at fault, not they.
     - `in_force`: by team, what it has in the gateway now, or has reserved, whether it has a request or not.
     - `standing`: the workspaces that are there.
-    - `kept`: teams of whom somebody else's object has the name: they keep what is in force, whatever they ask for.
+    - `kept`: teams of whom somebody else's object has the name: they keep what is in force, whatever they ask
+      for.
     - `platform`: what its services hold, where somebody knows it.
-    - `today` (UTC): requests whose last day is over take nothing of any capacity or total. None: all of them count.
+    - `today` (UTC): requests whose last day is over take nothing of any capacity or total. None: all of them
+      count.
     """
 
     held: frozenset[str] = frozenset()
@@ -64,10 +67,11 @@ read = lru_cache(maxsize=2048)(read_request)
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are sorted; `catalog` is None when
-    missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the requests whose verdict depends on what is in force;
-    `counted`: on what all teams have, not only theirs. `overcommitted`: the models of which more is in force than may be granted. `named`:
-    by path, the team that a request names, whatever else is wrong with it; `last_days_at`: where its last day stands.
+    """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are
+    sorted; `catalog` is None when missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the
+    requests whose verdict depends on what is in force; `counted`: on what all teams have, not only theirs.
+    `overcommitted`: the models of which more is in force than may be granted. `named`: by path, the team that
+    a request names, whatever else is wrong with it; `last_days_at`: where its last day stands.
     """
 
     requests: dict[str, AccessRequest]
@@ -81,20 +85,30 @@ class Review:
     last_days_at: Mapping[str, Position] = field(default_factory=dict)
 
     def without(self, problems: Sequence[Problem]) -> Review:
-        """The same, when these problems refuse requests that are right by themselves; a warning refuses none."""
+        """The same, when these problems refuse requests that are right by themselves; a warning refuses
+        none.
+        """
         wrong = {problem.path for problem in failures(problems)}
         requests = {path: request for path, request in self.requests.items() if path not in wrong}
         return replace(self, requests=requests, problems=tuple(sorted({*self.problems, *problems})))
 
 
 def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date) -> Past:
-    """The past as these files tell it: all that was valid in them is taken for in force, also where it is more than there may be."""
+    """The past as these files tell it: all that was valid in them is taken for in force, also where it is
+    more than there may be.
+    """
     found = review(files, paths, catalog_path)
     beyond = {problem.path for problem in found.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
-    wrong = {problem.path for problem in failures(found.problems) if problem.reason not in BEYOND_WHAT_IS_LEFT}
+    wrong = {
+        problem.path for problem in failures(found.problems) if problem.reason not in BEYOND_WHAT_IS_LEFT
+    }
     valid = (found.requests.keys() | beyond) - wrong
     tokens = {path: read(path, files[path].content, found.catalog, paths).tokens for path in valid}
-    over = {path for path in tokens if _is_over(read(path, files[path].content, found.catalog, paths).request, Past(today=today))}
+    over = {
+        path
+        for path in tokens
+        if _is_over(read(path, files[path].content, found.catalog, paths).request, Past(today=today))
+    }
     teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
     return Past(frozenset(tokens), teams, today=today)
 
@@ -104,8 +118,16 @@ def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
     return path == catalog_path or paths.folder(path) is not None
 
 
-def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, past: Past = NOTHING, faults: Faults | None = None) -> Review:
-    """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows the platform."""
+def review(
+    files: Mapping[str, File],
+    paths: RequestPaths,
+    catalog_path: str,
+    past: Past = NOTHING,
+    faults: Faults | None = None,
+) -> Review:
+    """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows
+    the platform.
+    """
     regular = {path: file.content for path, file in files.items() if file.mode not in NOT_REGULAR}
     catalog = _catalog(files, regular, catalog_path, faults)
     texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
@@ -115,14 +137,18 @@ def review(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, pa
     if still_used:
         problems.extend(removals(still_used, catalog_path))
         leaving = frozenset(still_used)
-        verdicts = {path: read(path, content, catalog.catalog, paths, leaving) for path, content in texts.items()}
+        verdicts = {
+            path: read(path, content, catalog.catalog, paths, leaving) for path, content in texts.items()
+        }
     for verdict in verdicts.values():
         problems.extend(verdict.problems)
     problems.extend(_second_files(verdicts, past.held, paths))
     named = {path: verdict.team for path, verdict in verdicts.items() if verdict.team is not None}
     places = {path: verdict.expires_at for path, verdict in verdicts.items()}
     if catalog.catalog is None or still_used:
-        reviewed = Review({}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog))
+        reviewed = Review(
+            {}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog)
+        )
     else:
         reviewed = _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
     return replace(reviewed, named=named, last_days_at=places)
@@ -146,15 +172,29 @@ def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
     problems.extend(full)
     accepted = _without(read.verdicts, problems)
     problems.extend(retiring(accepted, read.catalog))
-    requests = {path: verdict.request for path, verdict in sorted(accepted.items()) if verdict.request is not None}
-    bounded = frozenset(path for path, verdict in read.verdicts.items() if metered(read.catalog, verdict.tokens))
+    requests = {
+        path: verdict.request for path, verdict in sorted(accepted.items()) if verdict.request is not None
+    }
+    bounded = frozenset(
+        path for path, verdict in read.verdicts.items() if metered(read.catalog, verdict.tokens)
+    )
     in_doubt = naming_removed(read.verdicts, read.catalog) | bounded | {problem.path for problem in full}
-    return Review(requests, tuple(sorted(problems)), read.catalog, books.ledgers, in_doubt, bool(bounded), _overcommitted(books))
+    return Review(
+        requests,
+        tuple(sorted(problems)),
+        read.catalog,
+        books.ledgers,
+        in_doubt,
+        bool(bounded),
+        _overcommitted(books),
+    )
 
 
 def _full(accepted: Mapping[str, Verdict], past: Past) -> Iterator[Problem]:
     if past.platform is not None:
-        requests = {path: verdict.request for path, verdict in accepted.items() if verdict.request is not None}
+        requests = {
+            path: verdict.request for path, verdict in accepted.items() if verdict.request is not None
+        }
         standing = {path: request for path, request in requests.items() if not _is_over(request, past)}
         for path, what in beyond(standing, past.platform):
             yield problem_at(path, accepted[path].team_at, "PlatformFull", f"{what}. Ask the platform team.")
@@ -163,10 +203,16 @@ def _full(accepted: Mapping[str, Verdict], past: Past) -> Iterator[Problem]:
 def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
     """Those that have a request and no failure."""
     faulty = {problem.path for problem in failures(problems)}
-    return {path: verdict for path, verdict in verdicts.items() if verdict.request is not None and path not in faulty}
+    return {
+        path: verdict
+        for path, verdict in verdicts.items()
+        if verdict.request is not None and path not in faulty
+    }
 
 
-def _catalog(files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str, faults: Faults | None) -> CatalogVerdict:
+def _catalog(
+    files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str, faults: Faults | None
+) -> CatalogVerdict:
     if catalog_path in regular:
         return read_fitting_catalog(catalog_path, regular[catalog_path], faults)
     if catalog_path in files:
@@ -186,12 +232,26 @@ def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str
 
 def _not_regular(path: str, mode: str) -> Problem:
     if mode == SYMBOLIC_LINK:
-        return problem_at(path, START, "SymbolicLink", "This is a symbolic link. Replace it by the file or folder that it points to.")
-    return problem_at(path, START, "Submodule", "This is a submodule. Requests and the catalogue must be files of this repository.")
+        return problem_at(
+            path,
+            START,
+            "SymbolicLink",
+            "This is a symbolic link. Replace it by the file or folder that it points to.",
+        )
+    return problem_at(
+        path,
+        START,
+        "Submodule",
+        "This is a submodule. Requests and the catalogue must be files of this repository.",
+    )
 
 
-def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths) -> Iterator[Problem]:
-    """What was in force keeps its place, even when it cannot be read any more or names another team by now."""
+def _second_files(
+    verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths
+) -> Iterator[Problem]:
+    """What was in force keeps its place, even when it cannot be read any more or names another team by
+    now.
+    """
     by_team: dict[str, list[str]] = defaultdict(list)
     for path, verdict in verdicts.items():
         team = paths.team_of(path) if path in held else verdict.team
@@ -200,7 +260,10 @@ def _second_files(verdicts: Mapping[str, Verdict], held: frozenset[str], paths: 
     for team, found in by_team.items():
         claimed = sorted(found)
         for path in _at_fault(claimed, held) if len(claimed) > 1 else ():
-            message = f"The team {quote(team)} has another request: {_others(claimed, path)}. Keep one file per team."
+            message = (
+                f"The team {quote(team)} has another request: {_others(claimed, path)}. Keep one file per "
+                "team."
+            )
             yield problem_at(path, verdicts[path].team_at, "DuplicateTeam", message)
 
 
@@ -218,8 +281,8 @@ def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:
 
 
 def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
-    """By team, the request that counts against capacities and totals: one that is right by itself; of several the one that was there
-    before, else the first.
+    """By team, the request that counts against capacities and totals: one that is right by itself; of several
+    the one that was there before, else the first.
     """
     valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
     last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in past.held)
@@ -232,7 +295,12 @@ def _books(read: _Read, counted: Mapping[str, str], past: Past) -> Books:
 
 
 def _is_over(request: AccessRequest | None, past: Past) -> bool:
-    return past.today is not None and request is not None and request.expires is not None and request.expires < past.today
+    return (
+        past.today is not None
+        and request is not None
+        and request.expires is not None
+        and request.expires < past.today
+    )
 
 
 def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
@@ -240,8 +308,14 @@ def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> It
         path = counted[team]
         verdict = read.verdicts[path]
         for model in models:
-            asks = f"This request asks for {verdict.tokens[model]:,} tokens per minute of {quote(model)}, which is more than is left"
-            message = f"{asks}. {books.ledgers[model].explain()}. Ask for less, or ask the platform team for more capacity."
+            asks = (
+                f"This request asks for {verdict.tokens[model]:,} tokens per minute of {quote(model)}, which "
+                "is more than is left"
+            )
+            message = (
+                f"{asks}. {books.ledgers[model].explain()}. Ask for less, or ask the platform team for more "
+                "capacity."
+            )
             yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
 
 
@@ -249,8 +323,16 @@ def _above_totals(read: _Read, counted: Mapping[str, str], books: Books) -> Iter
     for team, models in books.crowded_out.items():
         path = counted[team]
         for model in models:
-            message = f"This request asks for a dedicated {quote(model)}, and none is left. {books.workspaces[model].explain()}."
-            yield problem_at(path, read.verdicts[path].models_at[model], "AboveCeiling", f"{message} Ask the platform team.")
+            message = (
+                f"This request asks for a dedicated {quote(model)}, and none is left. "
+                f"{books.workspaces[model].explain()}."
+            )
+            yield problem_at(
+                path,
+                read.verdicts[path].models_at[model],
+                "AboveCeiling",
+                f"{message} Ask the platform team.",
+            )
 
 
 def _overcommitted(books: Books) -> frozenset[str]:
@@ -259,5 +341,8 @@ def _overcommitted(books: Books) -> frozenset[str]:
 
 def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
     for ledger in overdrawn(books):
-        message = f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is granted more."
+        message = (
+            f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is "
+            "granted more."
+        )
         yield problem_at(catalog_path, START, "Overcommitted", message, "warning")

@@ -1,7 +1,8 @@
 """The three shapes in which a team may write its request.
 
-A is canonical; B is a Kubernetes ConfigMap whose `data.models` is YAML in a text; C lists plain model names behind `enabled`. Each
-says what it asks for as `Terms` and `Wish`es; the wishes are read entry by entry, so that a problem in one hides none in another.
+A is canonical; B is a Kubernetes ConfigMap whose `data.models` is YAML in a text; C lists plain model names
+behind `enabled`. Each says what it asks for as `Terms` and `Wish`es; the wishes are read entry by entry, so
+that a problem in one hides none in another.
 """
 
 from __future__ import annotations
@@ -130,7 +131,9 @@ class FoundryEntry(Written):
     """A model that Azure AI Foundry serves."""
 
     name: ModelName = Field(description=MODEL)
-    tokens_per_minute: TokensPerMinute | None = Field(default=None, description="default: the catalogue's ceiling")
+    tokens_per_minute: TokensPerMinute | None = Field(
+        default=None, description="default: the catalogue's ceiling"
+    )
     token_quota: WrittenQuota | None = None
 
     def wish(self, where: KeyPath) -> Wish:
@@ -145,10 +148,20 @@ class KaitoEntry(FoundryEntry):
     """A model on GPU nodes: shared with other teams, or on a workspace of the team's own."""
 
     dedicated: bool = False
-    instance_type: InstanceType | None = Field(default=None, description="default: the catalogue's first instance type")
+    instance_type: InstanceType | None = Field(
+        default=None, description="default: the catalogue's first instance type"
+    )
 
     def wish(self, where: KeyPath) -> Wish:
-        return Wish(where, "kaito", self.name, self.tokens_per_minute, self._quota(), self.dedicated, self.instance_type)
+        return Wish(
+            where,
+            "kaito",
+            self.name,
+            self.tokens_per_minute,
+            self._quota(),
+            self.dedicated,
+            self.instance_type,
+        )
 
 
 class OpenAIEntry(FoundryEntry):
@@ -169,11 +182,17 @@ class ModelsA(Written):
 class ShapeA(_WithTeam):
     """An access request, the canonical form: models with limits of their own."""
 
-    models: ModelsA = Field(description="lists of models under 'foundry', 'kaito', 'openai' or several of them")
+    models: ModelsA = Field(
+        description="lists of models under 'foundry', 'kaito', 'openai' or several of them"
+    )
 
     @staticmethod
     def wishes(document: Document) -> Iterator[Wish | None]:
-        kinds: list[tuple[str, type[FoundryEntry]]] = [("foundry", FoundryEntry), ("kaito", KaitoEntry), ("openai", OpenAIEntry)]
+        kinds: list[tuple[str, type[FoundryEntry]]] = [
+            ("foundry", FoundryEntry),
+            ("kaito", KaitoEntry),
+            ("openai", OpenAIEntry),
+        ]
         for key, form in kinds:
             for where, raw in entries(document, ("models", key)):
                 entry = salvage(form, raw)
@@ -196,9 +215,13 @@ class ModelsC(Written):
 
 
 class ShapeC(_WithTeam):
-    """An access request, the short form: model names only, limits for all of them together, KAITO always dedicated."""
+    """An access request, the short form: model names only, limits for all of them together, KAITO always
+    dedicated.
+    """
 
-    models: ModelsC = Field(description="'foundry', 'kaito', 'openai' or several, each with 'enabled' and 'models'")
+    models: ModelsC = Field(
+        description="'foundry', 'kaito', 'openai' or several, each with 'enabled' and 'models'"
+    )
 
     @staticmethod
     def wishes(document: Document) -> Iterator[Wish | None]:

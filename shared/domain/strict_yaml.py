@@ -1,8 +1,8 @@
 """A strict reading of YAML: plain data, where each part stands, and everything that is wrong with the text.
 
-Refused: anchors, aliases, merge keys, tags, directives, duplicate keys, several documents, invisible characters, more than 64 KiB,
-more than 20 levels. The text is read as a stream of events without recursion, and nothing is ever expanded, so a hostile file
-costs no more than its size.
+Refused: anchors, aliases, merge keys, tags, directives, duplicate keys, several documents, invisible
+characters, more than 64 KiB, more than 20 levels. The text is read as a stream of events without recursion,
+and nothing is ever expanded, so a hostile file costs no more than its size.
 """
 
 from __future__ import annotations
@@ -27,16 +27,26 @@ def is_pointer(content: bytes) -> bool:
 def read_bytes(path: str, content: bytes) -> Document:
     """A file's content as a document. Never raises; a UTF-8 byte order mark at the start is accepted."""
     if is_pointer(content):
-        advice = "This is a pointer of Git LFS, and what it points to is not read. Take the file out of LFS and commit its text."
+        advice = (
+            "This is a pointer of Git LFS, and what it points to is not read. Take the file out of LFS and "
+            "commit its text."
+        )
         return _refused(path, START, "LfsPointer", advice)
     if len(content) > LARGEST:
-        return _refused(path, START, "TooLarge", f"The file has more than {LARGEST:,} bytes (64 KiB). Shorten it.")
+        return _refused(
+            path, START, "TooLarge", f"The file has more than {LARGEST:,} bytes (64 KiB). Shorten it."
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8", "replace")
         position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return _refused(path, position, "NotUtf8", "From here on the file is not UTF-8 text. Save it with the encoding UTF-8.")
+        return _refused(
+            path,
+            position,
+            "NotUtf8",
+            "From here on the file is not UTF-8 text. Save it with the encoding UTF-8.",
+        )
     return read_text(path, text, lambda line, column: Position(line + 1, column + 1))
 
 
@@ -44,7 +54,9 @@ def read_text(path: str, text: str, place: Place) -> Document:
     """A text as a document, `place` telling where it stands in the file. Never raises."""
     reader = Reader(path, text, place)
     for line, column, code in forbidden_in(text):
-        reader.complain(line, column, "ControlCharacter", f"There is an invisible character ({code}) here. Remove it.")
+        reader.complain(
+            line, column, "ControlCharacter", f"There is an invisible character ({code}) here. Remove it."
+        )
     reader.read()
     return reader.document()
 
@@ -52,7 +64,8 @@ def read_text(path: str, text: str, place: Place) -> Document:
 def embed(document: Document, where: KeyPath) -> Document:
     """The document with a text of it, itself YAML, replaced by what it says.
 
-    `where` must name a text in a mapping, else `ValueError`. The data is changed in place: go on with the answer only.
+    `where` must name a text in a mapping, else `ValueError`. The data is changed in place: go on with the
+    answer only.
     """
     parent, text = document.get(where[:-1]), document.get(where)
     if not isinstance(parent, dict) or not isinstance(text, str):
@@ -67,7 +80,10 @@ def embed(document: Document, where: KeyPath) -> Document:
     return replace(
         document,
         keys={**document.keys, **{(*where, *way): position for way, position in inner.keys.items()}},
-        values={**document.values, **{(*where, *way): position for way, position in inner.values.items() if way}},
+        values={
+            **document.values,
+            **{(*where, *way): position for way, position in inner.values.items() if way},
+        },
         unread=document.unread | {(*where, *way) for way in inner.unread},
         problems=document.problems + inner.problems,
     )

@@ -1,6 +1,7 @@
 """The tags of a secret: ours, which every write sets anew, and those of others, which every write keeps.
 
-A newer version of Mergekey, or a policy of the company's, may put more of them on a secret. They are no difference.
+A newer version of Mergekey, or a policy of the company's, may put more of them on a secret. They are no
+difference.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from collections.abc import Mapping
 
 from shared.domain.slots import EXPOSED
 
-_OURS = frozenset({"managed-by", "repository", "team", "commit", "reader", "fingerprint", "withdrawn", EXPOSED})
+_OURS = frozenset(
+    {"managed-by", "repository", "team", "commit", "reader", "fingerprint", "withdrawn", EXPOSED}
+)
 #: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#secret-tags
 MOST_TAGS = 15
 
 
 def with_others(ours: Mapping[str, str], found: Mapping[str, str] | None) -> dict[str, str]:
-    """Our tags, and those of others that were found. A secret takes so many: ours come first, then theirs by name."""
+    """Our tags, and those of others that were found. A secret takes so many: ours come first, then theirs by
+    name.
+    """
     others = sorted((name, text) for name, text in (found or {}).items() if name not in _OURS)
     return {**dict(others[: MOST_TAGS - len(ours)]), **ours}
 

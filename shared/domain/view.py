@@ -22,7 +22,9 @@ Status = Literal["True", "False", "Unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells it."""
+    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells
+    it.
+    """
 
     type: Literal["Request", "Access", Part]
     status: Status
@@ -33,8 +35,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the branch has of a team, and what follows for its access; `request` where it is valid, `blob` that of the file at `path`,
-    empty where there is none.
+    """What the branch has of a team, and what follows for its access; `request` where it is valid, `blob`
+    that of the file at `path`, empty where there is none.
     """
 
     team: str
@@ -48,7 +50,9 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a part could not be looked at."""
+    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a
+    part could not be looked at.
+    """
 
     said: Said
     world: World
@@ -67,9 +71,15 @@ class View:
 
     @property
     def secrets(self) -> list[SecretVersion]:
-        return [self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets]
+        return [
+            self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets
+        ]
 
     def project(self, repository: int) -> Project | None:
         """The team's Foundry project, when it is ours."""
         found = self.world.projects.get(names.project(self.said.team))
-        return found if found is not None and Marker(repository, self.said.team, "", "").owns(found.marker) else None
+        return (
+            found
+            if found is not None and Marker(repository, self.said.team, "", "").owns(found.marker)
+            else None
+        )

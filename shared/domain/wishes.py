@@ -53,7 +53,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class ModelAccess:
-    """A model that a team may call. With an `instance_type` the team gets a KAITO workspace of its own for it."""
+    """A model that a team may call. With an `instance_type` the team gets a KAITO workspace of its own for
+    it.
+    """
 
     name: str
     provider: Provider

@@ -28,10 +28,11 @@ Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by secret, `users` by
-    project. Without a cluster there are none of the first two, without a playground no projects. `secret_urls` are where our named
-    values of the gateway point to; `api_policy` and `fragment` are the digests of the unified API's policy and of the policy
-    fragment, None where nobody has looked; `rules` is the number of the rules by which sweeps have judged.
+    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by
+    secret, `users` by project. Without a cluster there are none of the first two, without a playground no
+    projects. `secret_urls` are where our named values of the gateway point to; `api_policy` and `fragment`
+    are the digests of the unified API's policy and of the policy fragment, None where nobody has looked;
+    `rules` is the number of the rules by which sweeps have judged.
     """
 
     api: Api | None
@@ -72,7 +73,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The moment at which is judged, how long the grace periods are, and how long a key works on that another group could read."""
+    """The moment at which is judged, how long the grace periods are, and how long a key works on that another
+    group could read.
+    """
 
     now: datetime
     grace: timedelta

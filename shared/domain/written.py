@@ -1,4 +1,5 @@
-"""What the written forms have in common: how strictly they are read, and the kinds of text and number they are made of.
+"""What the written forms have in common: how strictly they are read, and the kinds of text and number they
+are made of.
 
 Each kind checks itself and says in its own words what to write; its JSON Schema tells an editor the same.
 """
@@ -10,7 +11,15 @@ from datetime import date
 from functools import partial
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -31,14 +40,18 @@ _NUMBER = r"^[1-9][0-9]{0,11}$"
 class Written(BaseModel):
     """A mapping that somebody wrote: keys in camelCase, nothing converted, nothing unknown."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
 
 
 Form = TypeVar("Form", bound=Written)
 
 
 def salvage(form: type[Form], raw: object) -> Form | None:
-    """What can be read of a mapping when the keys with problems are left out; None when too little is left."""
+    """What can be read of a mapping when the keys with problems are left out; None when too little is
+    left.
+    """
     try:
         return form.model_validate(raw)
     except ValidationError as error:
@@ -86,14 +99,21 @@ def _date(value: object) -> object:
     try:
         return date.fromisoformat(value if re.fullmatch(_DATE, value) else "")
     except ValueError:
-        raise refusal("BadDate", f"{quote(value)} is not a date. Write year, month and day, such as 2027-03-31.") from None
+        raise refusal(
+            "BadDate", f"{quote(value)} is not a date. Write year, month and day, such as 2027-03-31."
+        ) from None
 
 
 def _number(value: object) -> object:
     if not isinstance(value, str):
-        raise refusal("WrongType", 'Write the number in quotes, such as "10000": every value of a ConfigMap is text.')
+        raise refusal(
+            "WrongType", 'Write the number in quotes, such as "10000": every value of a ConfigMap is text.'
+        )
     if not re.fullmatch(_NUMBER, value):
-        raise refusal("BadNumber", f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "10000".')
+        raise refusal(
+            "BadNumber",
+            f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "10000".',
+        )
     return int(value)
 
 
@@ -107,19 +127,33 @@ def _pattern(pattern: str, shortest: int, longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "minLength": shortest, "maxLength": longest})
 
 
-TeamName = Annotated[str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.SHORTEST_TEAM, names.LONGEST_TEAM)]
+TeamName = Annotated[
+    str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.SHORTEST_TEAM, names.LONGEST_TEAM)
+]
 ModelName = Annotated[str, AfterValidator(_model), _pattern(names.MODEL_PATTERN, 1, names.LONGEST_MODEL)]
 Line = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 Email = Annotated[
     str,
     Field(max_length=254),
-    AfterValidator(partial(_matching, _EMAIL, "BadEmail", "is not an e-mail address; write one such as alpha-lead@contoso.com")),
+    AfterValidator(
+        partial(
+            _matching,
+            _EMAIL,
+            "BadEmail",
+            "is not an e-mail address; write one such as alpha-lead@contoso.com",
+        )
+    ),
     WithJsonSchema({"type": "string", "pattern": _EMAIL, "maxLength": 254}),
 ]
 GroupId = Annotated[
     str,
     AfterValidator(
-        partial(_matching, _UUID, "BadUuid", "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits")
+        partial(
+            _matching,
+            _UUID,
+            "BadUuid",
+            "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits",
+        )
     ),
     AfterValidator(str.lower),
     WithJsonSchema({"type": "string", "pattern": _UUID}),
@@ -128,7 +162,12 @@ InstanceType = Annotated[
     str,
     Field(max_length=64),
     AfterValidator(
-        partial(_matching, _INSTANCE_TYPE, "BadInstanceType", "is not an instance type; write one such as Standard_NC24ads_A100_v4")
+        partial(
+            _matching,
+            _INSTANCE_TYPE,
+            "BadInstanceType",
+            "is not an instance type; write one such as Standard_NC24ads_A100_v4",
+        )
     ),
     WithJsonSchema({"type": "string", "pattern": _INSTANCE_TYPE, "maxLength": 64}),
 ]

@@ -1,4 +1,6 @@
-"""YAML events, one after the other, become plain data; what strict reading refuses is noted with its place."""
+"""YAML events, one after the other, become plain data; what strict reading refuses is noted with its
+place.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    MappingStartEvent,
+    ScalarEvent,
+)
 
 from shared.domain.document import Document, KeyPath
 from shared.domain.problem import Position, Problem, problem_at, quote
@@ -26,7 +35,9 @@ class _Stop(Exception):
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not been read yet; in a mapping, `slot` is the key whose value comes next."""
+    """A collection whose end has not been read yet; in a mapping, `slot` is the key whose value comes
+    next.
+    """
 
     value: dict[str, object] | list[object]
     path: KeyPath
@@ -35,7 +46,9 @@ class _Open:
 
 
 class Reader:
-    """Plain data out of a stream of YAML events, without recursion: `complain` and `read`, then `document`."""
+    """Plain data out of a stream of YAML events, without recursion: `complain` and `read`, then
+    `document`.
+    """
 
     def __init__(self, path: str, text: str, place: Place) -> None:
         self._path, self._place = path, place
@@ -62,8 +75,11 @@ class Reader:
                 self._end_early()
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._give_up(mark.line if mark else 0, mark.column if mark else 0, str(error.problem or error.context))
-        except (YAMLError, ValueError, OverflowError):  # the parser lets these out for escapes and numbers out of range, without a place
+            self._give_up(
+                mark.line if mark else 0, mark.column if mark else 0, str(error.problem or error.context)
+            )
+        # the parser lets these out for escapes and numbers out of range, without a place
+        except (YAMLError, ValueError, OverflowError):
             self._give_up(0, 0, "an escape or a number is out of range")
         if self._data is None and not self._problems:
             self.complain(0, 0, "Empty", "There is nothing to read here.")
@@ -71,7 +87,9 @@ class Reader:
 
     def document(self) -> Document:
         unread = frozenset(self._unread)
-        return Document(self._path, self._data, self._keys, self._values, self._text_starts, unread, tuple(self._problems))
+        return Document(
+            self._path, self._data, self._keys, self._values, self._text_starts, unread, tuple(self._problems)
+        )
 
     def _end_early(self) -> None:
         self._data = None
@@ -107,7 +125,11 @@ class Reader:
     def _begin_document(self, event: Any) -> None:
         self._documents += 1
         if self._documents > 1:
-            self._refuse(event, "SeveralDocuments", "A second document starts here ('---'). Write one document per file.")
+            self._refuse(
+                event,
+                "SeveralDocuments",
+                "A second document starts here ('---'). Write one document per file.",
+            )
             raise _Stop
         if event.version or event.tags:
             self._refuse(event, "Directive", "Lines that start with '%' are not accepted. Remove them.")
@@ -125,14 +147,26 @@ class Reader:
         """Notes the place of a value and refuses the properties it may not have."""
         self._values[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
         if event.anchor is not None:
-            self._refuse(event, "AnchorOrAlias", f"Anchors are not accepted. Remove {quote('&' + event.anchor)} and write each value out.")
+            self._refuse(
+                event,
+                "AnchorOrAlias",
+                f"Anchors are not accepted. Remove {quote('&' + event.anchor)} and write each value out.",
+            )
         if event.tag is not None:
             self._unread.add(self._here())
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._refuse(event, "Tag", f"Tags are not accepted. Remove {quote(tag)}; put text that looks like a number in quotes.")
+            self._refuse(
+                event,
+                "Tag",
+                f"Tags are not accepted. Remove {quote(tag)}; put text that looks like a number in quotes.",
+            )
 
     def _take_alias(self, event: Any) -> None:
-        self._refuse(event, "AnchorOrAlias", f"Aliases are not accepted. Replace {quote('*' + event.anchor)} by the value itself.")
+        self._refuse(
+            event,
+            "AnchorOrAlias",
+            f"Aliases are not accepted. Replace {quote('*' + event.anchor)} by the value itself.",
+        )
         if self._awaits_key():
             raise _Stop
         self._unread.add(self._here())
@@ -148,11 +182,15 @@ class Reader:
         if plain and key == "<<":
             self._refuse(event, "MergeKey", "Merge keys ('<<') are not accepted. Write the keys out.")
         elif plain and not isinstance(value_of(key), str):
-            self._refuse(event, "KeyNotText", f"The key {quote(key)} is not text. Keys are names, such as 'team'.")
+            self._refuse(
+                event, "KeyNotText", f"The key {quote(key)} is not text. Keys are names, such as 'team'."
+            )
         elif key in top.value:
             first = self._keys[(*top.path, key)].line
             self._refuse(
-                event, "DuplicateKey", f"The key {quote(key)} stands here a second time; the first is in line {first}. Remove one."
+                event,
+                "DuplicateKey",
+                f"The key {quote(key)} stands here a second time; the first is in line {first}. Remove one.",
             )
         else:
             top.stored = True
@@ -163,7 +201,9 @@ class Reader:
         if event.style == "|" or event.start_mark.line == event.end_mark.line:
             self._text_starts[self._here()] = self._text_start(event)
         if (code := first_forbidden(event.value)) is not None:
-            self._refuse(event, "ControlCharacter", f"This text contains an invisible character ({code}). Remove it.")
+            self._refuse(
+                event, "ControlCharacter", f"This text contains an invisible character ({code}). Remove it."
+            )
             self._unread.add(self._here())
         self._put(value_of(event.value) if event.implicit[0] else event.value)
 
@@ -178,13 +218,18 @@ class Reader:
 
     def _open(self, event: Any) -> None:
         if self._awaits_key():
-            self._refuse(event, "KeyNotText", "A key must be a simple name; this one is a list or a mapping. Remove the '{', '[' or '?'.")
+            self._refuse(
+                event,
+                "KeyNotText",
+                "A key must be a simple name; this one is a list or a mapping. Remove the '{', '[' or '?'.",
+            )
             raise _Stop
         if len(self._stack) == DEEPEST:
             self._refuse(
                 event,
                 "TooDeep",
-                f"This is nested deeper than {DEEPEST} levels. Nothing here needs so many: check brackets and indentation.",
+                f"This is nested deeper than {DEEPEST} levels. Nothing here needs so many: check brackets "
+                "and indentation.",
             )
             raise _Stop
         self._mark(event)

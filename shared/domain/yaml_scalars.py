@@ -21,13 +21,16 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters but tab, line feed, carriage return
-    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible, line breaks for some readers only, changes of direction
+    # invisible, line breaks for some readers only, changes of direction
+    "\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ud800-\udfff\ufffe\uffff]"  # not characters
 )
 
 
 def value_of(text: str) -> Scalar:
-    """The value of a plain (unquoted) scalar. Numbers beyond 18 digits become floats, which nothing here accepts."""
+    """The value of a plain (unquoted) scalar. Numbers beyond 18 digits become floats, which nothing here
+    accepts.
+    """
     if text in _NULL:
         return None
     if text in _BOOL:
@@ -48,12 +51,16 @@ def first_forbidden(text: str) -> str | None:
 
 
 def forbidden_in(text: str) -> Iterator[tuple[int, int, str]]:
-    """The first such character of each line, in at most 20 lines: line and column counted from 0, and the character as `U+0007`."""
+    """The first such character of each line, in at most 20 lines: line and column counted from 0, and the
+    character as `U+0007`.
+    """
     lines = ((number, _FORBIDDEN.search(line)) for number, line in enumerate(re.split("\r\n?|\n", text)))
     found = ((number, match.start(), f"U+{ord(match[0]):04X}") for number, match in lines if match)
     return itertools.islice(found, 20)
 
 
 def without_forbidden(text: str) -> str:
-    """The text with each forbidden character replaced by one U+FFFD, so that every place stays where it was."""
+    """The text with each forbidden character replaced by one U+FFFD, so that every place stays where it
+    was.
+    """
     return _FORBIDDEN.sub("\ufffd", text)

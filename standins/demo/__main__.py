@@ -19,7 +19,9 @@ APP_DIR = Path(__file__).resolve().parent.parent.parent
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m standins.demo", description=__doc__)
-    parser.add_argument("--up", type=Path, metavar="FOLDER", help="keep everything running, with its state in this folder")
+    parser.add_argument(
+        "--up", type=Path, metavar="FOLDER", help="keep everything running, with its state in this folder"
+    )
     options = parser.parse_args()
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, soft_wrap=not terminal, width=None if terminal else 120)

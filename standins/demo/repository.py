@@ -46,5 +46,7 @@ class Clone:
         return self._git("rev-parse", "HEAD")
 
     def _git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *_WHO, *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *_WHO, *arguments], cwd=self.folder, check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()

@@ -38,13 +38,17 @@ class Servers:
         return answer["primaryKey"], answer["secondaryKey"]
 
     def fetch(self, secret: str, group: str) -> str:
-        """As a member of the team's Entra group does it: the real Key Vault SDK, the real credential class."""
+        """As a member of the team's Entra group does it: the real Key Vault SDK, the real credential
+        class.
+        """
         from azure.identity import ManagedIdentityCredential
         from azure.keyvault.secrets import SecretClient
 
         credential = ManagedIdentityCredential(client_id=f"team-reader-{group}")
         vault = self._stack.addresses["key-vault"]
-        with SecretClient(vault, credential, verify_challenge_resource=False, connection_verify=self._stack.ca) as client:
+        with SecretClient(
+            vault, credential, verify_challenge_resource=False, connection_verify=self._stack.ca
+        ) as client:
             return str(client.get_secret(secret).value)
 
     def may_fetch(self, secret: str, group: str) -> bool:
@@ -57,15 +61,24 @@ class Servers:
         return True
 
     def chat(self, key: str, model: str) -> str:
-        """What the model says to "Hello!", with the official client, or the status and the code of the refusal."""
+        """What the model says to "Hello!", with the official client, or the status and the code of the
+        refusal.
+        """
         import httpx
         from openai import APIStatusError, AzureOpenAI
 
         with httpx.Client(verify=self._trust) as http:
-            given: Any = {"api_key": key or "none", "api_version": "2024-10-21", "http_client": http, "max_retries": 0}
+            given: Any = {
+                "api_key": key or "none",
+                "api_version": "2024-10-21",
+                "http_client": http,
+                "max_retries": 0,
+            }
             client = AzureOpenAI(azure_endpoint=self._stack.addresses["gateway"], **given)
             try:
-                answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello!"}])
+                answer = client.chat.completions.create(
+                    model=model, messages=[{"role": "user", "content": "Hello!"}]
+                )
             except APIStatusError as refused:
                 return f"{refused.status_code} {refused.code}"
         return str(answer.choices[0].message.content)

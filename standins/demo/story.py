@@ -1,4 +1,6 @@
-"""Six acts: ask, fetch the key, wait for a GPU, change a limit, withdraw, call a model. Every claim is checked where it can be seen."""
+"""Six acts: ask, fetch the key, wait for a GPU, change a limit, withdraw, call a model. Every claim is
+checked where it can be seen.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ models:
 _SNIPPET = """
   from openai import AzureOpenAI
 
-  client = AzureOpenAI(azure_endpoint="{url}", api_key=..., api_version="2024-10-21")  # the key: alpha-primary-key
+  client = AzureOpenAI(azure_endpoint="{url}", api_key=..., api_version="2024-10-21")  # the key: \
+alpha-primary-key
   client.chat.completions.create(model="gpt-4.1", messages=[{{"role": "user", "content": "Hello!"}}])
 """
 DAY = 86400.0
@@ -74,15 +77,23 @@ class Story:
         commit = self._push("Four teams ask for models")
         watch = Watch(self._console, self._stack, commit)
         watch.until("keys of three teams", lambda seen: _all(seen, READERS, "keys"))
-        watch.until("what keys do not wait for", lambda seen: _all(seen, READERS, "gateway") and _state(seen, ALPHA, "workspaces"))
+        watch.until(
+            "what keys do not wait for",
+            lambda seen: _all(seen, READERS, "gateway") and _state(seen, ALPHA, "workspaces"),
+        )
         slowest = max(watch.seen[f"mergekey/{team}/keys"].after for team in READERS)
         self._figure("four requests pushed", f"keys of three teams after {slowest:.1f} s")
         path = f"/repos/{REPOSITORY}/commits/{commit}/check-runs"
         run = next(iter(wait_until("the check run", lambda: self._stack.github("GET", path)["check_runs"])))
         notes = self._stack.github("GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations")
         for note in notes:
-            self._console.print(f"  [red]✗[/] {note['path']}:{note['start_line']}:{note['start_column']}  {note['message']}")
-        self._check("the bad request got one red check run that names every mistake", run["conclusion"] == "failure" and len(notes) >= 2)
+            self._console.print(
+                f"  [red]✗[/] {note['path']}:{note['start_line']}:{note['start_column']}  {note['message']}"
+            )
+        self._check(
+            "the bad request got one red check run that names every mistake",
+            run["conclusion"] == "failure" and len(notes) >= 2,
+        )
         self._check("nothing was provisioned for it", self._servers.gateway("products/team-delta") is None)
         for team in READERS:
             product = self._servers.gateway(f"products/team-{team}")
@@ -100,8 +111,14 @@ class Story:
         for team, group in READERS.items():
             key = self._servers.fetch(f"{team}-primary-key", group)
             endpoint = self._servers.fetch(f"{team}-endpoint", group)
-            self._check(f"{team}-primary-key is the key that the gateway takes, for {endpoint}", key == self._servers.keys(team)[0])
-        self._check("another team's group may not read it", not self._servers.may_fetch("alpha-primary-key", READERS[BRAVO]))
+            self._check(
+                f"{team}-primary-key is the key that the gateway takes, for {endpoint}",
+                key == self._servers.keys(team)[0],
+            )
+        self._check(
+            "another team's group may not read it",
+            not self._servers.may_fetch("alpha-primary-key", READERS[BRAVO]),
+        )
 
     def _gpu(self) -> None:
         self._act("3. alpha's own GPU: the keys did not wait for it; the clock is moved by 20 minutes, twice")
@@ -113,7 +130,10 @@ class Story:
         watch.until("the playground", lambda seen: _state(seen, ALPHA, "projects") == "success")
         self._stack.control.advance(20 * 60)
         watch.until("the workspace to be ready", lambda seen: _state(seen, ALPHA, "workspaces") == "success")
-        ready = {condition["type"]: condition["status"] for condition in self._servers.cluster(path)["status"]["conditions"]}
+        ready = {
+            condition["type"]: condition["status"]
+            for condition in self._servers.cluster(path)["status"]["conditions"]
+        }
         self._check("the workspace says that it is ready", ready.get("WorkspaceSucceeded") == "True")
 
     def _change(self) -> None:
@@ -121,34 +141,59 @@ class Story:
         self._clone.replace(ALPHA_FILE, "tokensPerMinute: 10000", "tokensPerMinute: 20000")
         commit = self._push("Twice the tokens for alpha")
         watch = Watch(self._console, self._stack, commit)
-        watch.until("the change", lambda seen: _state(seen, ALPHA, "gateway") == "success" and _all(seen, [ALPHA], "keys"))
+        watch.until(
+            "the change",
+            lambda seen: _state(seen, ALPHA, "gateway") == "success" and _all(seen, [ALPHA], "keys"),
+        )
         policy = self._servers.gateway("products/team-alpha/policies/policy")["properties"]["value"]
         self._check("the policy has the new limit", 'tokens-per-minute="20000"' in policy)
         writes = _gateway_writes(self._stack.control)
         self._check(
-            "it took two writes at the gateway: the policy and the mark of success", writes == {"PUT product policy": 1, "PATCH product": 1}
+            "it took two writes at the gateway: the policy and the mark of success",
+            writes == {"PUT product policy": 1, "PATCH product": 1},
         )
-        self._figure("a limit changed", f"in force after {watch.seen['mergekey/alpha/gateway'].after:.1f} s, {sum(writes.values())} writes")
+        self._figure(
+            "a limit changed",
+            f"in force after {watch.seen['mergekey/alpha/gateway'].after:.1f} s, {sum(writes.values())} "
+            "writes",
+        )
 
     def _withdraw(self) -> None:
         self._act("5. bravo's request is removed; then eight days pass")
         self._clone.remove(BRAVO_FILE)
         commit = self._push("bravo is done")
         watch = Watch(self._console, self._stack, commit)
-        watch.until("the withdrawal", lambda seen: {_state(seen, BRAVO, "gateway"), _state(seen, BRAVO, "keys")} == {"success"})
-        self._figure("a team withdrawn", f"keys dead after {watch.seen['mergekey/bravo/gateway'].after:.1f} s")
+        watch.until(
+            "the withdrawal",
+            lambda seen: {_state(seen, BRAVO, "gateway"), _state(seen, BRAVO, "keys")} == {"success"},
+        )
+        self._figure(
+            "a team withdrawn", f"keys dead after {watch.seen['mergekey/bravo/gateway'].after:.1f} s"
+        )
         subscription = self._servers.gateway("subscriptions/team-bravo")
         self._check("its subscription is suspended", subscription["properties"]["state"] == "suspended")
-        self._check("its secrets cannot be read", not self._servers.may_fetch("bravo-primary-key", READERS[BRAVO]))
-        self._check("within the grace period its product is still there", self._servers.gateway("products/team-bravo") is not None)
+        self._check(
+            "its secrets cannot be read", not self._servers.may_fetch("bravo-primary-key", READERS[BRAVO])
+        )
+        self._check(
+            "within the grace period its product is still there",
+            self._servers.gateway("products/team-bravo") is not None,
+        )
         self._stack.control.advance(8 * DAY)
         self._stack.run_function("start_sweeps")
         wait_until("bravo to be gone", lambda: self._servers.gateway("products/team-bravo") is None)
         wait_until("bravo's secrets to be deleted", lambda: self._calls("DELETE secret") >= 3)
-        self._check("after the grace period product and subscription are gone", self._servers.gateway("subscriptions/team-bravo") is None)
-        self._check("alpha and charlie still have theirs", all(self._servers.gateway(f"products/team-{t}") for t in (ALPHA, CHARLIE)))
         self._check(
-            "charlie's key still works", self._servers.fetch("charlie-primary-key", READERS[CHARLIE]) == self._servers.keys(CHARLIE)[0]
+            "after the grace period product and subscription are gone",
+            self._servers.gateway("subscriptions/team-bravo") is None,
+        )
+        self._check(
+            "alpha and charlie still have theirs",
+            all(self._servers.gateway(f"products/team-{t}") for t in (ALPHA, CHARLIE)),
+        )
+        self._check(
+            "charlie's key still works",
+            self._servers.fetch("charlie-primary-key", READERS[CHARLIE]) == self._servers.keys(CHARLIE)[0],
         )
 
     def _call(self) -> None:
@@ -157,9 +202,15 @@ class Story:
         for model, where in (("gpt-4.1", "at the provider"), ("phi-4", "on alpha's own GPU")):
             answer = self._servers.chat(key, model)
             self._check(f"{model} {where} answers: {answer}", answer == "You said: Hello!")
-        self._check("a model that alpha was not given is refused", self._servers.chat(key, "gpt-4.1-mini") == "403 model_not_allowed")
+        self._check(
+            "a model that alpha was not given is refused",
+            self._servers.chat(key, "gpt-4.1-mini") == "403 model_not_allowed",
+        )
         self._check("without a key nobody gets in", self._servers.chat("", "gpt-4.1").startswith("401 "))
-        self._check("no team's key and no client's credential reached a model", not self._stack.control.report("models")["findings"])
+        self._check(
+            "no team's key and no client's credential reached a model",
+            not self._stack.control.report("models")["findings"],
+        )
         self._console.print(_SNIPPET.format(url=self._stack.addresses["gateway"]), markup=False)
 
     def _sum_up(self, seconds: float) -> None:
@@ -170,8 +221,14 @@ class Story:
         for row in self._figures:
             table.add_row(*row)
         self._console.print(table)
-        verdict = "[green]Everything was seen to be true.[/]" if not self._failed else f"[red]{self._failed} checks failed.[/]"
-        self._console.print(f"\n{verdict} {seconds:.0f} s in all. Try `make up` to push requests of your own.")
+        verdict = (
+            "[green]Everything was seen to be true.[/]"
+            if not self._failed
+            else f"[red]{self._failed} checks failed.[/]"
+        )
+        self._console.print(
+            f"\n{verdict} {seconds:.0f} s in all. Try `make up` to push requests of your own."
+        )
 
     def _act(self, title: str) -> None:
         self._console.print(f"\n[bold]{title}[/]")
@@ -185,11 +242,22 @@ class Story:
         self._console.print(f"  {'[green]✓[/]' if held else '[red]✗ NOT TRUE:[/]'} {claim}")
 
     def _figure(self, what: str, result: str) -> None:
-        """Remember a line of the last table: what was written since the last push, by kind, and how often something was read."""
+        """Remember a line of the last table: what was written since the last push, by kind, and how often
+        something was read.
+        """
         calls = [call for call in self._stack.control.calls() if call.server in WRITTEN and call.status < 300]
-        writes = Counter(call.kind for call in calls if call.kind.split()[0] in ("PUT", "POST", "PATCH", "DELETE"))
+        writes = Counter(
+            call.kind for call in calls if call.kind.split()[0] in ("PUT", "POST", "PATCH", "DELETE")
+        )
         reads = len(calls) - writes.total()
-        self._figures.append((what, result, "\n".join(f"{count:3} {kind}" for kind, count in sorted(writes.items())), str(reads)))
+        self._figures.append(
+            (
+                what,
+                result,
+                "\n".join(f"{count:3} {kind}" for kind, count in sorted(writes.items())),
+                str(reads),
+            )
+        )
 
     def _calls(self, kind: str) -> int:
         return sum(call.kind == kind for call in self._stack.control.calls())

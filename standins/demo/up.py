@@ -29,7 +29,10 @@ def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
         while not stop.wait(0.3):
             rows = stack.invocations()
             for row in rows[seen:]:
-                console.print(f"  {row.function:<22} {row.session_id or '':<14} {row.seconds * 1000:6.0f} ms  {row.outcome}")
+                console.print(
+                    f"  {row.function:<22} {row.session_id or '':<14} {row.seconds * 1000:6.0f} ms  "
+                    f"{row.outcome}"
+                )
             seen = len(rows)
         console.print("stopping ...")
     return 0
@@ -47,7 +50,8 @@ Everything runs. Your clone of the repository of requests:
 What there is, and what was called:
 
   webhook        {stack.host_url}/api/github/webhook
-  statuses       curl -H "Authorization: Bearer {stack.github_token}" {stack.addresses["github"]}/repos/{REPOSITORY}/commits/main/statuses
+  statuses       curl -H "Authorization: Bearer {stack.github_token}" \
+{stack.addresses["github"]}/repos/{REPOSITORY}/commits/main/statuses
   calls so far   curl {control}/_standin/calls
   an hour later  curl -X POST -d '{{"advance": 3600}}' {control}/_standin/clock
   logs           {stack.folder}/functions-host.log
@@ -60,7 +64,8 @@ The commands of an operator, from another shell in this folder of the code:
 
 Models, for `openai` clients, with the header api-key: {stack.addresses["gateway"]}
 Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["resource-manager"]},
-Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: {stack.ca}
+Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: \
+{stack.ca}
 
 Stages as they run (ctrl-C ends everything):
 """

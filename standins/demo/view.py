@@ -27,7 +27,9 @@ class Seen:
 
 
 class Watch:
-    """Follows the statuses of one commit until a condition holds. On a terminal a table that lives, elsewhere a line per change."""
+    """Follows the statuses of one commit until a condition holds. On a terminal a table that lives, elsewhere
+    a line per change.
+    """
 
     def __init__(self, console: Console, stack: Stack, commit: str) -> None:
         self._console = console
@@ -36,7 +38,9 @@ class Watch:
         self._started = time.monotonic()
         self.seen: dict[str, Seen] = {}
 
-    def until(self, what: str, condition: Callable[[Mapping[str, Seen]], Any], seconds: float = 120.0) -> None:
+    def until(
+        self, what: str, condition: Callable[[Mapping[str, Seen]], Any], seconds: float = 120.0
+    ) -> None:
         """Raises TimeoutError with `what` when the condition does not come true in time."""
         deadline = time.monotonic() + seconds
         with Live(self._table(), console=self._console, refresh_per_second=8, transient=False) as live:
@@ -59,10 +63,15 @@ class Watch:
         for context, status in newest.items():
             known = self.seen.get(context)
             if known is None or (known.state, known.text) != (status["state"], status["description"]):
-                self.seen[context] = Seen(status["state"], status["description"], time.monotonic() - self._started)
+                self.seen[context] = Seen(
+                    status["state"], status["description"], time.monotonic() - self._started
+                )
                 changed = True
                 if not self._console.is_terminal:
-                    self._console.print(f"  {self.seen[context].after:5.1f} s  {context}: {status['description']}", highlight=False)
+                    self._console.print(
+                        f"  {self.seen[context].after:5.1f} s  {context}: {status['description']}",
+                        highlight=False,
+                    )
         return changed
 
     def _table(self) -> Table | str:

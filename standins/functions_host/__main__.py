@@ -1,4 +1,6 @@
-"""Start the host: print the functions and, when all is listening, one line of JSON `{"functions": [names], "url": "http://127.0.0.1:P"}`."""
+"""Start the host: print the functions and, when all is listening, one line of JSON
+`{"functions": [names], "url": "http://127.0.0.1:P"}`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Host:
     invoker: Invoker
 
     async def serve(self, port: int) -> None:
-        """Listen until told to stop (SIGTERM or SIGINT); then accept nothing, let running functions end, and close the clients."""
+        """Listen until told to stop (SIGTERM or SIGINT); then accept nothing, let running functions end, and
+        close the clients.
+        """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -54,14 +58,24 @@ class Host:
     def _say_ready(self, port: int) -> None:
         for function in self.functions:
             print(function)
-        print(json.dumps({"functions": [function.name for function in self.functions], "url": f"http://127.0.0.1:{port}"}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "functions": [function.name for function in self.functions],
+                    "url": f"http://127.0.0.1:{port}",
+                }
+            ),
+            flush=True,
+        )
 
 
 def main() -> int:
     options = _arguments()
     orphans.end_with_parent(options)
     app_dir = options.app_dir.resolve()
-    logging.basicConfig(level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     if options.log_level != "DEBUG":
         logging.getLogger("azure").setLevel(logging.WARNING)
     try:
@@ -77,11 +91,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("app_dir", type=Path, help="the folder with function_app.py and host.json")
     parser.add_argument("--port", type=int, default=7071, help="0 for any free port")
     parser.add_argument(
-        "--settings", type=Path, help="a file like local.settings.json; `Keys: {master, default}` may stand beside `Values`"
+        "--settings",
+        type=Path,
+        help="a file like local.settings.json; `Keys: {master, default}` may stand beside `Values`",
     )
-    parser.add_argument("--keys", type=Path, help="where generated keys are kept (default: APP_DIR/.local/functions-keys.json)")
-    parser.add_argument("--invocations", type=Path, help="append one line of JSON per call of a function to this file")
-    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING"), help="DEBUG: of every library, too")
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        help="where generated keys are kept (default: APP_DIR/.local/functions-keys.json)",
+    )
+    parser.add_argument(
+        "--invocations", type=Path, help="append one line of JSON per call of a function to this file"
+    )
+    parser.add_argument(
+        "--log-level",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING"),
+        help="DEBUG: of every library, too",
+    )
     orphans.add_option(parser)
     return parser.parse_args()
 
@@ -94,7 +121,8 @@ def _prepare(app_dir: Path, options: argparse.Namespace) -> Host:
         functions = load(app_dir)
     except HostError:
         raise
-    except Exception as error:  # whatever the app raises while it is imported is for the person who started it
+    # whatever the app raises while it is imported is for the person who started it
+    except Exception as error:
         raise HostError(f"the app cannot be imported: {type(error).__name__}: {error}") from error
     return Host(functions, host, keys, Invoker(host.function_timeout, options.invocations))
 

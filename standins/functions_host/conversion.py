@@ -1,9 +1,10 @@
 """From the wire to what a function sees, with the converters of azure.functions itself.
 
-The trigger metadata are those of the Service Bus extension 5.x (`ServiceBusTriggerBindingStrategy.AddBindingData`), in the types
-in which the host sends them to the worker: text as `string`, everything else as `json`. Three things that surprise:
-the UTC times carry no zone, so that functions see naive times; a delivery count starts at 1 (on the wire it starts at 0); and why a
-message was dead-lettered stands only in its application properties.
+The trigger metadata are those of the Service Bus extension 5.x
+(`ServiceBusTriggerBindingStrategy.AddBindingData`), in the types in which the host sends them to the worker:
+text as `string`, everything else as `json`. Three things that surprise: the UTC times carry no zone, so that
+functions see naive times; a delivery count starts at 1 (on the wire it starts at 0); and why a message was
+dead-lettered stands only in its application properties.
 """
 
 from __future__ import annotations
@@ -38,13 +39,19 @@ def message(received: ServiceBusReceivedMessage, *, binary: bool = False) -> fun
 
 def message_of_text(body: str) -> functions.ServiceBusMessage:
     """A message with nothing but a body and an id, for a function that is run by hand."""
-    metadata = {"MessageId": _text(str(uuid4())), "UserProperties": _json({}), "ApplicationProperties": _json({})}
+    metadata = {
+        "MessageId": _text(str(uuid4())),
+        "UserProperties": _json({}),
+        "ApplicationProperties": _json({}),
+    }
     return _decode(_text(body), _with_members_of_body(metadata, body))
 
 
 def service_bus_metadata(received: ServiceBusReceivedMessage) -> dict[str, Datum]:
     """The trigger metadata that the real host sends along with this message."""
-    properties = {_plain(key): _plain(value) for key, value in (received.application_properties or {}).items()}
+    properties = {
+        _plain(key): _plain(value) for key, value in (received.application_properties or {}).items()
+    }
     texts = {
         "MessageId": received.message_id,
         "SessionId": received.session_id,
@@ -67,11 +74,15 @@ def service_bus_metadata(received: ServiceBusReceivedMessage) -> dict[str, Datum
         "EnqueuedTimeUtc": _without_zone(received.enqueued_time_utc),
         "ExpiresAtUtc": _without_zone(received.expires_at_utc) or _NEVER,
     }
-    return {name: _text(text) for name, text in texts.items()} | {name: _json(value) for name, value in values.items()}
+    return {name: _text(text) for name, text in texts.items()} | {
+        name: _json(value) for name, value in values.items()
+    }
 
 
 def http_request(request: web.Request, body: bytes) -> functions.HttpRequest:
-    """The request as a function sees it: lower-case header names, the body's raw bytes, the last of several values."""
+    """The request as a function sees it: lower-case header names, the body's raw bytes, the last of several
+    values.
+    """
     parts = {
         "method": _text(request.method),
         "url": _text(str(request.url)),
@@ -85,7 +96,9 @@ def http_request(request: web.Request, body: bytes) -> functions.HttpRequest:
 
 
 def http_response(returned: Any) -> web.Response:
-    """What the caller gets: a function returns an HttpResponse, or text. Raises TypeError for anything else."""
+    """What the caller gets: a function returns an HttpResponse, or text. Raises TypeError for anything
+    else.
+    """
     if isinstance(returned, str):
         returned = functions.HttpResponse(returned)
     if not isinstance(returned, functions.HttpResponse):
@@ -99,7 +112,9 @@ def http_response(returned: Any) -> web.Response:
 
 def timer_request() -> functions.TimerRequest:
     """A timer that is on time: this host does not catch up on what it missed."""
-    decoded: functions.TimerRequest = TimerRequestConverter.decode(_json({"IsPastDue": False, "Schedule": {}}), trigger_metadata={})
+    decoded: functions.TimerRequest = TimerRequestConverter.decode(
+        _json({"IsPastDue": False, "Schedule": {}}), trigger_metadata={}
+    )
     return decoded
 
 
@@ -112,8 +127,8 @@ def _decode(body: Datum, metadata: dict[str, Datum]) -> functions.ServiceBusMess
 def _with_members_of_body(metadata: dict[str, Datum], body: str) -> dict[str, Datum]:
     """The metadata, overwritten by the top-level members of a JSON body of the same name, whatever the case.
 
-    The real host does so with text (`ApplyBindingData`): a body with `subject` hides that of the message. What goes wrong there goes
-    wrong here.
+    The real host does so with text (`ApplyBindingData`): a body with `subject` hides that of the message.
+    What goes wrong there goes wrong here.
     """
     try:
         members = json.loads(body)
@@ -122,7 +137,11 @@ def _with_members_of_body(metadata: dict[str, Datum], body: str) -> dict[str, Da
     if not isinstance(members, dict):
         return metadata
     spelt = {name.lower(): name for name in metadata}
-    scalars = {name: value for name, value in members.items() if value is not None and not isinstance(value, dict | list)}
+    scalars = {
+        name: value
+        for name, value in members.items()
+        if value is not None and not isinstance(value, dict | list)
+    }
     return metadata | {spelt.get(name.lower(), name): _text(str(value)) for name, value in scalars.items()}
 
 

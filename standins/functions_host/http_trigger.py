@@ -22,7 +22,9 @@ _MAX_BODY = 104_857_600
 
 
 class HttpTriggers:
-    """The web application of the host: `/<prefix>/<route>` per HTTP function, `POST /admin/functions/<name>` for the others."""
+    """The web application of the host: `/<prefix>/<route>` per HTTP function, `POST /admin/functions/<name>`
+    for the others.
+    """
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker, keys: Keys, prefix: str) -> None:
         self._functions = {function.name: function for function in functions}
@@ -55,7 +57,8 @@ class HttpTriggers:
             asked = conversion.http_request(request, await request.read())
             try:
                 returned = await self._invoker.run(function, asked)
-            except Exception:  # the function's own error, whose stack trace is in the log; callers see none of it
+            # the function's own error, whose stack trace is in the log; callers see none of it
+            except Exception:
                 return web.Response(status=500)
             try:
                 return conversion.http_response(returned)
@@ -72,7 +75,11 @@ class HttpTriggers:
         if function is None or function.kind == HTTP:
             return web.Response(status=404)
         body = await request.json() if request.can_read_body else {}
-        argument = conversion.message_of_text(body.get("input", "")) if function.kind == SERVICE_BUS else conversion.timer_request()
+        argument = (
+            conversion.message_of_text(body.get("input", ""))
+            if function.kind == SERVICE_BUS
+            else conversion.timer_request()
+        )
         task = asyncio.create_task(self._run(function, argument))
         self._by_hand.add(task)
         task.add_done_callback(self._by_hand.discard)
@@ -81,7 +88,8 @@ class HttpTriggers:
     async def _run(self, function: Function, argument: object) -> None:
         try:
             await self._invoker.run(function, argument)
-        except Exception:  # the function's own error: the invoker has logged it, and nobody waits for an answer
+        # the function's own error: the invoker has logged it, and nobody waits for an answer
+        except Exception:
             log.debug("%s was run by hand and failed", function.name)
 
     async def _finish(self, _: web.Application) -> None:
@@ -89,7 +97,9 @@ class HttpTriggers:
             await asyncio.wait(self._by_hand, timeout=10)
 
     def _allowed(self, request: web.Request, level: str) -> bool:
-        """Whether the caller shows a key that is good enough: https://learn.microsoft.com/azure/azure-functions/function-keys-how-to."""
+        """Whether the caller shows a key that is good enough:
+        https://learn.microsoft.com/azure/azure-functions/function-keys-how-to.
+        """
         if level == "ANONYMOUS":
             return True
         shown = request.headers.get("x-functions-key") or request.query.get("code") or ""
@@ -98,9 +108,11 @@ class HttpTriggers:
 
 
 def aiohttp_route(route: str) -> str:
-    """A route of a function in the spelling of aiohttp: `{name}` stays, `{*rest}` takes what is left of the path.
+    """A route of a function in the spelling of aiohttp: `{name}` stays, `{*rest}` takes what is left of the
+    path.
 
-    Raises HostError for a constraint (`{id:int}`) or an optional part (`{id?}`), which this host does not know.
+    Raises HostError for a constraint (`{id:int}`) or an optional part (`{id?}`), which this host does not
+    know.
     """
     if re.search(r"{[^}]*[:?][^}]*}", route):
         raise HostError(f"the route {route} has a part that this host does not know")

@@ -18,7 +18,9 @@ HTTP, SERVICE_BUS, TIMER = "httpTrigger", "serviceBusTrigger", "timerTrigger"
 
 @dataclass(frozen=True)
 class Function:
-    """One function of the app. `trigger` has its `%SETTING%`s resolved; `bindings` are as the app gave them."""
+    """One function of the app. `trigger` has its `%SETTING%`s resolved; `bindings` are as the app gave
+    them.
+    """
 
     name: str
     trigger: Mapping[str, Any]
@@ -38,7 +40,16 @@ class Function:
         return os.environ.get(f"AzureWebJobs.{self.name}.Disabled", "").lower() in ("true", "1")
 
     def __str__(self) -> str:
-        shown = ("route", "methods", "authLevel", "queueName", "topicName", "subscriptionName", "isSessionsEnabled", "schedule")
+        shown = (
+            "route",
+            "methods",
+            "authLevel",
+            "queueName",
+            "topicName",
+            "subscriptionName",
+            "isSessionsEnabled",
+            "schedule",
+        )
         detail = " ".join(f"{key}={self.trigger[key]}" for key in shown if key in self.trigger)
         return f"{self.name}: {self.kind} {detail}"
 
@@ -49,7 +60,8 @@ def triggered(functions: Iterable[Function], kind: str) -> list[Function]:
 
 
 def load(app_dir: Path) -> list[Function]:
-    """The functions of the object `app` in APP_DIR/function_app.py, in the order in which the app registered them.
+    """The functions of the object `app` in APP_DIR/function_app.py, in the order in which the app registered
+    them.
 
     Raises HostError for a binding that this host does not know, and whatever the import of the app raises.
     """

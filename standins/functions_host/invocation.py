@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Invocation:
-    """One line of the file of invocations. `at` is seconds since 1970, `error` the type of the exception and no more."""
+    """One line of the file of invocations. `at` is seconds since 1970, `error` the type of the exception and
+    no more.
+    """
 
     function: str
     at: float
@@ -41,11 +43,14 @@ class Invoker:
     async def run(self, function: Function, argument: Any) -> Any:
         """What the function returns.
 
-        Raises what the function raised, after its stack trace was logged; TimeoutError after `functionTimeout`.
+        Raises what the function raised, after its stack trace was logged; TimeoutError after
+        `functionTimeout`.
         """
         at, started, error = time.time(), time.perf_counter(), None
         try:
-            return await asyncio.wait_for(_call(function.call, {function.trigger["name"]: argument}), self._timeout)
+            return await asyncio.wait_for(
+                _call(function.call, {function.trigger["name"]: argument}), self._timeout
+            )
         except Exception as raised:
             error = type(raised).__name__
             log.exception("%s failed", function.name)
@@ -59,7 +64,9 @@ class Invoker:
         about = {key: getattr(argument, key, None) for key in ("message_id", "session_id", "delivery_count")}
         line = Invocation(name, at, seconds, "error" if error else "ok", error, **about)
         with self._record.open("a") as file:
-            file.write(json.dumps({key: value for key, value in vars(line).items() if value is not None}) + "\n")
+            file.write(
+                json.dumps({key: value for key, value in vars(line).items() if value is not None}) + "\n"
+            )
 
 
 async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

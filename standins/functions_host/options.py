@@ -22,7 +22,8 @@ class HostError(Exception):
 class Options:
     """The part of `host.json` that this host follows. Times are seconds.
 
-    Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-service-bus (extension 5.x, flat keys).
+    Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-service-bus (extension 5.x,
+    flat keys).
     """
 
     route_prefix: str = "api"
@@ -37,7 +38,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Keys:
-    """What callers of HTTP functions must show: `default` for the level FUNCTION, `master` for every level."""
+    """What callers of HTTP functions must show: `default` for the level FUNCTION, `master` for every
+    level.
+    """
 
     master: str
     default: str
@@ -63,7 +66,9 @@ def read_options(app_dir: Path) -> Options:
 
 
 def apply_settings(path: Path | None) -> dict[str, Any]:
-    """Put the `Values` of a file like `local.settings.json` into the environment, whose own values win. Returns the whole file."""
+    """Put the `Values` of a file like `local.settings.json` into the environment, whose own values win.
+    Returns the whole file.
+    """
     if path is None:
         return {}
     settings: dict[str, Any] = json.loads(path.read_text())
@@ -79,12 +84,16 @@ def read_keys(settings: dict[str, Any], path: Path) -> Keys:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text(json.dumps({"master": secrets.token_urlsafe(32), "default": secrets.token_urlsafe(32)}))
+        path.write_text(
+            json.dumps({"master": secrets.token_urlsafe(32), "default": secrets.token_urlsafe(32)})
+        )
     return Keys(**json.loads(path.read_text()))
 
 
 def resolve(value: Any) -> Any:
-    """Text with every `%SETTING%` replaced from the environment; anything else unchanged. Raises HostError when a setting is missing."""
+    """Text with every `%SETTING%` replaced from the environment; anything else unchanged. Raises HostError
+    when a setting is missing.
+    """
     return _SETTING.sub(_setting, value) if isinstance(value, str) else value
 
 

@@ -2,10 +2,12 @@
 
 How a message reaches its function fast with azure-servicebus 7.15 (`aio`):
 
-- Opening a receiver costs about 0.45 s, since the SDK sleeps 50 ms after each of the eight frames that open a connection, authenticate
-  (`$cbs`) and attach a link. So receivers are opened ahead and wait: for "the next available session" the broker holds the attach until
-  a session has a message, which leaves one such sleep (50 ms) between message and function.
-- Closing sleeps up to a second in the SDK's keep-alive, after the session has been given back: nobody waits for it.
+- Opening a receiver costs about 0.45 s, since the SDK sleeps 50 ms after each of the eight frames that open a
+  connection, authenticate (`$cbs`) and attach a link. So receivers are opened ahead and wait: for "the next
+  available session" the broker holds the attach until a session has a message, which leaves one such sleep
+  (50 ms) between message and function.
+- Closing sleeps up to a second in the SDK's keep-alive, after the session has been given back: nobody waits
+  for it.
 - A receiver has one lock for reading and writing its socket, so each works on one message at a time.
 """
 
@@ -34,14 +36,17 @@ from standins.functions_host.options import HostError, Options
 log = logging.getLogger(__name__)
 
 _DEAD_LETTERS = "/$deadletterqueue"
-#: Seconds for which the broker holds an attach until a session comes. A range, so that receivers do not all reopen at the same time.
+#: Seconds for which the broker holds an attach until a session comes. A range, so that receivers do not all
+#: reopen at the same time.
 _ACCEPT = (45.0, 65.0)
 #: Seconds between attempts after an error, doubled up to the second number.
 _PAUSE = (0.5, 15.0)
 
 
 class Connections:
-    """One client per connection setting, and one certificate store for all: loading it anew costs each receiver 17 ms of CPU."""
+    """One client per connection setting, and one certificate store for all: loading it anew costs each
+    receiver 17 ms of CPU.
+    """
 
     def __init__(self) -> None:
         self._clients: dict[str, ServiceBusClient] = {}
@@ -49,7 +54,8 @@ class Connections:
         self._trust = ssl.create_default_context()
 
     def client(self, setting: str) -> ServiceBusClient:
-        """The client for `<setting>` (a connection string) or `<setting>__fullyQualifiedNamespace` (with the app's identity).
+        """The client for `<setting>` (a connection string) or `<setting>__fullyQualifiedNamespace` (with the
+        app's identity).
 
         Raises HostError when neither is set.
         """
@@ -64,26 +70,36 @@ class Connections:
             await self._credential.close()
 
     def _connect(self, setting: str) -> ServiceBusClient:
-        # The loops below try again by themselves; the SDK's own retries would keep a slot from accepting for seconds.
+        # The loops below try again by themselves; the SDK's own retries would keep a slot from accepting for
+        # seconds.
         options: dict[str, Any] = {"retry_total": 0, "ssl_context": self._trust}
         if text := os.environ.get(setting):
             return ServiceBusClient.from_connection_string(text, **options)
         namespace = os.environ.get(f"{setting}__fullyQualifiedNamespace")
         if not namespace:
-            raise HostError(f"the setting {setting} or {setting}__fullyQualifiedNamespace is missing: a Service Bus trigger names it")
+            raise HostError(
+                f"the setting {setting} or {setting}__fullyQualifiedNamespace is missing: a Service Bus "
+                "trigger names it"
+            )
         if self._credential is None:
-            self._credential = DefaultAzureCredential(managed_identity_client_id=os.environ.get(f"{setting}__clientId"))
+            self._credential = DefaultAzureCredential(
+                managed_identity_client_id=os.environ.get(f"{setting}__clientId")
+            )
         # A namespace in Azure has no port: one with a port is a broker on this machine, without TLS.
         return ServiceBusClient(namespace, self._credential, use_tls=":" not in namespace, **options)
 
 
 class Listener:
-    """The receivers of one function. Each works on one message at a time; there are never more than the limit in `host.json`.
+    """The receivers of one function. Each works on one message at a time; there are never more than the limit
+    in `host.json`.
 
-    With sessions all receivers are opened at once, since each takes one session. Without, one waits, and another is opened when all work.
+    With sessions all receivers are opened at once, since each takes one session. Without, one waits, and
+    another is opened when all work.
     """
 
-    def __init__(self, function: Function, client: ServiceBusClient, invoker: Invoker, options: Options) -> None:
+    def __init__(
+        self, function: Function, client: ServiceBusClient, invoker: Invoker, options: Options
+    ) -> None:
         self._function = function
         self._client = client
         self._invoker = invoker
@@ -102,13 +118,16 @@ class Listener:
             self._add_slot()
 
     async def stop(self, seconds: float) -> None:
-        """Accept nothing more, let what runs end within so many seconds, and give the rest back to the broker."""
+        """Accept nothing more, let what runs end within so many seconds, and give the rest back to the
+        broker.
+        """
         self._stopping = True
         until = time.monotonic() + seconds
         while self._slots:
             for slot in self._slots - self._busy if time.monotonic() < until else set(self._slots):
                 slot.cancel()
-            # Told again and again, since `asyncio.wait_for`, which the SDK is full of, loses a cancellation now and then (Python 3.11).
+            # Told again and again, since `asyncio.wait_for`, which the SDK is full of, loses a cancellation
+            # now and then (Python 3.11).
             await asyncio.wait(self._slots, timeout=0.3)
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._renewer.close()
@@ -126,13 +145,16 @@ class Listener:
                 pause = _PAUSE[0]
             except OperationTimeoutError:  # no session had a message for a while
                 continue
-            except Exception as error:  # a slot outlives whatever the SDK raises: broken sockets surface in many types
+            # a slot outlives whatever the SDK raises: broken sockets surface in many types
+            except Exception as error:
                 log.warning("%s: receiving failed: %s: %s", self._function.name, type(error).__name__, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _PAUSE[1])
 
     async def _serve_session(self) -> None:
-        """Take the next session that has messages, and keep it until it is idle or its lock is no longer renewed."""
+        """Take the next session that has messages, and keep it until it is idle or its lock is no longer
+        renewed.
+        """
         receiver = self._receiver(session_id=NEXT_AVAILABLE_SESSION, max_wait_time=random.uniform(*_ACCEPT))
         try:
             await receiver.__aenter__()
@@ -172,14 +194,20 @@ class Listener:
             return False
         return True
 
-    async def _settle(self, receiver: ServiceBusReceiver, received: ServiceBusReceivedMessage, succeeded: bool) -> None:
+    async def _settle(
+        self, receiver: ServiceBusReceiver, received: ServiceBusReceivedMessage, succeeded: bool
+    ) -> None:
         try:
             if not succeeded:
                 await receiver.abandon_message(received)
             elif self._function.trigger.get("autoCompleteMessages", self._options.auto_complete):
                 await receiver.complete_message(received)
         except (ServiceBusError, ClientAuthenticationError) as error:
-            log.warning("%s: a message could not be settled and will come again: %s", self._function.name, type(error).__name__)
+            log.warning(
+                "%s: a message could not be settled and will come again: %s",
+                self._function.name,
+                type(error).__name__,
+            )
 
     def _receiver(self, **options: Any) -> ServiceBusReceiver:
         trigger = self._function.trigger
@@ -198,7 +226,9 @@ class Listener:
 
 
 class ServiceBusTriggers:
-    """The listeners of all Service Bus functions. Raises HostError when the setting of a connection is missing."""
+    """The listeners of all Service Bus functions. Raises HostError when the setting of a connection is
+    missing.
+    """
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker, options: Options) -> None:
         self._connections = Connections()

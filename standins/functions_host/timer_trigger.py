@@ -1,6 +1,7 @@
 """Timer functions, and the NCRONTAB expressions that say when they run.
 
-Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions. Times are UTC.
+Source: https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions. Times
+are UTC.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _HORIZON_DAYS = 40 * 366
 
 
 class Schedule:
-    """An NCRONTAB expression: `{second} {minute} {hour} {day} {month} {day of the week}`; with five fields the second is 0.
+    """An NCRONTAB expression: `{second} {minute} {hour} {day} {month} {day of the week}`; with five fields
+    the second is 0.
 
     Raises HostError when it is not one.
     """
@@ -43,7 +45,9 @@ class Schedule:
         fields[4] = _numbers(fields[4], _MONTHS, 1)
         fields[5] = _numbers(fields[5], _DAYS, 0)
         values = [_values(field, *limits) for field, limits in zip(fields, _LIMITS, strict=True)]
-        self._times = [time(h, m, s, tzinfo=UTC) for h, m, s in product(*(sorted(values[i]) for i in (2, 1, 0)))]
+        self._times = [
+            time(h, m, s, tzinfo=UTC) for h, m, s in product(*(sorted(values[i]) for i in (2, 1, 0)))
+        ]
         self._days, self._months = values[3], values[4]
         self._weekdays = {day % 7 for day in values[5]}
 
@@ -59,11 +63,16 @@ class Schedule:
 
 
 class TimerTriggers:
-    """Runs each timer function when its schedule says so. What was missed while the host was down is not caught up."""
+    """Runs each timer function when its schedule says so. What was missed while the host was down is not
+    caught up.
+    """
 
     def __init__(self, functions: Iterable[Function], invoker: Invoker) -> None:
         self._invoker = invoker
-        self._timers = [(function, Schedule(str(function.trigger["schedule"]))) for function in triggered(functions, TIMER)]
+        self._timers = [
+            (function, Schedule(str(function.trigger["schedule"])))
+            for function in triggered(functions, TIMER)
+        ]
         self._waiting: dict[asyncio.Task[None], bool] = {}
         self._stopping = False
 
@@ -99,7 +108,11 @@ class TimerTriggers:
 
 def _numbers(field: str, names: tuple[str, ...], first: int) -> str:
     """`mon-fri` as `1-5`; full names are known by their first three letters."""
-    return re.sub(r"[a-z]+", lambda match: str(names.index(match[0][:3]) + first) if match[0][:3] in names else match[0], field)
+    return re.sub(
+        r"[a-z]+",
+        lambda match: str(names.index(match[0][:3]) + first) if match[0][:3] in names else match[0],
+        field,
+    )
 
 
 def _values(field: str, lowest: int, highest: int) -> set[int]:

@@ -1,9 +1,10 @@
 """The gateway of one API Management service: it enforces what Resource Manager's stand-in holds for it.
 
-Products, subscriptions, APIs with their operations, policies, fragments, backends and named values are read as they are at the moment of a
-call; there is no delay until a change is in force. Policies are executed from their XML (`compiler`): elements, attributes and texts of
-expressions that are not known are answered with 500 and a line on standard error. `OPTIONS` says what can be changed; the control
-interface's report has `log` (calls, without keys), `metrics` (`llm-emit-token-metric`) and `tripped` (backends); forgetting it resets
+Products, subscriptions, APIs with their operations, policies, fragments, backends and named values are read
+as they are at the moment of a call; there is no delay until a change is in force. Policies are executed from
+their XML (`compiler`): elements, attributes and texts of expressions that are not known are answered with 500
+and a line on standard error. `OPTIONS` says what can be changed; the control interface's report has `log`
+(calls, without keys), `metrics` (`llm-emit-token-metric`) and `tripped` (backends); forgetting it resets
 counters, breakers and kept answers too.
 """
 
@@ -19,25 +20,39 @@ from standins.gateway.server import Server
 from standins.http import application, route
 from standins.world import SUBSCRIPTION, Report, World
 
-#: Where it does otherwise than the real gateway, or where nobody says what that does. `standins/COVERAGE.md` lists them.
+#: Where it does otherwise than the real gateway, or where nobody says what that does. `standins/COVERAGE.md`
+#: lists them.
 DIFFERENCES = (
     "A change is in force with the next call; the real gateway learns of it after seconds or minutes.",
-    "Windows of a minute are fixed, as in the classic tiers; the v2 tiers fill a bucket. Counters are exact, and those of one gateway.",
+    (
+        "Windows of a minute are fixed, as in the classic tiers; the v2 tiers fill a bucket. Counters are "
+        "exact, and those of one gateway."
+    ),
     "Tokens of a stream that does not say its usage are guessed from the texts: four characters each.",
-    "Whether `retry` sees a backend that does not answer as `context.Response == null` is not documented; here it does, and a circuit "
-    "breaker counts it like a 500.",
-    "A breaker whose time is over lets all calls through again. When all backends have tripped, the body of the 503 is the stand-in's own.",
+    "Whether `retry` sees a backend that does not answer as `context.Response == null` is not documented; "
+    "here it does, and a circuit breaker counts it like a 500.",
+    (
+        "A breaker whose time is over lets all calls through again. When all backends have tripped, the body "
+        "of the 503 is the stand-in's own."
+    ),
     "JSON must be strict; the real gateway's reader takes comments, single quotes and the like.",
-    "A key that opens nothing is refused also where a product is open. For some time in 2024 Microsoft's page said that such a key is "
-    "ignored there; it was taken back.",
+    "A key that opens nothing is refused also where a product is open. For some time in 2024 Microsoft's "
+    "page said that such a key is ignored there; it was taken back.",
     "Secrets of named values are read past the vault's roles.",
     "An answer out of the semantic cache costs no tokens and emits no metric; streams are not kept.",
-    "A workspace of the GPU cluster answers whether or not it is ready: the model servers know nothing of the cluster.",
+    (
+        "A workspace of the GPU cluster answers whether or not it is ready: the model servers know nothing "
+        "of the cluster."
+    ),
 )
 OPTIONS: dict[str, Any] = {
     # The API Management service whose gateway this is.
-    "service": f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/contoso-ai",
-    # Host of a backend, with its port if it has one -> base URL of the server that stands for it; all others are the model servers.
+    "service": (
+        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/contoso-"
+        "ai"
+    ),
+    # Host of a backend, with its port if it has one -> base URL of the server that stands for it; all others
+    # are the model servers.
     "hosts": {},
     # How long a backend may be silent, in seconds of real time.
     "timeout_seconds": 60.0,

@@ -22,7 +22,9 @@ _COGNITIVE_SERVICES = "https://cognitiveservices.azure.com"
 
 
 def emit_metric(node: Node) -> Step:
-    """Noted in the gateway's report: `{namespace, dimensions, prompt, completion, total}`, once the tokens are known."""
+    """Noted in the gateway's report: `{namespace, dimensions, prompt, completion, total}`, once the tokens
+    are known.
+    """
     namespace = node.fixed(node.only("namespace"), "namespace") or "API Management"
     dimensions = {}
     for child in node.children("dimension"):
@@ -45,24 +47,40 @@ def emit_metric(node: Node) -> Step:
 
 
 def content_safety(node: Node) -> Step:
-    """Asks the content safety service about the prompt; 403 for what is too severe, or an attack where `shield-prompt` looks for them."""
+    """Asks the content safety service about the prompt; 403 for what is too severe, or an attack where
+    `shield-prompt` looks for them.
+    """
     attributes = node.only("backend-id", "shield-prompt")
-    backend, shield = node.fixed(attributes, "backend-id"), node.fixed(attributes, "shield-prompt", "false", "true") == "true"
+    backend, shield = (
+        node.fixed(attributes, "backend-id"),
+        node.fixed(attributes, "shield-prompt", "false", "true") == "true",
+    )
     (categories,) = node.children("categories")
-    levels = categories.fixed(categories.only("output-type"), "output-type", "FourSeverityLevels", "EightSeverityLevels")
+    levels = categories.fixed(
+        categories.only("output-type"), "output-type", "FourSeverityLevels", "EightSeverityLevels"
+    )
     limits = {}
     for child in categories.children("category"):
         given = child.only("name", "threshold")
-        limits[child.fixed(given, "name", "Hate", "SelfHarm", "Sexual", "Violence")] = int(child.fixed(given, "threshold"))
+        limits[child.fixed(given, "name", "Hate", "SelfHarm", "Sexual", "Violence")] = int(
+            child.fixed(given, "threshold")
+        )
 
     async def screen(context: Context) -> None:
         text = _prompt(context)
         if shield:
-            found = await _ask(context, backend, f"/contentsafety/text:shieldPrompt?api-version={_SAFETY_VERSION}", {"userPrompt": text})
+            found = await _ask(
+                context,
+                backend,
+                f"/contentsafety/text:shieldPrompt?api-version={_SAFETY_VERSION}",
+                {"userPrompt": text},
+            )
             if found["userPromptAnalysis"]["attackDetected"]:
                 raise _blocked()
         wanted = {"text": text, "categories": list(limits), "outputType": levels}
-        found = await _ask(context, backend, f"/contentsafety/text:analyze?api-version={_SAFETY_VERSION}", wanted)
+        found = await _ask(
+            context, backend, f"/contentsafety/text:analyze?api-version={_SAFETY_VERSION}", wanted
+        )
         if any(each["severity"] >= limits[each["category"]] for each in found["categoriesAnalysis"]):
             raise _blocked()
 
@@ -74,10 +92,15 @@ def _blocked() -> Failure:
 
 
 def semantic_lookup(node: Node) -> Step:
-    """An answer that is found ends the inbound section: the backend is not asked, and no tokens are counted."""
+    """An answer that is found ends the inbound section: the backend is not asked, and no tokens are
+    counted.
+    """
     attributes = node.only("score-threshold", "embeddings-backend-id", "embeddings-backend-auth")
     node.fixed(attributes, "embeddings-backend-auth", "system-assigned")
-    score, backend = float(node.fixed(attributes, "score-threshold")), node.fixed(attributes, "embeddings-backend-id")
+    score, backend = (
+        float(node.fixed(attributes, "score-threshold")),
+        node.fixed(attributes, "embeddings-backend-id"),
+    )
     varies = [child.value({"text": child.text}, "text") for child in node.children("vary-by")]
 
     async def lookup(context: Context) -> None:
@@ -110,7 +133,13 @@ def semantic_store(node: Node) -> Step:
 
     async def store(context: Context) -> None:
         answer, place = context.response, context.variables.get(_PLACE)
-        if answer is not None and place is not None and answer.status == 200 and answer.chunks is None and not context.cached:
+        if (
+            answer is not None
+            and place is not None
+            and answer.status == 200
+            and answer.chunks is None
+            and not context.cached
+        ):
             context.gateway.cache.keep(place, answer, seconds)
 
     return store
@@ -124,12 +153,16 @@ def _prompt(context: Context) -> str:
     return "\n".join(map(str, [*texts, *([asked] if isinstance(asked, str) else asked)]))
 
 
-async def _ask(context: Context, backend: str, route: str, body: Json, authorization: str | None = None) -> Any:
+async def _ask(
+    context: Context, backend: str, route: str, body: Json, authorization: str | None = None
+) -> Any:
     """A call of the gateway's own. Raises Failure with 500 for anything but 200."""
     gateway = context.gateway
     target = gateway.backends.pick(gateway.service, backend)
     if target is not None:
-        headers = CIMultiDict({"Content-Type": "application/json", **gateway.backends.credentials(gateway.service, target)})
+        headers = CIMultiDict(
+            {"Content-Type": "application/json", **gateway.backends.credentials(gateway.service, target)}
+        )
         if authorization is not None:
             headers["Authorization"] = authorization
         answer = await gateway.call(target, "POST", route, (headers, json.dumps(body).encode()))

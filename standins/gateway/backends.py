@@ -1,7 +1,8 @@
-"""Where a call goes: single backends, pools of them, circuit breakers, and the credentials that the gateway shows.
+"""Where a call goes: single backends, pools of them, circuit breakers, and the credentials that the gateway
+shows.
 
-https://learn.microsoft.com/azure/api-management/backends. A breaker that tripped lets everything through again when its time is over. A
-backend that does not answer counts as a failure, as if it had answered 500.
+https://learn.microsoft.com/azure/api-management/backends. A breaker that tripped lets everything through
+again when its time is over. A backend that does not answer counts as a failure, as if it had answered 500.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ from standins.gateway.context import Failure, Json, NotKnown
 from standins.resource_manager.state import State
 from standins.world import World
 
-#: The gateway reads secrets of a vault again after this long, in seconds. https://learn.microsoft.com/azure/api-management/api-management-howto-properties
+#: The gateway reads secrets of a vault again after this long, in seconds.
+#: https://learn.microsoft.com/azure/api-management/api-management-howto-properties
 VAULT_SECONDS = 4 * 3600.0
 
 _NAMED_VALUE = re.compile(r"\{\{([A-Za-z0-9-._]+)\}\}")
-_DURATION = re.compile(r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?")
+_DURATION = re.compile(
+    r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A single backend: its host with the port, the path of its URL without the slash at the end, and its row."""
+    """A single backend: its host with the port, the path of its URL without the slash at the end, and its
+    row.
+    """
 
     name: str
     host: str
@@ -64,34 +70,54 @@ class Backends:
         first = min(each.get("priority") or 0 for each in usable)
         group = [each for each in usable if (each.get("priority") or 0) == first]
         weights = [each.get("weight") or 0 for each in group]
-        return self._target(self._row(group[self._world.trouble.choose(weights if any(weights) else [1] * len(group))]["id"]))
+        return self._target(
+            self._row(group[self._world.trouble.choose(weights if any(weights) else [1] * len(group))]["id"])
+        )
 
     def note(self, target: Target, status: int, retry_after: str | None) -> None:
         """What a backend answered; 0 when it did not."""
         for rule in (target.row["properties"].get("circuitBreaker") or {}).get("rules") or ():
             if not _fails(rule["failureCondition"], status or 500):
                 continue
-            now, breaker = self._world.clock.now(), self._breakers.setdefault(target.row["id"].lower(), _Breaker())
+            now, breaker = (
+                self._world.clock.now(),
+                self._breakers.setdefault(target.row["id"].lower(), _Breaker()),
+            )
             breaker.failures.append(now)
             while breaker.failures[0] <= now - _seconds(rule["failureCondition"]["interval"]):
                 breaker.failures.popleft()
             if len(breaker.failures) >= rule["failureCondition"]["count"]:
-                asked = float(retry_after) if rule.get("acceptRetryAfter") and retry_after and retry_after.isdigit() else 0.0
+                asked = (
+                    float(retry_after)
+                    if rule.get("acceptRetryAfter") and retry_after and retry_after.isdigit()
+                    else 0.0
+                )
                 breaker.open_until = now + (asked or _seconds(rule["tripDuration"]))
                 breaker.failures.clear()
 
     def credentials(self, service: str, target: Target) -> Mapping[str, str]:
         """The headers by which the gateway says who it is."""
         given = target.row["properties"].get("credentials") or {}
-        if unknown := sorted(name for name in given if given[name] and name not in ("authorization", "header")):
+        if unknown := sorted(
+            name for name in given if given[name] and name not in ("authorization", "header")
+        ):
             raise NotKnown(f"credentials.{unknown[0]} of a backend")
-        headers = {name: ",".join(self._filled(service, value) for value in values) for name, values in (given.get("header") or {}).items()}
+        headers = {
+            name: ",".join(self._filled(service, value) for value in values)
+            for name, values in (given.get("header") or {}).items()
+        }
         if authorization := given.get("authorization"):
-            headers["Authorization"] = f"{authorization['scheme']} {self._filled(service, authorization['parameter'])}"
+            headers["Authorization"] = (
+                f"{authorization['scheme']} {self._filled(service, authorization['parameter'])}"
+            )
         return headers
 
     def tripped(self) -> list[str]:
-        return sorted(id_.rsplit("/", 1)[-1] for id_, breaker in self._breakers.items() if breaker.open_until > self._world.clock.now())
+        return sorted(
+            id_.rsplit("/", 1)[-1]
+            for id_, breaker in self._breakers.items()
+            if breaker.open_until > self._world.clock.now()
+        )
 
     def forget(self) -> None:
         """What happened to them, and the secrets."""
@@ -112,7 +138,10 @@ class Backends:
         kept = self._targets.get(row["id"])
         if kept is None or kept[0] != row["etag"]:
             url = urlsplit(row["properties"]["url"])
-            kept = self._targets[row["id"]] = (row["etag"], Target(row["name"], url.netloc, url.path.rstrip("/"), row))
+            kept = self._targets[row["id"]] = (
+                row["etag"],
+                Target(row["name"], url.netloc, url.path.rstrip("/"), row),
+            )
         return kept[1]
 
     def _filled(self, service: str, text: str) -> str:
@@ -123,7 +152,11 @@ class Backends:
             if name in (row["name"], row["properties"]["displayName"]):
                 kept = self._secrets.get(row["id"])
                 if kept is None or kept[0] != row["etag"] or kept[1] <= self._world.clock.now():
-                    kept = self._secrets[row["id"]] = (row["etag"], self._world.clock.now() + VAULT_SECONDS, self._read(row))
+                    kept = self._secrets[row["id"]] = (
+                        row["etag"],
+                        self._world.clock.now() + VAULT_SECONDS,
+                        self._read(row),
+                    )
                 return kept[2]
         raise Failure(500, "Internal server error")
 
@@ -132,7 +165,9 @@ class Backends:
         reference = row["properties"].get("keyVault")
         if reference is None:
             return str(row["hidden"].get("value", row["properties"].get("value")))
-        name, _, version = urlsplit(reference["secretIdentifier"]).path.removeprefix("/secrets/").strip("/").partition("/")
+        name, _, version = (
+            urlsplit(reference["secretIdentifier"]).path.removeprefix("/secrets/").strip("/").partition("/")
+        )
         try:
             return str(self._world.parts["key-vault"].version(name, version)["value"])
         except Exception as error:  # whatever the vault refuses, the gateway has no value

@@ -37,7 +37,11 @@ class SemanticCache:
         """The nearest answer that is not farther; 0 is the same meaning, 1 has nothing in common."""
         now = self._clock.now()
         self._kept = [kept for kept in self._kept if kept.ends > now]
-        near = [(_distance(kept.place.vector, place.vector), kept) for kept in self._kept if kept.place.partition == place.partition]
+        near = [
+            (_distance(kept.place.vector, place.vector), kept)
+            for kept in self._kept
+            if kept.place.partition == place.partition
+        ]
         best = min(near, key=lambda each: each[0], default=None)
         if best is None or best[0] > distance:
             return None

@@ -11,7 +11,15 @@ from standins.gateway.document import SECTIONS, Node, Policy, Step, base, parse
 from standins.gateway.expressions import value_of
 from standins.gateway.forwarding import NoAnswer, forward_request
 from standins.gateway.limits import rate_limit, token_limit
-from standins.gateway.message import rewrite, set_backend, set_body, set_header, set_query, set_status, set_variable
+from standins.gateway.message import (
+    rewrite,
+    set_backend,
+    set_body,
+    set_header,
+    set_query,
+    set_status,
+    set_variable,
+)
 from standins.gateway.tokens import managed_identity, validate_token
 
 

@@ -17,12 +17,16 @@ Json = dict[str, Any]
 
 
 class NotKnown(Exception):
-    """An element, attribute or expression that this stand-in does not know: it refuses the request, and ignores nothing."""
+    """An element, attribute or expression that this stand-in does not know: it refuses the request, and
+    ignores nothing.
+    """
 
 
 @dataclass
 class Failure(Exception):
-    """A policy or the gateway itself refuses: the section `on-error` follows. The body is `{"statusCode", "message"}`, as the service's."""
+    """A policy or the gateway itself refuses: the section `on-error` follows. The body is
+    `{"statusCode", "message"}`, as the service's.
+    """
 
     status: int
     message: str
@@ -90,8 +94,9 @@ class Response:
 class Context:
     """One call on its way through the gateway.
 
-    `subscription`, `product` are None where the call has none. `route` is the path below the backend's URL, `keeps_query` whether the
-    client's query goes along. `counting` is told the tokens once they are known, `answering` changes whatever is answered.
+    `subscription`, `product` are None where the call has none. `route` is the path below the backend's URL,
+    `keeps_query` whether the client's query goes along. `counting` is told the tokens once they are known,
+    `answering` changes whatever is answered.
     """
 
     gateway: Facilities

@@ -1,4 +1,5 @@
-"""What is counted per key: tokens and calls in a window that begins with the first of them, tokens in a period of the calendar, UTC.
+"""What is counted per key: tokens and calls in a window that begins with the first of them, tokens in a
+period of the calendar, UTC.
 
 Windows are fixed, as in the classic tiers; the v2 tiers fill a bucket of tokens little by little.
 https://learn.microsoft.com/azure/api-management/llm-token-limit-policy#usage-notes

@@ -1,7 +1,8 @@
-"""`cors`: which pages of other origins may call from a browser. https://learn.microsoft.com/azure/api-management/cors-policy
+"""`cors`: which pages of other origins may call from a browser.
+https://learn.microsoft.com/azure/api-management/cors-policy
 
-A preflight from an unknown origin gets an empty 200 without a word on origins, which the browser takes for a no; a call from one is served,
-and the browser keeps the answer to itself.
+A preflight from an unknown origin gets an empty 200 without a word on origins, which the browser takes for a
+no; a call from one is served, and the browser keeps the answer to itself.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class _Rules:
         if self.allows(origin):
             answer.headers["Access-Control-Allow-Origin"] = origin
             answer.headers["Access-Control-Allow-Methods"] = ",".join(self.methods)
-            answer.headers["Access-Control-Allow-Headers"] = asked if "*" in self.headers else ",".join(self.headers)
+            answer.headers["Access-Control-Allow-Headers"] = (
+                asked if "*" in self.headers else ",".join(self.headers)
+            )
             if self.seconds:
                 answer.headers["Access-Control-Max-Age"] = self.seconds
         return answer
@@ -54,7 +57,9 @@ def cors(node: Node) -> Step:
         if origin is None:
             return
         if context.request.method == "OPTIONS":
-            raise Preflighted(rules.preflight(origin, context.request.headers.get("Access-Control-Request-Headers", "")))
+            raise Preflighted(
+                rules.preflight(origin, context.request.headers.get("Access-Control-Request-Headers", ""))
+            )
         if rules.allows(origin):
             context.answering.append(lambda answer: rules.tell(origin, answer))
 
@@ -62,9 +67,16 @@ def cors(node: Node) -> Step:
 
 
 def _rules(node: Node) -> _Rules:
-    found = {child.tag: child for child in node.children("allowed-origins", "allowed-methods", "allowed-headers", "expose-headers")}
+    found = {
+        child.tag: child
+        for child in node.children("allowed-origins", "allowed-methods", "allowed-headers", "expose-headers")
+    }
     methods = found.get("allowed-methods")
-    seconds = "" if methods is None else methods.fixed(methods.only("preflight-result-max-age"), "preflight-result-max-age")
+    seconds = (
+        ""
+        if methods is None
+        else methods.fixed(methods.only("preflight-result-max-age"), "preflight-result-max-age")
+    )
 
     def texts(tag: str, each: str) -> tuple[str, ...]:
         return tuple(child.text for child in found[tag].children(each)) if tag in found else ()

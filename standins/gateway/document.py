@@ -1,4 +1,6 @@
-"""A policy document, compiled: steps by section. Each element must be known with every attribute and child that it has."""
+"""A policy document, compiled: steps by section. Each element must be known with every attribute and child
+that it has.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ async def base(_: Context) -> None:
 
 @dataclass(frozen=True)
 class Node:
-    """An element, and where it stands: a section, or inside `return-response`, where headers and body are the answer's."""
+    """An element, and where it stands: a section, or inside `return-response`, where headers and body are the
+    answer's.
+    """
 
     element: Element
     place: str
@@ -70,7 +74,9 @@ class Node:
         return value_of(attributes[name])
 
     def fixed(self, attributes: Mapping[str, str], name: str, *allowed: str) -> str:
-        """An attribute that holds no expression, and one of some values where these are given; the first when it is absent."""
+        """An attribute that holds no expression, and one of some values where these are given; the first when
+        it is absent.
+        """
         found = attributes.get(name, allowed[0] if allowed else "")
         if found.startswith("@") or "{{" in found or (allowed and found not in allowed):
             raise NotKnown(f'{name}="{found}" of <{self.tag}>')
@@ -89,4 +95,7 @@ class Policy:
 
 def parse(xml: str) -> Element:
     """A document as Resource Manager keeps it."""
-    return etree.fromstring(xml.encode(), etree.XMLParser(remove_pis=True, remove_comments=True, resolve_entities=False, no_network=True))
+    return etree.fromstring(
+        xml.encode(),
+        etree.XMLParser(remove_pis=True, remove_comments=True, resolve_entities=False, no_network=True),
+    )

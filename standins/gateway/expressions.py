@@ -1,7 +1,9 @@
-"""The expressions of policies that this gateway can evaluate: the text, and what it does. Any other text is refused.
+"""The expressions of policies that this gateway can evaluate: the text, and what it does. Any other text is
+refused.
 
-The gateway of API Management runs C#. This one runs none: it knows the texts that Mergekey's policies are made of, word by word but for
-the whitespace, with places (`%name%`) for names. The functions do what the C# does, where it fails too.
+The gateway of API Management runs C#. This one runs none: it knows the texts that Mergekey's policies are
+made of, word by word but for the whitespace, with places (`%name%`) for names. The functions do what the C#
+does, where it fails too.
 """
 
 from __future__ import annotations
@@ -65,7 +67,10 @@ def _another_attempt(context: Context) -> bool:
 
 
 def _fallbacks_turn(context: Context) -> bool:
-    return "fallback-model" in context.variables and context.variables["attempt"] == context.variables["attempts"]
+    return (
+        "fallback-model" in context.variables
+        and context.variables["attempt"] == context.variables["attempts"]
+    )
 
 
 def _subscription(context: Context) -> str:
@@ -85,7 +90,8 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     var inBody = "";
     var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
     if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return "!unreadable"; }
+        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return \
+"!unreadable"; }
     }
     if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
     if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
@@ -102,8 +108,14 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         partial(_is, name="requested-model", value="!contradiction"),
     ),
     "variable is": ('@((string)context.Variables["%name%"] == "%value%")', _is),
-    "variable is set": ('@(context.Variables.ContainsKey("%name%"))', lambda context, name: name in context.variables),
-    "variable is not set": ('@(!context.Variables.ContainsKey("%name%"))', lambda context, name: name not in context.variables),
+    "variable is set": (
+        '@(context.Variables.ContainsKey("%name%"))',
+        lambda context, name: name in context.variables,
+    ),
+    "variable is not set": (
+        '@(!context.Variables.ContainsKey("%name%"))',
+        lambda context, name: name not in context.variables,
+    ),
     "the variable": ('@((string)context.Variables["%name%"])', lambda context, name: context.variables[name]),
     "closed to the data": (
         "@(!((string)context.Variables[\"open-to\"]).Split(' ')"
@@ -117,33 +129,49 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     ),
     "body": (
         """@{
-    var body = context.Request.Body == null ? new JObject() : context.Request.Body.As<JObject>(preserveContent: true);
+    var body = context.Request.Body == null ? new JObject() : \
+context.Request.Body.As<JObject>(preserveContent: true);
     body["model"] = (string)context.Variables["served-model"];
     return body.ToString();
 }""",
         _body,
     ),
-    "path": ('@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")', _path),
+    "path": (
+        '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
+        _path,
+    ),
     "no attempt": ("@(0)", lambda _: 0),
     "attempts": (
-        '@(int.Parse((string)context.Variables["retries"]) + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
+        (
+            '@(int.Parse((string)context.Variables["retries"]) + '
+            '(context.Variables.ContainsKey("fallback-model") ? 2 : 1))'
+        ),
         _attempts,
     ),
-    "next attempt": ('@((int)context.Variables["attempt"] + 1)', lambda context: context.variables["attempt"] + 1),
+    "next attempt": (
+        '@((int)context.Variables["attempt"] + 1)',
+        lambda context: context.variables["attempt"] + 1,
+    ),
     "another attempt": (
-        "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
+        "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= "
+        "500)"
         ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
         _another_attempt,
     ),
     "the fallback's turn": (
-        '@(context.Variables.ContainsKey("fallback-model") && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
+        (
+            '@(context.Variables.ContainsKey("fallback-model") && (int)context.Variables["attempt"] == '
+            '(int)context.Variables["attempts"])'
+        ),
         _fallbacks_turn,
     ),
 }
 
 
 def value_of(text: str) -> Value:
-    """What an attribute or a text stands for in a call: itself, or what its expression says. Raises NotKnown."""
+    """What an attribute or a text stands for in a call: itself, or what its expression says. Raises
+    NotKnown.
+    """
     if "{{" in text:
         raise NotKnown(f"a named value in a policy: {text}")
     if not text.startswith(("@(", "@{")):

@@ -1,4 +1,6 @@
-"""What the policies of one gateway work with: what is provisioned, counters, backends, tokens, a client for HTTP."""
+"""What the policies of one gateway work with: what is provisioned, counters, backends, tokens, a client for
+HTTP.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Facilities:
     async def client(self) -> AsyncIterator[None]:
         """As long as the server runs."""
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as self._session:
+        async with aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        ) as self._session:
             yield
 
     def policy(self, scope: str) -> Policy | None:
@@ -76,29 +80,44 @@ class Facilities:
             raise Failure(500, "Internal server error")
         kept = self._compiled.get((row["id"], place))
         if kept is None or kept[0] != row["etag"]:
-            kept = self._compiled[row["id"], place] = (row["etag"], compile_fragment(row["properties"]["value"], place))
+            kept = self._compiled[row["id"], place] = (
+                row["etag"],
+                compile_fragment(row["properties"]["value"], place),
+            )
         steps: tuple[Step, ...] = kept[1]
         return steps
 
     async def wait(self, seconds: float) -> None:
         await self.world.clock.sleep(seconds)
 
-    async def call(self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]) -> aiohttp.ClientResponse | None:
-        """Ask a backend; None when it does not answer. Its host is looked up among the options, by default it is a model server."""
+    async def call(
+        self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
+    ) -> aiohttp.ClientResponse | None:
+        """Ask a backend; None when it does not answer. Its host is looked up among the options, by default it
+        is a model server.
+        """
         base = self.options["hosts"].get(target.host) or self.world.addresses.get("models")
         if base is None:
             return None
         headers, body = sent
         headers["Host"] = target.host
         url = URL(f"{base.rstrip('/')}{target.path}{route}", encoded=True)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.options["timeout_seconds"])
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=10, sock_read=self.options["timeout_seconds"]
+        )
         started, status, retry_after = self.world.clock.now(), 0, None
         try:
-            answer = await self._open.request(method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout)
+            answer = await self._open.request(
+                method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            )
             status, retry_after = answer.status, answer.headers.get("Retry-After")
             return answer
         except (aiohttp.ClientError, TimeoutError) as error:
-            self.world.loud(SERVER, f"{target.name} did not answer in {self.world.clock.now() - started:.1f} s: {type(error).__name__}")
+            self.world.loud(
+                SERVER,
+                f"{target.name} did not answer in {self.world.clock.now() - started:.1f} s: "
+                f"{type(error).__name__}",
+            )
             return None
         finally:
             self.backends.note(target, status, retry_after)
@@ -110,7 +129,9 @@ class Facilities:
             return token
         query = {"resource": resource, "api-version": "2019-08-01", "client_id": IDENTITY}
         url = f"{self.world.addresses['identity']}/msi/token"
-        async with self._open.get(url, params=query, headers={"X-IDENTITY-HEADER": IDENTITY_HEADER}) as answer:
+        async with self._open.get(
+            url, params=query, headers={"X-IDENTITY-HEADER": IDENTITY_HEADER}
+        ) as answer:
             if answer.status != 200:
                 raise Failure(500, "Internal server error")
             found = await answer.json()

@@ -15,7 +15,15 @@ from standins.gateway.context import Context, Failure, Response, Usage
 from standins.gateway.document import Node, Step
 
 #: Headers that belong to a connection, not to a message.
-_OF_THE_CONNECTION = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Host", "Expect", "Upgrade")
+_OF_THE_CONNECTION = (
+    "Connection",
+    "Keep-Alive",
+    "Transfer-Encoding",
+    "Content-Length",
+    "Host",
+    "Expect",
+    "Upgrade",
+)
 #: What a token is where a stream does not say how many there were: about so many characters.
 _CHARACTERS = 4
 
@@ -35,8 +43,13 @@ def forward_request(node: Node) -> Step:
             raise Failure(500, "Internal server error")
         target = context.gateway.backends.pick(context.gateway.service, context.backend)
         if target is None:
-            body = {"statusCode": 503, "message": "Service is unavailable: every backend's circuit breaker has tripped."}
-            context.response = Response(503, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode())
+            body = {
+                "statusCode": 503,
+                "message": "Service is unavailable: every backend's circuit breaker has tripped.",
+            }
+            context.response = Response(
+                503, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode()
+            )
             return
         context.response = await _ask(context, target)
 
@@ -49,8 +62,12 @@ async def _ask(context: Context, target: Target) -> Response:
     for name in _OF_THE_CONNECTION:
         headers.popall(name, None)
     headers.update(context.gateway.backends.credentials(context.gateway.service, target))
-    query = f"?{URL.build(query=request.query).raw_query_string}" if context.keeps_query and request.query else ""
-    answer = await context.gateway.call(target, request.method, context.route + query, (headers, request.body))
+    query = (
+        f"?{URL.build(query=request.query).raw_query_string}" if context.keeps_query and request.query else ""
+    )
+    answer = await context.gateway.call(
+        target, request.method, context.route + query, (headers, request.body)
+    )
     if answer is None:
         context.asked.append((target.name, 0))
         raise NoAnswer(500, "Internal server error")
@@ -114,7 +131,9 @@ class _Seen:
 
     def _event(self, event: Mapping[str, Any]) -> None:
         self._told = usage_of(event) or self._told
-        self._written += sum(len((choice.get("delta") or {}).get("content") or "") for choice in event.get("choices") or ())
+        self._written += sum(
+            len((choice.get("delta") or {}).get("content") or "") for choice in event.get("choices") or ()
+        )
 
     def usage(self) -> Usage:
         """What the last chunk said, if the client asked for that, else a guess by the length of the texts."""

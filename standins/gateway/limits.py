@@ -1,7 +1,8 @@
-"""Limits: `llm-token-limit` answers 429 beyond the tokens of a minute and 403 beyond those of a period, `rate-limit-by-key` 429.
+"""Limits: `llm-token-limit` answers 429 beyond the tokens of a minute and 403 beyond those of a period,
+`rate-limit-by-key` 429.
 
-Tokens are counted when the answer is there, from the `usage` that the backend says, so calls that run side by side may overshoot.
-https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
+Tokens are counted when the answer is there, from the `usage` that the backend says, so calls that run side by
+side may overshoot. https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
 https://learn.microsoft.com/azure/api-management/rate-limit-by-key-policy
 """
 
@@ -48,13 +49,20 @@ def token_limit(node: Node) -> Step:
     node.empty()
     key = node.value(attributes, "counter-key")
     node.fixed(attributes, "estimate-prompt-tokens", "false")
-    limits = _limits(node, attributes.get("tokens-per-minute"), attributes.get("token-quota"), attributes.get("token-quota-period"))
+    limits = _limits(
+        node,
+        attributes.get("tokens-per-minute"),
+        attributes.get("token-quota"),
+        attributes.get("token-quota-period"),
+    )
     header = node.fixed(attributes, "remaining-tokens-header-name")
 
     async def limit(context: Context) -> None:
         name = str(key(context))
         if header and limits[0].period is None:
-            context.answering.append(lambda answer: _tell(answer, header, limits[0].most - limits[0].count(context, name).used))
+            context.answering.append(
+                lambda answer: _tell(answer, header, limits[0].most - limits[0].count(context, name).used)
+            )
         for each in limits:
             each.check(context, name)
         context.counting.append(lambda usage: _use(context, limits, name, usage))
@@ -82,7 +90,10 @@ def rate_limit(node: Node) -> Step:
     attributes = node.only("calls", "renewal-period", "counter-key", "remaining-calls-header-name")
     node.empty()
     key, most = node.value(attributes, "counter-key"), int(node.fixed(attributes, "calls"))
-    seconds, header = float(node.fixed(attributes, "renewal-period")), node.fixed(attributes, "remaining-calls-header-name")
+    seconds, header = (
+        float(node.fixed(attributes, "renewal-period")),
+        node.fixed(attributes, "remaining-calls-header-name"),
+    )
 
     async def limit(context: Context) -> None:
         count = context.gateway.counters.window("calls", str(key(context)), seconds)

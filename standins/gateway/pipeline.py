@@ -1,4 +1,6 @@
-"""One call through the policies: those of the operation, the API, the product and the service, each where the narrower one says `base`."""
+"""One call through the policies: those of the operation, the API, the product and the service, each where the
+narrower one says `base`.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,22 @@ from standins.gateway.cross_origin import Preflighted
 from standins.gateway.document import Policy, base
 from standins.gateway.facilities import SERVER
 
-#: What C# would fail with inside an expression: a variable that is not there, a text that is no number, no object where one is needed.
+#: What C# would fail with inside an expression: a variable that is not there, a text that is no number, no
+#: object where one is needed.
 _IN_EXPRESSIONS = (KeyError, ValueError, TypeError, AssertionError)
 
 
 def policies_for(context: Context) -> list[Policy]:
-    """From the narrowest scope to the widest. Keys for an API or for all of them have no product, and skip its policy."""
+    """From the narrowest scope to the widest. Keys for an API or for all of them have no product, and skip
+    its policy.
+    """
     gateway = context.gateway
-    scopes = [context.operation["id"], context.api["id"], *([context.product["id"]] if context.product else []), gateway.service]
+    scopes = [
+        context.operation["id"],
+        context.api["id"],
+        *([context.product["id"]] if context.product else []),
+        gateway.service,
+    ]
     return [policy for scope in scopes if (policy := gateway.policy(scope)) is not None]
 
 

@@ -13,8 +13,14 @@ from standins.resource_manager.state import State
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
 _MISSING = (
-    "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.",
-    "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.",
+    (
+        "Access denied due to missing subscription key. Make sure to include subscription key when making "
+        "requests to an API."
+    ),
+    (
+        "Access denied due to invalid subscription key. Make sure to provide a valid key for an active "
+        "subscription."
+    ),
 )
 
 
@@ -51,7 +57,12 @@ class Routing:
             found = operation.pattern.fullmatch(path) if operation.method == method else None
             if found:
                 values = (unquote(value) for value in found.groups()[1:])
-                return Match(operation.api, operation.row, dict(zip(operation.parameters, values, strict=True)), found[1])
+                return Match(
+                    operation.api,
+                    operation.row,
+                    dict(zip(operation.parameters, values, strict=True)),
+                    found[1],
+                )
         return None
 
     def _current(self, service: str) -> list[_Operation]:
@@ -65,7 +76,9 @@ class Routing:
         for api in sorted(apis, key=lambda row: -len(row["properties"]["path"])):
             for row in self._state.operations.under(api["id"]):
                 template = row["properties"]["urlTemplate"]
-                yield _Operation(row["properties"]["method"].upper(), _pattern(api, template), _names(template), api, row)
+                yield _Operation(
+                    row["properties"]["method"].upper(), _pattern(api, template), _names(template), api, row
+                )
 
 
 def _names(template: str) -> tuple[str, ...]:
@@ -97,8 +110,9 @@ class Keys:
     def caller(self, service: str, api: Json, request: Request) -> Caller:
         """Raises Failure with 401 for a key that is missing or opens nothing here.
 
-        Whether a product is published does not matter, whether it is linked to the API does. A call without a key is the open product's,
-        if the API has one, even where the API itself requires a subscription; a key that opens nothing is refused all the same:
+        Whether a product is published does not matter, whether it is linked to the API does. A call without a
+        key is the open product's, if the API has one, even where the API itself requires a subscription; a
+        key that opens nothing is refused all the same:
         https://learn.microsoft.com/azure/api-management/api-management-subscriptions
         """
         names = api["properties"]["subscriptionKeyParameterNames"]
@@ -132,4 +146,8 @@ class Keys:
 
 def _refused(api: Json, which: int) -> Failure:
     name = api["properties"]["subscriptionKeyParameterNames"]["header"]
-    return Failure(401, _MISSING[which], {"WWW-Authenticate": f'AzureApiManagementKey realm="{api["name"]}",name="{name}",type="header"'})
+    return Failure(
+        401,
+        _MISSING[which],
+        {"WWW-Authenticate": f'AzureApiManagementKey realm="{api["name"]}",name="{name}",type="header"'},
+    )

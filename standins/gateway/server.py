@@ -52,8 +52,16 @@ class Server:
 
     def _line(self, context: Context, answer: Response) -> dict[str, Any]:
         """Of the diagnostic log: no header and no body, so no key."""
-        line: dict[str, Any] = {"at": self._gateway.world.clock.now(), "method": context.request.method, "path": context.request.path}
-        for name, row in (("operation", context.operation), ("product", context.product), ("subscription", context.subscription)):
+        line: dict[str, Any] = {
+            "at": self._gateway.world.clock.now(),
+            "method": context.request.method,
+            "path": context.request.path,
+        }
+        for name, row in (
+            ("operation", context.operation),
+            ("product", context.product),
+            ("subscription", context.subscription),
+        ):
             line[name] = row and row["name"]
         line |= {"status": answer.status, "backends": context.asked, "cached": context.cached}
         if context.usage is not None:
@@ -63,17 +71,25 @@ class Server:
 
 async def _read(request: web.Request) -> Request:
     path = request.raw_path.partition("?")[0]
-    return Request(request.method, path, CIMultiDict(request.headers), MultiDict(request.query), await request.read())
+    return Request(
+        request.method, path, CIMultiDict(request.headers), MultiDict(request.query), await request.read()
+    )
 
 
 def _method(request: Request) -> str:
     """A browser asks beforehand about the method that it wants to use."""
-    return request.headers.get("Access-Control-Request-Method", "") if request.method == "OPTIONS" else request.method
+    return (
+        request.headers.get("Access-Control-Request-Method", "")
+        if request.method == "OPTIONS"
+        else request.method
+    )
 
 
 async def _send(request: web.Request, answer: Response) -> web.StreamResponse:
     if answer.chunks is None:
-        return web.Response(status=answer.status, reason=answer.phrase, headers=answer.headers, body=answer.body)
+        return web.Response(
+            status=answer.status, reason=answer.phrase, headers=answer.headers, body=answer.body
+        )
     stream = web.StreamResponse(status=answer.status, reason=answer.phrase, headers=answer.headers)
     await stream.prepare(request)
     async with aclosing(answer.chunks) as chunks:  # the tokens are counted though nobody listens any more

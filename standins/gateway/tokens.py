@@ -16,7 +16,9 @@ def validate_token(node: Node) -> Step:
     attributes = node.only("tenant-id", "header-name", "failed-validation-httpcode")
     tenant, header = node.fixed(attributes, "tenant-id").lower(), node.fixed(attributes, "header-name")
     status = int(node.fixed(attributes, "failed-validation-httpcode") or 401)
-    audiences = [audience.text for group in node.children("audiences") for audience in group.children("audience")]
+    audiences = [
+        audience.text for group in node.children("audiences") for audience in group.children("audience")
+    ]
 
     async def validate(context: Context) -> None:
         given = context.request.headers.get(header or "Authorization")
@@ -35,7 +37,10 @@ def validate_token(node: Node) -> Step:
 def managed_identity(node: Node) -> Step:
     attributes = node.only("resource", "output-token-variable-name")
     node.empty()
-    resource, variable = node.fixed(attributes, "resource"), node.fixed(attributes, "output-token-variable-name")
+    resource, variable = (
+        node.fixed(attributes, "resource"),
+        node.fixed(attributes, "output-token-variable-name"),
+    )
 
     async def take(context: Context) -> None:
         token = await context.gateway.token(resource)

@@ -1,7 +1,9 @@
-"""GitHub's REST API over real bare Git repositories, and webhooks. Plain http; the base URL is the server's address.
+"""GitHub's REST API over real bare Git repositories, and webhooks. Plain http; the base URL is the server's
+address.
 
-Repositories are in `<folder>/repositories/<owner>/<name>.git`: clone the path, commit, push. The routes below `/_standin` are not
-GitHub's; they do what a person does on github.com, need no token, and are written in `set_up.py`.
+Repositories are in `<folder>/repositories/<owner>/<name>.git`: clone the path, commit, push. The routes below
+`/_standin` are not GitHub's; they do what a person does on github.com, need no token, and are written in
+`set_up.py`.
 
 Options, changed through the control interface (`set_options("github", ...)`):
 
@@ -9,16 +11,17 @@ Options, changed through the control interface (`set_options("github", ...)`):
 |---|---|---|
 | `rate_limit` | 5000 | requests of one installation or one person in an hour of the clock |
 | `limit_status` | 403 | what a caller above it is answered; GitHub reserves the right to 429 |
-| `secondary_limits` | false | refuse bursts too (`limits.py`); off, since tests and the demo report without pauses |
+| `secondary_limits` | false | refuse bursts too (`limits.py`); tests and the demo report without pauses |
 | `tree_entries`, `tree_bytes` | 100 000, 7 MB | where a recursive listing of a tree is cut |
 | `webhook_delay` | 0 | seconds of the clock between an event and its delivery |
 | `webhook_copies` | 1 | 2: every delivery comes twice under one guid |
-| `webhook_hold` | 0 | n: deliveries wait until there are n, which then leave the newest first; 0 lets go what waits |
+| `webhook_hold` | 0 | n: deliveries wait until there are n, then leave newest first; 0 lets all go |
 | `webhook_timeout` | 10 | seconds of real time that a receiver may take |
 
-Faults of deliveries are those of the control interface, with the kinds `webhook push` and `webhook ping`: before (nobody is reached: the
-delivery has failed, or got the status told) or after (the receiver has it, GitHub does not know). The kind `webhook event` loses an event
-for good: there is no delivery of it, and nothing to redeliver.
+Faults of deliveries are those of the control interface, with the kinds `webhook push` and `webhook ping`:
+before (nobody is reached: the delivery has failed, or got the status told) or after (the receiver has it,
+GitHub does not know). The kind `webhook event` loses an event for good: there is no delivery of it, and
+nothing to redeliver.
 """
 
 from __future__ import annotations
@@ -40,7 +43,13 @@ _AppOperation = Callable[[Hub, web.Request], Awaitable[web.Response]]
 #: Below `/repos/{owner}/{repo}`: method, path, kind, handler, the permission of the App that it needs.
 _OPERATIONS: tuple[tuple[str, str, str, Operation, str], ...] = (
     ("GET", "", "GET repository", contents.get_repository, "metadata"),
-    ("GET", "/branches/{branch:.+}/protection", "GET branch protection", contents.get_protection, "administration"),
+    (
+        "GET",
+        "/branches/{branch:.+}/protection",
+        "GET branch protection",
+        contents.get_protection,
+        "administration",
+    ),
     ("GET", "/branches/{branch:.+}", "GET branch", contents.get_branch, "contents"),
     ("GET", "/git/ref/{ref:(?:heads|tags)/.+}", "GET ref", contents.get_ref, "contents"),
     ("GET", "/git/trees/{sha:.+}", "GET tree", contents.get_tree, "contents"),
@@ -126,7 +135,13 @@ def _add_routes(app: web.Application, hub: Hub, webhooks: Webhooks) -> None:
     async def ping(call: Call) -> web.Response:
         return await deliveries.ping_hook(webhooks, call)
 
-    route(app, "POST", f"{repository}{hook}/pings", "POST ping", operation(hub, ping, "repository_hooks", "write"))
+    route(
+        app,
+        "POST",
+        f"{repository}{hook}/pings",
+        "POST ping",
+        operation(hub, ping, "repository_hooks", "write"),
+    )
 
     async def archive(request: web.Request) -> web.Response:
         return await contents.get_archive(hub, request)

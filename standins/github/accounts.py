@@ -31,7 +31,8 @@ _LIFETIME, _LONGEST_JWT, _SKEW = 3600, 600, 60
 
 @dataclass(frozen=True)
 class Caller:
-    """A valid token. `name` is whose limits it uses; `installation` is None for a person's token, which may do all but what needs an App.
+    """A valid token. `name` is whose limits it uses; `installation` is None for a person's token, which may
+    do all but what needs an App.
 
     `permissions` and `repositories` are what the token was narrowed to; None: nothing of that.
     """
@@ -83,14 +84,20 @@ class Accounts:
     def app(self) -> Json:
         """The App, made when first asked for: its keys, `created`, `webhook_url`, `webhook_secret`."""
         if "app" not in self._apps:
-            self._apps["app"] = {**_key_pair(), "created": self._clock.now(), "webhook_url": None, "webhook_secret": None}
+            self._apps["app"] = {
+                **_key_pair(),
+                "created": self._clock.now(),
+                "webhook_url": None,
+                "webhook_secret": None,
+            }
         return dict(self._apps["app"])
 
     def change_app(self, wishes: Mapping[str, Any]) -> None:
         self._apps["app"] = {**self.app, **wishes}
 
     def install(self, wishes: Mapping[str, Any]) -> Json:
-        """Install the App on an `account`, or change what its owner allowed (`permissions`, `repositories`: names or None for all).
+        """Install the App on an `account`, or change what its owner allowed (`permissions`, `repositories`:
+        names or None for all).
 
         An installation keeps its id until it is deleted.
         """
@@ -104,7 +111,9 @@ class Accounts:
             "suspended": None,
             "deleted": False,
         }
-        self.keep({**row, **{name: wishes[name] for name in ("permissions", "repositories") if name in wishes}})
+        self.keep(
+            {**row, **{name: wishes[name] for name in ("permissions", "repositories") if name in wishes}}
+        )
         return self.installation(str(row["id"]))
 
     def installations(self) -> list[Json]:
@@ -128,7 +137,9 @@ class Accounts:
         self._tokens[token] = {"login": login, "installation": None, "expires": None}
         return token
 
-    def installation_token(self, installation: Json, permissions: Mapping[str, str] | None, repositories: Sequence[str] | None) -> Json:
+    def installation_token(
+        self, installation: Json, permissions: Mapping[str, str] | None, repositories: Sequence[str] | None
+    ) -> Json:
         """A token for one hour: `{token, expires}`. The other arguments narrow it."""
         # Today's tokens have no fixed length: nobody may rely on 40 characters.
         token = f"ghs_{APP_ID}_{_random(40 + secrets.randbelow(161))}"
@@ -140,7 +151,9 @@ class Accounts:
         self._tokens.pop(authorization.partition(" ")[2].strip(), None)
 
     def caller(self, authorization: str) -> Caller:
-        """Raises `Refused` unless the header carries a token of ours that has not expired, of an installation that is in force."""
+        """Raises `Refused` unless the header carries a token of ours that has not expired, of an installation
+        that is in force.
+        """
         scheme, _, token = authorization.partition(" ")
         if not authorization:
             raise Refused(401, "Requires authentication")
@@ -156,14 +169,23 @@ class Accounts:
         if installation["deleted"]:
             raise Refused(401, "Bad credentials")
         refuse_suspended(installation)
-        return Caller(f"installation ID {installation['id']}", installation, token["permissions"], token["repositories"])
+        return Caller(
+            f"installation ID {installation['id']}", installation, token["permissions"], token["repositories"]
+        )
 
     def verify_app(self, authorization: str) -> None:
-        """Raises `Refused` unless the header carries a JWT that the App signed for the next ten minutes at most."""
+        """Raises `Refused` unless the header carries a JWT that the App signed for the next ten minutes at
+        most.
+        """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or "app" not in self._apps:
             raise Refused(401, "A JSON web token could not be decoded")
-        options: Any = {"require": ["iat", "exp", "iss"], "verify_iat": False, "verify_exp": False, "verify_iss": False}
+        options: Any = {
+            "require": ["iat", "exp", "iss"],
+            "verify_iat": False,
+            "verify_exp": False,
+            "verify_iss": False,
+        }
         try:
             claims = jwt.decode(token, self._apps["app"]["public_key"], algorithms=["RS256"], options=options)
         except jwt.InvalidTokenError as error:
@@ -182,10 +204,16 @@ def _check_claims(claims: Json) -> None:
     if str(claims["iss"]) not in (str(APP_ID), CLIENT_ID):
         raise Refused(404, "Integration not found")
     if not isinstance(claims["iat"], int) or claims["iat"] > now + _SKEW:
-        raise Refused(401, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
+        raise Refused(
+            401,
+            "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was "
+            "issued",
+        )
     if not isinstance(claims["exp"], int) or claims["exp"] <= now:
         raise Refused(
-            401, "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires"
+            401,
+            "'Expiration time' claim ('exp') must be a numeric value representing the future time at which "
+            "the assertion expires",
         )
     if claims["exp"] > now + _LONGEST_JWT:
         raise Refused(401, "'Expiration time' claim ('exp') is too far in the future")
@@ -193,8 +221,14 @@ def _check_claims(claims: Json) -> None:
 
 def _key_pair() -> Json:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     return {"private_key": private.decode(), "public_key": public.decode()}
 
 

@@ -15,9 +15,13 @@ _DOCUMENTATION = "https://docs.github.com/rest"
 
 
 class Refused(Exception):
-    """An error in GitHub's form: `{message, documentation_url, status}` and, for some, `errors`; `headers` go with it."""
+    """An error in GitHub's form: `{message, documentation_url, status}` and, for some, `errors`; `headers` go
+    with it.
+    """
 
-    def __init__(self, status: int, message: str, errors: Sequence[Json] = (), headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, errors: Sequence[Json] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -25,7 +29,11 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> web.Response:
-        body: Json = {"message": self.message, "documentation_url": _DOCUMENTATION, "status": str(self.status)}
+        body: Json = {
+            "message": self.message,
+            "documentation_url": _DOCUMENTATION,
+            "status": str(self.status),
+        }
         if self.errors:
             body["errors"] = self.errors
         return web.json_response(body, status=self.status, headers=self.headers)
@@ -58,15 +66,22 @@ def content(request: web.Request, body: bytes, content_type: str, status: int = 
         return web.Response(body=body, status=status, headers={"Content-Type": content_type})
     whose = request.headers.get("Authorization", "").encode()
     etag = f'W/"{hashlib.sha256(whose + body).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "private, max-age=60, s-maxage=60", "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP"}
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, max-age=60, s-maxage=60",
+        "Vary": "Accept, Authorization, Cookie, X-GitHub-OTP",
+    }
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
     if etag.removeprefix("W/") in known:
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, status=status, headers={**headers, "Content-Type": content_type})
 
 
-def page(request: web.Request, rows: Sequence[Any], size: int = 30, most: int = 100) -> tuple[list[Any], str | None]:
-    """The rows of the page asked for (`per_page` at most `most`, `size` unless told; `page` from 1), and the Link header.
+def page(
+    request: web.Request, rows: Sequence[Any], size: int = 30, most: int = 100
+) -> tuple[list[Any], str | None]:
+    """The rows of the page asked for (`per_page` at most `most`, `size` unless told; `page` from 1), and the
+    Link header.
 
     https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api
     """

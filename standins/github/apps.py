@@ -44,7 +44,11 @@ async def create_token(hub: Hub, request: web.Request) -> web.Response:
     names = _chosen(hub, installation, wishes)
     made = hub.accounts.installation_token(installation, permissions, names)
     selected = installation["repositories"] is not None or names is not None
-    body: Json = {"token": made["token"], "expires_at": hub.for_clients(made["expires"]), "permissions": permissions}
+    body: Json = {
+        "token": made["token"],
+        "expires_at": hub.for_clients(made["expires"]),
+        "permissions": permissions,
+    }
     body["repository_selection"] = "selected" if selected else "all"
     if names is not None:
         body["repositories"] = [_shown(hub, f"{installation['account']}/{name}") for name in names]
@@ -59,10 +63,17 @@ async def revoke_token(hub: Hub, _: Caller, request: web.Request) -> web.Respons
 async def list_repositories(hub: Hub, caller: Caller, request: web.Request) -> web.Response:
     """What the installation's token sees."""
     if not caller.is_app:
-        raise Refused(403, "You must authenticate with an installation access token in order to list repositories for an installation.")
+        raise Refused(
+            403,
+            "You must authenticate with an installation access token in order to list repositories for an "
+            "installation.",
+        )
     seen = [name for name in hub.repositories if caller.sees(*name.split("/"))]
     rows, link = page(request, seen)
-    return linked(answer(request, {"total_count": len(seen), "repositories": [_shown(hub, name) for name in rows]}), link)
+    return linked(
+        answer(request, {"total_count": len(seen), "repositories": [_shown(hub, name) for name in rows]}),
+        link,
+    )
 
 
 async def rate_limit(hub: Hub, caller: Caller, request: web.Request) -> web.Response:
@@ -91,10 +102,22 @@ def _chosen(hub: Hub, installation: Json, wishes: Json) -> list[str] | None:
     if len(names or []) + len(ids or []) > _MOST_REPOSITORIES:
         raise Refused(422, f"A token is for {_MOST_REPOSITORIES} repositories at most.")
     installed = Caller("", installation)
-    known = {name.split("/")[1]: options["id"] for name, options in hub.repositories.items() if installed.sees(*name.split("/"))}
-    chosen = [name for name, number in known.items() if number in (ids or []) or any(same(name, wanted) for wanted in names or [])]
+    known = {
+        name.split("/")[1]: options["id"]
+        for name, options in hub.repositories.items()
+        if installed.sees(*name.split("/"))
+    }
+    chosen = [
+        name
+        for name, number in known.items()
+        if number in (ids or []) or any(same(name, wanted) for wanted in names or [])
+    ]
     if len(chosen) < len({name.lower() for name in names or []} | set(ids or [])):
-        raise Refused(422, "There is at least one repository that does not exist or is not accessible to the parent installation.")
+        raise Refused(
+            422,
+            "There is at least one repository that does not exist or is not accessible to the parent "
+            "installation.",
+        )
     return chosen
 
 

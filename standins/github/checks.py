@@ -12,10 +12,28 @@ from standins.store import Table
 
 _ANNOTATIONS, _TEXT, _TITLE, _MESSAGE = 50, 65535, 255, 64 * 1024
 _STATUSES = ("queued", "in_progress", "completed")
-_CONCLUSIONS = ("action_required", "cancelled", "failure", "neutral", "success", "skipped", "stale", "timed_out")
+_CONCLUSIONS = (
+    "action_required",
+    "cancelled",
+    "failure",
+    "neutral",
+    "success",
+    "skipped",
+    "stale",
+    "timed_out",
+)
 _LEVELS = ("notice", "warning", "failure")
 _ACTIONS, _ACTION_TEXTS = 3, {"label": 20, "description": 40, "identifier": 20}
-_FIELDS = ("name", "head_sha", "status", "conclusion", "started_at", "completed_at", "details_url", "external_id")
+_FIELDS = (
+    "name",
+    "head_sha",
+    "status",
+    "conclusion",
+    "started_at",
+    "completed_at",
+    "details_url",
+    "external_id",
+)
 
 
 async def create_check_run(call: Call) -> web.Response:
@@ -29,7 +47,12 @@ async def create_check_run(call: Call) -> web.Response:
         raise Refused(422, f"No commit found for SHA: {body['head_sha']}")
     table = _runs(call)
     number = call.hub.next_id(table, 30_000_000_001)
-    run: Json = dict.fromkeys(_FIELDS) | {"id": number, "repository": call.repository.full_name, "output": {}, "annotations": []}
+    run: Json = dict.fromkeys(_FIELDS) | {
+        "id": number,
+        "repository": call.repository.full_name,
+        "output": {},
+        "annotations": [],
+    }
     run |= {"status": "queued", "started_at": call.hub.timestamp()}
     table[str(number)] = _changed(call, run, body | {"head_sha": sha})
     return answer(call.request, _view(call, table[str(number)]), 201)
@@ -42,7 +65,8 @@ async def get_check_run(call: Call) -> web.Response:
 async def update_check_run(call: Call) -> web.Response:
     """Annotations are added to those that are there; every other field replaces the old one."""
     _require_app(call)
-    body = await body_of(call.request)  # read before the run is: two updates at once must not lose annotations
+    # read before the run is: two updates at once must not lose annotations
+    body = await body_of(call.request)
     run = _changed(call, _find(call), body)
     _runs(call)[str(run["id"])] = run
     return answer(call.request, _view(call, run))
@@ -56,22 +80,33 @@ async def list_check_runs(call: Call) -> web.Response:
     everything = call.request.query.get("filter") == "all"
     found: list[Json] = []
     for run in reversed(list(_runs(call).values())):
-        if _is_wanted(call, run, sha) and (everything or run["name"] not in {other["name"] for other in found}):
+        if _is_wanted(call, run, sha) and (
+            everything or run["name"] not in {other["name"] for other in found}
+        ):
             found.append(run)
     rows, link = page(call.request, found)
-    return linked(answer(call.request, {"total_count": len(found), "check_runs": [_view(call, run) for run in rows]}), link)
+    return linked(
+        answer(call.request, {"total_count": len(found), "check_runs": [_view(call, run) for run in rows]}),
+        link,
+    )
 
 
 def _is_wanted(call: Call, run: Json, sha: str) -> bool:
     query = call.request.query
     of_commit = run["repository"] == call.repository.full_name and run["head_sha"] == sha
-    return of_commit and query.get("check_name") in (None, run["name"]) and query.get("status") in (None, run["status"])
+    return (
+        of_commit
+        and query.get("check_name") in (None, run["name"])
+        and query.get("status") in (None, run["status"])
+    )
 
 
 async def list_annotations(call: Call) -> web.Response:
     run = _find(call)
     blob = f"https://github.com/{call.repository.full_name}/blob/{run['head_sha']}"
-    listed = [{**annotation, "blob_href": f"{blob}/{annotation['path']}"} for annotation in run["annotations"]]
+    listed = [
+        {**annotation, "blob_href": f"{blob}/{annotation['path']}"} for annotation in run["annotations"]
+    ]
     rows, link = page(call.request, listed)
     return linked(answer(call.request, rows), link)
 
@@ -102,7 +137,11 @@ def _changed(call: Call, run: Json, body: Json) -> Json:
     _check_actions(body.get("actions", []))
     if output := body.get("output"):
         annotations = _checked_output(output)
-        changed["output"] = {"title": output.get("title"), "summary": output["summary"], "text": output.get("text")}
+        changed["output"] = {
+            "title": output.get("title"),
+            "summary": output["summary"],
+            "text": output.get("text"),
+        }
         changed["annotations"] = run["annotations"] + annotations
     return changed
 
@@ -142,7 +181,9 @@ def _checked_annotation(annotation: Json) -> Json:
     if annotation["annotation_level"] not in _LEVELS:
         raise invalid_request(f"{annotation['annotation_level']} is not a member of {list(_LEVELS)}.")
     if annotation["start_line"] != annotation["end_line"] and annotation.get("start_column"):
-        raise invalid_request("start_column and end_column may only be given when start_line and end_line are equal.")
+        raise invalid_request(
+            "start_column and end_column may only be given when start_line and end_line are equal."
+        )
     _at_most(_MESSAGE, annotation["message"])
     _at_most(_TITLE, annotation.get("title"))
     return dict.fromkeys(("start_column", "end_column", "title", "raw_details")) | annotation
@@ -161,7 +202,10 @@ def _at_most(length: int, text: str | None) -> None:
 def _view(call: Call, run: Json) -> Json:
     number = run["id"]
     output = {"title": None, "summary": None, "text": None, **run["output"]}
-    counted = {"annotations_count": len(run["annotations"]), "annotations_url": call.url(f"/check-runs/{number}/annotations")}
+    counted = {
+        "annotations_count": len(run["annotations"]),
+        "annotations_url": call.url(f"/check-runs/{number}/annotations"),
+    }
     return {
         "id": number,
         "node_id": f"CR_{number}",

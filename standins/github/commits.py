@@ -19,7 +19,9 @@ _FILTERS = {"author", "committer", "since", "until"}
 
 
 async def list_commits(call: Call) -> web.Response:
-    """From a commit back, newest first: a branch, a tag or an id, the default branch unless told; with `path` those that changed it."""
+    """From a commit back, newest first: a branch, a tag or an id, the default branch unless told; with `path`
+    those that changed it.
+    """
     query = call.request.query
     if not _FILTERS.isdisjoint(query):
         raise Refused(501, "the stand-in lists commits by sha and path only")
@@ -29,7 +31,12 @@ async def list_commits(call: Call) -> web.Response:
     git = call.repository.git
     shown, link = page(call.request, await git.history(sha, query.get("path", "")))
     commits = {commit.sha: commit for commit in (await git.commits("--no-walk", *shown) if shown else ())}
-    return linked(answer(call.request, [commit_in_full(call.hub.address, call.repository, commits[each]) for each in shown]), link)
+    return linked(
+        answer(
+            call.request, [commit_in_full(call.hub.address, call.repository, commits[each]) for each in shown]
+        ),
+        link,
+    )
 
 
 async def get_commit(call: Call) -> web.Response:
@@ -56,7 +63,8 @@ async def get_git_commit(call: Call) -> web.Response:
 async def compare(call: Call) -> web.Response:
     """From the merge base to the head: 250 commits, or pages of them, and 300 files, all on the first page.
 
-    404 when a side is not there, for instance since a force push took it away, or when they have nothing in common.
+    404 when a side is not there, for instance since a force push took it away, or when they have nothing in
+    common.
     """
     base, _, head = call.part("basehead").partition("...")
     git = call.repository.git
@@ -71,9 +79,20 @@ async def compare(call: Call) -> web.Response:
     changes = await git.changes(merge_base, new) if call.request.query.get("page", "1") == "1" else []
     url = call.url(f"/compare/{quote(base)}...{quote(head)}")
     html = url.replace("/repos/", "/", 1)
-    body: Json = {"url": url, "html_url": html, "permalink_url": html, "diff_url": f"{html}.diff", "patch_url": f"{html}.patch"}
+    body: Json = {
+        "url": url,
+        "html_url": html,
+        "permalink_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+    }
     body |= {"base_commit": await _commit(call, old), "merge_base_commit": await _commit(call, merge_base)}
-    body |= {"status": _status(len(ahead), len(behind)), "ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead)}
+    body |= {
+        "status": _status(len(ahead), len(behind)),
+        "ahead_by": len(ahead),
+        "behind_by": len(behind),
+        "total_commits": len(ahead),
+    }
     body["commits"] = [await _commit(call, sha) for sha in shown]
     body["files"] = [_file(call, new, change) for change in changes[:_FILES]]
     return linked(answer(call.request, body), link)
@@ -95,7 +114,10 @@ def _status(ahead: int, behind: int) -> str:
 
 
 def _stats(changes: Sequence[Change]) -> Json:
-    additions, deletions = sum(change.additions for change in changes), sum(change.deletions for change in changes)
+    additions, deletions = (
+        sum(change.additions for change in changes),
+        sum(change.deletions for change in changes),
+    )
     return {"total": additions + deletions, "additions": additions, "deletions": deletions}
 
 

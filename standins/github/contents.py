@@ -1,6 +1,7 @@
 """Reading a repository: branches, refs, trees, blobs, tarballs.
 
-https://docs.github.com/rest/branches https://docs.github.com/rest/git https://docs.github.com/rest/repos/contents
+https://docs.github.com/rest/branches https://docs.github.com/rest/git
+https://docs.github.com/rest/repos/contents
 """
 
 from __future__ import annotations
@@ -39,24 +40,42 @@ async def get_branch(call: Call) -> web.Response:
         {
             "name": name,
             "commit": commit_in_full(call.hub.address, call.repository, commit),
-            "_links": {"self": call.url(f"/branches/{name}"), "html": f"{call.hub.address}/{call.repository.full_name}/tree/{name}"},
+            "_links": {
+                "self": call.url(f"/branches/{name}"),
+                "html": f"{call.hub.address}/{call.repository.full_name}/tree/{name}",
+            },
             "protected": protected,
-            "protection": {"enabled": protected, "required_status_checks": {"enforcement_level": "off", "contexts": [], "checks": []}},
+            "protection": {
+                "enabled": protected,
+                "required_status_checks": {"enforcement_level": "off", "contexts": [], "checks": []},
+            },
             "protection_url": call.url(f"/branches/{name}/protection"),
         },
     )
 
 
 async def get_protection(call: Call) -> web.Response:
-    """Pull requests with one review, for administrators too: https://docs.github.com/rest/branches/branch-protection"""
+    """Pull requests with one review, for administrators too:
+    https://docs.github.com/rest/branches/branch-protection
+    """
     name = call.part("branch")
     if await call.repository.git.resolve(f"refs/heads/{name}", "commit") is None:
         raise Refused(404, "Branch not found")
     if not _is_protected(call, name):
         raise Refused(404, "Branch not protected")
     url = call.url(f"/branches/{name}/protection")
-    reviews = {"dismiss_stale_reviews": False, "require_code_owner_reviews": False, "required_approving_review_count": 1}
-    switches = ("required_linear_history", "allow_force_pushes", "allow_deletions", "required_conversation_resolution", "lock_branch")
+    reviews = {
+        "dismiss_stale_reviews": False,
+        "require_code_owner_reviews": False,
+        "required_approving_review_count": 1,
+    }
+    switches = (
+        "required_linear_history",
+        "allow_force_pushes",
+        "allow_deletions",
+        "required_conversation_resolution",
+        "lock_branch",
+    )
     return answer(
         call.request,
         {
@@ -80,7 +99,10 @@ async def get_ref(call: Call) -> web.Response:
     if found is None:
         raise await missing(call)
     target = {"type": found.kind, "sha": found.sha, "url": call.url(f"/git/{found.kind}s/{found.sha}")}
-    return answer(call.request, {"ref": ref, "node_id": f"REF_{found.sha}", "url": call.url(f"/git/{ref}"), "object": target})
+    return answer(
+        call.request,
+        {"ref": ref, "node_id": f"REF_{found.sha}", "url": call.url(f"/git/{ref}"), "object": target},
+    )
 
 
 async def get_tree(call: Call) -> web.Response:
@@ -91,12 +113,18 @@ async def get_tree(call: Call) -> web.Response:
     recursive = "recursive" in call.request.query  # any value counts, even 0
     entries = await git.entries(sha, recursive)
     shown = _as_many_as_fit(call, entries) if recursive else entries
-    listing = {"sha": sha, "url": call.url(f"/git/trees/{sha}"), "tree": [_tree_entry(call, entry) for entry in shown]}
+    listing = {
+        "sha": sha,
+        "url": call.url(f"/git/trees/{sha}"),
+        "tree": [_tree_entry(call, entry) for entry in shown],
+    }
     return answer(call.request, listing | {"truncated": len(shown) < len(entries)})
 
 
 def _as_many_as_fit(call: Call, entries: list[Entry]) -> list[Entry]:
-    """GitHub cuts a recursive listing at a number of entries and at 7 MB. Of what it does not say: here of Git's own trees."""
+    """GitHub cuts a recursive listing at a number of entries and at 7 MB. Of what it does not say: here of
+    Git's own trees.
+    """
     options, size = call.hub.options, 0
     for number, entry in enumerate(entries):
         size += len(f"{entry.mode} {entry.path}\0".encode(errors="surrogateescape")) + len(entry.sha) // 2
@@ -120,7 +148,11 @@ async def get_blob(call: Call) -> web.Response:
     if found is None or found.kind != "blob" or found.sha != sha:
         raise await missing(call)
     if len(found.content) > _LARGEST_BLOB:
-        raise Refused(403, "This API returns blobs up to 100 MB in size.", [{"resource": "Blob", "field": "data", "code": "too_large"}])
+        raise Refused(
+            403,
+            "This API returns blobs up to 100 MB in size.",
+            [{"resource": "Blob", "field": "data", "code": "too_large"}],
+        )
     if "raw" in call.request.headers.get("Accept", ""):
         return content(call.request, found.content, "application/vnd.github.raw+json; charset=utf-8")
     encoded = base64.encodebytes(found.content).decode()
@@ -132,7 +164,8 @@ async def get_blob(call: Call) -> web.Response:
 async def get_contents(call: Call) -> web.Response:
     """One file of a commit, in JSON: https://docs.github.com/rest/repos/contents#get-repository-content
 
-    Folders, symbolic links, submodules and files above 1 MB have answers of their own, which nobody asks for here: 501.
+    Folders, symbolic links, submodules and files above 1 MB have answers of their own, which nobody asks for
+    here: 501.
     """
     git, path = call.repository.git, call.part("path")
     ref = call.request.query.get("ref", call.repository.options["default_branch"])
@@ -145,13 +178,21 @@ async def get_contents(call: Call) -> web.Response:
     if entry is None:
         raise not_found()
     found = await git.find(entry.sha)
-    if entry.kind != "blob" or entry.mode not in _FILES or found is None or len(found.content) > _LARGEST_CONTENT:
+    if (
+        entry.kind != "blob"
+        or entry.mode not in _FILES
+        or found is None
+        or len(found.content) > _LARGEST_CONTENT
+    ):
         raise web.HTTPNotImplemented(text=f"contents of {path}: this stand-in knows files of up to 1 MB")
     return answer(call.request, _file(call, path, ref, entry, found.content))
 
 
 def _file(call: Call, path: str, ref: str, entry: Entry, content: bytes) -> Json:
-    url, page = call.url(f"/contents/{quote(path)}?ref={ref}"), f"{call.hub.address}/{call.repository.full_name}"
+    url, page = (
+        call.url(f"/contents/{quote(path)}?ref={ref}"),
+        f"{call.hub.address}/{call.repository.full_name}",
+    )
     blob, shown = call.url(f"/git/blobs/{entry.sha}"), f"{page}/blob/{ref}/{quote(path)}"
     return {
         "name": path.rpartition("/")[2],
@@ -176,7 +217,11 @@ async def get_tarball(call: Call) -> web.Response:
     if sha is None:
         raise not_found()
     token = secrets.token_hex(16)
-    hub.archives[token] = {"repository": full_name, "sha": sha, "until": hub.world.clock.now() + _LINK_LIFETIME}
+    hub.archives[token] = {
+        "repository": full_name,
+        "sha": sha,
+        "until": hub.world.clock.now() + _LINK_LIFETIME,
+    }
     location = f"{hub.address}/codeload/{full_name}/legacy.tar.gz/{sha}?token={token}"
     return web.Response(status=302, headers={"Location": location})
 
@@ -189,5 +234,8 @@ async def get_archive(hub: Hub, request: web.Request) -> web.Response:
     hosted = hub.hosted(link["repository"])
     folder = f"{hosted.owner}-{hosted.name}-{link['sha'][:7]}"
     archive = await hosted.git.archive(link["sha"], folder)
-    headers = {"Content-Type": "application/x-gzip", "Content-Disposition": f"attachment; filename={folder}.tar.gz"}
+    headers = {
+        "Content-Type": "application/x-gzip",
+        "Content-Disposition": f"attachment; filename={folder}.tar.gz",
+    }
     return web.Response(body=archive, headers=headers)

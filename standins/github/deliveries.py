@@ -1,4 +1,5 @@
-"""Webhooks and their deliveries, and redelivery: https://docs.github.com/rest/apps/webhooks https://docs.github.com/rest/repos/webhooks
+"""Webhooks and their deliveries, and redelivery: https://docs.github.com/rest/apps/webhooks
+https://docs.github.com/rest/repos/webhooks
 
 Deliveries of the last three days are listed and can be redelivered; older ones are gone.
 """
@@ -16,7 +17,18 @@ from standins.github.hub import Call, Hub
 from standins.github.payloads import hook_view, ping
 from standins.github.webhooks import Webhooks
 
-_FIELDS = ("id", "guid", "delivered_at", "redelivery", "duration", "status", "status_code", "event", "installation_id", "repository_id")
+_FIELDS = (
+    "id",
+    "guid",
+    "delivered_at",
+    "redelivery",
+    "duration",
+    "status",
+    "status_code",
+    "event",
+    "installation_id",
+    "repository_id",
+)
 _Delivering = Callable[[Webhooks, Hook, web.Request], Awaitable[web.Response]]
 
 
@@ -49,7 +61,9 @@ async def change_app_config(hub: Hub, request: web.Request) -> web.Response:
     return await get_app_config(hub, request)
 
 
-def of_app(webhooks: Webhooks, delivering: _Delivering) -> Callable[[Hub, web.Request], Awaitable[web.Response]]:
+def of_app(
+    webhooks: Webhooks, delivering: _Delivering
+) -> Callable[[Hub, web.Request], Awaitable[web.Response]]:
     """The operation on the App's webhook."""
 
     async def on_hook(hub: Hub, request: web.Request) -> web.Response:
@@ -111,7 +125,9 @@ def _wanted(request: web.Request, row: Json) -> bool:
     """Whether the delivery is after the cursor, and has the status asked for: `success` or `failure`."""
     cursor, status = request.query.get("cursor"), request.query.get("status")
     if cursor is not None and not cursor.removeprefix("v1_").isdigit():
-        raise Refused(422, "Validation Failed", [{"resource": "HookDelivery", "field": "cursor", "code": "invalid"}])
+        raise Refused(
+            422, "Validation Failed", [{"resource": "HookDelivery", "field": "cursor", "code": "invalid"}]
+        )
     after = cursor is None or row["id"] < int(cursor.removeprefix("v1_"))
     return after and status in (None, "success" if row["status"] == "OK" else "failure")
 

@@ -1,7 +1,7 @@
 """A bare Git repository, read with the `git` command.
 
-Objects are read through one long-lived `git cat-file --batch` per repository: it answers in well under a millisecond, and sees
-what was pushed since it started.
+Objects are read through one long-lived `git cat-file --batch` per repository: it answers in well under a
+millisecond, and sees what was pushed since it started.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Commit:
 
 @dataclass(frozen=True)
 class Change:
-    """A file that differs between two trees. `sha` is the blob's (what a removed file had), `previous` its path before a rename."""
+    """A file that differs between two trees. `sha` is the blob's (what a removed file had), `previous` its
+    path before a rename.
+    """
 
     status: str
     path: str
@@ -156,12 +158,21 @@ class Repository:
 
     async def commits(self, *revisions: str, limit: int = COMMITS) -> list[Commit]:
         """The newest commits of the revisions, oldest first."""
-        options = ("-z", "--reverse", "--no-renames", "--name-status", "--diff-merges=first-parent", f"--max-count={limit}")
+        options = (
+            "-z",
+            "--reverse",
+            "--no-renames",
+            "--name-status",
+            "--diff-merges=first-parent",
+            f"--max-count={limit}",
+        )
         output = await self.git("log", *options, f"--format={_FORMAT}", *revisions, "--")
         return [_commit(record) for record in output.decode(errors="replace").split("\x01")[1:]]
 
     async def history(self, commit: str, path: str) -> list[str]:
-        """The ids of a commit and those before it, newest first; of those only who changed `path`, unless that is empty."""
+        """The ids of a commit and those before it, newest first; of those only who changed `path`, unless
+        that is empty.
+        """
         paths = [path] if path else []
         return (await self.git("--literal-pathspecs", "rev-list", commit, "--", *paths)).decode().split()
 
@@ -237,7 +248,9 @@ def _commit(record: str) -> Commit:
 
 
 def _changes(output: str) -> list[Change]:
-    """Of `--raw --numstat -z`: first a record of each file that says what it is now, then one with the lines that changed."""
+    """Of `--raw --numstat -z`: first a record of each file that says what it is now, then one with the lines
+    that changed.
+    """
     words = iter(output.split("\0"))
     found: dict[str, Change] = {}
     for word in words:

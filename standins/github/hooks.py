@@ -1,7 +1,7 @@
 """Which webhooks there are: the App's, and one of each repository that has been given one.
 
-The App's gets the pushes of every repository it is installed in, with the installation in the payload; a repository's own has none.
-https://docs.github.com/webhooks/types-of-webhooks
+The App's gets the pushes of every repository it is installed in, with the installation in the payload; a
+repository's own has none. https://docs.github.com/webhooks/types-of-webhooks
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ class Hook:
             "X-GitHub-Hook-Installation-Target-Type": self.target[0],
         }
         if self.secret:
-            headers["X-Hub-Signature-256"] = "sha256=" + hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
-            headers["X-Hub-Signature"] = "sha1=" + hmac.new(self.secret.encode(), body, hashlib.sha1).hexdigest()
+            headers["X-Hub-Signature-256"] = (
+                "sha256=" + hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+            )
+            headers["X-Hub-Signature"] = (
+                "sha1=" + hmac.new(self.secret.encode(), body, hashlib.sha1).hexdigest()
+            )
         return headers
 
     def config(self) -> Json:
@@ -58,7 +62,9 @@ def app_hook(hub: Hub) -> Hook | None:
     app = hub.accounts.app
     if not app["webhook_url"]:
         return None
-    return Hook(APP_HOOK, app["webhook_url"], app["webhook_secret"], ("integration", APP_ID), utc(app["created"]))
+    return Hook(
+        APP_HOOK, app["webhook_url"], app["webhook_secret"], ("integration", APP_ID), utc(app["created"])
+    )
 
 
 def repository_hook(hosted: Hosted) -> Hook | None:
@@ -75,7 +81,11 @@ def installation_in(hub: Hub, hosted: Hosted) -> int | None:
     if installation is None or installation["suspended"] is not None:
         return None
     caller = Caller("", installation)
-    return int(installation["id"]) if caller.sees(hosted.owner, hosted.name) and caller.may("contents", "read") else None
+    return (
+        int(installation["id"])
+        if caller.sees(hosted.owner, hosted.name) and caller.may("contents", "read")
+        else None
+    )
 
 
 def hooks_for(hub: Hub, hosted: Hosted) -> list[Hook]:

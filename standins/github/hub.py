@@ -1,4 +1,6 @@
-"""What the handlers share: accounts, repositories, the store, and the wrappers that every API operation goes through."""
+"""What the handlers share: accounts, repositories, the store, and the wrappers that every API operation goes
+through.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ DEFAULTS = {
 
 @dataclass
 class Hosted:
-    """A repository that is hosted here. `options` are what it was set up with: id, default_branch, protected, webhook_url, ..."""
+    """A repository that is hosted here. `options` are what it was set up with: id, default_branch, protected,
+    webhook_url, ...
+    """
 
     owner: str
     name: str
@@ -96,7 +100,9 @@ class Hub:
         return utc(self.world.clock.now())
 
     def for_clients(self, seconds: float) -> str:
-        """A moment of the world's clock as a client's clock will show it, for what a client compares with its own: nobody moves that."""
+        """A moment of the world's clock as a client's clock will show it, for what a client compares with its
+        own: nobody moves that.
+        """
         return utc(seconds - self.world.clock.offset)
 
     def next_id(self, table: Table, first: int) -> int:
@@ -116,13 +122,21 @@ class Hub:
             "webhook_url": None,
             "webhook_secret": None,
         }
-        options = {**before, **{key: value for key, value in wishes.items() if key in before and key not in ("id", "created_at")}}
+        options = {
+            **before,
+            **{
+                key: value
+                for key, value in wishes.items()
+                if key in before and key not in ("id", "created_at")
+            },
+        }
         self.repositories[full_name] = options  # first of all, since the next repository's id counts the rows
         hosted = self.hosted(full_name)
         if not hosted.git.exists:
             await hosted.git.create(options["default_branch"])
         elif options["default_branch"] != before["default_branch"]:
-            await hosted.git.git("symbolic-ref", "HEAD", f"refs/heads/{options['default_branch']}")  # Git refuses to delete this branch
+            # Git refuses to delete this branch
+            await hosted.git.git("symbolic-ref", "HEAD", f"refs/heads/{options['default_branch']}")
         return hosted
 
     def hosted(self, full_name: str) -> Hosted:
@@ -189,7 +203,9 @@ def operation(hub: Hub, handler: Operation, permission: str, level: str = "read"
 
 
 def with_token(hub: Hub, handler: TokenOperation, *, free: bool = False) -> Handler:
-    """Check the token and the caller's limits, unless the operation is free, then answer with GitHub's headers."""
+    """Check the token and the caller's limits, unless the operation is free, then answer with GitHub's
+    headers.
+    """
 
     async def admitted(caller: Caller, request: web.Request) -> web.Response:
         with hub.limits.admit(caller.name, request.method):

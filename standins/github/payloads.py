@@ -54,9 +54,15 @@ async def push_payload(hub: Hub, hosted: Hosted, update: RefUpdate, hook: Hook) 
 
 
 def ping(hub: Hub, hook: Hook, hosted: Hosted | None) -> Event:
-    """The `ping` event, which GitHub sends when a webhook is made or on demand; the App's is about no repository."""
+    """The `ping` event, which GitHub sends when a webhook is made or on demand; the App's is about no
+    repository.
+    """
     payload = {"zen": "Keep it logically awesome.", "hook_id": hook.id, "hook": hook_view(hub, hook, hosted)}
-    about = {"repository": repository(hub.address, hosted), "sender": user(hub.address, hosted.owner)} if hosted else {}
+    about = (
+        {"repository": repository(hub.address, hosted), "sender": user(hub.address, hosted.owner)}
+        if hosted
+        else {}
+    )
     return Event("ping", str(uuid.uuid4()), {**payload, **about}, hosted)
 
 
@@ -83,7 +89,9 @@ def hook_view(hub: Hub, hook: Hook, hosted: Hosted | None) -> Json:
 def _about(hub: Hub, hosted: Hosted) -> Json:
     """Two dates of the repository are numbers in this payload, unlike everywhere else."""
     shown = repository(hub.address, hosted)
-    shown |= {name: int(datetime.fromisoformat(shown[name]).timestamp()) for name in ("created_at", "pushed_at")}
+    shown |= {
+        name: int(datetime.fromisoformat(shown[name]).timestamp()) for name in ("created_at", "pushed_at")
+    }
     return {"repository": shown, "sender": user(hub.address, hosted.owner)}
 
 
@@ -98,16 +106,32 @@ async def _base(hosted: Hosted, update: RefUpdate) -> str | None:
     """The branch that a new ref was made from, if it points where that does."""
     if not update.created:
         return None
-    heads = (await hosted.git.git("for-each-ref", "--format=%(refname)", f"--points-at={update.new}^{{}}", "refs/heads")).decode().split()
+    heads = (
+        (
+            await hosted.git.git(
+                "for-each-ref", "--format=%(refname)", f"--points-at={update.new}^{{}}", "refs/heads"
+            )
+        )
+        .decode()
+        .split()
+    )
     return next((head for head in heads if head != update.ref), None)
 
 
 async def _commits(hub: Hub, hosted: Hosted, update: RefUpdate) -> list[Json]:
-    """What the push brought: for a new branch what no other branch has, after a reset to an older commit nothing."""
+    """What the push brought: for a new branch what no other branch has, after a reset to an older commit
+    nothing.
+    """
     if update.deleted:
         return []
-    known = ["--not", f"--exclude={update.ref.removeprefix('refs/heads/')}", "--branches"] if update.created else ["--not", update.old]
-    return [pushed_commit(hub.address, hosted, commit) for commit in await hosted.git.commits(update.new, *known)]
+    known = (
+        ["--not", f"--exclude={update.ref.removeprefix('refs/heads/')}", "--branches"]
+        if update.created
+        else ["--not", update.old]
+    )
+    return [
+        pushed_commit(hub.address, hosted, commit) for commit in await hosted.git.commits(update.new, *known)
+    ]
 
 
 async def _forced(hosted: Hosted, update: RefUpdate) -> bool:

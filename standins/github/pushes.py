@@ -63,7 +63,8 @@ class Pushes:
             for note in sorted(path for path in self._spool.iterdir() if not path.name.startswith(".")):
                 try:
                     await self._take(note)
-                except (GitError, KeyError) as error:  # the repository is gone or broken: the other pushes must go on
+                # the repository is gone or broken: the other pushes must go on
+                except (GitError, KeyError) as error:
                     self._hub.world.loud("github", f"no webhook for {note.name}: {error}")
                     note.unlink()
             self._webhooks.release()
@@ -77,7 +78,9 @@ class Pushes:
             guid = str(uuid.uuid5(_GUIDS, f"{full_name} {note.name} {update.ref}"))
             for hook in hooks_for(self._hub, hosted):
                 if not self._webhooks.knows(hook, guid):
-                    self._webhooks.announce(hook, Event("push", guid, await push_payload(self._hub, hosted, update, hook), hosted))
+                    self._webhooks.announce(
+                        hook, Event("push", guid, await push_payload(self._hub, hosted, update, hook), hosted)
+                    )
         note.unlink()
 
 

@@ -52,9 +52,26 @@ _LINKS = {
 APP_SLUG = "mergekey"
 #: What GitHub says about the signature of a commit that has none.
 UNSIGNED = {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
-_NUMBERS = ("stargazers_count", "watchers_count", "forks_count", "open_issues_count", "forks", "open_issues", "watchers", "size")
+_NUMBERS = (
+    "stargazers_count",
+    "watchers_count",
+    "forks_count",
+    "open_issues_count",
+    "forks",
+    "open_issues",
+    "watchers",
+    "size",
+)
 _NOTHING = ("description", "homepage", "language", "mirror_url", "license")
-_FALSE = ("fork", "archived", "disabled", "is_template", "web_commit_signoff_required", "has_pages", "has_discussions")
+_FALSE = (
+    "fork",
+    "archived",
+    "disabled",
+    "is_template",
+    "web_commit_signoff_required",
+    "has_pages",
+    "has_discussions",
+)
 _TRUE = ("private", "has_issues", "has_projects", "has_downloads", "has_wiki", "allow_forking")
 _USER_LINKS = {
     "followers_url": "/followers",

@@ -1,16 +1,18 @@
-"""What a person does on github.com before the app can work, as routes below `/_standin`. No token is asked for.
+"""What a person does on github.com before the app can work, as routes below `/_standin`. No token is asked
+for.
 
 | request | what it does |
 |---|---|
 | `PUT /_standin/repositories/{owner}/{repo}` | create, change: `{default_branch, protected}` |
 | the same | its own webhook: `{webhook_url, webhook_secret}` |
 | `POST /_standin/repositories/{owner}/{repo}/ping` | send a ping event to the repository's webhook |
-| `PUT /_standin/app` | install the GitHub App on the `account`, contoso unless told: `{app_id, client_id, private_key, installation_id}` |
+| `PUT /_standin/app` | install the GitHub App: `{app_id, client_id, private_key, installation_id}` |
+| the same | on whose `account`, contoso unless told |
 | the same | what the account's owner allows: `{permissions, repositories}` (names; null: all) |
 | the same | the App's webhook: `{webhook_url, webhook_secret}` |
 | `POST /_standin/app/ping` | send a ping event to the App's webhook |
 | `PUT /_standin/tokens` | `{token}`: a plain token of the person `{login}`, which is no App's |
-| `GET /_standin/deliveries` | webhooks sent or due, oldest first; GitHub's own lists have what was sent in the last three days |
+| `GET /_standin/deliveries` | webhooks sent or due, oldest first; GitHub's own lists have three days |
 | `POST /_standin/deliveries/{guid}/redeliver` | the button: send the first delivery with this guid again |
 """
 
@@ -30,7 +32,18 @@ from standins.github.pushes import Pushes
 from standins.github.webhooks import Webhooks
 from standins.http import route
 
-_SHOWN = ("guid", "event", "repository", "url", "payload_size", "redelivery", "id", "delivered_at", "status_code", "duration")
+_SHOWN = (
+    "guid",
+    "event",
+    "repository",
+    "url",
+    "payload_size",
+    "redelivery",
+    "id",
+    "delivered_at",
+    "status_code",
+    "duration",
+)
 
 
 def add_routes(app: web.Application, hub: Hub, pushes: Pushes, webhooks: Webhooks) -> None:
@@ -41,7 +54,13 @@ def add_routes(app: web.Application, hub: Hub, pushes: Pushes, webhooks: Webhook
     route(app, "POST", "/_standin/app/ping", "send ping", plain(partial(_ping_app, hub, webhooks)))
     route(app, "PUT", "/_standin/tokens", "set up token", plain(partial(_put_token, hub)))
     route(app, "GET", "/_standin/deliveries", "list deliveries", plain(partial(_list_deliveries, webhooks)))
-    route(app, "POST", "/_standin/deliveries/{guid}/redeliver", "redeliver", plain(partial(_redeliver, webhooks)))
+    route(
+        app,
+        "POST",
+        "/_standin/deliveries/{guid}/redeliver",
+        "redeliver",
+        plain(partial(_redeliver, webhooks)),
+    )
 
 
 async def _put_repository(hub: Hub, pushes: Pushes, request: web.Request) -> web.Response:
@@ -65,7 +84,9 @@ async def _ping_repository(hub: Hub, webhooks: Webhooks, request: web.Request) -
 
 async def _put_app(hub: Hub, request: web.Request) -> web.Response:
     wishes = await body_of(request)
-    hub.accounts.change_app({name: wishes[name] for name in ("webhook_url", "webhook_secret") if name in wishes})
+    hub.accounts.change_app(
+        {name: wishes[name] for name in ("webhook_url", "webhook_secret") if name in wishes}
+    )
     installation = hub.accounts.install(wishes)
     identity = {"app_id": APP_ID, "client_id": CLIENT_ID, "private_key": hub.accounts.app["private_key"]}
     return web.json_response(identity | {"installation_id": installation["id"]})
@@ -80,7 +101,9 @@ async def _ping_app(hub: Hub, webhooks: Webhooks, _: web.Request) -> web.Respons
 
 
 async def _put_token(hub: Hub, request: web.Request) -> web.Response:
-    return web.json_response({"token": hub.accounts.plain_token((await body_of(request)).get("login", OWNER))})
+    return web.json_response(
+        {"token": hub.accounts.plain_token((await body_of(request)).get("login", OWNER))}
+    )
 
 
 async def _list_deliveries(webhooks: Webhooks, _: web.Request) -> web.Response:

@@ -1,4 +1,5 @@
-"""Sends webhooks. As at GitHub there is one attempt per delivery, ten seconds long, and no retry; it can be redelivered on request.
+"""Sends webhooks. As at GitHub there is one attempt per delivery, ten seconds long, and no retry; it can be
+redelivered on request.
 
 https://docs.github.com/webhooks/using-webhooks/handling-failed-webhook-deliveries
 """
@@ -21,14 +22,17 @@ from standins.store import Table
 
 #: GitHub does not send what is larger than 25 MB, and forgets deliveries after three days.
 LARGEST, KEPT = 25 * 1024 * 1024, 3 * 24 * 3600
-#: What a delivery ended with when nobody answered. The texts are GitHub's; its number is not documented, and programs that read it know 0.
+#: What a delivery ended with when nobody answered. The texts are GitHub's; its number is not documented, and
+#: programs that read it know 0.
 _UNREACHABLE, _TIMED_OUT = (0, "failed to connect"), (0, "timed out")
 _SIGNATURES = ("X-Hub-Signature-256", "X-Hub-Signature")
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. `guid` is its X-GitHub-Delivery; `hosted` is None for what is about no repository."""
+    """Something that happened. `guid` is its X-GitHub-Delivery; `hosted` is None for what is about no
+    repository.
+    """
 
     name: str
     guid: str
@@ -60,7 +64,8 @@ class Webhooks:
     async def start(self) -> None:
         self._session = aiohttp.ClientSession()
         for number, delivery in self._deliveries.items():
-            if delivery["delivered_at"] is None and not delivery["held"]:  # was due when the stand-in was stopped
+            # was due when the stand-in was stopped
+            if delivery["delivered_at"] is None and not delivery["held"]:
                 self._send_soon(number)
 
     async def close(self) -> None:
@@ -88,12 +93,16 @@ class Webhooks:
         return _payload_key(hook.id, guid) in self._payloads
 
     def announce(self, hook: Hook, event: Event) -> None:
-        """Queue the event for the webhook. The fault `webhook event` loses it: then there is no delivery at all."""
+        """Queue the event for the webhook. The fault `webhook event` loses it: then there is no delivery at
+        all.
+        """
         body = json.dumps(event.payload, separators=(",", ":"))
         if self._hub.world.take_fault("github", "webhook event", "before") is not None:
             return
         if len(body) > LARGEST:
-            self._hub.world.loud("github", f"a {event.name} payload of {len(body)} bytes is too large to be delivered")
+            self._hub.world.loud(
+                "github", f"a {event.name} payload of {len(body)} bytes is too large to be delivered"
+            )
             return
         self._payloads[_payload_key(hook.id, event.guid)] = body
         for _ in range(self._hub.options["webhook_copies"]):
@@ -131,7 +140,13 @@ class Webhooks:
 
     def _add(self, row: Json) -> str:
         number = str(self._hub.next_id(self._deliveries, 90_000_000_001))
-        unsent = {"id": int(number), "delivered_at": None, "status_code": None, "status": None, "duration": None}
+        unsent = {
+            "id": int(number),
+            "delivered_at": None,
+            "status_code": None,
+            "status": None,
+            "duration": None,
+        }
         self._deliveries[number] = {**row, **unsent}
         if row["held"]:
             self._held.append(number)
@@ -149,7 +164,10 @@ class Webhooks:
         await world.clock.sleep(row["at"] - world.clock.now())
         await asyncio.sleep(world.trouble.latency("github", f"webhook {row['event']}"))
         hook, body = self._hook(row), self.payload(row).encode()
-        url, headers = hook.url if hook else row["url"], hook.headers(row["event"], row["guid"], body) if hook else {}
+        url, headers = (
+            hook.url if hook else row["url"],
+            hook.headers(row["event"], row["guid"], body) if hook else {},
+        )
         started = time.perf_counter()
         outcome = await self._outcome(row["event"], url, headers, body)
         took = {"delivered_at": self._hub.timestamp(), "duration": round(time.perf_counter() - started, 2)}
@@ -185,7 +203,9 @@ class Webhooks:
         assert self._session is not None
         patience = aiohttp.ClientTimeout(total=self._hub.options["webhook_timeout"])
         try:
-            async with self._session.post(url, data=body, headers=headers, timeout=patience, allow_redirects=False) as response:
+            async with self._session.post(
+                url, data=body, headers=headers, timeout=patience, allow_redirects=False
+            ) as response:
                 text = (await response.read()).decode(errors="replace")
                 return _answered(response.status, dict(response.headers), text)
         except TimeoutError:
@@ -199,7 +219,9 @@ class Webhooks:
             kind=f"webhook {event}",
             method="POST",
             path="",
-            request_headers={name.lower(): value for name, value in headers.items() if name not in _SIGNATURES},
+            request_headers={
+                name.lower(): value for name, value in headers.items() if name not in _SIGNATURES
+            },
             request_body=body,
             status=status,
             answer_headers={},

@@ -29,7 +29,9 @@ VERSIONS = ("2016-10-01", "7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025
 
 _ISSUERS = (f"https://sts.windows.net/{TENANT}/", f"https://login.microsoftonline.com/{TENANT}/v2.0")
 _NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
-_NAMELESS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.KeyVault/vaults/contoso-keys"
+_NAMELESS = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.KeyVault/vaults/contoso-keys"
+)
 
 #: Data action by the kind of the operation (see `standins.http.route`).
 _ACTIONS = {
@@ -46,19 +48,23 @@ _ACTIONS = {
     "POST secret recover": "recover/action",
     "DELETE deleted secret": "purge/action",
 }
-#: What the app's own identity may do, by infra/roles.tf: it writes keys and cannot read them, nor make their deletion final.
+#: What the app's own identity may do, by infra/roles.tf: it writes keys and cannot read them, nor make their
+#: deletion final.
 OWN_ACTIONS = {"readMetadata/action", "setSecret/action", "update/action", "delete", "recover/action"}
 
 
 def guard(world: World, options: Options) -> Middleware:
-    """Check token, api-version, name, rate and role before the operation, and answer errors in the vault's form."""
+    """Check token, api-version, name, rate and role before the operation, and answer errors in the vault's
+    form.
+    """
     throttle = Throttle(world.clock, options)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             claims = _claims(world, request)
-            kind = getattr(request.match_info.handler, "kind")  # noqa: B009  # set by standins.http.route, unknown to mypy
+            # set by standins.http.route, unknown to mypy
+            kind = getattr(request.match_info.handler, "kind")  # noqa: B009
             throttle.count(kind)
             _check_form(request)
             _Caller(world, options, claims).require(_ACTIONS[kind], request.match_info.get("name"))
@@ -72,7 +78,9 @@ def guard(world: World, options: Options) -> Middleware:
 
 
 def _challenge(world: World) -> dict[str, str]:
-    """The SDK sends its first request without token and body, and learns from this answer where to get a token, and for whom."""
+    """The SDK sends its first request without token and body, and learns from this answer where to get a
+    token, and for whom.
+    """
     authority = world.addresses.get("identity", "https://login.microsoftonline.com")
     return {"WWW-Authenticate": f'Bearer authorization="{authority}/{TENANT}", resource="{RESOURCE}"'}
 
@@ -86,7 +94,9 @@ def _claims(world: World, request: web.Request) -> dict[str, Any]:
     if (audience := found.get("aud")) is not None and str(audience).rstrip("/") != RESOURCE:
         raise _unauthorized(f"AKV10022: Invalid audience. Expected {RESOURCE}, found: {audience}.")
     if (issuer := found.get("iss")) is not None and issuer not in _ISSUERS:
-        raise _unauthorized(f"AKV10032: Invalid issuer. Expected one of {', '.join(_ISSUERS)}, found {issuer}.")
+        raise _unauthorized(
+            f"AKV10032: Invalid issuer. Expected one of {', '.join(_ISSUERS)}, found {issuer}."
+        )
     try:
         return verify(world, header, (RESOURCE,))
     except InvalidToken as error:
@@ -110,7 +120,10 @@ def _check_form(request: web.Request) -> None:
     if version is None:
         raise VaultError(400, "BadParameter", "api-version must be specified")
     if version not in VERSIONS:
-        message = f"The specified version ({version}) is not recognized. Consider using the latest supported version ({VERSIONS[-1]})."
+        message = (
+            f"The specified version ({version}) is not recognized. Consider using the latest supported "
+            f"version ({VERSIONS[-1]})."
+        )
         raise VaultError(400, "BadParameter", message)
     if not _NAME.fullmatch(name):
         raise VaultError(400, "BadParameter", f"The request URI contains an invalid name: {name}")
@@ -144,7 +157,9 @@ class _Caller:
         )
 
     def _allows(self, assignment: dict[str, Any], action: str) -> bool:
-        """Whether the role of the assignment has this data action. Raises 501 for a condition on it, which is not evaluated here."""
+        """Whether the role of the assignment has this data action. Raises 501 for a condition on it, which is
+        not evaluated here.
+        """
         permissions = permissions_of(self._world, assignment["roleDefinitionId"].rsplit("/", 1)[-1])
         found = any(
             any(matches(pattern, action) for pattern in one["dataActions"])
@@ -153,12 +168,18 @@ class _Caller:
         )
         if found and assignment.get("condition"):
             self._world.loud("key-vault", f"501 a condition of a role for secrets: {assignment['condition']}")
-            raise VaultError(501, "NotImplemented", "This stand-in does not know conditions of roles for secrets.")
+            raise VaultError(
+                501, "NotImplemented", "This stand-in does not know conditions of roles for secrets."
+            )
         return found
 
     def _scopes(self, name: str | None) -> re.Pattern[str]:
         """Scopes at which an assignment counts: subscription, resource group, vault, the secret."""
-        subscription, group, vault = "/subscriptions/[^/]+", "/resourcegroups/[^/]+", "/providers/microsoft.keyvault/vaults/[^/]+"
+        subscription, group, vault = (
+            "/subscriptions/[^/]+",
+            "/resourcegroups/[^/]+",
+            "/providers/microsoft.keyvault/vaults/[^/]+",
+        )
         if self._vault_id:
             parts = re.split("(?=/resourcegroups/|/providers/)", self._vault_id.lower())
             subscription, group, vault = (re.escape(part) for part in parts)
@@ -168,12 +189,12 @@ class _Caller:
     def _forbidden(self, action: str, name: str | None) -> VaultError:
         claims, vault = self._claims, self._vault_id or _NAMELESS
         message = (
-            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were "
-            "changed recently, please observe propagation time.\r\n"
+            "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny "
+            "assignments or role definitions were changed recently, please observe propagation time.\r\n"
             f"Caller: appid={claims['appid']};oid={claims['oid']};iss={claims['iss']}\r\n"
             f"Action: 'Microsoft.KeyVault/vaults/secrets/{action}'\r\n"
             f"Resource: '{vault.lower()}{f'/secrets/{name}' if name else ''}'\r\n"
-            "Assignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' \r\n"
-            f"Vault: {vault.rpartition('/')[2]};location=westeurope\r\n"
+            "Assignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: 'DeniedWithNoValidRBAC' "
+            f"\r\nVault: {vault.rpartition('/')[2]};location=westeurope\r\n"
         )
         return VaultError(403, "Forbidden", message, "ForbiddenByRbac")

@@ -1,6 +1,8 @@
-"""What the vault answers when it does not do what was asked: `{"error": {"code", "message", "innererror": {"code"}}}`.
+"""What the vault answers when it does not do what was asked:
+`{"error": {"code", "message", "innererror": {"code"}}}`.
 
-Codes and texts are those of answers of the live service, as recorded in the test sessions of Microsoft's SDKs and in their issues.
+Codes and texts are those of answers of the live service, as recorded in the test sessions of Microsoft's SDKs
+and in their issues.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _HELP = (
 
 
 class VaultError(Exception):
-    """An answer other than success. `inner` is the code of the inner error, which tells one conflict from another."""
+    """An answer other than success. `inner` is the code of the inner error, which tells one conflict from
+    another.
+    """
 
     def __init__(self, status: int, code: str, message: str, inner: str | None = None) -> None:
         super().__init__(message)
@@ -37,7 +41,9 @@ def bad_property(name: str = "") -> VaultError:
 
 
 def not_found(name: str) -> VaultError:
-    return VaultError(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault. {_HELP}")
+    return VaultError(
+        404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault. {_HELP}"
+    )
 
 
 def deleted_not_found(name: str) -> VaultError:
@@ -69,10 +75,17 @@ def purge_is_forbidden() -> VaultError:
 
 
 def disabled() -> VaultError:
-    return VaultError(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
+    return VaultError(
+        403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled"
+    )
 
 
 def throttled() -> VaultError:
-    """Without `Retry-After`: the service sends none (https://github.com/vcsjones/AzureSignTool/issues/219)."""
-    message = "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"
+    """Without `Retry-After`: the service sends none
+    (https://github.com/vcsjones/AzureSignTool/issues/219).
+    """
+    message = (
+        "Request was not processed because too many requests were received. Reason: "
+        "VaultRequestTypeLimitReached"
+    )
     return VaultError(429, "Throttled", message)

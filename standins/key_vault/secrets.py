@@ -23,17 +23,26 @@ async def put(vault: Vault, request: web.Request) -> web.Response:
     value, name = sent.get("value"), request.match_info["name"]
     if not isinstance(value, str) or len(value.encode()) > _LONGEST:
         raise bad_property()
-    entry = {"value": value, "contentType": sent.get("contentType"), "tags": sent.get("tags"), "attributes": _attributes(sent)}
+    entry = {
+        "value": value,
+        "contentType": sent.get("contentType"),
+        "tags": sent.get("tags"),
+        "attributes": _attributes(sent),
+    }
     added = vault.add_version(name, entry)
     return web.json_response({"value": value} | bundle(request, vault.secret(name), added))
 
 
 async def get(vault: Vault, request: web.Request) -> web.Response:
-    """Outside its nbf and exp too: these inform, and forbid nothing. Only a disabled version cannot be read."""
+    """Outside its nbf and exp too: these inform, and forbid nothing. Only a disabled version cannot be
+    read.
+    """
     entry = _addressed(vault, request)
     if not entry["attributes"]["enabled"]:
         raise disabled()
-    return web.json_response({"value": entry["value"]} | bundle(request, vault.secret(request.match_info["name"]), entry))
+    return web.json_response(
+        {"value": entry["value"]} | bundle(request, vault.secret(request.match_info["name"]), entry)
+    )
 
 
 async def patch(vault: Vault, request: web.Request) -> web.Response:
@@ -41,7 +50,9 @@ async def patch(vault: Vault, request: web.Request) -> web.Response:
     sent = await _body(request)
     entry = _addressed(vault, request)
     changed = {name: sent[name] for name in ("tags", "contentType") if sent.get(name) is not None}
-    attributes = entry["attributes"] | _attributes(sent, entry["attributes"]["enabled"]) | {"updated": vault.now()}
+    attributes = (
+        entry["attributes"] | _attributes(sent, entry["attributes"]["enabled"]) | {"updated": vault.now()}
+    )
     entry = entry | changed | {"attributes": attributes}
     vault.replace_version(request.match_info["name"], entry)
     return web.json_response(bundle(request, vault.secret(request.match_info["name"]), entry))
@@ -68,16 +79,24 @@ def bundle(request: web.Request, row: Json, entry: Json) -> Json:
 
 def item(request: web.Request, row: Json) -> Json:
     """A secret as lists show it: its latest version, under an id without a version."""
-    return bundle(request, row, row["versions"][-1]) | {"id": f"{request.scheme}://{request.host}/secrets/{row['name']}"}
+    return bundle(request, row, row["versions"][-1]) | {
+        "id": f"{request.scheme}://{request.host}/secrets/{row['name']}"
+    }
 
 
 def page(request: web.Request, items: list[Json]) -> web.Response:
-    """Some of the items, and the link to the others: it begins after the last one shown, whatever comes and goes meanwhile."""
+    """Some of the items, and the link to the others: it begins after the last one shown, whatever comes and
+    goes meanwhile.
+    """
     size = request.query.get("maxresults", str(_PAGE))
     if not (size.isascii() and size.isdigit() and 1 <= int(size) <= _PAGE):
         raise VaultError(400, "BadParameter", f"maxresults must be between 1 and {_PAGE}")
     after = _marker(request.query.get("$skiptoken"))
-    begin = 0 if after is None else next((at for at, shown in enumerate(items) if shown["id"].lower() > after), len(items))
+    begin = (
+        0
+        if after is None
+        else next((at for at, shown in enumerate(items) if shown["id"].lower() > after), len(items))
+    )
     end = begin + int(size)
     link = None
     if end < len(items):

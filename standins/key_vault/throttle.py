@@ -1,4 +1,6 @@
-"""How much a vault does in ten seconds: https://learn.microsoft.com/azure/key-vault/general/service-limits#secrets-transactions"""
+"""How much a vault does in ten seconds:
+https://learn.microsoft.com/azure/key-vault/general/service-limits#secrets-transactions
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _CREATION = "PUT secret"
 
 
 class Throttle:
-    """Counts transactions, and creations of secrets, which have a lower limit of their own, in windows on the clock."""
+    """Counts transactions, and creations of secrets, which have a lower limit of their own, in windows on the
+    clock.
+    """
 
     def __init__(self, clock: Clock, options: Options) -> None:
         self._clock = clock
@@ -28,5 +32,7 @@ class Throttle:
         creation = kind == _CREATION
         self._transactions += 1
         self._creations += creation
-        if self._transactions > self._options["transactions"] or (creation and self._creations > self._options["creations"]):
+        if self._transactions > self._options["transactions"] or (
+            creation and self._creations > self._options["creations"]
+        ):
             raise throttled()

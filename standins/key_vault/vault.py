@@ -1,4 +1,5 @@
-"""The secrets of the vault: names without regard to case, versions in order, soft deletion, which takes its time.
+"""The secrets of the vault: names without regard to case, versions in order, soft deletion, which takes its
+time.
 
 https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
 """
@@ -8,18 +9,27 @@ from __future__ import annotations
 import uuid
 from typing import Any, Literal
 
-from standins.key_vault.errors import Json, deleted_not_found, name_is_taken, not_found, not_settled, purge_is_forbidden
+from standins.key_vault.errors import (
+    Json,
+    deleted_not_found,
+    name_is_taken,
+    not_found,
+    not_settled,
+    purge_is_forbidden,
+)
 from standins.world import Options, World
 
 #: How the server behaves; `Control.set_options("key-vault", name=value)` changes it.
 OPTIONS: dict[str, Any] = {
-    # Seconds on the clock that a deletion (and a purge) and a recovery need. The live service was recorded with 71 and more than 40.
+    # Seconds on the clock that a deletion (and a purge) and a recovery need. The live service was recorded
+    # with 71 and more than 40.
     "deletion_seconds": 0.0,
     "recovery_seconds": 0.0,
     # A soft-deleted secret then stays for its retention, whoever asks; infra/key_vault.tf turns it on.
     "purge_protection": True,
-    # The live service has dates of whole seconds and lists versions by their ids: of two versions made within one second nobody who sees
-    # metadata only can tell the newer. True gives each version of a secret a second of its own.
+    # The live service has dates of whole seconds and lists versions by their ids: of two versions made within
+    # one second nobody who sees metadata only can tell the newer. True gives each version of a secret a
+    # second of its own.
     "distinct_dates": True,
     # 429 beyond so many transactions, and creations of secrets among them, in `window_seconds` on the clock.
     "throttle": True,
@@ -40,9 +50,10 @@ _DAYS_KEPT = 90
 class Vault:
     """The kept secrets. A row is `{name, versions, deleted, settled}`.
 
-    `versions` is a list, oldest first, of `{version, value, contentType, tags, attributes}`; `deleted` is None, or the two dates of a
-    soft-deleted secret in seconds since 1970: `{deletedDate, scheduledPurgeDate}`; `settled` is when its last deletion, purge or recovery
-    is done. A secret that is being purged has no versions any more.
+    `versions` is a list, oldest first, of `{version, value, contentType, tags, attributes}`; `deleted` is
+    None, or the two dates of a soft-deleted secret in seconds since 1970:
+    `{deletedDate, scheduledPurgeDate}`; `settled` is when its last deletion, purge or recovery is done. A
+    secret that is being purged has no versions any more.
     """
 
     def __init__(self, world: World, options: Options) -> None:
@@ -67,7 +78,9 @@ class Vault:
         return self._row(name)
 
     def versions(self, name: str) -> list[Json]:
-        """By their ids, as the service lists them; none when there is no such secret, which is no error there."""
+        """By their ids, as the service lists them; none when there is no such secret, which is no error
+        there.
+        """
         found = self._row(name)["versions"] if self._phase(name) == "live" else []
         return sorted(found, key=lambda entry: str(entry["version"]))
 
@@ -86,15 +99,26 @@ class Vault:
         return found[-1]
 
     def add_version(self, name: str, entry: Json) -> Json:
-        """Append a version and make it the current one. `entry` has value, contentType, tags, attributes. Raises 409."""
+        """Append a version and make it the current one. `entry` has value, contentType, tags, attributes.
+        Raises 409.
+        """
         phase = self._phase(name)
         if phase == "deleted":
             raise name_is_taken(name)
         if phase not in ("live", "absent"):
             raise not_settled(phase.removeprefix("being "), name)
-        row: Json = self._row(name) if phase == "live" else {"name": name, "versions": [], "deleted": None, "settled": 0}
+        row: Json = (
+            self._row(name)
+            if phase == "live"
+            else {"name": name, "versions": [], "deleted": None, "settled": 0}
+        )
         created = self._created(row["versions"])
-        dates = {"created": created, "updated": created, "recoveryLevel": self._recovery_level(), "recoverableDays": _DAYS_KEPT}
+        dates = {
+            "created": created,
+            "updated": created,
+            "recoveryLevel": self._recovery_level(),
+            "recoverableDays": _DAYS_KEPT,
+        }
         entry = entry | {"version": uuid.uuid4().hex, "attributes": entry["attributes"] | dates}
         self._keep(row | {"versions": [*row["versions"], entry]})
         return entry
@@ -102,7 +126,10 @@ class Vault:
     def replace_version(self, name: str, entry: Json) -> None:
         """Write a changed version back."""
         row = self.secret(name)
-        self._keep(row | {"versions": [entry if old["version"] == entry["version"] else old for old in row["versions"]]})
+        self._keep(
+            row
+            | {"versions": [entry if old["version"] == entry["version"] else old for old in row["versions"]]}
+        )
 
     def delete(self, name: str) -> Json:
         """Soft-delete. Raises 404, and 409 while it is being deleted or recovered."""
@@ -136,7 +163,9 @@ class Vault:
             return "live" if settled else "being recovered"
         if not settled:
             return "being deleted"
-        return "deleted" if row["versions"] and row["deleted"]["scheduledPurgeDate"] > self.now() else "absent"
+        return (
+            "deleted" if row["versions"] and row["deleted"]["scheduledPurgeDate"] > self.now() else "absent"
+        )
 
     def _in_phase(self, phase: Phase) -> list[Json]:
         return [self._secrets[name] for name in sorted(self._secrets) if self._phase(name) == phase]

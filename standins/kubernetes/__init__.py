@@ -1,4 +1,5 @@
-"""A Kubernetes API server with KAITO, for the kinds that the app and kubectl touch. https, with an Entra token as on AKS.
+"""A Kubernetes API server with KAITO, for the kinds that the app and kubectl touch. https, with an Entra
+token as on AKS.
 
 How the cluster behaves is a matter of its options, see `cluster.DEFAULTS`.
 """
@@ -16,8 +17,14 @@ from standins.world import World
 
 #: Where it does otherwise than the real cluster. `standins/COVERAGE.md` lists them.
 DIFFERENCES = (
-    "KAITO takes a selector that no node can have as labels, and its node never comes; here the workspace is refused.",
-    "A quota is enforced some moments after it was written, and a workspace counts some moments after it went; here both hold at once.",
+    (
+        "KAITO takes a selector that no node can have as labels, and its node never comes; here the "
+        "workspace is refused."
+    ),
+    (
+        "A quota is enforced some moments after it was written, and a workspace counts some moments after it "
+        "went; here both hold at once."
+    ),
 )
 
 
@@ -58,7 +65,11 @@ def _add_routes(app: web.Application, kind: Kind, api: Api) -> None:
 
 def _add_status_routes(app: web.Application, kind: Kind, api: Api) -> None:
     path = f"{_collection(kind)}/{{name}}/status"
-    for verb, method, operation in (("get", "GET", api.get), ("update", "PUT", api.replace), ("patch", "PATCH", api.patch)):
+    for verb, method, operation in (
+        ("get", "GET", api.get),
+        ("update", "PUT", api.replace),
+        ("patch", "PATCH", api.patch),
+    ):
         route(app, method, path, f"{method} {kind.noun} status", api.handle(verb, operation))
 
 
@@ -67,4 +78,8 @@ def _base(kind: Kind) -> str:
 
 
 def _collection(kind: Kind) -> str:
-    return f"{_base(kind)}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{_base(kind)}/{kind.plural}"
+    return (
+        f"{_base(kind)}/namespaces/{{namespace}}/{kind.plural}"
+        if kind.namespaced
+        else f"{_base(kind)}/{kind.plural}"
+    )

@@ -1,7 +1,9 @@
-"""Who may do what: roles and bindings that were applied to this cluster itself, where the option `check_access` is on.
+"""Who may do what: roles and bindings that were applied to this cluster itself, where the option
+`check_access` is on.
 
-https://kubernetes.io/docs/reference/access-authn-authz/rbac/ . With Entra, a service principal or managed identity is the user whose name
-is its object id: https://learn.microsoft.com/azure/aks/kubernetes-rbac-entra-id
+https://kubernetes.io/docs/reference/access-authn-authz/rbac/ . With Entra, a service principal or managed
+identity is the user whose name is its object id:
+https://learn.microsoft.com/azure/aks/kubernetes-rbac-entra-id
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class User:
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody wants to do. `namespace` is empty for the whole cluster; `resource` may name a subresource: `workspaces/status`."""
+    """What somebody wants to do. `namespace` is empty for the whole cluster; `resource` may name a
+    subresource: `workspaces/status`.
+    """
 
     verb: str
     group: str
@@ -46,13 +50,18 @@ def check(objects: Objects, user: User, action: Action) -> None:
     subject = f"{plural}.{action.group}" if action.group else plural
     named = f' "{action.name}"' if action.name else ""
     where = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
-    what = f'User "{user.name}" cannot {action.verb} resource "{action.resource}" in API group "{action.group}" {where}'
+    what = (
+        f'User "{user.name}" cannot {action.verb} resource "{action.resource}" in API group "{action.group}" '
+        f"{where}"
+    )
     details = {"name": action.name, "group": action.group, "kind": plural}
     raise Refused(403, "Forbidden", f"{subject}{named} is forbidden: {what}", details)
 
 
 def is_allowed(objects: Objects, user: User, action: Action) -> bool:
-    return not objects.options["check_access"] or any(_grants(rule, action) for rule in _rules(objects, user, action.namespace))
+    return not objects.options["check_access"] or any(
+        _grants(rule, action) for rule in _rules(objects, user, action.namespace)
+    )
 
 
 def _rules(objects: Objects, user: User, namespace: str) -> Iterator[Object]:
@@ -64,7 +73,9 @@ def _rules(objects: Objects, user: User, namespace: str) -> Iterator[Object]:
         if any(_is_meant(subject, user) for subject in binding.get("subjects", [])):
             reference = binding["roleRef"]
             is_local = reference["kind"] == "Role"
-            role = objects.find(Key(ROLE if is_local else CLUSTER_ROLE, namespace if is_local else "", reference["name"]))
+            role = objects.find(
+                Key(ROLE if is_local else CLUSTER_ROLE, namespace if is_local else "", reference["name"])
+            )
             yield from (role or {}).get("rules") or []
 
 

@@ -1,4 +1,6 @@
-"""What is refused at the door, whoever knocks: what does not fit the schema, what exceeds a quota, what has no namespace."""
+"""What is refused at the door, whoever knocks: what does not fit the schema, what exceeds a quota, what has
+no namespace.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,13 @@ from standins.kubernetes.schema import Schema, Violation, violations
 
 
 def check_types(kind: Kind, schema: Schema, value: Object) -> None:
-    """Raises `Refused` (400) for what the server cannot even read: of a custom object that is the metadata, of others everything."""
+    """Raises `Refused` (400) for what the server cannot even read: of a custom object that is the metadata,
+    of others everything.
+    """
     for problem in violations(schema, value):
-        if problem.reason == "FieldValueTypeInvalid" and (not kind.is_custom or problem.field.startswith("metadata")):
+        if problem.reason == "FieldValueTypeInvalid" and (
+            not kind.is_custom or problem.field.startswith("metadata")
+        ):
             raise undecodable(kind, f"json: cannot unmarshal into Go struct field .{problem.field}")
 
 
@@ -31,14 +37,21 @@ def _changes(value: Object, live: Object) -> Iterator[Violation]:
     before, after = (each["metadata"].get("finalizers", []) for each in (live, value))
     if "deletionTimestamp" in live["metadata"] and (new := [name for name in after if name not in before]):
         names = ", ".join(f'"{name}"' for name in new)
-        text = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+        text = (
+            "no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{names}}}"
+        )
         yield Violation("metadata.finalizers", "FieldValueForbidden", f"Forbidden: {text}")
     if value.get("roleRef") != live.get("roleRef"):
-        yield Violation("roleRef", "FieldValueInvalid", f"Invalid value: {value.get('roleRef')}: cannot change roleRef")
+        yield Violation(
+            "roleRef", "FieldValueInvalid", f"Invalid value: {value.get('roleRef')}: cannot change roleRef"
+        )
 
 
 def check_quotas(kind: Kind, name: str, quotas: list[Object], used: int) -> None:
-    """Raises `Refused` (403) when one more object would exceed `count/<resource>` of a quota. `used` objects are there."""
+    """Raises `Refused` (403) when one more object would exceed `count/<resource>` of a quota. `used` objects
+    are there.
+    """
     counted = f"count/{kind.resource}"
     for quota in quotas:
         hard = quota.get("spec", {}).get("hard", {}).get(counted)
@@ -48,7 +61,9 @@ def check_quotas(kind: Kind, name: str, quotas: list[Object], used: int) -> None
 
 
 def check_namespace(kind: Kind, name: str, namespace: Object | None, namespace_name: str) -> None:
-    """Raises `Refused` when nothing can be created in the namespace: 404 without it, 403 while it is going away."""
+    """Raises `Refused` when nothing can be created in the namespace: 404 without it, 403 while it is going
+    away.
+    """
     if namespace is None:
         raise not_found(NAMESPACE, namespace_name)
     if namespace["metadata"].get("deletionTimestamp"):
@@ -62,13 +77,17 @@ def check_namespace(kind: Kind, name: str, namespace: Object | None, namespace_n
 
 
 def check_deletion(kind: Kind, name: str, live: Object, preconditions: dict[str, str]) -> None:
-    """Raises `Refused`: 403 for a namespace that everything needs, 409 for an object that is not the one that was meant."""
+    """Raises `Refused`: 403 for a namespace that everything needs, 409 for an object that is not the one that
+    was meant.
+    """
     if kind.resource == NAMESPACE.resource and name in ("default", "kube-system", "kube-public"):
         raise forbidden(kind, name, "this namespace may not be deleted")
     for field, label in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         wanted, actual = preconditions.get(field), live["metadata"][field]
         if wanted is not None and wanted != actual:
             why = f"Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {actual}"
-            refusal = Refused(409, "Conflict", f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}')
+            refusal = Refused(
+                409, "Conflict", f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}'
+            )
             refusal.details = {"name": name, "group": kind.group, "kind": kind.plural}
             raise refusal

@@ -54,17 +54,27 @@ class Door:
                 return await operation(request)
             except Refused as refusal:
                 if refusal.code == 501:
-                    self._world.loud("kubernetes", f"501 {request.method} {request.path_qs}: {refusal.message}")
+                    self._world.loud(
+                        "kubernetes", f"501 {request.method} {request.path_qs}: {refusal.message}"
+                    )
                 return refusal.response()
 
         return handler
 
     async def review(self, request: web.Request) -> web.Response:
-        """SelfSubjectAccessReview: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/ ."""
+        """SelfSubjectAccessReview:
+        https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/ .
+        """
         body = await bodies.sent(request)
         wish = body.get("spec", {}).get("resourceAttributes", {})
         resource = "/".join(filter(None, (wish.get("resource", ""), wish.get("subresource", ""))))
-        action = Action(wish.get("verb", ""), wish.get("group", ""), resource, wish.get("namespace", ""), wish.get("name", ""))
+        action = Action(
+            wish.get("verb", ""),
+            wish.get("group", ""),
+            resource,
+            wish.get("namespace", ""),
+            wish.get("name", ""),
+        )
         allowed = access.is_allowed(self._cluster.objects, self.user(request), action)
         return web.json_response({**body, "metadata": {}, "status": {"allowed": allowed}}, status=201)
 
@@ -121,7 +131,10 @@ class Api:
             edit = partial(merged, patch=bodies.plain(bodies.parsed(text)))
         else:
             known = [_JSON, _MERGE, *([] if self._kind.is_custom else [_STRATEGIC]), _APPLY]
-            why = f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+            why = (
+                "the body of the request was in an unknown format - accepted media types include: "
+                f"{', '.join(known)}"
+            )
             raise Refused(415, "UnsupportedMediaType", why)
         return self._answer(self._cluster.patch(key, edit, writer), writer)
 
@@ -132,9 +145,16 @@ class Api:
         value, is_gone = self._cluster.delete(key, wish)
         if not is_gone:
             return self._answer(value)
-        details = {"name": key.name, "group": self._kind.group, "kind": self._kind.plural, "uid": value["metadata"]["uid"]}
+        details = {
+            "name": key.name,
+            "group": self._kind.group,
+            "kind": self._kind.plural,
+            "uid": value["metadata"]["uid"],
+        }
         details = {name: part for name, part in details.items() if part}
-        return web.json_response({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+        return web.json_response(
+            {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        )
 
     def _apply(self, request: web.Request, key: Key, text: str, writer: Writer) -> web.Response:
         bodies.check_manager(request)

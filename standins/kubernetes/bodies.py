@@ -34,19 +34,32 @@ def parsed(text: str, kind: type = dict) -> Any:
 
 
 def read(request: web.Request, kind: Kind, value: Object, complete: bool = False) -> Object:
-    """The object in the request, if it is what the path says. Only an apply must spell out the version and kind of a built-in kind."""
-    for field, expected, name in (("apiVersion", kind.api_version, "API version"), ("kind", kind.name, "kind")):
+    """The object in the request, if it is what the path says. Only an apply must spell out the version and
+    kind of a built-in kind.
+    """
+    for field, expected, name in (
+        ("apiVersion", kind.api_version, "API version"),
+        ("kind", kind.name, "kind"),
+    ):
         given = value.get(field)
         if given is None and (complete or kind.is_custom):
             raise bad_request(f"Object '{field[0].upper()}{field[1:]}' is missing in the body")
         if given not in (None, expected):
-            raise bad_request(f"the {name} in the data ({given}) does not match the expected {name} ({expected})")
+            raise bad_request(
+                f"the {name} in the data ({given}) does not match the expected {name} ({expected})"
+            )
     metadata = value["metadata"] = value.get("metadata") or {}
     for field in ("name", "namespace"):
         given, on_url = metadata.get(field), request.match_info.get(field)
         if on_url is not None and given not in (None, "", on_url):
-            subject = "the namespace of the provided object" if field == "namespace" else "the name of the object"
-            target = "the namespace sent on the request" if field == "namespace" else f"the name on the URL ({on_url})"
+            subject = (
+                "the namespace of the provided object" if field == "namespace" else "the name of the object"
+            )
+            target = (
+                "the namespace sent on the request"
+                if field == "namespace"
+                else f"the name on the URL ({on_url})"
+            )
             raise bad_request(f"{subject} {f'({given}) ' if field == 'name' else ''}does not match {target}")
     if "name" in request.match_info:
         metadata["name"] = request.match_info["name"]
@@ -73,16 +86,22 @@ def check_manager(request: web.Request) -> None:
 def deletion(request: web.Request, body: Object | None) -> Deletion:
     """From the body or, where there is none, from the parameters. Raises `Refused` (422)."""
     given: Object = body if body is not None else dict(request.query)
-    policy = given.get("propagationPolicy") or ("Orphan" if given.get("orphanDependents") in (True, "true") else "Background")
+    policy = given.get("propagationPolicy") or (
+        "Orphan" if given.get("orphanDependents") in (True, "true") else "Background"
+    )
     if policy not in ("Background", "Foreground", "Orphan"):
         why = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
         raise invalid_options("DeleteOptions", "propagationPolicy", why)
     check_options(request, "DeleteOptions")
-    return Deletion(given.get("preconditions") or {}, policy, "dryRun" in request.query or bool(given.get("dryRun")))
+    return Deletion(
+        given.get("preconditions") or {}, policy, "dryRun" in request.query or bool(given.get("dryRun"))
+    )
 
 
 def plain(patch: Any) -> Any:
-    """A strategic merge patch that is a plain merge patch: the lists of these kinds are replaced. Raises `Refused` (501) for directives."""
+    """A strategic merge patch that is a plain merge patch: the lists of these kinds are replaced. Raises
+    `Refused` (501) for directives.
+    """
     if isinstance(patch, dict):
         if directives := [name for name in patch if name.startswith("$")]:
             raise unsupported(f"{directives[0]} in a strategic merge patch")

@@ -1,4 +1,6 @@
-"""What can be done with the objects: create, read, apply, replace, patch, delete, with Kubernetes' rules for all of it."""
+"""What can be done with the objects: create, read, apply, replace, patch, delete, with Kubernetes' rules for
+all of it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from standins.kubernetes import deletion, kaito, schemas, webhook
-from standins.kubernetes.admission import check_deletion, check_namespace, check_object, check_quotas, check_types
+from standins.kubernetes.admission import (
+    check_deletion,
+    check_namespace,
+    check_object,
+    check_quotas,
+    check_types,
+)
 from standins.kubernetes.controllers import catch_up, seed
-from standins.kubernetes.errors import Refused, already_exists, conflict, invalid, modified, not_found, undecodable
+from standins.kubernetes.errors import (
+    Refused,
+    already_exists,
+    conflict,
+    invalid,
+    modified,
+    not_found,
+    undecodable,
+)
 from standins.kubernetes.kinds import NAMESPACE, NODE, QUOTA, WORKSPACE, Kind, Object, defaulted
 from standins.kubernetes.objects import Key, Objects
 from standins.kubernetes.ownership import Conflict, Owners, Path, Writer, applied, fields, objection, written
@@ -31,10 +47,11 @@ DEFAULTS: Mapping[str, Any] = {
     "deleted_after": 60.0,
     # A real namespace takes some seconds to go, even an empty one.
     "namespace_deleted_after": 0.0,
-    # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ...}, or a list of such. Reasons: NoQuota,
-    # NodeNeverReady, ImagePullError, BenchmarkFailed, workspaceFailed.
+    # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ...}, or a list of
+    # such. Reasons: NoQuota, NodeNeverReady, ImagePullError, BenchmarkFailed, workspaceFailed.
     "fail": None,
-    # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on, whoever uses v1beta1 the newer release.
+    # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on, whoever uses
+    # v1beta1 the newer release.
     "kaito": "by-version",
     # Whether rights are checked; off, since nobody has any in a new cluster.
     "check_access": False,
@@ -81,7 +98,9 @@ class Cluster:
             if not (prefix := value["metadata"].get("generateName")):
                 text = "Required value: name or generateName is required"
                 raise invalid(key.kind, "", [Violation("metadata.name", "FieldValueRequired", text)])
-            key = Key(key.kind, key.namespace, prefix + "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5)))
+            key = Key(
+                key.kind, key.namespace, prefix + "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
+            )
             value = {**value, "metadata": {**value["metadata"], "name": key.name}}
         if self.objects.find(key) is not None:
             raise already_exists(key.kind, key.name)
@@ -91,21 +110,33 @@ class Cluster:
         return self._create(key, wanted, written({}, self._fields(key, wanted), {}, writer), writer)
 
     def apply(self, key: Key, value: Object, writer: Writer) -> tuple[Object, bool]:
-        """Server-side apply: the object, and whether it is new. Raises `Refused`, for instance when another manager owns a field."""
+        """Server-side apply: the object, and whether it is new. Raises `Refused`, for instance when another
+        manager owns a field.
+        """
         self._catch_up(key)
         schema = self.schema(key.kind)
         if problem := apply_problem(schema, value):
             version = f"{key.kind.group}/{key.kind.version}, Kind={key.kind.name}"
-            raise Refused(500, "", f"failed to create typed patch object ({key.namespace}/{key.name}; {version}): {problem}")
+            raise Refused(
+                500,
+                "",
+                f"failed to create typed patch object ({key.namespace}/{key.name}; {version}): {problem}",
+            )
         wanted = _clean(pruned(schema, value), writer.subresource)
         want = self._completed(key, wanted, writer)
         if self.objects.find(key) is None:
             if value["metadata"].get("resourceVersion") or writer.subresource:
-                raise modified(key.kind, key.name) if not writer.subresource else not_found(key.kind, key.name)
-            return self._create(key, defaulted(key.kind, schema, wanted), applied({}, want, {}, {}, writer)[1], writer), True
+                raise (
+                    modified(key.kind, key.name) if not writer.subresource else not_found(key.kind, key.name)
+                )
+            return self._create(
+                key, defaulted(key.kind, schema, wanted), applied({}, want, {}, {}, writer)[1], writer
+            ), True
         live = self._checked(key, value)
         try:
-            merged, owners = applied(live, want, self._fields(key, live, writer), self.objects.owners(key), writer)
+            merged, owners = applied(
+                live, want, self._fields(key, live, writer), self.objects.owners(key), writer
+            )
         except Conflict as other:
             message, causes = objection(other)
             raise Refused(409, "Conflict", message, {"causes": causes}) from other
@@ -116,11 +147,15 @@ class Cluster:
         live = self._checked(key, value)
         if key.kind.is_custom and not value["metadata"].get("resourceVersion"):
             text = "Invalid value: 0x0: must be specified for an update"
-            raise invalid(key.kind, key.name, [Violation("metadata.resourceVersion", "FieldValueInvalid", text)])
+            raise invalid(
+                key.kind, key.name, [Violation("metadata.resourceVersion", "FieldValueInvalid", text)]
+            )
         return self._overwrite(key, live, self._accepted(key, value, writer), writer)
 
     def patch(self, key: Key, edit: Callable[[Object], Object], writer: Writer) -> Object:
-        """Change the object as `edit` does; what it says of the resourceVersion must be true. Raises `Refused`."""
+        """Change the object as `edit` does; what it says of the resourceVersion must be true. Raises
+        `Refused`.
+        """
         self._catch_up(key)
         live = self._current(key)
         edited = edit(live)
@@ -168,7 +203,10 @@ class Cluster:
         live = self._current(key)
         metadata = value.get("metadata") or {}
         if (uid := metadata.get("uid")) and uid != live["metadata"]["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live['metadata']['uid']}"
+            why = (
+                f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+                f"{live['metadata']['uid']}"
+            )
             raise conflict(key.kind, key.name, why)
         seen = metadata.get("resourceVersion")
         if seen and seen != live["metadata"]["resourceVersion"]:
@@ -176,7 +214,9 @@ class Cluster:
         return live
 
     def _accepted(self, key: Key, value: Object, writer: Writer, is_patch: bool = False) -> Object:
-        """Without fields that are not declared: dropped with a warning, or refused when the writer wants that."""
+        """Without fields that are not declared: dropped with a warning, or refused when the writer wants
+        that.
+        """
         schema = self.schema(key.kind)
         check_types(key.kind, schema, value)
         unknown = [f'unknown field "{path}"' for path in unknown_fields(schema, value)]
@@ -194,14 +234,18 @@ class Cluster:
         return fields(value, self.schema(key.kind), writer.subresource if writer else "")
 
     def _completed(self, key: Key, wanted: Object, writer: Writer) -> dict[Path, Any]:
-        """The fields that are applied, as the schema completes them: what it defaults within a list is neither a change nor a conflict."""
+        """The fields that are applied, as the schema completes them: what it defaults within a list is
+        neither a change nor a conflict.
+        """
         completed = self._fields(key, defaulted(key.kind, self.schema(key.kind), wanted), writer)
         return {path: completed[path] for path in self._fields(key, wanted, writer) if path in completed}
 
     def _create(self, key: Key, value: Object, owners: Owners, writer: Writer) -> Object:
         metadata = value["metadata"]
         if key.kind.namespaced:
-            check_namespace(key.kind, key.name, self.objects.find(Key(NAMESPACE, "", key.namespace)), key.namespace)
+            check_namespace(
+                key.kind, key.name, self.objects.find(Key(NAMESPACE, "", key.namespace)), key.namespace
+            )
             metadata["namespace"] = key.namespace
         value |= {"apiVersion": key.kind.api_version, "kind": key.kind.name}
         check_object(key.kind, self.schema(key.kind), value, None)
@@ -220,13 +264,27 @@ class Cluster:
         """An update or a patch: of the object without its status, or of the status alone."""
         wanted = _clean(value, writer.subresource)
         if writer.subresource:
-            wanted = {**{name: part for name, part in live.items() if name != "status"}, **wanted, "metadata": live["metadata"]}
+            wanted = {
+                **{name: part for name, part in live.items() if name != "status"},
+                **wanted,
+                "metadata": live["metadata"],
+            }
         else:
             kept = {name: live["metadata"][name] for name in _SERVER_FIELDS if name in live["metadata"]}
-            wanted["metadata"] = {**wanted["metadata"], "name": key.name, **({"namespace": key.namespace} if key.namespace else {}), **kept}
+            wanted["metadata"] = {
+                **wanted["metadata"],
+                "name": key.name,
+                **({"namespace": key.namespace} if key.namespace else {}),
+                **kept,
+            }
             wanted |= {"status": live["status"]} if "status" in live else {}
         wanted = defaulted(key.kind, self.schema(key.kind), wanted)
-        owners = written(self._fields(key, live, writer), self._fields(key, wanted, writer), self.objects.owners(key), writer)
+        owners = written(
+            self._fields(key, live, writer),
+            self._fields(key, wanted, writer),
+            self.objects.owners(key),
+            writer,
+        )
         return self._update(key, live, wanted, (owners, writer))
 
     def _update(self, key: Key, live: Object, value: Object, by: tuple[Owners, Writer]) -> Object:
@@ -242,7 +300,11 @@ class Cluster:
             value["metadata"] = {**value["metadata"], "generation": live["metadata"]["generation"] + 1}
         if writer.dry_run:
             return value
-        if "deletionTimestamp" in live["metadata"] and not value["metadata"].get("finalizers") and key.kind != NAMESPACE:
+        if (
+            "deletionTimestamp" in live["metadata"]
+            and not value["metadata"].get("finalizers")
+            and key.kind != NAMESPACE
+        ):
             self.objects.remove(key)
             self._catch_up(key)
             return value
@@ -268,11 +330,15 @@ def _clean(value: Object, subresource: str = "") -> Object:
     if subresource:
         return {"metadata": {}, **({"status": deepcopy(value["status"])} if "status" in value else {})}
     cleaned = deepcopy({name: part for name, part in value.items() if name != "status"})
-    cleaned["metadata"] = {name: part for name, part in cleaned.get("metadata", {}).items() if name not in _SERVER_FIELDS}
+    cleaned["metadata"] = {
+        name: part for name, part in cleaned.get("metadata", {}).items() if name not in _SERVER_FIELDS
+    }
     if not cleaned["metadata"].get("finalizers"):
         cleaned["metadata"].pop("finalizers", None)
     return cleaned
 
 
 def _specification(value: Object) -> Object:
-    return {name: part for name, part in value.items() if name not in ("apiVersion", "kind", "metadata", "status")}
+    return {
+        name: part for name, part in value.items() if name not in ("apiVersion", "kind", "metadata", "status")
+    }

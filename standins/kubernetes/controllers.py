@@ -18,7 +18,12 @@ def seed(objects: Objects, now: float) -> None:
         return
     stamp = kaito.stamp(now)
     for name in _ALWAYS_THERE:
-        metadata = {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": stamp, "labels": {"kubernetes.io/metadata.name": name}}
+        metadata = {
+            "name": name,
+            "uid": str(uuid.uuid4()),
+            "creationTimestamp": stamp,
+            "labels": {"kubernetes.io/metadata.name": name},
+        }
         value = {"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
         objects.save(Key(NAMESPACE, "", name), {"apiVersion": "v1", "kind": "Namespace", **value})
     nodes.seed(objects, stamp)
@@ -26,13 +31,19 @@ def seed(objects: Objects, now: float) -> None:
 
 
 def catch_up(objects: Objects, namespace: str, now: float) -> None:
-    """What KAITO, the garbage collector, the quota and the namespace controller would have done in the namespace by now."""
+    """What KAITO, the garbage collector, the quota and the namespace controller would have done in the
+    namespace by now.
+    """
     for workspace in list(objects.all(WORKSPACE, namespace)):
         _catch_up_workspace(objects, workspace, now)
     deletion.collect(objects, namespace, kaito.stamp(now))
     for quota in list(objects.all(QUOTA, namespace)):
         hard = quota.get("spec", {}).get("hard", {})
-        _set_status(objects, Key(QUOTA, namespace, quota["metadata"]["name"]), {"hard": hard, "used": _used(objects, namespace, hard)})
+        _set_status(
+            objects,
+            Key(QUOTA, namespace, quota["metadata"]["name"]),
+            {"hard": hard, "used": _used(objects, namespace, hard)},
+        )
     key = Key(NAMESPACE, "", namespace)
     home = objects.find(key)
     deleted = kaito.deleted_at(home) if home else None
@@ -46,7 +57,9 @@ def _catch_up_workspace(objects: Objects, workspace: Object, now: float) -> None
     key = Key(WORKSPACE, workspace["metadata"]["namespace"], workspace["metadata"]["name"])
     is_add_on = release_of(workspace, objects.options["kaito"]) == "0.6"
     workspace = _taken_over(objects, key, workspace, is_add_on)
-    course = kaito.course(workspace, objects.options, objects.kept.get(f"node of {workspace['metadata']['uid']}"))
+    course = kaito.course(
+        workspace, objects.options, objects.kept.get(f"node of {workspace['metadata']['uid']}")
+    )
     deleted = kaito.deleted_at(workspace)
     if deleted is not None and now >= deleted + objects.options["deleted_after"]:
         if not is_add_on:

@@ -1,6 +1,7 @@
 """How objects go: finalizers, what depends on them, namespaces.
 
-https://kubernetes.io/docs/concepts/architecture/garbage-collection/ , https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
+https://kubernetes.io/docs/concepts/architecture/garbage-collection/ ,
+https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ def begin(objects: Objects, key: Key, stamp: str, propagation: str = "Background
     value = objects.find(key)
     if value is None or value["metadata"].get("deletionTimestamp"):
         return
-    finalizers = value["metadata"].get("finalizers", []) + ([_POLICIES[propagation]] if propagation in _POLICIES else [])
+    finalizers = value["metadata"].get("finalizers", []) + (
+        [_POLICIES[propagation]] if propagation in _POLICIES else []
+    )
     is_namespace = key.kind.resource == NAMESPACE.resource
     if not finalizers and not is_namespace:
         objects.remove(key)
@@ -43,7 +46,9 @@ def release(objects: Objects, key: Key, finalizer: str) -> None:
 
 
 def collect(objects: Objects, namespace: str, stamp: str) -> None:
-    """What the garbage collector does: objects whose owners are gone follow them, owners that wait for their objects go on."""
+    """What the garbage collector does: objects whose owners are gone follow them, owners that wait for their
+    objects go on.
+    """
     before = -1
     while before != objects.version:
         before = objects.version
@@ -91,4 +96,8 @@ def _disown(objects: Objects, key: Key, value: Object, uid: str) -> None:
 def _counted(value: Object) -> Object:
     """A deletion that begins is a new generation."""
     metadata = value["metadata"]
-    return {**value, "metadata": {**metadata, "generation": metadata["generation"] + 1}} if "generation" in metadata else value
+    return (
+        {**value, "metadata": {**metadata, "generation": metadata["generation"] + 1}}
+        if "generation" in metadata
+        else value
+    )

@@ -1,7 +1,7 @@
 """What the cluster has, for clients that ask before they act, for instance kubectl.
 
-https://kubernetes.io/docs/concepts/overview/kubernetes-api/ . The OpenAPI documents say only that a PATCH knows `fieldValidation`, which is
-what kubectl looks for before it leaves the validation to the server.
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/ . The OpenAPI documents say only that a PATCH
+knows `fieldValidation`, which is what kubectl looks for before it leaves the validation to the server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from aiohttp import web
 from standins.kubernetes.kinds import KINDS, Kind, Object
 
 _REVIEWS = "authorization.k8s.io"
-_VERSION = {"major": "1", "minor": "32", "gitVersion": "v1.32.4", "gitCommit": "", "gitTreeState": "clean", "buildDate": ""}
+_VERSION = {
+    "major": "1",
+    "minor": "32",
+    "gitVersion": "v1.32.4",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "",
+}
 _VERSION |= {"goVersion": "go1.23.8", "compiler": "gc", "platform": "linux/amd64"}
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -25,9 +32,15 @@ def documents() -> dict[str, Object]:
     groups = [_group(name) for name in _groups() if name]
     found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
     found |= {f"/apis/{group['name']}": {"kind": "APIGroup", "apiVersion": "v1", **group} for group in groups}
-    found |= {_root(name, version): _resources(name, version) for name, versions in _groups().items() for version in versions}
+    found |= {
+        _root(name, version): _resources(name, version)
+        for name, versions in _groups().items()
+        for version in versions
+    }
     paths = {
-        root.lstrip("/"): {"serverRelativeURL": f"/openapi/v3{root}"} for root in found if root.count("/") > 1 and root.endswith(_VERSIONS)
+        root.lstrip("/"): {"serverRelativeURL": f"/openapi/v3{root}"}
+        for root in found
+        if root.count("/") > 1 and root.endswith(_VERSIONS)
     }
     found["/openapi/v3"] = {"paths": paths}
     found |= {f"/openapi/v3/{root}": _openapi(f"/{root}") for root in paths}
@@ -65,15 +78,31 @@ def _group(name: str) -> Object:
 def _resources(group: str, version: str) -> Object:
     rows = [row for kind in KINDS if (kind.group, kind.version) == (group, version) for row in _rows(kind)]
     if group == _REVIEWS:
-        name = {"name": "selfsubjectaccessreviews", "singularName": "selfsubjectaccessreview", "kind": "SelfSubjectAccessReview"}
+        name = {
+            "name": "selfsubjectaccessreviews",
+            "singularName": "selfsubjectaccessreview",
+            "kind": "SelfSubjectAccessReview",
+        }
         rows = [{**name, "namespaced": False, "verbs": ["create"]}]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/{version}".lstrip("/"), "resources": rows}
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}".lstrip("/"),
+        "resources": rows,
+    }
 
 
 def _rows(kind: Kind) -> list[Object]:
-    row: Object = {"name": kind.plural, "singularName": kind.noun, "namespaced": kind.namespaced, "kind": kind.name}
+    row: Object = {
+        "name": kind.plural,
+        "singularName": kind.noun,
+        "namespaced": kind.namespaced,
+        "kind": kind.name,
+    }
     status = {**row, "name": f"{kind.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
-    row |= {"verbs": sorted(kind.verbs)} | ({"shortNames": list(kind.short_names)} if kind.short_names else {})
+    row |= {"verbs": sorted(kind.verbs)} | (
+        {"shortNames": list(kind.short_names)} if kind.short_names else {}
+    )
     return [row, status] if kind.has_status else [row]
 
 
@@ -84,6 +113,15 @@ def _openapi(root: str) -> Object:
         if _root(kind.group, kind.version) == root and "patch" in kind.verbs:
             within = "/namespaces/{namespace}" if kind.namespaced else ""
             meant = {"group": kind.group, "version": kind.version, "kind": kind.name}
-            patch = {"x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": meant, "parameters": [parameter], "responses": {}}
+            patch = {
+                "x-kubernetes-action": "patch",
+                "x-kubernetes-group-version-kind": meant,
+                "parameters": [parameter],
+                "responses": {},
+            }
             paths[f"{root}{within}/{kind.plural}/{{name}}"] = {"patch": patch}
-    return {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": _VERSION["gitVersion"]}, "paths": paths}
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": _VERSION["gitVersion"]},
+        "paths": paths,
+    }

@@ -1,4 +1,6 @@
-"""Errors as a Kubernetes API server words them: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ ."""
+"""Errors as a Kubernetes API server words them:
+https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ .
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Cause = dict[str, str]
 
 
 class Refused(Exception):
-    """A failure with its HTTP code and reason, for instance 409 `AlreadyExists`. `details` names the object and the causes."""
+    """A failure with its HTTP code and reason, for instance 409 `AlreadyExists`. `details` names the object
+    and the causes.
+    """
 
     def __init__(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
         super().__init__(message)
@@ -25,7 +29,12 @@ class Refused(Exception):
         self.metadata: Object = {}
 
     def status(self) -> Object:
-        status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure"}
+        status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.metadata,
+            "status": "Failure",
+        }
         status |= {"message": self.message, "code": self.code}
         if self.reason:
             status["reason"] = self.reason
@@ -51,12 +60,18 @@ def conflict(kind: Kind, name: str, why: str) -> Refused:
 
 
 def modified(kind: Kind, name: str) -> Refused:
-    return conflict(kind, name, "the object has been modified; please apply your changes to the latest version and try again")
+    return conflict(
+        kind,
+        name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
 
 
 def forbidden(kind: Kind, name: str, why: str, causes: list[Cause] | None = None) -> Refused:
     subject = f'{kind.resource} "{name}"' if name else kind.resource
-    return Refused(403, "Forbidden", f"{subject} is forbidden: {why}", {**_resource(kind, name), "causes": causes})
+    return Refused(
+        403, "Forbidden", f"{subject} is forbidden: {why}", {**_resource(kind, name), "causes": causes}
+    )
 
 
 def invalid(kind: Kind, name: str, problems: Iterable[Violation]) -> Refused:
@@ -64,14 +79,23 @@ def invalid(kind: Kind, name: str, problems: Iterable[Violation]) -> Refused:
     found = list(problems)
     full = f"{kind.name}.{kind.group}" if kind.group else kind.name
     texts = [f"{problem.field}: {problem.message}" for problem in found]
-    causes = [{"reason": problem.reason, "message": problem.message, "field": problem.field} for problem in found]
+    causes = [
+        {"reason": problem.reason, "message": problem.message, "field": problem.field} for problem in found
+    ]
     message = f'{full} "{name}" is invalid: {texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"}'
-    return Refused(422, "Invalid", message, {"name": name, "group": kind.group, "kind": kind.name, "causes": causes})
+    return Refused(
+        422, "Invalid", message, {"name": name, "group": kind.group, "kind": kind.name, "causes": causes}
+    )
 
 
 def invalid_options(name: str, field: str, why: str) -> Refused:
     """422 for a parameter; `name` is for instance `PatchOptions`."""
-    return Refused(422, "Invalid", f'{name}.meta.k8s.io "" is invalid: {field}: {why}', {"group": "meta.k8s.io", "kind": name})
+    return Refused(
+        422,
+        "Invalid",
+        f'{name}.meta.k8s.io "" is invalid: {field}: {why}',
+        {"group": "meta.k8s.io", "kind": name},
+    )
 
 
 def bad_request(message: str) -> Refused:

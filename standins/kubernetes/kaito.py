@@ -1,9 +1,10 @@
 """KAITO: how far a Workspace has come by now, in two releases.
 
-Its status is a function of its age, so that nothing is lost by a restart and nothing is missed when the clock is moved. Types, reasons,
-messages and their order are those of https://github.com/kaito-project/kaito (pkg/workspace/controllers/workspace_controller.go). 0.12
-says of everything how far it is, and is Pending until it is Ready. 0.6 (the AKS add-on) waits in its reconciler: it says nothing of the
-model until it serves, and `workspaceFailed` as soon as a node takes more than four minutes, although it goes on waiting.
+Its status is a function of its age, so that nothing is lost by a restart and nothing is missed when the clock
+is moved. Types, reasons, messages and their order are those of https://github.com/kaito-project/kaito
+(pkg/workspace/controllers/workspace_controller.go). 0.12 says of everything how far it is, and is Pending
+until it is Ready. 0.6 (the AKS add-on) waits in its reconciler: it says nothing of the model until it serves,
+and `workspaceFailed` as soon as a node takes more than four minutes, although it goes on waiting.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ FINALIZER = "workspace.finalizer.kaito.sh"
 #: The annotation that says which revision of the specification is in force.
 REVISION = "workspace.kaito.io/revision"
 _NO_BENCHMARK = "kaito.sh/disable-benchmark"
-#: In 0.6: how long a reconciliation waits for a node, when a hopeless NodeClaim is given up, how long a model may load.
+#: In 0.6: how long a reconciliation waits for a node, when a hopeless NodeClaim is given up, how long a model
+#: may load.
 _NODE_PATIENCE, _CLAIM_GIVEN_UP, _MODEL_PATIENCE = 240.0, 60.0, 1800.0
 
 
@@ -94,7 +96,10 @@ def add_on_status(workspace: Object, course: Course, now: float) -> Object:
     for condition in _add_on_history(course):
         if condition.since <= seen:
             conditions[condition.type] = condition  # a condition keeps its place when it changes
-    return {"conditions": _rows(workspace, list(conditions.values())), "workerNodes": worker_nodes(course, seen)}
+    return {
+        "conditions": _rows(workspace, list(conditions.values())),
+        "workerNodes": worker_nodes(course, seen),
+    }
 
 
 def deleted_at(workspace: Object) -> float | None:
@@ -113,18 +118,33 @@ def notes(workspace: Object) -> dict[str, str]:
 
 
 def services(workspace: Object) -> list[Object]:
-    """The Services that KAITO makes as soon as there are nodes: one of the workspace's name, one for its pods."""
+    """The Services that KAITO makes as soon as there are nodes: one of the workspace's name, one for its
+    pods.
+    """
     metadata = workspace["metadata"]
-    owner = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "name": metadata["name"], "uid": metadata["uid"]}
+    owner = {
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }
     owner |= {"controller": True, "blockOwnerDeletion": True}
     selector = {"kaito.sh/workspace": metadata["name"]}
     ports = [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 5000}]
     specs = {
-        metadata["name"]: {"type": "ClusterIP", "publishNotReadyAddresses": True, "selector": selector, "ports": ports},
+        metadata["name"]: {
+            "type": "ClusterIP",
+            "publishNotReadyAddresses": True,
+            "selector": selector,
+            "ports": ports,
+        },
         f"{metadata['name']}-headless": {"clusterIP": "None", "selector": selector},
     }
     return [
-        {"metadata": {"name": name, "namespace": metadata["namespace"], "ownerReferences": [owner]}, "spec": spec}
+        {
+            "metadata": {"name": name, "namespace": metadata["namespace"], "ownerReferences": [owner]},
+            "spec": spec,
+        }
         for name, spec in specs.items()
     ]
 
@@ -149,11 +169,15 @@ def _nodes(course: Course, now: float) -> list[_Condition]:
     ready = [
         _Condition("NodesReady", "NodesReady", "Enough Nodes are ready", course.nodes_at),
         _Condition("NodeClaimReady", "NodeClaimsReady", "Enough NodeClaims are ready", course.nodes_at),
-        _Condition("ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at),
+        _Condition(
+            "ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at
+        ),
     ]
     if now < course.nodes_at or course.reason == "NoQuota":
         claims = ("NodeClaimNotReady", "Ready NodeClaims are not enough", course.created, "False")
-        nodes = _Condition("NodesReady", "NodeNotReady", "Not enough Nodes are ready", course.created, "False")
+        nodes = _Condition(
+            "NodesReady", "NodeNotReady", "Not enough Nodes are ready", course.created, "False"
+        )
         return [nodes, _Condition("NodeClaimReady", *claims), _Condition("ResourceReady", *claims)]
     if course.reason == "NodeNeverReady":
         plugins = ("NodePluginsNotReady", "waiting all node plugins to be ready", course.created, "False")
@@ -166,24 +190,42 @@ def _verdict(workspace: Object, course: Course, now: float) -> tuple[str, list[_
     reason, when = course.reason, course.ready_at
     if now < when or not course.has_node or reason == "ImagePullError":
         return "Pending", _pending(course.created)
-    success = _Condition("InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when)
+    success = _Condition(
+        "InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when
+    )
     metadata = workspace["metadata"]
     if reason == "BenchmarkFailed":
-        text = course.message(f"pod {metadata['namespace']}/{metadata['name']}-0: no KAITO_BENCHMARK_RESULT line found in pod logs")
-        verdict, measured = (_Condition(name, reason, text, when, "False") for name in ("WorkspaceSucceeded", "BenchmarkCompleted"))
+        text = course.message(
+            f"pod {metadata['namespace']}/{metadata['name']}-0: no KAITO_BENCHMARK_RESULT line found in pod "
+            "logs"
+        )
+        verdict, measured = (
+            _Condition(name, reason, text, when, "False")
+            for name in ("WorkspaceSucceeded", "BenchmarkCompleted")
+        )
         return "NotReady", [success, verdict, measured]
     if reason:
-        verdict = _Condition("WorkspaceSucceeded", reason, course.message("made to fail on purpose"), when, "False")
+        verdict = _Condition(
+            "WorkspaceSucceeded", reason, course.message("made to fail on purpose"), when, "False"
+        )
         return "Failed", [_pending(when)[0], verdict]
     verdict = _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)
-    measured = _Condition("BenchmarkCompleted", "BenchmarkCompleted", "benchmark result has been recorded", when)
+    measured = _Condition(
+        "BenchmarkCompleted", "BenchmarkCompleted", "benchmark result has been recorded", when
+    )
     return "Ready", [success, verdict, *([measured] if _is_measured(workspace) else [])]
 
 
 def _pending(since: float) -> list[_Condition]:
     message = "workspace is waiting for inference workload readiness"
     return [
-        _Condition("InferenceReady", "WorkspaceInferenceStatusPending", "Inference workload is not ready", since, "False"),
+        _Condition(
+            "InferenceReady",
+            "WorkspaceInferenceStatusPending",
+            "Inference workload is not ready",
+            since,
+            "False",
+        ),
         _Condition("WorkspaceSucceeded", "workspacePending", message, since, "False"),
     ]
 
@@ -199,7 +241,12 @@ _PERFORMANCE = {
             "description": "stress/high-concurrency",
             "value": "150000",
             "unit": "tokens/min",
-            "config": {"durationSec": "60", "inputTokens": "1000", "outputTokens": "100", "maxConcurrency": "64"},
+            "config": {
+                "durationSec": "60",
+                "inputTokens": "1000",
+                "outputTokens": "100",
+                "maxConcurrency": "64",
+            },
         }
     }
 }
@@ -214,18 +261,42 @@ def _add_on_history(course: Course) -> list[_Condition]:
     rows = (
         []
         if course.nodes_at <= created
-        else [_Condition("NodeClaimReady", "CreateNodeClaimPending", "creating 1 nodeClaims", created, "Unknown")]
+        else [
+            _Condition(
+                "NodeClaimReady", "CreateNodeClaimPending", "creating 1 nodeClaims", created, "Unknown"
+            )
+        ]
     )
-    rows += [_Condition("ResourceReady", "workspaceResourceCreated", "nodeclaims created successfully", created, "False")] if rows else []
+    rows += (
+        [
+            _Condition(
+                "ResourceReady",
+                "workspaceResourceCreated",
+                "nodeclaims created successfully",
+                created,
+                "False",
+            )
+        ]
+        if rows
+        else []
+    )
     if course.reason == "NoQuota":
         return [*rows, _failed(f'NodeClaim.karpenter.sh "{claim}" not found', created + _CLAIM_GIVEN_UP)]
     if not course.has_node or course.nodes_at - created > _NODE_PATIENCE:
-        rows.append(_failed(f"check nodeClaim status timed out. nodeClaim {claim} is not ready", created + _NODE_PATIENCE))
+        rows.append(
+            _failed(
+                f"check nodeClaim status timed out. nodeClaim {claim} is not ready", created + _NODE_PATIENCE
+            )
+        )
     if not course.has_node:
         return rows
     plugins = "nodeClaim plugins have been installed successfully"
     rows.append(_Condition("NodeClaimReady", "installNodePluginsSuccess", plugins, course.nodes_at))
-    rows.append(_Condition("ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at))
+    rows.append(
+        _Condition(
+            "ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at
+        )
+    )
     return rows + _add_on_verdict(course)
 
 
@@ -233,11 +304,19 @@ def _add_on_verdict(course: Course) -> list[_Condition]:
     # There is no benchmark in this release, so none can fail.
     if course.reason in ("", "BenchmarkFailed"):
         when = course.ready_at
-        success = _Condition("InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when)
+        success = _Condition(
+            "InferenceReady",
+            "WorkspaceInferenceStatusSuccess",
+            "Inference has been deployed successfully",
+            when,
+        )
         return [success, _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)]
     when = course.nodes_at + _MODEL_PATIENCE if course.reason == "ImagePullError" else course.ready_at
     text = course.message("context deadline exceeded")
-    return [_Condition("InferenceReady", "WorkspaceInferenceStatusFailed", text, when, "False"), _failed(text, when)]
+    return [
+        _Condition("InferenceReady", "WorkspaceInferenceStatusFailed", text, when, "False"),
+        _failed(text, when),
+    ]
 
 
 def _failed(message: str, since: float) -> _Condition:

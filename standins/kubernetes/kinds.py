@@ -43,7 +43,9 @@ class Kind:
 
     @property
     def is_custom(self) -> bool:
-        """Whether a CustomResourceDefinition defines it: those know no strategic merge and no update without resourceVersion."""
+        """Whether a CustomResourceDefinition defines it: those know no strategic merge and no update without
+        resourceVersion.
+        """
         return self.group in ("kaito.sh", "gateway.networking.k8s.io")
 
     @property
@@ -76,7 +78,9 @@ NAMESPACE = Kind(
     short_names=("ns",),
     complete=_namespace,
 )
-QUOTA = Kind("", "v1", "resourcequotas", "ResourceQuota", schema=schemas.QUOTA, has_status=True, short_names=("quota",))
+QUOTA = Kind(
+    "", "v1", "resourcequotas", "ResourceQuota", schema=schemas.QUOTA, has_status=True, short_names=("quota",)
+)
 #: Made by KAITO; everybody else only looks.
 SERVICE = Kind("", "v1", "services", "Service", verbs=READ, short_names=("svc",))
 #: Made by AKS; they can be deleted.
@@ -99,7 +103,10 @@ ROLE = Kind(*_RIGHTS, "roles", "Role", schema=schemas.ROLE)
 CLUSTER_ROLE = Kind(*_RIGHTS, "clusterroles", "ClusterRole", namespaced=False, schema=schemas.CLUSTER_ROLE)
 ROLE_BINDING = Kind(*_RIGHTS, "rolebindings", "RoleBinding", schema=schemas.BINDING, complete=_binding)
 CLUSTER_ROLE_BINDING = Kind(
-    *(*_RIGHTS, "clusterrolebindings", "ClusterRoleBinding"), namespaced=False, schema=schemas.BINDING, complete=_binding
+    *(*_RIGHTS, "clusterrolebindings", "ClusterRoleBinding"),
+    namespaced=False,
+    schema=schemas.BINDING,
+    complete=_binding,
 )
 KINDS = (
     NAMESPACE,
@@ -114,7 +121,14 @@ KINDS = (
         short_names=("netpol",),
         complete=_network_policy,
     ),
-    Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", schema=schemas.HTTP_ROUTE, has_status=True),
+    Kind(
+        "gateway.networking.k8s.io",
+        "v1",
+        "httproutes",
+        "HTTPRoute",
+        schema=schemas.HTTP_ROUTE,
+        has_status=True,
+    ),
     ROLE,
     CLUSTER_ROLE,
     ROLE_BINDING,

@@ -24,10 +24,11 @@ from standins.kubernetes.selectors import Selects, selection
 #: Seconds of real time between two looks of a watch, and after which the server ends one that sets no limit.
 _PACE, _LONGEST = 0.1, 1800.0
 _TOO_OLD = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue"
-    " parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided"
-    " token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was"
-    " returned and now may show up in the list."
+    "The provided continue parameter is too old to display a consistent list result. You can start a new "
+    "list without the continue parameter, or use the continue token in this response to retrieve the "
+    "remainder of the results. Continuing with the provided token results in an inconsistent list - objects "
+    "that were created, modified, or deleted between the time the first chunk was returned and now may show "
+    "up in the list."
 )
 
 
@@ -43,7 +44,9 @@ class View:
     @classmethod
     def of(cls, cluster: Cluster, kind: Kind, request: web.Request) -> View:
         """Raises `Refused` (400)."""
-        selects = selection(kind, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
+        selects = selection(
+            kind, request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+        )
         return cls(cluster, kind, request.match_info.get("namespace") if kind.namespaced else None, selects)
 
 
@@ -58,7 +61,12 @@ def listed(view: View, request: web.Request) -> Object:
         if not request.query.get("labelSelector") and not request.query.get("fieldSelector"):
             metadata["remainingItemCount"] = len(left) - limit
     items = [viewed(view.kind, value) for value in islice(left, limit or None)]
-    return {"apiVersion": view.kind.api_version, "kind": f"{view.kind.name}List", "metadata": metadata, "items": items}
+    return {
+        "apiVersion": view.kind.api_version,
+        "kind": f"{view.kind.name}List",
+        "metadata": metadata,
+        "items": items,
+    }
 
 
 def _asked_for(view: View, request: web.Request) -> tuple[list[Object], int, str]:
@@ -73,7 +81,10 @@ def _asked_for(view: View, request: web.Request) -> tuple[list[Object], int, str
     if request.query.get("resourceVersionMatch") == "Exact":
         return view.cluster.objects.as_of(view.kind, view.namespace, wanted), wanted, ""
     if wanted > newest:
-        details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}], "retryAfterSeconds": 1}
+        details = {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }
         raise Refused(504, "Timeout", f"Too large resource version: {wanted}, current: {newest}", details)
     return current, newest, ""
 
@@ -81,7 +92,9 @@ def _asked_for(view: View, request: web.Request) -> tuple[list[Object], int, str
 async def watch(view: View, request: web.Request) -> web.StreamResponse:
     """Events until the time is over or the client leaves. Raises `Refused` before the first one only."""
     if request.query.get("sendInitialEvents"):
-        why = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        why = (
+            "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+        )
         raise invalid_options("ListOptions", "sendInitialEvents", why)
     since = _number(request, "resourceVersion")
     ends = time.monotonic() + (_number(request, "timeoutSeconds") or _LONGEST)
@@ -98,8 +111,12 @@ async def watch(view: View, request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _follow(view: View, request: web.Request, response: web.StreamResponse, since: int, ends: float) -> int:
-    """Send what happens after a version (0: first what is there) until the time is over; the version that was reached."""
+async def _follow(
+    view: View, request: web.Request, response: web.StreamResponse, since: int, ends: float
+) -> int:
+    """Send what happens after a version (0: first what is there) until the time is over; the version that was
+    reached.
+    """
     if not since:
         first, since = view.cluster.list(view.kind, view.namespace), view.cluster.objects.version
         await _send(response, [_event(view, "ADDED", value) for value in first if view.selects(value)])
@@ -115,7 +132,11 @@ async def _follow(view: View, request: web.Request, response: web.StreamResponse
 def _bookmarks(view: View, request: web.Request, version: int) -> Iterator[Object]:
     """What a watch says at its end to clients that want to go on from there."""
     if request.query.get("allowWatchBookmarks") in ("true", "True", "1"):
-        mark = {"apiVersion": view.kind.api_version, "kind": view.kind.name, "metadata": {"resourceVersion": str(version)}}
+        mark = {
+            "apiVersion": view.kind.api_version,
+            "kind": view.kind.name,
+            "metadata": {"resourceVersion": str(version)},
+        }
         yield {"type": "BOOKMARK", "object": mark}
 
 
@@ -162,7 +183,11 @@ def _place(value: Object) -> str:
 
 def _token(version: int, start: str) -> str:
     """`version` 0 goes on from the newest state."""
-    return base64.urlsafe_b64encode(json.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": start}).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": start}).encode())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def _read_token(token: str) -> tuple[int, str]:

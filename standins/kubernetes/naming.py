@@ -1,4 +1,6 @@
-"""What names, labels and annotations may look like: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ ."""
+"""What names, labels and annotations may look like:
+https://kubernetes.io/docs/concepts/overview/working-with-objects/names/ .
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,24 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _LABEL_RULE = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an"
-    " alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+    "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
 _SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an"
-    " alphanumeric character (e.g. 'example.com', regex used for validation is"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is"
     r" '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _VALUE_RULE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an"
-    " alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
-    " '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+    "for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 _KEY_RULE = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-    " (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
 _ALL_ANNOTATIONS = 256 * 1024
 
@@ -53,7 +57,9 @@ def metadata_problems(kind: Kind, value: Object) -> Iterator[Violation]:
     """What is wrong with the name, the labels and the annotations."""
     metadata = value["metadata"]
     if problem := name_problem(kind, metadata["name"]):
-        yield Violation("metadata.name", "FieldValueInvalid", f'Invalid value: "{metadata["name"]}": {problem}')
+        yield Violation(
+            "metadata.name", "FieldValueInvalid", f'Invalid value: "{metadata["name"]}": {problem}'
+        )
     for name, text in metadata.get("labels", {}).items():
         if problem := _key_problem(name):
             yield Violation("metadata.labels", "FieldValueInvalid", f'Invalid value: "{name}": {problem}')
@@ -62,9 +68,15 @@ def metadata_problems(kind: Kind, value: Object) -> Iterator[Violation]:
     annotations = metadata.get("annotations", {})
     for name in annotations:
         if problem := _key_problem(name.lower()):
-            yield Violation("metadata.annotations", "FieldValueInvalid", f'Invalid value: "{name}": {problem}')
+            yield Violation(
+                "metadata.annotations", "FieldValueInvalid", f'Invalid value: "{name}": {problem}'
+            )
     if sum(len(name.encode()) + len(text.encode()) for name, text in annotations.items()) > _ALL_ANNOTATIONS:
-        yield Violation("metadata.annotations", "FieldValueTooLong", f"Too long: may not be more than {_ALL_ANNOTATIONS} bytes")
+        yield Violation(
+            "metadata.annotations",
+            "FieldValueTooLong",
+            f"Too long: may not be more than {_ALL_ANNOTATIONS} bytes",
+        )
 
 
 def _key_problem(key: str) -> str | None:

@@ -1,8 +1,8 @@
 """The machines: a system node that is always there, and the GPU nodes that KAITO orders from AKS.
 
-Labels: https://learn.microsoft.com/azure/aks/use-labels and https://github.com/kaito-project/kaito (api/v1beta1/labels.go). With the
-AKS add-on the node pool of a deleted workspace stays, and costs money, until somebody deletes it:
-https://learn.microsoft.com/azure/aks/ai-toolchain-operator#clean-up-resources
+Labels: https://learn.microsoft.com/azure/aks/use-labels and https://github.com/kaito-project/kaito
+(api/v1beta1/labels.go). With the AKS add-on the node pool of a deleted workspace stays, and costs money,
+until somebody deletes it: https://learn.microsoft.com/azure/aks/ai-toolchain-operator#clean-up-resources
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def remove(objects: Objects, name: str) -> None:
 
 def matching(objects: Objects, workspace: Object) -> str | None:
     """A GPU node that is there already and that the workspace's selector and instance type accept."""
-    wanted = {**selected_labels(workspace), "node.kubernetes.io/instance-type": workspace["resource"]["instanceType"]}
+    wanted = {
+        **selected_labels(workspace),
+        "node.kubernetes.io/instance-type": workspace["resource"]["instanceType"],
+    }
     for node in objects.all(NODE, ""):
         if wanted.items() <= node["metadata"]["labels"].items():
             return str(node["metadata"]["name"])
@@ -61,13 +64,25 @@ def _node(name: str, instance_type: str, labels: dict[str, Any], stamp: str) -> 
         "kubernetes.io/os": "linux",
         "node.kubernetes.io/instance-type": instance_type,
     }
-    resources = {"cpu": "24", "memory": "226746144Ki", "pods": "110"} | ({"nvidia.com/gpu": "1"} if "accelerator" in labels else {})
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}
+    resources = {"cpu": "24", "memory": "226746144Ki", "pods": "110"} | (
+        {"nvidia.com/gpu": "1"} if "accelerator" in labels else {}
+    )
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "kubelet is posting ready status",
+    }
     ready |= {"lastHeartbeatTime": stamp, "lastTransitionTime": stamp}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "uid": str(uuid.uuid4()), "creationTimestamp": stamp, "labels": {**common, **labels}},
+        "metadata": {
+            "name": name,
+            "uid": str(uuid.uuid4()),
+            "creationTimestamp": stamp,
+            "labels": {**common, **labels},
+        },
         "spec": {"providerID": f"azure:///virtualMachineScaleSets/aks-{pool}/virtualMachines/0"},
         "status": {"capacity": resources, "allocatable": resources, "conditions": [ready]},
     }

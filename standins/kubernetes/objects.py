@@ -48,7 +48,8 @@ class Change:
 class Objects:
     """A table of objects by key, with an index by kind and namespace.
 
-    What changed is remembered up to the option `watch_history` and not over a restart: an older version is 410 Gone.
+    What changed is remembered up to the option `watch_history` and not over a restart: an older version is
+    410 Gone.
     """
 
     def __init__(self, store: Store, options: Options) -> None:
@@ -84,7 +85,9 @@ class Objects:
     def all(self, kind: Kind, namespace: str | None) -> Iterator[Object]:
         """The objects of a kind, in one namespace or (None) in all, by namespace and name."""
         places = (
-            [(kind.resource, namespace)] if namespace is not None else sorted(place for place in self._index if place[0] == kind.resource)
+            [(kind.resource, namespace)]
+            if namespace is not None
+            else sorted(place for place in self._index if place[0] == kind.resource)
         )
         for place in places:
             for _, text in sorted(self._index.get(place, {}).items()):
@@ -93,7 +96,11 @@ class Objects:
     def inside(self, namespace: str) -> list[tuple[Key, Object]]:
         """Everything in a namespace."""
         kinds = [kind for kind in STORED.values() if kind.namespaced]
-        return [(Key(kind, namespace, each["metadata"]["name"]), each) for kind in kinds for each in self.all(kind, namespace)]
+        return [
+            (Key(kind, namespace, each["metadata"]["name"]), each)
+            for kind in kinds
+            for each in self.all(kind, namespace)
+        ]
 
     def has_uid(self, uid: str) -> bool:
         return uid in self._uids
@@ -102,14 +109,18 @@ class Objects:
         return list(self._index.get((NAMESPACE.resource, ""), {}))
 
     def save(self, key: Key, value: Object, owners: Owners | None = None) -> Object:
-        """Write under a new resourceVersion. Without `owners` it is the server who writes, and nobody's fields change."""
+        """Write under a new resourceVersion. Without `owners` it is the server who writes, and nobody's
+        fields change.
+        """
         text, version = str(key), self._next_version()
         metadata = {**value["metadata"], "resourceVersion": str(version)}
         if owners is not None:
             self._owners[text] = owners
             metadata["managedFields"] = managed_fields(owners)
         saved = {**value, "metadata": metadata}
-        self._note(Change(version, key.kind.resource, key.namespace, key.name, self._objects.get(text), saved))
+        self._note(
+            Change(version, key.kind.resource, key.namespace, key.name, self._objects.get(text), saved)
+        )
         self._objects[text] = saved
         self._uids.add(metadata["uid"])
         self._remember(text)
@@ -132,11 +143,16 @@ class Objects:
         """Raises `Refused` (410) when not everything since that version is remembered."""
         if since < self._floor:
             raise expired(f"too old resource version: {since} ({self._floor})")
-        return [change for change in self._history if change.version > since and change.concerns(kind, namespace)]
+        return [
+            change for change in self._history if change.version > since and change.concerns(kind, namespace)
+        ]
 
     def as_of(self, kind: Kind, namespace: str | None, version: int) -> list[Object]:
         """The objects as they were at that version. Raises `Refused` (410)."""
-        state = {(each["metadata"].get("namespace", ""), each["metadata"]["name"]): each for each in self.all(kind, namespace)}
+        state = {
+            (each["metadata"].get("namespace", ""), each["metadata"]["name"]): each
+            for each in self.all(kind, namespace)
+        }
         for change in reversed(self.changes(kind, namespace, version)):
             if change.before is None:
                 state.pop((change.namespace, change.name), None)

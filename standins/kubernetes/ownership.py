@@ -1,7 +1,8 @@
 """Who owns which field: what server-side apply needs to merge, to remove and to object.
 
-Fields are paths through maps; a list is one field, which is what the kinds here declare for nearly all of theirs, except that
-each finalizer is a field of its own. https://kubernetes.io/docs/reference/using-api/server-side-apply/
+Fields are paths through maps; a list is one field, which is what the kinds here declare for nearly all of
+theirs, except that each finalizer is a field of its own.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
 from __future__ import annotations
@@ -15,21 +16,38 @@ from standins.kubernetes.kinds import Object
 from standins.kubernetes.schema import Schema
 
 Path = tuple[str, ...]
-#: `<operation>/<subresource>/<manager>` -> the version and the time of its last write, and the paths of the fields it owns.
+#: `<operation>/<subresource>/<manager>` -> the version and the time of its last write, and the paths of the
+#: fields it owns.
 Owners = dict[str, dict[str, Any]]
 
 #: Nobody owns these: the server sets them, or they say which object is meant.
-_IDENTITY = {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"), ("metadata", "generateName")}
-_SERVER = {"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "deletionTimestamp", "selfLink"}
+_IDENTITY = {
+    ("apiVersion",),
+    ("kind",),
+    ("metadata", "name"),
+    ("metadata", "namespace"),
+    ("metadata", "generateName"),
+}
+_SERVER = {
+    "resourceVersion",
+    "uid",
+    "generation",
+    "creationTimestamp",
+    "managedFields",
+    "deletionTimestamp",
+    "selfLink",
+}
 _FINALIZERS = ("metadata", "finalizers")
 _ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes and how: the field manager, whether an apply may take fields from others, the part that is written.
+    """Who writes and how: the field manager, whether an apply may take fields from others, the part that is
+    written.
 
-    `validation` is Strict, Warn or Ignore: what becomes of fields that are not declared; what to warn of is added to `warnings`.
+    `validation` is Strict, Warn or Ignore: what becomes of fields that are not declared; what to warn of is
+    added to `warnings`.
     """
 
     manager: str
@@ -59,15 +77,21 @@ class Conflict(Exception):
 def fields(value: Object, schema: Schema, subresource: str = "") -> dict[Path, Any]:
     """Every field of an object, or of its status, that somebody may own."""
     return {
-        path: leaf for path, leaf in _leaves(value, (), schema) if not _is_identity(path) and (path[0] == "status") == bool(subresource)
+        path: leaf
+        for path, leaf in _leaves(value, (), schema)
+        if not _is_identity(path) and (path[0] == "status") == bool(subresource)
     }
 
 
-def applied(live: Object, want: Mapping[Path, Any], have: Mapping[Path, Any], owners: Owners, writer: Writer) -> tuple[Object, Owners]:
+def applied(
+    live: Object, want: Mapping[Path, Any], have: Mapping[Path, Any], owners: Owners, writer: Writer
+) -> tuple[Object, Owners]:
     """The object and the owners after these fields were applied. Raises `Conflict` unless forced."""
     mine = writer.name("Apply")
     changed = {path for path, leaf in want.items() if have.get(path, _ABSENT) != leaf}
-    taken = {path: owner for owner in owners if owner != mine for path in _paths(owners, owner) if path in changed}
+    taken = {
+        path: owner for owner in owners if owner != mine for path in _paths(owners, owner) if path in changed
+    }
     if taken and not writer.force:
         raise Conflict(taken, owners)
     others = {path for owner in owners if owner != mine for path in _paths(owners, owner)}
@@ -83,7 +107,9 @@ def applied(live: Object, want: Mapping[Path, Any], have: Mapping[Path, Any], ow
 
 
 def written(old: Mapping[Path, Any], new: Mapping[Path, Any], owners: Owners, writer: Writer) -> Owners:
-    """The owners after a create, update or patch: whoever changes a field owns it, and what is gone nobody owns."""
+    """The owners after a create, update or patch: whoever changes a field owns it, and what is gone nobody
+    owns.
+    """
     mine = writer.name("Update")
     changed = {path for path, leaf in new.items() if old.get(path, _ABSENT) != leaf}
     gone = old.keys() - new.keys()
@@ -103,16 +129,30 @@ def managed_fields(owners: Owners) -> list[Object]:
             node = tree
             for depth, step in enumerate(path):
                 node = node.setdefault(f'v:"{step}"' if path[:depth] == _FINALIZERS else f"f:{step}", {})
-        row = {"manager": manager, "operation": operation, "apiVersion": entry["apiVersion"], "time": entry["time"]}
-        rows.append(row | {"fieldsType": "FieldsV1", "fieldsV1": tree} | ({"subresource": subresource} if subresource else {}))
+        row = {
+            "manager": manager,
+            "operation": operation,
+            "apiVersion": entry["apiVersion"],
+            "time": entry["time"],
+        }
+        rows.append(
+            row
+            | {"fieldsType": "FieldsV1", "fieldsV1": tree}
+            | ({"subresource": subresource} if subresource else {})
+        )
     return rows
 
 
 def objection(problem: Conflict) -> tuple[str, list[dict[str, str]]]:
     """What the server says of a conflict: the message, and a cause per field."""
-    names = {owner: _printed(owner, problem.owners[owner]["apiVersion"]) for owner in set(problem.fields.values())}
+    names = {
+        owner: _printed(owner, problem.owners[owner]["apiVersion"]) for owner in set(problem.fields.values())
+    }
     rows = [(names[owner], "." + ".".join(path)) for path, owner in sorted(problem.fields.items())]
-    causes = [{"reason": "FieldManagerConflict", "message": f"conflict with {name}", "field": path} for name, path in rows]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {name}", "field": path}
+        for name, path in rows
+    ]
     if len(rows) == 1:
         return f"Apply failed with 1 conflict: conflict with {rows[0][0]}: {rows[0][1]}", causes
     lines: list[str] = []
@@ -146,7 +186,10 @@ def _is_identity(path: Path) -> bool:
 
 
 def _without(owners: Owners, paths: set[Path]) -> Owners:
-    kept = {owner: {**entry, "paths": [path for path in entry["paths"] if tuple(path) not in paths]} for owner, entry in owners.items()}
+    kept = {
+        owner: {**entry, "paths": [path for path in entry["paths"] if tuple(path) not in paths]}
+        for owner, entry in owners.items()
+    }
     return {owner: entry for owner, entry in kept.items() if entry["paths"]}
 
 
@@ -165,7 +208,9 @@ def _put(value: Object, path: Path, leaf: Any) -> None:
 def _remove(value: Object, path: Path) -> None:
     """Remove a field, and the maps that become empty by it."""
     if path[:2] == _FINALIZERS:
-        value["metadata"]["finalizers"] = [each for each in value["metadata"].get("finalizers", []) if each != path[2]]
+        value["metadata"]["finalizers"] = [
+            each for each in value["metadata"].get("finalizers", []) if each != path[2]
+        ]
         return
     parents = [value]
     for step in path[:-1]:

@@ -24,14 +24,20 @@ def merged(value: Any, patch: Any) -> Any:
 
 def patched(value: Any, operations: Any) -> Any:
     """A JSON patch. Raises `Refused`: 400 for what is no patch, 422 for one that does not fit the object."""
-    if not isinstance(operations, list) or not all(isinstance(each, dict) and each.get("op") in _OPERATIONS for each in operations):
-        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    if not isinstance(operations, list) or not all(
+        isinstance(each, dict) and each.get("op") in _OPERATIONS for each in operations
+    ):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
     result = deepcopy(value)
     for each in operations:
         try:
             _OPERATIONS[each["op"]](result, each)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise Refused(422, "Invalid", "the server rejected our request due to an error in our request") from error
+            raise Refused(
+                422, "Invalid", "the server rejected our request due to an error in our request"
+            ) from error
     return result
 
 
@@ -46,7 +52,9 @@ def _at(value: Any, pointer: str) -> tuple[Any, Any]:
     *way, last = _steps(pointer)
     for step in way:
         value = value[int(step) if isinstance(value, list) else step]
-    return value, len(value) if isinstance(value, list) and last == "-" else int(last) if isinstance(value, list) else last
+    return value, len(value) if isinstance(value, list) and last == "-" else int(last) if isinstance(
+        value, list
+    ) else last
 
 
 def _add(value: Any, operation: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Names that KAITO knows, by release: presets (presets/workspace/models/supported_models.yaml) and Azure sizes (pkg/sku)."""
+"""Names that KAITO knows, by release: presets (presets/workspace/models/supported_models.yaml) and Azure
+sizes (pkg/sku).
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,11 @@ _BOTH = frozenset(
 )
 #: KAITO 0.6.
 ADD_ON_PRESETS = _BOTH | {"falcon-7b", "falcon-7b-instruct", "falcon-40b", "falcon-40b-instruct", "phi-2"}
-_DOWNLOADED = frozenset(("llama-3.1-8b-instruct", "llama-3.3-70b-instruct", "deepseek-r1-0528", "deepseek-v3-0324"))
-#: In KAITO 0.6 these fetch the model when they start, and need a token of Hugging Face for it; the others carry it in their image.
+_DOWNLOADED = frozenset(
+    ("llama-3.1-8b-instruct", "llama-3.3-70b-instruct", "deepseek-r1-0528", "deepseek-v3-0324")
+)
+#: In KAITO 0.6 these fetch the model when they start, and need a token of Hugging Face for it; the others
+#: carry it in their image.
 ADD_ON_DOWNLOADED = _DOWNLOADED
 _NEWER_DOWNLOADED = frozenset(
     (
@@ -39,7 +44,8 @@ _NEWER_DOWNLOADED = frozenset(
         "mistral-large-3-675b-instruct",
     )
 )
-#: KAITO 0.12 keeps these short names for old manifests; any `organisation/model` of Hugging Face is a preset too.
+#: KAITO 0.12 keeps these short names for old manifests; any `organisation/model` of Hugging Face is a preset
+#: too.
 PRESETS = _BOTH | _NEWER_DOWNLOADED | {"gpt-oss-20b"}
 DOWNLOADED = _DOWNLOADED | _NEWER_DOWNLOADED
 #: Known once, and refused with a text of its own.

@@ -1,6 +1,8 @@
-"""The binary form in which kubectl writes built-in kinds: https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding .
+"""The binary form in which kubectl writes built-in kinds:
+https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding .
 
-Only what `kubectl create namespace` and `kubectl auth can-i` send is known; field numbers: k8s.io/api, `generated.proto`.
+Only what `kubectl create namespace` and `kubectl auth can-i` send is known; field numbers: k8s.io/api,
+`generated.proto`.
 """
 
 from __future__ import annotations
@@ -29,14 +31,22 @@ _RESOURCE: _Message = {number: (name, "text") for number, name in enumerate(_RES
 _STATUS = ("status", "ignored")
 _MESSAGES: Mapping[str, _Message] = {
     "Namespace": {1: ("metadata", _METADATA), 3: _STATUS},
-    "SelfSubjectAccessReview": {1: ("metadata", _METADATA), 2: ("spec", {1: ("resourceAttributes", _RESOURCE)}), 3: _STATUS},
+    "SelfSubjectAccessReview": {
+        1: ("metadata", _METADATA),
+        2: ("spec", {1: ("resourceAttributes", _RESOURCE)}),
+        3: _STATUS,
+    },
 }
 
 
 def decoded(body: bytes) -> Object:
-    """The object in a request. Raises `Refused`: 400 for what is no such message, 501 for a kind or a field that is not known."""
+    """The object in a request. Raises `Refused`: 400 for what is no such message, 501 for a kind or a field
+    that is not known.
+    """
     if not body.startswith(_MAGIC):
-        raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise bad_request(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     envelope = dict(_fields(body[len(_MAGIC) :]))
     about = {number: text.decode() for number, text in _fields(envelope.get(1, b""))}
     api_version, kind = about.get(1, ""), about.get(2, "")

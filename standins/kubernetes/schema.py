@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Schema:
-    """`type` is one of object, array, string, integer, boolean, any. `values` is the schema of a map's values.
+    """`type` is one of object, array, string, integer, boolean, any. `values` is the schema of a map's
+    values.
 
     An `atomic` map is one field for server-side apply.
     """
@@ -79,7 +80,11 @@ def unknown_fields(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
 def pruned(schema: Schema, value: Any) -> Any:
     """Without what is not declared, and without nulls."""
     if isinstance(value, dict) and schema.type in ("object", "any"):
-        kept = {name: (schema.of(name), part) for name, part in value.items() if part is not None or schema.type == "any"}
+        kept = {
+            name: (schema.of(name), part)
+            for name, part in value.items()
+            if part is not None or schema.type == "any"
+        }
         return {name: pruned(inner, part) for name, (inner, part) in kept.items() if inner is not None}
     if isinstance(value, list) and schema.items is not None:
         return [pruned(schema.items, item) for item in value]
@@ -108,13 +113,17 @@ def violations(schema: Schema, value: Any, path: str = "") -> Iterator[Violation
             yield Violation(f"{path}.{name}".lstrip("."), "FieldValueRequired", "Required value")
     if schema.enum and value not in schema.enum:
         supported = ", ".join(f'"{each}"' for each in schema.enum)
-        yield Violation(path, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {supported}')
+        yield Violation(
+            path, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {supported}'
+        )
     if schema.minimum is not None and value < schema.minimum:
         text = f"Invalid value: {value}: {path} in body should be greater than or equal to {schema.minimum}"
         yield Violation(path, "FieldValueInvalid", text)
     for name, part, inner in _parts(schema, value):
         if inner is not None:
-            yield from violations(inner, part, f"{path}{name}" if name.startswith("[") else f"{path}.{name}".lstrip("."))
+            yield from violations(
+                inner, part, f"{path}{name}" if name.startswith("[") else f"{path}.{name}".lstrip(".")
+            )
 
 
 def apply_problem(schema: Schema, value: Any, path: str = "") -> str | None:
@@ -130,7 +139,13 @@ def apply_problem(schema: Schema, value: Any, path: str = "") -> str | None:
     return None
 
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+}
 _EXPECTED = {
     "object": "expected map",
     "array": "expected list",
@@ -146,7 +161,9 @@ def _wrapped(value: Any) -> str:
 
 
 def _go_type(value: Any) -> str:
-    return {"string": "string", "integer": "int64", "boolean": "bool"}.get(_json_type(value), _json_type(value))
+    return {"string": "string", "integer": "int64", "boolean": "bool"}.get(
+        _json_type(value), _json_type(value)
+    )
 
 
 _GOT = {"object": _wrapped, "array": _wrapped, "string": _wrapped, "integer": _go_type, "boolean": _go_type}
@@ -155,13 +172,18 @@ _GOT = {"object": _wrapped, "array": _wrapped, "string": _wrapped, "integer": _g
 def _fits(schema: Schema, value: Any) -> bool:
     if schema.type == "any":
         return True
-    return isinstance(value, _TYPES[schema.type]) and (schema.type == "boolean" or not isinstance(value, bool))
+    return isinstance(value, _TYPES[schema.type]) and (
+        schema.type == "boolean" or not isinstance(value, bool)
+    )
 
 
 def _json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
-    return next((name for name, types in _TYPES.items() if isinstance(value, types)), "number" if isinstance(value, float) else "null")
+    return next(
+        (name for name, types in _TYPES.items() if isinstance(value, types)),
+        "number" if isinstance(value, float) else "null",
+    )
 
 
 def _parts(schema: Schema, value: Any) -> Iterator[tuple[str, Any, Schema | None]]:

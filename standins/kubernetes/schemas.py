@@ -1,18 +1,35 @@
 """The schemas of the kinds, shortened to what matters here: names, types, defaults, what is required.
 
-Workspaces: the CustomResourceDefinitions in https://github.com/kaito-project/kaito (charts/kaito/workspace/crds) of v0.6.0 and v0.12.0;
-HTTPRoutes: https://gateway-api.sigs.k8s.io/reference/spec/; the others: https://kubernetes.io/docs/reference/kubernetes-api/.
+Workspaces: the CustomResourceDefinitions in https://github.com/kaito-project/kaito
+(charts/kaito/workspace/crds) of v0.6.0 and v0.12.0; HTTPRoutes:
+https://gateway-api.sigs.k8s.io/reference/spec/; the others:
+https://kubernetes.io/docs/reference/kubernetes-api/.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from standins.kubernetes.schema import ANY, BOOLEAN, INTEGER, STRING, Schema, array, choice, mapping, optional, record
+from standins.kubernetes.schema import (
+    ANY,
+    BOOLEAN,
+    INTEGER,
+    STRING,
+    Schema,
+    array,
+    choice,
+    mapping,
+    optional,
+    record,
+)
 
 _TEXTS = array(STRING)
 _OWNER = record(
-    {**dict.fromkeys(("apiVersion", "kind", "name", "uid"), STRING), "controller": BOOLEAN, "blockOwnerDeletion": BOOLEAN},
+    {
+        **dict.fromkeys(("apiVersion", "kind", "name", "uid"), STRING),
+        "controller": BOOLEAN,
+        "blockOwnerDeletion": BOOLEAN,
+    },
     *("apiVersion", "kind", "name", "uid"),
 )
 METADATA = record(
@@ -40,7 +57,9 @@ _SELECTOR = replace(optional(matchLabels=mapping(STRING), matchExpressions=array
 # Workspaces
 
 _ADD_ON_INSTANCE = replace(STRING, default="Standard_NC24ads_A100_v4")
-_PARTITION = record({"mode": choice("mig", "accelerator"), "profile": STRING, "count": replace(INTEGER, minimum=1)}, "mode")
+_PARTITION = record(
+    {"mode": choice("mig", "accelerator"), "profile": STRING, "count": replace(INTEGER, minimum=1)}, "mode"
+)
 _SOURCE = optional(image=STRING, imagePullSecrets=_TEXTS, name=STRING, urls=_TEXTS, volumeSource=ANY)
 _OUTPUT = optional(image=STRING, imagePushSecret=STRING, volumeSource=ANY)
 _CONDITION_NAMES = ("lastTransitionTime", "message", "reason", "status", "type")
@@ -52,7 +71,11 @@ _CONDITION = record(
     },
     *_CONDITION_NAMES,
 )
-_METRIC = record({"description": STRING, "value": STRING, "unit": STRING, "config": mapping(STRING)}, "description", "value")
+_METRIC = record(
+    {"description": STRING, "value": STRING, "unit": STRING, "config": mapping(STRING)},
+    "description",
+    "value",
+)
 
 
 def _preset(**options: Schema) -> Schema:
@@ -72,14 +95,20 @@ def _workspace(preset: Schema, resource: dict[str, Schema], status: dict[str, Sc
     return whole(
         resource=record({**nodes, **resource}, "labelSelector"),
         inference=optional(preset=preset, template=ANY, config=STRING, adapters=adapters),
-        tuning=record({"preset": preset, "method": STRING, "config": STRING, "input": _SOURCE, "output": _OUTPUT}, "input", "output"),
+        tuning=record(
+            {"preset": preset, "method": STRING, "config": STRING, "input": _SOURCE, "output": _OUTPUT},
+            "input",
+            "output",
+        ),
         status=optional(conditions=array(_CONDITION), workerNodes=_TEXTS, **status),
     )
 
 
 #: In both releases.
 WORKSPACE_V1ALPHA1 = _workspace(_preset(), {"instanceType": _ADD_ON_INSTANCE}, {})
-ADD_ON_WORKSPACE_V1BETA1 = _workspace(_preset(modelAccessSecret=STRING), {"instanceType": _ADD_ON_INSTANCE}, {})
+ADD_ON_WORKSPACE_V1BETA1 = _workspace(
+    _preset(modelAccessSecret=STRING), {"instanceType": _ADD_ON_INSTANCE}, {}
+)
 WORKSPACE_V1BETA1 = _workspace(
     _preset(modelAccessSecret=STRING),
     {"instanceType": STRING, "partition": _PARTITION},
@@ -102,18 +131,42 @@ NETWORK_POLICY = whole(
     )
 )
 
-_HEADER = record({"name": STRING, "value": STRING, "type": choice("Exact", "RegularExpression", default="Exact")}, "name", "value")
+_HEADER = record(
+    {"name": STRING, "value": STRING, "type": choice("Exact", "RegularExpression", default="Exact")},
+    "name",
+    "value",
+)
 _ANY_PATH = {"type": "PathPrefix", "value": "/"}
 _PATH = optional(
     type=choice("Exact", "PathPrefix", "RegularExpression", default="PathPrefix"),
     value=replace(STRING, default="/"),
 )
-_MATCH = optional(path=replace(_PATH, default=_ANY_PATH), headers=array(_HEADER), queryParams=array(_HEADER), method=STRING)
-_NEW_PATH = record(
-    {"type": choice("ReplaceFullPath", "ReplacePrefixMatch"), "replaceFullPath": STRING, "replacePrefixMatch": STRING}, "type"
+_MATCH = optional(
+    path=replace(_PATH, default=_ANY_PATH), headers=array(_HEADER), queryParams=array(_HEADER), method=STRING
 )
-_MODIFIERS = ("requestHeaderModifier", "responseHeaderModifier", "requestMirror", "requestRedirect", "extensionRef")
-_FILTER_TYPES = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "RequestRedirect", "URLRewrite", "ExtensionRef")
+_NEW_PATH = record(
+    {
+        "type": choice("ReplaceFullPath", "ReplacePrefixMatch"),
+        "replaceFullPath": STRING,
+        "replacePrefixMatch": STRING,
+    },
+    "type",
+)
+_MODIFIERS = (
+    "requestHeaderModifier",
+    "responseHeaderModifier",
+    "requestMirror",
+    "requestRedirect",
+    "extensionRef",
+)
+_FILTER_TYPES = (
+    "RequestHeaderModifier",
+    "ResponseHeaderModifier",
+    "RequestMirror",
+    "RequestRedirect",
+    "URLRewrite",
+    "ExtensionRef",
+)
 _FILTERS = array(
     record(
         {
@@ -157,7 +210,12 @@ HTTP_ROUTE = whole(spec=optional(parentRefs=array(_PARENT), hostnames=_TEXTS, ru
 
 # Rights
 
-_RIGHTS = array(record(dict.fromkeys(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), _TEXTS), "verbs"))
+_RIGHTS = array(
+    record(
+        dict.fromkeys(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), _TEXTS),
+        "verbs",
+    )
+)
 ROLE = whole(rules=_RIGHTS)
 CLUSTER_ROLE = whole(rules=_RIGHTS, aggregationRule=ANY)
 _SUBJECTS = array(record(dict.fromkeys(("kind", "name", "apiGroup", "namespace"), STRING), "kind", "name"))

@@ -1,4 +1,6 @@
-"""Label and field selectors: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors ."""
+"""Label and field selectors:
+https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors .
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def selection(kind: Kind, labels: str, fields: str) -> Selects:
 
     def selects(value: Object) -> bool:
         found = value["metadata"].get("labels", {})
-        return all(accepts(found.get(name)) for name, accepts in terms) and all(term(value) for term in wanted)
+        return all(accepts(found.get(name)) for name, accepts in terms) and all(
+            term(value) for term in wanted
+        )
 
     return selects
 
@@ -33,11 +37,15 @@ def _label_term(text: str) -> tuple[str, _Accepts]:
     text = text.strip()
     if match := _SETS.fullmatch(text):
         values = {value.strip() for value in match["values"].split(",")}
-        return match["name"], (lambda value: value in values) if match["operator"] == "in" else (lambda value: value not in values)
+        return match["name"], (lambda value: value in values) if match["operator"] == "in" else (
+            lambda value: value not in values
+        )
     if match := _COMPARED.fullmatch(text):
         return match["name"], _compared(match["operator"], match["value"])
     if match := _PRESENT.fullmatch(text):
-        return match["name"], (lambda value: value is None) if match["absent"] else (lambda value: value is not None)
+        return match["name"], (lambda value: value is None) if match["absent"] else (
+            lambda value: value is not None
+        )
     raise bad_request(f"unable to parse requirement: found '{text}', expected: a label selector")
 
 
@@ -47,7 +55,10 @@ def _compared(operator: str, wanted: str) -> _Accepts:
     if operator == "!=":
         return lambda value: value != wanted
     if not re.fullmatch(r"-?\d+", wanted):
-        raise bad_request(f"values[0][]: Invalid value: \"{wanted}\": for 'Gt', 'Lt' operators, the value must be an integer")
+        raise bad_request(
+            f"values[0][]: Invalid value: \"{wanted}\": for 'Gt', 'Lt' operators, the value must be an "
+            "integer"
+        )
     sign = 1 if operator == ">" else -1
     return lambda value: value is not None and value.isdecimal() and sign * int(value) > sign * int(wanted)
 
@@ -57,7 +68,11 @@ def _field_term(kind: Kind, text: str) -> Selects:
     if match is None:
         raise bad_request(f"invalid selector: '{text}'; can't understand '{text}'")
     name = match["name"]
-    known = {"metadata.name", *(["metadata.namespace"] if kind.namespaced else []), *(["status.phase"] if kind == NAMESPACE else [])}
+    known = {
+        "metadata.name",
+        *(["metadata.namespace"] if kind.namespaced else []),
+        *(["status.phase"] if kind == NAMESPACE else []),
+    }
     if name not in known:
         raise bad_request(f"field label not supported: {name}")
     part, _, field = name.partition(".")

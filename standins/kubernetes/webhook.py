@@ -1,7 +1,8 @@
 """KAITO's admission webhook, in two releases: 0.6 (the AKS add-on) and 0.12.
 
-The rules and texts are those of https://github.com/kaito-project/kaito (api/v1alpha1 and api/v1beta1, workspace_validation.go), joined as
-knative.dev/pkg/apis joins them: equal messages share a line with all their paths, lines are sorted.
+The rules and texts are those of https://github.com/kaito-project/kaito (api/v1alpha1 and api/v1beta1,
+workspace_validation.go), joined as knative.dev/pkg/apis joins them: equal messages share a line with all
+their paths, lines are sorted.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def review(release: Release, kind: Kind, value: Object, old: Object | None) -> N
         paths.setdefault(message, set()).update([path] if path else [])
     if paths:
         text = "\n".join(f"{message}: {', '.join(sorted(paths[message]))}" for message in sorted(paths))
-        raise bad_request(f'admission webhook "validation.workspace.kaito.sh" denied the request: validation failed: {text}')
+        raise bad_request(
+            f'admission webhook "validation.workspace.kaito.sh" denied the request: validation failed: {text}'
+        )
     if "tuning" in value:
         raise unsupported("tuning")
 
@@ -75,15 +78,24 @@ def _on_create(review: _Review) -> Iterator[Problem]:
 def _resource(review: _Review, resource: Object) -> Iterator[Problem]:
     name = resource.get("instanceType") or ""
     if name not in presets.SKUS and not name.startswith(presets.FAMILIES):
-        yield f"invalid value: Unsupported instance type {name}. Supported SKUs: {', '.join(presets.SKUS)}", _NO_TYPE
+        yield (
+            f"invalid value: Unsupported instance type {name}. Supported SKUs: {', '.join(presets.SKUS)}",
+            _NO_TYPE,
+        )
     selector = resource.get("labelSelector", {})
     if problem := _selector_problem(selector) or _labels_problem(selector):
         yield f"invalid value: {problem}", "resource.labelSelector"
     if review.release == "0.12" and "partition" in resource:
-        yield "GPU partitioning is only supported with BYO nodes (disableNodeAutoProvisioning=true)", "resource.partition"
+        yield (
+            "GPU partitioning is only supported with BYO nodes (disableNodeAutoProvisioning=true)",
+            "resource.partition",
+        )
     labels = selector.get("matchLabels")
     if review.release == "0.12" and labels and all(label.startswith(_RESERVED) for label in labels):
-        yield "invalid value: matchLabels must contain at least one non-reserved label", "resource.labelSelector.matchLabels"
+        yield (
+            "invalid value: matchLabels must contain at least one non-reserved label",
+            "resource.labelSelector.matchLabels",
+        )
 
 
 def _inference(review: _Review, inference: Object) -> Iterator[Problem]:
@@ -101,7 +113,10 @@ def _inference(review: _Review, inference: Object) -> Iterator[Problem]:
     if config := inference.get("config"):
         # This cluster serves no ConfigMaps, so there is none.
         namespace = review.value["metadata"]["namespace"]
-        yield f"ConfigMap '{config}' specified in 'config' not found in namespace '{namespace}'", "inference.config"
+        yield (
+            f"ConfigMap '{config}' specified in 'config' not found in namespace '{namespace}'",
+            "inference.config",
+        )
 
 
 def _preset(review: _Review, preset: Object) -> Iterator[Problem]:
@@ -122,11 +137,18 @@ def _access(name: str, has_secret: bool, is_new: bool) -> Iterator[Problem]:
         yield "This preset does not require a modelAccessSecret with HF_TOKEN key under presetOptions", ""
     if not has_secret and is_new and name.lower().startswith(presets.LICENSED):
         text = (
-            "This preset requires authentication and needs a modelAccessSecret with HF_TOKEN key under presetOptions to download the model"
+            "This preset requires authentication and needs a modelAccessSecret with HF_TOKEN key under "
+            "presetOptions to download the model"
         )
         yield text, ""
     if not has_secret and not is_new and downloaded:
-        yield "This preset requires a modelAccessSecret with HF_TOKEN key under presetOptions to download the model", ""
+        yield (
+            (
+                "This preset requires a modelAccessSecret with HF_TOKEN key under presetOptions to download "
+                "the model"
+            ),
+            "",
+        )
 
 
 def _on_update(review: _Review, old: Object) -> Iterator[Problem]:
@@ -172,7 +194,9 @@ def _inference_changes(new: Object, old: Object) -> Iterator[Problem]:
 
 def _adapter_names(adapters: list[Object]) -> Iterator[Problem]:
     counted = Counter(adapter.get("source", {}).get("name", "") for adapter in adapters)
-    yield from ((f"Duplicate adapter source name found: {name}", "") for name, count in counted.items() if count > 1)
+    yield from (
+        (f"Duplicate adapter source name found: {name}", "") for name, count in counted.items() if count > 1
+    )
 
 
 def _selector_problem(selector: Object) -> str | None:
@@ -184,17 +208,24 @@ def _selector_problem(selector: Object) -> str | None:
         if operator != "In":
             return f'"{operator}" is not a valid selector operator'
         if len(expression.get("values", [])) != 1:
-            return f'operator "{operator}" without a single value cannot be converted into the old label selector format'
+            return (
+                f'operator "{operator}" without a single value cannot be converted into the old label '
+                "selector format"
+            )
     return None
 
 
 def _labels_problem(selector: Object) -> str | None:
-    """Why no node can have the labels. The real webhook lets it pass: the NodeClaim that gets them is refused, and no node ever comes."""
+    """Why no node can have the labels. The real webhook lets it pass: the NodeClaim that gets them is
+    refused, and no node ever comes.
+    """
     return next(filter(None, map(value_problem, _selected(selector).values())), None)
 
 
 def _selected(selector: Object) -> dict[str, Any]:
-    found = {expression["key"]: expression["values"][0] for expression in selector.get("matchExpressions", [])}
+    found = {
+        expression["key"]: expression["values"][0] for expression in selector.get("matchExpressions", [])
+    }
     return {**selector.get("matchLabels", {}), **found}
 
 

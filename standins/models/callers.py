@@ -1,4 +1,6 @@
-"""Who may call which server, and what no call may carry: keys of teams, credentials of clients, tokens meant for another provider."""
+"""Who may call which server, and what no call may carry: keys of teams, credentials of clients, tokens meant
+for another provider.
+"""
 
 from __future__ import annotations
 
@@ -69,25 +71,39 @@ class Callers:
         return None
 
     def _expects_authorization(self, request: web.Request) -> bool:
-        return request.host in self._options["credentials"] or (_is_azure(request) and "/contentsafety/" not in request.path)
+        return request.host in self._options["credentials"] or (
+            _is_azure(request) and "/contentsafety/" not in request.path
+        )
 
     def _unknown(self, request: web.Request) -> web.Response | None:
         """401 for a caller that is not the one that the server knows."""
         given, wanted = request.headers.get("Authorization"), self._options["credentials"].get(request.host)
         if "/contentsafety/" in request.path:
             return (
-                None if request.headers.get(_SAFETY_KEY) == wanted else error(401, "401", "Access denied due to invalid subscription key.")
+                None
+                if request.headers.get(_SAFETY_KEY) == wanted
+                else error(401, "401", "Access denied due to invalid subscription key.")
             )
         if wanted is not None:
-            return None if given == f"Bearer {wanted}" else error(401, "invalid_api_key", "Incorrect API key provided.")
+            return (
+                None
+                if given == f"Bearer {wanted}"
+                else error(401, "invalid_api_key", "Incorrect API key provided.")
+            )
         if not _is_azure(request):
             return None
         try:
             claims = verify(self._world, given, (AUDIENCE,))
         except InvalidToken as invalid:
-            return error(401, "Unauthorized", f"Access token is missing, invalid, audience is incorrect, or have expired: {invalid}.")
+            return error(
+                401,
+                "Unauthorized",
+                f"Access token is missing, invalid, audience is incorrect, or have expired: {invalid}.",
+            )
         return (
-            None if claims["oid"] == principal(GATEWAY) else error(401, "PermissionDenied", "The principal lacks the required data action.")
+            None
+            if claims["oid"] == principal(GATEWAY)
+            else error(401, "PermissionDenied", "The principal lacks the required data action.")
         )
 
 

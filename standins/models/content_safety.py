@@ -1,4 +1,5 @@
-"""Azure AI Content Safety: a text is as severe as it says itself, `[Hate:4]`, and an attack when it has `[attack]`.
+"""Azure AI Content Safety: a text is as severe as it says itself, `[Hate:4]`, and an attack when it has
+`[attack]`.
 
 https://learn.microsoft.com/rest/api/contentsafety/text-operations
 """
@@ -16,7 +17,10 @@ async def analyze(request: web.Request) -> web.StreamResponse:
     body = await request.json()
     said = [(category, int(level)) for category, level in _SEVERITY.findall(body["text"])]
     rows = [
-        {"category": wanted, "severity": max((level for category, level in said if category == wanted), default=0)}
+        {
+            "category": wanted,
+            "severity": max((level for category, level in said if category == wanted), default=0),
+        }
         for wanted in body["categories"]
     ]
     return web.json_response({"blocklistsMatch": [], "categoriesAnalysis": rows})

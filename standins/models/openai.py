@@ -18,7 +18,10 @@ _CREATED = 1_700_000_000
 
 
 def error(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}, status=status)
+    return web.json_response(
+        {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}},
+        status=status,
+    )
 
 
 async def chat(options: Options, request: web.Request) -> web.StreamResponse:
@@ -29,14 +32,31 @@ async def chat(options: Options, request: web.Request) -> web.StreamResponse:
         return error(400, "invalid_value", "messages is required")
     answer, cut = answer_to(body)
     prompt = sum(tokens(str(message.get("content") or "")) for message in body["messages"])
-    usage = {"prompt_tokens": prompt, "completion_tokens": tokens(answer), "total_tokens": prompt + tokens(answer)}
-    made = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": _CREATED, "model": body["model"], "system_fingerprint": _base(request)}
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": tokens(answer),
+        "total_tokens": prompt + tokens(answer),
+    }
+    made = {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "created": _CREATED,
+        "model": body["model"],
+        "system_fingerprint": _base(request),
+    }
     reason = "length" if cut else "stop"
     if body.get("stream"):
         wants_usage = (body.get("stream_options") or {}).get("include_usage")
         return await _stream(options, request, _chunks(made, answer, reason, usage if wants_usage else None))
-    choice = {"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": reason, "logprobs": None}
-    return web.json_response(made | {"object": "chat.completion", "choices": [choice], "usage": usage}, headers={"Server": "model-server"})
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": answer},
+        "finish_reason": reason,
+        "logprobs": None,
+    }
+    return web.json_response(
+        made | {"object": "chat.completion", "choices": [choice], "usage": usage},
+        headers={"Server": "model-server"},
+    )
 
 
 async def embeddings(options: Options, request: web.Request) -> web.StreamResponse:
@@ -46,14 +66,20 @@ async def embeddings(options: Options, request: web.Request) -> web.StreamRespon
     if (refused := _unserved(options, request, model)) is not None:
         return refused
     texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input") or []
-    rows = [{"object": "embedding", "index": number, "embedding": vector(str(text))} for number, text in enumerate(texts)]
+    rows = [
+        {"object": "embedding", "index": number, "embedding": vector(str(text))}
+        for number, text in enumerate(texts)
+    ]
     count = sum(tokens(str(text)) for text in texts)
     usage = {"prompt_tokens": count, "total_tokens": count}
     return web.json_response({"object": "list", "data": rows, "model": model, "usage": usage})
 
 
 async def models(options: Options, request: web.Request) -> web.StreamResponse:
-    rows = [{"id": name, "object": "model", "created": _CREATED, "owned_by": "local"} for name in options["serves"].get(_base(request), ())]
+    rows = [
+        {"id": name, "object": "model", "created": _CREATED, "owned_by": "local"}
+        for name in options["serves"].get(_base(request), ())
+    ]
     return web.json_response({"object": "list", "data": rows})
 
 

@@ -1,4 +1,6 @@
-"""What a model makes of texts, so that a test can say beforehand what it will be: tokens are words, answers repeat, vectors count words."""
+"""What a model makes of texts, so that a test can say beforehand what it will be: tokens are words, answers
+repeat, vectors count words.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def tokens(text: str) -> int:
 
 
 def answer_to(body: Mapping[str, Any]) -> tuple[str, bool]:
-    """The last message again, after two words, and whether it was cut to as many tokens as the request allows."""
+    """The last message again, after two words, and whether it was cut to as many tokens as the request
+    allows.
+    """
     said = body["messages"][-1].get("content")
     text = said if isinstance(said, str) else " ".join(part.get("text", "") for part in said or ())
     words = f"You said: {text}".split()

@@ -1,6 +1,8 @@
-"""Azure Resource Manager with API Management, AKS, Foundry, roles and what they live in. https only: the SDKs refuse http.
+"""Azure Resource Manager with API Management, AKS, Foundry, roles and what they live in. https only: the SDKs
+refuse http.
 
-What can be changed about it: `state.OPTIONS` (server `resource-manager`) and `standins.roles.OPTIONS` (server `azure`).
+What can be changed about it: `state.OPTIONS` (server `resource-manager`) and `standins.roles.OPTIONS` (server
+`azure`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ _ATTRIBUTES = ("roleDefinitionId", "principalId", "principalType")
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request needs: an action (`Microsoft.ApiManagement/service/products/write`) over a scope, the id of a resource."""
+    """What a request needs: an action (`Microsoft.ApiManagement/service/products/write`) over a scope, the id
+    of a resource.
+    """
 
     action: str
     scope: str
@@ -45,7 +47,9 @@ def wish(method: str, path: str) -> Wish:
 
 
 async def check_access(world: World, request: web.Request, claims: Mapping[str, Any]) -> None:
-    """Raises 403 when no role of the caller, or of a group of theirs, allows the request. `claims` are those of the token."""
+    """Raises 403 when no role of the caller, or of a group of theirs, allows the request. `claims` are those
+    of the token.
+    """
     wanted = wish(request.method, f"/{request.path.strip('/')}")
     polls = "/locations/operation" in wanted.action  # whoever may begin an operation may ask how it goes
     if polls or not options(world)["check_roles"] or claims["appid"] in options(world)["owners"]:
@@ -53,9 +57,9 @@ async def check_access(world: World, request: web.Request, claims: Mapping[str, 
     facts = await _facts(world, request, wanted)
     if not any(_allows(world, row, facts) for row in _assignments(world, claims, wanted.scope)):
         message = (
-            f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to perform action "
-            f"'{wanted.action}' over scope '{wanted.scope}' or the scope is invalid. If access was recently granted, please refresh your "
-            "credentials."
+            f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to "
+            f"perform action '{wanted.action}' over scope '{wanted.scope}' or the scope is invalid. If "
+            "access was recently granted, please refresh your credentials."
         )
         raise ArmError(403, "AuthorizationFailed", message)
 
@@ -63,13 +67,17 @@ async def check_access(world: World, request: web.Request, claims: Mapping[str, 
 def sees(world: World, claims: Mapping[str, Any]) -> bool:
     """Whether a principal has any role at all: only then does it see the subscription in lists."""
     everything = not options(world)["check_roles"] or claims["appid"] in options(world)["owners"]
-    return everything or any(row["properties"]["principalId"].lower() in _principals(claims) for row in in_force(world))
+    return everything or any(
+        row["properties"]["principalId"].lower() in _principals(claims) for row in in_force(world)
+    )
 
 
 def _assignments(world: World, claims: Mapping[str, Any], scope: str) -> Iterator[Json]:
     principals, at = _principals(claims), f"{scope.lower()}/"
     for row in in_force(world):
-        if row["properties"]["principalId"].lower() in principals and at.startswith(f"{row['properties']['scope'].lower().rstrip('/')}/"):
+        if row["properties"]["principalId"].lower() in principals and at.startswith(
+            f"{row['properties']['scope'].lower().rstrip('/')}/"
+        ):
             yield row["properties"]
 
 
@@ -89,7 +97,8 @@ def _allows(world: World, assignment: Json, facts: Facts) -> bool:
 
 
 def _holds(text: str | None, facts: Facts) -> bool:
-    # Deleting what is not there is 204, whatever the condition says of the assignment: there is none to compare with.
+    # Deleting what is not there is 204, whatever the condition says of the assignment: there is none to
+    # compare with.
     absent = facts.action.lower() == f"{_ASSIGNMENTS}delete" and not facts.attributes
     return not text or absent or condition(text)(facts)
 
@@ -102,6 +111,10 @@ async def _facts(world: World, request: web.Request, wanted: Wish) -> Facts:
         there = role_assignments(world).get(wanted.scope.lower(), {}).get("properties")
         for source, properties in (("request", sent), ("resource", there)):
             if isinstance(properties, dict):
-                found = {name: properties[name] for name in _ATTRIBUTES if isinstance(properties.get(name), str)}
-                attributes |= {(source, name.lower()): value.rsplit("/", 1)[-1] for name, value in found.items()}
+                found = {
+                    name: properties[name] for name in _ATTRIBUTES if isinstance(properties.get(name), str)
+                }
+                attributes |= {
+                    (source, name.lower()): value.rsplit("/", 1)[-1] for name, value in found.items()
+                }
     return Facts(wanted.action, attributes)

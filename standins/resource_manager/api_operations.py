@@ -1,4 +1,6 @@
-"""Operations of an API: https://learn.microsoft.com/rest/api/apimanagement/api-operation?view=rest-apimanagement-2024-05-01"""
+"""Operations of an API:
+https://learn.microsoft.com/rest/api/apimanagement/api-operation?view=rest-apimanagement-2024-05-01
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ _DEFAULTS: Json = {"templateParameters": [], "description": None, "responses": [
 
 
 def routes(app: web.Application, state: State) -> None:
-    Kind(state, "api operation", "apis/{api}/operations", state.operations, _FIELDS, partial(api_of, state)).reading(app)
+    Kind(
+        state, "api operation", "apis/{api}/operations", state.operations, _FIELDS, partial(api_of, state)
+    ).reading(app)
     one = insensitive(SERVICE + "/apis/{api}/operations/{name}")
     route(app, "PUT", one, "PUT api operation", partial(_put, state))
     route(app, "PATCH", one, "PATCH api operation", partial(_patch, state))
@@ -56,7 +60,9 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     async with state.writing(api_of(state, request)):
         old = state.operations.require(state.operations.id(request))
         require_if_match(request, old)
-        return contract(state.operations.write(old["id"], old["properties"] | _checked(old["properties"] | properties)))
+        return contract(
+            state.operations.write(old["id"], old["properties"] | _checked(old["properties"] | properties))
+        )
 
 
 async def _delete(state: State, request: web.Request) -> web.Response:
@@ -74,5 +80,8 @@ def _checked(properties: Json) -> Json:
     declared = {parameter.get("name") for parameter in fields.given.get("templateParameters", ())}
     for name in re.findall(r"\{\*?([^{}]+)\}", str(fields.given.get("urlTemplate", ""))):
         if name not in declared:
-            fields.problem("templateParameters", f"All template parameters used in the UriTemplate must be defined: '{name}'.")
+            fields.problem(
+                "templateParameters",
+                f"All template parameters used in the UriTemplate must be defined: '{name}'.",
+            )
     return fields.checked(_KNOWN)

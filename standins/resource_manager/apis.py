@@ -1,4 +1,6 @@
-"""APIs and their operations: https://learn.microsoft.com/rest/api/apimanagement/apis?view=rest-apimanagement-2024-05-01"""
+"""APIs and their operations:
+https://learn.microsoft.com/rest/api/apimanagement/apis?view=rest-apimanagement-2024-05-01
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,13 @@ def routes(app: web.Application, state: State) -> None:
     route(app, "PUT", one, "PUT api", partial(_put, state))
     route(app, "PATCH", one, "PATCH api", partial(_patch, state))
     route(app, "DELETE", one, "DELETE api", partial(_delete, state))
-    route(app, "GET", insensitive(SERVICE + "/apis/{name}/products"), "LIST api products", partial(_products, state))
+    route(
+        app,
+        "GET",
+        insensitive(SERVICE + "/apis/{name}/products"),
+        "LIST api products",
+        partial(_products, state),
+    )
 
 
 def api_of(state: State, request: web.Request) -> str:
@@ -81,8 +89,14 @@ def api_of(state: State, request: web.Request) -> str:
 
 async def _products(state: State, request: web.Request) -> web.Response:
     api = state.apis.require(state.apis.id(request))
-    linked = (state.products.require(link["product"]) for link in state.links.values() if link["api"] == api["id"].lower())
-    return page(state, request, (seen_under(product, api["id"]) for product in linked), filterable("displayName"))
+    linked = (
+        state.products.require(link["product"])
+        for link in state.links.values()
+        if link["api"] == api["id"].lower()
+    )
+    return page(
+        state, request, (seen_under(product, api["id"]) for product in linked), filterable("displayName")
+    )
 
 
 async def _put(state: State, request: web.Request) -> web.Response:
@@ -148,7 +162,15 @@ def _checked(properties: Json, *required: str) -> Json:
 def _check_path_is_free(state: State, request: web.Request, api: str, path: str) -> None:
     for other in state.apis.under(service_id(request)):
         if other["id"].lower() != api.lower() and other["properties"]["path"].lower() == path.lower():
-            raise invalid(("path", f"Cannot create API '{api.rsplit('/', 1)[-1]}' with the same Path '{path}' as API '{other['name']}'."))
+            raise invalid(
+                (
+                    "path",
+                    (
+                        f"Cannot create API '{api.rsplit('/', 1)[-1]}' with the same Path '{path}' as API "
+                        f"'{other['name']}'."
+                    ),
+                )
+            )
 
 
 def _imported(state: State, properties: Json) -> Import:

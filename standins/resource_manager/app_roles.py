@@ -1,7 +1,8 @@
-"""The roles that the deployment (infra/roles.tf) gives to the app's identity at Resource Manager, held from the start.
+"""The roles that the deployment (infra/roles.tf) gives to the app's identity at Resource Manager, held from
+the start.
 
-There they are given for one API Management service, one vault, one cluster, one Foundry account; here for the subscription, since a set
-of stand-ins plays any number of them. A test compares the two texts.
+There they are given for one API Management service, one vault, one cluster, one Foundry account; here for the
+subscription, since a set of stand-ins plays any number of them. A test compares the two texts.
 """
 
 from __future__ import annotations
@@ -60,14 +61,18 @@ def _only(role: str) -> str:
     """The condition that allows to give and take this role, for groups, and no other."""
     return " AND ".join(
         f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR "
-        f"(@{source}[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{role}}} AND "
-        f"@{source}[Microsoft.Authorization/roleAssignments:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{'Group'}}))"
+        f"(@{source}[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals "
+        f"{{{role}}} AND @{source}[Microsoft.Authorization/roleAssignments:PrincipalType] "
+        "ForAnyOfAnyValues:StringEqualsIgnoreCase {'Group'}))"
         for verb, source in (("write", "Request"), ("delete", "Resource"))
     )
 
 
 #: Key Vault Secrets User on secrets, Foundry User on projects.
-ONLY_SECRETS_USER, ONLY_FOUNDRY_USER = _only("4633458b-17de-408a-b874-0445c86b69e6"), _only("53ca6127-db72-4b80-b1b0-d745d6d5456d")
+ONLY_SECRETS_USER, ONLY_FOUNDRY_USER = (
+    _only("4633458b-17de-408a-b874-0445c86b69e6"),
+    _only("53ca6127-db72-4b80-b1b0-d745d6d5456d"),
+)
 
 
 PROJECT_ACTIONS = [
@@ -91,7 +96,13 @@ def give_app_its_roles(world: World) -> None:
     define(world, _PROJECTS_WRITER, "Mergekey projects writer", [permission(PROJECT_ACTIONS)])
     define(world, _TRACES_READER, "Mergekey traces reader", [permission(TRACES_ACTIONS)])
     conditions = {_DATA_ACCESS_ADMINISTRATOR: ONLY_SECRETS_USER, _PROJECTS_WRITER: ONLY_FOUNDRY_USER}
-    for role in (_GATEWAY_WRITER, _DATA_ACCESS_ADMINISTRATOR, _CLUSTER_USER, _PROJECTS_WRITER, _TRACES_READER):
+    for role in (
+        _GATEWAY_WRITER,
+        _DATA_ACCESS_ADMINISTRATOR,
+        _CLUSTER_USER,
+        _PROJECTS_WRITER,
+        _TRACES_READER,
+    ):
         _give(world, role, conditions.get(role))
 
 
@@ -108,5 +119,11 @@ def _give(world: World, role: str, condition: str | None) -> None:
         "createdOn": "2026-01-01T00:00:00+00:00",
         "updatedOn": "2026-01-01T00:00:00+00:00",
     }
-    row = {"id": id_, "name": name, "type": "Microsoft.Authorization/roleAssignments", "properties": properties, "since": 0.0}
+    row = {
+        "id": id_,
+        "name": name,
+        "type": "Microsoft.Authorization/roleAssignments",
+        "properties": properties,
+        "since": 0.0,
+    }
     role_assignments(world)[id_.lower()] = row

@@ -19,8 +19,11 @@ Json = dict[str, Any]
 
 SERVER = "resource-manager"
 #: Fixed segments of the path to an API Management instance; `insensitive` makes a route of it.
-SERVICE = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/{service}"
-#: The api-versions that the routes were written for, by provider; the first is the one that the tests use most.
+SERVICE = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/{service}"
+)
+#: The api-versions that the routes were written for, by provider; the first is the one that the tests use
+#: most.
 VERSIONS: Mapping[str, tuple[str, ...]] = {
     "microsoft.apimanagement": ("2024-05-01", "2022-08-01"),
     "microsoft.authorization": ("2022-04-01", "2022-05-01-preview"),
@@ -31,10 +34,17 @@ VERSIONS: Mapping[str, tuple[str, ...]] = {
 
 
 class ArmError(Exception):
-    """An answer other than success, in Resource Manager's form: `{"error": {"code", "message", "details"}}`."""
+    """An answer other than success, in Resource Manager's form: `{"error": {"code", "message",
+    "details"}}`.
+    """
 
     def __init__(
-        self, status: int, code: str, message: str, details: list[Json] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: list[Json] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -47,8 +57,12 @@ class ArmError(Exception):
 
 
 def invalid(*problems: tuple[str, str]) -> ArmError:
-    """400 ValidationError as API Management answers it; each problem is a target (field or element) and a message."""
-    details = [{"code": "ValidationError", "target": target, "message": message} for target, message in problems]
+    """400 ValidationError as API Management answers it; each problem is a target (field or element) and a
+    message.
+    """
+    details = [
+        {"code": "ValidationError", "target": target, "message": message} for target, message in problems
+    ]
     return ArmError(400, "ValidationError", "One or more fields contain incorrect values:", details)
 
 
@@ -77,7 +91,9 @@ async def body(request: web.Request) -> Json:
     try:
         content = await request.json()
     except json.JSONDecodeError as error:
-        raise ArmError(400, "InvalidRequestContent", f"The request content is not valid JSON: {error}") from error
+        raise ArmError(
+            400, "InvalidRequestContent", f"The request content is not valid JSON: {error}"
+        ) from error
     if not isinstance(content, dict):
         raise ArmError(400, "InvalidRequestContent", "The request content must be a JSON object.")
     return content
@@ -92,7 +108,9 @@ async def properties_of(request: web.Request) -> Json:
 
 
 def check_if_match(request: web.Request, row: Json | None) -> None:
-    """412 when If-Match is sent and names another state than the current one. `*` is any state, absence included."""
+    """412 when If-Match is sent and names another state than the current one. `*` is any state, absence
+    included.
+    """
     wanted = request.headers.get("If-Match", "*")
     if wanted != "*" and (row is None or wanted != row["etag"]):
         raise ArmError(412, "PreconditionFailed", "Resource was modified since last retrieval.")
@@ -106,7 +124,9 @@ def require_if_match(request: web.Request, row: Json | None) -> None:
 
 
 def to_delete(request: web.Request, row: Json | None) -> Json:
-    """The row that a DELETE may remove. Ends the request with 204 when there is none, 400 or 412 when If-Match forbids it."""
+    """The row that a DELETE may remove. Ends the request with 204 when there is none, 400 or 412 when
+    If-Match forbids it.
+    """
     if row is None and "If-Match" in request.headers:
         raise web.HTTPNoContent
     require_if_match(request, row)

@@ -19,7 +19,18 @@ from standins.resource_manager.lists import filterable
 from standins.resource_manager.references import BACKEND, NAMED_VALUE, naming, pools_of, refuse_used
 from standins.resource_manager.state import State
 
-_KNOWN = ("title", "description", "resourceId", "properties", "credentials", "proxy", "tls", "circuitBreaker", "url", "protocol")
+_KNOWN = (
+    "title",
+    "description",
+    "resourceId",
+    "properties",
+    "credentials",
+    "proxy",
+    "tls",
+    "circuitBreaker",
+    "url",
+    "protocol",
+)
 _POOL = ("pool", "type")
 _DURATION = re.compile(r"P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?")
 
@@ -32,7 +43,9 @@ def routes(app: web.Application, state: State) -> None:
 
 def _unused(state: State, request: web.Request, row: Json) -> None:
     service = service_id(request)
-    refuse_used("Backend", row, service, [*naming(state, service, row, BACKEND), *pools_of(state, service, row)])
+    refuse_used(
+        "Backend", row, service, [*naming(state, service, row, BACKEND), *pools_of(state, service, row)]
+    )
 
 
 def _checked(state: State, request: web.Request, properties: Json) -> Json:
@@ -68,7 +81,9 @@ def _check_pool(state: State, fields: Fields) -> None:
 def _check_credentials(state: State, service: str, fields: Fields) -> None:
     credentials = fields.given.get("credentials") or {}
     authorization = credentials.get("authorization")
-    if authorization is not None and not (authorization.get("scheme") and 1 <= len(str(authorization.get("parameter") or "")) <= 300):
+    if authorization is not None and not (
+        authorization.get("scheme") and 1 <= len(str(authorization.get("parameter") or "")) <= 300
+    ):
         fields.problem("credentials", "authorization needs a scheme, and a parameter of 1 to 300 characters.")
     rows = state.named_values.under(service)
     known = {name for row in rows for name in (row["name"], row["properties"]["displayName"])}

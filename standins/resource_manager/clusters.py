@@ -1,6 +1,8 @@
-"""AKS as far as its address, its state and credentials go; there is one cluster, by whatever name it is asked for.
+"""AKS as far as its address, its state and credentials go; there is one cluster, by whatever name it is asked
+for.
 
-https://learn.microsoft.com/rest/api/aks/managed-clusters and https://learn.microsoft.com/azure/aks/control-kubeconfig-access
+https://learn.microsoft.com/rest/api/aks/managed-clusters and
+https://learn.microsoft.com/azure/aks/control-kubeconfig-access
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from standins.resource_manager.hierarchy import LOCATION
 from standins.world import SUBSCRIPTION, TENANT, World
 
 _ALL = "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters"
-_MANY = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/managedClusters"
+_MANY = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService/"
+    "managedClusters"
+)
 _ONE = _MANY + "/{name}"
 #: The cluster of the local set (`standins.stack`): lists show it.
 _LISTED = ("ai", "contoso-gpu")
-#: The application that every AKS API server with Entra sign-in is registered as, and the one that people sign in with.
+#: The application that every AKS API server with Entra sign-in is registered as, and the one that people sign
+#: in with.
 _SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 _CLIENT_APPLICATION = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 
@@ -31,7 +37,10 @@ def routes(app: web.Application, world: World) -> None:
     route(app, "GET", insensitive(_ALL), "LIST clusters", partial(_list, world))
     route(app, "GET", insensitive(_MANY), "LIST clusters", partial(_list, world))
     route(app, "GET", insensitive(_ONE), "GET cluster", partial(_get, world))
-    for name, handler in (("listClusterUserCredential", _user_credential), ("listClusterAdminCredential", _admin_credential)):
+    for name, handler in (
+        ("listClusterUserCredential", _user_credential),
+        ("listClusterAdminCredential", _admin_credential),
+    ):
         route(app, "POST", insensitive(f"{_ONE}/{name}"), f"POST cluster {name}", partial(handler, world))
 
 
@@ -76,7 +85,10 @@ async def _user_credential(world: World, request: web.Request) -> web.Response:
     if wanted not in ("exec", "azure"):
         raise not_known(world, f"a kubeconfig of the format {wanted}")
     authority = base64.b64encode((world.folder / "ca.pem").read_bytes()).decode()
-    name, user = request.match_info["name"], f"clusterUser_{request.match_info['group']}_{request.match_info['name']}"
+    name, user = (
+        request.match_info["name"],
+        f"clusterUser_{request.match_info['group']}_{request.match_info['name']}",
+    )
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -91,23 +103,36 @@ async def _user_credential(world: World, request: web.Request) -> web.Response:
 
 
 def _exec() -> dict[str, Any]:
-    """https://learn.microsoft.com/azure/aks/kubelogin-authentication: kubectl runs kubelogin, which asks somebody to sign in."""
+    """https://learn.microsoft.com/azure/aks/kubelogin-authentication: kubectl runs kubelogin, which asks
+    somebody to sign in.
+    """
     arguments = ["get-token", "--environment", "AzurePublicCloud", "--server-id", _SERVER_APPLICATION]
     arguments += ["--client-id", _CLIENT_APPLICATION, "--tenant-id", TENANT, "--login", "devicecode"]
-    command = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": arguments}
+    command = {
+        "apiVersion": "client.authentication.k8s.io/v1beta1",
+        "command": "kubelogin",
+        "args": arguments,
+    }
     return {"exec": command | {"env": None, "provideClusterInfo": False}}
 
 
 def _auth_provider() -> dict[str, Any]:
     """The older form, which kubectl up to 1.25 understands by itself."""
     config = {"apiserver-id": _SERVER_APPLICATION, "client-id": _CLIENT_APPLICATION, "config-mode": "1"}
-    return {"auth-provider": {"name": "azure", "config": config | {"environment": "AzurePublicCloud", "tenant-id": TENANT}}}
+    return {
+        "auth-provider": {
+            "name": "azure",
+            "config": config | {"environment": "AzurePublicCloud", "tenant-id": TENANT},
+        }
+    }
 
 
 async def _admin_credential(world: World, request: web.Request) -> web.Response:
     """https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad"""
     _server(world, request)
-    message = "Getting static credential is not allowed because this cluster is set to disable local accounts."
+    message = (
+        "Getting static credential is not allowed because this cluster is set to disable local accounts."
+    )
     raise ArmError(400, "BadRequest", message)
 
 
@@ -116,6 +141,13 @@ def _server(world: World, request: web.Request) -> str:
     server = world.addresses.get("kubernetes")
     if server is None:
         name, group = request.match_info["name"], request.match_info["group"]
-        message = f"The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group '{group}' was not found."
-        raise ArmError(404, "ResourceNotFound", f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix")
+        message = (
+            f"The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group "
+            f"'{group}' was not found."
+        )
+        raise ArmError(
+            404,
+            "ResourceNotFound",
+            f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+        )
     return server

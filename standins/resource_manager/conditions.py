@@ -27,7 +27,10 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "stringequalsignorecase": lambda value, other: value.lower() == other.lower(),
     "stringnotequalsignorecase": lambda value, other: value.lower() != other.lower(),
 }
-_QUANTIFIERS: Mapping[str, Callable[[list[bool]], bool]] = {"foranyofanyvalues": any, "foranyofallvalues": all}
+_QUANTIFIERS: Mapping[str, Callable[[list[bool]], bool]] = {
+    "foranyofanyvalues": any,
+    "foranyofallvalues": all,
+}
 
 
 class UnknownCondition(Exception):
@@ -36,7 +39,9 @@ class UnknownCondition(Exception):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a condition may ask about: the action, and attributes by source and name, both in lower case (`request`, `principaltype`)."""
+    """What a condition may ask about: the action, and attributes by source and name, both in lower case
+    (`request`, `principaltype`).
+    """
 
     action: str
     attributes: Mapping[tuple[str, str], str]
@@ -67,7 +72,9 @@ def _tokens(text: str) -> list[str | Test]:
         match = _TOKEN.match(rest)
         if match is None:
             raise UnknownCondition(rest[:80])
-        tokens.append(_SYNONYMS.get(match["mark"].upper(), match["mark"].upper()) if match["mark"] else _leaf(match))
+        tokens.append(
+            _SYNONYMS.get(match["mark"].upper(), match["mark"].upper()) if match["mark"] else _leaf(match)
+        )
         rest = rest[match.end() :].strip()
     return tokens
 
@@ -83,13 +90,17 @@ def _leaf(match: re.Match[str]) -> Test:
     values = [value.strip().strip("'") for value in match["values"].strip("{}").split(",")]
 
     def compared(facts: Facts) -> bool:
-        return key in facts.attributes and several([compare(facts.attributes[key], value) for value in values])
+        return key in facts.attributes and several(
+            [compare(facts.attributes[key], value) for value in values]
+        )
 
     return compared
 
 
 class _Parser:
-    """Or over and over not, and parentheses. https://learn.microsoft.com/azure/role-based-access-control/conditions-format#operator-precedence"""
+    """Or over and over not, and parentheses.
+    https://learn.microsoft.com/azure/role-based-access-control/conditions-format#operator-precedence
+    """
 
     def __init__(self, tokens: list[str | Test]) -> None:
         self.tokens = tokens

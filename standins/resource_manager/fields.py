@@ -38,13 +38,19 @@ class Fields:
             self.problem(name, f"{name} must be a whole number of at least {least}.")
 
     def boolean(self, *names: str) -> None:
-        self.problems += [(name, f"{name} must be a boolean.") for name in names if not isinstance(self.given.get(name, True), bool)]
+        self.problems += [
+            (name, f"{name} must be a boolean.")
+            for name in names
+            if not isinstance(self.given.get(name, True), bool)
+        ]
 
     def problem(self, target: str, message: str) -> None:
         self.problems.append((target, message))
 
     def checked(self, known: Iterable[str]) -> Json:
-        """The properties of these names that were given. Raises 400 ValidationError with every problem found."""
+        """The properties of these names that were given. Raises 400 ValidationError with every problem
+        found.
+        """
         if self.problems:
             raise invalid(*self.problems)
         return {name: self.given[name] for name in known if name in self.given}

@@ -1,4 +1,6 @@
-"""Connections of a Foundry project: https://learn.microsoft.com/rest/api/aiservices/accountmanagement/project-connections"""
+"""Connections of a Foundry project:
+https://learn.microsoft.com/rest/api/aiservices/accountmanagement/project-connections
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,17 @@ def _connection_id(foundry: Foundry, request: web.Request) -> str:
 
 async def _list(foundry: Foundry, request: web.Request) -> web.Response:
     prefix = _connection_id(foundry, request).lower()
-    return web.json_response({"value": [row for key, row in foundry.connections.items() if key.startswith(prefix)]})
+    return web.json_response(
+        {"value": [row for key, row in foundry.connections.items() if key.startswith(prefix)]}
+    )
 
 
 async def _get(foundry: Foundry, request: web.Request) -> web.Response:
     row = foundry.connections.get(_connection_id(foundry, request).lower())
     if row is None:
-        raise ArmError(404, "NotFound", f"Connection {request.match_info['name']} can't be found in this workspace")
+        raise ArmError(
+            404, "NotFound", f"Connection {request.match_info['name']} can't be found in this workspace"
+        )
     return web.json_response(row)
 
 
@@ -46,7 +52,12 @@ async def _put(foundry: Foundry, request: web.Request) -> web.Response:
     if not properties.get("authType"):
         raise ArmError(400, "UserError", "The property 'authType' of a connection is required.")
     shown = {name: value for name, value in properties.items() if name != "credentials" and value is not None}
-    row = {"id": id_, "name": request.match_info["name"], "type": f"{PROVIDER}/accounts/projects/connections", "properties": shown}
+    row = {
+        "id": id_,
+        "name": request.match_info["name"],
+        "type": f"{PROVIDER}/accounts/projects/connections",
+        "properties": shown,
+    }
     foundry.connections[id_.lower()] = row
     return web.json_response(row)
 

@@ -1,4 +1,6 @@
-"""Policy fragments: https://learn.microsoft.com/rest/api/apimanagement/policy-fragment?view=rest-apimanagement-2024-05-01"""
+"""Policy fragments:
+https://learn.microsoft.com/rest/api/apimanagement/policy-fragment?view=rest-apimanagement-2024-05-01
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from functools import partial
 from aiohttp import web
 
 from standins.http import route
-from standins.resource_manager.arm import SERVICE, Json, check_if_match, contract, insensitive, properties_of, service_id, to_delete
+from standins.resource_manager.arm import (
+    SERVICE,
+    Json,
+    check_if_match,
+    contract,
+    insensitive,
+    properties_of,
+    service_id,
+    to_delete,
+)
 from standins.resource_manager.fields import Fields
 from standins.resource_manager.kinds import entity_tag
 from standins.resource_manager.lists import filterable, page
@@ -22,20 +33,32 @@ _LONGEST = 32 * 1024
 
 def routes(app: web.Application, state: State) -> None:
     one = SERVICE + "/policyFragments/{name}"
-    route(app, "GET", insensitive(SERVICE + "/policyFragments"), "LIST policy fragments", partial(_list, state))
+    route(
+        app, "GET", insensitive(SERVICE + "/policyFragments"), "LIST policy fragments", partial(_list, state)
+    )
     route(app, "GET", insensitive(one), "GET policy fragment", partial(_get, state))
     route(app, "HEAD", insensitive(one), "HEAD policy fragment", partial(_head, state))
     route(app, "PUT", insensitive(one), "PUT policy fragment", partial(_put, state))
     route(app, "DELETE", insensitive(one), "DELETE policy fragment", partial(_delete, state))
-    route(app, "POST", insensitive(one + "/listReferences"), "POST policy fragment listReferences", partial(_references, state))
+    route(
+        app,
+        "POST",
+        insensitive(one + "/listReferences"),
+        "POST policy fragment listReferences",
+        partial(_references, state),
+    )
 
 
 async def _list(state: State, request: web.Request) -> web.Response:
-    return page(state, request, state.fragments.under(service_id(request)), filterable("name", "description", "value"))
+    return page(
+        state, request, state.fragments.under(service_id(request)), filterable("name", "description", "value")
+    )
 
 
 async def _get(state: State, request: web.Request) -> web.Response:
-    return contract(in_format(state.fragments.require(state.fragments.id(request)), request.query.get("format", "xml")))
+    return contract(
+        in_format(state.fragments.require(state.fragments.id(request)), request.query.get("format", "xml"))
+    )
 
 
 async def _head(state: State, request: web.Request) -> web.Response:
@@ -51,14 +74,18 @@ async def _put(state: State, request: web.Request) -> web.Response:
     fragment = state.fragments.id(request)
     old = state.fragments.get(fragment)
     check_if_match(request, old)
-    row = state.fragments.write(fragment, {"description": None, "provisioningState": "Succeeded"} | kept, seconds=seconds(state))
+    row = state.fragments.write(
+        fragment, {"description": None, "provisioningState": "Succeeded"} | kept, seconds=seconds(state)
+    )
     answer = contract(in_format(row, format_of(properties)), 201 if old is None else 200)
     return started(state, request, answer, fragment)
 
 
 async def _delete(state: State, request: web.Request) -> web.Response:
     row = to_delete(request, state.fragments.get(state.fragments.id(request)))
-    refuse_used("Policy Fragment", row, service_id(request), naming(state, service_id(request), row, FRAGMENT))
+    refuse_used(
+        "Policy Fragment", row, service_id(request), naming(state, service_id(request), row, FRAGMENT)
+    )
     state.fragments.remove(row["id"])
     return web.Response(status=200)
 

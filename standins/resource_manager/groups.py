@@ -23,7 +23,10 @@ def routes(app: web.Application, state: State) -> None:
     kind = Kind(state, "group", "groups", state.groups, _FIELDS)
     kind.reading(app)
     kind.writing(app, partial(_checked, state), partial(_release, state))
-    link, links = insensitive(SERVICE + "/products/{name}/groups/{group_name}"), insensitive(SERVICE + "/products/{name}/groups")
+    link, links = (
+        insensitive(SERVICE + "/products/{name}/groups/{group_name}"),
+        insensitive(SERVICE + "/products/{name}/groups"),
+    )
     route(app, "GET", links, "LIST product groups", partial(_of_product, state))
     route(app, "HEAD", link, "HEAD product group", partial(_is_linked, state))
     route(app, "PUT", link, "PUT product group", partial(_link, state))
@@ -52,13 +55,17 @@ def _release(state: State, request: web.Request, row: Json) -> None:
     if _is_builtin(state, row["id"]):
         raise invalid(("groupId", "System group cannot be deleted."))
     for product in state.products.under(service_id(request)):
-        _set_groups(state, product, [name for name in product["hidden"]["groups"] if name != row["name"].lower()])
+        _set_groups(
+            state, product, [name for name in product["hidden"]["groups"] if name != row["name"].lower()]
+        )
 
 
 async def _of_product(state: State, request: web.Request) -> web.Response:
     """The groups, with ids under the product."""
     product = state.products.require(state.products.id(request))
-    groups = (state.groups.require(f"{service_id(request)}/groups/{name}") for name in product["hidden"]["groups"])
+    groups = (
+        state.groups.require(f"{service_id(request)}/groups/{name}") for name in product["hidden"]["groups"]
+    )
     return page(state, request, (seen_under(group, product["id"]) for group in groups), _FIELDS)
 
 
@@ -79,7 +86,10 @@ async def _link(state: State, request: web.Request) -> web.Response:
 
 
 async def _unlink(state: State, request: web.Request) -> web.Response:
-    product, name = state.products.require(state.products.id(request)), request.match_info["group_name"].lower()
+    product, name = (
+        state.products.require(state.products.id(request)),
+        request.match_info["group_name"].lower(),
+    )
     if name not in product["hidden"]["groups"]:
         return web.Response(status=204)
     _set_groups(state, product, [other for other in product["hidden"]["groups"] if other != name])

@@ -1,8 +1,10 @@
-"""What Resource Manager checks before it looks for the resource: token, number of requests, api-version, subscription, roles.
+"""What Resource Manager checks before it looks for the resource: token, number of requests, api-version,
+subscription, roles.
 
-Errors of a token: https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and
-https://learn.microsoft.com/troubleshoot/azure/entra/entra-id/app-integration/troubleshoot-authorization-requestdenied-graph-api; their
-texts are those that clients report of the live service.
+Errors of a token:
+https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors and
+https://learn.microsoft.com/troubleshoot/azure/entra/entra-id/app-integration/troubleshoot-authorization-requestdenied-graph-api;
+their texts are those that clients report of the live service.
 """
 
 from __future__ import annotations
@@ -67,7 +69,9 @@ def _claims(world: World, request: web.Request) -> dict[str, Any]:
     header = request.headers.get("Authorization")
     if header is None:
         why = "The authentication failed because of missing 'Authorization' header."
-        raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.", why)
+        raise _unauthorized(
+            "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.", why
+        )
     try:
         claims = verify(world, header, AUDIENCES)
     except InvalidToken as error:
@@ -83,7 +87,8 @@ def _refused(header: str, cause: BaseException | None) -> ArmError:
         ended = datetime.fromtimestamp(_shown(header)["exp"], UTC)
         return _unauthorized(
             "ExpiredAuthenticationToken",
-            f"The access token expiry UTC time '{_time(ended)}' is earlier than current UTC time '{_time(datetime.now(UTC))}'.",
+            f"The access token expiry UTC time '{_time(ended)}' is earlier than current UTC time "
+            f"'{_time(datetime.now(UTC))}'.",
             "The access token expiry UTC time is earlier than current UTC time.",
         )
     if isinstance(cause, jwt.InvalidAudienceError):
@@ -94,23 +99,30 @@ def _refused(header: str, cause: BaseException | None) -> ArmError:
             f"It should exactly match with one of the allowed audiences {allowed}.",
             "The access token has been obtained from wrong audience or resource.",
         )
-    return _unauthorized("InvalidAuthenticationToken", "The access token is invalid.", "The access token is invalid.")
+    return _unauthorized(
+        "InvalidAuthenticationToken", "The access token is invalid.", "The access token is invalid."
+    )
 
 
 def _foreign(issuer: str) -> ArmError:
     home = _ISSUER.format(TENANT)
     return _unauthorized(
         "InvalidAuthenticationTokenTenant",
-        f"The access token is from the wrong issuer '{issuer}'. It must match the tenant '{home}' associated with this subscription. "
-        f"Please use the authority (URL) 'https://login.windows.net/{TENANT}' to get the token. Note, if the subscription is transferred "
-        "to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an "
-        "hour). If you just transferred your subscription and see this error message, please try back later.",
-        "The access token is from the wrong issuer. It must match the tenant associated with this subscription.",
+        f"The access token is from the wrong issuer '{issuer}'. It must match the tenant '{home}' associated "
+        f"with this subscription. Please use the authority (URL) 'https://login.windows.net/{TENANT}' to get "
+        "the token. Note, if the subscription is transferred to another tenant there is no impact to the "
+        "services, but information about new tenant could take time to propagate (up to an hour). If you "
+        "just transferred your subscription and see this error message, please try back later.",
+        "The access token is from the wrong issuer. It must match the tenant associated with this "
+        "subscription.",
     )
 
 
 def _unauthorized(code: str, message: str, why: str) -> ArmError:
-    challenge = f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token", error_description="{why}"'
+    challenge = (
+        f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token", '
+        f'error_description="{why}"'
+    )
     return ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
 
 
@@ -126,13 +138,21 @@ def _time(when: datetime) -> str:
 def _check_version(request: web.Request) -> None:
     version = request.query.get("api-version")
     if version is None:
-        raise ArmError(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
-    # A provider alone, without a type behind it, is a resource of Microsoft.Resources, as the subscription is.
+        raise ArmError(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    # A provider alone, without a type behind it, is a resource of Microsoft.Resources, as the subscription
+    # is.
     named, of_a_type, _ = request.path.lower().rpartition("/providers/")[2].partition("/")
     provider = named if of_a_type else "microsoft.resources"
     known = VERSIONS.get(provider, (version,))
     if version not in known:
-        message = f"The supported api-versions of '{provider}' are '{', '.join(known)}', '{version}' is not one of them."
+        message = (
+            f"The supported api-versions of '{provider}' are '{', '.join(known)}', '{version}' is not one of "
+            "them."
+        )
         raise ArmError(400, "NoRegisteredProviderFound", message)
 
 

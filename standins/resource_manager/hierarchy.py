@@ -1,6 +1,8 @@
-"""Where everything lives: the tenant, the subscription, resource groups, providers, and the addresses of this cloud.
+"""Where everything lives: the tenant, the subscription, resource groups, providers, and the addresses of this
+cloud.
 
-https://learn.microsoft.com/rest/api/resources and https://learn.microsoft.com/cli/azure/cloud (`az cloud register`)
+https://learn.microsoft.com/rest/api/resources and https://learn.microsoft.com/cli/azure/cloud
+(`az cloud register`)
 """
 
 from __future__ import annotations
@@ -24,7 +26,12 @@ FIRST_GROUP = "ai"
 _PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "Microsoft.ApiManagement": ("service",),
     "Microsoft.Authorization": ("roleAssignments", "roleDefinitions"),
-    "Microsoft.CognitiveServices": ("accounts", "accounts/deployments", "accounts/projects", "accounts/projects/connections"),
+    "Microsoft.CognitiveServices": (
+        "accounts",
+        "accounts/deployments",
+        "accounts/projects",
+        "accounts/projects/connections",
+    ),
     "Microsoft.ContainerService": ("managedClusters",),
     "Microsoft.Insights": ("components",),
 }
@@ -60,7 +67,9 @@ def routes(app: web.Application, world: World, groups: ResourceGroups) -> None:
 
 
 async def _endpoints(world: World, request: web.Request) -> web.Response:
-    """Without a token: this is how a client learns where to get one. The token endpoint is here too, since MSAL refuses http."""
+    """Without a token: this is how a client learns where to get one. The token endpoint is here too, since
+    MSAL refuses http.
+    """
     here = f"{request.scheme}://{request.host}"
     vault = world.addresses.get("key-vault", "").removeprefix("https://")
     answer = {
@@ -81,18 +90,35 @@ async def _endpoints(world: World, request: web.Request) -> web.Response:
         "sqlManagement": here,
         "vmImageAliasDoc": here,
         "activeDirectoryDataLake": here,
-        "suffixes": {"keyVaultDns": vault, "storage": "core.windows.net", "sqlServerHostname": "database.windows.net"},
+        "suffixes": {
+            "keyVaultDns": vault,
+            "storage": "core.windows.net",
+            "sqlServerHostname": "database.windows.net",
+        },
     }
     return web.json_response(answer)
 
 
 async def _tenants(_: web.Request) -> web.Response:
-    row = {"id": f"/tenants/{TENANT}", "tenantId": TENANT, "displayName": "Contoso", "defaultDomain": "contoso.onmicrosoft.com"}
-    return web.json_response({"value": [row | {"tenantCategory": "Home", "countryCode": "NL", "domains": ["contoso.onmicrosoft.com"]}]})
+    row = {
+        "id": f"/tenants/{TENANT}",
+        "tenantId": TENANT,
+        "displayName": "Contoso",
+        "defaultDomain": "contoso.onmicrosoft.com",
+    }
+    return web.json_response(
+        {
+            "value": [
+                row | {"tenantCategory": "Home", "countryCode": "NL", "domains": ["contoso.onmicrosoft.com"]}
+            ]
+        }
+    )
 
 
 async def _subscriptions(world: World, request: web.Request) -> web.Response:
-    """Those in which the caller has a role: https://learn.microsoft.com/azure/role-based-access-control/troubleshooting"""
+    """Those in which the caller has a role:
+    https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
+    """
     rows = [_the_subscription()] if sees(world, request["claims"]) else []
     return web.json_response({"value": rows, "count": {"type": "Total", "value": len(rows)}})
 
@@ -102,7 +128,11 @@ async def _subscription(_: web.Request) -> web.Response:
 
 
 def _the_subscription() -> Json:
-    policies = {"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"}
+    policies = {
+        "locationPlacementId": "Public_2014-09-01",
+        "quotaId": "PayAsYouGo_2014-09-01",
+        "spendingLimit": "Off",
+    }
     return {
         "id": f"/subscriptions/{SUBSCRIPTION}",
         "subscriptionId": SUBSCRIPTION,
@@ -129,7 +159,9 @@ async def _provider(request: web.Request) -> web.Response:
 
 def _registered(name: str) -> Json:
     versions = list(VERSIONS[name.lower()])
-    types = [{"resourceType": kind, "locations": [LOCATION], "apiVersions": versions} for kind in _PROVIDERS[name]]
+    types = [
+        {"resourceType": kind, "locations": [LOCATION], "apiVersions": versions} for kind in _PROVIDERS[name]
+    ]
     id_ = f"/subscriptions/{SUBSCRIPTION}/providers/{name}"
     return {
         "id": id_,
@@ -160,7 +192,10 @@ async def _put_group(groups: ResourceGroups, request: web.Request) -> web.Respon
     if not isinstance(location, str) or not location:
         raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
     if old is not None and old["location"] != location:
-        message = f"Invalid resource group location '{location}'. The Resource group already exists in location '{old['location']}'."
+        message = (
+            f"Invalid resource group location '{location}'. The Resource group already exists in location "
+            f"'{old['location']}'."
+        )
         raise ArmError(409, "InvalidResourceGroupLocation", message)
     row = groups.rows[name.lower()] = _shown(name, location, sent.get("tags") or {})
     return web.json_response(row, status=201 if old is None else 200)

@@ -1,4 +1,5 @@
-"""Application Insights: the component of the local set, to be read. https://learn.microsoft.com/rest/api/application-insights/components/get
+"""Application Insights: the component of the local set, to be read.
+https://learn.microsoft.com/rest/api/application-insights/components/get
 
 Its instrumentation key, which is in its connection string, is made of its id.
 """
@@ -16,9 +17,14 @@ from standins.resource_manager.hierarchy import FIRST_GROUP, LOCATION, ResourceG
 from standins.world import SUBSCRIPTION
 
 PROVIDER = "Microsoft.Insights"
-_COMPONENT = "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + PROVIDER + "/components/{name}"
+_COMPONENT = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + PROVIDER + "/components/{name}"
+)
 #: There from the start (`standins.stack`); nothing here makes another.
-TRACES = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{FIRST_GROUP}/providers/{PROVIDER}/components/contoso-traces"
+TRACES = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{FIRST_GROUP}/providers/{PROVIDER}/components/contoso-"
+    "traces"
+)
 
 
 def routes(app: web.Application, groups: ResourceGroups) -> None:
@@ -36,8 +42,15 @@ async def _get(groups: ResourceGroups, request: web.Request) -> web.Response:
 
 def _shown() -> Json:
     key = str(uuid.uuid5(uuid.NAMESPACE_URL, TRACES))
-    text = f"InstrumentationKey={key};IngestionEndpoint=https://{LOCATION}-5.in.applicationinsights.azure.com/"
+    text = (
+        f"InstrumentationKey={key};IngestionEndpoint=https://{LOCATION}-5.in.applicationinsights.azure.com/"
+    )
     name = TRACES.rpartition("/")[2]
-    properties = {"ApplicationId": name, "Application_Type": "web", "ConnectionString": text, "InstrumentationKey": key}
+    properties = {
+        "ApplicationId": name,
+        "Application_Type": "web",
+        "ConnectionString": text,
+        "InstrumentationKey": key,
+    }
     row = {"id": TRACES, "name": name, "type": f"{PROVIDER}/components", "location": LOCATION, "kind": "web"}
     return {**row, "properties": {**properties, "provisioningState": "Succeeded"}}

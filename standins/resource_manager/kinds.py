@@ -23,7 +23,8 @@ from standins.resource_manager.arm import (
 from standins.resource_manager.lists import Filterable, page
 from standins.resource_manager.state import Resources, State
 
-#: The properties to keep of those that were sent (a PATCH: merged into the old ones). Raises 400 ValidationError.
+#: The properties to keep of those that were sent (a PATCH: merged into the old ones). Raises 400
+#: ValidationError.
 Checked = Callable[[web.Request, Json], Json]
 #: Raises what forbids the deletion of the row.
 Deletable = Callable[[web.Request, Json], None]
@@ -31,7 +32,8 @@ Deletable = Callable[[web.Request, Json], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of resource: its name in calls, its path after the service's, where it is kept, what a filter may ask of its list.
+    """A kind of resource: its name in calls, its path after the service's, where it is kept, what a filter
+    may ask of its list.
 
     `parent` is the id under which a list looks; it raises 404 when there is no such parent.
     """

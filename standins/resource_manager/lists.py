@@ -1,4 +1,5 @@
-"""Lists: `$filter` in the part of OData that API Management documents per list, `$top` and `$skip`, pages with `nextLink`.
+"""Lists: `$filter` in the part of OData that API Management documents per list, `$top` and `$skip`, pages
+with `nextLink`.
 
 https://learn.microsoft.com/rest/api/apimanagement/product/list-by-service?view=rest-apimanagement-2024-05-01#uri-parameters
 """
@@ -24,12 +25,16 @@ Wanted = Callable[[Json], bool]
 Filterable = Mapping[str, bool]
 
 _TERM = re.compile(
-    r"""(?P<function>startswith|endswith|contains)\(\s*(?P<field1>\w+)\s*,\s*'(?P<text1>(?:[^']|'')*)'\s*\)(?:\s+eq\s+true)?
+    r"(?P<function>startswith|endswith|contains)\(\s*(?P<field1>\w+)\s*,\s*'(?P<text1>(?:[^']|'')*)'\s*\)"
+    r"""(?:\s+eq\s+true)?
     |substringof\(\s*'(?P<text2>(?:[^']|'')*)'\s*,\s*(?P<field2>\w+)\s*\)(?:\s+eq\s+true)?
-    |(?P<field3>\w+)\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+(?:'(?P<text3>(?:[^']|'')*)'|(?P<literal>true|false|null))""",
+    |(?P<field3>\w+)\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+(?:'(?P<text3>(?:[^']|'')*)'"""
+    r"""|(?P<literal>true|false|null))""",
     re.VERBOSE,
 )
-_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {name: getattr(operator, name) for name in ("eq", "ne", "gt", "ge", "lt", "le")}
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    name: getattr(operator, name) for name in ("eq", "ne", "gt", "ge", "lt", "le")
+}
 _FUNCTIONS: Mapping[str, Callable[[str, str], bool]] = {
     "startswith": str.startswith,
     "endswith": str.endswith,
@@ -74,7 +79,9 @@ def _filter(expression: str | None, fields: Filterable) -> Wanted:
     """Terms joined by `and`, which binds more closely, and `or`; no brackets."""
     if expression is None:
         return lambda _: True
-    alternatives = [[_term(term, fields) for term in _split(each, "and")] for each in _split(expression, "or")]
+    alternatives = [
+        [_term(term, fields) for term in _split(each, "and")] for each in _split(expression, "or")
+    ]
     return lambda row: any(all(wanted(row) for wanted in terms) for terms in alternatives)
 
 
@@ -98,7 +105,10 @@ def _term(text: str, fields: Filterable) -> Wanted:
     value = _ELSEWHERE.get(field) or partial(_property, field)
     if match["field3"]:
         return _comparison(match, value)
-    compare, wanted = _FUNCTIONS[match["function"] or "contains"], _unquoted(match["text1"] or match["text2"] or "")
+    compare, wanted = (
+        _FUNCTIONS[match["function"] or "contains"],
+        _unquoted(match["text1"] or match["text2"] or ""),
+    )
     return lambda row: compare(str(value(row) or ""), wanted)
 
 

@@ -1,6 +1,8 @@
-"""Loggers, and the diagnostics that send to them, of the whole service and of one API. Token metrics need both.
+"""Loggers, and the diagnostics that send to them, of the whole service and of one API. Token metrics need
+both.
 
-https://learn.microsoft.com/rest/api/apimanagement/logger and .../diagnostic?view=rest-apimanagement-2024-05-01
+https://learn.microsoft.com/rest/api/apimanagement/logger and
+.../diagnostic?view=rest-apimanagement-2024-05-01
 """
 
 from __future__ import annotations
@@ -32,7 +34,12 @@ _DIAGNOSTIC = (
     "operationNameFormat",
     "metrics",
 )
-_DIAGNOSTIC_DEFAULTS: Json = {"alwaysLog": None, "httpCorrelationProtocol": "Legacy", "logClientIp": True, "sampling": None}
+_DIAGNOSTIC_DEFAULTS: Json = {
+    "alwaysLog": None,
+    "httpCorrelationProtocol": "Legacy",
+    "logClientIp": True,
+    "sampling": None,
+}
 _NAMES = ("applicationinsights", "azuremonitor", "local")
 
 
@@ -61,7 +68,9 @@ def _checked_logger(state: State, request: web.Request, properties: Json) -> Jso
     if state.loggers.get(state.loggers.id(request)) is None:
         check_room(state, "loggers", service_id(request))
     if "credentials" in kept:
-        kept["credentials"] = {name: _hidden(state, request, value) for name, value in kept["credentials"].items()}
+        kept["credentials"] = {
+            name: _hidden(state, request, value) for name, value in kept["credentials"].items()
+        }
     return kept
 
 
@@ -77,7 +86,10 @@ def _hidden(state: State, request: web.Request, value: str) -> str:
 
 
 def _unused(state: State, request: web.Request, row: Json) -> None:
-    diagnostics = (*state.diagnostics.under(service_id(request)), *state.api_diagnostics.under(service_id(request)))
+    diagnostics = (
+        *state.diagnostics.under(service_id(request)),
+        *state.api_diagnostics.under(service_id(request)),
+    )
     if any(diagnostic["properties"]["loggerId"].lower() == row["id"].lower() for diagnostic in diagnostics):
         raise invalid(("loggerId", f"Logger '{row['name']}' is used by a diagnostic."))
 
@@ -88,7 +100,9 @@ def _checked_diagnostic(state: State, resources: Resources, request: web.Request
     if (name := resources.id(request).rsplit("/", 1)[-1]) not in _NAMES:
         fields.problem("diagnosticId", f"'{name}' is not one of {', '.join(_NAMES)}.")
     logger = str(fields.given.get("loggerId"))
-    logger = logger if logger.lower().startswith(service_id(request).lower()) else service_id(request) + logger
+    logger = (
+        logger if logger.lower().startswith(service_id(request).lower()) else service_id(request) + logger
+    )
     if state.loggers.get(logger) is None:
         fields.problem("loggerId", f"Logger with id '{logger}' could not be found.")
     fields.choice("alwaysLog", ("allErrors",))

@@ -1,7 +1,7 @@
 """Named values: texts and secrets that policies insert as `{{displayName}}`.
 
-The value of a secret is shown by `listValue` only. One in a Key Vault is a reference; the vault is not read here.
-https://learn.microsoft.com/rest/api/apimanagement/named-value?view=rest-apimanagement-2024-05-01
+The value of a secret is shown by `listValue` only. One in a Key Vault is a reference; the vault is not read
+here. https://learn.microsoft.com/rest/api/apimanagement/named-value?view=rest-apimanagement-2024-05-01
 """
 
 from __future__ import annotations
@@ -38,13 +38,27 @@ _SECRET_URL = re.compile(r"https://[^/]+/secrets/[A-Za-z0-9-]{1,127}(/[0-9a-f]{3
 
 
 def routes(app: web.Application, state: State) -> None:
-    Kind(state, "named value", "namedValues", state.named_values, filterable("displayName", "tags")).reading(app)
+    Kind(state, "named value", "namedValues", state.named_values, filterable("displayName", "tags")).reading(
+        app
+    )
     one = SERVICE + "/namedValues/{name}"
     route(app, "PUT", insensitive(one), "PUT named value", partial(_put, state))
     route(app, "PATCH", insensitive(one), "PATCH named value", partial(_patch, state))
     route(app, "DELETE", insensitive(one), "DELETE named value", partial(_delete, state))
-    route(app, "POST", insensitive(one + "/listValue"), "POST named value listValue", partial(_list_value, state))
-    route(app, "POST", insensitive(one + "/refreshSecret"), "POST named value refreshSecret", partial(_refresh, state))
+    route(
+        app,
+        "POST",
+        insensitive(one + "/listValue"),
+        "POST named value listValue",
+        partial(_list_value, state),
+    )
+    route(
+        app,
+        "POST",
+        insensitive(one + "/refreshSecret"),
+        "POST named value refreshSecret",
+        partial(_refresh, state),
+    )
 
 
 async def _put(state: State, request: web.Request) -> web.Response:
@@ -88,7 +102,9 @@ def _checked(state: State, request: web.Request, properties: Json) -> Json:
     fields.require("displayName")
     fields.text("displayName", 1, 256)
     if not re.fullmatch(r"[A-Za-z0-9-._]+", str(fields.given.get("displayName", "-"))):
-        fields.problem("displayName", "displayName may contain only letters, digits, periods, dashes and underscores.")
+        fields.problem(
+            "displayName", "displayName may contain only letters, digits, periods, dashes and underscores."
+        )
     fields.boolean("secret")
     if len(fields.given.get("tags", ())) > 32:
         fields.problem("tags", "A named value has at most 32 tags.")

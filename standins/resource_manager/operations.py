@@ -1,9 +1,10 @@
 """Operations that outlast their first answer, and the resources that they create, change and delete.
 
-The first answer names two places to poll (`Azure-AsyncOperation`, `Location`); the resource shows its state meanwhile:
-https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations and
-https://github.com/cloud-and-ai-microsoft/resource-provider-contract/blob/master/v1.0/async-api-reference.md. There is no Retry-After, which
-is optional: a client would wait that long in real time, while tests move the clock. How long they take is the option `operation_seconds`.
+The first answer names two places to poll (`Azure-AsyncOperation`, `Location`); the resource shows its state
+meanwhile: https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations and
+https://github.com/cloud-and-ai-microsoft/resource-provider-contract/blob/master/v1.0/async-api-reference.md.
+There is no Retry-After, which is optional: a client would wait that long in real time, while tests move the
+clock. How long they take is the option `operation_seconds`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ class Operations:
     def routes(self, app: web.Application) -> None:
         place = f"/subscriptions/{{subscription}}/providers/{self._provider}/locations/{{location}}"
         for what, handler in (("operationStatuses", self._status), ("operationResults", self._result)):
-            route(app, "GET", insensitive(f"{place}/{what}/{{operation}}"), f"GET {self._provider} {what}", handler)
+            route(
+                app,
+                "GET",
+                insensitive(f"{place}/{what}/{{operation}}"),
+                f"GET {self._provider} {what}",
+                handler,
+            )
 
     def ends(self) -> float:
         """When an operation that begins now will have ended."""
@@ -45,14 +52,23 @@ class Operations:
         self._table[name] = {"begun": self.world.clock.utcnow().isoformat(), "ends": ends}
         place = _PLACE.format(provider=self._provider, location=location)
         for header, what in (("Azure-AsyncOperation", "operationStatuses"), ("Location", "operationResults")):
-            url = request.url.with_path(f"{place}/{what}/{name}").with_query({"api-version": request.query["api-version"]})
+            url = request.url.with_path(f"{place}/{what}/{name}").with_query(
+                {"api-version": request.query["api-version"]}
+            )
             answer.headers[header] = str(url)
         return answer
 
     async def _status(self, request: web.Request) -> web.Response:
         row = self._row(request)
         status = "InProgress" if self.world.clock.now() < row["ends"] else "Succeeded"
-        return web.json_response({"id": request.path, "name": request.match_info["operation"], "status": status, "startTime": row["begun"]})
+        return web.json_response(
+            {
+                "id": request.path,
+                "name": request.match_info["operation"],
+                "status": status,
+                "startTime": row["begun"],
+            }
+        )
 
     async def _result(self, request: web.Request) -> web.Response:
         return web.Response(status=202 if self.world.clock.now() < self._row(request)["ends"] else 204)
@@ -68,7 +84,8 @@ class Operations:
 class Tracked:
     """Resources of one type, by id in lower case, with the state that the clock gives them.
 
-    A row is the resource as it is shown, and `ends`: until then its state is `passing`. What was being deleted is gone afterwards.
+    A row is the resource as it is shown, and `ends`: until then its state is `passing`. What was being
+    deleted is gone afterwards.
     """
 
     def __init__(self, world: World, table: Table) -> None:
@@ -87,7 +104,11 @@ class Tracked:
         row = self.get(id_)
         if row is None:
             kind, group = type_of(id_), id_.split("/")[4]
-            what = "/".join([kind, *id_.rpartition("/providers/")[2].split("/")[2::2]]) if kind.count("/") == 1 else id_
+            what = (
+                "/".join([kind, *id_.rpartition("/providers/")[2].split("/")[2::2]])
+                if kind.count("/") == 1
+                else id_
+            )
             message = (
                 f"The Resource '{what}' under resource group '{group}' was not found. "
                 "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
@@ -102,7 +123,14 @@ class Tracked:
 
     def write(self, id_: str, shown: Json, passing: str, ends: float) -> Json:
         """Create or replace; the ETag changes each time."""
-        row = {"id": id_, "type": type_of(id_), "etag": f'"{secrets.token_hex(18)}"', **shown, "passing": passing, "ends": ends}
+        row = {
+            "id": id_,
+            "type": type_of(id_),
+            "etag": f'"{secrets.token_hex(18)}"',
+            **shown,
+            "passing": passing,
+            "ends": ends,
+        }
         self._table[id_.lower()] = row
         return row
 
@@ -113,7 +141,11 @@ class Tracked:
     def shown(self, row: Json) -> Json:
         """As it is answered."""
         state = row["passing"] if self._world.clock.now() < row["ends"] else "Succeeded"
-        public = {name: value for name, value in row.items() if name not in ("passing", "ends") and value is not None}
+        public = {
+            name: value
+            for name, value in row.items()
+            if name not in ("passing", "ends") and value is not None
+        }
         return public | {"properties": {**row["properties"], "provisioningState": state}}
 
 

@@ -33,7 +33,9 @@ _LONGEST = 256 * 1024
 
 @dataclass(frozen=True)
 class _Scope:
-    """What has a policy: its name in calls, its path, its id, where it is kept (None: the service), and the API that a write locks."""
+    """What has a policy: its name in calls, its path, its id, where it is kept (None: the service), and the
+    API that a write locks.
+    """
 
     kind: str
     path: str
@@ -98,7 +100,9 @@ async def _put(state: State, scope: _Scope, request: web.Request) -> web.Respons
     return contract(in_format(row, format_of(properties)), 201 if old is None else 200)
 
 
-def _locked(state: State, scope: _Scope, request: web.Request) -> contextlib.AbstractAsyncContextManager[None]:
+def _locked(
+    state: State, scope: _Scope, request: web.Request
+) -> contextlib.AbstractAsyncContextManager[None]:
     return contextlib.nullcontext() if scope.locks is None else state.writing(scope.locks(request))
 
 

@@ -1,7 +1,8 @@
-"""Policy documents: read `xml` and `rawxml`, refuse what API Management refuses, write them back in its own layout.
+"""Policy documents: read `xml` and `rawxml`, refuse what API Management refuses, write them back in its own
+layout.
 
-In `rawxml` the C# expressions `@(...)` and `@{...}` stand unescaped, so they are escaped before the XML is parsed.
-https://learn.microsoft.com/azure/api-management/api-management-policies
+In `rawxml` the C# expressions `@(...)` and `@{...}` stand unescaped, so they are escaped before the XML is
+parsed. https://learn.microsoft.com/azure/api-management/api-management-policies
 """
 
 from __future__ import annotations
@@ -15,30 +16,48 @@ from lxml import etree
 
 Element = etree._Element
 
-#: C# as far as brackets go: comments, strings (verbatim, interpolated, plain), characters, brackets, anything else.
+#: C# as far as brackets go: comments, strings (verbatim, interpolated, plain), characters, brackets, anything
+#: else.
 _TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|(?:@\$?|\$@)"(?:[^"]|"")*"|\$?"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'|(?P<open>[(\[{])|(?P<close>[)\]}])|.""",
+    r"""//[^\n]*|/\*.*?\*/|(?:@\$?|\$@)"(?:[^"]|"")*"|\$?"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])+'"""
+    r"""|(?P<open>[(\[{])|(?P<close>[)\]}])|.""",
     re.DOTALL,
 )
-#: Where an expression may begin in `rawxml`: as the whole of an attribute or of an element's text. Comments and CDATA are skipped.
-_START = re.compile(r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|=\s*(?P<quote>["'])\s*(?=@[({])|>\s*(?=@[({])""", re.DOTALL)
+#: Where an expression may begin in `rawxml`: as the whole of an attribute or of an element's text. Comments
+#: and CDATA are skipped.
+_START = re.compile(
+    r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|=\s*(?P<quote>["'])\s*(?=@[({])|>\s*(?=@[({])""", re.DOTALL
+)
 _ENTITY = re.compile(r"&(?!(?:quot|apos|lt|gt|amp|#\d+|#x[0-9a-fA-F]+);)")
 _EMPTY = re.compile(r"(?P<comment><!--.*?-->)|/>", re.DOTALL)
 _RAW = re.compile(r'(?<==")\s*@[({][^"]*(?=")|(?<=>)\s*@[({][^<]*(?=<)')
 
 _SECTIONS = ("inbound", "backend", "outbound", "on-error")
-#: Elements whose children are policies, and the policies: https://learn.microsoft.com/azure/api-management/api-management-policies
-_HOLDERS = (*_SECTIONS, "fragment", "when", "otherwise", "retry", "wait", "limit-concurrency", "return-response")
+#: Elements whose children are policies, and the policies:
+#: https://learn.microsoft.com/azure/api-management/api-management-policies
+_HOLDERS = (
+    *_SECTIONS,
+    "fragment",
+    "when",
+    "otherwise",
+    "retry",
+    "wait",
+    "limit-concurrency",
+    "return-response",
+)
 _POLICY_NAMES = """
-    authentication-basic authentication-certificate authentication-managed-identity azure-openai-emit-token-metric
-    azure-openai-semantic-cache-lookup azure-openai-semantic-cache-store azure-openai-token-limit base cache-lookup cache-lookup-value
-    cache-remove-value cache-store cache-store-value check-header choose cors cross-domain emit-metric find-and-replace forward-request
-    get-authorization-context include-fragment invoke-dapr-binding ip-filter json-to-xml jsonp limit-concurrency llm-content-safety
-    llm-emit-token-metric llm-semantic-cache-lookup llm-semantic-cache-store llm-token-limit log-to-eventhub mock-response proxy
-    publish-to-dapr quota quota-by-key rate-limit rate-limit-by-key redirect-content-urls retry return-response rewrite-uri
-    send-one-way-request send-request set-backend-service set-body set-header set-method set-query-parameter set-status set-variable
-    trace validate-azure-ad-token validate-client-certificate validate-content validate-graphql-request validate-headers validate-jwt
-    validate-odata-request validate-parameters validate-status-code wait xml-to-json xsl-transform
+    authentication-basic authentication-certificate authentication-managed-identity
+    azure-openai-emit-token-metric azure-openai-semantic-cache-lookup azure-openai-semantic-cache-store
+    azure-openai-token-limit base cache-lookup cache-lookup-value cache-remove-value cache-store
+    cache-store-value check-header choose cors cross-domain emit-metric find-and-replace forward-request
+    get-authorization-context include-fragment invoke-dapr-binding ip-filter json-to-xml jsonp
+    limit-concurrency llm-content-safety llm-emit-token-metric llm-semantic-cache-lookup
+    llm-semantic-cache-store llm-token-limit log-to-eventhub mock-response proxy publish-to-dapr quota
+    quota-by-key rate-limit rate-limit-by-key redirect-content-urls retry return-response rewrite-uri
+    send-one-way-request send-request set-backend-service set-body set-header set-method
+    set-query-parameter set-status set-variable trace validate-azure-ad-token validate-client-certificate
+    validate-content validate-graphql-request validate-headers validate-jwt validate-odata-request
+    validate-parameters validate-status-code wait xml-to-json xsl-transform
 """
 _POLICIES = frozenset(_POLICY_NAMES.split())
 #: https://learn.microsoft.com/azure/api-management/policy-fragments#limitations
@@ -141,7 +160,9 @@ def _parser() -> etree.XMLParser:
 
 
 def write(document: Document, comments: bool) -> str:
-    """The document as the service keeps it: indented by tabs, lines ended by CR LF, expressions escaped, comments only if wanted."""
+    """The document as the service keeps it: indented by tabs, lines ended by CR LF, expressions escaped,
+    comments only if wanted.
+    """
     if not comments:
         etree.strip_elements(document.root, etree.Comment, with_tail=False)
     for element in document.root.iter():
@@ -167,9 +188,12 @@ def _escape_expressions(text: str) -> str:
         if start[0].startswith("<!"):
             continue
         end = _expression_end(text, position)
-        expression = html.escape(_ENTITY.sub("&amp;", text[position:end]).replace("&", "\0")).replace("\0", "&")
+        expression = html.escape(_ENTITY.sub("&amp;", text[position:end]).replace("&", "\0")).replace(
+            "\0", "&"
+        )
         if start["quote"] and text[end : end + 1] == start["quote"]:
-            # XML would turn the line ends of an attribute into spaces; after the quote they keep the count of lines right.
+            # XML would turn the line ends of an attribute into spaces; after the quote they keep the count of
+            # lines right.
             expression = expression.replace("\n", "&#10;") + start["quote"] + "\n" * expression.count("\n")
             end += 1
         done.append(expression)
@@ -178,14 +202,18 @@ def _escape_expressions(text: str) -> str:
 
 
 def _expression_end(text: str, start: int) -> int:
-    """The position after the bracket that closes the expression at `start` (its `@`). Raises PolicyError if none does."""
+    """The position after the bracket that closes the expression at `start` (its `@`). Raises PolicyError if
+    none does.
+    """
     depth = 0
     for token in _TOKEN.finditer(text, start + 1):
         depth += bool(token["open"]) - bool(token["close"])
         if depth == 0:
             return token.end()
     line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
-    raise PolicyError(_tag_before(text, line, column), line, column, "The parentheses of the expression are not balanced.")
+    raise PolicyError(
+        _tag_before(text, line, column), line, column, "The parentheses of the expression are not balanced."
+    )
 
 
 def _tag_before(text: str, line: int, column: int) -> str:
@@ -205,8 +233,12 @@ def _check(document: Document) -> None:
             _check_sections(document, section)
     for holder in document.root.iter(*_HOLDERS):
         for policy in holder.iterchildren(etree.Element):
-            if policy.tag not in _POLICIES or (document.root.tag == "fragment" and policy.tag in _NOT_IN_FRAGMENTS):
-                raise document.error(policy, f"'{policy.tag}' is not a policy that may stand in '{holder.tag}'.")
+            if policy.tag not in _POLICIES or (
+                document.root.tag == "fragment" and policy.tag in _NOT_IN_FRAGMENTS
+            ):
+                raise document.error(
+                    policy, f"'{policy.tag}' is not a policy that may stand in '{holder.tag}'."
+                )
     for element in document.elements():
         _check_element(document, element)
 

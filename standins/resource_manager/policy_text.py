@@ -1,4 +1,6 @@
-"""The text of a policy or a fragment on its way in and out: checked, kept in the service's own writing, shown as `xml` or `rawxml`."""
+"""The text of a policy or a fragment on its way in and out: checked, kept in the service's own writing, shown
+as `xml` or `rawxml`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _FORMATS = ("xml", "rawxml")
 def read(state: State, request: web.Request, properties: Json, limits: tuple[str, int]) -> Json:
     """What is kept of a text that was sent; `limits` are the name of its root and its length in bytes.
 
-    Raises 400 ValidationError for what the service does not accept: unreadable or unknown elements, and names of what is not there.
+    Raises 400 ValidationError for what the service does not accept: unreadable or unknown elements, and names
+    of what is not there.
     """
     text, format_ = properties.get("value"), format_of(properties)
     root, longest = limits
@@ -32,7 +35,9 @@ def read(state: State, request: web.Request, properties: Json, limits: tuple[str
         for by in BACKEND:
             _check_names(document, by, _absent(state.backends, request, "backends", "Backend with id"))
         for by in FRAGMENT:
-            _check_names(document, by, _absent(state.fragments, request, "policyFragments", "Policy fragment with id"))
+            _check_names(
+                document, by, _absent(state.fragments, request, "policyFragments", "Policy fragment with id")
+            )
         _check_named_values(document, names)
     except PolicyError as error:
         raise invalid((error.element, str(error))) from error
@@ -54,7 +59,9 @@ def in_format(row: Json, format_: str) -> Json:
     return row | {"properties": row["properties"] | {"format": format_, "value": shown}}
 
 
-def _absent(resources: Resources, request: web.Request, segment: str, what: str) -> Callable[[str], str | None]:
+def _absent(
+    resources: Resources, request: web.Request, segment: str, what: str
+) -> Callable[[str], str | None]:
     """A function that says what is wrong with a name, if anything."""
 
     def problem(name: str) -> str | None:
@@ -73,11 +80,13 @@ def _check_names(document: Document, by: tuple[str, str], problem: Callable[[str
 def _named_values(state: State, service: str) -> Mapping[str, str]:
     """What may stand in `{{...}}` -> what the service makes of it.
 
-    A policy is written with display names, which are told apart by case, and comes back with the name of the resource;
-    https://learn.microsoft.com/rest/api/apimanagement/product-policy/create-or-update shows it.
+    A policy is written with display names, which are told apart by case, and comes back with the name of the
+    resource; https://learn.microsoft.com/rest/api/apimanagement/product-policy/create-or-update shows it.
     """
     rows = state.named_values.under(service)
-    return {row["name"]: row["name"] for row in rows} | {row["properties"]["displayName"]: row["name"] for row in rows}
+    return {row["name"]: row["name"] for row in rows} | {
+        row["properties"]["displayName"]: row["name"] for row in rows
+    }
 
 
 def _check_named_values(document: Document, names: Mapping[str, str]) -> None:

@@ -34,7 +34,15 @@ from standins.resource_manager.subscriptions import create_administrators_subscr
 from standins.resource_manager.tiers import check_room
 
 _FIELDS = filterable("name", "displayName", "description", "terms", exact=("state",))
-_KNOWN = ("displayName", "description", "terms", "subscriptionRequired", "approvalRequired", "subscriptionsLimit", "state")
+_KNOWN = (
+    "displayName",
+    "description",
+    "terms",
+    "subscriptionRequired",
+    "approvalRequired",
+    "subscriptionsLimit",
+    "state",
+)
 _DEFAULTS: Json = {
     "description": None,
     "terms": None,
@@ -49,12 +57,21 @@ _NOT_SHOWN: Json = {"authenticationSettings": None, "subscriptionKeyParameterNam
 
 def routes(app: web.Application, state: State) -> None:
     one = insensitive(SERVICE + "/products/{name}")
-    link, links = insensitive(SERVICE + "/products/{name}/apis/{api}"), insensitive(SERVICE + "/products/{name}/apis")
+    link, links = (
+        insensitive(SERVICE + "/products/{name}/apis/{api}"),
+        insensitive(SERVICE + "/products/{name}/apis"),
+    )
     Kind(state, "product", "products", state.products, _FIELDS).reading(app)
     route(app, "PUT", one, "PUT product", partial(_put, state))
     route(app, "PATCH", one, "PATCH product", partial(_patch, state))
     route(app, "DELETE", one, "DELETE product", partial(_delete, state))
-    route(app, "GET", insensitive(SERVICE + "/products/{name}/subscriptions"), "LIST product subscriptions", partial(_subscriptions, state))
+    route(
+        app,
+        "GET",
+        insensitive(SERVICE + "/products/{name}/subscriptions"),
+        "LIST product subscriptions",
+        partial(_subscriptions, state),
+    )
     route(app, "GET", links, "LIST product apis", partial(_apis, state))
     route(app, "HEAD", link, "HEAD product api", partial(_is_linked, state))
     route(app, "PUT", link, "PUT product api", partial(_link, state))
@@ -90,11 +107,15 @@ async def _patch(state: State, request: web.Request) -> web.Response:
 
 
 def _check_own_name(state: State, product: str, properties: Json) -> None:
-    """A display name belongs to one product of a service: https://github.com/Azure/apiops/issues/606 shows the answer.
+    """A display name belongs to one product of a service: https://github.com/Azure/apiops/issues/606 shows
+    the answer.
 
     Whether the service tells capitals and spaces at the ends apart is not known; here it does not.
     """
-    name, service = str(properties.get("displayName", "")).strip().lower(), product.rpartition("/products/")[0]
+    name, service = (
+        str(properties.get("displayName", "")).strip().lower(),
+        product.rpartition("/products/")[0],
+    )
     others = (row for row in state.products.under(service) if row["id"].lower() != product.lower())
     if name and any(row["properties"]["displayName"].strip().lower() == name for row in others):
         raise invalid(("name", "Product with the same name already exists"))
@@ -102,7 +123,9 @@ def _check_own_name(state: State, product: str, properties: Json) -> None:
 
 def open_product(state: State, api: str) -> Json | None:
     """The product without required subscription that an API is linked to: there is one at most."""
-    linked = (state.products.require(link["product"]) for link in state.links.values() if link["api"] == api.lower())
+    linked = (
+        state.products.require(link["product"]) for link in state.links.values() if link["api"] == api.lower()
+    )
     return next((product for product in linked if not product["properties"]["subscriptionRequired"]), None)
 
 
@@ -127,8 +150,13 @@ def _checked(properties: Json, *required: str) -> Json:
     fields.boolean("subscriptionRequired", "approvalRequired")
     fields.whole_number("subscriptionsLimit", 1)
     fields.choice("state", ("notPublished", "published"))
-    if fields.given.get("subscriptionRequired") is False and {"approvalRequired", "subscriptionsLimit"} & fields.given.keys():
-        fields.problem("subscriptionRequired", "approvalRequired and subscriptionsLimit need subscriptionRequired.")
+    if (
+        fields.given.get("subscriptionRequired") is False
+        and {"approvalRequired", "subscriptionsLimit"} & fields.given.keys()
+    ):
+        fields.problem(
+            "subscriptionRequired", "approvalRequired and subscriptionsLimit need subscriptionRequired."
+        )
     return fields.checked(_KNOWN)
 
 
@@ -159,7 +187,11 @@ async def _subscriptions(state: State, request: web.Request) -> web.Response:
 
 async def _apis(state: State, request: web.Request) -> web.Response:
     product = state.products.require(state.products.id(request))
-    rows = (_linked(state.apis.require(link["api"]), product) for link in state.links.values() if link["product"] == product["id"].lower())
+    rows = (
+        _linked(state.apis.require(link["api"]), product)
+        for link in state.links.values()
+        if link["product"] == product["id"].lower()
+    )
     return page(state, request, rows, API_FIELDS)
 
 

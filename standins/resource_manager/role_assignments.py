@@ -57,10 +57,16 @@ def _check(world: World, row: Json) -> None:
     """The role must exist, and a condition be one. Raises 404, 400."""
     role = row["properties"]["roleDefinitionId"].rsplit("/", 1)[-1]
     if not exists(world, role):
-        raise ArmError(404, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist.")
+        raise ArmError(
+            404,
+            "RoleDefinitionDoesNotExist",
+            f"The specified role definition with ID '{role}' does not exist.",
+        )
     text, version = (row["properties"][name] for name in ("condition", "conditionVersion"))
     if text and version != "2.0":
-        raise ArmError(400, "InvalidRoleAssignmentCondition", "The given role assignment condition is invalid.")
+        raise ArmError(
+            400, "InvalidRoleAssignmentCondition", "The given role assignment condition is invalid."
+        )
     try:
         condition(text) if text else None
     except UnknownCondition as error:
@@ -83,14 +89,19 @@ async def _delete(world: World, request: web.Request) -> web.Response:
 async def _list(world: World, request: web.Request) -> web.Response:
     """Assignments at, above and below the scope.
 
-    `atScope()` leaves out those below, `principalId eq` those of others, `assignedTo` those neither of a principal nor of its groups.
+    `atScope()` leaves out those below, `principalId eq` those of others, `assignedTo` those neither of a
+    principal nor of its groups.
     """
     wanted = _selection(world, request.query.get("$filter"), _scope(request).lower())
-    return web.json_response({"value": [shown(row) for row in role_assignments(world).values() if wanted(row["properties"])]})
+    return web.json_response(
+        {"value": [shown(row) for row in role_assignments(world).values() if wanted(row["properties"])]}
+    )
 
 
 def _selection(world: World, expression: str | None, scope: str) -> Callable[[Json], bool]:
-    terms = [term.strip() for term in re.split(r"\s+and\s+", expression or "", flags=re.IGNORECASE) if term.strip()]
+    terms = [
+        term.strip() for term in re.split(r"\s+and\s+", expression or "", flags=re.IGNORECASE) if term.strip()
+    ]
     principals = [_meant(world, match) for term in terms if (match := _PRINCIPAL.fullmatch(term))]
     at_scope = "atscope()" in (term.lower() for term in terms)
     if len(terms) != len(principals) + at_scope:
@@ -114,31 +125,54 @@ def _contains(outer: str, inner: str) -> bool:
 
 
 def _row(request: web.Request, properties: Json) -> Json:
-    role, principal, kind = (properties.get(name) for name in ("roleDefinitionId", "principalId", "principalType"))
-    if not isinstance(role, str) or not isinstance(principal, str) or not (_is_guid(principal) and _is_guid(role.rsplit("/", 1)[-1])):
-        raise ArmError(400, "InvalidRoleAssignment", "roleDefinitionId and principalId are required and must be GUIDs.")
+    role, principal, kind = (
+        properties.get(name) for name in ("roleDefinitionId", "principalId", "principalType")
+    )
+    if (
+        not isinstance(role, str)
+        or not isinstance(principal, str)
+        or not (_is_guid(principal) and _is_guid(role.rsplit("/", 1)[-1]))
+    ):
+        raise ArmError(
+            400, "InvalidRoleAssignment", "roleDefinitionId and principalId are required and must be GUIDs."
+        )
     if not _is_guid(request.match_info["name"]):
         raise ArmError(400, "InvalidRoleAssignmentId", "The role assignment ID must be a GUID.")
     if kind not in _PRINCIPAL_TYPES:
-        # The directory may not know a new principal yet; the real service then fails like this unless the type is given:
+        # The directory may not know a new principal yet; the real service then fails like this unless the
+        # type is given:
         # https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---assigning-a-role-to-a-new-principal-sometimes-fails
         message = (
             f"Principal {principal.replace('-', '')} does not exist in the directory {TENANT}. "
-            "Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, "
-            "this error might be related to a replication delay. "
-            "In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group. "
-            "See https://aka.ms/docs-principaltype"
+            "Check that you have the correct principal ID. If you are creating this principal and then "
+            "immediately assigning a role, this error might be related to a replication delay. "
+            "In this case, set the role assignment principalType property to a value, such as "
+            "ServicePrincipal, User, or Group. See https://aka.ms/docs-principaltype"
         )
         raise ArmError(400, "PrincipalNotFound", message)
-    kept = {"roleDefinitionId": role, "principalId": principal, "principalType": kind, "scope": _scope(request)}
+    kept = {
+        "roleDefinitionId": role,
+        "principalId": principal,
+        "principalType": kind,
+        "scope": _scope(request),
+    }
     kept |= {name: properties.get(name) for name in _OPTIONAL}
     name = request.match_info["name"]
-    return {"id": _id(request), "name": name, "type": "Microsoft.Authorization/roleAssignments", "properties": kept}
+    return {
+        "id": _id(request),
+        "name": name,
+        "type": "Microsoft.Authorization/roleAssignments",
+        "properties": kept,
+    }
 
 
 def _triple(row: Json) -> tuple[str, str, str]:
     properties = row["properties"]
-    return properties["scope"].lower(), properties["principalId"].lower(), properties["roleDefinitionId"].rsplit("/", 1)[-1].lower()
+    return (
+        properties["scope"].lower(),
+        properties["principalId"].lower(),
+        properties["roleDefinitionId"].rsplit("/", 1)[-1].lower(),
+    )
 
 
 def _scope(request: web.Request) -> str:

@@ -1,4 +1,5 @@
-"""Roles: those of Azure that a platform with API Management, AKS, Key Vault and Foundry meets, and custom ones.
+"""Roles: those of Azure that a platform with API Management, AKS, Key Vault and Foundry meets, and custom
+ones.
 
 https://learn.microsoft.com/rest/api/authorization/role-definitions and
 https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
@@ -24,14 +25,18 @@ _MANY = "/{scope:.+?}" + insensitive("/providers/Microsoft.Authorization/roleDef
 _NAMED = re.compile(r"roleName eq '([^']+)'", re.IGNORECASE)
 _ID = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{{}}"
 
-_READS = ["Microsoft.Authorization/*/read", "Microsoft.Resources/deployments/*", "Microsoft.Resources/subscriptions/resourceGroups/read"]
+_READS = [
+    "Microsoft.Authorization/*/read",
+    "Microsoft.Resources/deployments/*",
+    "Microsoft.Resources/subscriptions/resourceGroups/read",
+]
 _GRANTS = ["Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete"]
 _AKS = "Microsoft.ContainerService/managedClusters/"
 _SECRETS = "Microsoft.KeyVault/vaults/secrets/"
 #: Roles that Key Vault Data Access Administrator may grant: those for data of a vault.
 _VAULT_ROLES = (
-    "00482a5a-887f-4fb3-b363-3b7fe8e74483,4633458b-17de-408a-b874-0445c86b69e6,21090545-7ca7-4776-b22c-e363652d74d2,"
-    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+    "00482a5a-887f-4fb3-b363-3b7fe8e74483,4633458b-17de-408a-b874-0445c86b69e6,21090545-7ca7-4776-b22c-"
+    "e363652d74d2,b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 )
 
 
@@ -39,14 +44,26 @@ def _only(roles: str) -> str:
     """The condition of roles that may grant some roles and no others."""
     compared = "[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals"
     return (
-        f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/write'}})) OR (@Request{compared}{{{roles}}})) AND "
-        f"((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/delete'}})) OR (@Resource{compared}{{{roles}}}))"
+        "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR "
+        f"(@Request{compared}{{{roles}}})) AND "
+        "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/delete'})) OR "
+        f"(@Resource{compared}{{{roles}}}))"
     )
 
 
-def permission(actions: list[str], data: list[str] | None = None, excepted: list[str] | None = None, only: str | None = None) -> Json:
+def permission(
+    actions: list[str],
+    data: list[str] | None = None,
+    excepted: list[str] | None = None,
+    only: str | None = None,
+) -> Json:
     """One permission of a role; `only` is its condition."""
-    shown: Json = {"actions": actions, "notActions": excepted or [], "dataActions": data or [], "notDataActions": []}
+    shown: Json = {
+        "actions": actions,
+        "notActions": excepted or [],
+        "dataActions": data or [],
+        "notDataActions": [],
+    }
     return shown | ({"condition": only, "conditionVersion": "2.0"} if only else {})
 
 
@@ -58,8 +75,14 @@ BUILT_IN: Mapping[str, tuple[str, Json]] = {
         permission(["*"], excepted=["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"]),
     ),
     "acdd72a7-3385-48ef-bd42-f606fba81ae7": ("Reader", permission(["*/read"])),
-    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": ("User Access Administrator", permission(["*/read", "Microsoft.Authorization/*"])),
-    "f58310d9-a9f6-439a-9e8d-f62e7b41a168": ("Role Based Access Control Administrator", permission([*_GRANTS, "*/read"])),
+    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": (
+        "User Access Administrator",
+        permission(["*/read", "Microsoft.Authorization/*"]),
+    ),
+    "f58310d9-a9f6-439a-9e8d-f62e7b41a168": (
+        "Role Based Access Control Administrator",
+        permission([*_GRANTS, "*/read"]),
+    ),
     "312a565d-c81f-4fd8-895a-4e21e48d571c": (
         "API Management Service Contributor",
         permission(["Microsoft.ApiManagement/service/*", *_READS]),
@@ -70,21 +93,40 @@ BUILT_IN: Mapping[str, tuple[str, Json]] = {
     ),
     "0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8": (
         "Azure Kubernetes Service Cluster Admin Role",
-        permission([f"{_AKS}listClusterAdminCredential/action", f"{_AKS}accessProfiles/listCredential/action", f"{_AKS}read"]),
+        permission(
+            [
+                f"{_AKS}listClusterAdminCredential/action",
+                f"{_AKS}accessProfiles/listCredential/action",
+                f"{_AKS}read",
+            ]
+        ),
     ),
-    "25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68": ("Cognitive Services Contributor", permission(["Microsoft.CognitiveServices/*", *_READS])),
+    "25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68": (
+        "Cognitive Services Contributor",
+        permission(["Microsoft.CognitiveServices/*", *_READS]),
+    ),
     "a97b65f3-24c7-4388-baec-2e87135dc908": (
         "Cognitive Services User",
-        permission(["Microsoft.CognitiveServices/*/read", "Microsoft.CognitiveServices/accounts/listkeys/action"]),
+        permission(
+            ["Microsoft.CognitiveServices/*/read", "Microsoft.CognitiveServices/accounts/listkeys/action"]
+        ),
     ),
     "53ca6127-db72-4b80-b1b0-d745d6d5456d": (
         "Azure AI User",
-        permission(["Microsoft.CognitiveServices/*/read", "Microsoft.Authorization/*/read"], ["Microsoft.CognitiveServices/*"]),
+        permission(
+            ["Microsoft.CognitiveServices/*/read", "Microsoft.Authorization/*/read"],
+            ["Microsoft.CognitiveServices/*"],
+        ),
     ),
     "eadc314b-1a2d-4efa-be10-5d325db5065e": (
         "Azure AI Project Manager",
         permission(
-            [*_GRANTS, "Microsoft.CognitiveServices/accounts/*/read", "Microsoft.CognitiveServices/accounts/projects/*", *_READS],
+            [
+                *_GRANTS,
+                "Microsoft.CognitiveServices/accounts/*/read",
+                "Microsoft.CognitiveServices/accounts/projects/*",
+                *_READS,
+            ],
             ["Microsoft.CognitiveServices/*"],
             only=_only("53ca6127-db72-4b80-b1b0-d745d6d5456d"),
         ),
@@ -107,7 +149,10 @@ BUILT_IN: Mapping[str, tuple[str, Json]] = {
     ),
     "21090545-7ca7-4776-b22c-e363652d74d2": (
         "Key Vault Reader",
-        permission([*_READS, "Microsoft.KeyVault/vaults/*/read"], ["Microsoft.KeyVault/vaults/*/read", f"{_SECRETS}readMetadata/action"]),
+        permission(
+            [*_READS, "Microsoft.KeyVault/vaults/*/read"],
+            ["Microsoft.KeyVault/vaults/*/read", f"{_SECRETS}readMetadata/action"],
+        ),
     ),
 }
 
@@ -133,17 +178,38 @@ def permissions_of(world: World, role: str) -> list[Json]:
     return [] if row is None else row["properties"]["permissions"]
 
 
-def define(world: World, role: str, name: str, permissions: list[Json], description: str = "", scopes: list[str] | None = None) -> Json:
+def define(
+    world: World,
+    role: str,
+    name: str,
+    permissions: list[Json],
+    description: str = "",
+    scopes: list[str] | None = None,
+) -> Json:
     """Write a custom role, and answer it as it is shown."""
     shown = _shown(role, name, "CustomRole", permissions)
-    shown["properties"] |= {"description": description, "assignableScopes": scopes or [f"/subscriptions/{SUBSCRIPTION}"]}
+    shown["properties"] |= {
+        "description": description,
+        "assignableScopes": scopes or [f"/subscriptions/{SUBSCRIPTION}"],
+    }
     _custom(world.folder)[role.lower()] = shown
     return shown
 
 
 def _shown(role: str, name: str, kind: str, permissions: list[Json]) -> Json:
-    properties = {"roleName": name, "type": kind, "description": "", "assignableScopes": ["/"], "permissions": permissions}
-    return {"id": _ID.format(role), "type": "Microsoft.Authorization/roleDefinitions", "name": role, "properties": properties}
+    properties = {
+        "roleName": name,
+        "type": kind,
+        "description": "",
+        "assignableScopes": ["/"],
+        "permissions": permissions,
+    }
+    return {
+        "id": _ID.format(role),
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "name": role,
+        "properties": properties,
+    }
 
 
 def _all(world: World) -> list[Json]:
@@ -156,7 +222,11 @@ async def _list(world: World, request: web.Request) -> web.Response:
     match = _NAMED.fullmatch(expression.strip())
     if expression and match is None:
         raise not_known(world, f"the filter {expression} of role definitions")
-    rows = [row for row in _all(world) if match is None or row["properties"]["roleName"].lower() == match[1].lower()]
+    rows = [
+        row
+        for row in _all(world)
+        if match is None or row["properties"]["roleName"].lower() == match[1].lower()
+    ]
     return web.json_response({"value": rows})
 
 
@@ -165,27 +235,46 @@ async def _get(world: World, request: web.Request) -> web.Response:
     for row in _all(world):
         if row["name"].lower() == role.lower():
             return web.json_response(row)
-    raise ArmError(404, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist.")
+    raise ArmError(
+        404, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
+    )
 
 
 async def _put(world: World, request: web.Request) -> web.Response:
     role, properties = request.match_info["name"].lower(), await properties_of(request)
-    name, permissions, scopes = (properties.get(key) for key in ("roleName", "permissions", "assignableScopes"))
+    name, permissions, scopes = (
+        properties.get(key) for key in ("roleName", "permissions", "assignableScopes")
+    )
     if not name or not isinstance(permissions, list) or not permissions or not scopes:
-        raise ArmError(400, "InvalidRoleDefinition", "roleName, permissions and assignableScopes are required.")
-    if role in BUILT_IN or any(row["properties"]["roleName"] == name and row["name"] != role for row in _all(world)):
         raise ArmError(
-            409, "RoleDefinitionWithSameNameExists", f"A custom role with the same name '{name}' already exists in this directory."
+            400, "InvalidRoleDefinition", "roleName, permissions and assignableScopes are required."
+        )
+    if role in BUILT_IN or any(
+        row["properties"]["roleName"] == name and row["name"] != role for row in _all(world)
+    ):
+        raise ArmError(
+            409,
+            "RoleDefinitionWithSameNameExists",
+            f"A custom role with the same name '{name}' already exists in this directory.",
         )
     empty: Json = permission([])
     kept = [empty | {key: value for key, value in one.items() if value is not None} for one in permissions]
-    return web.json_response(define(world, role, name, kept, properties.get("description") or "", scopes), status=201)
+    return web.json_response(
+        define(world, role, name, kept, properties.get("description") or "", scopes), status=201
+    )
 
 
 async def _delete(world: World, request: web.Request) -> web.Response:
     role = request.match_info["name"].lower()
-    if any(row["properties"]["roleDefinitionId"].lower().endswith(role) for row in role_assignments(world).values()):
-        raise ArmError(400, "RoleDefinitionHasAssignments", f"There are existing role assignments referencing role (code: {role}).")
+    if any(
+        row["properties"]["roleDefinitionId"].lower().endswith(role)
+        for row in role_assignments(world).values()
+    ):
+        raise ArmError(
+            400,
+            "RoleDefinitionHasAssignments",
+            f"There are existing role assignments referencing role (code: {role}).",
+        )
     row: Any = _custom(world.folder).pop(role, None)
     return web.Response(status=204) if row is None else web.json_response(row)
 

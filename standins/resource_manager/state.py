@@ -1,4 +1,6 @@
-"""What the API Management services hold: their resources by ARM id, links, options; every write is kept in the folder."""
+"""What the API Management services hold: their resources by ARM id, links, options; every write is kept in
+the folder.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,28 @@ from standins.world import World
 
 #: How this server behaves; `Control.set_options("resource-manager", name=value)` changes it.
 OPTIONS: Json = {
-    # The live service sends both keys in the answers of a subscription's PUT and PATCH; the official examples show none.
+    # The live service sends both keys in the answers of a subscription's PUT and PATCH; the official examples
+    # show none.
     "keys_in_put_answers": True,
-    # How long each write on an API locks it, in seconds of the clock: longer than 0 makes overlapping writes meet.
+    # How long each write on an API locks it, in seconds of the clock: longer than 0 makes overlapping writes
+    # meet.
     "api_write_seconds": 0.0,
-    # How long an API's import or deletion, a named value or a fragment takes, in seconds of the clock; 0: it has ended when it is answered.
+    # How long an API's import or deletion, a named value or a fragment takes, in seconds of the clock; 0: it
+    # has ended when it is answered.
     "long_running_seconds": 0.0,
-    # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for every test.
+    # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for
+    # every test.
     "tier": "Premium",
-    # Recordings of the live service keep the comments of a policy; users report policies that came back without.
+    # Recordings of the live service keep the comments of a policy; users report policies that came back
+    # without.
     "policy_comments_kept": True,
 }
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the resources of a kind are named: segments of the path, what a missing one is called, pattern and length of the name.
+    """How the resources of a kind are named: segments of the path, what a missing one is called, pattern and
+    length of the name.
 
     https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftapimanagement
     """
@@ -45,7 +53,9 @@ class Naming:
 
 
 def resource_type(id_: str) -> str:
-    """`Microsoft.ApiManagement/service/products` of an id like `/…/providers/Microsoft.ApiManagement/service/s/products/p`."""
+    """`Microsoft.ApiManagement/service/products` of an id like
+    `/…/providers/Microsoft.ApiManagement/service/s/products/p`.
+    """
     provider, *rest = id_.rpartition("/providers/")[2].split("/")
     return "/".join([provider, *rest[::2]])
 
@@ -57,10 +67,11 @@ def seen_under(row: Json, parent: str) -> Json:
 
 
 class Resources:
-    """The resources of one kind, by ARM id. Ids are compared without regard to case and shown as they were first written.
+    """The resources of one kind, by ARM id. Ids are compared without regard to case and shown as they were
+    first written.
 
-    A row is `{id, type, name, properties, etag, hidden, until}`; `hidden` is never shown (keys, values of named values, groups), `until`
-    is when a resource that is not provisioned yet will be.
+    A row is `{id, type, name, properties, etag, hidden, until}`; `hidden` is never shown (keys, values of
+    named values, groups), `until` is when a resource that is not provisioned yet will be.
     """
 
     def __init__(self, table: Table, naming: Naming, clock: Clock) -> None:
@@ -72,13 +83,22 @@ class Resources:
 
     def id(self, request: web.Request) -> str:
         """The id of the resource that the path of the request names."""
-        return f"{service_id(request)}/{self._naming.segment.format(**request.match_info)}/{request.match_info['name']}"
+        kind = self._naming.segment.format(**request.match_info)
+        return f"{service_id(request)}/{kind}/{request.match_info['name']}"
 
     def check_name(self, request: web.Request) -> None:
         """400 when a resource may not have this name."""
         name = request.match_info["name"]
         if not re.fullmatch(self._naming.pattern, name) or len(name) > self._naming.longest:
-            raise invalid(("name", f"'{name}' must match {self._naming.pattern} and have at most {self._naming.longest} characters."))
+            raise invalid(
+                (
+                    "name",
+                    (
+                        f"'{name}' must match {self._naming.pattern} and have at most {self._naming.longest} "
+                        "characters."
+                    ),
+                )
+            )
 
     def get(self, id_: str) -> Json | None:
         row = self._table.get(id_.lower())
@@ -162,7 +182,9 @@ class State:
     async def writing(self, api: str) -> AsyncIterator[None]:
         """Hold the API while it is written: a second write meanwhile is refused, as the real service does."""
         key, row = api.lower(), self.apis.get(api)
-        if key in self._written or (row is not None and row["properties"]["provisioningState"] == "InProgress"):
+        if key in self._written or (
+            row is not None and row["properties"]["provisioningState"] == "InProgress"
+        ):
             raise ArmError(409, "PessimisticConcurrencyConflict", "Operation on the API is in progress")
         self._written.add(key)
         try:

@@ -1,4 +1,5 @@
-"""Subscriptions and their keys. Keys are shown by `listSecrets`, and by PUT and PATCH while the option says so; never by GET.
+"""Subscriptions and their keys. Keys are shown by `listSecrets`, and by PUT and PATCH while the option says
+so; never by GET.
 
 https://learn.microsoft.com/rest/api/apimanagement/subscription?view=rest-apimanagement-2024-05-01
 """
@@ -32,7 +33,9 @@ from standins.resource_manager.state import State
 from standins.resource_manager.tiers import check_room
 
 #: What a filter may ask of a list of subscriptions.
-FIELDS = filterable("name", "displayName", "stateComment", "ownerId", "scope", "userId", "productId", exact=("state",))
+FIELDS = filterable(
+    "name", "displayName", "stateComment", "ownerId", "scope", "userId", "productId", exact=("state",)
+)
 
 _STATES = ("suspended", "active", "expired", "submitted", "rejected", "cancelled")
 _KEYS = ("primaryKey", "secondaryKey")
@@ -57,28 +60,54 @@ def routes(app: web.Application, state: State) -> None:
     route(app, "PUT", insensitive(one), "PUT subscription", partial(_put, state))
     route(app, "PATCH", insensitive(one), "PATCH subscription", partial(_patch, state))
     route(app, "DELETE", insensitive(one), "DELETE subscription", partial(_delete, state))
-    route(app, "POST", insensitive(one + "/listSecrets"), "POST subscription listSecrets", partial(_list_secrets, state))
+    route(
+        app,
+        "POST",
+        insensitive(one + "/listSecrets"),
+        "POST subscription listSecrets",
+        partial(_list_secrets, state),
+    )
     for key in _KEYS:
         action = "regenerate" + key[0].upper() + key[1:]
-        route(app, "POST", insensitive(f"{one}/{action}"), f"POST subscription {action}", partial(_regenerate, state, key))
+        route(
+            app,
+            "POST",
+            insensitive(f"{one}/{action}"),
+            f"POST subscription {action}",
+            partial(_regenerate, state, key),
+        )
 
 
 def of_product(state: State, product: str) -> list[Json]:
     """The subscriptions whose scope is the product (its full id)."""
     service = product.rpartition("/products/")[0]
-    return [row for row in state.subscriptions.under(service) if row["properties"]["scope"].lower() == product.lower()]
+    return [
+        row
+        for row in state.subscriptions.under(service)
+        if row["properties"]["scope"].lower() == product.lower()
+    ]
 
 
 def create_administrators_subscription(state: State, product: str, sid: str) -> None:
     """The subscription of the administrator that the service creates by itself with every product."""
     service = product.rpartition("/products/")[0]
-    properties = {"ownerId": f"{service}/users/1", "scope": product, "state": "active", "createdDate": _now(state)}
+    properties = {
+        "ownerId": f"{service}/users/1",
+        "scope": product,
+        "state": "active",
+        "createdDate": _now(state),
+    }
     state.subscriptions.write(f"{service}/subscriptions/{sid}", _DEFAULTS | properties, hidden=_new_keys())
 
 
 def create_subscription_for_everything(state: State, service: str) -> None:
     """The one that every service has from the start; its scope is the service."""
-    properties = {"scope": f"{service}/", "displayName": "Built-in all-access subscription", "state": "active", "createdDate": _now(state)}
+    properties = {
+        "scope": f"{service}/",
+        "displayName": "Built-in all-access subscription",
+        "state": "active",
+        "createdDate": _now(state),
+    }
     state.subscriptions.write(f"{service}/subscriptions/master", _DEFAULTS | properties, hidden=_new_keys())
 
 
@@ -93,7 +122,9 @@ async def _put(state: State, request: web.Request) -> web.Response:
     check_if_match(request, old)
     if old is None:
         check_room(state, "subscriptions", service_id(request))
-    keys = (old["hidden"] if old else _new_keys()) | {name: checked.pop(name) for name in _KEYS if name in checked}
+    keys = (old["hidden"] if old else _new_keys()) | {
+        name: checked.pop(name) for name in _KEYS if name in checked
+    }
     created = {"createdDate": old["properties"]["createdDate"] if old else _now(state)}
     row = state.subscriptions.write(subscription, _DEFAULTS | created | checked, hidden=keys)
     return _written(state, row, 201 if old is None else 200)
@@ -106,7 +137,9 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     require_if_match(request, old)
     checked = _checked(state, request, fields, _UPDATED)
     keys = old["hidden"] | {name: checked.pop(name) for name in _KEYS if name in checked}
-    return _written(state, state.subscriptions.write(old["id"], old["properties"] | checked, hidden=keys), 200)
+    return _written(
+        state, state.subscriptions.write(old["id"], old["properties"] | checked, hidden=keys), 200
+    )
 
 
 def _written(state: State, row: Json, status: int) -> web.Response:
@@ -139,7 +172,12 @@ def _scope(state: State, request: web.Request, given: str) -> str:
     service = service_id(request)
     short = given[len(service) :] if given.lower().startswith(service.lower()) else given
     if not _SHORT_SCOPE.fullmatch(short):
-        raise invalid(("scope", "Subscription scope should be one of '/apis', '/apis/{apiId}', '/products/{productId}'."))
+        raise invalid(
+            (
+                "scope",
+                "Subscription scope should be one of '/apis', '/apis/{apiId}', '/products/{productId}'.",
+            )
+        )
     scope = service + short.rstrip("/")
     kind, _, name = short.strip("/").partition("/")
     resources = state.products if kind.lower() == "products" else state.apis
@@ -161,7 +199,9 @@ async def _list_secrets(state: State, request: web.Request) -> web.Response:
 
 async def _regenerate(state: State, key: str, request: web.Request) -> web.Response:
     row = state.subscriptions.require(state.subscriptions.id(request))
-    state.subscriptions.write(row["id"], row["properties"], hidden=row["hidden"] | {key: secrets.token_hex(16)})
+    state.subscriptions.write(
+        row["id"], row["properties"], hidden=row["hidden"] | {key: secrets.token_hex(16)}
+    )
     return web.Response(status=204)
 
 

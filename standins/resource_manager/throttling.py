@@ -1,8 +1,10 @@
-"""How many requests Resource Manager takes: a token bucket for each subscription, principal and kind of request.
+"""How many requests Resource Manager takes: a token bucket for each subscription, principal and kind of
+request.
 
-https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling: reads 250 and 25 more a second,
-writes and deletes 200 and 10 more a second; all principals of a subscription together have 15 times as much. Requests outside a
-subscription are counted for the tenant. Nothing is kept: a restart fills the buckets.
+https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling: reads 250
+and 25 more a second, writes and deletes 200 and 10 more a second; all principals of a subscription together
+have 15 times as much. Requests outside a subscription are counted for the tenant. Nothing is kept: a restart
+fills the buckets.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class _Bucket:
         self.tokens = min(self.capacity, self.tokens + (now - self.filled) * self.rate)
         self.filled = now
         if now < self.refused_until:
-            return math.ceil(self.refused_until - now)  # tokens or not: who does not wait is refused, and told to wait anew
+            # tokens or not: who does not wait is refused, and told to wait anew
+            return math.ceil(self.refused_until - now)
         if self.tokens >= 1:
             self.tokens -= 1
             return 0
@@ -52,7 +55,9 @@ class Throttle:
         self._buckets: dict[tuple[str, str, Kind], _Bucket] = {}
 
     def count(self, method: str, subscription: str | None, principal: str) -> dict[str, str]:
-        """Count a request, and answer the headers that say how many are left. Raises 429 with Retry-After when none was."""
+        """Count a request, and answer the headers that say how many are left. Raises 429 with Retry-After
+        when none was.
+        """
         kind = _VERBS.get(method, "writes")
         place = f"subscription-{kind}" if subscription else f"tenant-{kind}"
         own = self._bucket(subscription or "", principal, kind)
@@ -60,7 +65,11 @@ class Throttle:
         if wait := own.take(self._clock.now()) or together.take(self._clock.now()):
             raise _too_many(kind, subscription, principal, wait)
         left = {f"x-ms-ratelimit-remaining-{place}": str(int(own.tokens))}
-        return left | ({f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(int(together.tokens))} if subscription else {})
+        return left | (
+            {f"x-ms-ratelimit-remaining-subscription-global-{kind}": str(int(together.tokens))}
+            if subscription
+            else {}
+        )
 
     def _bucket(self, subscription: str, principal: str, kind: Kind) -> _Bucket:
         key = (subscription, principal, kind)
@@ -73,8 +82,9 @@ class Throttle:
 def _too_many(kind: Kind, subscription: str | None, principal: str, wait: int) -> ArmError:
     where = f"subscription '{subscription}'" if subscription else "tenant"
     message = (
-        f"Number of '{kind.removesuffix('s')}' requests for {where} actor '{principal}' exceeded. Please try again after '{wait}' seconds "
-        "after additional tokens are available. Refer to https://aka.ms/arm-throttling for additional information."
+        f"Number of '{kind.removesuffix('s')}' requests for {where} actor '{principal}' exceeded. Please try "
+        f"again after '{wait}' seconds after additional tokens are available. Refer to "
+        "https://aka.ms/arm-throttling for additional information."
     )
     code = "SubscriptionRequestsThrottled" if subscription else "TenantRequestsThrottled"
     return ArmError(429, code, message, headers={"Retry-After": str(wait)})

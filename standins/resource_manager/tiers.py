@@ -1,6 +1,7 @@
 """How much an instance of a tier may hold. Beyond it the service refuses to create another one.
 
-https://learn.microsoft.com/azure/api-management/service-limits (limits of 2026; those of the classic tiers are the same as those of v2)
+https://learn.microsoft.com/azure/api-management/service-limits (limits of 2026; those of the classic tiers
+are the same as those of v2)
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ CEILINGS: Mapping[str, Mapping[str, int]] = {
 
 
 def check_room(state: State, kind: str, service: str, more: int = 1) -> None:
-    """400 when so many more of the kind would be too many. The documentation names the numbers, not the error: its code is assumed."""
+    """400 when so many more of the kind would be too many. The documentation names the numbers, not the
+    error: its code is assumed.
+    """
     resources: Resources = getattr(state, kind)
     tier = state.options["tier"]
     ceiling = CEILINGS[tier][kind]

@@ -1,7 +1,8 @@
 """Who may do what on a connection: the tokens put to `$cbs`, and what they allow.
 
-A token is put for an audience, `sb://<host>/<entity>`, and counts for that entity and what is below it. A shared access signature has
-the claims of its key, an Entra token those of the roles of its principal (with the option `check_roles`, else all). Sources:
+A token is put for an audience, `sb://<host>/<entity>`, and counts for that entity and what is below it. A
+shared access signature has the claims of its key, an Entra token those of the roles of its principal (with
+the option `check_roles`, else all). Sources:
 https://learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-protocol-guide#claims-based-authorization
 https://learn.microsoft.com/azure/service-bus-messaging/service-bus-sas
 https://learn.microsoft.com/azure/service-bus-messaging/authenticate-application#azure-built-in-roles-for-azure-service-bus
@@ -44,7 +45,9 @@ _ROLES = {
 }
 _REASONS: dict[type | None, str] = {
     jwt.ExpiredSignatureError: "ExpiredToken: The token is expired.",
-    jwt.InvalidAudienceError: "InvalidAudience: The authorization header contains a token with an invalid audience.",
+    jwt.InvalidAudienceError: (
+        "InvalidAudience: The authorization header contains a token with an invalid audience."
+    ),
     jwt.InvalidSignatureError: "InvalidSignature: The token has an invalid signature.",
 }
 
@@ -53,7 +56,8 @@ _REASONS: dict[type | None, str] = {
 class Grant:
     """What one token allows on an entity and below it: `allows` is asked with a claim and the entity's path.
 
-    `until` is real time: clients renew their tokens by the real clock, and would go on with one that expired on a moved clock.
+    `until` is real time: clients renew their tokens by the real clock, and would go on with one that expired
+    on a moved clock.
     """
 
     entity: str
@@ -74,7 +78,9 @@ class Access:
         self._grants: dict[str, Grant] = {}
 
     def put(self, request: Message) -> float:
-        """Take a token; returns until when it is good. Raises Unauthorized, or EntityNotFound for an audience that does not exist."""
+        """Take a token; returns until when it is good. Raises Unauthorized, or EntityNotFound for an audience
+        that does not exist.
+        """
         properties = request.application_properties()
         audience = str(properties.get("name"))
         entity = _entity(audience)
@@ -86,7 +92,12 @@ class Access:
 
     def require(self, claims: Collection[str], path: str) -> None:
         """Raises Unauthorized unless a token allows one of the claims on the entity."""
-        if not any(grant.allows(claim, path) for grant in self._grants.values() if grant.covers(path) for claim in claims):
+        if not any(
+            grant.allows(claim, path)
+            for grant in self._grants.values()
+            if grant.covers(path)
+            for claim in claims
+        ):
             address = f"sb://{self._world.addresses.get('service-bus', 'localhost')}/{path}"
             named = f"'{','.join(claims)}' claim(s) are required to perform this operation"
             raise Unauthorized(f"Unauthorized access. {named}. Resource: '{address}'.")
@@ -95,39 +106,56 @@ class Access:
         """What a token allows for an audience. Raises Unauthorized."""
         if kind not in ("jwt", "servicebus.windows.net:sastoken"):
             raise Unauthorized(f"The type '{kind}' of a token is not known.")
-        # What the token says counts: azure-servicebus (aio) calls a shared access signature "jwt" too, and the service takes it.
-        return self._by_signature(token, audience) if token.startswith(_SIGNATURE) else self._by_identity(token, audience)
+        # What the token says counts: azure-servicebus (aio) calls a shared access signature "jwt" too, and
+        # the service takes it.
+        return (
+            self._by_signature(token, audience)
+            if token.startswith(_SIGNATURE)
+            else self._by_identity(token, audience)
+        )
 
     def _by_identity(self, token: str, audience: str) -> Grant:
         try:
             claims = verify(self._world, f"Bearer {token}", [_AUDIENCE])
         except InvalidToken as error:
-            raise Unauthorized(_REASONS.get(type(error.__cause__), "MalformedToken: The token could not be read.")) from error
+            raise Unauthorized(
+                _REASONS.get(type(error.__cause__), "MalformedToken: The token could not be read.")
+            ) from error
         principals = {claims["oid"], *claims.get("groups", ())}
 
         def allows(claim: str, path: str) -> bool:
-            return not self._options["check_roles"] or holds_role(self._world, principals, _ROLES[claim], _scopes(path))
+            return not self._options["check_roles"] or holds_role(
+                self._world, principals, _ROLES[claim], _scopes(path)
+            )
 
         return Grant(_entity(audience), float(claims["exp"]), allows)
 
     def _by_signature(self, token: str, audience: str) -> Grant:
-        """`SharedAccessSignature sr=<resource>&sig=<signature>&se=<expiry>&skn=<name of the key>`, the values quoted."""
+        """`SharedAccessSignature sr=<resource>&sig=<signature>&se=<expiry>&skn=<name of the
+        key>`, the values quoted.
+        """
         fields = {name: values[0] for name, values in parse_qs(token.removeprefix(_SIGNATURE)).items()}
         key: dict[str, Any] | None = self._options["shared_access_keys"].get(fields.get("skn"))
         if key is None or not _is_signed(token, fields, key["key"]):
             raise Unauthorized("InvalidSignature: The token has an invalid signature.")
         until = float(fields["se"])
         if until <= time.time():
-            raise Unauthorized(f"ExpiredToken: The token is expired. Expiration time: '{datetime.fromtimestamp(until, UTC)}'.")
+            raise Unauthorized(
+                "ExpiredToken: The token is expired. Expiration time: "
+                f"'{datetime.fromtimestamp(until, UTC)}'."
+            )
         if not f"{_bare(audience)}/".startswith(f"{_bare(fields['sr'])}/"):
             raise Unauthorized("InvalidAudience: The token is for another resource.")
         return Grant(_entity(audience), until, lambda claim, _: claim in key["claims"])
 
 
 def signature(resource: str, until: int, name: str, key: str) -> str:
-    """A shared access signature, as clients make it: for `sb://<host>/<entity>`, until seconds since 1970, with a key and its name."""
+    """A shared access signature, as clients make it: for `sb://<host>/<entity>`, until seconds since 1970,
+    with a key and its name.
+    """
     quoted = quote_plus(resource)
-    return f"{_SIGNATURE}sr={quoted}&sig={quote_plus(_signed(quoted, str(until), key))}&se={until}&skn={quote_plus(name)}"
+    signature = quote_plus(_signed(quoted, str(until), key))
+    return f"{_SIGNATURE}sr={quoted}&sig={signature}&se={until}&skn={quote_plus(name)}"
 
 
 def _signed(quoted_resource: str, until: str, key: str) -> str:
@@ -161,8 +189,17 @@ def _entity(audience: str) -> str:
 
 
 def _scopes(path: str) -> re.Pattern[str]:
-    """Scopes at which a role assignment counts: subscription, resource group, namespace, queue or topic, subscription of the topic."""
-    name, _, below = path.lower().removesuffix(MANAGEMENT_SUFFIX).removesuffix("/$deadletterqueue").partition("/subscriptions/")
-    entity = rf"/(queues|topics)/{re.escape(name)}" + (rf"(/subscriptions/{re.escape(below)})?" if below else "")
+    """Scopes at which a role assignment counts: subscription, resource group, namespace, queue or topic,
+    subscription of the topic.
+    """
+    name, _, below = (
+        path.lower()
+        .removesuffix(MANAGEMENT_SUFFIX)
+        .removesuffix("/$deadletterqueue")
+        .partition("/subscriptions/")
+    )
+    entity = rf"/(queues|topics)/{re.escape(name)}" + (
+        rf"(/subscriptions/{re.escape(below)})?" if below else ""
+    )
     namespace = "/providers/microsoft.servicebus/namespaces/[^/]+"
     return re.compile(rf"/subscriptions/[^/]+(/resourcegroups/[^/]+({namespace}({entity})?)?)?")

@@ -1,4 +1,6 @@
-"""The entities of one namespace, built from the file that also declares them to Terraform (infra/service-bus.json)."""
+"""The entities of one namespace, built from the file that also declares them to Terraform
+(infra/service-bus.json).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from standins.service_bus.queues import Queue, QueueSettings
 from standins.service_bus.sessions import SessionQueue
 
 DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
-_DURATION = re.compile(r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?")
+_DURATION = re.compile(
+    r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
 _SECONDS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 
 
@@ -34,7 +38,9 @@ class CorrelationRule:
 
 @dataclass(frozen=True)
 class Subscription:
-    """A queue fed by a topic with what any of its rules, by name, lets through, one copy however many rules match."""
+    """A queue fed by a topic with what any of its rules, by name, lets through, one copy however many rules
+    match.
+    """
 
     queue: Queue
     rules: Mapping[str, CorrelationRule]
@@ -63,8 +69,9 @@ class Topic(Entity):
 class Broker:
     """`entities` by address in lower case. Raises ValueError for a declaration it does not understand.
 
-    An entity is declared in the words of Terraform's `azurerm` provider, see `_QUEUE` and `_TOPIC`. Where a setting is not declared it
-    is as infra/service_bus.tf makes it: what expires becomes a dead letter, messages have no time to live, an entity holds 1 GB.
+    An entity is declared in the words of Terraform's `azurerm` provider, see `_QUEUE` and `_TOPIC`. Where a
+    setting is not declared it is as infra/service_bus.tf makes it: what expires becomes a dead letter,
+    messages have no time to live, an entity holds 1 GB.
     """
 
     def __init__(self, environment: Environment, declared: Mapping[str, Any]) -> None:
@@ -78,7 +85,9 @@ class Broker:
             entity.restore()
 
     def find(self, address: str) -> Entity:
-        """The entity at an address, for instance `topic/Subscriptions/name/$DeadLetterQueue`. Raises EntityNotFound."""
+        """The entity at an address, for instance `topic/Subscriptions/name/$DeadLetterQueue`. Raises
+        EntityNotFound.
+        """
         entity = self.entities.get(address.lower())
         if entity is None:
             raise EntityNotFound(f"The messaging entity '{address}' could not be found.")
@@ -92,7 +101,9 @@ class Broker:
         return entity
 
     def target(self, address: str) -> Entity:
-        """The entity to send to. Raises EntityNotFound, or NotAllowed for a subscription or a dead-letter queue."""
+        """The entity to send to. Raises EntityNotFound, or NotAllowed for a subscription or a dead-letter
+        queue.
+        """
         entity = self.find(address)
         if "/" in entity.path:
             raise NotAllowed(f"Messages cannot be sent to '{address}'.")
@@ -101,7 +112,9 @@ class Broker:
     def _add_queue(self, path: str, name: str, options: Mapping[str, Any]) -> Queue:
         _refuse_unknown(path, options, _QUEUE)
         settings = _queue_settings(options)
-        dead_letters = Queue(path + DEAD_LETTER_SUFFIX, f"{name} dead letters", self.environment, _of_dead_letters(settings))
+        dead_letters = Queue(
+            path + DEAD_LETTER_SUFFIX, f"{name} dead letters", self.environment, _of_dead_letters(settings)
+        )
         kind = SessionQueue if options.get("requires_session") else Queue
         queue = kind(path, name, self.environment, settings, dead_letters)
         self._register(dead_letters)
@@ -121,7 +134,13 @@ class Broker:
 
 
 _COMMON = {"duplicate_detection_window", "default_message_ttl", "max_size_in_megabytes"}
-_QUEUE = _COMMON | {"requires_session", "lock_duration", "max_delivery_count", "dead_lettering_on_message_expiration", "rules"}
+_QUEUE = _COMMON | {
+    "requires_session",
+    "lock_duration",
+    "max_delivery_count",
+    "dead_lettering_on_message_expiration",
+    "rules",
+}
 _TOPIC = _COMMON | {"subscriptions"}
 
 
@@ -164,4 +183,7 @@ def seconds(duration: str) -> float:
 
 def _rules(options: Mapping[str, Any]) -> dict[str, CorrelationRule]:
     """The declared rules; a subscription without any has the default rule, which lets everything through."""
-    return {name: CorrelationRule(conditions) for name, conditions in options.get("rules", {"$Default": {}}).items()}
+    return {
+        name: CorrelationRule(conditions)
+        for name, conditions in options.get("rules", {"$Default": {}}).items()
+    }

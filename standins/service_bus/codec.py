@@ -1,7 +1,7 @@
 """The AMQP 1.0 type system: values to bytes and back, without loss of type.
 
-What was decoded encodes to the same type again (a `uint` stays a `uint`), so that sections of a message can be changed and passed on.
-https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html
+What was decoded encodes to the same type again (a `uint` stays a `uint`), so that sections of a message can
+be changed and passed on. https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def described(code: int, *fields: Any) -> Described:
     return Described(ULong(code), list(fields))
 
 
-# ---------------------------------------------------------------------------------------------------------------- encoding
+# --------------------------------------------------------------------------------------------------- encoding
 
 _WIDE: dict[type, tuple[int, struct.Struct]] = {
     UByte: (0x50, struct.Struct(">B")),
@@ -164,7 +164,9 @@ def _encode_uint(value: int) -> bytes:
     return bytes((0x52, value)) if value < 256 else b"\x70" + value.to_bytes(4, "big")
 
 
-_ENCODERS: dict[type, Callable[[Any], bytes]] = {kind: _fixed(code, packer) for kind, (code, packer) in _WIDE.items()}
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    kind: _fixed(code, packer) for kind, (code, packer) in _WIDE.items()
+}
 _ENCODERS |= {
     type(None): lambda _: b"\x40",
     bool: lambda value: b"\x41" if value else b"\x42",
@@ -181,7 +183,7 @@ _ENCODERS |= {
     Array: lambda value: value.encoded,
 }
 
-# ---------------------------------------------------------------------------------------------------------------- decoding
+# --------------------------------------------------------------------------------------------------- decoding
 
 _Decoder = Callable[[bytes, int], tuple[Any, int]]
 

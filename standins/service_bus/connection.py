@@ -35,7 +35,15 @@ from standins.service_bus.frames import (
     Transfer,
     encode_frame,
 )
-from standins.service_bus.links import SESSION_FILTER, InboundLink, Link, OutboundLink, ReceiverLink, address, session_filter
+from standins.service_bus.links import (
+    SESSION_FILTER,
+    InboundLink,
+    Link,
+    OutboundLink,
+    ReceiverLink,
+    address,
+    session_filter,
+)
 from standins.service_bus.message import Message
 from standins.service_bus.operations import SERVER, Operations
 from standins.service_bus.sessions import SessionQueue
@@ -68,7 +76,8 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # why it was lost makes no difference
+    # why it was lost makes no difference
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         for timer in self._expiries:
             timer.cancel()
         for number in list(self._channels):
@@ -97,7 +106,9 @@ class Connection(asyncio.Protocol):
         self._output.append(data)
 
     def flush(self) -> None:
-        """Let go what was said in this turn of the event loop, after what it says has happened is in the file."""
+        """Let go what was said in this turn of the event loop, after what it says has happened is in the
+        file.
+        """
         self._storage.flush()
         output, self._output = b"".join(self._output), []
         if output and self._transport is not None and self._is_open():
@@ -146,7 +157,9 @@ class Connection(asyncio.Protocol):
 
     def _on_open(self, frame: Frame) -> None:
         self.frame_size = min(MAX_FRAME_SIZE, frame.performative.max_frame_size or MAX_FRAME_SIZE)
-        self.send(0, Open("service-bus-stand-in", max_frame_size=UInt(MAX_FRAME_SIZE), channel_max=UShort(255)))
+        self.send(
+            0, Open("service-bus-stand-in", max_frame_size=UInt(MAX_FRAME_SIZE), channel_max=UShort(255))
+        )
 
     def _on_begin(self, frame: Frame) -> None:
         self._channels[frame.channel] = AmqpSession(self, self._operations, frame.channel, frame.performative)
@@ -173,7 +186,9 @@ _CONNECTION_HANDLERS: dict[type, Callable[[Connection, Frame], None]] = {
 
 
 class AmqpSession:
-    """A session of AMQP, which is a channel with windows; not to be confused with a session of Service Bus."""
+    """A session of AMQP, which is a channel with windows; not to be confused with a session of Service
+    Bus.
+    """
 
     def __init__(self, connection: Connection, operations: Operations, number: int, begin: Begin) -> None:
         self.operations = operations
@@ -210,7 +225,7 @@ class AmqpSession:
                 link.closed()
                 link.detach(error)
 
-    # ---------------------------------------------------------------------------------------------------- for the links
+    # ------------------------------------------------------------------------------------------ for the links
 
     def send(self, performative: Performative, payload: bytes = b"") -> None:
         if not isinstance(performative, Transfer):
@@ -245,7 +260,7 @@ class AmqpSession:
         for delivery in [number for number, (owner, _) in self.unsettled.items() if owner is link]:
             del self.unsettled[delivery]
 
-    # ---------------------------------------------------------------------------------------------------- from the client
+    # ---------------------------------------------------------------------------------------- from the client
 
     def _on_attach(self, attach: Attach) -> None:
         link: Link = Link(self, attach)
@@ -269,7 +284,13 @@ class AmqpSession:
         if path == _CBS:
             return self._node(path, attach, self._authorize)
         link = self._link_to_entity(path, attach)
-        claims = (SEND, LISTEN) if path.lower().endswith(MANAGEMENT_SUFFIX) else (LISTEN,) if attach.role else (SEND,)
+        claims = (
+            (SEND, LISTEN)
+            if path.lower().endswith(MANAGEMENT_SUFFIX)
+            else (LISTEN,)
+            if attach.role
+            else (SEND,)
+        )
         link.needs = claims, path
         self._connection.access.require(*link.needs)
         return link
@@ -278,7 +299,9 @@ class AmqpSession:
         broker = self.operations.broker
         if path.lower().endswith(MANAGEMENT_SUFFIX):
             entity = broker.find(path[: -len(MANAGEMENT_SUFFIX)])
-            return self._node(path, attach, partial(management.manage, self.operations, self._connection.access, entity))
+            return self._node(
+                path, attach, partial(management.manage, self.operations, self._connection.access, entity)
+            )
         if not attach.role:
             return self._sender_link(broker.target(path), attach)
         queue = broker.source(path)
@@ -310,10 +333,16 @@ class AmqpSession:
         request = Message.decode(content)
         operation = str(request.application_properties().get("operation"))
         if operation != "put-token":
-            self.operations.world.loud(SERVER, f"501 {operation} on {_CBS}: this stand-in does not know the operation")
-            return management.answer(request, management.CBS_FIELDS, (501, f"Unknown operation '{operation}'."), None)
+            self.operations.world.loud(
+                SERVER, f"501 {operation} on {_CBS}: this stand-in does not know the operation"
+            )
+            return management.answer(
+                request, management.CBS_FIELDS, (501, f"Unknown operation '{operation}'."), None
+            )
         try:
-            until = yield from self.operations.perform([(operation, _CBS)], partial(self._connection.access.put, request))
+            until = yield from self.operations.perform(
+                [(operation, _CBS)], partial(self._connection.access.put, request)
+            )
         except BusError as error:
             return management.answer(request, management.CBS_FIELDS, (error.status, str(error)), None)
         self._connection.expect_expiry(until)
@@ -339,7 +368,9 @@ class AmqpSession:
             link.on_transfer(transfer, payload)
 
     def _on_disposition(self, disposition: Disposition) -> None:
-        """What the receiver made of deliveries. Those this side sent settled, or whose link is gone, are not known any more."""
+        """What the receiver made of deliveries. Those this side sent settled, or whose link is gone, are not
+        known any more.
+        """
         last = disposition.first if disposition.last is None else disposition.last
         for number in range(disposition.first, last + 1):
             if disposition.role and number in self.unsettled:
@@ -347,11 +378,14 @@ class AmqpSession:
                 link.turns.start(self._settle(number, delivery, disposition))
 
     def _settle(self, number: int, delivery: Delivery, disposition: Disposition) -> Steps[None]:
-        """Do what the receiver wants, and confirm it with the same outcome, or say why it could not be done."""
+        """Do what the receiver wants, and confirm it with the same outcome, or say why it could not be
+        done.
+        """
         state: Described | None = disposition.state
         try:
             yield from self.operations.settle(of_outcome(state), delivery.queue, [delivery.token])
-            # The SDKs take a rejection with an error for a failure, even of a message that they themselves rejected.
+            # The SDKs take a rejection with an error for a failure, even of a message that they themselves
+            # rejected.
             outcome = None if state is None else Described(state.descriptor, [])
         except BusError as error:
             outcome = refusal(error)
@@ -368,9 +402,14 @@ class AmqpSession:
 
 #: By whether the queue has sessions: what a receiver of the other kind is told.
 _WRONG_KIND = {
-    True: "It is not possible for an entity that requires sessions to create a non-sessionful message receiver.",
-    False: "A sessionful message receiver cannot be created on an entity that does not require sessions. "
-    "Ensure RequiresSession is set to true when creating a Queue or Subscription to enable sessionful behavior.",
+    True: (
+        "It is not possible for an entity that requires sessions to create a non-sessionful message receiver."
+    ),
+    False: (
+        "A sessionful message receiver cannot be created on an entity that does not require sessions. "
+        "Ensure RequiresSession is set to true when creating a Queue or Subscription to enable sessionful "
+        "behavior."
+    ),
 }
 
 _SESSION_HANDLERS: dict[type, Callable[[AmqpSession, Any], None]] = {

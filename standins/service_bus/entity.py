@@ -18,7 +18,8 @@ from standins.world import Options
 #: Characters of a message id, a session id or a partition key.
 #: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
 _LONGEST_ID = 128
-#: Characters of an application property. What is larger fails like this: https://github.com/Particular/NServiceBus.Transport.AzureServiceBus/issues/171
+#: Characters of an application property. What is larger fails like this:
+#: https://github.com/Particular/NServiceBus.Transport.AzureServiceBus/issues/171
 _LARGEST_PROPERTY = 32767
 
 
@@ -33,9 +34,11 @@ class Environment:
 
 @dataclass(frozen=True)
 class EntitySettings:
-    """`window` is that of duplicate detection, `ttl` the default and the ceiling of the time to live: seconds, None for none.
+    """`window` is that of duplicate detection, `ttl` the default and the ceiling of the time to live:
+    seconds, None for none.
 
-    `max_size` is how many bytes of messages an entity holds before it takes no more; 1 GB unless declared otherwise.
+    `max_size` is how many bytes of messages an entity holds before it takes no more; 1 GB unless declared
+    otherwise.
     """
 
     window: float | None = None
@@ -44,7 +47,9 @@ class EntitySettings:
 
 
 class Entity(ABC):
-    """A queue or a topic. `path` is its address, `name` what the list of calls shows, `entries` what it holds, by sequence number."""
+    """A queue or a topic. `path` is its address, `name` what the list of calls shows, `entries` what it
+    holds, by sequence number.
+    """
 
     def __init__(self, path: str, name: str, environment: Environment, settings: EntitySettings) -> None:
         self.path = path
@@ -74,17 +79,29 @@ class Entity(ABC):
         """Whether a sender may put the message here. Raises BusError."""
         session, key = message.session, message.partition_key
         if session is not None and key is not None and session != key:
-            raise NotAllowed(f"The SessionId '{session}' and the PartitionKey '{key}' of a message must be the same.")
-        for name, text in (("MessageId", message.id), ("SessionId", session or ""), ("PartitionKey", key or "")):
+            raise NotAllowed(
+                f"The SessionId '{session}' and the PartitionKey '{key}' of a message must be the same."
+            )
+        for name, text in (
+            ("MessageId", message.id),
+            ("SessionId", session or ""),
+            ("PartitionKey", key or ""),
+        ):
             if len(text) > _LONGEST_ID:
-                raise InvalidArgument(f"The {name} of a message has {len(text)} characters; at most {_LONGEST_ID} are allowed.")
-        if len(message.application) > _LARGEST_PROPERTY and any(map(_is_too_large, message.application_properties().values())):
+                raise InvalidArgument(
+                    f"The {name} of a message has {len(text)} characters; at most {_LONGEST_ID} are allowed."
+                )
+        if len(message.application) > _LARGEST_PROPERTY and any(
+            map(_is_too_large, message.application_properties().values())
+        ):
             raise BusError("The service was unable to process the request; please retry the operation.")
         if self.size >= self.limits.max_size:
             raise QuotaExceeded(f"The maximum entity size has been reached or exceeded for '{self.path}'.")
 
     def accept(self, message: Message) -> int:
-        """Take a checked message from a sender and return its sequence number. A duplicate is accepted too, and dropped."""
+        """Take a checked message from a sender and return its sequence number. A duplicate is accepted too,
+        and dropped.
+        """
         if self._is_duplicate(message.id):
             return self._storage.next_sequence(self.path)
         sequence = self._schedule(message) if message.due > self._clock.now() else self.enqueue(message)
@@ -117,7 +134,9 @@ class Entity(ABC):
         self._timers[entry.sequence] = self._clock.call_at(when, partial(callback, entry))
 
     def _activate(self, entry: Entry) -> None:
-        """A message that becomes active is enqueued as if it had been sent now, with a new sequence number."""
+        """A message that becomes active is enqueued as if it had been sent now, with a new sequence
+        number.
+        """
         self.enqueue(entry.message)
         self._remove(entry)
 

@@ -27,7 +27,9 @@ class State(IntEnum):
 
 @dataclass(slots=True)
 class Lock:
-    """Who may settle an entry: whoever knows the token. `timer` is None when the lock is that of a session."""
+    """Who may settle an entry: whoever knows the token. `timer` is None when the lock is that of a
+    session.
+    """
 
     token: uuid.UUID
     until: float

@@ -57,7 +57,10 @@ class MessageSizeExceeded(BusError):
 
 class MessageLockLost(BusError):
     condition, status = "com.microsoft:message-lock-lost", 410
-    text = "The lock supplied is invalid. Either the lock expired, or the message has already been removed from the queue."
+    text = (
+        "The lock supplied is invalid. Either the lock expired, or the message has already been removed from "
+        "the queue."
+    )
 
 
 class MessageNotFound(BusError):

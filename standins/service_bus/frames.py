@@ -152,7 +152,8 @@ class Close(NamedTuple):
     error: Any = None
 
 
-Performative = Any  # one of the classes above; a union would have to be narrowed where the dispatch has already done so
+# one of the classes above; a union would have to be narrowed where the dispatch has already done so
+Performative = Any
 
 _TYPES: dict[int, type] = {
     0x10: Open,
@@ -236,4 +237,6 @@ def _decode_frame(data: bytes) -> Frame | None:
     performative, end = decode(data, start)
     if not isinstance(performative, Described) or performative.descriptor not in _TYPES:
         raise CodecError("a frame without a known performative")
-    return Frame(int.from_bytes(data[6:8], "big"), _TYPES[performative.descriptor](*performative.value), data[end:])
+    return Frame(
+        int.from_bytes(data[6:8], "big"), _TYPES[performative.descriptor](*performative.value), data[end:]
+    )

@@ -26,8 +26,8 @@ from standins.service_bus.sessions import SessionQueue
 from standins.service_bus.settlement import ACCEPTED, Delivery, error_of, refusal
 from standins.service_bus.turns import InTurn, Steps
 
-#: The largest message in bytes by tier, without the large messages that an entity of the Premium tier may be made for.
-#: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+#: The largest message in bytes by tier, without the large messages that an entity of the Premium tier may be
+#: made for. https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
 MAX_MESSAGE_SIZES = {"standard": 262_144, "premium": 1_048_576}
 #: How many messages a sender may send before it needs new credit.
 CREDIT = 1000
@@ -83,7 +83,9 @@ class Link:
     def refuse(self, error: BusError) -> None:
         """Refuse the link: an attach without a terminus, then a detach that says why."""
         receives = self.request.role
-        self._answer(None, None if receives else _source(self.request), _target(self.request) if receives else None)
+        self._answer(
+            None, None if receives else _source(self.request), _target(self.request) if receives else None
+        )
         self.detach(error)
 
     def detach(self, error: BusError) -> None:
@@ -97,7 +99,9 @@ class Link:
         """The link is gone, at the wish of the client, or because the connection is `broken`."""
         self.turns.stop()
 
-    def _answer(self, properties: dict[Symbol, Any] | None, source: Described | None, target: Described | None) -> None:
+    def _answer(
+        self, properties: dict[Symbol, Any] | None, source: Described | None, target: Described | None
+    ) -> None:
         request = self.request
         self.channel.send(
             Attach(
@@ -116,9 +120,13 @@ class Link:
 
 
 class InboundLink(Link):
-    """Messages come in. `handler` takes the encoded message and its format, and may raise BusError to reject it."""
+    """Messages come in. `handler` takes the encoded message and its format, and may raise BusError to reject
+    it.
+    """
 
-    def __init__(self, channel: Channel, attach: Attach, handler: Callable[[bytes, int], Steps[None]]) -> None:
+    def __init__(
+        self, channel: Channel, attach: Attach, handler: Callable[[bytes, int], Steps[None]]
+    ) -> None:
         super().__init__(channel, attach)
         self._handler = handler
         self._first: Transfer | None = None
@@ -141,8 +149,13 @@ class InboundLink(Link):
                 self._idleness = clock.call_at(self._used + seconds, check)
                 return
             self.closed()
-            detail = f"Detach origin: AmqpMessagePublisher.IdleTimerExpired: Idle timeout: {timedelta(seconds=seconds)}."
-            self.detach(LinkForced(f"The link '{self.request.name}' is force detached by the broker. {detail}"))
+            detail = (
+                "Detach origin: AmqpMessagePublisher.IdleTimerExpired: Idle timeout: "
+                f"{timedelta(seconds=seconds)}."
+            )
+            self.detach(
+                LinkForced(f"The link '{self.request.name}' is force detached by the broker. {detail}")
+            )
 
         self._used = clock.now()
         self._idleness = clock.call_at(self._used + seconds, check)
@@ -153,7 +166,9 @@ class InboundLink(Link):
             self._idleness.cancel()
 
     def grant(self) -> None:
-        self.channel.send(self.channel.flow(handle=self.handle, delivery_count=UInt(self._count), link_credit=UInt(CREDIT)))
+        self.channel.send(
+            self.channel.flow(handle=self.handle, delivery_count=UInt(self._count), link_credit=UInt(CREDIT))
+        )
 
     def on_transfer(self, transfer: Transfer, payload: bytes) -> None:
         first = self._first = self._first or transfer
@@ -173,7 +188,9 @@ class InboundLink(Link):
         try:
             if size > self.max_message_size:
                 limit = f"exceeds the limit ({self.max_message_size} bytes) currently allowed on the link"
-                raise MessageSizeExceeded(f"The received message (delivery-id:{first.delivery_id}, size:{size} bytes) {limit}.")
+                raise MessageSizeExceeded(
+                    f"The received message (delivery-id:{first.delivery_id}, size:{size} bytes) {limit}."
+                )
             yield from self._handler(content, first.message_format or 0)
         except BusError as error:
             outcome = refusal(error)
@@ -201,7 +218,11 @@ class OutboundLink(Link):
         self.credit -= 1
         self._count += 1
         room = self.channel.frame_size - _FRAME_OVERHEAD
-        parts = [content] if len(content) <= room else [content[start : start + room] for start in range(0, len(content), room)]
+        parts = (
+            [content]
+            if len(content) <= room
+            else [content[start : start + room] for start in range(0, len(content), room)]
+        )
         for number, part in enumerate(parts, start=1):
             more = number < len(parts)
             self.channel.send(Transfer(self.handle, UInt(delivery), tag, UInt(0), settled, more), part)
@@ -214,7 +235,11 @@ class OutboundLink(Link):
             self._count += max(self.credit, 0)
             self.credit = 0
         if flow.drain or flow.echo:
-            state = {"delivery_count": UInt(self._count), "link_credit": UInt(self.credit), "drain": flow.drain}
+            state = {
+                "delivery_count": UInt(self._count),
+                "link_credit": UInt(self.credit),
+                "drain": flow.drain,
+            }
             self.channel.send(self.channel.flow(handle=self.handle, **state))
 
     def credited(self) -> None:
@@ -236,12 +261,16 @@ class ReceiverLink(OutboundLink):
         return self.credit > 0 and self.channel.has_room()
 
     def open(self) -> None:
-        """Start to receive; with sessions, as soon as the session asked for is granted. Raises SessionCannotBeLocked."""
+        """Start to receive; with sessions, as soon as the session asked for is granted. Raises
+        SessionCannotBeLocked.
+        """
         if isinstance(self.queue, SessionQueue):
             wanted = session_filter(self.request)[SESSION_FILTER]
             # Real time, not that of the movable clock: how long a client waits is its own affair.
             wait = (self.request.properties or {}).get(TIMEOUT)
-            self._patience = asyncio.get_running_loop().call_later(_PATIENCE if wait is None else wait / 1000, self._give_up)
+            self._patience = asyncio.get_running_loop().call_later(
+                _PATIENCE if wait is None else wait / 1000, self._give_up
+            )
             self.queue.request(self, wanted)
         else:
             self.attached()

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from standins.service_bus.access import LISTEN, MANAGEMENT_SUFFIX, SEND, Access
 from standins.service_bus.codec import Array, CodecError, Int, Symbol, Timestamp, decode
 from standins.service_bus.entity import Entity
 from standins.service_bus.entries import Entry
-from standins.service_bus.errors import BusError, InvalidArgument, MalformedMessage, NotAllowed, NotImplementedHere
+from standins.service_bus.errors import (
+    BusError,
+    InvalidArgument,
+    MalformedMessage,
+    NotAllowed,
+    NotImplementedHere,
+)
 from standins.service_bus.message import APPLICATION, PROPERTIES, VALUE, Message, section
 from standins.service_bus.operations import SERVER, Operations
 from standins.service_bus.queues import Queue
@@ -37,11 +44,19 @@ def manage(operations: Operations, access: Access, entity: Entity, content: byte
     try:
         body = yield from _run(operations, access, entity, name, _body(request))
     except BusError as error:
-        return answer(request, MANAGEMENT_FIELDS, (error.status, str(error)), None, {"errorCondition": Symbol(error.condition)})
+        return answer(
+            request,
+            MANAGEMENT_FIELDS,
+            (error.status, str(error)),
+            None,
+            {"errorCondition": Symbol(error.condition)},
+        )
     return answer(request, MANAGEMENT_FIELDS, (204, "No content.") if body is None else (200, "OK"), body)
 
 
-def answer(request: Message, fields: tuple[str, str], status: tuple[int, str], body: Any, more: Body | None = None) -> bytes:
+def answer(
+    request: Message, fields: tuple[str, str], status: tuple[int, str], body: Any, more: Body | None = None
+) -> bytes:
     """The encoded answer to a request."""
     properties = [None] * 5 + [request.named("message_id")]
     application = {fields[0]: Int(status[0]), fields[1]: status[1], **(more or {})}
@@ -58,7 +73,9 @@ def _body(request: Message) -> Body:
 def _run(operations: Operations, access: Access, entity: Entity, name: str, body: Body) -> Steps[Body | None]:
     operation = _OPERATIONS.get(name)
     if operation is None:
-        operations.world.loud(SERVER, f"501 {name} on {entity.path}: this stand-in does not know the operation")
+        operations.world.loud(
+            SERVER, f"501 {name} on {entity.path}: this stand-in does not know the operation"
+        )
         raise NotImplementedHere(f"Unknown operation '{name}'.")
     access.require((operation.claim,), entity.path + MANAGEMENT_SUFFIX)
     if not isinstance(entity, operation.of):
@@ -73,7 +90,7 @@ def _run(operations: Operations, access: Access, entity: Entity, name: str, body
         raise MalformedMessage(str(error)) from error
 
 
-# ------------------------------------------------------------------------------------------------------ queues and topics
+# ------------------------------------------------------------------------------------------ queues and topics
 
 
 def _schedule(operations: Operations, entity: Entity, body: Body) -> Steps[Body]:
@@ -84,16 +101,18 @@ def _schedule(operations: Operations, entity: Entity, body: Body) -> Steps[Body]
 def _cancel(operations: Operations, entity: Entity, body: Body) -> Steps[Body]:
     for sequence in body["sequence-numbers"]:
         call = f"cancel {entity.name}", str(sequence)
-        yield from operations.perform([call], lambda number=sequence: entity.cancel(number))  # type: ignore[misc]
+        yield from operations.perform([call], partial(entity.cancel, sequence))
     return {}
 
 
-# ----------------------------------------------------------------------------------------------------------------- queues
+# ----------------------------------------------------------------------------------------------------- queues
 
 
 def _peek(operations: Operations, queue: Queue, body: Body) -> Steps[Body | None]:
     first, count, session = body["from-sequence-number"], body["message-count"], body.get("session-id")
-    found = yield from operations.perform([(f"peek {queue.name}", str(first))], lambda: queue.peek(first, count, session))
+    found = yield from operations.perform(
+        [(f"peek {queue.name}", str(first))], lambda: queue.peek(first, count, session)
+    )
     return {"messages": [{"message": entry.encode()} for entry in found]} if found else None
 
 
@@ -101,7 +120,7 @@ def _renew(operations: Operations, queue: Queue, body: Body) -> Steps[Body]:
     until = []
     for token in body["lock-tokens"]:
         call = f"renew {queue.name}", queue.message_id(token)
-        until.append((yield from operations.perform([call], lambda token=token: queue.renew(token))))  # type: ignore[misc]
+        until.append((yield from operations.perform([call], partial(queue.renew, token))))
     return {"expirations": Array.of(Timestamp, [int(each * 1000) for each in until])}
 
 
@@ -126,30 +145,43 @@ def _settle(operations: Operations, queue: Queue, body: Body) -> Steps[Body]:
     return {}
 
 
-# --------------------------------------------------------------------------------------------------------------- sessions
+# --------------------------------------------------------------------------------------------------- sessions
 
 
 def _renew_session(operations: Operations, queue: SessionQueue, body: Body) -> Steps[Body]:
     session = body["session-id"]
-    until = yield from operations.perform([(f"renew session {queue.name}", session)], lambda: queue.renew_session(session))
+    until = yield from operations.perform(
+        [(f"renew session {queue.name}", session)], lambda: queue.renew_session(session)
+    )
     return {"expiration": Timestamp(until * 1000)}
 
 
 def _get_state(operations: Operations, queue: SessionQueue, body: Body) -> Steps[Body]:
     session = body["session-id"]
-    return {"session-state": (yield from operations.perform([(f"get state {queue.name}", session)], lambda: queue.state(session)))}
+    return {
+        "session-state": (
+            yield from operations.perform(
+                [(f"get state {queue.name}", session)], lambda: queue.state(session)
+            )
+        )
+    }
 
 
 def _set_state(operations: Operations, queue: SessionQueue, body: Body) -> Steps[Body]:
     session, state = body["session-id"], body.get("session-state")
-    yield from operations.perform([(f"set state {queue.name}", session)], lambda: queue.set_state(session, state))
+    yield from operations.perform(
+        [(f"set state {queue.name}", session)], lambda: queue.set_state(session, state)
+    )
     return {}
 
 
 def _sessions(operations: Operations, queue: SessionQueue, body: Body) -> Steps[Body | None]:
     """A page of the sessions that have messages or a state."""
     if body["last-updated-time"] < _ANY_TIME:
-        operations.world.loud(SERVER, f"501 get-message-sessions on {queue.path}: this stand-in does not know when a state was changed")
+        operations.world.loud(
+            SERVER,
+            f"501 get-message-sessions on {queue.path}: this stand-in does not know when a state was changed",
+        )
         raise NotImplementedHere("Sessions are not known by the time of their last change.")
     skip, top = body["skip"], body["top"]
     ids = yield from operations.perform([(f"list sessions {queue.name}", str(skip))], queue.ids)
@@ -159,7 +191,9 @@ def _sessions(operations: Operations, queue: SessionQueue, body: Body) -> Steps[
 
 @dataclass(frozen=True)
 class Operation:
-    """What is done for whom: the claim it takes, the kind of entity it is for, whether it is part of holding a session."""
+    """What is done for whom: the claim it takes, the kind of entity it is for, whether it is part of holding
+    a session.
+    """
 
     run: Callable[[Operations, Any, Body], Steps[Body | None]]
     claim: str = LISTEN

@@ -12,7 +12,15 @@ from typing import Any
 
 from standins.service_bus.codec import Described, Symbol, UInt, ULong, decode, encode
 
-HEADER, DELIVERY_ANNOTATIONS, ANNOTATIONS, PROPERTIES, APPLICATION, DATA, VALUE = 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x77
+HEADER, DELIVERY_ANNOTATIONS, ANNOTATIONS, PROPERTIES, APPLICATION, DATA, VALUE = (
+    0x70,
+    0x71,
+    0x72,
+    0x73,
+    0x74,
+    0x75,
+    0x77,
+)
 
 #: Where the properties section keeps what correlation rules may ask for.
 PROPERTY_INDEX = {
@@ -28,7 +36,8 @@ PROPERTY_INDEX = {
 SCHEDULED = Symbol("x-opt-scheduled-enqueue-time")
 PARTITION_KEY = Symbol("x-opt-partition-key")
 DEAD_LETTER_SOURCE = Symbol("x-opt-deadletter-source")
-#: Where the header keeps the time to live, and the properties what replaces it when it is too long for the header.
+#: Where the header keeps the time to live, and the properties what replaces it when it is too long for the
+#: header.
 _TTL, _ABSOLUTE_EXPIRY, _CREATION = 2, 8, 9
 
 
@@ -76,7 +85,9 @@ class Message:
         return cls(body=body, **found)
 
     def encode(self, deliveries: int = 0, annotations: Mapping[Symbol, Any] | None = None) -> bytes:
-        """The bytes of the message, with a delivery count and with the broker's annotations added to its own."""
+        """The bytes of the message, with a delivery count and with the broker's annotations added to its
+        own.
+        """
         durable, priority, ttl, first, _ = (self.header + [None] * 5)[:5]
         # The count is sent even when it is zero: the SDK reads an absent one as None.
         encoded = section(HEADER, [durable, priority, ttl, first, UInt(deliveries)])
@@ -112,9 +123,15 @@ class Message:
 
     @property
     def ttl(self) -> float | None:
-        """The time to live in seconds, counted from when it is enqueued; None for as long as the entity allows."""
+        """The time to live in seconds, counted from when it is enqueued; None for as long as the entity
+        allows.
+        """
         milliseconds = self.header[_TTL] if len(self.header) > _TTL else None
-        if milliseconds is None and len(self.properties) > _CREATION and None not in self.properties[_ABSOLUTE_EXPIRY : _CREATION + 1]:
+        if (
+            milliseconds is None
+            and len(self.properties) > _CREATION
+            and None not in self.properties[_ABSOLUTE_EXPIRY : _CREATION + 1]
+        ):
             milliseconds = self.properties[_ABSOLUTE_EXPIRY] - self.properties[_CREATION]
         return None if milliseconds is None else milliseconds / 1000
 
@@ -127,7 +144,10 @@ class Message:
         """The message with its time to live cut to the default of an entity, which is its ceiling too."""
         if seconds is None or (self.ttl is not None and self.ttl <= seconds):
             return self
-        return replace(self, header=[*(self.header + [None] * _TTL)[:_TTL], UInt(seconds * 1000), *self.header[_TTL + 1 :]])
+        return replace(
+            self,
+            header=[*(self.header + [None] * _TTL)[:_TTL], UInt(seconds * 1000), *self.header[_TTL + 1 :]],
+        )
 
     def application_properties(self) -> dict[str, Any]:
         return dict(decode(self.application)[0].value) if self.application else {}

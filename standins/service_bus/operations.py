@@ -1,7 +1,8 @@
 """What the wire asks of the broker: every operation recorded by kind, faults and delays as they were ordered.
 
-Kinds are a verb and the name of an entity, for instance `send access-changes`, `schedule deliver-keys`, `complete provision-gateway`,
-`deadletter sweeps`, `receive sweeps dead letters`. The target is the message id, or the session.
+Kinds are a verb and the name of an entity, for instance `send access-changes`, `schedule deliver-keys`,
+`complete provision-gateway`, `deadletter sweeps`, `receive sweeps dead letters`. The target is the message
+id, or the session.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from standins.faults import When
 from standins.service_bus.broker import Broker
@@ -57,7 +59,8 @@ class Operations:
         self.options = broker.environment.options
 
     def perform(self, calls: Sequence[Named], action: Callable[[], Result]) -> Steps[Result]:
-        """Do at once what are several calls (of a batch), meet the faults and delays ordered for them, and note them.
+        """Do at once what are several calls (of a batch), meet the faults and delays ordered for them, and
+        note them.
 
         Raises BusError or ConnectionDropped.
         """
@@ -79,7 +82,11 @@ class Operations:
     def send(self, entity: Entity, encoded: bytes, message_format: int) -> Steps[None]:
         """Take in a transfer: one message, or a batch of them, which is taken as a whole or not at all."""
         try:
-            parts = [value for code, value, _ in sections(encoded) if code == DATA] if message_format == BATCH_FORMAT else [encoded]
+            parts = (
+                [value for code, value, _ in sections(encoded) if code == DATA]
+                if message_format == BATCH_FORMAT
+                else [encoded]
+            )
             messages = [Message.decode(part) for part in parts]
         except CodecError as error:
             raise MalformedMessage(str(error)) from error
@@ -94,14 +101,17 @@ class Operations:
             return [entity.accept(message) for message in messages]
 
         now = self.world.clock.now()
-        calls = [(f"{'schedule' if message.due > now else 'send'} {entity.name}", message.id) for message in messages]
+        calls = [
+            (f"{'schedule' if message.due > now else 'send'} {entity.name}", message.id)
+            for message in messages
+        ]
         return (yield from self.perform(calls, action))
 
     def settle(self, settlement: Settlement, queue: Queue, tokens: Iterable[uuid.UUID]) -> Steps[None]:
         """Settle deliveries. Raises MessageLockLost."""
         for token in tokens:
             call = f"{settlement.verb} {queue.name}", queue.message_id(token)
-            yield from self.perform([call], lambda token=token: settlement.apply(queue, token))  # type: ignore[misc]
+            yield from self.perform([call], partial(settlement.apply, queue, token))
 
     def _record(self, calls: Iterable[Named], status: int, started: float) -> None:
         for kind, target in calls:

@@ -21,7 +21,9 @@ from standins.service_bus.message import Message
 
 
 class Consumer(Protocol):
-    """What receives messages of a queue. `destructive` means receive and delete; `session` is the session it holds."""
+    """What receives messages of a queue. `destructive` means receive and delete; `session` is the session it
+    holds.
+    """
 
     destructive: bool
     session: str | None
@@ -39,7 +41,8 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSettings(EntitySettings):
-    """`lock_duration` in seconds. Without `max_deliveries` a message is delivered again for ever, as in a dead-letter queue.
+    """`lock_duration` in seconds. Without `max_deliveries` a message is delivered again for ever, as in a
+    dead-letter queue.
 
     `dead_letter_expired` says where messages go that are too old: to the dead letters, or nowhere.
     """
@@ -50,9 +53,18 @@ class QueueSettings(EntitySettings):
 
 
 class Queue(Entity):
-    """A queue, the queue of a subscription, or a dead-letter queue (which has no `dead_letters` of its own)."""
+    """A queue, the queue of a subscription, or a dead-letter queue (which has no `dead_letters` of its
+    own).
+    """
 
-    def __init__(self, path: str, name: str, environment: Environment, settings: QueueSettings, dead_letters: Queue | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        environment: Environment,
+        settings: QueueSettings,
+        dead_letters: Queue | None = None,
+    ) -> None:
         super().__init__(path, name, environment, settings)
         self.settings = settings
         self.dead_letters = dead_letters
@@ -60,7 +72,7 @@ class Queue(Entity):
         self._ready: list[int] = []
         self._consumers: deque[Consumer] = deque()
 
-    # ------------------------------------------------------------------------------------------------------------ delivery
+    # ----------------------------------------------------------------------------------------------- delivery
 
     @property
     def size(self) -> int:
@@ -72,12 +84,16 @@ class Queue(Entity):
     def add(self, consumer: Consumer) -> None:
         self._consumers.append(consumer)
 
-    def remove(self, consumer: Consumer, *, broken: bool = False) -> None:  # noqa: ARG002  # how it went matters to a queue with sessions
-        """A receiver is gone. What it had locked stays locked, as in the service: it may still settle through `$management`."""
+    # how it went matters to a queue with sessions
+    def remove(self, consumer: Consumer, *, broken: bool = False) -> None:  # noqa: ARG002
+        """A receiver is gone. What it had locked stays locked, as in the service: it may still settle through
+        `$management`.
+        """
         if consumer in self._consumers:
             self._consumers.remove(consumer)
 
-    def credited(self, consumer: Consumer) -> None:  # noqa: ARG002  # which one matters to a queue with sessions
+    # which one matters to a queue with sessions
+    def credited(self, consumer: Consumer) -> None:  # noqa: ARG002
         """A receiver may take more."""
         self._pump()
 
@@ -96,7 +112,9 @@ class Queue(Entity):
             self._offer(entry)
 
     def _offer(self, entry: Entry) -> None:
-        """Make an entry available; the lowest sequence number goes first, so what was given back keeps its place."""
+        """Make an entry available; the lowest sequence number goes first, so what was given back keeps its
+        place.
+        """
         heappush(self._ready, entry.sequence)
         self._pump()
 
@@ -128,9 +146,9 @@ class Queue(Entity):
             self._lock(entry)
             consumer.deliver(entry)
 
-    # ----------------------------------------------------------------------------------------------------------------- age
-    # https://learn.microsoft.com/azure/service-bus-messaging/message-expiration: a lock protects from expiry until it ends, a deferred
-    # message does not expire, and nothing does in a dead-letter queue.
+    # ---------------------------------------------------------------------------------------------------- age
+    # https://learn.microsoft.com/azure/service-bus-messaging/message-expiration: a lock protects from expiry
+    # until it ends, a deferred message does not expire, and nothing does in a dead-letter queue.
 
     def _watch_age(self, entry: Entry) -> None:
         if self.dead_letters is not None and entry.message.ttl is not None:
@@ -151,7 +169,7 @@ class Queue(Entity):
         else:
             self._remove(entry)
 
-    # --------------------------------------------------------------------------------------------------------------- locks
+    # -------------------------------------------------------------------------------------------------- locks
 
     def renew(self, token: uuid.UUID) -> float:
         """Extend a lock and return until when it holds. Raises MessageLockLost."""
@@ -189,14 +207,16 @@ class Queue(Entity):
     def _expire(self, token: uuid.UUID) -> None:
         self._give_back(self._unlock(token), counted=True)
 
-    # ---------------------------------------------------------------------------------------------------------- settlement
+    # --------------------------------------------------------------------------------------------- settlement
     # Every one of these raises MessageLockLost when the token is no longer valid.
 
     def complete(self, token: uuid.UUID) -> None:
         self._remove(self._take(token))
 
     def abandon(self, token: uuid.UUID) -> None:
-        """Give back after a failure: the delivery counts, and the last one allowed leads to the dead-letter queue."""
+        """Give back after a failure: the delivery counts, and the last one allowed leads to the dead-letter
+        queue.
+        """
         self._give_back(self._take(token), counted=True)
 
     def release(self, token: uuid.UUID) -> None:
@@ -234,15 +254,21 @@ class Queue(Entity):
             self.dead_letters._append(message, entry.enqueued, entry.deliveries)
             self._remove(entry)
 
-    # ---------------------------------------------------------------------------------------------------- peek and deferred
+    # -------------------------------------------------------------------------------------- peek and deferred
 
     def peek(self, first: int, count: int, session: str | None = None) -> list[Entry]:
         """Entries from a sequence number on, whatever their state, without locking them."""
-        wanted = (entry for entry in self.entries.values() if entry.sequence >= first and session in (None, entry.message.session))
+        wanted = (
+            entry
+            for entry in self.entries.values()
+            if entry.sequence >= first and session in (None, entry.message.session)
+        )
         return list(islice(wanted, count))
 
     def receive_deferred(self, sequences: Iterable[int], session: str | None = None) -> list[Entry]:
-        """Lock deferred messages. Raises MessageNotFound when one of them is not there, not deferred, or locked."""
+        """Lock deferred messages. Raises MessageNotFound when one of them is not there, not deferred, or
+        locked.
+        """
         entries = [self._deferred(sequence, session) for sequence in sequences]
         for entry in entries:
             self._lock(entry)
@@ -250,6 +276,11 @@ class Queue(Entity):
 
     def _deferred(self, sequence: int, session: str | None) -> Entry:
         entry = self.entries.get(sequence)
-        if entry is None or entry.state is not State.DEFERRED or entry.lock is not None or session not in (None, entry.message.session):
+        if (
+            entry is None
+            or entry.state is not State.DEFERRED
+            or entry.lock is not None
+            or session not in (None, entry.message.session)
+        ):
             raise MessageNotFound
         return entry

@@ -1,4 +1,5 @@
-"""A queue whose messages belong to sessions: one receiver at a time holds a session and gets its messages in order.
+"""A queue whose messages belong to sessions: one receiver at a time holds a session and gets its messages in
+order.
 
 https://learn.microsoft.com/azure/service-bus-messaging/message-sessions
 """
@@ -33,32 +34,39 @@ class Session:
 class SessionQueue(Queue):
     """A queue that requires sessions. The messages of a session are locked as long as the session is."""
 
-    def __init__(self, path: str, name: str, environment: Environment, settings: QueueSettings, dead_letters: Queue) -> None:
+    def __init__(
+        self, path: str, name: str, environment: Environment, settings: QueueSettings, dead_letters: Queue
+    ) -> None:
         super().__init__(path, name, environment, settings, dead_letters)
         self._sessions: dict[str, Session] = {}
-        self._available: dict[str, None] = {}  # sessions with messages and without a holder, in the order of their turn
+        # sessions with messages and without a holder, in the order of their turn
+        self._available: dict[str, None] = {}
         self._waiting: deque[Consumer] = deque()
 
     def check(self, message: Message) -> None:
         super().check(message)
         if message.session is None:
             raise NotAllowed(
-                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session support "
-                "enabled can only receive messages that have the SessionId set to a valid value."
+                "The SessionId was not set on a message, and it cannot be sent to the entity. Entities that "
+                "have session support enabled can only receive messages that have the SessionId set to a "
+                "valid value."
             )
 
     def enqueue(self, message: Message) -> int:
-        """A topic cannot refuse what one of its subscriptions does not take: there it becomes a dead letter."""
+        """A topic cannot refuse what one of its subscriptions does not take: there it becomes a dead
+        letter.
+        """
         if message.session is None:
             text = "Session enabled entity doesn't allow a message whose session identifier is null."
             assert self.dead_letters is not None
             return self.dead_letters.enqueue(message.dead_lettered(self.path, "Session ID is null", text))
         return super().enqueue(message)
 
-    # ----------------------------------------------------------------------------------------------------------- receivers
+    # ---------------------------------------------------------------------------------------------- receivers
 
     def request(self, consumer: Consumer, wanted: str | None) -> None:
-        """Ask for a session, None for the next one that has messages; `session_granted` is called when it is there.
+        """Ask for a session, None for the next one that has messages; `session_granted` is called when it is
+        there.
 
         Raises SessionCannotBeLocked when another receiver holds the wanted one.
         """
@@ -68,13 +76,16 @@ class SessionQueue(Queue):
             return
         session = self._session(wanted)
         if session.holder is not None:
-            raise SessionCannotBeLocked(f"The requested session '{wanted}' cannot be accepted. It may be locked by another receiver.")
+            raise SessionCannotBeLocked(
+                f"The requested session '{wanted}' cannot be accepted. It may be locked by another receiver."
+            )
         self._grant(session, consumer)
 
     def remove(self, consumer: Consumer, *, broken: bool = False) -> None:
         """A receiver is gone: its session is free at once, and no delivery is counted.
 
-        When the connection is `broken` and the service shall not have noticed, the session stays locked until the lock expires.
+        When the connection is `broken` and the service shall not have noticed, the session stays locked until
+        the lock expires.
         """
         if consumer in self._waiting:
             self._waiting.remove(consumer)
@@ -129,7 +140,7 @@ class SessionQueue(Queue):
         if session.holder is None and not session.ready:
             self._sessions.pop(session.id, None)
 
-    # ------------------------------------------------------------------------------------------------------------ delivery
+    # ----------------------------------------------------------------------------------------------- delivery
 
     def _offer(self, entry: Entry) -> None:
         session = self._session(entry.message.session or "")
@@ -143,7 +154,8 @@ class SessionQueue(Queue):
     def _pump_session(self, session: Session | None) -> None:
         while session is not None and session.ready and session.holder is not None and session.holder.ready:
             if session.until <= self._clock.now():
-                self._expire_session(session)  # as in `held`: the clock was moved, and this came before the timer of the lock
+                # as in `held`: the clock was moved, and this came before the timer of the lock
+                self._expire_session(session)
                 return
             if (entry := self._pop(session.ready)) is not None:
                 self._hand_out(entry, session.holder)
@@ -165,17 +177,21 @@ class SessionQueue(Queue):
         return entry.lock
 
     def _take(self, token: uuid.UUID) -> Entry:
-        """Unlock for the holder of the token, who must still hold the session. Raises SessionLockLost or MessageLockLost."""
+        """Unlock for the holder of the token, who must still hold the session. Raises SessionLockLost or
+        MessageLockLost.
+        """
         if (entry := self._locked.get(token)) is not None:
             self.held(entry.message.session)
         return super()._take(token)
 
     def ids(self) -> list[str]:
         """The sessions that have active messages or a state."""
-        active = {entry.message.session or "" for entry in self.entries.values() if entry.state is State.ACTIVE}
+        active = {
+            entry.message.session or "" for entry in self.entries.values() if entry.state is State.ACTIVE
+        }
         return sorted(active | self._storage.sessions_with_state(self.path))
 
-    # ------------------------------------------------------------------------------------------------- requests of a holder
+    # ----------------------------------------------------------------------------------- requests of a holder
 
     def held(self, session_id: str | None) -> Session:
         """The session, provided that somebody holds it. Raises SessionLockLost."""

@@ -45,7 +45,9 @@ class Settlement:
 
 
 def of_outcome(outcome: Described | None) -> Settlement:
-    """The settlement an AMQP outcome stands for; a delivery settled without any is released. Raises NotAllowed."""
+    """The settlement an AMQP outcome stands for; a delivery settled without any is released. Raises
+    NotAllowed.
+    """
     if outcome is None or outcome.descriptor == RELEASED:
         return Settlement("release")
     if outcome.descriptor == ACCEPTED:
@@ -70,11 +72,15 @@ def of_request(body: dict[str, Any]) -> Settlement:
 def _rejection(fields: list[Any]) -> Settlement:
     _, description, info = [*(fields[0].value if fields and fields[0] else []), None, None, None][:3]
     given = info or {}
-    return Settlement("deadletter", given.get("DeadLetterReason"), given.get("DeadLetterErrorDescription") or description)
+    return Settlement(
+        "deadletter", given.get("DeadLetterReason"), given.get("DeadLetterErrorDescription") or description
+    )
 
 
 def error_of(error: BusError) -> Described:
-    """A refusal as an AMQP error, for a detach or a close. The SDK reads the third field, info, without looking whether it is there."""
+    """A refusal as an AMQP error, for a detach or a close. The SDK reads the third field, info, without
+    looking whether it is there.
+    """
     return described(ERROR, Symbol(error.condition), str(error), None)
 
 

@@ -1,8 +1,9 @@
 """Everything of the broker that must outlive the process, in one SQLite file.
 
-Locks do not: after a restart what was locked is available again. What changed in one turn of the event loop is one transaction, which
-is ended before any answer of that turn leaves (`Connection.flush`), so that what was acknowledged is never lost. As in
-`standins.store`, `synchronous=OFF` is enough for a process that is killed. Tables have a key and JSON, as everywhere in the folder.
+Locks do not: after a restart what was locked is available again. What changed in one turn of the event loop
+is one transaction, which is ended before any answer of that turn leaves (`Connection.flush`), so that what
+was acknowledged is never lost. As in `standins.store`, `synchronous=OFF` is enough for a process that is
+killed. Tables have a key and JSON, as everywhere in the folder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _TABLES = ("messages", "counters", "history", "session_states")
 
 
 class Storage:
-    """The rows of all entities, each under the entity's path and a name of its own. Nothing of it is kept in memory but the counters."""
+    """The rows of all entities, each under the entity's path and a name of its own. Nothing of it is kept in
+    memory but the counters.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,14 +33,18 @@ class Storage:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=OFF")
         for table in _TABLES:
-            self._connection.execute(f'CREATE TABLE IF NOT EXISTS "{table}" (key TEXT PRIMARY KEY, value TEXT NOT NULL)')
+            self._connection.execute(
+                f'CREATE TABLE IF NOT EXISTS "{table}" (key TEXT PRIMARY KEY, value TEXT NOT NULL)'
+            )
         rows = self._connection.execute("SELECT key, value FROM counters")
         self._counters: dict[str, int] = {key: json.loads(value) for key, value in rows}
-        # A counter is written only where no row shows how far it got: when its newest message is gone, or there never was one.
+        # A counter is written only where no row shows how far it got: when its newest message is gone, or
+        # there never was one.
         self._written = dict(self._counters)
         self._unwritten: set[str] = set()
         self._changed = False
-        #: Whether who makes changes now flushes in this turn of the event loop; for all others it is done in the next.
+        #: Whether who makes changes now flushes in this turn of the event loop; for all others it is done in
+        #: the next.
         self.flush_follows = False
 
     def flush(self) -> None:
@@ -50,7 +57,7 @@ class Storage:
             self._connection.execute("COMMIT")
             self._changed = False
 
-    # ------------------------------------------------------------------------------------------------------------ messages
+    # ----------------------------------------------------------------------------------------------- messages
 
     def save(self, path: str, entry: Entry) -> None:
         row = {
@@ -83,7 +90,7 @@ class Storage:
         number = self._counters[path] = self._counters.get(path, 0) + 1
         return number
 
-    # --------------------------------------------------------------------------------------------------- duplicate detection
+    # ------------------------------------------------------------------------------------ duplicate detection
 
     def history(self, path: str) -> dict[str, float]:
         """The message ids an entity has seen, oldest first, with their times in seconds since 1970."""
@@ -95,10 +102,12 @@ class Storage:
     def forget(self, path: str, message_id: str) -> None:
         self._remove("history", _key(path, message_id))
 
-    # ------------------------------------------------------------------------------------------------------- session states
+    # ----------------------------------------------------------------------------------------- session states
 
     def session_state(self, path: str, session: str) -> bytes | None:
-        row = self._connection.execute("SELECT value FROM session_states WHERE key = ?", (_key(path, session),)).fetchone()
+        row = self._connection.execute(
+            "SELECT value FROM session_states WHERE key = ?", (_key(path, session),)
+        ).fetchone()
         return None if row is None else base64.b64decode(json.loads(row[0]))
 
     def set_session_state(self, path: str, session: str, state: bytes | None) -> None:
@@ -110,7 +119,7 @@ class Storage:
     def sessions_with_state(self, path: str) -> set[str]:
         return {session for session, _ in self._rows("session_states", path)}
 
-    # ----------------------------------------------------------------------------------------------------------------- rows
+    # --------------------------------------------------------------------------------------------------- rows
 
     def _begin(self) -> None:
         if not self._changed:
@@ -122,7 +131,8 @@ class Storage:
     def _put(self, table: str, key: str, value: Any) -> None:
         self._begin()
         self._connection.execute(
-            f'INSERT INTO "{table}" (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+            f'INSERT INTO "{table}" (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = '
+            "excluded.value",
             (key, json.dumps(value, separators=(",", ":"))),
         )
 
@@ -131,8 +141,11 @@ class Storage:
         self._connection.execute(f'DELETE FROM "{table}" WHERE key = ?', (key,))
 
     def _rows(self, table: str, path: str) -> Iterator[tuple[str, Any]]:
-        first, beyond = f"{path}|", f"{path}}}"  # in the order of characters, the brace comes next after the bar
-        rows = self._connection.execute(f'SELECT key, value FROM "{table}" WHERE key >= ? AND key < ? ORDER BY rowid', (first, beyond))
+        # in the order of characters, the brace comes next after the bar
+        first, beyond = f"{path}|", f"{path}}}"
+        rows = self._connection.execute(
+            f'SELECT key, value FROM "{table}" WHERE key >= ? AND key < ? ORDER BY rowid', (first, beyond)
+        )
         for key, value in rows.fetchall():
             yield key.removeprefix(first), json.loads(value)
 

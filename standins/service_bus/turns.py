@@ -1,4 +1,6 @@
-"""Operations that may take their time, one after the other: a slow link keeps its order and holds up no other link."""
+"""Operations that may take their time, one after the other: a slow link keeps its order and holds up no other
+link.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from collections.abc import Callable, Generator
 from typing import TypeVar
 
 Result = TypeVar("Result")
-#: An operation. It yields after how many seconds, counted from when it was asked for, it wants to go on; most never yield.
+#: An operation. It yields after how many seconds, counted from when it was asked for, it wants to go on; most
+#: never yield.
 Steps = Generator[float, None, Result]
 
 
@@ -20,7 +23,8 @@ class ConnectionDropped(Exception):
 class InTurn:
     """What one link was asked for. Real time, not that of the movable clock: this is how slow the service is.
 
-    What waits does not hold up what comes after it longer than itself: each counts from when it came. `drop` ends the connection.
+    What waits does not hold up what comes after it longer than itself: each counts from when it came. `drop`
+    ends the connection.
     """
 
     def __init__(self, drop: Callable[[], None]) -> None:

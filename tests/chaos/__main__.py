@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: every kind of chaos, one after the other, and what came of it as a table.
 
-The exit code is 1 when a promise was broken: then the findings, the state's folder and the command that repeats it are printed.
+The exit code is 1 when a promise was broken: then the findings, the state's folder and the command that
+repeats it are printed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from tests.chaos.scenarios import SCENARIOS
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario: the faults by kind, how much was pushed, how many messages travelled, what came of it, how long it took in seconds."""
+    """One scenario: the faults by kind, how much was pushed, how many messages travelled, what came of it,
+    how long it took in seconds.
+    """
 
     name: str
     struck: Counter[str]
@@ -46,13 +49,19 @@ def main() -> int:
     if not broken:
         shutil.rmtree(folder)
         return 0
-    print(f"logs and state: {folder}", *(f"again: python -m tests.chaos --only {name} --seed {options.seed}" for name in broken), sep="\n")
+    print(
+        f"logs and state: {folder}",
+        *(f"again: python -m tests.chaos --only {name} --seed {options.seed}" for name in broken),
+        sep="\n",
+    )
     return 1
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="what people do, and where faults strike")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**6), help="what people do, and where faults strike"
+    )
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, help="these scenarios")
     return parser.parse_args()
 
@@ -74,11 +83,24 @@ def _run(name: str, folder: Path, seed: int) -> Row:
 
 
 def _print(rows: list[Row]) -> None:
-    table = Table("scenario", "faults survived", "pushes", "messages", "dead letters", "left to the sweep", "seconds", "verdict")
+    table = Table(
+        "scenario",
+        "faults survived",
+        "pushes",
+        "messages",
+        "dead letters",
+        "left to the sweep",
+        "seconds",
+        "verdict",
+    )
     for row in rows:
         count = len(row.verdict.findings)
         numbers = (f"{number:,}" for number in (row.pushes, row.messages))
-        rest = (str(len(row.verdict.repaired)), f"{row.seconds:.0f}", f"{count} findings" if count else "state equals branch")
+        rest = (
+            str(len(row.verdict.repaired)),
+            f"{row.seconds:.0f}",
+            f"{count} findings" if count else "state equals branch",
+        )
         table.add_row(row.name, _counted(row.struck), *numbers, _counted(row.verdict.letters), *rest)
     Console(width=140).print(table)
 

@@ -1,4 +1,6 @@
-"""Where a host can die: what sets a stage to work, and the call by which it is seen to be in the middle: no other stage makes it."""
+"""Where a host can die: what sets a stage to work, and the call by which it is seen to be in the middle: no
+other stage makes it.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ _MADE = 11
 
 @dataclass(frozen=True)
 class Death:
-    """`begin` sets the stage to work; the host dies as soon as a call of `kind` was answered, and while a call of `slow` hangs.
+    """`begin` sets the stage to work; the host dies as soon as a call of `kind` was answered, and while a
+    call of `slow` hangs.
 
-    `alone`: other stages make that call too, so nothing else may be under way. `locked`: the stage's messages have no session, so they
-    stay locked for a while after who held them has died.
+    `alone`: other stages make that call too, so nothing else may be under way. `locked`: the stage's messages
+    have no session, so they stay locked for a while after who held them has died.
     """
 
     begin: Callable[[Platform], object]
@@ -38,7 +41,9 @@ class Death:
     locked: bool = False
 
     def strike(self, place: Platform) -> bool:
-        """Kill the host in the middle, start it again, and let it end what it had begun. Whether there was anything left to end."""
+        """Kill the host in the middle, start it again, and let it end what it had begun. Whether there was
+        anything left to end.
+        """
         if self.alone:
             place.settle()
         place.note_calls()
@@ -124,9 +129,13 @@ _QUEUEING = Fault("service-bus", "send access-changes", status=None, seconds=3)
 _BURYING = Fault("service-bus", "send dead-letters", status=None, seconds=3)
 
 #: While these hang, the host has looked at the playground and not yet written.
-_MAKING, _CONNECTING = (Fault("resource-manager", f"PUT foundry {what}", status=None, seconds=3) for what in ("project", "connection"))
+_MAKING, _CONNECTING = (
+    Fault("resource-manager", f"PUT foundry {what}", status=None, seconds=3)
+    for what in ("project", "connection")
+)
 _LETTING_IN, _SEALING = (
-    Fault("resource-manager", what, status=None, seconds=3) for what in ("PUT role assignment", "PATCH foundry project")
+    Fault("resource-manager", what, status=None, seconds=3)
+    for what in ("PUT role assignment", "PATCH foundry project")
 )
 
 DEATHS: Mapping[str, Death] = {
@@ -137,14 +146,22 @@ DEATHS: Mapping[str, Death] = {
     "provision_workspaces": Death(_joined, "PATCH resourcequota"),
     "provision_projects, before the project": Death(_playground, "LIST foundry projects", _MAKING),
     "provision_projects, the project made": Death(_playground, "PUT foundry project"),
-    "provision_projects, before the connection": Death(_made_playground, "GET Application Insights component", _CONNECTING),
-    "provision_projects, the connection put": Death(_made_playground, "PUT foundry connection", _LETTING_IN, alone=True),
-    "provision_projects, a role assigned": Death(_made_playground, "PUT role assignment", _SEALING, alone=True),
+    "provision_projects, before the connection": Death(
+        _made_playground, "GET Application Insights component", _CONNECTING
+    ),
+    "provision_projects, the connection put": Death(
+        _made_playground, "PUT foundry connection", _LETTING_IN, alone=True
+    ),
+    "provision_projects, a role assigned": Death(
+        _made_playground, "PUT role assignment", _SEALING, alone=True
+    ),
     "provision_projects, a role taken away": Death(_closed_playground, "DELETE role assignment", alone=True),
     "deliver_keys, keys issued": Death(_joined, "PUT subscription"),
     "deliver_keys, one stored": Death(_joined, "PUT secret"),
     "deliver_keys, one disabled": Death(_left, "PATCH secret"),
     "sweep": Death(_drift, "LIST secrets", _QUEUEING),
     "receive_push": Death(_limits, "GET tree", _QUEUEING),
-    "collect_dead_letters": Death(_no_session, "receive provision-gateway dead letters", _BURYING, locked=True),
+    "collect_dead_letters": Death(
+        _no_session, "receive provision-gateway dead letters", _BURYING, locked=True
+    ),
 }

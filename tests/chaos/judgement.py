@@ -1,6 +1,7 @@
 """After the chaos: is the state what the branch says, and is everything that happened accounted for?
 
-Every finding is one line for people; none means that nothing was lost, nothing is stale and nothing was wrongly deleted.
+Every finding is one line for people; none means that nothing was lost, nothing is stale and nothing was
+wrongly deleted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _WORKERS = ("provision_catalog", "provision_gateway", "provision_workspaces", "p
 
 @dataclass(frozen=True)
 class Verdict:
-    """`repaired` are the teams that only the sweep brought to what the branch says; `letters` counts the dead letters by reason."""
+    """`repaired` are the teams that only the sweep brought to what the branch says; `letters` counts the dead
+    letters by reason.
+    """
 
     findings: list[str]
     repaired: set[str]
@@ -40,11 +43,15 @@ class Verdict:
 def judge(place: Platform) -> Verdict:
     """What `examine` finds, and what is other than where the branch is provisioned afresh."""
     verdict, world = examine(place), observe(place.road)
-    return replace(verdict, findings=[*verdict.findings, *differences(place.people, world, provisioned_afresh(place))])
+    return replace(
+        verdict, findings=[*verdict.findings, *differences(place.people, world, provisioned_afresh(place))]
+    )
 
 
 def examine(place: Platform) -> Verdict:
-    """Ends all trouble, lets everything come to its end, looks deeply at everything, and then: what is wrong."""
+    """Ends all trouble, lets everything come to its end, looks deeply at everything, and then: what is
+    wrong.
+    """
     place.calm()
     place.settle()
     place.converge()
@@ -65,14 +72,21 @@ def examine(place: Platform) -> Verdict:
     return Verdict(findings, repaired, Counter(str(letter.about.get("reason")) for letter in letters))
 
 
-def _unexplained(place: Platform, heard: list[Delivery], letters: list[DeadLetter], repaired: set[str]) -> Iterator[str]:
-    """What the sweep had to repair, although the last push that changed it was heard, and no dead letter is about it."""
+def _unexplained(
+    place: Platform, heard: list[Delivery], letters: list[DeadLetter], repaired: set[str]
+) -> Iterator[str]:
+    """What the sweep had to repair, although the last push that changed it was heard, and no dead letter is
+    about it.
+    """
     commits = {delivery.commit for delivery in heard if delivery.queued is not None}
     unheard = {team: pushed.commit not in commits for pushed in place.people.pushes for team in pushed.teams}
     known = {letter.about.get("team") for letter in letters}
     for team in sorted(repaired - known):
         if not unheard.get(team, False):
-            yield f"{team}: the sweep had to repair it, although its last push was heard and no dead letter is about it"
+            yield (
+                f"{team}: the sweep had to repair it, although its last push was heard and no dead letter is "
+                "about it"
+            )
 
 
 def vanished(place: Platform, heard: list[Delivery], letters: list[DeadLetter]) -> Iterator[str]:
@@ -81,7 +95,11 @@ def vanished(place: Platform, heard: list[Delivery], letters: list[DeadLetter]) 
     for delivery in heard:
         if delivery.swept and ("sweep", f"{delivery.guid}/sweep") not in done:
             yield f"delivery {delivery.guid} was left to a sweep that never ran"
-        ids = {message for function, message in done if message.startswith(f"{delivery.guid}/") and function in ("", *_WORKERS)}
+        ids = {
+            message
+            for function, message in done
+            if message.startswith(f"{delivery.guid}/") and function in ("", *_WORKERS)
+        }
         teams = {message.split("/")[1] for message in ids} - {CATALOG_TEAM, "sweep"}
         if len(teams) < (delivery.queued or 0):
             yield f"delivery {delivery.guid}: {delivery.queued} teams were queued, {len(teams)} arrived"
@@ -91,24 +109,42 @@ def _speechless(letters: list[DeadLetter]) -> Iterator[str]:
     stages = {stage.name for stage in STAGES}
     for letter in letters:
         about = letter.about
-        if about.get("stage") not in stages or not about.get("reason") or not about.get("actor") or "team" not in about:
+        if (
+            about.get("stage") not in stages
+            or not about.get("reason")
+            or not about.get("actor")
+            or "team" not in about
+        ):
             yield f"a dead letter does not say what is the matter: {about}"
 
 
 def _bugs(place: Platform) -> Iterator[str]:
-    """Exceptions that nobody has foreseen, in the app and in the stand-ins, and what the stand-ins do not know."""
+    """Exceptions that nobody has foreseen, in the app and in the stand-ins, and what the stand-ins do not
+    know.
+    """
     place.note_calls()
     yield from (f"{call.server} does not know {call.target}" for call in place.calls if call.status == 501)
     failed = Counter(call.function for call in place.stack.invocations() if call.outcome != "ok")
-    yield from (f"{function} failed {times} times with an exception that is not ours" for function, times in sorted(failed.items()))
+    yield from (
+        f"{function} failed {times} times with an exception that is not ours"
+        for function, times in sorted(failed.items())
+    )
     log = (place.stack.folder / "standins.log").read_text()
-    yield from (f"the stand-ins failed: {line}" for line in sorted(set(_RAISED.findall(log))) if _ON_PURPOSE not in line)
+    yield from (
+        f"the stand-ins failed: {line}"
+        for line in sorted(set(_RAISED.findall(log)))
+        if _ON_PURPOSE not in line
+    )
 
 
 def _touched(place: Platform) -> Iterator[str]:
     """Objects of somebody else that are not what they were."""
     now = strangers.seen(place.road)
-    yield from (f"somebody else's {what} was touched" for what in place.foreign if now.get(what) != place.foreign[what])
+    yield from (
+        f"somebody else's {what} was touched"
+        for what in place.foreign
+        if now.get(what) != place.foreign[what]
+    )
 
 
 def _not_dead(place: Platform) -> Iterator[str]:
@@ -136,19 +172,25 @@ def _is_alive(kind: str, value: Any) -> bool:
 def _enabled(place: Platform, team: str) -> Iterator[str]:
     for name in (f"{team}-primary-key", f"{team}-secondary-key", f"{team}-endpoint"):
         versions = place.road.vault.list_properties_of_secret_versions(name)
-        yield from (f"{team} has withdrawn, and a version of {name} is enabled" for version in versions if version.enabled)
+        yield from (
+            f"{team} has withdrawn, and a version of {name} is enabled"
+            for version in versions
+            if version.enabled
+        )
 
 
 def _other_keys(place: Platform) -> Iterator[str]:
     """Teams whose keys in the vault are not those that the gateway takes."""
     yield from (
-        f"{team}: the vault has not the gateway's keys" for team in sorted(place.people.present) if not place.road.has_its_keys(team)
+        f"{team}: the vault has not the gateway's keys"
+        for team in sorted(place.people.present)
+        if not place.road.has_its_keys(team)
     )
 
 
 def _lost_keys(place: Platform) -> Iterator[str]:
-    """Teams that never left, nor had another group, and whose first keys work no more: something was deleted or regenerated in between.
-    And those that another group could read, and that work.
+    """Teams that never left, nor had another group, and whose first keys work no more: something was deleted
+    or regenerated in between. And those that another group could read, and that work.
     """
     for team in sorted((place.people.present.keys() & place.first_keys.keys()) - place.people.left):
         keys, first = place.road.issued_keys(team), place.first_keys[team]
@@ -195,9 +237,14 @@ def differences(people: People, world: World, wanted: World) -> Iterator[str]:
         there, should = world.get(team, {}), wanted.get(team, {})
         for what in sorted(there.keys() | should.keys()):
             if there.get(what) != should.get(what):
-                yield f"{team or 'the catalogue'}: {what} is {_short(there.get(what))} and should be {_short(should.get(what))}"
+                yield (
+                    f"{team or 'the catalogue'}: {what} is {_short(there.get(what))} and should be "
+                    f"{_short(should.get(what))}"
+                )
     known = {NOBODY, strangers.NAME, *people.present, *people.gone}
-    yield from (f"{team} is on no branch, and has {', '.join(world[team])}" for team in sorted(world.keys() - known))
+    yield from (
+        f"{team} is on no branch, and has {', '.join(world[team])}" for team in sorted(world.keys() - known)
+    )
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""What people do meanwhile: teams come, change their minds, leave as far as the guard lets them, and return. Repeatable by a seed."""
+"""What people do meanwhile: teams come, change their minds, leave as far as the guard lets them, and return.
+Repeatable by a seed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Pushed:
 
 
 class People:
-    """Everybody who writes requests. `present` and `gone` are the teams as the working copy has or had them; `left` have ever gone."""
+    """Everybody who writes requests. `present` and `gone` are the teams as the working copy has or had them;
+    `left` have ever gone.
+    """
 
     def __init__(self, clone: Clone, seed: int) -> None:
         self.clone = clone
@@ -39,7 +43,15 @@ class People:
     def join(self, gpu: str | None = None) -> None:
         """A new team."""
         team = f"crew{self.source.randrange(16**8):08x}"
-        self._write(Request(team, self._group(), self.source.choice(MODELS), self.source.randrange(1000, _MOST_TOKENS), gpu))
+        self._write(
+            Request(
+                team,
+                self._group(),
+                self.source.choice(MODELS),
+                self.source.randrange(1000, _MOST_TOKENS),
+                gpu,
+            )
+        )
 
     def change(self) -> None:
         """Another limit, always; now and then another model, other readers, another GPU or none."""
@@ -65,7 +77,9 @@ class People:
 
     def close_playground(self) -> None:
         """A team gives up its own; who reads its secrets stays."""
-        before = self.present[self.source.choice(sorted(team for team, asked in self.present.items() if asked.playground))]
+        before = self.present[
+            self.source.choice(sorted(team for team, asked in self.present.items() if asked.playground))
+        ]
         self._write(replace(before, playground=False))
 
     def leave(self, team: str | None = None) -> None:
@@ -91,7 +105,9 @@ class People:
     def change_catalog(self) -> None:
         """Another deployment serves a model."""
         path = self.clone.path / CATALOG_PATH
-        path.write_text(re.sub(r"gpt-41-mini-\w+", f"gpt-41-mini-{self.source.randrange(10**6)}", path.read_text()))
+        path.write_text(
+            re.sub(r"gpt-41-mini-\w+", f"gpt-41-mini-{self.source.randrange(10**6)}", path.read_text())
+        )
 
     def push(self) -> Pushed:
         """Commit and push what was done; waits for nothing."""

@@ -1,4 +1,6 @@
-"""The platform that chaos comes over: stand-ins and host as processes, teams with and without GPUs, a stranger's objects between them."""
+"""The platform that chaos comes over: stand-ins and host as processes, teams with and without GPUs, a
+stranger's objects between them.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,28 @@ from tests.end_to_end.written import CATALOG_PATH, GPU, Clone
 MINUTE = 60.0
 #: Teams in the beginning; every fourth has a GPU of its own.
 TEAMS = 14
-#: After trouble the clock is moved by this until nothing is under way any more: the longest waits are an hour (withdrawn workspaces,
-#: keys of another group).
+#: After trouble the clock is moved by this until nothing is under way any more: the longest waits are an hour
+#: (withdrawn workspaces, keys of another group).
 _STEP, _MOST_STEPS = 5 * MINUTE, 60
 #: What the webhooks' options are when all is well.
 _PROMPT = {"webhook_delay": 0, "webhook_copies": 1, "webhook_hold": 0}
 #: Answers that only trouble gives.
-_STRUCK = {0: "connections cut", 429: "answers 429", 500: "answers 500", 502: "answers 502", 503: "answers 503", 504: "answers 504"}
+_STRUCK = {
+    0: "connections cut",
+    429: "answers 429",
+    500: "answers 500",
+    502: "answers 502",
+    503: "answers 503",
+    504: "answers 504",
+}
 #: What a host says that has done its work and lost its message to another one meanwhile.
 _TOO_LATE = "a message could not be settled and will come again"
 
 
 @dataclass
 class Platform:
-    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` are processes, `foreign` is what the
-    strangers had before, `first_keys` are those of the teams of the beginning.
+    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` are processes,
+    `foreign` is what the strangers had before, `first_keys` are those of the teams of the beginning.
     """
 
     stack: Stack
@@ -68,7 +77,10 @@ class Platform:
 
     def wait_for(self, kind: str, times: int = 1) -> None:
         """Until a call of this kind has been answered so often since calls were noted last."""
-        wait_until(f"{times} x {kind}", lambda: sum(call.kind == kind for call in self.stack.control.calls()) >= times)
+        wait_until(
+            f"{times} x {kind}",
+            lambda: sum(call.kind == kind for call in self.stack.control.calls()) >= times,
+        )
 
     def kill(self, host: subprocess.Popen[str]) -> bool:
         """With SIGKILL. Whether messages are under way that nobody else has finished."""
@@ -91,7 +103,9 @@ class Platform:
 
     @property
     def struck(self) -> Counter[str]:
-        """Faults that calls met, processes killed, and pushes that GitHub told of not at all or more than once, by kind."""
+        """Faults that calls met, processes killed, and pushes that GitHub told of not at all or more than
+        once, by kind.
+        """
         told = Counter(row["guid"] for row in self.road.deliveries())
         astray = len(self.people.pushes) - len(told) + sum(times > 1 for times in told.values())
         met = Counter(_STRUCK[call.status] for call in self.calls if call.status in _STRUCK)
@@ -112,7 +126,9 @@ class Platform:
         """Press GitHub's button for every delivery that has failed and was not delivered again."""
         self._announced()
         rows = self.road.deliveries()
-        for guid in {row["guid"] for row in rows} - {row["guid"] for row in rows if row["status_code"] == 202}:
+        for guid in {row["guid"] for row in rows} - {
+            row["guid"] for row in rows if row["status_code"] == 202
+        }:
             self.stack.github("POST", f"/_standin/deliveries/{guid}/redeliver")
 
     # Time
@@ -132,7 +148,10 @@ class Platform:
         """Wait until the app, or nobody, has taken in every push."""
         spool = self.stack.folder / "repositories" / ".pushes"
         wait_until("every push is announced", lambda: not list(spool.iterdir()))
-        wait_until("every webhook is answered", lambda: all(row["status_code"] is not None for row in self.road.deliveries()))
+        wait_until(
+            "every webhook is answered",
+            lambda: all(row["status_code"] is not None for row in self.road.deliveries()),
+        )
 
     def advance(self, seconds: float) -> None:
         """Move the clock; what becomes due begins, and is not waited for."""
@@ -146,7 +165,9 @@ class Platform:
             self.settle()
             if not self.scheduled():
                 return
-        raise TimeoutError(f"after {_MOST_STEPS * _STEP / 3600:.0f} hours {self.scheduled()} messages still wait")
+        raise TimeoutError(
+            f"after {_MOST_STEPS * _STEP / 3600:.0f} hours {self.scheduled()} messages still wait"
+        )
 
     def under_way(self) -> int:
         return self._messages("= 0")
@@ -155,8 +176,13 @@ class Platform:
         return self._messages("= 2")
 
     def _messages(self, state: str) -> int:
-        count = f"SELECT count(*) FROM messages WHERE json_extract(value, '$.state') {state} AND key NOT LIKE 'dead-letters|%'"
-        with closing(sqlite3.connect(f"file:{self.stack.folder / 'service-bus.sqlite'}?mode=ro", uri=True)) as bus:
+        count = (
+            f"SELECT count(*) FROM messages WHERE json_extract(value, '$.state') {state} AND key NOT LIKE "
+            "'dead-letters|%'"
+        )
+        with closing(
+            sqlite3.connect(f"file:{self.stack.folder / 'service-bus.sqlite'}?mode=ro", uri=True)
+        ) as bus:
             return int(bus.execute(count).fetchone()[0])
 
     # What an operator asks for
@@ -171,7 +197,9 @@ class Platform:
         return name
 
     def sweep(self) -> set[str]:
-        """Look deeply at everything, and wait until all that follows is done. The teams that were not as they should be."""
+        """Look deeply at everything, and wait until all that follows is done. The teams that were not as they
+        should be.
+        """
         name = self.start_sweep()
         wait_until("the sweep is over", lambda: ("sweep", name) in self.handled())
         self.converge()
@@ -179,7 +207,11 @@ class Platform:
 
     def handled(self) -> set[tuple[str, str]]:
         """Function and message id of every invocation that ended well."""
-        return {(call.function, call.message_id) for call in self.stack.invocations() if call.outcome == "ok" and call.message_id}
+        return {
+            (call.function, call.message_id)
+            for call in self.stack.invocations()
+            if call.outcome == "ok" and call.message_id
+        }
 
 
 @contextmanager
@@ -222,7 +254,10 @@ def _write_catalog(clone: Clone) -> None:
 @contextmanager
 def _identity_of(stack: Stack) -> Iterator[None]:
     """The SDKs in this process ask this set's identity for tokens."""
-    named = {"IDENTITY_ENDPOINT": f"{stack.addresses['identity']}/msi/token", "IDENTITY_HEADER": IDENTITY_HEADER}
+    named = {
+        "IDENTITY_ENDPOINT": f"{stack.addresses['identity']}/msi/token",
+        "IDENTITY_HEADER": IDENTITY_HEADER,
+    }
     before = {name: os.environ.get(name) for name in named}
     os.environ.update(named)
     try:

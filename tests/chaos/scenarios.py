@@ -20,7 +20,12 @@ SERVERS = {
     "identity": ".*",
     "service-bus": ".*",
 }
-_BEFORE_AND_AFTER: tuple[tuple[int, When], ...] = ((500, "before"), (503, "after"), (0, "before"), (0, "after"))
+_BEFORE_AND_AFTER: tuple[tuple[int, When], ...] = (
+    (500, "before"),
+    (503, "after"),
+    (0, "before"),
+    (0, "after"),
+)
 #: Seconds by which a host is late that is overtaken.
 _HANGS = 3.0
 #: Pushes in bad weather, with this many changes each; how likely each kind of fault is at each call.
@@ -33,11 +38,19 @@ def host_dies_in_every_stage(place: Platform) -> None:
         insist(stage, partial(death.strike, place))
         place.people.stir_and_push(2)
     place.settle()
-    assert [letter.body for letter in place.road.dead_letters()].count(NOT_OURS) >= 1, "what the broker put aside is no dead letter"
+    assert [letter.body for letter in place.road.dead_letters()].count(NOT_OURS) >= 1, (
+        "what the broker put aside is no dead letter"
+    )
 
 
 def bus_dies_with_messages_under_way(place: Platform) -> None:
-    for kind in ("PUT product", "complete provision-gateway", "send deliver-keys", "PUT secret", "schedule deliver-keys"):
+    for kind in (
+        "PUT product",
+        "complete provision-gateway",
+        "send deliver-keys",
+        "PUT secret",
+        "schedule deliver-keys",
+    ):
         insist(kind, partial(_bus_dies, place, kind))
 
 
@@ -45,7 +58,8 @@ def _bus_dies(place: Platform, kind: str) -> bool:
     """And all other stand-ins with it."""
     place.note_calls()
     place.stack.control.use_latency("azure")
-    place.fault(Fault("key-vault", "GET secret versions", count=4, retry_after=30))  # so that some messages wait
+    # so that some messages wait
+    place.fault(Fault("key-vault", "GET secret versions", count=4, retry_after=30))
     for _ in range(3):
         place.people.join()
     place.people.stir_and_push(6)
@@ -98,7 +112,9 @@ def two_hosts_one_dies(place: Platform) -> None:
 
 
 def a_slow_host_is_overtaken(place: Platform) -> None:
-    """While one grants what was asked for, it loses its lock, and another one grants what is asked for now."""
+    """While one grants what was asked for, it loses its lock, and another one grants what is asked for
+    now.
+    """
     place.stack.add_host()
     for team in sorted(place.people.present)[:4]:
         slow = _slow(place)
@@ -116,7 +132,9 @@ def a_slow_host_is_overtaken(place: Platform) -> None:
 
 def _slow(place: Platform) -> int:
     """Deliveries that have met the fault, and ended."""
-    return sum(call.function == "deliver_keys" and call.seconds >= _HANGS for call in place.stack.invocations())
+    return sum(
+        call.function == "deliver_keys" and call.seconds >= _HANGS for call in place.stack.invocations()
+    )
 
 
 def random_weather(place: Platform) -> None:
@@ -130,7 +148,9 @@ def random_weather(place: Platform) -> None:
 
 
 def _forecast(place: Platform, risk: float) -> None:
-    """Errors, throttling, connections that break before and after the effect, and slow answers, everywhere."""
+    """Errors, throttling, connections that break before and after the effect, and slow answers,
+    everywhere.
+    """
     place.stack.control.seed(place.people.source.randrange(2**32))
     for server, kinds in SERVERS.items():
         # A batch of messages meets the risk of each of them.

@@ -1,4 +1,6 @@
-"""The judgement must be able to say no: the world is broken by hand in every way that it is there to notice."""
+"""The judgement must be able to say no: the world is broken by hand in every way that it is there to
+notice.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from azure.mgmt.apimanagement.models import ProductContract, ProductUpdateParameters, SubscriptionUpdateParameters
+from azure.mgmt.apimanagement.models import (
+    ProductContract,
+    ProductUpdateParameters,
+    SubscriptionUpdateParameters,
+)
 from azure.mgmt.cognitiveservices.models import Project, ProjectProperties
 from azure.servicebus import ServiceBusMessage
 from kubernetes import client as kubernetes
@@ -26,13 +32,17 @@ def _close_the_door(place: Platform, team: str) -> None:
 
 
 def _suspend(place: Platform, team: str) -> None:
-    owner(place.road).subscription.update(*AT, f"team-{team}", "*", SubscriptionUpdateParameters(state="suspended"))
+    owner(place.road).subscription.update(
+        *AT, f"team-{team}", "*", SubscriptionUpdateParameters(state="suspended")
+    )
 
 
 def _store_another_key(place: Platform, team: str) -> None:
     """Under the tags of the right one, so that nothing but the value tells."""
     before = place.road.vault.get_secret(f"{team}-primary-key").properties
-    place.road.vault.set_secret(str(before.name), "0" * 32, tags=before.tags, content_type=before.content_type)
+    place.road.vault.set_secret(
+        str(before.name), "0" * 32, tags=before.tags, content_type=before.content_type
+    )
 
 
 def _regenerate(place: Platform, team: str) -> None:
@@ -64,10 +74,13 @@ def _add_to_the_quota(place: Platform, team: str) -> None:
 
 def _write_into_the_quota(place: Platform, team: str, hard: Mapping[str, str]) -> None:
     body = {"spec": {"hard": dict(hard)}}
-    kubernetes.CoreV1Api(place.road.cluster).patch_namespaced_resource_quota("workspaces", f"team-{team}", body)
+    kubernetes.CoreV1Api(place.road.cluster).patch_namespaced_resource_quota(
+        "workspaces", f"team-{team}", body
+    )
 
 
-#: What is broken of a team's, each of another team -> how the finding begins. The first two teams with GPUs come first.
+#: What is broken of a team's, each of another team -> how the finding begins. The first two teams with GPUs
+#: come first.
 OF_TEAMS: Mapping[Callable[[Platform, str], None], str] = {
     _add_to_the_quota: "{0}: quota workspaces in team-{0} is ",
     _raise_the_quota: REPAIRED,
@@ -93,7 +106,9 @@ def _bury_without_a_word(place: Platform) -> None:
 
 
 def _spell_a_key(place: Platform) -> None:
-    (place.stack.folder / "leak.txt").write_text(f"the key is {place.road.issued_keys(min(place.people.present))[0]}")
+    (place.stack.folder / "leak.txt").write_text(
+        f"the key is {place.road.issued_keys(min(place.people.present))[0]}"
+    )
 
 
 def _fail_unforeseen(place: Platform) -> None:
@@ -154,14 +169,22 @@ def _break_everything(place: Platform) -> dict[str, str]:
 
 def _lose_deliveries(place: Platform) -> list[str]:
     """What is found when GitHub says that it got 202, and nothing came of it."""
-    teams, all_of_them = Delivery("d1", "c1", 202, "3 teams queued"), Delivery("d2", "c2", 202, "later: everything is looked at")
+    teams, all_of_them = (
+        Delivery("d1", "c1", 202, "3 teams queued"),
+        Delivery("d2", "c2", 202, "later: everything is looked at"),
+    )
     return list(vanished(place, [teams, all_of_them, Delivery("d3", "c3", 503, "")], []))
 
 
-def test_a_judgement_over_nothing_fails_and_everything_that_is_broken_by_hand_is_found(tmp_path: Path) -> None:
+def test_a_judgement_over_nothing_fails_and_everything_that_is_broken_by_hand_is_found(
+    tmp_path: Path,
+) -> None:
     with platform(tmp_path, seed=1, teams=9) as place:
         assert len(list(nothing_judged(place, []))) == 4, "no fault, no push, no webhook, no message"
-        assert _lose_deliveries(place) == ["delivery d1: 3 teams were queued, 0 arrived", "delivery d2 was left to a sweep that never ran"]
+        assert _lose_deliveries(place) == [
+            "delivery d1: 3 teams were queued, 0 arrived",
+            "delivery d2 was left to a sweep that never ran",
+        ]
         leaves = max(team for team, asked in place.people.present.items() if not asked.gpu)
         place.people.leave(leaves)
         place.people.open_playground()
@@ -173,5 +196,9 @@ def test_a_judgement_over_nothing_fails_and_everything_that_is_broken_by_hand_is
         _alive_again(place, leaves)
         broken["_alive_again"] = REPAIRED.format(leaves)
         verdict = judge(place)
-    missed = [what for what, finding in broken.items() if not any(found.startswith(finding) for found in verdict.findings)]
+    missed = [
+        what
+        for what, finding in broken.items()
+        if not any(found.startswith(finding) for found in verdict.findings)
+    ]
     assert missed == [], verdict.findings

@@ -1,4 +1,6 @@
-"""What is there, read through the services' public interfaces: one plain value per object, so that two worlds can be compared."""
+"""What is there, read through the services' public interfaces: one plain value per object, so that two worlds
+can be compared.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ World = dict[str, dict[str, Any]]
 Found = Iterator[tuple[str, str, Any]]
 #: The catalogue's objects, and everything that is named after no team.
 NOBODY = ""
-_OWNERS = re.compile(r"team-(?P<a>[a-z0-9]+)(--[a-z0-9-]+)?|(?P<b>[a-z0-9]+)-(primary-key|secondary-key|endpoint)")
+_OWNERS = re.compile(
+    r"team-(?P<a>[a-z0-9]+)(--[a-z0-9-]+)?|(?P<b>[a-z0-9]+)-(primary-key|secondary-key|endpoint)"
+)
 #: What tells when and by which commit something was written, and not what it is.
 _TAGS, _ANNOTATION = {"commit", "fingerprint"}, "mergekey.dev/commit"
 
@@ -45,7 +49,12 @@ def observe(road: Road) -> World:
 def _gateway(road: Road) -> Found:
     apim: Any = road.apim  # its models say that every name may be None
     for product in apim.product.list_by_service(*AT):
-        about = (product.display_name, str(product.state), product.subscription_required, product.approval_required)
+        about = (
+            product.display_name,
+            str(product.state),
+            product.subscription_required,
+            product.approval_required,
+        )
         yield product.name, f"product {product.name}", (*about, _unsigned(product.description))
         yield product.name, f"policy of {product.name}", _policy(apim, product.name)
     for linked in apim.api_product.list_by_apis(*AT, "ai"):
@@ -78,12 +87,16 @@ def _vault(road: Road) -> Found:
 
 def _readers(road: Road) -> Found:
     base, ca = road.stack.addresses["resource-manager"], road.stack.ca
-    roles = AuthorizationManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+    roles = AuthorizationManagementClient(
+        ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca
+    )
     readers: dict[str, set[str]] = {}
     for role in roles.role_assignments.list_for_scope(VAULT_ID):
         _, on_secret, secret = str(role.scope).rpartition("/secrets/")
         if on_secret:
-            readers.setdefault(secret, set()).add(f"{role.principal_id} as {role.role_definition_id.rpartition('/')[2]}")
+            readers.setdefault(secret, set()).add(
+                f"{role.principal_id} as {role.role_definition_id.rpartition('/')[2]}"
+            )
     yield from ((secret, f"readers of {secret}", sorted(found)) for secret, found in readers.items())
 
 
@@ -92,7 +105,12 @@ def _playground(road: Road) -> Found:
     for name, project in road.projects().items():
         about, team = project.properties, owner(name)
         if "; withdrawn " not in (about.description or ""):
-            said = (about.display_name, _unsigned(about.description), str(about.provisioning_state), road.traces_of(team))
+            said = (
+                about.display_name,
+                _unsigned(about.description),
+                str(about.provisioning_state),
+                road.traces_of(team),
+            )
             yield name, f"project {name}", said
         if users := sorted(road.users(team)):
             yield name, f"users of project {name}", users
@@ -100,7 +118,11 @@ def _playground(road: Road) -> Found:
 
 def _cluster(road: Road) -> Found:
     client: Any = road.cluster
-    core, network, custom = kubernetes.CoreV1Api(client), kubernetes.NetworkingV1Api(client), kubernetes.CustomObjectsApi(client)
+    core, network, custom = (
+        kubernetes.CoreV1Api(client),
+        kubernetes.NetworkingV1Api(client),
+        kubernetes.CustomObjectsApi(client),
+    )
     for kind, found in (
         ("namespace", core.list_namespace()),
         ("quota", core.list_resource_quota_for_all_namespaces()),
@@ -118,4 +140,8 @@ def _in_cluster(kind: str, item: dict[str, Any]) -> tuple[str, str, Any]:
     conditions = {(row["type"], row["status"]) for row in (item.get("status") or {}).get("conditions") or ()}
     going = "deletionTimestamp" in metadata
     home = metadata.get("namespace", metadata["name"])
-    return home, f"{kind} {metadata['name']} in {home}", (metadata.get("labels"), notes, says, sorted(conditions), going)
+    return (
+        home,
+        f"{kind} {metadata['name']} in {home}",
+        (metadata.get("labels"), notes, says, sorted(conditions), going),
+    )

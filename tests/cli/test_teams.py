@@ -1,4 +1,6 @@
-"""`mergekey teams` and `mergekey models` without a platform: what is shown. Against one: tests/end_to_end/test_asking.py."""
+"""`mergekey teams` and `mergekey models` without a platform: what is shown. Against one:
+tests/end_to_end/test_asking.py.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_a_team_is_shown_with_what_it_needs_to_begin() -> None:
 
 def test_a_team_that_is_gone_is_shown_with_the_day_of_its_end() -> None:
     withdrawn = {"since": "2026-03-02T09:00:00Z", "deleted_after": "2026-03-09T09:00:00Z"}
-    text = shown(team_tables.show_team, a_record(access="gone", granted=None, withdrawn=withdrawn, entra_group=None))
+    text = shown(
+        team_tables.show_team, a_record(access="gone", granted=None, withdrawn=withdrawn, entra_group=None)
+    )
     assert "access gone, deleted after 2026-03-09T09:00:00Z" in text
     assert "nobody: add entraGroup" in text
 
@@ -60,7 +64,12 @@ def test_a_list_has_a_line_per_team_and_the_reason_where_something_is_not_well()
 
 def test_models_are_shown_with_price_and_what_is_granted() -> None:
     answer = examples()["list_models"][1]
-    offer = {**answer["models"][0], "price": {"prompt": "2.00", "completion": "8.00"}, "retires_on": "2026-09-30", "successor": "gpt-5"}
+    offer = {
+        **answer["models"][0],
+        "price": {"prompt": "2.00", "completion": "8.00"},
+        "retires_on": "2026-09-30",
+        "successor": "gpt-5",
+    }
     offer["grants"] = {**offer["grants"], "granted": 5000, "grantable": 150000}
     text = shown(team_tables.show_models, {**answer, "currency": "EUR", "models": [offer]})
     assert "price (EUR per million tokens)" in text

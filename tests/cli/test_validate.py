@@ -48,13 +48,24 @@ def test_where_all_is_well_the_ledger_of_capacities_is_shown(checkout: Path) -> 
     lines = _mergekey("validate", checkout).output.splitlines()
     assert lines[0].split() == ["model", "capacity", "may", "be", "granted", "granted", "left", "teams"]
     assert lines[1].split() == ["qwen3-32b", "40,000", "60,000", "0", "60,000"]
-    assert lines[2].split() == ["text-embedding-3-large", "1,000,000", "1,500,000", "20,000", "1,480,000", "charlie", "20,000"]
+    assert lines[2].split() == [
+        "text-embedding-3-large",
+        "1,000,000",
+        "1,500,000",
+        "20,000",
+        "1,480,000",
+        "charlie",
+        "20,000",
+    ]
 
 
 def _ask_for_qwen(checkout: Path, team: str) -> None:
     file = checkout / "developer-requests" / team / "access.yaml"
     file.parent.mkdir()
-    file.write_text(f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{openai: [{{name: qwen3-32b, tokensPerMinute: 20000}}]}}\n")
+    file.write_text(
+        f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{openai: [{{name: qwen3-32b, tokensPerMinute: "
+        "20000}]}\n"
+    )
 
 
 def test_more_than_there_is_is_refused_with_the_ledger(checkout: Path) -> None:
@@ -67,7 +78,9 @@ def test_more_than_there_is_is_refused_with_the_ledger(checkout: Path) -> None:
     assert result.output.splitlines()[-1] == "7 requests, 1 problem in 1 file."
 
 
-def test_beside_a_checkout_of_what_was_before_the_newcomer_is_at_fault(checkout: Path, tmp_path: Path) -> None:
+def test_beside_a_checkout_of_what_was_before_the_newcomer_is_at_fault(
+    checkout: Path, tmp_path: Path
+) -> None:
     for team in ("two", "three", "four"):
         _ask_for_qwen(checkout, team)
     before = tmp_path / "before"
@@ -75,7 +88,9 @@ def test_beside_a_checkout_of_what_was_before_the_newcomer_is_at_fault(checkout:
     _ask_for_qwen(checkout, "one")
     result = _mergekey("validate", checkout, "--before", before)
     assert "AboveCapacity" in result.output
-    assert [line for line in result.output.splitlines() if "access.yaml" in line] == ["developer-requests/one/access.yaml"]
+    assert [line for line in result.output.splitlines() if "access.yaml" in line] == [
+        "developer-requests/one/access.yaml"
+    ]
 
 
 def test_beside_a_checkout_of_what_was_before_a_model_that_is_used_is_missed(checkout: Path) -> None:
@@ -125,7 +140,10 @@ def test_an_annotation_cannot_be_used_to_write_another_workflow_command(checkout
     shutil.copy(checkout / ALPHA, folder / "access.yaml")
     lines = _mergekey("validate", checkout, "--format", "github").output.splitlines()
     assert not [line for line in lines[:-1] if not line.startswith("::error file=")]
-    assert any("file=developer-requests/a%2Cb%3A%25c%0A%3A%3Awarning%3A%3Ax/access.yaml,line=" in line for line in lines)
+    assert any(
+        "file=developer-requests/a%2Cb%3A%25c%0A%3A%3Awarning%3A%3Ax/access.yaml,line=" in line
+        for line in lines
+    )
 
 
 def test_nothing_that_somebody_wrote_reaches_the_terminal_raw(checkout: Path) -> None:
@@ -157,7 +175,14 @@ def test_a_file_of_any_size_is_refused_without_reading_it_all(checkout: Path) ->
 
 def test_paths_are_options(checkout: Path) -> None:
     (checkout / "platform/config/model_catalog.yaml").rename(checkout / "models.yaml")
-    result = _mergekey("validate", checkout, "--catalog-path", "models.yaml", "--request-path", "developer-requests/*/access.yaml")
+    result = _mergekey(
+        "validate",
+        checkout,
+        "--catalog-path",
+        "models.yaml",
+        "--request-path",
+        "developer-requests/*/access.yaml",
+    )
     assert result.exit_code == 0
     assert result.output.splitlines()[-1] == "1 request, no problems."
 
@@ -175,7 +200,11 @@ def test_what_is_not_a_folder_cannot_be_checked(checkout: Path, path: str) -> No
 
 def test_the_schema_of_a_request_names_the_three_shapes() -> None:
     schema = json.loads(_mergekey("schema", "request").output)
-    assert [shape["$ref"] for shape in schema["anyOf"]] == ["#/$defs/ShapeA", "#/$defs/ShapeB", "#/$defs/ShapeC"]
+    assert [shape["$ref"] for shape in schema["anyOf"]] == [
+        "#/$defs/ShapeA",
+        "#/$defs/ShapeB",
+        "#/$defs/ShapeC",
+    ]
     definitions = schema["$defs"]
     assert definitions["ShapeA"]["required"] == ["team", "models"]
     assert definitions["Data"]["properties"]["models"]["type"] == "string"
@@ -185,17 +214,33 @@ def test_the_schema_of_a_request_names_the_three_shapes() -> None:
 
 def test_the_schema_of_the_catalogue_describes_a_model() -> None:
     schema = json.loads(_mergekey("schema", "catalog").output)
-    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["WrittenModel"]["properties"].keys()
-    assert {"currency", "overCommitment", "contentSafety", "semanticCache", "entraTokens", "origins", "models"} == schema[
+    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["WrittenModel"][
         "properties"
     ].keys()
-    assert schema["$defs"]["WrittenModel"]["properties"]["retiresOn"]["anyOf"][0] == {"type": "string", "format": "date"}
+    assert {
+        "currency",
+        "overCommitment",
+        "contentSafety",
+        "semanticCache",
+        "entraTokens",
+        "origins",
+        "models",
+    } == schema["properties"].keys()
+    assert schema["$defs"]["WrittenModel"]["properties"]["retiresOn"]["anyOf"][0] == {
+        "type": "string",
+        "format": "date",
+    }
 
 
 def test_the_command_loads_nothing_of_azure() -> None:
     heavy = "{'azure', 'kubernetes', 'aiohttp'}"
-    code = f"import sys, cli.main, shared.domain.review; print(sorted({heavy} & {{name.split('.')[0] for name in sys.modules}}))"
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1])
+    code = (
+        f"import sys, cli.main, shared.domain.review; print(sorted({heavy} & {{name.split('.')[0] for name "
+        "in sys.modules}))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1]
+    )
     assert finished.stdout == "[]\n"
 
 
@@ -219,7 +264,9 @@ def test_a_last_day_that_has_passed_is_a_warning_as_nobody_knows_what_was_grante
     assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
 
 
-def test_beside_a_checkout_of_what_was_before_a_new_last_day_may_not_have_passed(checkout: Path, tmp_path: Path) -> None:
+def test_beside_a_checkout_of_what_was_before_a_new_last_day_may_not_have_passed(
+    checkout: Path, tmp_path: Path
+) -> None:
     before = tmp_path / "before"
     shutil.copytree(checkout, before, symlinks=True)
     _ends(checkout, "2020-01-01")

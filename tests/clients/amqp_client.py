@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-ABSENT = "Qpid Proton is not installed here: `make contract` compiles it into .contract-venv and runs these tests"
+ABSENT = (
+    "Qpid Proton is not installed here: `make contract` compiles it into .contract-venv and runs these tests"
+)
 _SCRIPT = Path(__file__).with_name("proton_client.py")
 _SECONDS = 300
 
@@ -36,9 +38,14 @@ class Proton:
 
 
 def installed() -> str:
-    """The interpreter that has the client. Skips the test where there is none, or fails it where there must be one."""
+    """The interpreter that has the client. Skips the test where there is none, or fails it where there must
+    be one.
+    """
     python = os.environ.get("MERGEKEY_CONTRACT_PYTHON")
-    if python is not None and subprocess.run([python, "-c", "import proton"], check=False, capture_output=True).returncode == 0:
+    if (
+        python is not None
+        and subprocess.run([python, "-c", "import proton"], check=False, capture_output=True).returncode == 0
+    ):
         return python
     if os.environ.get("MERGEKEY_REQUIRE_REFERENCE") == "1":
         pytest.fail(ABSENT, pytrace=False)

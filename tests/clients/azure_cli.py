@@ -1,4 +1,5 @@
-"""Microsoft's command line `az`, pointed at the stand-ins the way it is pointed at any cloud: by `az cloud register`.
+"""Microsoft's command line `az`, pointed at the stand-ins the way it is pointed at any cloud: by
+`az cloud register`.
 
 https://learn.microsoft.com/cli/azure/manage-clouds-azure-cli
 """
@@ -19,7 +20,10 @@ from standins.identity import CLIENT_SECRET
 from standins.world import TENANT
 from tests.conftest import StandIns
 
-ABSENT = "the Azure command line is not installed here: `make contract` installs it into .contract-venv and runs these tests"
+ABSENT = (
+    "the Azure command line is not installed here: `make contract` installs it into .contract-venv and runs "
+    "these tests"
+)
 #: Who signs in: Owner of the subscription (`standins.roles.OPTIONS`), with no right to any secret.
 OPERATOR = "operator"
 _SECONDS = 300
@@ -39,7 +43,11 @@ class AzureCli:
     async def __call__(self, *words: str) -> Any:
         """What the command answers, out of its JSON; None where it says nothing. Raises Refused."""
         process = await asyncio.create_subprocess_exec(
-            self.program, *words, env=self.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            self.program,
+            *words,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(_SECONDS):
             said, complained = await process.communicate()
@@ -71,7 +79,14 @@ async def signed_in(program: Path, standins: StandIns, folder: Path) -> AzureCli
         "REQUESTS_CA_BUNDLE": standins.ca,
     }
     az = AzureCli(program, environment)
-    await az("cloud", "register", "-n", "standins", "--endpoint-resource-manager", standins.addresses["resource-manager"])
+    await az(
+        "cloud",
+        "register",
+        "-n",
+        "standins",
+        "--endpoint-resource-manager",
+        standins.addresses["resource-manager"],
+    )
     await az("cloud", "set", "-n", "standins")
     await az("login", "--service-principal", "-u", OPERATOR, "-p", CLIENT_SECRET, "--tenant", TENANT)
     return az

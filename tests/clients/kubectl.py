@@ -20,7 +20,10 @@ from tests.clients.azure_cli import Refused
 from tests.conftest import StandIns
 from tests.wire.azure_clients import managed_identity
 
-ABSENT = "kubectl is not installed here (https://kubernetes.io/docs/tasks/tools/): it is not tried out on the Kubernetes stand-in"
+ABSENT = (
+    "kubectl is not installed here (https://kubernetes.io/docs/tasks/tools/): it is not tried out on the "
+    "Kubernetes stand-in"
+)
 #: The application that every AKS API server with Entra sign-in is registered as.
 SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 _SECONDS = 300
@@ -28,7 +31,9 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class Kubectl:
-    """The program with a kubeconfig. `folder` is its home, for what it caches; `environment` is for a credential plugin."""
+    """The program with a kubeconfig. `folder` is its home, for what it caches; `environment` is for a
+    credential plugin.
+    """
 
     program: str
     kubeconfig: Path
@@ -39,7 +44,9 @@ class Kubectl:
         """What the command answers; the manifest is its standard input. Raises Refused."""
         process = await self._start(*words)
         async with asyncio.timeout(_SECONDS):
-            said, complained = await process.communicate(None if manifest is None else json.dumps(manifest).encode())
+            said, complained = await process.communicate(
+                None if manifest is None else json.dumps(manifest).encode()
+            )
         if process.returncode:
             raise Refused(complained.decode())
         return said.decode()
@@ -62,7 +69,9 @@ class Kubectl:
     async def _start(self, *words: str) -> asyncio.subprocess.Process:
         environment = {**self.environment, "HOME": str(self.folder), "KUBECONFIG": str(self.kubeconfig)}
         pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(self.program, *words, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        return await asyncio.create_subprocess_exec(
+            self.program, *words, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+        )
 
 
 def installed() -> str:

@@ -1,4 +1,6 @@
-"""The Service Bus stand-in, asked by an AMQP client that others wrote and that does not know Service Bus; Azure's is on the other side."""
+"""The Service Bus stand-in, asked by an AMQP client that others wrote and that does not know Service Bus;
+Azure's is on the other side.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageBodyType, Amq
 
 from tests.clients.amqp_client import Proton, installed, started
 from tests.conftest import ROOT
-from tests.wire.service_bus_room import LOCK_SECONDS, QUEUE, WITH_SESSIONS, Namespace, number, one, serving, text
+from tests.wire.service_bus_room import (
+    LOCK_SECONDS,
+    QUEUE,
+    WITH_SESSIONS,
+    Namespace,
+    number,
+    one,
+    serving,
+    text,
+)
 
 #: Queues of single tests, besides what is deployed.
 PLAIN = [f"plain-{count}" for count in range(8)]
@@ -66,7 +77,9 @@ async def namespace(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[N
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def proton(namespace: Namespace) -> AsyncIterator[Proton]:
     async with started() as proton:
-        assert await proton("connect", address=f"127.0.0.1:{namespace.port}", name="local", key="local") == {"status": 200}
+        assert await proton("connect", address=f"127.0.0.1:{namespace.port}", name="local", key="local") == {
+            "status": 200
+        }
         yield proton
 
 
@@ -87,11 +100,23 @@ async def sent(proton: Proton, to: str, **message: Any) -> Any:
 
 async def test_azure_receives_what_the_other_sent(proton: Proton, azure: Azure) -> None:
     queue = azure.queue()
-    answer = await sent(proton, queue, body="hello", id="m-1", subject="news", properties=PROPERTIES, content_type="text/plain")
+    answer = await sent(
+        proton,
+        queue,
+        body="hello",
+        id="m-1",
+        subject="news",
+        properties=PROPERTIES,
+        content_type="text/plain",
+    )
     assert answer == {"outcome": "accept"}
     receiver = await azure.receiver(queue)
     message = await one(receiver)
-    assert (text(message), message.body_type, message.message_id) == ("hello", AmqpMessageBodyType.DATA, "m-1")
+    assert (text(message), message.body_type, message.message_id) == (
+        "hello",
+        AmqpMessageBodyType.DATA,
+        "m-1",
+    )
     assert (message.subject, message.content_type) == ("news", "text/plain")
     # Azure's client shows names and texts as bytes.
     assert message.application_properties == {b"colour": b"red", b"count": 3, b"share": 0.5, b"good": True}
@@ -101,10 +126,16 @@ async def test_azure_receives_what_the_other_sent(proton: Proton, azure: Azure) 
 async def test_the_other_receives_what_azure_sent(proton: Proton, azure: Azure) -> None:
     queue = azure.queue()
     sender = await azure.sender(queue)
-    await sender.send_messages(ServiceBusMessage("hello", message_id="m-2", subject="news", to="you", application_properties=PROPERTIES))
+    await sender.send_messages(
+        ServiceBusMessage(
+            "hello", message_id="m-2", subject="news", to="you", application_properties=PROPERTIES
+        )
+    )
     await proton("open_receiver", link="r", source=queue)
     message = await proton("receive", link="r")
-    assert {name: message[name] for name in ("body", "kind", "id", "subject", "address", "delivery_count")} == {
+    assert {
+        name: message[name] for name in ("body", "kind", "id", "subject", "address", "delivery_count")
+    } == {
         "body": "hello",
         "kind": "data",
         "id": "m-2",
@@ -113,7 +144,11 @@ async def test_the_other_receives_what_azure_sent(proton: Proton, azure: Azure) 
         "delivery_count": 0,
     }
     assert message["properties"] == PROPERTIES
-    assert message["annotations"].keys() >= {"x-opt-sequence-number", "x-opt-enqueued-time", "x-opt-locked-until"}
+    assert message["annotations"].keys() >= {
+        "x-opt-sequence-number",
+        "x-opt-enqueued-time",
+        "x-opt-locked-until",
+    }
     assert await proton("settle", link="r", outcome="accept") == {"outcome": "accept"}
     await proton("close", link="r")
 
@@ -126,7 +161,9 @@ async def test_a_body_that_is_a_value_stays_one_both_ways(proton: Proton, azure:
     assert message.body_type is AmqpMessageBodyType.VALUE
     assert message.body == {b"team": b"alpha", b"limits": [1, 2]}
     await receiver.complete_message(message)
-    await sender.send_messages(AmqpAnnotatedMessage(value_body=value, properties=AmqpMessageProperties(message_id="v")))
+    await sender.send_messages(
+        AmqpAnnotatedMessage(value_body=value, properties=AmqpMessageProperties(message_id="v"))
+    )
     await proton("open_receiver", link="r", source=queue)
     back = await proton("receive", link="r")
     assert (back["kind"], back["body"], back["id"]) == ("value", value, "v")
@@ -148,7 +185,9 @@ async def test_sessions_go_both_ways(proton: Proton, azure: Azure) -> None:
     receiver, sender = await azure.receiver(queue, session_id="one"), await azure.sender(queue)
     message = await one(receiver)
     assert (text(message), message.session_id) == ("to azure", "one")
-    assert await proton("open_receiver", link="r", source=queue, session="one") == {"error": "com.microsoft:session-cannot-be-locked"}
+    assert await proton("open_receiver", link="r", source=queue, session="one") == {
+        "error": "com.microsoft:session-cannot-be-locked"
+    }
     await receiver.complete_message(message)
     await sender.send_messages(ServiceBusMessage("from azure", session_id="two"))
     granted = await proton("open_receiver", link="r", source=queue, session=None)
@@ -180,10 +219,19 @@ async def test_every_outcome_does_what_it_means(proton: Proton, azure: Azure) ->
     await proton("close", link="r")
     receiver, dead_letters = await azure.receiver(queue), await azure.receiver(queue, sub_queue="deadletter")
     [deferred] = await receiver.peek_messages(10)
-    assert [text(message) for message in (deferred, *await dead_letters.peek_messages(10))] == ["deferred", "dead"]
-    assert [text(each) for each in await receiver.receive_deferred_messages([number(deferred)])] == ["deferred"]
+    assert [text(message) for message in (deferred, *await dead_letters.peek_messages(10))] == [
+        "deferred",
+        "dead",
+    ]
+    assert [text(each) for each in await receiver.receive_deferred_messages([number(deferred)])] == [
+        "deferred"
+    ]
     dead = await one(dead_letters)
-    assert (text(dead), dead.dead_letter_reason, dead.dead_letter_error_description) == ("dead", "NoGood", "it is no good")
+    assert (text(dead), dead.dead_letter_reason, dead.dead_letter_error_description) == (
+        "dead",
+        "NoGood",
+        "it is no good",
+    )
 
 
 async def test_a_dead_letter_of_azure_is_read_by_the_other(proton: Proton, azure: Azure) -> None:
@@ -197,7 +245,9 @@ async def test_a_dead_letter_of_azure_is_read_by_the_other(proton: Proton, azure
     await proton("close", link="r")
 
 
-async def test_a_lock_that_expired_is_lost_for_any_client(proton: Proton, azure: Azure, namespace: Namespace) -> None:
+async def test_a_lock_that_expired_is_lost_for_any_client(
+    proton: Proton, azure: Azure, namespace: Namespace
+) -> None:
     queue = azure.queue()
     await sent(proton, queue, body="late")
     await proton("open_receiver", link="r", source=queue)
@@ -225,7 +275,9 @@ async def test_no_more_comes_than_there_is_credit_for(proton: Proton, azure: Azu
 
 async def test_a_subscription_of_a_topic_is_read(proton: Proton, azure: Azure) -> None:
     assert await sent(proton, "news", body="from the other") == {"outcome": "accept"}
-    await (await azure.open(azure.bus.get_topic_sender("news"))).send_messages(ServiceBusMessage("from azure"))
+    await (await azure.open(azure.bus.get_topic_sender("news"))).send_messages(
+        ServiceBusMessage("from azure")
+    )
     await proton("open_receiver", link="r", source="news/Subscriptions/readers")
     assert [(await proton("receive", link="r"))["body"] for _ in range(2)] == ["from the other", "from azure"]
     await proton("close", link="r")
@@ -242,16 +294,25 @@ async def test_a_subscription_of_a_topic_is_read(proton: Proton, azure: Azure) -
         ("open_sender", {"to": "dead-letters/$DeadLetterQueue"}, "amqp:not-allowed"),
     ],
 )
-async def test_a_refused_link_says_why(proton: Proton, command: str, arguments: dict[str, str], condition: str) -> None:
+async def test_a_refused_link_says_why(
+    proton: Proton, command: str, arguments: dict[str, str], condition: str
+) -> None:
     assert await proton(command, link="refused", **arguments) == {"error": condition}
 
 
 async def test_a_refused_message_says_why(proton: Proton, azure: Azure) -> None:
     queue = azure.queue_with_sessions()
-    assert await sent(proton, queue, body="of no session") == {"outcome": "reject", "error": "amqp:not-allowed"}
+    assert await sent(proton, queue, body="of no session") == {
+        "outcome": "reject",
+        "error": "amqp:not-allowed",
+    }
 
 
 async def test_without_a_good_token_nothing_opens(namespace: Namespace) -> None:
     async with started() as stranger:
-        assert await stranger("connect", address=f"127.0.0.1:{namespace.port}", name="local", key="guessed") == {"status": 401}
-        assert await stranger("open_receiver", link="r", source="dead-letters") == {"error": "amqp:unauthorized-access"}
+        assert await stranger(
+            "connect", address=f"127.0.0.1:{namespace.port}", name="local", key="guessed"
+        ) == {"status": 401}
+        assert await stranger("open_receiver", link="r", source="dead-letters") == {
+            "error": "amqp:unauthorized-access"
+        }

@@ -1,4 +1,6 @@
-"""The stand-ins, asked by Microsoft's own command line: a client that knows nothing of them, nor of this project."""
+"""The stand-ins, asked by Microsoft's own command line: a client that knows nothing of them, nor of this
+project.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,13 @@ ACCOUNT = ("cognitiveservices", "account")
 IN_APIM = ("-g", "ai", "--service-name", "contoso-ai")
 SECTIONS = ("inbound", "backend", "outbound", "on-error")
 POLICY = f"<policies>{''.join(f'<{name}><base /></{name}>' for name in SECTIONS)}</policies>"
-#: What Microsoft's credential plugin does for whoever signed in with az: `kubelogin get-token --login azurecli --server-id <application>`.
+#: What Microsoft's credential plugin does for whoever signed in with az:
+#: `kubelogin get-token --login azurecli --server-id <application>`.
 KUBELOGIN = """#!/bin/sh
 while [ "$1" != --server-id ]; do shift; done
 token=$(az account get-access-token --resource "$2" --query accessToken --output tsv) || exit 1
-printf '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "status": {"token": "%s"}}' "$token"
+printf '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "status": \
+{"token": "%s"}}' "$token"
 """
 
 
@@ -58,21 +62,52 @@ async def test_signing_in_finds_the_tenant_and_its_subscription(az: AzureCli) ->
 
 async def test_its_resource_group_and_its_providers_are_shown(az: AzureCli) -> None:
     assert (await az("group", "show", "-n", "ai"))["id"] == GROUP
-    assert (await az("provider", "show", "-n", "Microsoft.ApiManagement"))["registrationState"] == "Registered"
+    assert (await az("provider", "show", "-n", "Microsoft.ApiManagement"))[
+        "registrationState"
+    ] == "Registered"
 
 
 @pytest.mark.wrong_on_purpose  # az sends the capacity as text
 async def test_a_foundry_account_with_a_model_is_made_and_shown(az: AzureCli) -> None:
     name = f"foundry-{uuid.uuid4().hex[:10]}"
     at = ("-g", "ai", "-n", name)
-    await az(*ACCOUNT, "create", *at, "--kind", "AIServices", "--sku", "S0", "-l", "westeurope", "--custom-domain", name, "--yes")
+    await az(
+        *ACCOUNT,
+        "create",
+        *at,
+        "--kind",
+        "AIServices",
+        "--sku",
+        "S0",
+        "-l",
+        "westeurope",
+        "--custom-domain",
+        name,
+        "--yes",
+    )
     model = ("--model-name", "gpt-4.1", "--model-version", "2025-04-14", "--model-format", "OpenAI")
-    await az(*ACCOUNT, "deployment", "create", *at, "--deployment-name", "chat", *model, "--sku-name", "Standard", "--sku-capacity", "10")
+    await az(
+        *ACCOUNT,
+        "deployment",
+        "create",
+        *at,
+        "--deployment-name",
+        "chat",
+        *model,
+        "--sku-name",
+        "Standard",
+        "--sku-capacity",
+        "10",
+    )
     shown = await az(*ACCOUNT, "show", *at)
     assert (shown["kind"], shown["properties"]["customSubDomainName"]) == ("AIServices", name)
     assert name in {row["name"] for row in await az(*ACCOUNT, "list", "-g", "ai")}
     [deployment] = await az(*ACCOUNT, "deployment", "list", *at)
-    assert (deployment["name"], deployment["properties"]["model"]["name"], deployment["sku"]["capacity"]) == ("chat", "gpt-4.1", 10)
+    assert (deployment["name"], deployment["properties"]["model"]["name"], deployment["sku"]["capacity"]) == (
+        "chat",
+        "gpt-4.1",
+        10,
+    )
 
 
 async def test_the_service_is_shown(az: AzureCli) -> None:
@@ -84,7 +119,9 @@ async def test_the_service_is_shown(az: AzureCli) -> None:
 async def test_a_named_value_keeps_its_secret_until_it_is_asked_for(az: AzureCli) -> None:
     name = f"nv-{uuid.uuid4().hex[:10]}"
     named = (*IN_APIM, "--named-value-id", name)
-    made = await az("apim", "nv", "create", *named, "--display-name", name, "--value", "s3cret", "--secret", "true")
+    made = await az(
+        "apim", "nv", "create", *named, "--display-name", name, "--value", "s3cret", "--secret", "true"
+    )
     assert (made["name"], made["secret"], made.get("value")) == (name, True, None)
     assert (await az("apim", "nv", "show", *named)).get("value") is None
     assert (await az("apim", "nv", "show-secret", *named))["value"] == "s3cret"
@@ -92,8 +129,21 @@ async def test_a_named_value_keeps_its_secret_until_it_is_asked_for(az: AzureCli
 
 async def test_a_product_is_made_shown_listed_and_deleted(az: AzureCli, product: str) -> None:
     named = (*IN_APIM, "--product-id", product)
-    made = await az("apim", "product", "create", *named, "--product-name", f"Of {product}", "--subscription-required", "true")
-    assert (made["name"], made["displayName"], made["subscriptionRequired"]) == (product, f"Of {product}", True)
+    made = await az(
+        "apim",
+        "product",
+        "create",
+        *named,
+        "--product-name",
+        f"Of {product}",
+        "--subscription-required",
+        "true",
+    )
+    assert (made["name"], made["displayName"], made["subscriptionRequired"]) == (
+        product,
+        f"Of {product}",
+        True,
+    )
     shown = await az("apim", "product", "show", *named)
     assert shown["id"] == f"{APIM}/products/{product}"
     assert product in {row["name"] for row in await az("apim", "product", "list", *IN_APIM)}
@@ -112,11 +162,21 @@ async def test_a_policy_is_written_and_read_by_hand(az: AzureCli, product: str) 
     assert "<inbound>" in read["properties"]["value"]
 
 
-async def test_a_secret_is_set_shown_listed_disabled_deleted_and_recovered(standins: StandIns, officer: AzureCli) -> None:
+async def test_a_secret_is_set_shown_listed_disabled_deleted_and_recovered(
+    standins: StandIns, officer: AzureCli
+) -> None:
     address, name = standins.addresses["key-vault"], f"alpha-{uuid.uuid4().hex[:10]}"
     url = f"{address}/secrets/{name}"
     # `az keyvault secret set` knows vaults by name only, and no name leads to this address.
-    put = ("rest", "--method", "put", "--url", f"{url}?api-version=7.5", "--resource", "https://vault.azure.net")
+    put = (
+        "rest",
+        "--method",
+        "put",
+        "--url",
+        f"{url}?api-version=7.5",
+        "--resource",
+        "https://vault.azure.net",
+    )
     version = (await officer(*put, "--body", '{"value": "s3cret", "tags": {"team": "alpha"}}'))["id"]
 
     async def secret(verb: str, identifier: str, *words: str) -> Any:
@@ -144,7 +204,9 @@ async def test_a_role_is_assigned_listed_and_taken_away(az: AzureCli) -> None:
     made = await az("role", "assignment", "create", *who, "--role", USER, "--scope", scope)
     assert (made["principalId"], made["scope"]) == (group, scope)
     found = await az("role", "assignment", "list", "--scope", scope, "--fill-principal-name", "false")
-    assert [row["roleDefinitionName"] for row in found if row["id"] == made["id"]] == ["Key Vault Secrets User"]
+    assert [row["roleDefinitionName"] for row in found if row["id"] == made["id"]] == [
+        "Key Vault Secrets User"
+    ]
     await az("role", "assignment", "delete", "--ids", made["id"])
     found = await az("role", "assignment", "list", "--scope", scope, "--fill-principal-name", "false")
     assert made["id"] not in {row["id"] for row in found}
@@ -152,7 +214,11 @@ async def test_a_role_is_assigned_listed_and_taken_away(az: AzureCli) -> None:
 
 async def test_the_cluster_is_shown(az: AzureCli) -> None:
     shown = await az("aks", "show", "-g", "ai", "-n", "contoso-gpu")
-    assert (shown["name"], shown["provisioningState"], shown["disableLocalAccounts"]) == ("contoso-gpu", "Succeeded", True)
+    assert (shown["name"], shown["provisioningState"], shown["disableLocalAccounts"]) == (
+        "contoso-gpu",
+        "Succeeded",
+        True,
+    )
 
 
 async def test_the_credentials_of_the_cluster_open_it_for_kubectl(az: AzureCli, tmp_path: Path) -> None:

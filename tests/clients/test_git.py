@@ -24,7 +24,9 @@ GIT = {
 
 
 def git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=folder, env=GIT, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
+    return subprocess.run(
+        ["git", *words], cwd=folder, env=GIT, check=True, capture_output=True, text=True, timeout=120
+    ).stdout.strip()
 
 
 def commit(clone: Path, text: str) -> str:

@@ -58,11 +58,15 @@ async def test_a_workspace_is_applied_shown_and_deleted(kubectl: Kubectl, namesp
     assert "serverside-applied" in await apply(kubectl, a_workspace(namespace))
     shown = await kubectl.get("workspaces.kaito.sh", "phi-4", "--namespace", namespace)
     assert shown["resource"]["instanceType"] == "Standard_NC24ads_A100_v4"
-    assert [row["metadata"]["name"] for row in (await kubectl.get("workspace", "--namespace", namespace))["items"]] == ["phi-4"]
+    assert [
+        row["metadata"]["name"] for row in (await kubectl.get("workspace", "--namespace", namespace))["items"]
+    ] == ["phi-4"]
     await kubectl("delete", "workspace", "phi-4", "--namespace", namespace, "--wait=false")
 
 
-async def test_a_field_that_another_manager_owns_is_not_taken_without_force(kubectl: Kubectl, namespace: str) -> None:
+async def test_a_field_that_another_manager_owns_is_not_taken_without_force(
+    kubectl: Kubectl, namespace: str
+) -> None:
     await apply(kubectl, a_workspace(namespace), "--field-manager", "mergekey")
     other = a_workspace(namespace)
     other["metadata"]["labels"] = {"mergekey.dev/team": "bravo"}
@@ -93,7 +97,9 @@ async def test_what_changes_is_watched(standins: StandIns, kubectl: Kubectl, nam
 async def test_a_workspace_is_waited_for(standins: StandIns, kubectl: Kubectl, namespace: str) -> None:
     await apply(kubectl, a_workspace(namespace))
     condition = "--for=condition=WorkspaceSucceeded"
-    waiting = asyncio.create_task(kubectl("wait", condition, "workspace/phi-4", "--namespace", namespace, "--timeout", "50s"))
+    waiting = asyncio.create_task(
+        kubectl("wait", condition, "workspace/phi-4", "--namespace", namespace, "--timeout", "50s")
+    )
     while not waiting.done():
         standins.control.advance(300)
         await asyncio.wait([waiting], timeout=0.2)

@@ -18,7 +18,9 @@ NOBODY = "http://127.0.0.1:9/nobody"
 
 
 class Announcer(Protocol):
-    """The port, the time at GitHub, and what happens there. `repository` is the number of the repository that is pushed to."""
+    """The port, the time at GitHub, and what happens there. `repository` is the number of the repository that
+    is pushed to.
+    """
 
     port: Deliveries
     repository: int
@@ -89,7 +91,9 @@ class RealAnnouncer:
 
     async def answers(self, status: int) -> None:
         self._remote.receiver.status = status
-        await self._remote.install(webhook_url=self._remote.receiver.url if status else NOBODY, webhook_secret="s" * 16)
+        await self._remote.install(
+            webhook_url=self._remote.receiver.url if status else NOBODY, webhook_secret="s" * 16
+        )
 
     async def push(self) -> str:
         self._pushes += 1

@@ -1,4 +1,6 @@
-"""Removing what contract tests made at real services: everything whose name begins with `targets.PREFIX`, of this run and of older ones."""
+"""Removing what contract tests made at real services: everything whose name begins with `targets.PREFIX`, of
+this run and of older ones.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
 from tests.contract.targets import PREFIX, Targets, named
 
 _ARM_SCOPE = "https://management.azure.com/.default"
-#: Messages in one call, and sessions of one stage at a time: opening and closing a session takes the SDK a second.
+#: Messages in one call, and sessions of one stage at a time: opening and closing a session takes the SDK a
+#: second.
 _MOST, _AT_ONCE = 200, 4
 
 
@@ -35,7 +38,9 @@ async def clean(targets: Targets, credential: AsyncTokenCredential) -> None:
 async def _gateway(targets: Targets, credential: AsyncTokenCredential) -> None:
     parts = targets.apim_service_id.strip("/").split("/")
     at = (parts[3], parts[7])
-    async with ApiManagementClient(credential, parts[1], base_url=targets.resource_manager, credential_scopes=[_ARM_SCOPE]) as client:
+    async with ApiManagementClient(
+        credential, parts[1], base_url=targets.resource_manager, credential_scopes=[_ARM_SCOPE]
+    ) as client:
         for product in [str(each.name) async for each in client.product.list_by_service(*at)]:
             if product.startswith(f"team-{PREFIX}"):
                 await client.product.delete(*at, product, if_match="*", delete_subscriptions=True)
@@ -69,11 +74,15 @@ async def _projects(targets: Targets, credential: AsyncTokenCredential) -> None:
     parts = targets.foundry_account_id.strip("/").split("/")
     options: dict[str, Any] = {"base_url": targets.resource_manager, "credential_scopes": [_ARM_SCOPE]}
     async with AuthorizationManagementClient(credential, parts[1], **options) as client:
-        for found in [each async for each in client.role_assignments.list_for_scope(targets.foundry_account_id)]:
+        for found in [
+            each async for each in client.role_assignments.list_for_scope(targets.foundry_account_id)
+        ]:
             if f"/projects/team-{PREFIX}" in found.scope:
                 await client.role_assignments.delete_by_id(found.id)
     async with CognitiveServicesManagementClient(credential, parts[1], **options) as foundry:
-        for project in [str(each.name).rpartition("/")[2] async for each in foundry.projects.list(parts[3], parts[7])]:
+        for project in [
+            str(each.name).rpartition("/")[2] async for each in foundry.projects.list(parts[3], parts[7])
+        ]:
             if project.startswith(f"team-{PREFIX}"):
                 await (await foundry.projects.begin_delete(parts[3], parts[7], project)).wait()
 
@@ -81,7 +90,9 @@ async def _projects(targets: Targets, credential: AsyncTokenCredential) -> None:
 async def _cluster(targets: Targets, credential: AsyncTokenCredential) -> None:
     from shared.adapters.kaito import KaitoCluster
 
-    cluster = KaitoCluster(targets.aks_cluster_id, targets.kaito_dialect, targets.resource_manager, credential)
+    cluster = KaitoCluster(
+        targets.aks_cluster_id, targets.kaito_dialect, targets.resource_manager, credential
+    )
     for namespace in await cluster.namespaces():
         if namespace.name.startswith(f"team-{PREFIX}"):
             await cluster.delete_namespace(namespace.name, namespace.resource_version)
@@ -92,7 +103,9 @@ async def _bus(targets: Targets, _: AsyncTokenCredential) -> None:
     """Sessions cannot be asked for by their beginning: these entities are emptied, as the setting says."""
     async with ServiceBusClient.from_connection_string(targets.service_bus, retry_total=0) as client:
         await asyncio.gather(*(_empty(client, stage) for stage in STAGES for _ in range(_AT_ONCE)))
-        async with client.get_queue_receiver(DEAD_LETTERS, receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE) as receiver:
+        async with client.get_queue_receiver(
+            DEAD_LETTERS, receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE
+        ) as receiver:
             while await receiver.receive_messages(200, max_wait_time=1):
                 pass
 
@@ -101,7 +114,11 @@ async def _empty(client: ServiceBusClient, stage: Stage) -> None:
     """Empty one session after the other until there is none."""
     names = (TOPIC, stage.name) if stage.entity == TOPIC else (stage.entity,)
     make: Any = client.get_subscription_receiver if stage.entity == TOPIC else client.get_queue_receiver
-    options = {"session_id": NEXT_AVAILABLE_SESSION, "receive_mode": ServiceBusReceiveMode.RECEIVE_AND_DELETE, "max_wait_time": 2}
+    options = {
+        "session_id": NEXT_AVAILABLE_SESSION,
+        "receive_mode": ServiceBusReceiveMode.RECEIVE_AND_DELETE,
+        "max_wait_time": 2,
+    }
     with suppress(OperationTimeoutError):
         while True:
             async with make(*names, **options) as receiver:
@@ -114,7 +131,12 @@ async def _repository(_: Targets, __: AsyncTokenCredential) -> None:
 
 
 def _delete_branches(url: str) -> None:
-    listed = subprocess.run(["git", "ls-remote", "--heads", url, f"refs/heads/{PREFIX}*"], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-remote", "--heads", url, f"refs/heads/{PREFIX}*"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     if branches := [line.split()[1] for line in listed.stdout.splitlines()]:
         subprocess.run(["git", "push", "--quiet", url, "--delete", *branches], check=True)
 

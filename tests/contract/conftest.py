@@ -19,7 +19,15 @@ from shared.adapters.service_bus import ServiceBus
 from tests.conftest import StandIns
 from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
 from tests.contract.cleaning import clean
-from tests.contract.sides import BusSide, FakeBusSide, FakeClockSide, RealBusSide, RealClock, StandInClock, Watch
+from tests.contract.sides import (
+    BusSide,
+    FakeBusSide,
+    FakeClockSide,
+    RealBusSide,
+    RealClock,
+    StandInClock,
+    Watch,
+)
 from tests.contract.sources import FakeSource, RealSource, Source
 from tests.contract.targets import Targets, targets
 from tests.fakes.app import FakeApp
@@ -63,10 +71,18 @@ async def adapters(where: Targets, credential: AsyncTokenCredential) -> AsyncIte
     built: dict[str, Any] = {
         "gateway": ApiManagement(where.apim_service_id, where.resource_manager, credential),
         "vault": KeyVault(where.key_vault_url, credential, verify_challenge=where.key_vault_verify_challenge),
-        "roles": RoleAssignments(f"{where.key_vault_id}/secrets", SECRETS_USER, where.resource_manager, credential),
-        "projects": Foundry(where.foundry_account_id, where.foundry_tracing_id, where.resource_manager, credential),
-        "project roles": RoleAssignments(f"{where.foundry_account_id}/projects", FOUNDRY_USER, where.resource_manager, credential),
-        "cluster": KaitoCluster(where.aks_cluster_id, where.kaito_dialect, where.resource_manager, credential),
+        "roles": RoleAssignments(
+            f"{where.key_vault_id}/secrets", SECRETS_USER, where.resource_manager, credential
+        ),
+        "projects": Foundry(
+            where.foundry_account_id, where.foundry_tracing_id, where.resource_manager, credential
+        ),
+        "project roles": RoleAssignments(
+            f"{where.foundry_account_id}/projects", FOUNDRY_USER, where.resource_manager, credential
+        ),
+        "cluster": KaitoCluster(
+            where.aks_cluster_id, where.kaito_dialect, where.resource_manager, credential
+        ),
         "bus": ServiceBus(where.service_bus, None, None),
     }
     yield built
@@ -111,7 +127,9 @@ def cluster(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def clock(request: pytest.FixtureRequest, side: str, app: FakeApp, standins: StandIns, where: Targets) -> Watch:
+def clock(
+    request: pytest.FixtureRequest, side: str, app: FakeApp, standins: StandIns, where: Targets
+) -> Watch:
     """The clock of the service behind the port that the test uses."""
     if side == "fake":
         return FakeClockSide(app.clock)
@@ -132,14 +150,20 @@ def bus(side: str, app: FakeApp, receivers: RealBusSide) -> BusSide:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def source(side: str, standins: StandIns, where: Targets, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Source]:
+async def source(
+    side: str, standins: StandIns, where: Targets, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Source]:
     """A branch with nothing in it."""
     if side == "fake":
         yield FakeSource()
         return
     clone = tmp_path_factory.mktemp("clone")
     at_github = "repository" in where.real
-    real = RealSource.at_github(clone) if at_github else await RealSource.at_standins(standins.addresses["github"], clone)
+    real = (
+        RealSource.at_github(clone)
+        if at_github
+        else await RealSource.at_standins(standins.addresses["github"], clone)
+    )
     yield real
     await real.close()
 

@@ -1,4 +1,5 @@
-"""The contract tests against services that are named by settings, tried without Azure: a second set of stand-ins plays them.
+"""The contract tests against services that are named by settings, tried without Azure: a second set of
+stand-ins plays them.
 
 `python -m tests.contract.elsewhere` ends with 0 when the tests pass there and nothing that they made is left.
 """
@@ -29,7 +30,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         give_certificates(folder)
-        command = [sys.executable, "-m", "standins.run", "--folder", place, "--latency", "none", "--control", "--with-parent"]
+        command = [
+            sys.executable,
+            "-m",
+            "standins.run",
+            "--folder",
+            place,
+            "--latency",
+            "none",
+            "--control",
+            "--with-parent",
+        ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
@@ -37,15 +48,23 @@ def main() -> int:
             Control(ready["control"]).set_options("azure", owners=[principal()])
             os.environ.update(_settings(ready["addresses"]))
             try:
-                status = subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/contract"], check=False).returncode
+                status = subprocess.run(
+                    [sys.executable, "-m", "pytest", "-q", "tests/contract"], check=False
+                ).returncode
                 return status or asyncio.run(_left_over())
             finally:
                 process.terminate()
 
 
 def _settings(addresses: dict[str, str]) -> dict[str, str]:
-    bus = f"Endpoint=sb://{addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
-    app, repository = _put(f"{addresses['github']}/_standin/app"), _put(f"{addresses['github']}/_standin/repositories/{_REPOSITORY}")
+    bus = (
+        f"Endpoint=sb://{addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;"
+        "UseDevelopmentEmulator=true;"
+    )
+    app, repository = (
+        _put(f"{addresses['github']}/_standin/app"),
+        _put(f"{addresses['github']}/_standin/repositories/{_REPOSITORY}"),
+    )
     return {
         "IDENTITY_ENDPOINT": f"{addresses['identity']}/msi/token",
         "IDENTITY_HEADER": IDENTITY_HEADER,
@@ -81,11 +100,15 @@ async def _left_over() -> int:
     async with DefaultAzureCredential() as credential:
         scopes = ["https://management.azure.com/.default"]
         url = str(wanted.resource_manager_url)
-        async with ApiManagementClient(credential, SUBSCRIPTION, base_url=url, credential_scopes=scopes) as client:
+        async with ApiManagementClient(
+            credential, SUBSCRIPTION, base_url=url, credential_scopes=scopes
+        ) as client:
             at = ("real", "real")
             for kind in (client.product, client.api, client.backend):
                 left += [str(each.name) async for each in kind.list_by_service(*at)]
-        async with SecretClient(str(wanted.key_vault_url), credential, verify_challenge_resource=False) as vault:
+        async with SecretClient(
+            str(wanted.key_vault_url), credential, verify_challenge_resource=False
+        ) as vault:
             left += [str(each.name) async for each in vault.list_properties_of_secrets()]
     left += await asyncio.to_thread(_branches, wanted.git_url)
     print("\n".join(f"left behind: {name}" for name in left) or "nothing is left behind")
@@ -93,7 +116,9 @@ async def _left_over() -> int:
 
 
 def _branches(url: str) -> list[str]:
-    return subprocess.run(["git", "ls-remote", "--heads", url], check=True, capture_output=True, text=True).stdout.splitlines()
+    return subprocess.run(
+        ["git", "ls-remote", "--heads", url], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
 
 
 def _put(url: str) -> Any:

@@ -67,7 +67,9 @@ class Seen:
 
 
 class BusSide(Protocol):
-    """The port, and what a receiver of a stage finds waiting in a session (None: in a queue without sessions)."""
+    """The port, and what a receiver of a stage finds waiting in a session (None: in a queue without
+    sessions).
+    """
 
     port: Bus
 
@@ -83,18 +85,24 @@ class FakeBusSide:
     async def waiting(self, stage: Stage, session: str) -> list[Seen]:
         now = self._bus._clock.now()
         held = self._bus.queues[stage.name]
-        return [_seen(each.envelope) for each in held if each.envelope.session == session and each.enqueued <= now]
+        return [
+            _seen(each.envelope) for each in held if each.envelope.session == session and each.enqueued <= now
+        ]
 
     async def dead_letters(self) -> list[Seen]:
         return [_seen(envelope) for envelope in self._bus.dead_letters()]
 
 
 def _seen(envelope: Envelope) -> Seen:
-    return Seen(envelope.message_id, envelope.body, envelope.session, dict(envelope.properties), envelope.content_type)
+    return Seen(
+        envelope.message_id, envelope.body, envelope.session, dict(envelope.properties), envelope.content_type
+    )
 
 
 class RealBusSide:
-    """Looks with the real receiver. It peeks, so that a look changes nothing. Receivers are closed together: each takes its time."""
+    """Looks with the real receiver. It peeks, so that a look changes nothing. Receivers are closed together:
+    each takes its time.
+    """
 
     def __init__(self, port: Any, connection: str) -> None:
         self.port: Bus = port
@@ -122,7 +130,9 @@ class RealBusSide:
 
 def _read(message: Any) -> Seen:
     properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
-    return Seen(message.message_id, b"".join(message.body), message.session_id, properties, message.content_type)
+    return Seen(
+        message.message_id, b"".join(message.body), message.session_id, properties, message.content_type
+    )
 
 
 def _text(value: Any) -> Any:

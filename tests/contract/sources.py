@@ -85,7 +85,11 @@ class FakeSource:
         self._repository.delete_branch()
 
     async def statuses(self, commit: str) -> dict[str, tuple[str, str]]:
-        return {status.context: (status.state, status.description) for status in self._reports.shown if status.commit == commit}
+        return {
+            status.context: (status.state, status.description)
+            for status in self._reports.shown
+            if status.commit == commit
+        }
 
     async def verdict(self, commit: str) -> tuple[str, list[tuple[str, int, str]]]:
         [verdict] = [verdict for verdict in self._reports.verdicts if verdict.commit == commit]
@@ -128,15 +132,27 @@ class RealSource:
         async with aiohttp.ClientSession() as session:
             made = await _ask(session, f"{address}/_standin/repositories/{name}")
             app = await _ask(session, f"{address}/_standin/app")
-        client = GitHubClient(address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None)
+        client = GitHubClient(
+            address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None
+        )
         return cls(client, Place(address, name, "main", made["git_url"]), clone)
 
     @classmethod
     def at_github(cls, clone: Path) -> RealSource:
         """A branch of its own in the repository that the settings name."""
         wanted = named()
-        app = AppKey(wanted.github_app_id, wanted.github_app_private_key.get_secret_value(), wanted.github_installation_id)
-        place = Place(wanted.github_api_url, str(wanted.github_repository), unique("branch"), wanted.git_url, protected=False)
+        app = AppKey(
+            wanted.github_app_id,
+            wanted.github_app_private_key.get_secret_value(),
+            wanted.github_installation_id,
+        )
+        place = Place(
+            wanted.github_api_url,
+            str(wanted.github_repository),
+            unique("branch"),
+            wanted.git_url,
+            protected=False,
+        )
         return cls(GitHubClient(place.api_url, app, None), place, clone)
 
     def commit(self, files: Mapping[str, str | None], links: Mapping[str, str] | None = None) -> str:
@@ -155,7 +171,12 @@ class RealSource:
     def commit_often(self, count: int) -> str:
         branch = f"refs/heads/{self._branch}"
         one = f"commit {branch}\ncommitter Ada <ada@contoso.com> now\ndata 8\nchanged\n\n"
-        self._git("fast-import", "--quiet", "--date-format=now", text=one.replace("\n\n", f"\nfrom {branch}^0\n\n", 1) + one * (count - 1))
+        self._git(
+            "fast-import",
+            "--quiet",
+            "--date-format=now",
+            text=one.replace("\n\n", f"\nfrom {branch}^0\n\n", 1) + one * (count - 1),
+        )
         self._git("push", "--quiet", "origin", self._branch)
         return self._git("rev-parse", "HEAD")
 
@@ -187,12 +208,22 @@ class RealSource:
 
     async def verdict(self, commit: str) -> tuple[str, list[tuple[str, int, str]]]:
         [run] = (await self._client.get(f"/repos/{self._name}/commits/{commit}/check-runs"))["check_runs"]
-        listed = await self._client.get(f"/repos/{self._name}/check-runs/{run['id']}/annotations?per_page=100")
+        listed = await self._client.get(
+            f"/repos/{self._name}/check-runs/{run['id']}/annotations?per_page=100"
+        )
         return run["conclusion"], [(row["path"], row["start_line"], row["title"]) for row in listed]
 
     def _git(self, *arguments: str, text: str = "") -> str:
         command, run = ["git", *arguments], subprocess.run
-        done = run(command, cwd=self._clone, env=self._environment, input=text, check=True, capture_output=True, text=True)
+        done = run(
+            command,
+            cwd=self._clone,
+            env=self._environment,
+            input=text,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         return done.stdout.strip()
 
     async def close(self) -> None:

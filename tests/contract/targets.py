@@ -2,19 +2,22 @@
 
 | setting | what is tested against it |
 |---|---|
-| `CONTRACT_APIM_SERVICE_ID` | an API Management service of its own for these tests: its API `ai` and fragment are overwritten and removed |
+| `CONTRACT_APIM_SERVICE_ID` | a service of its own: its API `ai` and fragment are overwritten and removed |
 | `CONTRACT_KEY_VAULT_URL` | a vault; soft-deleted test secrets stay in it until they are purged |
 | `CONTRACT_KEY_VAULT_ID` | the scope for role assignments |
-| `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time while the tests run |
-| `CONTRACT_FOUNDRY_ACCOUNT_ID`, `CONTRACT_FOUNDRY_TRACING_ID` | a Foundry account with project management, and an Application Insights |
-| `CONTRACT_SERVICE_BUS` | a connection string of a namespace with the entities of infra/service-bus.json, and nobody else receiving |
-| `CONTRACT_GITHUB_REPOSITORY` | `owner/name`; each test pushes, with git's own credentials, to a branch of its own |
-| `CONTRACT_GITHUB_APP_ID`, `CONTRACT_GITHUB_APP_PRIVATE_KEY`, `CONTRACT_GITHUB_INSTALLATION_ID` | the App that reads and reports there |
+| `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time |
+| `CONTRACT_FOUNDRY_ACCOUNT_ID` | a Foundry account with project management |
+| `CONTRACT_FOUNDRY_TRACING_ID` | an Application Insights |
+| `CONTRACT_SERVICE_BUS` | a connection string; the entities of infra/service-bus.json, no other receivers |
+| `CONTRACT_GITHUB_REPOSITORY` | `owner/name`; each test pushes, with git's credentials, to its own branch |
+| `CONTRACT_GITHUB_APP_ID`, `CONTRACT_GITHUB_APP_PRIVATE_KEY` | the App that reads and reports there |
+| `CONTRACT_GITHUB_INSTALLATION_ID` | its installation |
 | `CONTRACT_GITHUB_API_URL`, `CONTRACT_GITHUB_GIT_URL` | where it is, if not on github.com |
 | `CONTRACT_RESOURCE_MANAGER_URL`, `CONTRACT_KEY_VAULT_VERIFY_CHALLENGE` | for other clouds |
 
-The credential is that of `az login` or of a managed identity. Every name that a test makes up begins with `contract-`; what carries such
-a name is removed at the end, and what an earlier run left behind, at the start.
+The credential is that of `az login` or of a managed identity. Every name that a test makes up begins with
+`contract-`; what carries such a name is removed at the end, and what an earlier run left behind, at the
+start.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ _GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers"
 class Named(BaseSettings):
     """The settings of the table above."""
 
-    model_config = SettingsConfigDict(env_prefix="CONTRACT_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CONTRACT_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     apim_service_id: str | None = None
     resource_manager_url: str | None = None
@@ -85,7 +90,9 @@ class Targets:
 
 
 def targets(standins: StandIns) -> Targets:
-    """Each system for itself: some may be real while others are stand-ins; those of Resource Manager go together."""
+    """Each system for itself: some may be real while others are stand-ins; those of Resource Manager go
+    together.
+    """
     wanted = named()
     by_port = {
         "gateway": wanted.apim_service_id,
@@ -99,11 +106,14 @@ def targets(standins: StandIns) -> Targets:
     real = frozenset(port for port, target in by_port.items() if target)
     arm = bool(real & {"gateway", "roles", "cluster", "projects"})
     local = (
-        f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+        f"Endpoint=sb://{standins.addresses['service-bus']};SharedAccessKeyName=local;SharedAccessKey=local;"
+        "UseDevelopmentEmulator=true;"
     )
     return Targets(
         real,
-        (wanted.resource_manager_url or "https://management.azure.com") if arm else standins.addresses["resource-manager"],
+        (wanted.resource_manager_url or "https://management.azure.com")
+        if arm
+        else standins.addresses["resource-manager"],
         wanted.apim_service_id or f"{_GROUP}/Microsoft.ApiManagement/service/{unique('apim')}",
         wanted.key_vault_url or standins.addresses["key-vault"],
         wanted.key_vault_verify_challenge and "vault" in real,

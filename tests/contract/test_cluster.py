@@ -89,11 +89,18 @@ async def test_a_workspace_is_ours_and_shows_what_cannot_be_changed(cluster: Clu
     found = await _workspace(cluster, home)
     selector = {"matchLabels": {"apps": f"{home}--phi-4"}}
     assert (found.name, found.managed, found.terminating) == ("phi-4", True, False)
-    assert dict(found.fixed) == {"instanceType": GPU, "labelSelector": selector, "preset": "phi-4", "accessSecret": None}
+    assert dict(found.fixed) == {
+        "instanceType": GPU,
+        "labelSelector": selector,
+        "preset": "phi-4",
+        "accessSecret": None,
+    }
 
 
 async def test_lists_over_all_namespaces_have_what_one_namespace_has(cluster: Cluster, home: str) -> None:
-    assert [each for each in await cluster.namespaces() if each.name == home] == [await cluster.namespace(home)]
+    assert [each for each in await cluster.namespaces() if each.name == home] == [
+        await cluster.namespace(home)
+    ]
     assert (await cluster.all_workspaces())[home] == await cluster.workspaces(home)
     assert (await cluster.all_routes())[home] == await cluster.routes(home)
     assert [(route.name, route.managed) for route in await cluster.routes(home)] == [("phi-4", True)]
@@ -108,11 +115,16 @@ async def test_a_route_that_somebody_made_is_not_ours(cluster: Cluster, team: st
     theirs = _desired(team).routes["phi-4"]
     theirs["metadata"] = {**theirs["metadata"], "name": "theirs", "labels": {"app": "theirs"}}
     await cluster.apply(theirs)
-    assert {route.name: route.managed for route in await cluster.routes(home)} == {"phi-4": True, "theirs": False}
+    assert {route.name: route.managed for route in await cluster.routes(home)} == {
+        "phi-4": True,
+        "theirs": False,
+    }
     assert [route.name for route in (await cluster.all_routes())[home]] == ["phi-4"]
 
 
-async def test_a_node_tells_for_which_workspace_it_was_made(cluster: Cluster, home: str, clock: Watch) -> None:
+async def test_a_node_tells_for_which_workspace_it_was_made(
+    cluster: Cluster, home: str, clock: Watch
+) -> None:
     clock.advance(timedelta(minutes=7))
     assert [each.workspace for each in await cluster.gpu_nodes() if each.namespace == home] == ["phi-4"]
 
@@ -164,7 +176,14 @@ async def test_what_was_applied_is_read_back_as_it_was_written_and_what_another_
 
 def replaced_labels(manifest: Manifest, name: str) -> Manifest:
     """The same of somebody else's, under another name."""
-    return {**manifest, "metadata": {"name": name, "namespace": manifest["metadata"]["namespace"], "labels": {"app": "theirs"}}}
+    return {
+        **manifest,
+        "metadata": {
+            "name": name,
+            "namespace": manifest["metadata"]["namespace"],
+            "labels": {"app": "theirs"},
+        },
+    }
 
 
 async def test_a_workspace_walks_to_ready_as_time_passes(cluster: Cluster, home: str, clock: Watch) -> None:
@@ -191,7 +210,9 @@ async def test_a_quota_holds_until_it_is_raised(cluster: Cluster, team: str, hom
     assert sorted(found.name for found in await cluster.workspaces(home)) == ["mistral-7b", "phi-4"]
 
 
-async def test_a_workspace_that_changed_meanwhile_is_not_deleted(cluster: Cluster, home: str, clock: Watch) -> None:
+async def test_a_workspace_that_changed_meanwhile_is_not_deleted(
+    cluster: Cluster, home: str, clock: Watch
+) -> None:
     before = await _workspace(cluster, home)
     clock.advance(timedelta(minutes=7))
     with pytest.raises(Busy):
@@ -213,7 +234,9 @@ async def test_a_route_is_deleted_as_often_as_one_likes(cluster: Cluster, home: 
         await cluster.delete_route(home, "phi-4")
 
 
-async def test_a_namespace_is_gone_when_its_workspaces_are(cluster: Cluster, team: str, home: str, clock: Watch) -> None:
+async def test_a_namespace_is_gone_when_its_workspaces_are(
+    cluster: Cluster, team: str, home: str, clock: Watch
+) -> None:
     with pytest.raises(Busy):
         await cluster.delete_namespace(home, "1")
     await cluster.delete_namespace(home, (await _namespace(cluster, home)).resource_version)
@@ -228,5 +251,7 @@ async def test_a_namespace_is_gone_when_its_workspaces_are(cluster: Cluster, tea
 
 async def test_an_empty_namespace_goes_at_once(cluster: Cluster, team: str) -> None:
     await cluster.apply(namespace_manifest(_marker(team)))
-    await cluster.delete_namespace(f"team-{team}", (await _namespace(cluster, f"team-{team}")).resource_version)
+    await cluster.delete_namespace(
+        f"team-{team}", (await _namespace(cluster, f"team-{team}")).resource_version
+    )
     assert await cluster.namespace(f"team-{team}") is None

@@ -38,7 +38,12 @@ class Room:
     async def put(self, count: int) -> list[int]:
         """So many letters, in order; their numbers."""
         ids = [f"{self.mark}/{number}" for number in range(count)]
-        await self.sender.send([Envelope(DEAD_LETTERS, each, each.encode(), properties={"stage": "sweeps", "replays": 2}) for each in ids])
+        await self.sender.send(
+            [
+                Envelope(DEAD_LETTERS, each, each.encode(), properties={"stage": "sweeps", "replays": 2})
+                for each in ids
+            ]
+        )
         found = await self.own()
         assert [kept.received.message_id for kept in found] == ids
         return [kept.sequence for kept in found]
@@ -133,7 +138,9 @@ async def test_who_holds_one_keeps_others_off_until_it_is_given_back(room: Room)
     await room.port.complete(number)
 
 
-async def test_a_letter_whose_holder_died_comes_back_and_cannot_be_taken_out_by_the_dead(room: Room, clock: Watch) -> None:
+async def test_a_letter_whose_holder_died_comes_back_and_cannot_be_taken_out_by_the_dead(
+    room: Room, clock: Watch
+) -> None:
     [number] = await room.put(1)
     await room.port.lock(number)
     clock.advance(LOCK)
@@ -154,7 +161,9 @@ async def test_a_thousand_letters_are_listed_in_pages_and_the_last_is_taken(room
 
 
 @pytest.mark.parametrize("side", ["adapter"])
-async def test_letters_that_are_taken_one_after_another_are_never_asked_for_in_vain(room: Room, standins: StandIns, where: Targets) -> None:
+async def test_letters_that_are_taken_one_after_another_are_never_asked_for_in_vain(
+    room: Room, standins: StandIns, where: Targets
+) -> None:
     """The SDK asks three times for what it does not get, with pauses: more than a second for every letter."""
     if "bus" in where.real:
         pytest.skip("nobody counts the calls to a real service")
@@ -186,7 +195,9 @@ async def test_a_tool_that_died_on_its_way_to_a_letter_holds_it_up_for_the_time_
 
 
 @pytest.mark.parametrize("side", ["adapter"])
-async def test_two_tools_at_the_same_letters_take_each_of_them_once(room: Room, client: ServiceBusClient) -> None:
+async def test_two_tools_at_the_same_letters_take_each_of_them_once(
+    room: Room, client: ServiceBusClient
+) -> None:
     numbers = await room.put(3)
     other = ServiceBusDeadLetters(client)
     assert await other.lock(numbers[2]) is not None
@@ -205,14 +216,22 @@ ODD: dict[str, Any] = {
     "a number": {"value_body": 7},
     "a map": {"value_body": {"team": "alpha"}},
     "a sequence": {"sequence_body": [[1, "x"], [2]]},
-    "an id that is no text": {"data_body": b"{}", "properties": AmqpMessageProperties(message_id=uuid.UUID(int=7))},
-    "odd properties": {"data_body": b"{}", "application_properties": {"stage": uuid.UUID(int=7), "at": datetime(2026, 1, 1, tzinfo=UTC)}},
+    "an id that is no text": {
+        "data_body": b"{}",
+        "properties": AmqpMessageProperties(message_id=uuid.UUID(int=7)),
+    },
+    "odd properties": {
+        "data_body": b"{}",
+        "application_properties": {"stage": uuid.UUID(int=7), "at": datetime(2026, 1, 1, tzinfo=UTC)},
+    },
 }
 
 
 @pytest.mark.parametrize("side", ["adapter"])
 @pytest.mark.parametrize("form", ODD.values(), ids=ODD.keys())
-async def test_a_message_of_another_form_hides_no_other_letter(room: Room, client: ServiceBusClient, form: dict[str, Any]) -> None:
+async def test_a_message_of_another_form_hides_no_other_letter(
+    room: Room, client: ServiceBusClient, form: dict[str, Any]
+) -> None:
     async with client.get_queue_sender(DEAD_LETTERS) as sender:
         await sender.send_messages(AmqpAnnotatedMessage(**form))
     await room.put(1)

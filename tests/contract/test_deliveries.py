@@ -17,19 +17,29 @@ DAY = timedelta(days=1)
 
 async def _attempts(github: Announcer, guid: str) -> list[Delivery]:
     """Newest first."""
-    return [each for each in await github.port.since(github.now() - DAY, only_failed=False) if each.guid == guid]
+    return [
+        each for each in await github.port.since(github.now() - DAY, only_failed=False) if each.guid == guid
+    ]
 
 
 async def test_a_call_is_listed_with_what_became_of_it(announcer: Announcer) -> None:
     await announcer.answers(202)
     guid = await announcer.push()
     [row] = await _attempts(announcer, guid)
-    assert (row.event, row.repository, row.status, row.redelivery, row.succeeded) == ("push", announcer.repository, 202, False, True)
+    assert (row.event, row.repository, row.status, row.redelivery, row.succeeded) == (
+        "push",
+        announcer.repository,
+        202,
+        False,
+        True,
+    )
     assert announcer.now() - timedelta(minutes=1) < row.at <= announcer.now()
 
 
 @pytest.mark.parametrize("status", [0, 503])
-async def test_the_newest_comes_first_and_failed_ones_can_be_had_alone(announcer: Announcer, status: int) -> None:
+async def test_the_newest_comes_first_and_failed_ones_can_be_had_alone(
+    announcer: Announcer, status: int
+) -> None:
     await announcer.answers(status)
     first = await announcer.push()
     await announcer.answers(202)
@@ -54,7 +64,10 @@ async def test_it_is_read_on_page_by_page(announcer: Announcer) -> None:
     await announcer.answers(503)
     guid = await announcer.push()
     await announcer.ping(120)
-    listed = [each.guid for each in await announcer.port.since(announcer.now() - timedelta(minutes=5), only_failed=True)]
+    listed = [
+        each.guid
+        for each in await announcer.port.since(announcer.now() - timedelta(minutes=5), only_failed=True)
+    ]
     assert guid in listed
     assert len(listed) == len(set(listed)) >= 121
 
@@ -67,7 +80,9 @@ async def test_of_a_crowd_only_the_newest_are_read(announcer: Announcer) -> None
     await announcer.ping(3)
     few, all_of_them = (GitHubDeliveries(announcer.client, most) for most in (3, 4))
     assert guid not in [each.guid for each in await few.since(announcer.now() - DAY, only_failed=False)]
-    assert [each.guid for each in await all_of_them.since(announcer.now() - DAY, only_failed=False)][-1] == guid
+    assert [each.guid for each in await all_of_them.since(announcer.now() - DAY, only_failed=False)][
+        -1
+    ] == guid
 
 
 async def test_what_failed_is_repeated_under_its_own_id(announcer: Announcer) -> None:

@@ -23,7 +23,9 @@ from tests.contract.targets import unique
 from tests.domain.policy_cases import GOVERNED, asking
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
 
-POLICY = "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
+POLICY = (
+    "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
+)
 STALE = '"bm90IHRoaXM="'
 CATALOG = compile_catalog(a_catalog(), FakeApp().platform)
 
@@ -62,14 +64,20 @@ def _fingerprints(keys: Keys) -> list[str]:
     return [key.fingerprint("x") for key in keys]
 
 
-async def test_a_product_begins_unpublished_and_is_read_back_with_its_marker(gateway: Gateway, team: str) -> None:
+async def test_a_product_begins_unpublished_and_is_read_back_with_its_marker(
+    gateway: Gateway, team: str
+) -> None:
     name = f"team-{team}"
     assert await gateway.product(name) is None
     etag = await gateway.create_product(name, f"Team {team}", _marker(team))
-    assert await _read(gateway, name) == Product(name, etag, f"Team {team}", published=False, marker=_marker(team))
+    assert await _read(gateway, name) == Product(
+        name, etag, f"Team {team}", published=False, marker=_marker(team)
+    )
 
 
-async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(gateway: Gateway, team: str, product: str) -> None:
+async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(
+    gateway: Gateway, team: str, product: str
+) -> None:
     before = await _read(gateway, product)
     seal = Marker(REPOSITORY, team, "elsewhere", "d" * 40, "e" * 64, datetime(2026, 3, 2, 9, tzinfo=UTC))
     await gateway.publish_product(product, before.etag, f"Another {team}", seal)
@@ -78,7 +86,9 @@ async def test_a_published_product_has_its_new_name_and_marker_and_another_etag(
     assert after.etag != before.etag
 
 
-async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted(gateway: Gateway, team: str, product: str) -> None:
+async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted(
+    gateway: Gateway, team: str, product: str
+) -> None:
     before = await _read(gateway, product)
     await gateway.publish_product(product, before.etag, f"Another {team}", _marker(team))
     for write in (
@@ -91,7 +101,9 @@ async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted
     assert (await _read(gateway, product)).display_name == f"Another {team}"
 
 
-async def test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced(gateway: Gateway, team: str, product: str) -> None:
+async def test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced(
+    gateway: Gateway, team: str, product: str
+) -> None:
     for state in (False, True):
         before, marker = await _read(gateway, product), replace(_marker(team), commit=str(int(state)) * 40)
         etag = await gateway.mark_product(product, before.etag, marker)
@@ -114,7 +126,9 @@ async def test_what_a_policy_grants_is_read_with_it(gateway: Gateway, product: s
     assert other.grants is None
 
 
-async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(gateway: Gateway, team: str, product: str) -> None:
+async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(
+    gateway: Gateway, team: str, product: str
+) -> None:
     await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
     before = await _read(gateway, product)
     etag = await gateway.close_product(product, before.etag)
@@ -183,7 +197,9 @@ async def test_a_policy_carries_the_etag_that_was_read(gateway: Gateway, product
         await gateway.put_product_policy(product, _policy(), first.etag)
 
 
-async def test_a_policy_of_ours_is_known_by_its_digest_and_others_are_not(gateway: Gateway, team: str, product: str) -> None:
+async def test_a_policy_of_ours_is_known_by_its_digest_and_others_are_not(
+    gateway: Gateway, team: str, product: str
+) -> None:
     text = product_policy(Asked(team=team, cost_center="CC 1").read(), a_catalog())
     await gateway.put_fragment(FRAGMENT, CATALOG.fragment)
     await gateway.put_product_policy(product, text, None)
@@ -208,9 +224,15 @@ async def test_a_policy_that_changes_leaves_the_products_etag_alone(gateway: Gat
 
 @pytest.mark.parametrize(
     "policy",
-    [_policy("<nonsense"), _policy('<set-backend-service backend-id="missing" />'), _policy('<include-fragment fragment-id="missing" />')],
+    [
+        _policy("<nonsense"),
+        _policy('<set-backend-service backend-id="missing" />'),
+        _policy('<include-fragment fragment-id="missing" />'),
+    ],
 )
-async def test_a_policy_that_is_no_xml_or_names_what_is_not_there_is_refused(gateway: Gateway, product: str, policy: str) -> None:
+async def test_a_policy_that_is_no_xml_or_names_what_is_not_there_is_refused(
+    gateway: Gateway, product: str, policy: str
+) -> None:
     with pytest.raises(Rejected):
         await gateway.put_product_policy(product, policy, None)
     assert await gateway.product_policy(product) is None
@@ -218,7 +240,9 @@ async def test_a_policy_that_is_no_xml_or_names_what_is_not_there_is_refused(gat
 
 async def test_a_policy_may_name_a_backend_that_exists(gateway: Gateway, team: str, product: str) -> None:
     await gateway.put_backend(Backend(f"{product}--phi-4", "https://models/v1"), _marker(team), None)
-    await gateway.put_product_policy(product, _policy(f'<set-backend-service backend-id="{product}--phi-4" />'), None)
+    await gateway.put_product_policy(
+        product, _policy(f'<set-backend-service backend-id="{product}--phi-4" />'), None
+    )
     assert await gateway.product_policy(product) is not None
 
 
@@ -228,7 +252,9 @@ async def test_there_is_no_policy_without_a_product(gateway: Gateway, team: str)
     assert refused.value.reason == "NotFound"
 
 
-async def test_a_product_is_linked_to_an_api_that_exists_as_often_as_one_likes(gateway: Gateway, product: str) -> None:
+async def test_a_product_is_linked_to_an_api_that_exists_as_often_as_one_likes(
+    gateway: Gateway, product: str
+) -> None:
     with pytest.raises(Unavailable) as refused:
         await gateway.link_product(product, unique("api"))
     assert refused.value.reason == "NotFound"
@@ -237,7 +263,9 @@ async def test_a_product_is_linked_to_an_api_that_exists_as_often_as_one_likes(g
         await gateway.link_product(product, API)
 
 
-async def test_whether_a_product_opens_an_api_is_told_one_by_one_and_in_a_list(gateway: Gateway, team: str, product: str) -> None:
+async def test_whether_a_product_opens_an_api_is_told_one_by_one_and_in_a_list(
+    gateway: Gateway, team: str, product: str
+) -> None:
     await _require_api(gateway)
     assert not await gateway.is_linked(product, API)
     assert not await gateway.is_linked(f"team-{unique('absent')}", API)
@@ -256,10 +284,16 @@ async def test_a_product_that_is_unlinked_opens_the_api_no_more(gateway: Gateway
         assert not await gateway.is_linked(product, API)
 
 
-async def test_all_subscriptions_are_listed_whatever_they_are_for(gateway: Gateway, team: str, product: str) -> None:
+async def test_all_subscriptions_are_listed_whatever_they_are_for(
+    gateway: Gateway, team: str, product: str
+) -> None:
     await gateway.put_subscription(f"team-{team}", product, "Ours", None)
     found = {each.name: each for each in await gateway.subscriptions()}
-    assert (found[f"team-{team}"].product, found[f"team-{team}"].display_name, found[f"team-{team}"].state) == (product, "Ours", "active")
+    assert (
+        found[f"team-{team}"].product,
+        found[f"team-{team}"].display_name,
+        found[f"team-{team}"].state,
+    ) == (product, "Ours", "active")
 
 
 async def _require_api(gateway: Gateway) -> None:
@@ -275,7 +309,13 @@ async def test_a_subscription_begins_active_with_two_keys(gateway: Gateway, prod
     assert len(set(_fingerprints(keys))) == 2
     found = await gateway.subscription(product)
     assert found is not None
-    assert (found.name, found.display_name, found.product, found.owner, found.state) == (product, "mergekey/1/alpha", product, "", "active")
+    assert (found.name, found.display_name, found.product, found.owner, found.state) == (
+        product,
+        "mergekey/1/alpha",
+        product,
+        "",
+        "active",
+    )
 
 
 async def test_a_suspended_subscription_wakes_with_the_same_keys(gateway: Gateway, product: str) -> None:
@@ -320,23 +360,34 @@ async def test_a_deleted_subscription_is_gone_with_its_keys(gateway: Gateway, pr
             await ask
 
 
-async def test_backends_are_listed_by_their_beginning_with_marker_and_url(gateway: Gateway, team: str) -> None:
+async def test_backends_are_listed_by_their_beginning_with_marker_and_url(
+    gateway: Gateway, team: str
+) -> None:
     prefix = f"team-{team}--"
     assert await gateway.backends(prefix) == []
     backend = Backend(f"{prefix}phi-4", "https://models/phi-4/v1")
     await gateway.put_backend(backend, _marker(team), None)
     await gateway.put_backend(Backend(f"team-{team}x--phi-4", "https://elsewhere/v1"), _marker(team), None)
     [found] = await gateway.backends(prefix)
-    assert (found.name, found.url, found.marker) == (backend.name, "https://models/phi-4/v1", backend.sealed(_marker(team)))
+    assert (found.name, found.url, found.marker) == (
+        backend.name,
+        "https://models/phi-4/v1",
+        backend.sealed(_marker(team)),
+    )
     assert found.is_as(backend)
     await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/other/v1"), _marker(team), found.etag)
     assert [backend.url for backend in await gateway.backends(prefix)] == ["https://models/other/v1"]
 
 
-async def test_a_backend_that_changed_meanwhile_is_neither_changed_nor_deleted(gateway: Gateway, team: str) -> None:
+async def test_a_backend_that_changed_meanwhile_is_neither_changed_nor_deleted(
+    gateway: Gateway, team: str
+) -> None:
     backend = Backend(f"team-{team}--phi-4", "https://models/v1")
     await gateway.put_backend(backend, _marker(team), None)
-    for write in (gateway.put_backend(backend, _marker(team), STALE), gateway.delete_backend(backend.name, STALE)):
+    for write in (
+        gateway.put_backend(backend, _marker(team), STALE),
+        gateway.delete_backend(backend.name, STALE),
+    ):
         with pytest.raises(Busy):
             await write
     await gateway.delete_backend(backend.name, "*")
@@ -358,13 +409,17 @@ async def test_a_pool_and_a_breaker_are_listed_as_they_were_written(gateway: Gat
     assert (found[one.name].breaker, found[pool.name].members) == (one.breaker, pool.members)
     with pytest.raises(Rejected):
         await gateway.delete_backend(one.name, "*")
-    await gateway.put_backend(Backend(pool.name, members=pool.members[1:]), _marker(team), found[pool.name].etag)
+    await gateway.put_backend(
+        Backend(pool.name, members=pool.members[1:]), _marker(team), found[pool.name].etag
+    )
     await gateway.delete_backend(one.name, "*")
     for name in (pool.name, other.name):
         await gateway.delete_backend(name, "*")
 
 
-async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends_it(gateway: Gateway, team: str) -> None:
+async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends_it(
+    gateway: Gateway, team: str
+) -> None:
     value = NamedValue(f"credential--{team}", f"https://platform.vault.azure.net/secrets/{team}")
     sender = Backend(f"team-{team}--sender", "https://api.example/v1", credential=Credential(value.name))
     with pytest.raises(Rejected):
@@ -385,7 +440,11 @@ async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends
 
 async def test_a_secret_may_travel_in_a_header_of_its_own(gateway: Gateway, team: str) -> None:
     value = NamedValue(f"credential--{team}", f"https://platform.vault.azure.net/secrets/{team}")
-    sender = Backend(f"team-{team}--safety", "https://safety.example", credential=Credential(value.name, "Ocp-Apim-Subscription-Key"))
+    sender = Backend(
+        f"team-{team}--safety",
+        "https://safety.example",
+        credential=Credential(value.name, "Ocp-Apim-Subscription-Key"),
+    )
     await gateway.put_named_value(value, REPOSITORY, None)
     await gateway.put_backend(sender, _marker(team), None)
     with pytest.raises(Rejected):
@@ -411,7 +470,11 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
 
 async def test_a_fragment_is_known_by_what_it_says(gateway: Gateway) -> None:
     assert await gateway.fragment(unique("fragment")) == Fragment()
-    for text in (CATALOG.fragment, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>', CATALOG.fragment):
+    for text in (
+        CATALOG.fragment,
+        '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>',
+        CATALOG.fragment,
+    ):
         await gateway.put_fragment(FRAGMENT, text)
         assert await gateway.fragment(FRAGMENT) == Fragment(meaning_of(text), RULES)
 
@@ -456,7 +519,10 @@ async def test_everything_that_a_catalogue_can_ask_for_is_accepted(gateway: Gate
 
 async def test_there_is_no_policy_and_no_marker_without_an_api(gateway: Gateway) -> None:
     name = unique("api")
-    for write in (gateway.put_api_policy(name, _policy(), None), gateway.mark_api(name, _marker("catalogue"))):
+    for write in (
+        gateway.put_api_policy(name, _policy(), None),
+        gateway.mark_api(name, _marker("catalogue")),
+    ):
         with pytest.raises(Unavailable) as refused:
             await write
         assert refused.value.reason == "NotFound"

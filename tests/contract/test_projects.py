@@ -30,7 +30,13 @@ def name() -> str:
 
 @pytest.fixture
 def marker(name: str) -> Marker:
-    return Marker(700_000_001, name.removeprefix("team-"), "tenant-access/config/alpha/access.yaml", "0123abcd" * 5, "9f" * 32)
+    return Marker(
+        700_000_001,
+        name.removeprefix("team-"),
+        "tenant-access/config/alpha/access.yaml",
+        "0123abcd" * 5,
+        "9f" * 32,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +66,18 @@ async def test_what_is_not_there_is_none(projects: Projects, name: str) -> None:
     await projects.delete_project(name)
 
 
-async def test_a_project_takes_its_time_and_says_how_it_goes(projects: Projects, name: str, marker: Marker, done: Pass) -> None:
+async def test_a_project_takes_its_time_and_says_how_it_goes(
+    projects: Projects, name: str, marker: Marker, done: Pass
+) -> None:
     await projects.create_project(name, "Team Alpha", marker)
     begun = await projects.project(name)
     assert begun is not None
-    assert (begun.name, begun.display_name, begun.state, begun.marker) == (name, "Team Alpha", "Creating", marker)
+    assert (begun.name, begun.display_name, begun.state, begun.marker) == (
+        name,
+        "Team Alpha",
+        "Creating",
+        marker,
+    )
     done()
     made = await projects.project(name)
     assert made == replace(begun, state="Succeeded")
@@ -78,7 +91,9 @@ async def test_a_project_takes_its_time_and_says_how_it_goes(projects: Projects,
     assert name not in {each.name for each in await projects.projects()}
 
 
-async def test_name_and_marker_are_changed_together(projects: Projects, name: str, marker: Marker, done: Pass, clock: Watch) -> None:
+async def test_name_and_marker_are_changed_together(
+    projects: Projects, name: str, marker: Marker, done: Pass, clock: Watch
+) -> None:
     await projects.create_project(name, "Team Alpha", marker.unfinished())
     done()
     withdrawn = replace(marker, withdrawn=clock.now().replace(microsecond=0))
@@ -89,7 +104,9 @@ async def test_name_and_marker_are_changed_together(projects: Projects, name: st
     assert (found.display_name, found.state, found.marker) == ("Alpha and friends", "Succeeded", withdrawn)
 
 
-async def test_one_operation_excludes_every_other_on_the_account(projects: Projects, name: str, marker: Marker, done: Pass) -> None:
+async def test_one_operation_excludes_every_other_on_the_account(
+    projects: Projects, name: str, marker: Marker, done: Pass
+) -> None:
     await projects.create_project(name, "Team Alpha", marker)
     for second in (
         projects.create_project(f"{name}-2", "Another", marker),
@@ -107,7 +124,9 @@ async def test_one_operation_excludes_every_other_on_the_account(projects: Proje
     assert (found.display_name, found.state) == ("Again", "Succeeded")
 
 
-async def test_traces_are_connected_and_cut_off(projects: Projects, name: str, marker: Marker, done: Pass) -> None:
+async def test_traces_are_connected_and_cut_off(
+    projects: Projects, name: str, marker: Marker, done: Pass
+) -> None:
     await projects.create_project(name, "Team Alpha", marker)
     done()
     assert await projects.connection(name) is None
@@ -121,7 +140,9 @@ async def test_traces_are_connected_and_cut_off(projects: Projects, name: str, m
     assert await projects.connection(name) is None
 
 
-async def test_a_connection_goes_with_its_project(projects: Projects, name: str, marker: Marker, done: Pass) -> None:
+async def test_a_connection_goes_with_its_project(
+    projects: Projects, name: str, marker: Marker, done: Pass
+) -> None:
     await projects.create_project(name, "Team Alpha", marker)
     done()
     await projects.put_connection(name, TRACES_ID, await projects.tracing_key())
@@ -132,7 +153,9 @@ async def test_a_connection_goes_with_its_project(projects: Projects, name: str,
     assert await projects.connection(name) is None
 
 
-async def test_a_role_on_a_project_is_for_one_group_and_no_secret(project_roles: Roles, roles: Roles, name: str) -> None:
+async def test_a_role_on_a_project_is_for_one_group_and_no_secret(
+    project_roles: Roles, roles: Roles, name: str
+) -> None:
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     for each in (group, group, other):
         await project_roles.grant(name, each)

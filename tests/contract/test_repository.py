@@ -12,7 +12,11 @@ from shared.errors import Unavailable
 from shared.ports import Head, Status
 from tests.contract.sources import Source
 
-FILES = {"README.md": "hello\n", "tenant-access/config/alpha/access.yaml": "team: {}\n", "tenant-access/config/alpha.txt": "grüß\n"}
+FILES = {
+    "README.md": "hello\n",
+    "tenant-access/config/alpha/access.yaml": "team: {}\n",
+    "tenant-access/config/alpha.txt": "grüß\n",
+}
 ALPHA = "tenant-access/config/alpha/access.yaml"
 
 
@@ -44,7 +48,9 @@ async def test_the_newest_commits_lead_to_a_head(source: Source) -> None:
     commits = [source.commit({"a": text}) for text in ("one", "two", "three")]
     newest = await source.repository.newest_commits(commits[-1])
     assert [commit.sha for commit in newest] == commits[::-1]
-    assert [commit.message for commit in newest] == [await source.repository.commit_message(sha) for sha in commits]
+    assert [commit.message for commit in newest] == [
+        await source.repository.commit_message(sha) for sha in commits
+    ]
     assert [commit.sha for commit in await source.repository.newest_commits(commits[1])] == commits[1::-1]
 
 
@@ -114,7 +120,9 @@ async def test_a_merge_changes_a_file_only_when_it_differs_on_both_sides(source:
     commit_on(5, "c")
     source.commit_at(datetime(2026, 3, 6, 12, tzinfo=UTC))
     merge = source.merge(ours)
-    assert [await source.repository.changed_on(path, merge) for path in "abc"] == [date(2026, 3, day) for day in (3, 4, 5)]
+    assert [await source.repository.changed_on(path, merge) for path in "abc"] == [
+        date(2026, 3, day) for day in (3, 4, 5)
+    ]
 
 
 async def test_a_deleted_branch_has_no_head(source: Source) -> None:
@@ -152,8 +160,13 @@ async def test_a_tree_that_is_not_there_is_none(source: Source) -> None:
     assert await source.repository.tree("0" * 39 + "1") is None
 
 
-async def test_one_file_of_a_commit_is_read_in_one_call_as_long_as_the_commit_is_known(source: Source) -> None:
-    first, second = source.commit(FILES), source.commit({ALPHA: "team: {name: alpha}\n", "odd {name}/a file+%20#?.txt": "odd"})
+async def test_one_file_of_a_commit_is_read_in_one_call_as_long_as_the_commit_is_known(
+    source: Source,
+) -> None:
+    first, second = (
+        source.commit(FILES),
+        source.commit({ALPHA: "team: {name: alpha}\n", "odd {name}/a file+%20#?.txt": "odd"}),
+    )
     repository = source.repository
     assert await repository.file(first, ALPHA) == b"team: {}\n"
     assert await repository.file(second, ALPHA) == b"team: {name: alpha}\n"
@@ -197,8 +210,16 @@ async def test_a_newer_status_replaces_the_older_one_of_its_context(source: Sour
     commit = source.commit(FILES)
     await source.reports.statuses([Status(commit, "mergekey/alpha/keys", "pending", "waiting: BranchMoving")])
     assert await source.statuses(commit) == {"mergekey/alpha/keys": ("pending", "waiting: BranchMoving")}
-    await source.reports.statuses([Status(commit, "mergekey/alpha/keys", "success", "keys in vault"), Status(commit, "b", "failure", "x")])
-    assert await source.statuses(commit) == {"mergekey/alpha/keys": ("success", "keys in vault"), "b": ("failure", "x")}
+    await source.reports.statuses(
+        [
+            Status(commit, "mergekey/alpha/keys", "success", "keys in vault"),
+            Status(commit, "b", "failure", "x"),
+        ]
+    )
+    assert await source.statuses(commit) == {
+        "mergekey/alpha/keys": ("success", "keys in vault"),
+        "b": ("failure", "x"),
+    }
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])

@@ -50,7 +50,10 @@ async def test_an_update_changes_one_version_and_replaces_all_its_tags(vault: Va
     newest, oldest = await vault.versions(name)
     await vault.update(oldest, False, {"withdrawn": "x"})
     found = await vault.versions(name)
-    assert [(version.version, version.enabled) for version in found] == [(newest.version, True), (oldest.version, False)]
+    assert [(version.version, version.enabled) for version in found] == [
+        (newest.version, True),
+        (oldest.version, False),
+    ]
     assert dict(found[1].tags) == {"withdrawn": "x"}
 
 
@@ -75,7 +78,9 @@ async def test_what_is_not_there_cannot_be_updated(vault: Vault, name: str) -> N
         assert refused.value.reason == "NotFound"
 
 
-async def test_a_deleted_secret_has_no_versions_and_deleting_it_again_succeeds(vault: Vault, name: str) -> None:
+async def test_a_deleted_secret_has_no_versions_and_deleting_it_again_succeeds(
+    vault: Vault, name: str
+) -> None:
     await _set(vault, name)
     for _ in range(2):
         await vault.delete(name)
@@ -132,7 +137,10 @@ async def test_a_role_is_for_one_group_on_one_secret(roles: Roles, name: str) ->
         await roles.grant(secret, group)
     await roles.grant(name, other)
     await roles.revoke(name, group)
-    assert (await roles.granted(group), await roles.granted(other)) == (frozenset({second}), frozenset({name}))
+    assert (await roles.granted(group), await roles.granted(other)) == (
+        frozenset({second}),
+        frozenset({name}),
+    )
 
 
 async def test_all_readers_are_told_at_once(roles: Roles, name: str) -> None:

@@ -32,7 +32,10 @@ def http_functions() -> Iterator[tuple[str, str, str]]:
         trigger: Any = function.get_trigger()
         if trigger.get_binding_name() == "httpTrigger":
             known, name = trigger.get_dict_repr(), str(function.get_function_name())
-            yield from ((name, str(getattr(method, "value", method)).lower(), f"/{known['route']}") for method in known["methods"])
+            yield from (
+                (name, str(getattr(method, "value", method)).lower(), f"/{known['route']}")
+                for method in known["methods"]
+            )
 
 
 def test_every_http_function_but_the_webhook_is_described_with_its_route() -> None:
@@ -71,7 +74,15 @@ def test_the_description_takes_no_field_that_it_does_not_name() -> None:
 def test_the_page_shows_answers_that_the_app_gives_as_they_are_described() -> None:
     assert PAGE.read_text() == rewritten(PAGE.read_text()), "python -m tests.api_page"
     shown = examples()
-    assert shown.keys() == {"show_team", "list_models", "list_providers", "health", "show_config", "list_dead_letters", "problem"}
+    assert shown.keys() == {
+        "show_team",
+        "list_models",
+        "list_providers",
+        "health",
+        "show_config",
+        "list_dead_letters",
+        "problem",
+    }
     for name, (status, body) in shown.items():
         kind = "application/json" if status < 400 else "application/problem+json"
         as_described("show_team" if name == "problem" else name, status, kind, body)
@@ -84,4 +95,7 @@ def test_the_page_names_every_call_and_who_may_make_it() -> None:
     assert "`Reader`" in deep
     assert named.keys() == {f"{each.method.upper()} /api{each.path}" for each in OPERATIONS}
     for each in OPERATIONS:
-        assert each.who in ("any token", "Reader") or named[f"{each.method.upper()} /api{each.path}"].strip("`") == each.who
+        assert (
+            each.who in ("any token", "Reader")
+            or named[f"{each.method.upper()} /api{each.path}"].strip("`") == each.who
+        )

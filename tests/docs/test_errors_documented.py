@@ -56,7 +56,9 @@ def of_stages() -> set[str]:
         if name_of(call) == "Waiting":
             found |= {word for argument in call.args[1:2] for word in words(argument)}
         if name_of(call) == "Waiting" or hasattr(errors, name_of(call)):
-            found |= {word for keyword in call.keywords if keyword.arg == "reason" for word in words(keyword.value)}
+            found |= {
+                word for keyword in call.keywords if keyword.arg == "reason" for word in words(keyword.value)
+            }
     return found
 
 
@@ -64,19 +66,34 @@ def of_waiting_for_kaito() -> set[str]:
     """What `readiness` makes of each of KAITO's conditions."""
     tree = ast.parse((ROOT / "shared" / "domain" / "readiness.py").read_text())
     conditions = [text for text in texts(tree) if text.endswith("Ready")]
-    judged = [readiness([]), *(readiness([{"type": condition, "status": "False"}]) for condition in conditions)]
+    judged = [
+        readiness([]),
+        *(readiness([{"type": condition, "status": "False"}]) for condition in conditions),
+    ]
     return {verdict.reason for verdict in judged if isinstance(verdict, NotYet)}
 
 
 def of_problems() -> set[str]:
-    """What is wrong with a request or a catalogue: given to a call that complains, or returned or yielded before a message."""
-    found = {word for call in calls("shared") if name_of(call) == "problem_at" for argument in call.args for word in words(argument)}
+    """What is wrong with a request or a catalogue: given to a call that complains, or returned or yielded
+    before a message.
+    """
+    found = {
+        word
+        for call in calls("shared")
+        if name_of(call) == "problem_at"
+        for argument in call.args
+        for word in words(argument)
+    }
     for path in sorted((ROOT / "shared" / "domain").glob("*.py")):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and name_of(node) in COMPLAINTS:
                 found |= {word for argument in node.args for word in words(argument)}
-            elif isinstance(node, ast.Return | ast.Yield) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
+            elif (
+                isinstance(node, ast.Return | ast.Yield)
+                and isinstance(node.value, ast.Tuple)
+                and len(node.value.elts) > 1
+            ):
                 found |= before_message(node.value)
     return found
 
@@ -98,11 +115,21 @@ def name_of(call: ast.Call) -> str:
     function = call.func
     if isinstance(function, ast.Name) and function.id == "partial":
         function = call.args[0]
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return (
+        function.attr
+        if isinstance(function, ast.Attribute)
+        else function.id
+        if isinstance(function, ast.Name)
+        else ""
+    )
 
 
 def texts(node: ast.AST) -> list[str]:
-    return [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant) and isinstance(inner.value, str)]
+    return [
+        inner.value
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, str)
+    ]
 
 
 def words(node: ast.AST) -> set[str]:

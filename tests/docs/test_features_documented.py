@@ -28,7 +28,11 @@ def test_what_proves_a_feature_is_there(row: list[str]) -> None:
     *_, proofs = row
     for proof in proofs.split("; "):
         file, *tests = re.findall(r"`([^`]+)`", proof)
-        there = {node.name for node in ast.walk(ast.parse((ROOT / "tests" / file).read_text())) if hasattr(node, "name")}
+        there = {
+            node.name
+            for node in ast.walk(ast.parse((ROOT / "tests" / file).read_text()))
+            if hasattr(node, "name")
+        }
         assert tests
         assert set(tests) <= there
 

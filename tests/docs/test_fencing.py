@@ -1,4 +1,6 @@
-"""The table of fences in docs/architecture.md has every write that a port offers, and every fence in it is proved by a test."""
+"""The table of fences in docs/architecture.md has every write that a port offers, and every fence in it is
+proved by a test.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,27 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PORTS = tuple(
     port
     for name, port in inspect.getmembers(ports, inspect.isclass)
-    if getattr(port, "_is_protocol", False) and port.__module__ == ports.__name__ and name not in ("Clock", "App")
+    if getattr(port, "_is_protocol", False)
+    and port.__module__ == ports.__name__
+    and name not in ("Clock", "App")
 )
 READS = {
     "DeadLetters": {"peek"},
-    "Repository": {"head", "commit_message", "file", "newest_commits", "is_ancestor", "changed_on", "tree", "blob", "archive"},
+    "Repository": {
+        "head", "commit_message", "file", "newest_commits", "is_ancestor", "changed_on", "tree", "blob",
+        "archive",
+    },
     "Gateway": {
-        "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions", "product_subscriptions", "subscription",
-        "keys", "backends", "named_values", "api", "api_policy", "fragment",
+        "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions",
+        "product_subscriptions", "subscription", "keys", "backends", "named_values", "api", "api_policy",
+        "fragment",
     },
     "Vault": {"versions", "newest", "deleted_tags"},
     "Roles": {"granted", "readers", "readers_of"},
-    "Cluster": {"namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes", "limit"},
+    "Cluster": {
+        "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
+        "limit",
+    },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
 }  # fmt: skip
@@ -38,15 +49,21 @@ IF_MATCH, VERSION, LOOK_AGAIN = "If-Match", "resourceVersion", "look again"
 FIRST = f"{IF_MATCH}; the first: {LOOK_AGAIN}"
 GATEWAY, CLUSTER = "tests/contract/test_gateway.py", "tests/contract/test_cluster.py"
 LETTERS = "tests/contract/test_dead_letters.py"
-MOVING = "tests/pipeline/test_moving_head.py::test_a_head_that_moves_right_after_an_unfenced_write_is_followed"
+MOVING = (
+    "tests/pipeline/test_moving_head.py::test_a_head_that_moves_right_after_an_unfenced_write_is_followed"
+)
 PRODUCT_FENCED = f"{GATEWAY}::test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted"
 SUBSCRIPTION_FENCED = f"{GATEWAY}::test_a_suspended_subscription_wakes_with_the_same_keys"
 LETTER_HELD = f"{LETTERS}::test_a_letter_whose_holder_died_comes_back_and_cannot_be_taken_out_by_the_dead"
 
-#: Write -> its fence, and the test that shows it: on the wire, adapter and stand-in, for versions; over the fakes for the second look.
+#: Write -> its fence, and the test that shows it: on the wire, adapter and stand-in, for versions; over the
+#: fakes for the second look.
 FENCES: dict[str, tuple[str, str]] = {
     "Gateway.publish_product": (IF_MATCH, PRODUCT_FENCED),
-    "Gateway.mark_product": (IF_MATCH, f"{GATEWAY}::test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced"),
+    "Gateway.mark_product": (
+        IF_MATCH,
+        f"{GATEWAY}::test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced",
+    ),
     "Gateway.close_product": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.delete_product": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.create_product": (LOOK_AGAIN, MOVING),
@@ -74,7 +91,10 @@ FENCES: dict[str, tuple[str, str]] = {
     "Vault.recover": (LOOK_AGAIN, MOVING),
     "Roles.grant": (LOOK_AGAIN, MOVING),
     "Roles.revoke": (LOOK_AGAIN, MOVING),
-    "Cluster.delete_workspace": (VERSION, f"{CLUSTER}::test_a_workspace_that_changed_meanwhile_is_not_deleted"),
+    "Cluster.delete_workspace": (
+        VERSION,
+        f"{CLUSTER}::test_a_workspace_that_changed_meanwhile_is_not_deleted",
+    ),
     "Cluster.delete_namespace": (VERSION, f"{CLUSTER}::test_a_namespace_is_gone_when_its_workspaces_are"),
     "Cluster.create": ("refused where there is one", f"{CLUSTER}::test_a_workspace_is_created_once"),
     "Cluster.apply": (LOOK_AGAIN, MOVING),
@@ -84,18 +104,34 @@ FENCES: dict[str, tuple[str, str]] = {
     "Projects.delete_project": (LOOK_AGAIN, MOVING),
     "Projects.put_connection": (LOOK_AGAIN, MOVING),
     "Projects.delete_connection": (LOOK_AGAIN, MOVING),
-    "Bus.send": ("message id", "tests/contract/test_bus.py::test_a_second_message_with_the_same_id_is_dropped"),
+    "Bus.send": (
+        "message id",
+        "tests/contract/test_bus.py::test_a_second_message_with_the_same_id_is_dropped",
+    ),
     "DeadLetters.lock": ("lock", f"{LETTERS}::test_who_holds_one_keeps_others_off_until_it_is_given_back"),
     "DeadLetters.complete": ("lock", LETTER_HELD),
     "DeadLetters.release": ("lock", f"{LETTERS}::test_who_holds_one_keeps_others_off_until_it_is_given_back"),
-    "Deliveries.redeliver": ("asking twice asks once", "tests/contract/test_deliveries.py::test_who_asks_twice_for_the_same_is_heard_once"),
-    "Reports.verdict": ("nothing depends on it", "tests/wire/test_reports.py::test_what_cannot_be_shown_is_nobodys_trouble"),
-    "Reports.statuses": ("nothing depends on it", "tests/wire/test_reports.py::test_what_cannot_be_shown_is_nobodys_trouble"),
+    "Deliveries.redeliver": (
+        "asking twice asks once",
+        "tests/contract/test_deliveries.py::test_who_asks_twice_for_the_same_is_heard_once",
+    ),
+    "Reports.verdict": (
+        "nothing depends on it",
+        "tests/wire/test_reports.py::test_what_cannot_be_shown_is_nobodys_trouble",
+    ),
+    "Reports.statuses": (
+        "nothing depends on it",
+        "tests/wire/test_reports.py::test_what_cannot_be_shown_is_nobodys_trouble",
+    ),
 }
 
 
 def test_every_write_of_a_port_has_a_fence() -> None:
-    assert {f"{port.__name__}.{name}" for port in PORTS for name in _methods(port) - READS.get(port.__name__, set())} == FENCES.keys()
+    assert {
+        f"{port.__name__}.{name}"
+        for port in PORTS
+        for name in _methods(port) - READS.get(port.__name__, set())
+    } == FENCES.keys()
 
 
 def test_what_is_said_to_read_is_there_and_reads() -> None:
@@ -117,7 +153,9 @@ def test_the_table_says_so() -> None:
 def test_the_proof_exists(proof: str) -> None:
     path, _, name = proof.partition("::")
     tree = ast.parse((ROOT / path).read_text())
-    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert name in {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def test_what_carries_a_version_takes_one_and_its_callers_are_watched() -> None:
@@ -125,7 +163,9 @@ def test_what_carries_a_version_takes_one_and_its_callers_are_watched() -> None:
     assert fenced == VERSIONS.keys()
     for method in fenced:
         port, _, name = method.partition(".")
-        assert {"etag", "resource_version"} & inspect.signature(getattr(getattr(ports, port), name)).parameters.keys(), method
+        assert {"etag", "resource_version"} & inspect.signature(
+            getattr(getattr(ports, port), name)
+        ).parameters.keys(), method
 
 
 def test_every_write_without_a_version_has_its_race() -> None:
@@ -144,5 +184,5 @@ def _rows() -> list[tuple[str, str]]:
 def _calls_of_the_fakes(kind: str) -> set[str]:
     """Port and method of every call that the fakes record as one that writes."""
     text = "".join(path.read_text() for path in sorted((ROOT / "tests" / "fakes").glob("*.py")))
-    found = re.findall(rf'self\._calls\.{kind}\("([\w-]+)", "(\w+)"', text)
+    found = re.findall(rf'self\._calls\.{kind}\(\s*"([\w-]+)", "(\w+)"', text)
     return {f"{''.join(word.capitalize() for word in system.split('-'))}.{name}" for system, name in found}

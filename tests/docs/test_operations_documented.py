@@ -14,7 +14,9 @@ PAGE = (ROOT / "docs" / "operations.md").read_text()
 #: What stands there as it is seen: between backticks, not the blocks of commands.
 SHOWN = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL))
 ALERTS = re.findall(
-    r'^resource "azurerm_monitor_[a-z_]*alert[a-z_0-9]*" .*?^}', (ROOT / "infra" / "monitoring.tf").read_text(), re.M | re.S
+    r'^resource "azurerm_monitor_[a-z_]*alert[a-z_0-9]*" .*?^}',
+    (ROOT / "infra" / "monitoring.tf").read_text(),
+    re.M | re.S,
 )
 LOGGED = {"info", "warning", "error"}
 #: Calls that are given a text for the log, and functions that yield such.
@@ -39,17 +41,31 @@ def lines() -> Iterator[tuple[str, ...]]:
     """The fixed parts of every line of the log, in order."""
     for tree in trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOGGED:
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in LOGGED
+            ):
                 if isinstance(node.func.value, ast.Name) and node.func.value.id == "log":
                     yield parts(node.args[0])
             elif isinstance(node, ast.Call) and name_of(node.func) in TOLD:
-                yield from (parts(argument) for argument in node.args if isinstance(argument, ast.JoinedStr | ast.Constant))
+                yield from (
+                    parts(argument)
+                    for argument in node.args
+                    if isinstance(argument, ast.JoinedStr | ast.Constant)
+                )
             elif isinstance(node, ast.FunctionDef) and node.name == TELLING:
                 yield from (parts(text) for text in yielded(node))
 
 
 def name_of(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return (
+        function.attr
+        if isinstance(function, ast.Attribute)
+        else function.id
+        if isinstance(function, ast.Name)
+        else ""
+    )
 
 
 def yielded(function: ast.FunctionDef) -> Iterator[ast.expr]:

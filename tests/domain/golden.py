@@ -1,7 +1,8 @@
-"""Golden cases: a folder holds what somebody wrote, and in `expected.txt` every problem that must be told about it.
+"""Golden cases: a folder holds what somebody wrote, and in `expected.txt` every problem that must be told
+about it.
 
-`access.yaml` stands for `tenant-access/config/alpha/access.yaml`; `model_catalog.yaml` for the catalogue (default: the one beside the
-cases); a folder `repository` for further files.
+`access.yaml` stands for `tenant-access/config/alpha/access.yaml`; `model_catalog.yaml` for the catalogue
+(default: the one beside the cases); a folder `repository` for further files.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ def review_of_case(name: str) -> Review:
     """The verdict on a case."""
     folder = CASES / name
     places = {folder / "access.yaml": REQUEST, folder / "model_catalog.yaml": DEFAULT_CATALOG_PATH}
-    places |= {file: file.relative_to(folder / "repository").as_posix() for file in (folder / "repository").rglob("*") if file.is_file()}
+    places |= {
+        file: file.relative_to(folder / "repository").as_posix()
+        for file in (folder / "repository").rglob("*")
+        if file.is_file()
+    }
     return review_of({place: File(file.read_bytes()) for file, place in places.items() if file.exists()})
 
 
 def rendered(found: Review) -> str:
     """The problems, one in a line, as `expected.txt` has them."""
-    return "".join(f"{each.path}:{each.line}:{each.column} {each.reason}: {each.message}\n" for each in found.problems)
+    return "".join(
+        f"{each.path}:{each.line}:{each.column} {each.reason}: {each.message}\n" for each in found.problems
+    )

@@ -24,7 +24,11 @@ from shared.domain.wishes import ModelAccess, Period, TokenQuota
 from tests.domain.policy_cases import EVERY_CLASS, PLAIN
 from tests.fakes.app import GPU
 
-ENDPOINTS = ("https://contoso-ai.openai.azure.com/openai/v1", "https://api.openai.com/v1", "http://10.0.0.7:11434/v1")
+ENDPOINTS = (
+    "https://contoso-ai.openai.azure.com/openai/v1",
+    "https://api.openai.com/v1",
+    "http://10.0.0.7:11434/v1",
+)
 NAMES = ("a", "gpt-4.1", "org/model_7b", "Phi.4", "x" * 32)
 
 _served = st.sampled_from(("gpt-4.1", "llama3.3:70b", "org/model"))
@@ -53,7 +57,9 @@ def _a_model(draw: st.DrawFn, name: str) -> CatalogModel:
         name=name,
         provider=provider,
         members=members,
-        breaker=draw(st.none() | st.builds(Breaker, st.integers(1, 100), st.integers(1, 3600), st.integers(1, 3600))),
+        breaker=draw(
+            st.none() | st.builds(Breaker, st.integers(1, 100), st.integers(1, 3600), st.integers(1, 3600))
+        ),
         retries=draw(st.integers(0, 3)),
         fallback=draw(st.none() | st.sampled_from(NAMES)),
         data_classes=draw(_some_classes) if provider == "foundry" else EVERY_CLASS,
@@ -71,10 +77,20 @@ def catalogs(draw: st.DrawFn) -> Catalog:
     names = sorted(draw(st.sets(st.sampled_from(NAMES), min_size=1)))
     return Catalog(
         models=tuple(draw(_a_model(name)) for name in names),
-        content_safety=draw(st.none() | st.builds(ContentSafety, st.just("https://s.cognitiveservices.azure.com"), st.integers(0, 7))),
-        cache=draw(st.none() | st.builds(SemanticCache, st.just(names[0]), st.decimals(0, 1, places=3), st.integers(1, 86400))),
+        content_safety=draw(
+            st.none()
+            | st.builds(ContentSafety, st.just("https://s.cognitiveservices.azure.com"), st.integers(0, 7))
+        ),
+        cache=draw(
+            st.none()
+            | st.builds(SemanticCache, st.just(names[0]), st.decimals(0, 1, places=3), st.integers(1, 86400))
+        ),
         tokens=draw(st.none() | st.just(EntraTokens("8f1c2d3e-0000-4000-8000-000000000001", "api://models"))),
-        origins=draw(st.lists(st.sampled_from(("https://a.contoso.com", "https://b.contoso.com:8443")), unique=True).map(tuple)),
+        origins=draw(
+            st.lists(
+                st.sampled_from(("https://a.contoso.com", "https://b.contoso.com:8443")), unique=True
+            ).map(tuple)
+        ),
     )
 
 
@@ -86,7 +102,13 @@ def requests_of(draw: st.DrawFn, catalog: Catalog) -> AccessRequest:
     return replace(
         PLAIN,
         models=tuple(
-            ModelAccess(each.name, each.provider, draw(_limit), draw(quota), draw(st.none() | st.just(GPU)) if each.dedicated else None)
+            ModelAccess(
+                each.name,
+                each.provider,
+                draw(_limit),
+                draw(quota),
+                draw(st.none() | st.just(GPU)) if each.dedicated else None,
+            )
             for each in models
         ),
         cost_center=draw(st.none() | st.just("CC-1") | st.text(max_size=5)),

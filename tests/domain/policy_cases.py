@@ -1,4 +1,5 @@
-"""Teams and catalogues whose policies people have read: each name is a file in `policies`, whose README says what it shows.
+"""Teams and catalogues whose policies people have read: each name is a file in `policies`, whose README says
+what it shows.
 
 `python -m tests.domain.policy_cases` writes the files anew; the difference is what a reviewer reads.
 """
@@ -96,7 +97,9 @@ GOVERNED = Catalog(
 def asking(*models: str, of: Classification = "internal", gpu: str | None = None) -> AccessRequest:
     """A request of the governed catalogue."""
     known = [model for model in GOVERNED.models if model.name in models]
-    granted = tuple(ModelAccess(m.name, m.provider, 20_000, None, gpu if m.dedicated else None) for m in known)
+    granted = tuple(
+        ModelAccess(m.name, m.provider, 20_000, None, gpu if m.dedicated else None) for m in known
+    )
     return replace(PLAIN, models=granted, data_classification=of)
 
 
@@ -109,8 +112,12 @@ def policy_texts() -> dict[str, str]:
         "limits-quotas-and-a-gpu.xml": product_policy(FULL, plain),
         "requests-per-minute.xml": product_policy(replace(PLAIN, requests_per_minute=600), plain),
         "screened-cached-and-a-fallback.xml": product_policy(asking("gpt-4.1", "mistral-small"), GOVERNED),
-        "fallback-not-granted.xml": product_policy(asking("claude-sonnet", "text-embedding-3-large"), GOVERNED),
-        "own-workspace-is-no-fallback.xml": product_policy(asking("gpt-4.1", "mistral-small", gpu=GPU), GOVERNED),
+        "fallback-not-granted.xml": product_policy(
+            asking("claude-sonnet", "text-embedding-3-large"), GOVERNED
+        ),
+        "own-workspace-is-no-fallback.xml": product_policy(
+            asking("gpt-4.1", "mistral-small", gpu=GPU), GOVERNED
+        ),
         "restricted-data.xml": product_policy(asking(*everything, of="restricted"), GOVERNED),
         "nothing-allowed.xml": product_policy(asking("gpt-4.1", of="restricted"), GOVERNED),
         "unified-api.xml": api_policy(plain),

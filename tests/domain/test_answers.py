@@ -43,7 +43,9 @@ def a_record(catalog: Catalog, asked: Asked, world: World | None = None) -> Team
 def the_catalog(**changed: Any) -> Catalog:
     """The catalogue with `gpt-4.1` changed."""
     catalog = a_catalog()
-    models = tuple(replace(model, **changed) if model.name == "gpt-4.1" else model for model in catalog.models)
+    models = tuple(
+        replace(model, **changed) if model.name == "gpt-4.1" else model for model in catalog.models
+    )
     return replace(catalog, models=models)
 
 
@@ -52,24 +54,45 @@ def a_workspace(*rows: dict[str, str]) -> Workspace:
 
 
 def workspaces(*found: Workspace) -> Condition:
-    return next(each for each in a_record(a_catalog(), Asked(), a_world(*found)).conditions if each.type == "Workspaces")
+    return next(
+        each
+        for each in a_record(a_catalog(), Asked(), a_world(*found)).conditions
+        if each.type == "Workspaces"
+    )
 
 
 @pytest.mark.parametrize(
     ("rows", "reason", "since"),
     [
-        ([{"type": "NodesReady", "status": "False", "lastTransitionTime": EARLIER}], "NodesNotReady", EARLIER),
+        (
+            [{"type": "NodesReady", "status": "False", "lastTransitionTime": EARLIER}],
+            "NodesNotReady",
+            EARLIER,
+        ),
         ([{"type": "WorkspaceSucceeded", "status": "True", "lastTransitionTime": EARLIER}], "Ready", EARLIER),
-        ([{"type": "WorkspaceSucceeded", "status": "Unknown", "lastTransitionTime": EARLIER}], "WorkspaceNotReady", EARLIER),
+        (
+            [{"type": "WorkspaceSucceeded", "status": "Unknown", "lastTransitionTime": EARLIER}],
+            "WorkspaceNotReady",
+            EARLIER,
+        ),
         (
             [
                 {"type": "ResourceReady", "status": "True", "lastTransitionTime": "2026-03-02T08:00:00Z"},
-                {"type": "WorkspaceSucceeded", "status": "False", "reason": "workspaceFailed", "lastTransitionTime": EARLIER},
+                {
+                    "type": "WorkspaceSucceeded",
+                    "status": "False",
+                    "reason": "workspaceFailed",
+                    "lastTransitionTime": EARLIER,
+                },
             ],
             "WorkspaceFailed",
             EARLIER,
         ),
-        ([{"type": "WorkspaceSucceeded", "status": "True", "lastTransitionTime": "yesterday"}], "Ready", None),
+        (
+            [{"type": "WorkspaceSucceeded", "status": "True", "lastTransitionTime": "yesterday"}],
+            "Ready",
+            None,
+        ),
         ([], "WorkspaceNotReady", None),
     ],
     ids=str,
@@ -99,7 +122,9 @@ def test_a_models_name_is_one_part_of_its_address() -> None:
 
 
 def _reviewed(books: Books) -> Review:
-    return Review({}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in overdrawn(books)))
+    return Review(
+        {}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in overdrawn(books))
+    )
 
 
 def test_a_model_of_which_more_is_in_force_than_there_may_be_is_overcommitted() -> None:
@@ -110,26 +135,47 @@ def test_a_model_of_which_more_is_in_force_than_there_may_be_is_overcommitted() 
 
 def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None:
     catalog = replace(the_catalog(capacity=100_000), over_commitment=Decimal("1.5"))
-    asked: dict[str, Grants] = {"bravo": {"gpt-4.1": 20_000, "phi-4": None}, "alpha": {"gpt-4.1": 30_000, "phi-4": 5}}
+    asked: dict[str, Grants] = {
+        "bravo": {"gpt-4.1": 20_000, "phi-4": None},
+        "alpha": {"gpt-4.1": 30_000, "phi-4": 5},
+    }
     told = model_list(catalog, _reviewed(keep_books(catalog, asked, {})), "c", closely=True)
     grants = {offer.name: offer.grants for offer in told.models}
-    assert grants["gpt-4.1"] == Sums(100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000)))
+    assert grants["gpt-4.1"] == Sums(
+        100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000))
+    )
     assert grants["phi-4"] == Sums(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
 
 
 def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is_nor_its_credential() -> None:
     price = Price(Decimal("2.00"), Decimal("8.00"))
-    catalog = replace(the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})), currency="EUR")
+    catalog = replace(
+        the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})),
+        currency="EUR",
+    )
     told = model_list(catalog, _reviewed(keep_books(catalog, {}, {})), "c", closely=True)
     offer = next(each for each in told.models if each.name == "gpt-4.1")
-    assert (told.currency, offer.price, offer.fallback, offer.data_classes) == ("EUR", price, "phi-4", ("internal", "public"))
+    assert (told.currency, offer.price, offer.fallback, offer.data_classes) == (
+        "EUR",
+        price,
+        "phi-4",
+        ("internal", "public"),
+    )
     assert "contoso-ai.openai.azure.com" not in repr(told)
 
 
 def test_everything_that_a_request_says_is_told_to_its_team() -> None:
-    request = replace(FULL, expires=date(2026, 12, 31), playground_access=True, tracing_enabled=True, data_classification="confidential")
+    request = replace(
+        FULL,
+        expires=date(2026, 12, 31),
+        playground_access=True,
+        tracing_enabled=True,
+        data_classification="confidential",
+    )
     platform = replace(PLATFORM, playground=Playground())
-    view = View(Said("alpha", "valid", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES)
+    view = View(
+        Said("alpha", "valid", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES
+    )
     base = f"{GATEWAY_URL}/openai/deployments"
     assert team_record(view, platform, "c").granted == Granted(
         display_name=FULL.display_name,
@@ -147,7 +193,17 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
                 None,
                 None,
             ),
-            GrantedModel("phi-4", "kaito", 50_000, None, GPU, f"{base}/phi-4/chat/completions", f"{base}/phi-4/embeddings", None, None),
+            GrantedModel(
+                "phi-4",
+                "kaito",
+                50_000,
+                None,
+                GPU,
+                f"{base}/phi-4/chat/completions",
+                f"{base}/phi-4/embeddings",
+                None,
+                None,
+            ),
         ),
         tokens_per_minute=55_000,
         daily_token_quota=2_000_000,
@@ -160,10 +216,22 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
 
 
 def test_a_team_without_a_file_is_told_where_its_file_was() -> None:
-    product = Product("team-alpha", "1", "alpha", published=True, marker=Marker(REPOSITORY, "alpha", "teams/alpha.yaml", "d" * 40))
+    product = Product(
+        "team-alpha",
+        "1",
+        "alpha",
+        published=True,
+        marker=Marker(REPOSITORY, "alpha", "teams/alpha.yaml", "d" * 40),
+    )
     gone, never = replace(a_world(), products={"team-alpha": product}), a_world()
-    told = [team_record(View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c") for world in (gone, never)]
-    assert [(each.path, each.provisioned_commit) for each in told] == [("teams/alpha.yaml", "d" * 40), ("", None)]
+    told = [
+        team_record(View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c")
+        for world in (gone, never)
+    ]
+    assert [(each.path, each.provisioned_commit) for each in told] == [
+        ("teams/alpha.yaml", "d" * 40),
+        ("", None),
+    ]
 
 
 def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
@@ -176,7 +244,9 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
         screened=True,
     )
     catalog = replace(GOVERNED, models=(model,))
-    [offer] = model_list(catalog, _reviewed(keep_books(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False).models
+    [offer] = model_list(
+        catalog, _reviewed(keep_books(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False
+    ).models
     assert offer == Offer(
         name="mistral-small",
         provider="kaito",
@@ -198,7 +268,9 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
 
 
 def test_each_backend_is_told_beside_what_the_catalogue_says() -> None:
-    catalog = Catalog(tuple(CatalogModel(name, "foundry", (Member(f"https://{name}.example/v1", name),)) for name in "abcd"))
+    catalog = Catalog(
+        tuple(CatalogModel(name, "foundry", (Member(f"https://{name}.example/v1", name),)) for name in "abcd")
+    )
     wanted = {backend.name: backend for backend in compile_catalog(catalog, PLATFORM).backends}
     ours = Marker(REPOSITORY, names.CATALOGUE_TEAM, "", "")
     as_it_should_be, moved, theirs = (wanted[f"shared--{name}"] for name in "abc")
@@ -210,7 +282,9 @@ def test_each_backend_is_told_beside_what_the_catalogue_says() -> None:
         ActualBackend("team-alpha--own", "1", "https://own.example/v1", ours),
     ]
     api = Api("1", "", replace(ours, commit="d" * 40))
-    told = provider_list(catalog, PLATFORM, replace(a_world(), api=api, backends={each.name: each for each in found}), "c")
+    told = provider_list(
+        catalog, PLATFORM, replace(a_world(), api=api, backends={each.name: each for each in found}), "c"
+    )
     assert [(each.name, each.url, each.wanted_url, each.state) for each in told.backends] == [
         ("shared--a", as_it_should_be.url, as_it_should_be.url, "as_catalogued"),
         ("shared--b", "https://elsewhere.example/v1", moved.url, "different"),

@@ -41,11 +41,20 @@ LINK = "This is a symbolic link. Replace it by the file or folder that it points
 SUBMODULE = "This is a submodule. Requests and the catalogue must be files of this repository."
 
 
-@pytest.mark.parametrize(("mode", "reason", "advice"), [("120000", "SymbolicLink", LINK), ("160000", "Submodule", SUBMODULE)])
-@pytest.mark.parametrize("path", [REQUEST, str(Path(REQUEST).parent), "tenant-access", "platform/config/model_catalog.yaml", "platform"])
-def test_a_link_or_submodule_in_the_place_of_a_file_or_of_a_folder_above_is_refused(path: str, mode: str, reason: str, advice: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "reason", "advice"), [("120000", "SymbolicLink", LINK), ("160000", "Submodule", SUBMODULE)]
+)
+@pytest.mark.parametrize(
+    "path",
+    [REQUEST, str(Path(REQUEST).parent), "tenant-access", "platform/config/model_catalog.yaml", "platform"],
+)
+def test_a_link_or_submodule_in_the_place_of_a_file_or_of_a_folder_above_is_refused(
+    path: str, mode: str, reason: str, advice: str
+) -> None:
     found = review_of({path: File(b"../elsewhere", mode)})
-    assert [(problem.path, problem.reason, problem.message) for problem in found.problems] == [(path, reason, advice)]
+    assert [(problem.path, problem.reason, problem.message) for problem in found.problems] == [
+        (path, reason, advice)
+    ]
     assert found.requests == {}
 
 

@@ -49,7 +49,13 @@ def _reasons(text: str) -> list[str]:
 def test_a_catalogue_is_read_sorted_by_name() -> None:
     catalog = read_catalog("c.yaml", SHARED).catalog
     assert catalog is not None
-    assert [model.name for model in catalog.models] == ["falcon-7b", "gpt-4.1", "gpt-4.1-mini", "mistral-7b", "phi-4"]
+    assert [model.name for model in catalog.models] == [
+        "falcon-7b",
+        "gpt-4.1",
+        "gpt-4.1-mini",
+        "mistral-7b",
+        "phi-4",
+    ]
     assert catalog.model("phi-4") == CatalogModel(
         name="phi-4",
         provider="kaito",
@@ -91,7 +97,12 @@ def test_a_foundry_endpoint_is_a_clean_https_base_url(endpoint: str) -> None:
 
 @pytest.mark.parametrize("key", ["apiKey", "key", "password", "token", "connectionString"])
 def test_a_secret_has_no_place_in_the_catalogue_and_is_not_repeated(key: str) -> None:
-    verdict = read_catalog("c.yaml", f"models: [{{name: gpt, provider: foundry, endpoint: https://a.example/v1, {key}: hunter2}}]".encode())
+    verdict = read_catalog(
+        "c.yaml",
+        (
+            f"models: [{{name: gpt, provider: foundry, endpoint: https://a.example/v1, {key}: hunter2}}]"
+        ).encode(),
+    )
     assert [problem.reason for problem in verdict.problems] == ["UnknownKey"]
     assert "hunter2" not in str(verdict)
 
@@ -122,7 +133,8 @@ models:
     cached: true
     screened: true
   - {name: claude, provider: openai, endpoint: https://e.example/v1, credential: anthropic-key}
-  - {name: embeddings, provider: openai, endpoint: "http://10.0.0.4:11434/v1", private: true, dataClasses: [restricted, internal]}
+  - {name: embeddings, provider: openai, endpoint: "http://10.0.0.4:11434/v1", private: true, dataClasses: \
+[restricted, internal]}
   - {name: ada, provider: foundry, endpoint: https://f.example/openai/v1}
   - name: phi-4
     provider: kaito
@@ -137,7 +149,9 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     assert catalog == Catalog(
         models=(
             CatalogModel("ada", "foundry", (Member("https://f.example/openai/v1", "ada"),)),
-            CatalogModel("claude", "openai", (Member("https://e.example/v1", "claude", credential="anthropic-key"),)),
+            CatalogModel(
+                "claude", "openai", (Member("https://e.example/v1", "claude", credential="anthropic-key"),)
+            ),
             CatalogModel(
                 name="embeddings",
                 provider="openai",
@@ -182,9 +196,14 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     )
 
 
-def test_each_backend_of_a_pool_has_a_key_of_its_own_and_nothing_is_granted_twice_unless_the_catalogue_says_so() -> None:
-    pool = [{"name": name, "endpoint": f"https://{name}.example/v1", "credential": f"key-of-{name}"} for name in "ab"]
-    catalog = read_catalog("c.yaml", json.dumps({"models": [{"name": "m", "provider": "openai", "pool": pool}]}).encode()).catalog
+def test_each_backend_of_a_pool_has_its_own_key_and_nothing_is_granted_twice_unless_told_so() -> None:
+    pool = [
+        {"name": name, "endpoint": f"https://{name}.example/v1", "credential": f"key-of-{name}"}
+        for name in "ab"
+    ]
+    catalog = read_catalog(
+        "c.yaml", json.dumps({"models": [{"name": "m", "provider": "openai", "pool": pool}]}).encode()
+    ).catalog
     assert catalog is not None
     assert [member.credential for member in catalog.models[0].members] == ["key-of-a", "key-of-b"]
     assert catalog.over_commitment == 1
@@ -211,7 +230,20 @@ def test_a_price_is_what_is_written(price: Decimal) -> None:
 
 
 @pytest.mark.parametrize("secret", [case[1] for case in KEYS], ids=[case[0] for case in KEYS])
-@pytest.mark.parametrize("key", ["credential", "servedName", "endpoint", "provider", "price", "capacity", "name", "fallback", "retiresOn"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "credential",
+        "servedName",
+        "endpoint",
+        "provider",
+        "price",
+        "capacity",
+        "name",
+        "fallback",
+        "retiresOn",
+    ],
+)
 def test_a_key_that_was_written_anywhere_is_refused_and_not_repeated(secret: str, key: str) -> None:
     entry = {"name": "claude", "provider": "openai", "endpoint": "https://e.example/v1", key: secret}
     verdict = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode())
@@ -220,7 +252,13 @@ def test_a_key_that_was_written_anywhere_is_refused_and_not_repeated(secret: str
 
 
 @pytest.mark.parametrize(
-    "text", ["gpt-4.1-mini-2025-04-14", "contoso-openai-key", "text-embedding-3-large", "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10"]
+    "text",
+    [
+        "gpt-4.1-mini-2025-04-14",
+        "contoso-openai-key",
+        "text-embedding-3-large",
+        "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10",
+    ],
 )
 def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
     assert not looks_like_a_key(text)
@@ -232,38 +270,70 @@ def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
         ({"provider": "foundry", "endpoint": "https://e.example/openai/v1"}, None),
         ({"provider": "foundry", "endpoint": "https://e.example/v1"}, "NotAllowed"),
         ({"provider": "openai", "endpoint": "https://e.example/openai/v1"}, "NotAllowed"),
-        ({"provider": "foundry", "pool": [{"name": n, "endpoint": f"https://{n}.example/openai/v1"} for n in "ab"]}, "NotAllowed"),
-        ({"provider": "kaito", "preset": "m", "dedicated": {"instanceTypes": ["Standard_A1"], "total": 1}}, "NotAllowed"),
+        (
+            {
+                "provider": "foundry",
+                "pool": [{"name": n, "endpoint": f"https://{n}.example/openai/v1"} for n in "ab"],
+            },
+            "NotAllowed",
+        ),
+        (
+            {"provider": "kaito", "preset": "m", "dedicated": {"instanceTypes": ["Standard_A1"], "total": 1}},
+            "NotAllowed",
+        ),
     ],
 )
-def test_prompts_are_compared_by_one_deployment_of_foundry(served: dict[str, object], fault: str | None) -> None:
-    catalog = {"semanticCache": {"embeddings": "m", "score": 0.1, "seconds": 60}, "models": [{"name": "m", **served}]}
-    assert [problem.reason for problem in read_catalog("c.yaml", json.dumps(catalog).encode()).problems] == ([fault] if fault else [])
+def test_prompts_are_compared_by_one_deployment_of_foundry(
+    served: dict[str, object], fault: str | None
+) -> None:
+    catalog = {
+        "semanticCache": {"embeddings": "m", "score": 0.1, "seconds": 60},
+        "models": [{"name": "m", **served}],
+    }
+    assert [problem.reason for problem in read_catalog("c.yaml", json.dumps(catalog).encode()).problems] == (
+        [fault] if fault else []
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_a_loop_of_fallbacks_is_told_at_each_of_its_models_and_a_way_into_it_is_none(length: int) -> None:
     models = [f"m{number}" for number in range(length)]
     ways = dict(zip(models, [*models[1:], models[0]], strict=True)) | {"outside": "m0"}
-    entries = [{"name": name, "provider": "openai", "endpoint": "https://e.example/v1", "fallback": to} for name, to in ways.items()]
+    entries = [
+        {"name": name, "provider": "openai", "endpoint": "https://e.example/v1", "fallback": to}
+        for name, to in ways.items()
+    ]
     found = read_catalog("c.yaml", json.dumps({"models": entries}).encode()).problems
     assert [problem.reason for problem in found] == ["FallbackLoop"] * length
 
 
 def test_a_model_for_fewer_classes_of_data_cannot_stand_in_and_all_that_are_missing_are_told() -> None:
     entry = {"provider": "openai", "endpoint": "https://e.example/v1"}
-    wide = {**entry, "name": "wide", "fallback": "narrow", "dataClasses": ["public", "internal", "confidential"]}
+    wide = {
+        **entry,
+        "name": "wide",
+        "fallback": "narrow",
+        "dataClasses": ["public", "internal", "confidential"],
+    }
     content = json.dumps({"models": [wide, {**entry, "name": "narrow", "dataClasses": ["public"]}]})
     [problem] = read_catalog("c.yaml", content.encode()).problems
-    advice = "It may not be sent confidential or internal data, as this model may. Change 'dataClasses' of one, or choose another."
-    assert (problem.reason, problem.message) == ("BadFallback", f"'narrow' cannot stand in for 'wide'. {advice}")
+    advice = (
+        "It may not be sent confidential or internal data, as this model may. Change 'dataClasses' of one, "
+        "or choose another."
+    )
+    assert (problem.reason, problem.message) == (
+        "BadFallback",
+        f"'narrow' cannot stand in for 'wide'. {advice}",
+    )
 
 
 def test_a_credential_beside_a_pool_is_told_once() -> None:
     pool = [{"name": name, "endpoint": f"https://{name}.example/v1"} for name in "ab"]
     entry = {"name": "m", "provider": "openai", "credential": "key", "pool": pool}
     found = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode()).problems
-    assert [problem.message.split(".")[0] for problem in found] == ["'credential' and 'pool' exclude each other"]
+    assert [problem.message.split(".")[0] for problem in found] == [
+        "'credential' and 'pool' exclude each other"
+    ]
 
 
 @pytest.mark.parametrize(("port", "fault"), [(0, True), (1, False), (65535, False), (65536, True)])
@@ -273,17 +343,27 @@ def test_a_port_is_one_that_there_is(port: int, fault: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "fault"), [(1, False), (100, False), (100.5, True), (0.5, True), ("2.50", False), (True, True), ("ten", True)]
+    ("written", "fault"),
+    [(1, False), (100, False), (100.5, True), (0.5, True), ("2.50", False), (True, True), ("ten", True)],
 )
 def test_over_commitment_is_a_number_within_its_bounds(written: object, fault: bool) -> None:
-    text = json.dumps({"overCommitment": written, "models": [{"name": "m", "provider": "openai", "endpoint": "https://e.example/v1"}]})
+    text = json.dumps(
+        {
+            "overCommitment": written,
+            "models": [{"name": "m", "provider": "openai", "endpoint": "https://e.example/v1"}],
+        }
+    )
     assert bool(read_catalog("c.yaml", text.encode()).problems) == fault
 
 
 def test_a_long_run_is_a_key_from_four_digits_on_and_never_when_it_is_a_number() -> None:
     letters = "contosoPolicyForTheWholeYear"
     runs = {4: "1234" + letters[4:], 3: "123" + letters[3:], len(letters): "1" * len(letters)}
-    assert {digits: looks_like_a_key(run) for digits, run in runs.items()} == {4: True, 3: False, len(letters): False}
+    assert {digits: looks_like_a_key(run) for digits, run in runs.items()} == {
+        4: True,
+        3: False,
+        len(letters): False,
+    }
     assert not looks_like_a_key(runs[4][:-1])
 
 
@@ -328,14 +408,20 @@ _WHOLE = {
     "semanticCache": {"embeddings": "ada", "score": 0.1, "seconds": 1},
     "entraTokens": {"tenant": "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "audience": "api://a"},
     "origins": ["https://a.example"],
-    "models": [_MODEL, _OTHER, {"name": "ada", "provider": "foundry", "endpoint": "https://a.example/openai/v1"}],
+    "models": [
+        _MODEL,
+        _OTHER,
+        {"name": "ada", "provider": "foundry", "endpoint": "https://a.example/openai/v1"},
+    ],
 }
 
 
 def _places(value: object, way: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     if isinstance(value, str):
         yield way
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
         yield from _places(inner, (*way, key))
 
 

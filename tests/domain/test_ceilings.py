@@ -17,7 +17,8 @@ ONE = Asked().read()
 
 
 def _requests(count: int, **fields: object) -> dict[str, AccessRequest]:
-    return {f"t{number:04}": replace(ONE, team=f"t{number:04}", **fields) for number in range(count)}  # type: ignore[arg-type]
+    names = [f"t{number:04}" for number in range(count)]
+    return {name: replace(ONE, team=name, **fields) for name in names}  # type: ignore[arg-type]
 
 
 def _refused(requests: dict[str, AccessRequest], platform: Platform) -> list[str]:
@@ -33,12 +34,16 @@ def test_a_new_team_beyond_the_products_of_the_tier_is_refused_with_the_number()
     assert _refused(_requests(100), Platform("developer")) == []
     [(path, what)] = beyond(_requests(101), Platform("developer"))
     assert path == "t0100"
-    assert what == "API Management's tier 'developer' takes 100 products, one for each team, and 100 are taken"
+    assert (
+        what == "API Management's tier 'developer' takes 100 products, one for each team, and 100 are taken"
+    )
 
 
 def test_who_has_a_product_is_not_refused_and_other_products_take_room_too() -> None:
     holders = frozenset(f"t{number:04}" for number in range(50, 101)) | {"gone"}
-    assert _refused(_requests(101), Platform("developer", holders, others=2)) == [f"t{number:04}" for number in range(46, 50)]
+    assert _refused(_requests(101), Platform("developer", holders, others=2)) == [
+        f"t{number:04}" for number in range(46, 50)
+    ]
 
 
 def test_playgrounds_and_readers_are_counted_where_they_are_asked_for() -> None:
@@ -46,8 +51,12 @@ def test_playgrounds_and_readers_are_counted_where_they_are_asked_for() -> None:
     assert _refused(_requests(251, **plain, playground_access=True), Platform("premium")) == ["t0250"]
     assert _refused(_requests(251, **plain), Platform("premium")) == []
     assert len(_refused(_requests(1_400), Platform("premium"))) == 1_400 - 1_333
-    many = _requests(1_066) | {f"p{n}": replace(ONE, team=f"p{n}", playground_access=True) for n in range(200)}
-    assert len(_refused(many, Platform("premium"))) == 0, "three for each of them, and four for each of the others"
+    many = _requests(1_066) | {
+        f"p{n}": replace(ONE, team=f"p{n}", playground_access=True) for n in range(200)
+    }
+    assert len(_refused(many, Platform("premium"))) == 0, (
+        "three for each of them, and four for each of the others"
+    )
     assert len(_refused({**many, "zulu": replace(ONE, team="zulu")}, Platform("premium"))) == 1
     assert "4,000 role assignments" in next(beyond(_requests(1_334), Platform("premium")))[1]
 
@@ -60,6 +69,8 @@ def _near() -> Iterator[tuple[AccessRequest, int, bool]]:
 
 
 @pytest.mark.parametrize(("asked", "requests", "whether"), list(_near()))
-def test_the_others_are_counted_only_where_there_may_be_too_many(asked: AccessRequest, requests: int, whether: bool) -> None:
+def test_the_others_are_counted_only_where_there_may_be_too_many(
+    asked: AccessRequest, requests: int, whether: bool
+) -> None:
     assert may_be_beyond([asked], requests, "standard") is whether
     assert not may_be_beyond([], 10_000, "standard")

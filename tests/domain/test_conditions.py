@@ -44,7 +44,10 @@ class Seen:
         product = Product("team-alpha", "1", "alpha", self.published, self.product)
         subscription = Subscription("team-alpha", "1", "alpha", "team-alpha", "", self.subscription or "")
         namespace = Namespace("team-alpha", "1", terminating=False, marker=self.namespace)
-        workspaces = tuple(Workspace(name, "1", {}, rows, terminating=False, managed=True) for name, rows in self.workspaces.items())
+        workspaces = tuple(
+            Workspace(name, "1", {}, rows, terminating=False, managed=True)
+            for name, rows in self.workspaces.items()
+        )
         return World(
             api=None,
             products={"team-alpha": product} if self.product else {},
@@ -52,7 +55,10 @@ class Seen:
             subscriptions={"team-alpha": subscription} if self.subscription else {},
             backends={},
             secret_urls={},
-            secrets={name: SecretVersion(name, "", enabled, EARLIER, self.tags) for name, enabled in self.secrets.items()},
+            secrets={
+                name: SecretVersion(name, "", enabled, EARLIER, self.tags)
+                for name, enabled in self.secrets.items()
+            },
             readers={},
             namespaces={"team-alpha": namespace} if self.namespace else {},
             workspaces={"team-alpha": workspaces},
@@ -119,12 +125,16 @@ NOT_YET, GONE = "its access has ended and it is not withdrawn yet", "nothing of 
 
 def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
     marked = {"withdrawn": format_time(YESTERDAY)}
-    seen = Seen(replace(OURS, withdrawn=YESTERDAY), secrets=dict.fromkeys(names.secrets("alpha"), False), tags=marked)
+    seen = Seen(
+        replace(OURS, withdrawn=YESTERDAY), secrets=dict.fromkeys(names.secrets("alpha"), False), tags=marked
+    )
     for cell in ("gone", "junk", "expired"):
         found = told(replace(seen, namespace=replace(OURS, withdrawn=EARLIER)), cell)
         assert found["Gateway"] == Condition("Gateway", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
         assert found["Keys"] == Condition("Keys", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
-        until = f"deleted after {format_time(EARLIER + TIMES.workspace_grace)}, unless a valid request comes back"
+        until = (
+            f"deleted after {format_time(EARLIER + TIMES.workspace_grace)}, unless a valid request comes back"
+        )
         assert found["Workspaces"] == Condition("Workspaces", "False", "Withdrawn", until, EARLIER)
 
 
@@ -135,7 +145,10 @@ def test_access_that_has_ended_and_is_still_open_is_told() -> None:
     disabled = Seen(secrets=dict.fromkeys(names.secrets("alpha"), False))
     assert part(disabled, "gone", "Keys").reason == "InProgress"
     one_open = dict.fromkeys(names.secrets("alpha"), False) | {names.secrets("alpha")[0]: True}
-    assert part(Seen(secrets=one_open, tags={"withdrawn": format_time(YESTERDAY)}), "gone", "Keys").reason == "InProgress"
+    assert (
+        part(Seen(secrets=one_open, tags={"withdrawn": format_time(YESTERDAY)}), "gone", "Keys").reason
+        == "InProgress"
+    )
 
 
 def test_access_that_has_ended_and_is_gone_is_told() -> None:
@@ -145,14 +158,19 @@ def test_access_that_has_ended_and_is_gone_is_told() -> None:
 
 
 def test_a_request_that_is_not_valid_is_told_by_its_first_problem_and_how_many_more_there_are() -> None:
-    problems = tuple(problem_at("a.yaml", Position(4, column), "UnknownModel", "There is no model.") for column in (14, 20, 30))
+    problems = tuple(
+        problem_at("a.yaml", Position(4, column), "UnknownModel", "There is no model.")
+        for column in (14, 20, 30)
+    )
 
     def request(count: int) -> Condition:
         said = Said("alpha", "invalid", "kept", "a.yaml", "b", problems=problems[:count])
         return conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
 
     assert request(1) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model.")
-    assert request(3) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model. (2 more)")
+    assert request(3) == Condition(
+        "Request", "False", "UnknownModel", "a.yaml:4:14 There is no model. (2 more)"
+    )
     assert request(0) == Condition("Request", "False", "NotValid", "the request is not valid; see the check")
 
 
@@ -163,12 +181,20 @@ def test_a_request_that_is_gone_says_since_when() -> None:
 
 def test_what_the_branch_says_of_a_request_is_told() -> None:
     assert told(Seen(), "unjudged")["Request"] == Condition(
-        "Request", "Unknown", "CatalogueInvalid", "the catalogue on the branch is not valid; what was granted stays"
+        "Request",
+        "Unknown",
+        "CatalogueInvalid",
+        "the catalogue on the branch is not valid; what was granted stays",
     )
-    assert told(Seen(), "gone")["Request"] == Condition("Request", "False", "NoRequest", "there is no request of this team on the branch")
+    assert told(Seen(), "gone")["Request"] == Condition(
+        "Request", "False", "NoRequest", "there is no request of this team on the branch"
+    )
     assert told(Seen(), "held")["Request"] == told(Seen(), "gone")["Request"]
     assert told(Seen(), "junk")["Request"].reason == "NoRequest"
-    assert (told(Seen(), "no branch")["Request"].status, told(Seen(), "no branch")["Request"].reason) == ("Unknown", "NoBranch")
+    assert (told(Seen(), "no branch")["Request"].status, told(Seen(), "no branch")["Request"].reason) == (
+        "Unknown",
+        "NoBranch",
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,7 +211,10 @@ def test_what_the_branch_says_of_a_request_is_told() -> None:
 )
 def test_what_stands_is_told_beside_what_the_file_says(access: Access, status: str, reason: str) -> None:
     for files in ("gone", "no_catalogue", "no_tree"):
-        found = {each.type: each for each in conditions(View(Said("alpha", files, access), Seen().world(), None, TIMES), PLATFORM)}
+        found = {
+            each.type: each
+            for each in conditions(View(Said("alpha", files, access), Seen().world(), None, TIMES), PLATFORM)
+        }
         assert (found["Access"].status, found["Access"].reason) == (status, reason)
 
 
@@ -199,7 +228,9 @@ def test_a_last_day_that_may_not_be_brought_forward_is_told_by_its_problem() -> 
 
 def test_a_last_day_ends_at_midnight_utc() -> None:
     request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
-    found = conditions(View(Said("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    found = conditions(
+        View(Said("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM
+    )[0]
     message = "its last day was 2026-03-01: write a later one, or remove the file"
     assert found == Condition("Request", "False", "Expired", message, datetime(2026, 3, 2, tzinfo=UTC))
 
@@ -208,7 +239,10 @@ def test_a_last_day_ends_at_midnight_utc() -> None:
     ("workspaces", "expected"),
     [
         ({}, Condition("Workspaces", "True", "NothingAsked", "no models of its own")),
-        ({"phi-4": (SERVES,), "falcon": (SERVES,)}, Condition("Workspaces", "True", "Ready", "falcon, phi-4", EARLIER)),
+        (
+            {"phi-4": (SERVES,), "falcon": (SERVES,)},
+            Condition("Workspaces", "True", "Ready", "falcon, phi-4", EARLIER),
+        ),
         (
             {"phi-4": (SERVES,), "falcon": ({**SERVES, "type": "NodeClaimReady", "status": "False"},)},
             Condition("Workspaces", "False", "NodeClaimNotReady", "falcon is not ready yet", EARLIER),
@@ -226,7 +260,13 @@ def test_workspaces_that_are_kept_are_told_in_the_clusters_words(
 
 
 def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
-    view = View(Said("alpha", "invalid", "kept"), Seen().world(), a_catalog(), TIMES, unread={"Keys": ("Unavailable", "Key Vault: 503")})
+    view = View(
+        Said("alpha", "invalid", "kept"),
+        Seen().world(),
+        a_catalog(),
+        TIMES,
+        unread={"Keys": ("Unavailable", "Key Vault: 503")},
+    )
     found = {condition.type: condition for condition in conditions(view, PLATFORM)}
     assert found["Keys"] == Condition("Keys", "Unknown", "Unavailable", "Key Vault: 503")
     assert found["Gateway"].status == "True"
@@ -240,7 +280,9 @@ def _granted(request: AccessRequest, world: World, of: Part, platform: Platform 
 def test_a_dedicated_model_on_a_platform_without_a_cluster_is_told() -> None:
     request = Asked(dedicated={"phi-4": GPU}).read(a_catalog())
     message = "this platform has no GPU cluster: ask for the shared model"
-    assert _granted(request, Seen().world(), "Workspaces") == Condition("Workspaces", "False", "NoCluster", message)
+    assert _granted(request, Seen().world(), "Workspaces") == Condition(
+        "Workspaces", "False", "NoCluster", message
+    )
     assert _granted(Asked().read(a_catalog()), Seen().world(), "Workspaces").reason == "NothingAsked"
 
 
@@ -258,7 +300,9 @@ def _tried_out(state: str, marker: Marker = OURS, readers: tuple[Reader, ...] = 
         ("Creating", "ProjectNotReady", "Foundry is making or changing the project team-alpha"),
     ],
 )
-def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(state: str, reason: str, message: str) -> None:
+def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
+    state: str, reason: str, message: str
+) -> None:
     request = Asked(playground=True).read(a_catalog())
     found = _granted(request, _tried_out(state), "Projects", replace(PLATFORM, playground=Playground()))
     assert found == Condition("Projects", "False", reason, message)
@@ -267,12 +311,17 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(state: st
 def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_it_stays() -> None:
     def ended(world: World) -> Condition:
         view = View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES)
-        return {condition.type: condition for condition in conditions(view, replace(PLATFORM, playground=Playground()))}["Projects"]
+        return {
+            condition.type: condition
+            for condition in conditions(view, replace(PLATFORM, playground=Playground()))
+        }["Projects"]
 
     group, project = "a group may use its Foundry project", "its Foundry project is not withdrawn"
     message = f"its playground access has ended and {group}; its playground access has ended and {project}"
     readers = (Reader(READERS, ours=True),)
-    assert ended(_tried_out("Succeeded", readers=readers)) == Condition("Projects", "False", "InProgress", message)
+    assert ended(_tried_out("Succeeded", readers=readers)) == Condition(
+        "Projects", "False", "InProgress", message
+    )
     withdrawn = ended(_tried_out("Succeeded", replace(OURS, withdrawn=YESTERDAY)))
     assert withdrawn == Condition("Projects", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
     assert ended(Seen().world()) == Condition("Projects", "False", "NotThere", GONE)

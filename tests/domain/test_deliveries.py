@@ -14,10 +14,14 @@ OURS = 700_000_001
 _ids = count(1)
 
 
-def attempts(guid: str, *statuses: int, event: str = "push", repository: int | None = OURS, at: datetime = NOON) -> list[Delivery]:
+def attempts(
+    guid: str, *statuses: int, event: str = "push", repository: int | None = OURS, at: datetime = NOON
+) -> list[Delivery]:
     """The first call and its repetitions, a minute apart."""
     return [
-        Delivery(next(_ids), guid, event, repository, at + timedelta(minutes=number), status, redelivery=number > 0)
+        Delivery(
+            next(_ids), guid, event, repository, at + timedelta(minutes=number), status, redelivery=number > 0
+        )
         for number, status in enumerate(statuses)
     ]
 
@@ -72,7 +76,11 @@ def test_what_was_given_up_does_not_begin_anew_when_its_first_attempt_is_out_of_
 
 
 def test_the_oldest_push_comes_first() -> None:
-    made = [*attempts("late", 503, at=NOON + timedelta(hours=1)), *attempts("early", 503, 503), *attempts("same", 0)]
+    made = [
+        *attempts("late", 503, at=NOON + timedelta(hours=1)),
+        *attempts("early", 503, 503),
+        *attempts("same", 0),
+    ]
     assert again(made) == ["early", "same", "late"]
     assert missed(made, OURS).since == NOON
 

@@ -32,7 +32,9 @@ REQUEST = Asked(dedicated={"phi-4": GPU}).read()
 
 
 def _digests(request: AccessRequest, platform: Platform = PLATFORM) -> tuple[str, str]:
-    return compile_gateway(request, a_catalog(), platform).digest, compile_workspaces(request, a_catalog(), platform).digest
+    return compile_gateway(request, a_catalog(), platform).digest, compile_workspaces(
+        request, a_catalog(), platform
+    ).digest
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,9 @@ def _digests(request: AccessRequest, platform: Platform = PLATFORM) -> tuple[str
     ],
     ids=["limit", "name", "cost centre", "instance type", "without the GPU", "owner", "readers", "last day"],
 )
-def test_a_digest_changes_exactly_when_its_slice_does(request_: AccessRequest, gateway: bool, workspaces: bool) -> None:
+def test_a_digest_changes_exactly_when_its_slice_does(
+    request_: AccessRequest, gateway: bool, workspaces: bool
+) -> None:
     before, after = _digests(REQUEST), _digests(request_)
     assert (before[0] != after[0], before[1] != after[1]) == (gateway, workspaces)
 
@@ -60,7 +64,9 @@ def test_compiling_twice_gives_the_same() -> None:
 
 
 def test_a_backend_exists_for_each_dedicated_model_and_only_with_a_cluster() -> None:
-    assert [backend.name for backend in compile_gateway(REQUEST, a_catalog(), PLATFORM).backends] == ["team-alpha--phi-4"]
+    assert [backend.name for backend in compile_gateway(REQUEST, a_catalog(), PLATFORM).backends] == [
+        "team-alpha--phi-4"
+    ]
     assert compile_gateway(REQUEST, a_catalog(), replace(PLATFORM, cluster=None)).backends == ()
 
 
@@ -74,7 +80,10 @@ def test_the_catalogue_has_a_backend_for_each_shared_endpoint() -> None:
 
 
 def test_the_operations_do_not_depend_on_the_models() -> None:
-    more = a_catalog(catalog_text() + "  - {name: o4, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n")
+    more = a_catalog(
+        catalog_text()
+        + "  - {name: o4, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+    )
     assert compile_catalog(more, PLATFORM).api_digest == compile_catalog(a_catalog(), PLATFORM).api_digest
     assert compile_catalog(more, PLATFORM).digest != compile_catalog(a_catalog(), PLATFORM).digest
 
@@ -95,7 +104,7 @@ def test_the_unified_api_is_what_the_golden_file_says() -> None:
     assert unified_api() == json.loads(Path(__file__).with_name("openapi.json").read_text())
 
 
-# ------------------------------------------------------------------------------------------------- what serves the catalogue
+# ---------------------------------------------------------------------------------- what serves the catalogue
 
 VAULTED = replace(PLATFORM, vault_url="https://platform.vault.azure.net/")
 
@@ -121,20 +130,33 @@ def test_a_credential_is_a_named_value_that_points_into_the_platforms_vault() ->
         NamedValue("credential--content-safety", "https://platform.vault.azure.net/secrets/content-safety"),
     )
     senders = {each.name: each.credential.named_value for each in desired.backends if each.credential}
-    assert senders == {"shared--claude-sonnet": "credential--anthropic", "shared--content-safety": "credential--content-safety"}
+    assert senders == {
+        "shared--claude-sonnet": "credential--anthropic",
+        "shared--content-safety": "credential--content-safety",
+    }
 
 
 def test_the_gateways_own_backends_and_shared_workspaces_have_urls_that_nobody_writes() -> None:
     urls = {each.name: each.url for each in compile_catalog(GOVERNED, VAULTED).backends}
     assert urls["shared--content-safety"] == "https://contoso-safety.cognitiveservices.azure.com"
-    assert urls["shared--semantic-cache"] == "https://contoso-ai.openai.azure.com/openai/deployments/embeddings-eu/embeddings"
-    assert urls["shared--mistral-small"] == "https://models.internal.contoso.com/team-catalogue/mistral-small/v1"
+    assert (
+        urls["shared--semantic-cache"]
+        == "https://contoso-ai.openai.azure.com/openai/deployments/embeddings-eu/embeddings"
+    )
+    assert (
+        urls["shared--mistral-small"] == "https://models.internal.contoso.com/team-catalogue/mistral-small/v1"
+    )
 
 
 def test_content_safety_takes_its_key_in_a_header_of_its_own() -> None:
-    slashed = replace(GOVERNED, content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com/", 4))
+    slashed = replace(
+        GOVERNED, content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com/", 4)
+    )
     backends = {
-        each.name: each for each in compile_catalog(slashed, replace(VAULTED, vault_url="https://platform.vault.azure.net/")).backends
+        each.name: each
+        for each in compile_catalog(
+            slashed, replace(VAULTED, vault_url="https://platform.vault.azure.net/")
+        ).backends
     }
     assert backends["shared--content-safety"] == Backend(
         "shared--content-safety",
@@ -145,12 +167,19 @@ def test_content_safety_takes_its_key_in_a_header_of_its_own() -> None:
 
 def test_a_shared_workspace_runs_on_what_the_catalogue_says() -> None:
     desired = compile_shared_workspaces(GOVERNED, VAULTED)
-    assert {name: manifest["resource"]["instanceType"] for name, manifest in desired.workspaces.items()} == {"mistral-small": GPU}
+    assert {name: manifest["resource"]["instanceType"] for name, manifest in desired.workspaces.items()} == {
+        "mistral-small": GPU
+    }
 
 
 def test_a_shared_workspace_has_the_breaker_of_its_model() -> None:
-    models = tuple(replace(each, breaker=Breaker(1, 2, 3)) if each.name == "mistral-small" else each for each in GOVERNED.models)
-    backends = {each.name: each for each in compile_catalog(replace(GOVERNED, models=models), VAULTED).backends}
+    models = tuple(
+        replace(each, breaker=Breaker(1, 2, 3)) if each.name == "mistral-small" else each
+        for each in GOVERNED.models
+    )
+    backends = {
+        each.name: each for each in compile_catalog(replace(GOVERNED, models=models), VAULTED).backends
+    }
     assert backends["shared--mistral-small"].breaker == Breaker(1, 2, 3)
 
 
@@ -158,7 +187,10 @@ def test_a_shared_workspace_has_the_breaker_of_its_model() -> None:
 def test_every_backend_that_a_policy_names_exists_and_no_name_stands_twice(catalog: Catalog) -> None:
     desired = compile_catalog(catalog, VAULTED)
     names = [each.name for each in desired.backends]
-    routed = {each.attrib["backend-id"] for each in ElementTree.fromstring(desired.policy).iter("set-backend-service")}
+    routed = {
+        each.attrib["backend-id"]
+        for each in ElementTree.fromstring(desired.policy).iter("set-backend-service")
+    }
     assert routed <= set(names)
     assert len(names) == len(set(names))
     assert {member.backend for each in desired.backends for member in each.members} <= set(names)

@@ -15,7 +15,13 @@ def _read(text: bytes = TEXT) -> Document:
 def test_a_part_is_got_by_its_path_and_what_is_not_there_is_none() -> None:
     document = _read()
     assert document.get(("team", "tags", 1)) == "b"
-    for where in (("team", "tags", 2), ("team", "tags", "a"), ("team", 0), ("nobody",), ("team", "name", "first")):
+    for where in (
+        ("team", "tags", 2),
+        ("team", "tags", "a"),
+        ("team", 0),
+        ("nobody",),
+        ("team", "name", "first"),
+    ):
         assert document.get(where) is None
 
 

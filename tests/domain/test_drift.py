@@ -1,4 +1,6 @@
-"""What lists show of a team, of the catalogue and of others: each difference is told in words, and nothing else is."""
+"""What lists show of a team, of the catalogue and of others: each difference is told in words, and nothing
+else is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import Any
 import pytest
 
 from shared.domain import drift, leftovers
-from shared.domain.actual import ActualBackend, Api, GpuNode, Limit, Namespace, Reader, Subscription, Workspace
+from shared.domain.actual import (
+    ActualBackend,
+    Api,
+    GpuNode,
+    Limit,
+    Namespace,
+    Reader,
+    Subscription,
+    Workspace,
+)
 from shared.domain.catalog import SharedWorkspace
 from shared.domain.desired import Platform
 from shared.domain.marker import Marker, format_time
@@ -49,12 +60,17 @@ def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> lis
 
 
 def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
-    found = replace(WORLD.secrets[KEY], **changed) if tags is None else replace(WORLD.secrets[KEY], tags={**TAGS, **tags})  # type: ignore[arg-type]
+    edit: dict[str, object] = changed if tags is None else {"tags": {**TAGS, **tags}}
+    found = replace(WORLD.secrets[KEY], **edit)  # type: ignore[arg-type]
     return lambda world: replace(world, secrets={**world.secrets, KEY: found})
 
 
 def _backend(name: str, **changed: object) -> Difference:
-    return lambda world: replace(world, backends={**world.backends, name: replace(world.backends[OWN], name=name, **changed)})  # type: ignore[arg-type]
+    def differ(world: World) -> World:
+        backend = replace(world.backends[OWN], name=name, **changed)  # type: ignore[arg-type]
+        return replace(world, backends={**world.backends, name: backend})
+
+    return differ
 
 
 EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"
@@ -86,56 +102,99 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, held=START)), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=START.date())), [UNLIKE]),
         (a_product(subscription_required=False), [drift.OPEN]),
-        (a_product(subscription_required=False, marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
+        (
+            a_product(subscription_required=False, marker=replace(MARKER, team="bravo")),
+            ["its product is not managed by mergekey"],
+        ),
         (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
         (_backend(OWN, url="https://elsewhere"), [f"backend {OWN} is not what it should be"]),
         (_backend("team-alpha--old"), ["backend team-alpha--old is not needed any more"]),
         (_backend("team-alpha--old", marker=None), []),
         (_backend("team-alphabet--old"), []),
         (lambda world: replace(world, subscriptions={}), [INACTIVE]),
-        (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}), [INACTIVE]),
-        (lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, product="team-bravo")}), [INACTIVE]),
         (
-            lambda world: replace(world, subscriptions={"team-alpha": replace(SUBSCRIPTION, display_name="mine")}),
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}
+            ),
+            [INACTIVE],
+        ),
+        (
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, product="team-bravo")}
+            ),
+            [INACTIVE],
+        ),
+        (
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, display_name="mine")}
+            ),
             ["its subscription is not managed by mergekey"],
         ),
-        (lambda world: replace(world, secrets={n: s for n, s in world.secrets.items() if n != KEY}), [NOT_WHOLE]),
+        (
+            lambda world: replace(world, secrets={n: s for n, s in world.secrets.items() if n != KEY}),
+            [NOT_WHOLE],
+        ),
         (_secret(enabled=False), [NOT_WHOLE]),
         (_secret({"fingerprint": ""}), [NOT_WHOLE]),
         (_secret({"withdrawn": "2026-03-02T12:00:00Z"}), [NOT_WHOLE]),
         (_secret({"repository": "1"}), [NOT_TAGGED]),
         (_secret({"team": "bravo"}), [NOT_TAGGED]),
         (_secret({"reader": OTHER_READERS}), [NOT_TAGGED]),
-        (lambda world: replace(world, readers={**world.readers, KEY: frozenset()}), [f"its group may not read {KEY}"]),
         (
-            lambda world: replace(world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=True)}}),
+            lambda world: replace(world, readers={**world.readers, KEY: frozenset()}),
+            [f"its group may not read {KEY}"],
+        ),
+        (
+            lambda world: replace(
+                world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=True)}}
+            ),
             [f"another group than its own may read {KEY}"],
         ),
-        (lambda world: replace(world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=False)}}), []),
+        (
+            lambda world: replace(
+                world,
+                readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=False)}},
+            ),
+            [],
+        ),
         (lambda world: replace(world, namespaces={}), ["namespace team-alpha is not what the request says"]),
         (
-            lambda world: replace(world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest="old"))}),
+            lambda world: replace(
+                world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest="old"))}
+            ),
             ["namespace team-alpha is not what the request says"],
         ),
         (
             lambda world: replace(
-                world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest=WORKSPACES.digest, withdrawn=START))}
+                world,
+                namespaces={
+                    "team-alpha": replace(
+                        NAMESPACE, marker=replace(MARKER, digest=WORKSPACES.digest, withdrawn=START)
+                    )
+                },
             ),
             ["namespace team-alpha is not what the request says"],
         ),
         (lambda world: replace(world, workspaces={}), ["workspace phi-4 is not there"]),
-        (lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}), ["workspace phi-4 is not there"]),
+        (
+            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}),
+            ["workspace phi-4 is not there"],
+        ),
         (lambda world: replace(world, routes={}), ["the route to phi-4 is not there"]),
         (
             lambda world: replace(world, routes={"team-alpha": (WAY, replace(WAY, name="old"))}),
             ["the route to old is not needed any more"],
         ),
         (
-            lambda world: replace(world, routes={"team-alpha": (replace(WAY, spec={**WAY.spec, "parentRefs": []}),)}),
+            lambda world: replace(
+                world, routes={"team-alpha": (replace(WAY, spec={**WAY.spec, "parentRefs": []}),)}
+            ),
             ["the route to phi-4 is not what was written"],
         ),
         (
-            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, fixed={**PHI.fixed, "preset": "phi-3"}),)}),
+            lambda world: replace(
+                world, workspaces={"team-alpha": (replace(PHI, fixed={**PHI.fixed, "preset": "phi-3"}),)}
+            ),
             ["workspace phi-4 is not the one that was made"],
         ),
         (
@@ -151,7 +210,9 @@ def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[s
 
 
 def test_an_endpoint_that_is_not_where_the_gateway_is_by_now_is_told() -> None:
-    assert _team(WORLD, replace(PLATFORM, gateway_url="https://ai.fabrikam.com")) == [f"secret {ENDPOINT} is not the gateway's address"]
+    assert _team(WORLD, replace(PLATFORM, gateway_url="https://ai.fabrikam.com")) == [
+        f"secret {ENDPOINT} is not the gateway's address"
+    ]
 
 
 OLD = replace(PHI, name="old")
@@ -165,7 +226,9 @@ OLD = replace(PHI, name="old")
         (replace(OLD, managed=False), []),
     ],
 )
-def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(found: Workspace, told: list[str]) -> None:
+def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(
+    found: Workspace, told: list[str]
+) -> None:
     assert _team(replace(WORLD, workspaces={"team-alpha": (PHI, found)})) == told
 
 
@@ -176,11 +239,19 @@ def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_a
         (replace(OLD, managed=False, terminating=True), NAMESPACE, False),
         (OLD, NAMESPACE, False),
         (replace(OLD, managed=False), replace(NAMESPACE, marker=None), False),
-        (replace(OLD, managed=False), replace(NAMESPACE, marker=replace(MARKER, repository=REPOSITORY + 1)), False),
+        (
+            replace(OLD, managed=False),
+            replace(NAMESPACE, marker=replace(MARKER, repository=REPOSITORY + 1)),
+            False,
+        ),
     ],
 )
-def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Workspace, home: Namespace, told: bool) -> None:
-    world = replace(WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)})
+def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(
+    found: Workspace, home: Namespace, told: bool
+) -> None:
+    world = replace(
+        WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)}
+    )
     words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
     assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
 
@@ -188,7 +259,9 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(found: Work
 def test_the_last_day_of_a_request_stands_on_its_product() -> None:
     day = START.date()
     assert _team(WORLD, expires=day) == [UNLIKE]
-    assert _team(a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=day))(WORLD), expires=day) == []
+    assert (
+        _team(a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=day))(WORLD), expires=day) == []
+    )
 
 
 MARKED = {EXPOSED: format_time(START - TIMES.key_overlap + timedelta(seconds=1))}
@@ -209,15 +282,25 @@ OVER = {EXPOSED: format_time(START - TIMES.key_overlap)}
         (ENDPOINT, {"reader": OTHER_READERS, **MARKED}, [NOT_TAGGED.replace(KEY, ENDPOINT)]),
     ],
 )
-def test_a_key_that_another_group_could_read_is_told_when_its_time_is_over(name: str, tags: dict[str, str], told: list[str]) -> None:
+def test_a_key_that_another_group_could_read_is_told_when_its_time_is_over(
+    name: str, tags: dict[str, str], told: list[str]
+) -> None:
     found = WORLD.secrets[name]
-    assert _team(replace(WORLD, secrets={**WORLD.secrets, name: replace(found, tags={**found.tags, **tags})})) == told
+    assert (
+        _team(replace(WORLD, secrets={**WORLD.secrets, name: replace(found, tags={**found.tags, **tags})}))
+        == told
+    )
 
 
 def test_a_team_without_a_group_has_no_reader() -> None:
     for tags in ({"reader": ""}, {}):
-        plain = {name: {tag: said for tag, said in found.tags.items() if tag != "reader"} for name, found in WORLD.secrets.items()}
-        untagged = {name: replace(found, tags={**plain[name], **tags}) for name, found in WORLD.secrets.items()}
+        plain = {
+            name: {tag: said for tag, said in found.tags.items() if tag != "reader"}
+            for name, found in WORLD.secrets.items()
+        }
+        untagged = {
+            name: replace(found, tags={**plain[name], **tags}) for name, found in WORLD.secrets.items()
+        }
         assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
 
 
@@ -232,15 +315,27 @@ def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_n
 
 @pytest.mark.parametrize(
     "api",
-    [None, Api("1", API.api_digest, None), Api("1", API.api_digest, replace(SEAL, digest="old")), Api("1", "old", SEAL)],
+    [
+        None,
+        Api("1", API.api_digest, None),
+        Api("1", API.api_digest, replace(SEAL, digest="old")),
+        Api("1", "old", SEAL),
+    ],
     ids=["gone", "unmarked", "another catalogue", "other operations"],
 )
 def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
-    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == ["the unified API is not what the catalogue says"]
+    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == [
+        "the unified API is not what the catalogue says"
+    ]
 
 
 @pytest.mark.parametrize(
-    "changed", [{"subscription_required": False}, {"key_names": ("x-key", "api-key")}, {"key_names": ("api-key", "key")}]
+    "changed",
+    [
+        {"subscription_required": False},
+        {"key_names": ("x-key", "api-key")},
+        {"key_names": ("api-key", "key")},
+    ],
 )
 def test_an_api_that_asks_for_no_keys_or_elsewhere_is_told(changed: dict[str, Any]) -> None:
     api = replace(Api("1", API.api_digest, SEAL), **changed)
@@ -260,12 +355,19 @@ def test_a_fragment_that_is_not_what_was_written_is_told(fragment: str | None, t
 def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
     told = ["the policy of the unified API is not what was written"]
     seen: dict[str | None, list[str]] = {None: [], digest_of(API.policy): [], "": told, "another": told}
-    assert {digest: list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api_policy=digest))) for digest in seen} == seen
+    assert {
+        digest: list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api_policy=digest)))
+        for digest in seen
+    } == seen
 
 
 def test_workspaces_that_the_platform_shares_are_told_where_there_is_a_cluster() -> None:
-    model = replace(next(each for each in CATALOG.models if each.name == "mistral-7b"), shared=SharedWorkspace(GPU))
-    catalog = replace(CATALOG, models=tuple(model if each.name == model.name else each for each in CATALOG.models))
+    model = replace(
+        next(each for each in CATALOG.models if each.name == "mistral-7b"), shared=SharedWorkspace(GPU)
+    )
+    catalog = replace(
+        CATALOG, models=tuple(model if each.name == model.name else each for each in CATALOG.models)
+    )
     shown = {
         cluster is not None: list(drift.of_catalog(catalog, replace(PLATFORM, cluster=cluster), WORLD))
         for cluster in (PLATFORM.cluster, None)
@@ -306,12 +408,22 @@ def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
     [
         (0, None, ["ResourceQuota workspaces is not there"]),
         (1, None, ["NetworkPolicy only-through-the-gateway is not there"]),
-        (0, Limit(True, {"hard": {"count/workspaces.kaito.sh": "9"}}), ["ResourceQuota workspaces is not what was written"]),
-        (1, Limit(False, WORKSPACES.limits[1]["spec"]), ["NetworkPolicy only-through-the-gateway is not what was written"]),
+        (
+            0,
+            Limit(True, {"hard": {"count/workspaces.kaito.sh": "9"}}),
+            ["ResourceQuota workspaces is not what was written"],
+        ),
+        (
+            1,
+            Limit(False, WORKSPACES.limits[1]["spec"]),
+            ["NetworkPolicy only-through-the-gateway is not what was written"],
+        ),
         (1, Limit(True, WORKSPACES.limits[1]["spec"]), []),
     ],
 )
-def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(index: int, found: Limit | None, told: list[str]) -> None:
+def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(
+    index: int, found: Limit | None, told: list[str]
+) -> None:
     standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
     standing[index] = found
     assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
@@ -331,14 +443,19 @@ NO_LIMITS = "subscription x is for an API or for all: no product's limits hold f
         (replace(SUBSCRIPTION, name="master", display_name="Built-in", product=""), []),
     ],
 )
-def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(found: Subscription, told: list[str]) -> None:
+def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(
+    found: Subscription, told: list[str]
+) -> None:
     world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
     assert list(drift.of_others(REPOSITORY, world)) == told
 
 
 def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_was_before() -> None:
     key = replace(WORLD.secrets[KEY], tags={**TAGS, "reader": OTHER_READERS})
-    for group, told in ((READERS, []), (OTHER_READERS, [f"{OTHER_READERS} may read the secret {KEY} and no request names it"])):
+    for group, told in (
+        (READERS, []),
+        (OTHER_READERS, [f"{OTHER_READERS} may read the secret {KEY} and no request names it"]),
+    ):
         readers = {KEY: frozenset({Reader(group, ours=False)})}
         world = replace(WORLD, secrets={**WORLD.secrets, KEY: key}, readers=readers)
         assert list(drift.of_others(REPOSITORY, world)) == told
@@ -347,18 +464,27 @@ def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_wa
 @pytest.mark.parametrize(
     ("reader", "told"),
     [
-        (Reader(OTHER_READERS, ours=False), [f"{OTHER_READERS} may read the secret {KEY} and no request names it"]),
+        (
+            Reader(OTHER_READERS, ours=False),
+            [f"{OTHER_READERS} may read the secret {KEY} and no request names it"],
+        ),
         (Reader(OTHER_READERS, ours=True), []),
         (Reader(READERS, ours=False), []),
     ],
 )
-def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(reader: Reader, told: list[str]) -> None:
+def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(
+    reader: Reader, told: list[str]
+) -> None:
     readers = {KEY: frozenset({reader}), "not-ours": frozenset({Reader(OTHER_READERS, ours=False)})}
     assert list(drift.of_others(REPOSITORY, replace(WORLD, readers=readers))) == told
 
 
-@pytest.mark.parametrize(("marker", "told"), [(MARKER, True), (None, False), (replace(MARKER, repository=REPOSITORY + 1), False)])
-def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(marker: Marker | None, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("marker", "told"), [(MARKER, True), (None, False), (replace(MARKER, repository=REPOSITORY + 1), False)]
+)
+def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(
+    marker: Marker | None, told: bool
+) -> None:
     world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
     words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
     assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
@@ -366,7 +492,9 @@ def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(marker: M
 
 def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:
     nodes = (GpuNode("n1", "team-alpha", "phi-4"), GpuNode("n2", "team-alpha", "gone"))
-    assert list(drift.of_others(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))) == [
+    assert list(
+        drift.of_others(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))
+    ) == [
         "product starter is linked to the unified API and not managed by mergekey",
         "GPU node n2 was made for the workspace team-alpha/gone, which is gone: delete its node pool",
     ]

@@ -18,11 +18,16 @@ def _listed(moment: Any = "2026-03-02T09:00:00Z", **changed: Any) -> list[Any]:
 
 
 def test_a_list_of_commits_is_read_in_its_order() -> None:
-    assert commits_of([*_listed(), *_listed(sha="b" * 40)]) == [Commit("a" * 40, "changed"), Commit("b" * 40, "changed")]
+    assert commits_of([*_listed(), *_listed(sha="b" * 40)]) == [
+        Commit("a" * 40, "changed"),
+        Commit("b" * 40, "changed"),
+    ]
     assert commits_of([]) == []
 
 
-@pytest.mark.parametrize(("status", "before"), [("ahead", True), ("identical", True), ("behind", False), ("diverged", False)])
+@pytest.mark.parametrize(
+    ("status", "before"), [("ahead", True), ("identical", True), ("behind", False), ("diverged", False)]
+)
 def test_a_comparison_says_who_comes_before_whom(status: str, before: bool) -> None:
     assert is_before({"status": status}) is before
 
@@ -36,7 +41,21 @@ def test_the_day_is_that_of_utc(moment: str, day: int) -> None:
     assert newest_day_of([]) is None
 
 
-ODD: tuple[Any, ...] = (None, True, 7, "", "text", {}, {"commits": []}, [None], [7], ["text"], [[]], [{}], [{"commit": None}])
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    7,
+    "",
+    "text",
+    {},
+    {"commits": []},
+    [None],
+    [7],
+    ["text"],
+    [[]],
+    [{}],
+    [{"commit": None}],
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +66,10 @@ ODD: tuple[Any, ...] = (None, True, 7, "", "text", {}, {"commits": []}, [None], 
         *((commits_of, _listed(sha=sha)) for sha in (None, 7)),
         (commits_of, _listed(commit={"message": None})),
         (newest_day_of, _listed(commit={"committer": None})),
-        *((newest_day_of, _listed(moment)) for moment in (None, 7, "", "yesterday", "2026-03-02", "2026-03-02T09:00:00")),
+        *(
+            (newest_day_of, _listed(moment))
+            for moment in (None, 7, "", "yesterday", "2026-03-02", "2026-03-02T09:00:00")
+        ),
         (newest_day_of, _listed("9999-12-31T23:59:59-05:00")),
     ],
 )

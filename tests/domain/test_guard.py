@@ -12,7 +12,10 @@ from shared.domain.guard import Gone, judge, teams_allowed
 
 
 def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[Gone]:
-    return [Gone(f"gone-{number:03}", f"path/{number}", commit, number < withdrawn, marked=True) for number in range(count)]
+    return [
+        Gone(f"gone-{number:03}", f"path/{number}", commit, number < withdrawn, marked=True)
+        for number in range(count)
+    ]
 
 
 def _present(count: int) -> list[str]:
@@ -22,8 +25,8 @@ def _present(count: int) -> list[str]:
 @pytest.mark.parametrize(
     ("teams", "gone", "held"),
     [
-        (40, 10, False), (40, 11, True), (12, 3, False), (12, 4, True), (11, 1, False), (11, 2, True), (2, 1, False), (1, 1, True),
-        (30, 30, True), (5, 0, False), (0, 0, False),
+        (40, 10, False), (40, 11, True), (12, 3, False), (12, 4, True), (11, 1, False), (11, 2, True),
+        (2, 1, False), (1, 1, True), (30, 30, True), (5, 0, False), (0, 0, False),
     ],
 )  # fmt: skip
 def test_a_quarter_may_go_and_below_twelve_teams_one(teams: int, gone: int, held: bool) -> None:
@@ -53,7 +56,10 @@ def test_access_that_ended_by_its_date_is_nobodys_to_hold_and_does_not_count() -
 def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
     over = [replace(each, over=True, withdrawn=True) for each in _gone(2)]
     others = [Gone(f"other-{number}", "path", "c1", withdrawn=False) for number in range(2)]
-    assert "2 of 5 teams would lose their access (other-0, other-1)." in judge(_present(3), [*over, *others]).explain()
+    assert (
+        "2 of 5 teams would lose their access (other-0, other-1)."
+        in judge(_present(3), [*over, *others]).explain()
+    )
 
 
 @pytest.mark.parametrize(

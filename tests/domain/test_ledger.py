@@ -24,7 +24,8 @@ def _catalog_text(capacity: int = 100, over: str = "1") -> str:
     return f"""
 overCommitment: {over}
 models:
-  - {{name: {GPT}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: {capacity}}}
+  - {{name: {GPT}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: \
+{capacity}}}
   - {{name: {PHI}, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 50, capacity: 50}}
   - {{name: free, provider: foundry, endpoint: https://a.example/v1}}
 """
@@ -52,11 +53,13 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
     books = keep_books(_catalog(), asked, {"alpha": asked["alpha"], "delta": {"free": None}})
     free = books.ledgers["free"]
     assert (free.limit, free.left, free.total, free.unlimited) == (None, None, 30, 2)
-    assert free.granted == {"alpha": None, "bravo": 30, "delta": None}, "charlie has a workspace of its own, delta keeps what it had"
+    assert free.granted == {"alpha": None, "bravo": 30, "delta": None}, (
+        "charlie has a workspace of its own, delta keeps what it had"
+    )
     assert books.refused == {"delta": (GPT,)}
 
 
-def test_who_had_no_bound_before_there_was_a_capacity_counts_with_the_ceiling_until_its_request_does() -> None:
+def test_who_had_no_bound_before_there_was_a_capacity_counts_with_the_ceiling_until_its_request() -> None:
     before: Mapping[str, Grants] = {"alpha": {GPT: None}, "bravo": {GPT: 90}}
     books = keep_books(_catalog(), {"bravo": {GPT: 90}}, before)
     assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
@@ -76,23 +79,37 @@ def test_a_workspace_that_is_there_counts_once_and_is_nobodys_growth() -> None:
     assert catalog is not None
     both: Mapping[str, Grants] = {"alpha": {PHI: 0}, "bravo": {PHI: 0}}
     assert keep_books(catalog, both, {}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
-    assert keep_books(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
-    assert keep_books(catalog, {"alpha": {PHI: 0}, "bravo": {}}, {"bravo": {PHI: 0}}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
-    assert keep_books(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(PHI, 1, ("alpha", "bravo"))
+    assert keep_books(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {
+        "alpha": (PHI,)
+    }
+    assert keep_books(
+        catalog, {"alpha": {PHI: 0}, "bravo": {}}, {"bravo": {PHI: 0}}, {PHI: {"bravo"}}
+    ).crowded_out == {"alpha": (PHI,)}
+    assert keep_books(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(
+        PHI, 1, ("alpha", "bravo")
+    )
 
 
 def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_models() -> None:
-    books = keep_books(_catalog(), {"alpha": {GPT: 80, PHI: 50}, "bravo": {GPT: 60}, "zulu": {PHI: 50}}, {"bravo": {GPT: 60}})
+    books = keep_books(
+        _catalog(), {"alpha": {GPT: 80, PHI: 50}, "bravo": {GPT: 60}, "zulu": {PHI: 50}}, {"bravo": {GPT: 60}}
+    )
     assert books.refused == {"alpha": (GPT,)}
     assert books.ledgers[PHI].granted == {"zulu": 50}
 
 
 def test_what_is_in_force_comes_before_newcomers_whatever_their_names() -> None:
-    assert keep_books(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {"alpha": (GPT,)}
+    assert keep_books(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {
+        "alpha": (GPT,)
+    }
 
 
 def test_who_is_refused_keeps_what_it_had_and_it_counts() -> None:
-    books = keep_books(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 20}, "charlie": {GPT: 10}}, {"alpha": {GPT: 70}, "bravo": {GPT: 20}})
+    books = keep_books(
+        _catalog(),
+        {"alpha": {GPT: 90}, "bravo": {GPT: 20}, "charlie": {GPT: 10}},
+        {"alpha": {GPT: 70}, "bravo": {GPT: 20}},
+    )
     assert books.refused == {"alpha": (GPT,)}
     assert books.ledgers[GPT].granted == {"alpha": 70, "bravo": 20, "charlie": 10}
 
@@ -111,7 +128,9 @@ def test_who_takes_less_is_never_refused_and_makes_room() -> None:
 
 
 def test_who_has_access_grows_before_a_newcomer_comes_in() -> None:
-    assert keep_books(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {"alpha": (GPT,)}
+    assert keep_books(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {
+        "alpha": (GPT,)
+    }
 
 
 def test_what_a_growing_request_gives_back_is_free_when_that_is_done() -> None:
@@ -146,7 +165,10 @@ def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() ->
 )
 def test_who_has_a_dedicated_workspace_is_named_until_there_are_too_many(teams: int, holders: str) -> None:
     found = Workspaces(PHI, 30, tuple(f"t{n:02}" for n in range(teams)))
-    assert found.explain() == f"All teams together may have 30 dedicated 'phi-4': {holders}; {30 - teams} are left"
+    assert (
+        found.explain()
+        == f"All teams together may have 30 dedicated 'phi-4': {holders}; {30 - teams} are left"
+    )
     assert Workspaces(PHI, 1, ("alpha", "bravo")).explain().endswith("alpha, bravo; 0 are left")
 
 
@@ -156,7 +178,9 @@ _teams = st.dictionaries(st.sampled_from(["alpha", "bravo", "charlie", "delta"])
 
 
 @given(_teams, _teams, st.data())
-def test_who_was_admitted_stays_so_while_the_others_are_written(asked: Known, before: Known, data: Any) -> None:
+def test_who_was_admitted_stays_so_while_the_others_are_written(
+    asked: Known, before: Known, data: Any
+) -> None:
     first = keep_books(_catalog(), asked, before)
     then = dict(before)
     for team in data.draw(st.permutations(sorted(asked.keys() - first.refused.keys()))):
@@ -174,7 +198,7 @@ def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: K
         assert any(tokens > before.get(team, {}).get(name, 0) for name, tokens in asked[team].items())
 
 
-# ------------------------------------------------------------------------------------------------------- over a whole repository
+# ------------------------------------------------------------------------------------ over a whole repository
 
 
 def _path(team: str) -> str:
@@ -186,15 +210,23 @@ def _request(team: str, asked: str, more: str = "") -> File:
 
 
 def _review(files: Mapping[str, File], catalog: str = "", past: Past | None = None) -> Review:
-    return review({DEFAULT_CATALOG_PATH: File((catalog or _catalog_text()).encode()), **files}, PATHS, DEFAULT_CATALOG_PATH, past or Past())
+    return review(
+        {DEFAULT_CATALOG_PATH: File((catalog or _catalog_text()).encode()), **files},
+        PATHS,
+        DEFAULT_CATALOG_PATH,
+        past or Past(),
+    )
 
 
 def _told(found: Review) -> list[tuple[str, str, str]]:
     return [(problem.path, problem.reason, problem.level) for problem in found.problems]
 
 
-def test_a_request_without_a_limit_counts_with_the_ceiling_and_never_with_more_than_its_own_limit_for_all_models() -> None:
-    files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}"), _path("bravo"): _request("bravo", "{name: phi-4}")}
+def test_a_request_without_a_limit_counts_with_the_ceiling_and_at_most_its_limit_for_all_models() -> None:
+    files = {
+        _path("alpha"): _request("alpha", "{name: gpt-4.1}"),
+        _path("bravo"): _request("bravo", "{name: phi-4}"),
+    }
     assert _review(files).ledgers[GPT].granted == {"alpha": 100}
     files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}", "limits: {tokensPerMinute: 30}\n")}
     assert _review(files).ledgers[GPT].granted == {"alpha": 30}
@@ -206,12 +238,15 @@ def test_access_that_is_over_takes_nothing() -> None:
         _path("bravo"): _request("bravo", "{name: gpt-4.1}"),
     }
     assert _told(_review(files, past=Past(today=date(2026, 4, 1)))) == []
-    assert _told(_review(files, past=Past(today=date(2026, 3, 31)))) == [(_path("bravo"), "AboveCapacity", "failure")]
+    assert _told(_review(files, past=Past(today=date(2026, 3, 31)))) == [
+        (_path("bravo"), "AboveCapacity", "failure")
+    ]
 
 
 def test_the_refusal_shows_the_ledger() -> None:
     files = {
-        _path(team): _request(team, f"{{name: gpt-4.1, tokensPerMinute: {tokens}}}") for team, tokens in {"alpha": 70, "bravo": 40}.items()
+        _path(team): _request(team, f"{{name: gpt-4.1, tokensPerMinute: {tokens}}}")
+        for team, tokens in {"alpha": 70, "bravo": 40}.items()
     }
     [problem] = _review(files).problems
     assert "asks for 40 tokens per minute" in problem.message
@@ -221,23 +256,31 @@ def test_the_refusal_shows_the_ledger() -> None:
 
 def test_of_two_files_of_a_team_the_one_that_was_there_counts_else_the_first() -> None:
     first, second = _path("alpha"), "tenant-access/config/alpha/access.yaml"
-    files = {path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}") for path, n in ((first, 20), (second, 30))}
+    files = {
+        path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}")
+        for path, n in ((first, 20), (second, 30))
+    }
     assert _review(files).ledgers[GPT].granted == {"alpha": 20}
     assert _review(files, past=Past(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
 
 
 def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:
     catalog = """models:
-  - {name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi.internal/v1, maxTokensPerMinute: 50, capacity: 50,
+  - {name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi.internal/v1, maxTokensPerMinute: 50, \
+capacity: 50,
      dedicated: {instanceTypes: [Standard_A1], total: 2}}
 """
     own = File(b"team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4, dedicated: true}]}\n")
     shared = File(b"team: {name: bravo, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}]}\n")
-    assert _review({_path("alpha"): own, _path("bravo"): shared}, catalog).ledgers[PHI].granted == {"bravo": 50}
+    assert _review({_path("alpha"): own, _path("bravo"): shared}, catalog).ledgers[PHI].granted == {
+        "bravo": 50
+    }
 
 
 def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
-    files = {_path(team): _request(team, "{name: old}") for team in ("alpha", "bravo")} | {_path("zulu"): _request("zulu", "{name: free}")}
+    files = {_path(team): _request(team, "{name: old}") for team in ("alpha", "bravo")} | {
+        _path("zulu"): _request("zulu", "{name: free}")
+    }
     found = _review(files, past=Past(in_force={"alpha": {"old": 5}, "bravo": {"old": 0}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed", "failure")]
     assert _path("alpha") in found.problems[0].message
@@ -255,23 +298,44 @@ def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) 
     [problem] = _review(files, past=Past(in_force={team: {"old": 5} for team in teams})).problems
     named = ", ".join(f"'{_path(team)}'" for team in teams[:20])
     more = " and 3 more" if count > 20 else ""
-    advice = "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody names it."
+    advice = (
+        "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when nobody "
+        "names it."
+    )
     said = f"The model 'old' is not in the catalogue any more, but is still used by {named}{more}."
     assert problem.message == f"{said} Nothing of this catalogue is in force. {advice}"
 
 
 def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
     large = {f"t{number:02}": 10 for number in range(20)}
-    few, many = Ledger(GPT, 900, 900, {"bravo": 5, "alpha": 5, "zulu": 7}), Ledger(GPT, 300, 300, {**large, "small": 1, "tiny": 2})
-    assert few.explain() == "'gpt-4.1' has 900 tokens per minute for all teams: zulu 7, alpha 5, bravo 5; 883 are left"
+    few, many = (
+        Ledger(GPT, 900, 900, {"bravo": 5, "alpha": 5, "zulu": 7}),
+        Ledger(GPT, 300, 300, {**large, "small": 1, "tiny": 2}),
+    )
+    assert (
+        few.explain()
+        == "'gpt-4.1' has 900 tokens per minute for all teams: zulu 7, alpha 5, bravo 5; 883 are left"
+    )
     named = ", ".join(f"{team} 10" for team in large)
-    assert many.explain() == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}, 2 more teams 3; 97 are left"
-    assert replace(many, granted=large).explain() == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}; 100 are left"
-    assert Ledger(GPT, 5, 5, {}).explain() == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
+    assert (
+        many.explain()
+        == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}, 2 more teams 3; 97 are left"
+    )
+    assert (
+        replace(many, granted=large).explain()
+        == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}; 100 are left"
+    )
+    assert (
+        Ledger(GPT, 5, 5, {}).explain()
+        == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
+    )
 
 
 def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:
-    files = {_path("alpha"): _request("alpha", "{name: old}"), _path("bravo"): _request("bravo", "{name: free}")}
+    files = {
+        _path("alpha"): _request("alpha", "{name: old}"),
+        _path("bravo"): _request("bravo", "{name: free}"),
+    }
     found = _review(files, past=Past(in_force={"alpha": {"free": 0}, "bravo": {"old": 5}}))
     assert _told(found) == [(_path("alpha"), "UnknownModel", "failure")]
     assert found.in_doubt == {_path("alpha")}
@@ -280,13 +344,22 @@ def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:
 
 def test_a_retirement_warns_those_who_use_the_model_and_refuses_nobody() -> None:
     catalog = _catalog_text().replace("name: free,", "name: free, retiresOn: 2020-01-31, successor: phi-4,")
-    found = _review({_path("alpha"): _request("alpha", "{name: free}"), _path("bravo"): _request("bravo", "{name: phi-4}")}, catalog)
+    found = _review(
+        {
+            _path("alpha"): _request("alpha", "{name: free}"),
+            _path("bravo"): _request("bravo", "{name: phi-4}"),
+        },
+        catalog,
+    )
     assert _told(found) == [(_path("alpha"), "ModelRetires", "warning")]
     assert len(found.requests) == 2
 
 
 def test_a_capacity_below_what_is_in_force_is_a_warning_at_the_catalogue() -> None:
-    files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}"), _path("bravo"): _request("bravo", "{name: gpt-4.1}")}
+    files = {
+        _path("alpha"): _request("alpha", "{name: gpt-4.1}"),
+        _path("bravo"): _request("bravo", "{name: gpt-4.1}"),
+    }
     found = _review(files, past=Past(in_force={"alpha": {GPT: 100}, "bravo": {GPT: 100}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "Overcommitted", "warning")]
     assert len(found.requests) == 2

@@ -40,11 +40,17 @@ def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: i
     assert list(leftovers.of_access_that_ended("alpha", TIMES, world)) == told
 
 
-@pytest.mark.parametrize("withdrawn", [START, START - timedelta(days=7), None], ids=["in grace", "after grace", "not yet"])
-def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_ended(withdrawn: datetime | None) -> None:
+@pytest.mark.parametrize(
+    "withdrawn", [START, START - timedelta(days=7), None], ids=["in grace", "after grace", "not yet"]
+)
+def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_ended(
+    withdrawn: datetime | None,
+) -> None:
     shown = {
         opened: list(
-            leftovers.of_access_that_ended("alpha", TIMES, a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD))
+            leftovers.of_access_that_ended(
+                "alpha", TIMES, a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)
+            )
         )
         for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
     }
@@ -61,7 +67,9 @@ def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() ->
         "its access has ended and its workspaces are not withdrawn",
     ]
     going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
-    assert "its access has ended and its workspaces are not withdrawn" not in list(leftovers.of_access_that_ended("alpha", TIMES, going))
+    assert "its access has ended and its workspaces are not withdrawn" not in list(
+        leftovers.of_access_that_ended("alpha", TIMES, going)
+    )
 
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
@@ -111,7 +119,10 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
     assert leftovers.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
     assert leftovers.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
     assert leftovers.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
-    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM))) == frozenset()
+    assert (
+        leftovers.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM)))
+        == frozenset()
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,12 +131,39 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
         (replace(BARE, secrets={KEY: SECRET}), {"alpha"}),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "repository": "9"})}), set()),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={"repository": str(REPOSITORY)})}), set()),
-        (replace(BARE, subscriptions={"team-golf": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")}), {"golf"}),
-        (replace(BARE, subscriptions={"team-golf": replace(SUBSCRIPTION, display_name="mergekey/9/golf")}), set()),
-        (replace(BARE, subscriptions={"x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")}), set()),
-        (replace(BARE, subscriptions={"team-x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/Bad Name")}), set()),
         (
-            replace(_marked("products", MARKER), secrets={"bravo-endpoint": replace(SECRET, tags={**TAGS, "team": "bravo"})}),
+            replace(
+                BARE,
+                subscriptions={
+                    "team-golf": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")
+                },
+            ),
+            {"golf"},
+        ),
+        (
+            replace(BARE, subscriptions={"team-golf": replace(SUBSCRIPTION, display_name="mergekey/9/golf")}),
+            set(),
+        ),
+        (
+            replace(
+                BARE, subscriptions={"x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/golf")}
+            ),
+            set(),
+        ),
+        (
+            replace(
+                BARE,
+                subscriptions={
+                    "team-x": replace(SUBSCRIPTION, display_name=f"mergekey/{REPOSITORY}/Bad Name")
+                },
+            ),
+            set(),
+        ),
+        (
+            replace(
+                _marked("products", MARKER),
+                secrets={"bravo-endpoint": replace(SECRET, tags={**TAGS, "team": "bravo"})},
+            ),
             {"alpha", "bravo"},
         ),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "team": "bravo"})}), set()),
@@ -158,7 +196,10 @@ WITHDRAWN = replace(MARKER, withdrawn=START)
         (_marked("projects", replace(MARKER, team="bravo")), False),
         (replace(BARE, projects={"team-alpha": replace(PROJECT, state="Deleting")}), False),
         (replace(BARE, secrets={KEY: SECRET}), True),
-        (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "withdrawn": "2026-03-02T09:00:00Z"})}), False),
+        (
+            replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "withdrawn": "2026-03-02T09:00:00Z"})}),
+            False,
+        ),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={**TAGS, "repository": "9"})}), False),
         (replace(BARE, secrets={KEY: replace(SECRET, tags={})}), False),
     ],

@@ -63,9 +63,18 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
         ({"replays": MOST_REPLAYS - 1}, None),
         (
             {"replays": MOST_REPLAYS},
-            "it was replayed 5 times and failed each time: find the cause, then discard it, and the next sweep looks again",
+            (
+                "it was replayed 5 times and failed each time: find the cause, then discard it, and the next "
+                "sweep looks again"
+            ),
         ),
-        ({"session": ""}, "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"),
+        (
+            {"session": ""},
+            (
+                "it has no session, so its stage could not receive it: discard it, and the next sweep looks "
+                "again"
+            ),
+        ),
         (
             {"body": b"x" * 1024, "body_size": 261_900, "body_sha256": "f0" * 32},
             "only the first 1024 of its 261900 bytes were kept, since Service Bus takes no larger message: "
@@ -84,7 +93,9 @@ def test_each_replay_has_an_id_of_its_own_that_tells_of_what() -> None:
     assert replace(LETTER, replays=1).replay_id.endswith("/replay/2")
 
 
-@pytest.mark.parametrize(("team", "found"), [("alpha", "alpha"), ("catalogue", None), ("", None), ("../x", None)])
+@pytest.mark.parametrize(
+    ("team", "found"), [("alpha", "alpha"), ("catalogue", None), ("", None), ("../x", None)]
+)
 def test_only_a_team_can_have_objects(team: str, found: str | None) -> None:
     assert team_of(replace(LETTER, team=team)) == found
 

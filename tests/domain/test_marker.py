@@ -15,10 +15,15 @@ from shared.domain.workspace import marker_annotations, marker_of, namespace_man
 
 WHEN = datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC)
 COMMIT = "0123abcd" * 5
-TEXT = f"managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit {COMMIT}; sha256:9f"
+TEXT = (
+    "managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit "
+    f"{COMMIT}; sha256:9f"
+)
 MARKER = Marker(1234, "alpha", "tenant-access/config/alpha/access.yaml", COMMIT, "9f")
 
-times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(lambda when: when.replace(microsecond=0))
+times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(
+    lambda when: when.replace(microsecond=0)
+)
 markers = st.builds(
     Marker,
     repository=st.integers(0, 2**63),
@@ -48,7 +53,9 @@ def test_a_marker_reads_well() -> None:
     withdrawn = Marker(1234, "alpha", MARKER.path, COMMIT, "9f", WHEN)
     assert str(withdrawn) == f"{TEXT}; withdrawn 2026-03-02T09:00:01Z"
     whole = replace(withdrawn, expires=date(2026, 3, 31), held=WHEN - timedelta(hours=1))
-    assert str(whole) == f"{TEXT}; expires 2026-03-31; held 2026-03-02T08:00:01Z; withdrawn 2026-03-02T09:00:01Z"
+    assert (
+        str(whole) == f"{TEXT}; expires 2026-03-31; held 2026-03-02T08:00:01Z; withdrawn 2026-03-02T09:00:01Z"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +106,9 @@ def test_a_field_that_cannot_be_read_is_unknown_and_the_object_is_ours(text: str
     assert MARKER.owns(read)
     assert (set(read.unreadable), read.newer) == ({unreadable}, False)
     assert not read.stands_as(MARKER)
-    path, commit, digest = ("" if unreadable == name else getattr(MARKER, name) for name in ("path", "commit", "digest"))
+    path, commit, digest = (
+        "" if unreadable == name else getattr(MARKER, name) for name in ("path", "commit", "digest")
+    )
     assert replace(read, unreadable=frozenset()) == Marker(1234, "alpha", path, commit, digest)
 
 
@@ -123,7 +132,9 @@ def test_a_field_that_is_not_known_tells_of_a_newer_version(more: str) -> None:
     ],
     ids=str,
 )
-def test_tags_name_an_owner_when_repository_and_team_can_be_read(tags: dict[str, str], owner: tuple[int, str] | None) -> None:
+def test_tags_name_an_owner_when_repository_and_team_can_be_read(
+    tags: dict[str, str], owner: tuple[int, str] | None
+) -> None:
     assert owner_of(tags) == owner
 
 
@@ -193,5 +204,7 @@ def test_access_is_over_after_its_last_day_or_when_it_is_withdrawn() -> None:
     ],
     ids=str,
 )
-def test_what_stands_as_a_request_says_is_in_force_for_its_file_and_until_its_day(changed: dict[str, Any], same: bool) -> None:
+def test_what_stands_as_a_request_says_is_in_force_for_its_file_and_until_its_day(
+    changed: dict[str, Any], same: bool
+) -> None:
     assert replace(MARKER, **changed).stands_as(MARKER) is same

@@ -1,4 +1,6 @@
-"""Messages on the bus: what is written is read back, anything else is malformed, and a text is proved by Git's hash."""
+"""Messages on the bus: what is written is read back, anything else is malformed, and a text is proved by
+Git's hash.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ from shared.messages import AccessChange, DeadLetter, DeliverKeys, Message, Swee
 from tests.fakes.clock import START
 
 SHA = "a" * 40
-CHANGE = AccessChange(change="requested", team="alpha", path="x/alpha/access.yaml", commit=SHA, blob=blob_id(b"text"), text="text")
+CHANGE = AccessChange(
+    change="requested",
+    team="alpha",
+    path="x/alpha/access.yaml",
+    commit=SHA,
+    blob=blob_id(b"text"),
+    text="text",
+)
 
 
 def _encoded(message: Message) -> bytes:
@@ -47,11 +56,22 @@ def test_a_change_is_read_back(change: AccessChange) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [CHANGE, DeliverKeys(**CHANGE.model_dump()), Sweep(why="a test", verdict=True)], ids=lambda m: type(m).__name__
+    "message",
+    [CHANGE, DeliverKeys(**CHANGE.model_dump()), Sweep(why="a test", verdict=True)],
+    ids=lambda m: type(m).__name__,
 )
 def test_the_envelope_is_a_cloud_event(message: Message) -> None:
     envelope = read_envelope(_encoded(message))
-    assert {"specversion", "id", "type", "source", "time", "datacontenttype", "data", "subject"} == envelope.keys()
+    assert {
+        "specversion",
+        "id",
+        "type",
+        "source",
+        "time",
+        "datacontenttype",
+        "data",
+        "subject",
+    } == envelope.keys()
     assert (envelope["specversion"], envelope["type"], envelope["id"]) == ("1.0", message.TYPE, "d1/alpha")
     assert (envelope["subject"], envelope["time"]) == (message.session, "2026-03-02T09:00:00.000+00:00")
     assert type(message).decode(_encoded(message)) == message
@@ -76,7 +96,9 @@ def test_every_field_says_what_it_is_called_on_the_bus(kind: type[Message]) -> N
         _encoded(CHANGE).replace(b"change.v1", b"change.v2.1"),
         _encoded(CHANGE).replace(b"change.v1", b"change.v20000"),
         _encoded(CHANGE).replace(b"access-change.v1", b"deliver-keys.v2"),
-        _encoded(CHANGE).replace(b"access-change.v1", b"access-change.v2").replace(b"/repositories/1", b"/elsewhere"),
+        _encoded(CHANGE)
+        .replace(b"access-change.v1", b"access-change.v2")
+        .replace(b"/repositories/1", b"/elsewhere"),
         _encoded(CHANGE).replace(b'"1.0"', b'"2.0"'),
         _encoded(CHANGE).replace(b'"1.0"', b'"2.0"').replace(b"change.v1", b"change.v2"),
         _altered(team="Alpha"),
@@ -121,9 +143,14 @@ def test_what_a_newer_version_wrote_is_no_garbage(body: bytes) -> None:
     assert refused.value.actor == "nobody: it is tried again"
 
 
-@pytest.mark.parametrize("message", [DeliverKeys(**CHANGE.model_dump()), Sweep(why="a test")], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "message", [DeliverKeys(**CHANGE.model_dump()), Sweep(why="a test")], ids=lambda m: type(m).__name__
+)
 def test_every_message_may_be_of_a_newer_version(message: Message) -> None:
-    for newer in (_encoded(message).replace(b".v1", b".v2"), _encoded(message).replace(b'"data":{', b'"data":{"extra":1,')):
+    for newer in (
+        _encoded(message).replace(b".v1", b".v2"),
+        _encoded(message).replace(b'"data":{', b'"data":{"extra":1,'),
+    ):
         with pytest.raises(NewerMessage):
             type(message).decode(newer)
 
@@ -136,14 +163,20 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 
 def test_a_malformed_message_is_not_quoted() -> None:
-    for altered in (_altered(team="SECRET-TEXT"), _altered(change="SECRET-TEXT"), _altered(**{"0123456789abcdef" * 2: 1})):
+    for altered in (
+        _altered(team="SECRET-TEXT"),
+        _altered(change="SECRET-TEXT"),
+        _altered(**{"0123456789abcdef" * 2: 1}),
+    ):
         with pytest.raises((MalformedMessage, NewerMessage)) as refused:
             AccessChange.decode(altered)
         assert "SECRET-TEXT" not in str(refused.value)
         assert "0123456789abcdef" not in str(refused.value)
 
 
-@pytest.mark.parametrize("lone", ['{"specversion": "1.0", "type": "dev.mergekey.access-change.v1", "data": {"team": "\\ud800"}}'])
+@pytest.mark.parametrize(
+    "lone", ['{"specversion": "1.0", "type": "dev.mergekey.access-change.v1", "data": {"team": "\\ud800"}}']
+)
 def test_half_a_character_is_malformed(lone: str) -> None:
     with pytest.raises(MalformedMessage):
         AccessChange.decode(lone.encode())
@@ -151,7 +184,13 @@ def test_half_a_character_is_malformed(lone: str) -> None:
 
 @pytest.mark.parametrize(
     ("changed", "proved"),
-    [({}, True), ({"text": "other"}, False), ({"blob": ""}, False), ({"blob": SHA}, False), ({"blob": blob_id(b"text", 64)}, True)],
+    [
+        ({}, True),
+        ({"text": "other"}, False),
+        ({"blob": ""}, False),
+        ({"blob": SHA}, False),
+        ({"blob": blob_id(b"text", 64)}, True),
+    ],
     ids=str,
 )
 def test_a_text_counts_when_its_hash_is_the_blobs(changed: dict[str, str], proved: bool) -> None:
@@ -160,13 +199,17 @@ def test_a_text_counts_when_its_hash_is_the_blobs(changed: dict[str, str], prove
 
 def test_a_blobs_id_is_gits(tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes("grüß\n".encode())
-    done = subprocess.run(["git", "hash-object", "file"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", "hash-object", "file"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert blob_id("grüß\n".encode()) == done.stdout.strip()
     assert blob_id(b"", 64) == hashlib.sha256(b"blob 0\0").hexdigest()
 
 
 def test_what_is_known_of_a_dead_letter_is_read_back() -> None:
-    letter = DeadLetter("provision-gateway", "alpha", "Rejected", "why", "the platform", 3, "d1/alpha", "alpha", "d1/alpha", 2)
+    letter = DeadLetter(
+        "provision-gateway", "alpha", "Rejected", "why", "the platform", 3, "d1/alpha", "alpha", "d1/alpha", 2
+    )
     properties = letter.properties()
     assert DeadLetter.of(properties) == letter
     assert properties["message-id"] == "d1/alpha"

@@ -12,13 +12,23 @@ from hypothesis import strategies as st
 from shared.domain import names
 
 # A small alphabet, and the very words that names are made of, so that collisions would be found.
-_parts = st.sampled_from(["a", "b", "a1", "team", "shared", "primary", "secondary", "key", "endpoint", "ai", "phi", "4"])
-teams = st.lists(_parts, min_size=1, max_size=6).map("-".join).filter(lambda team: names.team_fault(team) is None)
+_parts = st.sampled_from(
+    ["a", "b", "a1", "team", "shared", "primary", "secondary", "key", "endpoint", "ai", "phi", "4"]
+)
+teams = (
+    st.lists(_parts, min_size=1, max_size=6).map("-".join).filter(lambda team: names.team_fault(team) is None)
+)
 _dividers = st.sampled_from([".", "-", "_", "/"])
 models = st.builds(
-    lambda first, rest: first + "".join(a + b for a, b in rest), _parts, st.lists(st.tuples(_dividers, _parts), max_size=4)
+    lambda first, rest: first + "".join(a + b for a, b in rest),
+    _parts,
+    st.lists(st.tuples(_dividers, _parts), max_size=4),
 ).filter(lambda model: names.model_fault(model) is None and names.slug_fault(model) is None)
-members = st.lists(_parts, min_size=1, max_size=4).map("-".join).filter(lambda member: names.member_fault(member) is None)
+members = (
+    st.lists(_parts, min_size=1, max_size=4)
+    .map("-".join)
+    .filter(lambda member: names.member_fault(member) is None)
+)
 secrets = st.lists(_parts, min_size=1, max_size=4).map("-".join)
 owners = st.tuples(teams, models)
 pools = st.tuples(owners, members, secrets)
@@ -38,7 +48,9 @@ _LIMITS = {
 
 
 def _names(pool: Pool) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Every name that a team has for a model, as (kind and scope, name), and whose it is; a member of the model's pool, a credential."""
+    """Every name that a team has for a model, as (kind and scope, name), and whose it is; a member of the
+    model's pool, a credential.
+    """
     (team, model), member, secret = pool
     of_team, of_model = (team, ""), ("", names.slug(model))
     both = (team, names.slug(model))
@@ -96,7 +108,10 @@ def test_a_node_label_is_cut_only_where_it_has_to_be() -> None:
     assert {len(label) for label in cut} == {names.LONGEST_LABEL}
     assert len(cut) == 3
     assert all(label.startswith(f"team-{team}--mmm-") for label in cut)
-    assert names.node_label(team, model) == f"team-{team}--mmm-{sha256(f'team-{team}--{model}'.encode()).hexdigest()[:12]}"
+    assert (
+        names.node_label(team, model)
+        == f"team-{team}--mmm-{sha256(f'team-{team}--{model}'.encode()).hexdigest()[:12]}"
+    )
 
 
 def test_a_vault_does_not_tell_capitals_apart() -> None:
@@ -121,7 +136,21 @@ def test_a_proper_team_name_has_no_fault(team: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "team", ["", "ab", "a" * 41, "Alpha", "1alpha", "alpha-", "-alpha", "al--pha", "al_pha", "älpha", "alpha\n", "a.b"]
+    "team",
+    [
+        "",
+        "ab",
+        "a" * 41,
+        "Alpha",
+        "1alpha",
+        "alpha-",
+        "-alpha",
+        "al--pha",
+        "al_pha",
+        "älpha",
+        "alpha\n",
+        "a.b",
+    ],
 )
 def test_an_improper_team_name_is_refused(team: str) -> None:
     fault = names.team_fault(team)
@@ -136,14 +165,22 @@ def test_a_reserved_name_is_refused(team: str) -> None:
     assert fault[0] == "ReservedName"
 
 
-@pytest.mark.parametrize("model", ["", "4o", "gpt 4", "gpt-4.1-", "gpt--4", "a'b", 'a"b', "{{a}}", "@(a)", "<a>", "gpt-4\n", "a" * 65])
+@pytest.mark.parametrize(
+    "model",
+    ["", "4o", "gpt 4", "gpt-4.1-", "gpt--4", "a'b", 'a"b', "{{a}}", "@(a)", "<a>", "gpt-4\n", "a" * 65],
+)
 def test_no_model_name_can_carry_what_a_policy_would_evaluate(model: str) -> None:
     assert names.model_fault(model) is not None
 
 
 @pytest.mark.parametrize(
     ("model", "slug"),
-    [("gpt-4.1", "gpt-4-1"), ("meta-llama/Llama-3.1-8B", "meta-llama-llama-3-1-8b"), ("Phi_4", "phi-4"), ("phi-4", "phi-4")],
+    [
+        ("gpt-4.1", "gpt-4-1"),
+        ("meta-llama/Llama-3.1-8B", "meta-llama-llama-3-1-8b"),
+        ("Phi_4", "phi-4"),
+        ("phi-4", "phi-4"),
+    ],
 )
 def test_a_slug_is_a_dns_label(model: str, slug: str) -> None:
     assert names.slug(model) == slug
@@ -155,9 +192,15 @@ def test_a_faulty_name_gets_a_reason_and_advice() -> None:
         "a team name does not begin with 'team-': only the folder may; write 'alpha'",
     )
     assert names.team_fault("ab") == ("BadTeamName", "a team name has 3 to 40 characters; this one has 2")
-    assert names.team_fault("all") == ("ReservedName", "the name 'all' is reserved for the platform; choose another team name")
+    assert names.team_fault("all") == (
+        "ReservedName",
+        "the name 'all' is reserved for the platform; choose another team name",
+    )
     assert names.model_fault("m" * 64) is None
-    assert names.model_fault("m" * 65) == ("BadModelName", "a model name has at most 64 characters; this one has 65")
+    assert names.model_fault("m" * 65) == (
+        "BadModelName",
+        "a model name has at most 64 characters; this one has 65",
+    )
     fault, slug_fault = names.model_fault("gpt 4"), names.slug_fault("phi-headless")
     assert fault is not None
     assert slug_fault is not None

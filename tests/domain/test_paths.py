@@ -22,7 +22,16 @@ def test_a_request_lies_in_its_teams_folder(path: str, folder: str, team: str) -
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", "access.yaml", "docs/alpha/access.yaml", "tenant-access/config/alpha/notes.yaml", "", "/", "a//b"]
+    "path",
+    [
+        "README.md",
+        "access.yaml",
+        "docs/alpha/access.yaml",
+        "tenant-access/config/alpha/notes.yaml",
+        "",
+        "/",
+        "a//b",
+    ],
 )
 def test_any_other_file_is_neither_a_request_nor_a_near_miss(path: str) -> None:
     assert (PATHS.folder(path), PATHS.team_of(path), PATHS.near_miss(path)) == (None, None, None)
@@ -51,10 +60,18 @@ def test_a_near_miss_is_told_where_it_belongs(path: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["platform/config/model_catalog.yml", "platform/config/model-catalog.yaml", "platform/config/Model_Catalogue.yaml"]
+    "path",
+    [
+        "platform/config/model_catalog.yml",
+        "platform/config/model-catalog.yaml",
+        "platform/config/Model_Catalogue.yaml",
+    ],
 )
 def test_a_misspelt_catalogue_is_reported(path: str) -> None:
-    advice = "The catalogue is only read from platform/config/model_catalog.yaml, so this file would be ignored. Rename it, or remove it."
+    advice = (
+        "The catalogue is only read from platform/config/model_catalog.yaml, so this file would be ignored. "
+        "Rename it, or remove it."
+    )
     assert catalog_near_miss(path, DEFAULT_CATALOG_PATH) == advice
 
 
@@ -71,8 +88,21 @@ def test_the_patterns_are_a_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["", "access.yaml", "*", "a/*", "*/*/access.yaml", "team-*/access.yaml", "/a/*/access.yaml", "a/**/access.yaml"]
+    "pattern",
+    [
+        "",
+        "access.yaml",
+        "*",
+        "a/*",
+        "*/*/access.yaml",
+        "team-*/access.yaml",
+        "/a/*/access.yaml",
+        "a/**/access.yaml",
+    ],
 )
 def test_a_pattern_without_exactly_one_folder_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"must be relative and have one folder '\*', as in 'tenant-access/config/\*/access.yaml'"):
+    with pytest.raises(
+        ValueError,
+        match=r"must be relative and have one folder '\*', as in 'tenant-access/config/\*/access.yaml'",
+    ):
         RequestPaths((pattern,))

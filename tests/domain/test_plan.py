@@ -37,7 +37,13 @@ def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> A
     return ActualBackend(name, '"b1"', url, marker and Backend(name, url).sealed(marker))
 
 
-def _plan(desired: DesiredGateway, marker: Marker, product: Product | None, policy: Policy | None, backends: list[ActualBackend]) -> Plan:
+def _plan(
+    desired: DesiredGateway,
+    marker: Marker,
+    product: Product | None,
+    policy: Policy | None,
+    backends: list[ActualBackend],
+) -> Plan:
     return plan_gateway(desired, marker, ActualGateway(product, policy, tuple(backends)))
 
 
@@ -56,12 +62,16 @@ def test_backends_stand_before_the_policy_that_names_them() -> None:
     assert steps[2] == ["update product policy team-alpha"]
 
 
-def test_a_product_that_was_deleted_after_its_policy_was_read_gets_a_policy_before_its_door_is_opened() -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, None, KNOWN, [])) == steps_of(_plan(GATEWAY, MARKER, None, None, []))
+def test_a_product_deleted_after_its_policy_was_read_gets_a_policy_before_its_door_is_opened() -> None:
+    assert steps_of(_plan(GATEWAY, MARKER, None, KNOWN, [])) == steps_of(
+        _plan(GATEWAY, MARKER, None, None, [])
+    )
 
 
 def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
-    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")])
+    plan = _plan(
+        GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")]
+    )
     assert steps_of(plan) == [
         ["update product policy team-alpha"],
         ["delete backend team-alpha--phi-4"],
@@ -78,7 +88,10 @@ def test_a_finished_product_keeps_its_link() -> None:
 
 def test_an_unfinished_product_gets_everything_but_its_creation() -> None:
     plan = _plan(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), OLD, [])
-    assert steps_of(plan)[0] == ["create administrator subscription team-alpha", "update product policy team-alpha"]
+    assert steps_of(plan)[0] == [
+        "create administrator subscription team-alpha",
+        "update product policy team-alpha",
+    ]
     assert ["create product link team-alpha"] in steps_of(plan)
 
 
@@ -86,7 +99,10 @@ def test_what_nobody_has_looked_at_is_vouched_for_by_the_marker() -> None:
     wanted = replace(GATEWAY, backends=(OWN,))
     assert not plan_gateway(wanted, MARKER, ActualGateway(_product(MARKER), KNOWN))
     looked = ActualGateway(_product(MARKER), KNOWN, backends=(), linked=False)
-    assert steps_of(plan_gateway(wanted, MARKER, looked)) == [["create backend team-alpha--phi-4"], ["create product link team-alpha"]]
+    assert steps_of(plan_gateway(wanted, MARKER, looked)) == [
+        ["create backend team-alpha--phi-4"],
+        ["create product link team-alpha"],
+    ]
 
 
 def test_a_product_that_is_open_is_closed_whatever_its_marker_says() -> None:
@@ -96,7 +112,9 @@ def test_a_product_that_is_open_is_closed_whatever_its_marker_says() -> None:
     assert [getattr(change, "tag", None) for change in plan] == [opened.etag]
 
 
-@pytest.mark.parametrize("marker", [replace(MARKER, digest="e" * 64), MARKER.unfinished(), replace(MARKER, withdrawn=START)])
+@pytest.mark.parametrize(
+    "marker", [replace(MARKER, digest="e" * 64), MARKER.unfinished(), replace(MARKER, withdrawn=START)]
+)
 def test_an_open_product_is_closed_before_anything_that_may_fail(marker: Marker) -> None:
     steps = steps_of(_plan(GATEWAY, MARKER, replace(_product(marker), subscription_required=False), OLD, []))
     assert steps[0] == ["update product team-alpha"]
@@ -112,7 +130,11 @@ def test_nothing_differs_and_nothing_is_planned() -> None:
 
 @pytest.mark.parametrize(
     "product",
-    [_product(replace(MARKER, withdrawn=START)), _product(replace(MARKER, path="elsewhere")), _product(MARKER, published=False)],
+    [
+        _product(replace(MARKER, withdrawn=START)),
+        _product(replace(MARKER, path="elsewhere")),
+        _product(MARKER, published=False),
+    ],
     ids=["withdrawn", "moved", "unpublished"],
 )
 def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -> None:
@@ -120,8 +142,12 @@ def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -
 
 
 @pytest.mark.parametrize("policy", [OLD, None], ids=["another", "none"])
-def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(policy: Policy | None) -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, _product(MARKER), policy, [])) == [["update product policy team-alpha"]]
+def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(
+    policy: Policy | None,
+) -> None:
+    assert steps_of(_plan(GATEWAY, MARKER, _product(MARKER), policy, [])) == [
+        ["update product policy team-alpha"]
+    ]
 
 
 def test_a_policy_that_stands_already_is_not_written_again() -> None:
@@ -131,7 +157,13 @@ def test_a_policy_that_stands_already_is_not_written_again() -> None:
 
 def test_writes_carry_the_tags_that_were_read() -> None:
     desired = replace(GATEWAY, backends=(OWN,))
-    plan = _plan(desired, MARKER, _product(MARKER.unfinished()), Policy('"policy"', ""), [_backend(OWN.name, "https://elsewhere/v1")])
+    plan = _plan(
+        desired,
+        MARKER,
+        _product(MARKER.unfinished()),
+        Policy('"policy"', ""),
+        [_backend(OWN.name, "https://elsewhere/v1")],
+    )
     tags = {change.kind: getattr(change, "tag", None) for change in plan}
     assert (tags["product policy"], tags["product marker"], tags["backend"]) == ('"policy"', '"p1"', '"b1"')
 
@@ -139,7 +171,13 @@ def test_writes_carry_the_tags_that_were_read() -> None:
 def test_a_backend_of_somebody_else_is_neither_changed_nor_deleted() -> None:
     with pytest.raises(NotManaged):
         _plan(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, [_backend(OWN.name, marker=OTHERS)])
-    plan = _plan(GATEWAY, MARKER, None, None, [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)])
+    plan = _plan(
+        GATEWAY,
+        MARKER,
+        None,
+        None,
+        [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)],
+    )
     assert "backend" not in str(plan)
 
 
@@ -149,7 +187,9 @@ def test_a_plan_says_nothing_of_what_it_writes() -> None:
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["", "d" * 64, "e" * 64, None]))
-def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: bool, digest: str | None) -> None:
+def test_the_marker_is_always_last_and_alone(
+    wants: bool, has: bool, published: bool, digest: str | None
+) -> None:
     desired = replace(GATEWAY, backends=(OWN,) if wants else ())
     product = None if digest is None else _product(replace(MARKER, digest=digest), published)
     plan = _plan(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
@@ -161,7 +201,9 @@ def test_the_marker_is_always_last_and_alone(wants: bool, has: bool, published: 
 def test_a_reservation_is_the_marker_without_its_digest_and_nothing_where_it_stands() -> None:
     reserved = MARKER.unfinished()
     assert steps_of(plan_reservation(GATEWAY, MARKER, None)) == [["create product team-alpha"]]
-    assert steps_of(plan_reservation(GATEWAY, MARKER, _product(MARKER))) == [["update product reservation team-alpha"]]
+    assert steps_of(plan_reservation(GATEWAY, MARKER, _product(MARKER))) == [
+        ["update product reservation team-alpha"]
+    ]
     assert not plan_reservation(GATEWAY, MARKER, _product(reserved))
     opened = replace(_product(reserved), subscription_required=False)
     assert steps_of(plan_reservation(GATEWAY, MARKER, opened)) == [["update product team-alpha"]]

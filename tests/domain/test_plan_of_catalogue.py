@@ -1,4 +1,6 @@
-"""The order in which the catalogue is written: the unified API, its policy, shared backends and their secrets."""
+"""The order in which the catalogue is written: the unified API, its policy, shared backends and their
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c"
 
 
 def _catalog_plan(desired: DesiredCatalog, api: Api | None, *backends: ActualBackend) -> list[list[str]]:
-    return steps_of(plan_catalog(desired, SEAL, ActualCatalog(api, OLD if api is None or api.marker != SEAL else RULES, backends)))
+    return steps_of(
+        plan_catalog(
+            desired, SEAL, ActualCatalog(api, OLD if api is None or api.marker != SEAL else RULES, backends)
+        )
+    )
 
 
 def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_its_marker() -> None:
@@ -44,7 +50,9 @@ def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_it
 
 def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -> None:
     known = Api('"api"', "other", replace(SEAL, digest="old"))
-    writes = {change.kind: change for change in plan_catalog(CATALOG, SEAL, ActualCatalog(known, OLD, _shared()))}
+    writes = {
+        change.kind: change for change in plan_catalog(CATALOG, SEAL, ActualCatalog(known, OLD, _shared()))
+    }
     api, policy, marker = writes["api"], writes["api policy"], writes["api marker"]
     assert isinstance(api, Update)
     assert isinstance(policy, Update)
@@ -59,19 +67,30 @@ def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -
 
 def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vouches_for_the_rest() -> None:
     old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
-    plan = plan_cleaning(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, (*_shared(), old)))
+    plan = plan_cleaning(
+        CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, (*_shared(), old))
+    )
     assert steps_of(plan) == [["delete backend shared--old"]]
 
 
 def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
-    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared(), fragment=SAID))
+    plan = plan_catalog(
+        CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, _shared(), fragment=SAID)
+    )
     assert not plan
 
 
 @pytest.mark.parametrize(
-    "changed", [{"subscription_required": False}, {"key_names": ("x-key", "api-key")}, {"key_names": ("api-key", "key")}]
+    "changed",
+    [
+        {"subscription_required": False},
+        {"key_names": ("x-key", "api-key")},
+        {"key_names": ("api-key", "key")},
+    ],
 )
-def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(changed: dict[str, Any]) -> None:
+def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(
+    changed: dict[str, Any],
+) -> None:
     known = replace(Api('"1"', CATALOG.api_digest, SEAL), **changed)
     plan = plan_catalog(CATALOG, SEAL, ActualCatalog(known, RULES, _shared(), fragment=SAID))
     assert list(plan) == [Update("api marker", "ai", None, SEAL)]
@@ -82,12 +101,20 @@ def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_
 
 
 def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
-    plan = plan_catalog(CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:]))
-    assert steps_of(plan) == [["create backend shared--gpt-4-1", "create policy fragment requested-model"], ["update api policy ai"]]
+    plan = plan_catalog(
+        CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared()[1:])
+    )
+    assert steps_of(plan) == [
+        ["create backend shared--gpt-4-1", "create policy fragment requested-model"],
+        ["update api policy ai"],
+    ]
 
 
 def _shared(desired: DesiredCatalog = CATALOG) -> tuple[ActualBackend, ...]:
-    return tuple(ActualBackend(each.name, '"1"', each.url, each.sealed(SEAL), each.breaker, each.members) for each in desired.backends)
+    return tuple(
+        ActualBackend(each.name, '"1"', each.url, each.sealed(SEAL), each.breaker, each.members)
+        for each in desired.backends
+    )
 
 
 def test_operations_are_imported_again_only_when_they_differ() -> None:
@@ -109,7 +136,9 @@ POOLED = replace(
 VALUES = (ActualNamedValue("credential--key", '"v1"', "https://vault/secrets/key", ours=True),)
 
 
-def _cleaning(desired: DesiredCatalog, backends: tuple[ActualBackend, ...], values: tuple[ActualNamedValue, ...] = ()) -> list[list[str]]:
+def _cleaning(
+    desired: DesiredCatalog, backends: tuple[ActualBackend, ...], values: tuple[ActualNamedValue, ...] = ()
+) -> list[list[str]]:
     return steps_of(plan_cleaning(desired, SEAL, ActualCatalog(None, None, backends, values)))
 
 
@@ -145,7 +174,9 @@ def test_what_is_no_longer_served_goes_in_reverse_order() -> None:
 )
 def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -> None:
     edited = tuple(replace(each, **edit) for each in _shared(POOLED))
-    plan = plan_catalog(POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, edited, VALUES))
+    plan = plan_catalog(
+        POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, edited, VALUES)
+    )
     assert "update backend" in str(plan)
     assert "update backend shared--m;" in f"{plan};" or "members" not in edit
 
@@ -153,15 +184,25 @@ def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -
 @pytest.mark.parametrize("digest", ["", "e" * 64], ids=["gone", "edited"])
 def test_a_fragment_that_is_not_the_one_that_was_written_is_put_before_any_policy(digest: str) -> None:
     standing = ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), OLD, _shared(), fragment=digest)
-    assert steps_of(plan_catalog(CATALOG, SEAL, standing)) == [["create policy fragment requested-model"], ["update api policy ai"]]
-    assert not plan_catalog(CATALOG, SEAL, replace(standing, policy=RULES, fragment=meaning_of(CATALOG.fragment)))
+    assert steps_of(plan_catalog(CATALOG, SEAL, standing)) == [
+        ["create policy fragment requested-model"],
+        ["update api policy ai"],
+    ]
+    assert not plan_catalog(
+        CATALOG, SEAL, replace(standing, policy=RULES, fragment=meaning_of(CATALOG.fragment))
+    )
 
 
 def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> None:
-    moved, standing = (replace(VALUES[0], url="https://elsewhere/secrets/key"),), Api('"1"', CATALOG.api_digest, SEAL)
+    moved, standing = (
+        (replace(VALUES[0], url="https://elsewhere/secrets/key"),),
+        Api('"1"', CATALOG.api_digest, SEAL),
+    )
     plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), moved, SAID))
     assert list(plan) == [Update("named value", "credential--key", '"v1"', POOLED.named_values[0])]
-    assert list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES, SAID))) == []
+    assert (
+        list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES, SAID))) == []
+    )
 
 
 @pytest.mark.parametrize("marked", [SEAL, None], ids=["the same catalogue", "another"])
@@ -169,7 +210,9 @@ def test_who_sent_a_secret_that_is_gone_forgets_it_first_and_gets_it_back(marked
     sender, alone, pool = POOLED.backends
     # One more is missing, and waits for the secret like the sender.
     standing = tuple(each for each in _shared(POOLED) if each.name != alone.name)
-    plan = plan_catalog(POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, marked), RULES, standing, ()))
+    plan = plan_catalog(
+        POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, marked), RULES, standing, ())
+    )
     steps = [list(step) for step in plan.steps]
     assert steps[0] == [Update("backend", sender.name, "*", replace(sender, credential=None))]
     assert Create("named value", "credential--key", POOLED.named_values[0]) in steps[1]

@@ -21,7 +21,11 @@ from tests.fakes.clock import START
 TRACES = "/subscriptions/x/resourceGroups/ai/providers/Microsoft.Insights/components/traces"
 TRIED, TRACED = Asked(playground=True).read(), Asked(playground=True, tracing=True).read()
 PLAIN, WITH_TRACES = compile_project(TRIED, Playground(TRACES)), compile_project(TRACED, Playground(TRACES))
-US, THEM, BY_HAND = Reader(READERS, ours=True), Reader(OTHER_READERS, ours=True), Reader(OTHER_READERS, ours=False)
+US, THEM, BY_HAND = (
+    Reader(READERS, ours=True),
+    Reader(OTHER_READERS, ours=True),
+    Reader(OTHER_READERS, ours=False),
+)
 
 
 def marker(digest: str = "") -> Marker:
@@ -34,7 +38,9 @@ def actual(
     readers: tuple[Reader, ...] = (US,),
     connection: TracingConnection | None = None,
 ) -> ActualProject:
-    return ActualProject(Project("team-alpha", "Team Alpha", state, mark or marker()), frozenset(readers), connection)
+    return ActualProject(
+        Project("team-alpha", "Team Alpha", state, mark or marker()), frozenset(readers), connection
+    )
 
 
 def told(found: ActualProject, traced: bool = False, group: str | None = READERS) -> str:
@@ -43,14 +49,24 @@ def told(found: ActualProject, traced: bool = False, group: str | None = READERS
 
 
 def test_the_platform_decides_where_traces_go_and_the_team_whether() -> None:
-    assert (PLAIN.tracing, WITH_TRACES.tracing, compile_project(TRACED, Playground()).tracing) == (None, TRACES, None)
+    assert (PLAIN.tracing, WITH_TRACES.tracing, compile_project(TRACED, Playground()).tracing) == (
+        None,
+        TRACES,
+        None,
+    )
     assert PLAIN.digest != WITH_TRACES.digest
 
 
 def test_where_nothing_differs_nothing_is_to_be_done() -> None:
     assert told(actual()) == ""
     assert told(actual(mark=replace(marker(), commit="another", path="another"))) == ""
-    assert told(actual(mark=marker(WITH_TRACES.digest), connection=TracingConnection(TRACES.upper(), ours=True)), traced=True) == ""
+    assert (
+        told(
+            actual(mark=marker(WITH_TRACES.digest), connection=TracingConnection(TRACES.upper(), ours=True)),
+            traced=True,
+        )
+        == ""
+    )
 
 
 def test_a_project_is_made_and_nothing_else_until_it_stands() -> None:
@@ -69,7 +85,9 @@ def test_the_marker_vouches_from_the_beginning_only_where_nothing_follows(traced
 
 def test_the_connection_comes_first_then_the_role_then_the_marker() -> None:
     found = actual(mark=replace(marker(WITH_TRACES.digest), withdrawn=START), readers=())
-    steps = f"create tracing connection {TRACES}; create project role {READERS}; update project marker team-alpha"
+    steps = (
+        f"create tracing connection {TRACES}; create project role {READERS}; update project marker team-alpha"
+    )
     assert told(found, traced=True) == steps
 
 
@@ -77,7 +95,9 @@ def test_the_connection_comes_first_then_the_role_then_the_marker() -> None:
 def test_who_may_not_use_it_any_more_goes_first_whatever_the_project_is_at(state: str) -> None:
     found = actual(state, readers=(US, THEM))
     assert told(found).split("; ")[0] == f"delete project role {OTHER_READERS}"
-    assert told(found, group=None).split("; ")[:2] == [f"delete project role {each}" for each in sorted((READERS, OTHER_READERS))]
+    assert told(found, group=None).split("; ")[:2] == [
+        f"delete project role {each}" for each in sorted((READERS, OTHER_READERS))
+    ]
 
 
 def test_a_role_that_somebody_else_gave_is_neither_taken_nor_given_again() -> None:
@@ -88,13 +108,18 @@ def test_a_role_that_somebody_else_gave_is_neither_taken_nor_given_again() -> No
 def test_a_connection_leads_where_the_platform_says_or_nowhere() -> None:
     elsewhere, theirs = TracingConnection("elsewhere", ours=True), TracingConnection("elsewhere", ours=False)
     assert told(actual(connection=elsewhere)) == "delete tracing connection elsewhere"
-    assert told(actual(mark=marker(WITH_TRACES.digest), connection=elsewhere), traced=True) == f"create tracing connection {TRACES}"
+    assert (
+        told(actual(mark=marker(WITH_TRACES.digest), connection=elsewhere), traced=True)
+        == f"create tracing connection {TRACES}"
+    )
     assert told(actual(connection=theirs)) == ""
     with pytest.raises(NotManaged):
         told(actual(connection=theirs), traced=True)
 
 
-@pytest.mark.parametrize("strange", [replace(marker(), repository=2), replace(marker(), team="bravo")], ids=str)
+@pytest.mark.parametrize(
+    "strange", [replace(marker(), repository=2), replace(marker(), team="bravo")], ids=str
+)
 def test_a_project_of_others_is_nothing_to_plan_for(strange: Marker) -> None:
     with pytest.raises(NotManaged, match="Foundry project team-alpha"):
         told(actual(mark=strange))
@@ -102,10 +127,13 @@ def test_a_project_of_others_is_nothing_to_plan_for(strange: Marker) -> None:
 
 def test_the_team_of_a_project_is_known_by_its_name() -> None:
     assert names.team_of_project(names.project("alpha")) == "alpha"
-    assert [names.team_of_project(name) for name in ("alpha", "team-all", "team-", "team-Alpha", "team-team-alpha")] == [None] * 5
+    assert [
+        names.team_of_project(name)
+        for name in ("alpha", "team-all", "team-", "team-Alpha", "team-team-alpha")
+    ] == [None] * 5
 
 
-# ------------------------------------------------------------------------------------------------------ what lists show to differ
+# ---------------------------------------------------------------------------------- what lists show to differ
 
 GRACE = timedelta(days=7)
 PLATFORM = Platform(1, "https://ai.contoso.com", None, playground=Playground(TRACES))
@@ -114,7 +142,9 @@ WITHDRAWN = replace(marker(), withdrawn=START)
 
 def world(project: Project | None, *readers: Reader) -> World:
     bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
-    return replace(bare, projects={project.name: project} if project else {}, users={"team-alpha": frozenset(readers)})
+    return replace(
+        bare, projects={project.name: project} if project else {}, users={"team-alpha": frozenset(readers)}
+    )
 
 
 def project(state: str = "Succeeded", mark: Marker | None = None) -> Project:
@@ -122,7 +152,10 @@ def project(state: str = "Succeeded", mark: Marker | None = None) -> Project:
 
 
 NOT_THERE, NOT_OURS = "its Foundry project is not there", "its Foundry project is not managed by mergekey"
-UNLIKE, NOT_IN = "its Foundry project is not what the request says", "its group may not use its Foundry project"
+UNLIKE, NOT_IN = (
+    "its Foundry project is not what the request says",
+    "its group may not use its Foundry project",
+)
 STRANGER = "another group than its own may use its Foundry project"
 
 
@@ -144,7 +177,10 @@ STRANGER = "another group than its own may use its Foundry project"
     ],
 )
 def test_lists_show_what_differs_from_a_request(seen: World, expected: list[str]) -> None:
-    assert list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
+    assert (
+        list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen))
+        == expected
+    )
 
 
 def test_a_request_without_a_group_lets_nobody_in() -> None:
@@ -172,7 +208,9 @@ OUTLIVED = "its Foundry project outlived its grace period"
         (world(project(mark=replace(marker(), repository=2)), US), timedelta(), []),
     ],
 )
-def test_lists_show_what_is_left_of_access_that_has_ended(seen: World, after: timedelta, expected: list[str]) -> None:
+def test_lists_show_what_is_left_of_access_that_has_ended(
+    seen: World, after: timedelta, expected: list[str]
+) -> None:
     times = Times(START + after, GRACE, GRACE, GRACE)
     assert list(of_access_that_ended("alpha", 1, times, seen)) == expected
     without = Wanted(replace(TRIED, playground_access=False), "p", over=False)
@@ -190,12 +228,21 @@ def test_strangers_are_told_of_each_project_of_ours() -> None:
     theirs = Project("team-aaron", "Aaron", "Succeeded", replace(marker(), team="aaron", repository=2))
     both = replace(world(project(), BY_HAND), projects={"team-aaron": theirs, "team-alpha": project()})
     seen = replace(both, users={"team-aaron": frozenset({BY_HAND}), "team-alpha": frozenset({BY_HAND})})
-    assert list(of_others(1, seen)) == [f"{OTHER_READERS} may use the Foundry project team-alpha and no request names it"]
+    assert list(of_others(1, seen)) == [
+        f"{OTHER_READERS} may use the Foundry project team-alpha and no request names it"
+    ]
 
 
 def test_where_there_is_no_playground_nothing_is_missing() -> None:
     assert (
-        list(of_team(Wanted(TRIED, "p", over=False), replace(PLATFORM, playground=None), Times(START, GRACE, GRACE, GRACE), world(None)))
+        list(
+            of_team(
+                Wanted(TRIED, "p", over=False),
+                replace(PLATFORM, playground=None),
+                Times(START, GRACE, GRACE, GRACE),
+                world(None),
+            )
+        )
         == []
     )
 

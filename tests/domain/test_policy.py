@@ -1,4 +1,6 @@
-"""Policies as people would review them (`policies/*.xml`), and that no text of a request can change what they do."""
+"""Policies as people would review them (`policies/*.xml`), and that no text of a request can change what they
+do.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ def _shape(policy: str) -> list[tuple[str, tuple[str, ...], str]]:
     """Every element with the names of its attributes and every value that the gateway evaluates."""
     rows = []
     for element in ElementTree.fromstring(policy).iter():
-        code = [value for value in (*element.attrib.values(), element.text or "") if "@" in value or "{{" in value]
+        code = [
+            value for value in (*element.attrib.values(), element.text or "") if "@" in value or "{{" in value
+        ]
         rows.append((element.tag, tuple(sorted(element.attrib)), "".join(code)))
     return rows
 
@@ -110,15 +114,23 @@ def _without_cost_centre(policy: str) -> str:
 
 
 @given(display_name=TEXTS, owner=TEXTS, cost_center=st.one_of(st.none(), TEXTS))
-def test_no_text_of_a_request_changes_the_structure_of_its_policy(display_name: str, owner: str, cost_center: str | None) -> None:
-    policy = product_policy(replace(FULL, display_name=display_name, owner=owner, cost_center=cost_center), CATALOG)
+def test_no_text_of_a_request_changes_the_structure_of_its_policy(
+    display_name: str, owner: str, cost_center: str | None
+) -> None:
+    policy = product_policy(
+        replace(FULL, display_name=display_name, owner=owner, cost_center=cost_center), CATALOG
+    )
     assert _shape(_without_cost_centre(policy)) == _shape(_without_cost_centre(product_policy(FULL, CATALOG)))
 
 
 @given(cost_center=TEXTS)
 def test_a_cost_centre_is_in_the_metric_only_when_it_is_harmless(cost_center: str) -> None:
     policy = product_policy(replace(FULL, cost_center=cost_center), CATALOG)
-    values = [element.get("value") for element in ElementTree.fromstring(policy).iter("dimension") if element.get("name") == "Cost centre"]
+    values = [
+        element.get("value")
+        for element in ElementTree.fromstring(policy).iter("dimension")
+        if element.get("name") == "Cost centre"
+    ]
     assert values in ([], [cost_center, cost_center])
     assert not values or not set(cost_center) & set("@{}()\"'<>&;\\")
 
@@ -126,7 +138,10 @@ def test_a_cost_centre_is_in_the_metric_only_when_it_is_harmless(cost_center: st
 @given(text=st.sampled_from(["@(1)", "{{x}}", '"', "a)b", "<x/>"]))
 def test_a_team_or_model_that_could_be_code_is_never_compiled(text: str) -> None:
     strange = Catalog((replace(CATALOG.models[0], name=text),))
-    for request in (replace(PLAIN, team=text, tokens_per_minute=1), replace(PLAIN, models=(replace(PLAIN.models[0], name=text),))):
+    for request in (
+        replace(PLAIN, team=text, tokens_per_minute=1),
+        replace(PLAIN, models=(replace(PLAIN.models[0], name=text),)),
+    ):
         with pytest.raises(ValueError, match="not allowed in a policy"):
             product_policy(request, strange)
     with pytest.raises(ValueError, match="not allowed in a policy"):
@@ -140,20 +155,33 @@ def test_a_request_is_read_before_any_text_of_it_reaches_a_policy() -> None:
 
 
 def test_a_day_or_an_owner_is_no_part_of_a_policy() -> None:
-    assert product_policy(replace(PLAIN, expires=date(2030, 1, 1), owner="x@y.z"), CATALOG) == product_policy(PLAIN, CATALOG)
+    assert product_policy(replace(PLAIN, expires=date(2030, 1, 1), owner="x@y.z"), CATALOG) == product_policy(
+        PLAIN, CATALOG
+    )
 
 
 def test_each_model_and_the_team_are_limited_apart() -> None:
-    counters = [element.attrib["counter-key"] for element in ElementTree.fromstring(product_policy(FULL, CATALOG)).iter("llm-token-limit")]
+    counters = [
+        element.attrib["counter-key"]
+        for element in ElementTree.fromstring(product_policy(FULL, CATALOG)).iter("llm-token-limit")
+    ]
     assert counters == ["alpha", "alpha:gpt-4.1", "alpha:phi-4"]
 
 
 def test_no_key_of_a_client_reaches_a_backend() -> None:
     inbound = ElementTree.fromstring(api_policy(a_catalog())).find("inbound")
     assert inbound is not None
-    removed = {(element.tag, element.get("name")) for element in inbound if element.get("exists-action") == "delete"}
-    headers = {("set-header", name) for name in ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")}
-    assert removed == headers | {("set-query-parameter", "api-key"), ("set-query-parameter", "subscription-key")}
+    removed = {
+        (element.tag, element.get("name")) for element in inbound if element.get("exists-action") == "delete"
+    }
+    headers = {
+        ("set-header", name)
+        for name in ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")
+    }
+    assert removed == headers | {
+        ("set-query-parameter", "api-key"),
+        ("set-query-parameter", "subscription-key"),
+    }
 
 
 def _models(request: AccessRequest) -> list[str]:
@@ -164,17 +192,23 @@ def test_what_was_not_asked_for_is_refused() -> None:
     choose = ElementTree.fromstring(product_policy(FULL, CATALOG)).find("inbound/choose")
     assert choose is not None
     conditions = [element.attrib["condition"] for element in choose.findall("when")]
-    assert conditions == [f'@((string)context.Variables["requested-model"] == "{name}")' for name in _models(FULL)]
+    assert conditions == [
+        f'@((string)context.Variables["requested-model"] == "{name}")' for name in _models(FULL)
+    ]
     assert choose.find("otherwise/return-response/set-status") is not None
 
 
-@pytest.mark.parametrize("text", [product_policy(FULL, CATALOG), api_policy(a_catalog())], ids=["product", "api"])
+@pytest.mark.parametrize(
+    "text", [product_policy(FULL, CATALOG), api_policy(a_catalog())], ids=["product", "api"]
+)
 def test_the_digest_survives_another_way_of_writing_the_same(text: str) -> None:
     root = ElementTree.fromstring(text)
     for element in root.iter():
         element.attrib = dict(reversed(element.attrib.items()))
         element.text = f"\r\n\t {(element.text or '').strip()} \n" if element.text else element.text
-    rewritten = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False).replace("<inbound>", "<inbound><!-- seen -->")
+    rewritten = ElementTree.tostring(root, encoding="unicode", short_empty_elements=False).replace(
+        "<inbound>", "<inbound><!-- seen -->"
+    )
     assert digest_of(rewritten) == digest_of(text) != ""
 
 
@@ -209,13 +243,20 @@ def test_what_carries_no_digest_of_its_own_is_not_ours(text: str) -> None:
 
 def _named(policy: str, *variables: str) -> set[str]:
     """The values that a policy gives to variables."""
-    return {each.attrib["value"] for each in ElementTree.fromstring(policy).iter("set-variable") if each.get("name") in variables}
+    return {
+        each.attrib["value"]
+        for each in ElementTree.fromstring(policy).iter("set-variable")
+        if each.get("name") in variables
+    }
 
 
 @pytest.mark.parametrize("request_", [asking(*(model.name for model in GOVERNED.models), of="restricted")])
 def test_restricted_data_is_for_private_models_only_whatever_a_request_names(request_: AccessRequest) -> None:
     policy = product_policy(request_, GOVERNED)
-    assert _named(policy, "granted-model", "fallback-model", "cached") == {"llama-on-premises", "mistral-small"}
+    assert _named(policy, "granted-model", "fallback-model", "cached") == {
+        "llama-on-premises",
+        "mistral-small",
+    }
     assert "llm-semantic-cache" not in policy
 
 
@@ -226,26 +267,35 @@ def test_a_score_has_no_exponent_however_small_it_is() -> None:
 
 
 def test_a_model_that_is_closed_to_a_class_of_data_is_closed_in_the_products_too() -> None:
-    opened = replace(CATALOG, models=tuple(replace(model, data_classes=EVERY_CLASS) for model in CATALOG.models))
+    opened = replace(
+        CATALOG, models=tuple(replace(model, data_classes=EVERY_CLASS) for model in CATALOG.models)
+    )
     restricted = replace(PLAIN, data_classification="restricted")
     assert _named(product_policy(restricted, opened), "granted-model") == {"gpt-4.1"}
     assert _named(product_policy(restricted, CATALOG), "granted-model") == set()
 
 
 def test_a_fallback_is_named_only_when_the_team_may_call_it_itself() -> None:
-    with_it, without, own = asking("gpt-4.1", "mistral-small"), asking("gpt-4.1"), asking("gpt-4.1", "mistral-small", gpu=GPU)
+    with_it, without, own = (
+        asking("gpt-4.1", "mistral-small"),
+        asking("gpt-4.1"),
+        asking("gpt-4.1", "mistral-small", gpu=GPU),
+    )
     fallbacks = [_named(product_policy(each, GOVERNED), "fallback-model") for each in (with_it, without, own)]
     assert fallbacks == [{"mistral-small"}, set(), set()]
 
 
 def test_a_token_of_the_platform_is_kept_in_a_variable_and_sent_to_foundry_only() -> None:
     root = ElementTree.fromstring(api_policy(GOVERNED))
-    assert all(each.get("output-token-variable-name") for each in root.iter("authentication-managed-identity"))
+    assert all(
+        each.get("output-token-variable-name") for each in root.iter("authentication-managed-identity")
+    )
     foundry = {names.shared_backend(model.name) for model in GOVERNED.models if model.provider == "foundry"}
     for branch in root.iter():
         backends = {each.get("backend-id") for each in branch.findall("set-backend-service")}
         sends = any(
-            each.get("name") == "Authorization" and each.get("exists-action") == "override" for each in branch.findall("set-header")
+            each.get("name") == "Authorization" and each.get("exists-action") == "override"
+            for each in branch.findall("set-header")
         )
         assert not backends or (backends <= foundry) == sends
 
@@ -257,7 +307,9 @@ def test_no_more_dimensions_than_api_management_takes() -> None:
 
 def test_every_expression_in_a_policy_is_one_of_the_table() -> None:
     written = [
-        "[A-Za-z0-9._:/ -]+".join(re.escape(part) for part in re.split(r"%(?:name|value)%", " ".join(text.split())))
+        "[A-Za-z0-9._:/ -]+".join(
+            re.escape(part) for part in re.split(r"%(?:name|value)%", " ".join(text.split()))
+        )
         for text in EXPRESSIONS.values()
     ]
     used = set()
@@ -265,7 +317,11 @@ def test_every_expression_in_a_policy_is_one_of_the_table() -> None:
         for element in ElementTree.fromstring(policy).iter():
             for value in (*element.attrib.values(), element.text or ""):
                 if value.startswith("@"):
-                    found = [which for which, text in zip(EXPRESSIONS, written, strict=True) if re.fullmatch(text, " ".join(value.split()))]
+                    found = [
+                        which
+                        for which, text in zip(EXPRESSIONS, written, strict=True)
+                        if re.fullmatch(text, " ".join(value.split()))
+                    ]
                     assert found, value
                     used.update(found)
     assert used == EXPRESSIONS.keys()
@@ -276,7 +332,10 @@ def test_a_fallback_gets_no_credential_of_the_model_that_failed() -> None:
     assert retry is not None
     turn = retry.find("choose/when")
     assert turn is not None
-    assert (turn[0].tag, dict(turn[0].items())) == ("set-header", {"name": "Authorization", "exists-action": "delete"})
+    assert (turn[0].tag, dict(turn[0].items())) == (
+        "set-header",
+        {"name": "Authorization", "exists-action": "delete"},
+    )
     assert [each.tag for each in turn][-1] == "set-body"
     assert [each.tag for each in retry][-1] == "forward-request"
 
@@ -306,17 +365,28 @@ def test_what_a_policy_grants_is_read_back_as_it_was_asked_for(data: st.DataObje
     assert granted_by(product_policy(request, GOVERNED)) == request.tokens
 
 
-def test_a_policy_that_somebody_edited_grants_what_it_says_now_and_one_that_is_not_ours_nothing_that_is_known() -> None:
+def test_a_policy_that_was_edited_grants_what_it_says_now_and_one_that_is_not_ours_nothing_known() -> None:
     policy = product_policy(PLAIN, CATALOG)
     assert granted_by(policy) == PLAIN.tokens == {"gpt-4.1": 10_000}
-    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="910000"')) == {"gpt-4.1": 910_000}
-    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="@(many)"')) == {"gpt-4.1": None}
+    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="910000"')) == {
+        "gpt-4.1": 910_000
+    }
+    assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="@(many)"')) == {
+        "gpt-4.1": None
+    }
     for other in ("<policies><inbound><base /></inbound></policies>", "<policies />", "no XML"):
         assert granted_by(other) is None
 
 
 def test_a_requests_tokens_are_those_of_its_verdict() -> None:
-    text = Asked(models=("gpt-4.1", "text-embedding-3-large"), dedicated={"phi-4": GPU}).text() + "limits: {tokensPerMinute: 7000}\n"
+    text = (
+        Asked(models=("gpt-4.1", "text-embedding-3-large"), dedicated={"phi-4": GPU}).text()
+        + "limits: {tokensPerMinute: 7000}\n"
+    )
     verdict = read_request(path_of("alpha"), text.encode(), CATALOG, PATHS)
     assert verdict.request is not None
-    assert verdict.request.tokens == verdict.tokens == {"gpt-4.1": 7000, "text-embedding-3-large": 7000, "phi-4": 0}
+    assert (
+        verdict.request.tokens
+        == verdict.tokens
+        == {"gpt-4.1": 7000, "text-embedding-3-large": 7000, "phi-4": 0}
+    )

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.problem import START, Position, capped, did_you_mean, listed, most_important, problem_at, quote, visible
+from shared.domain.problem import (
+    START,
+    Position,
+    capped,
+    did_you_mean,
+    listed,
+    most_important,
+    problem_at,
+    quote,
+    visible,
+)
 
 
 def test_what_was_written_is_shown_in_quotes_and_no_longer_than_sixty_characters() -> None:

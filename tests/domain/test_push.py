@@ -14,7 +14,13 @@ ALPHA, BRAVO = "tenant-access/config/alpha/access.yaml", "developer-requests/bra
 
 
 def _tree(**files: str) -> Tree:
-    known = {"alpha": ALPHA, "bravo": BRAVO, "catalog": DEFAULT_CATALOG_PATH, "readme": "README.md", "typo": ALPHA.replace(".yaml", ".yml")}
+    known = {
+        "alpha": ALPHA,
+        "bravo": BRAVO,
+        "catalog": DEFAULT_CATALOG_PATH,
+        "readme": "README.md",
+        "typo": ALPHA.replace(".yaml", ".yml"),
+    }
     return {known[name]: Entry(blob, "100644") for name, blob in files.items()}
 
 
@@ -50,7 +56,9 @@ def test_a_touched_push_counts_its_requests() -> None:
 
 trees = st.dictionaries(
     st.sampled_from([ALPHA, BRAVO, DEFAULT_CATALOG_PATH, "README.md", ALPHA.replace("alpha", "team-alpha")]),
-    st.builds(Entry, blob=st.sampled_from("abc"), mode=st.sampled_from(["100644", "120000"]), size=st.just(1)),
+    st.builds(
+        Entry, blob=st.sampled_from("abc"), mode=st.sampled_from(["100644", "120000"]), size=st.just(1)
+    ),
 )
 
 
@@ -73,7 +81,10 @@ def test_every_difference_of_a_request_is_told_exactly_once(before: Tree, after:
 
 
 def test_a_team_may_stand_in_two_folders() -> None:
-    tree = {path: Entry("1", "100644") for path in (ALPHA, ALPHA.replace("alpha", "team-alpha"), BRAVO, "README.md")}
+    tree = {
+        path: Entry("1", "100644")
+        for path in (ALPHA, ALPHA.replace("alpha", "team-alpha"), BRAVO, "README.md")
+    }
     assert homes(tree, "alpha", PATHS) == (ALPHA, ALPHA.replace("alpha", "team-alpha"))
     assert homes(tree, "bravo", PATHS) == (BRAVO,)
     assert homes(tree, "charlie", PATHS) == ()

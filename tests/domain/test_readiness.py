@@ -13,7 +13,9 @@ ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 WITH_NODES = ON_THE_WAY[:3]
 
 
-def _conditions(*true: str, verdict: str = "False", reason: str = "workspacePending", message: str = "") -> list[dict[str, Any]]:
+def _conditions(
+    *true: str, verdict: str = "False", reason: str = "workspacePending", message: str = ""
+) -> list[dict[str, Any]]:
     """All conditions; those named are true."""
     rows = [{"type": name, "status": "True" if name in true else "False"} for name in ON_THE_WAY]
     return [*rows, {"type": "WorkspaceSucceeded", "status": verdict, "reason": reason, "message": message}]
@@ -30,14 +32,22 @@ def _conditions(*true: str, verdict: str = "False", reason: str = "workspacePend
         (_conditions("NodeClaimReady", "NodesReady", "ResourceReady"), NotYet("InferenceNotReady")),
         (_conditions(*ON_THE_WAY), NotYet("WorkspaceNotReady")),
         (_conditions(*ON_THE_WAY, verdict="True", reason="workspaceSucceeded"), Ready()),
-        (_conditions(*WITH_NODES, reason="workspaceFailed", message="CUDA is out of memory"), Failed("CUDA is out of memory")),
+        (
+            _conditions(*WITH_NODES, reason="workspaceFailed", message="CUDA is out of memory"),
+            Failed("CUDA is out of memory"),
+        ),
         (_conditions(*WITH_NODES, reason="BenchmarkFailed"), Failed("BenchmarkFailed")),
-        (_conditions(reason="workspaceFailed", message="check nodeClaim status timed out"), NotYet("NodeClaimNotReady")),
+        (
+            _conditions(reason="workspaceFailed", message="check nodeClaim status timed out"),
+            NotYet("NodeClaimNotReady"),
+        ),
         ([{"type": "NodesReady", "status": "Unknown"}], NotYet("NodesNotReady")),
         ([{"type": "InferenceReady", "status": "False"}], NotYet("InferenceNotReady")),
     ],
 )
-def test_the_first_condition_that_is_not_true_is_what_is_waited_for(conditions: list[dict[str, Any]], expected: Readiness) -> None:
+def test_the_first_condition_that_is_not_true_is_what_is_waited_for(
+    conditions: list[dict[str, Any]], expected: Readiness
+) -> None:
     assert readiness(conditions) == expected
 
 

@@ -36,7 +36,9 @@ EXAMPLE_CATALOG = _catalog((EXAMPLES / "platform/config/model_catalog.yaml").rea
 
 A_DAY = TokenQuota(5_000_000, "Daily")
 GPT = ModelAccess("gpt-4.1", "foundry", 100_000, A_DAY, None)
-A_REQUEST = AccessRequest("alpha", "alpha", "lead@contoso.com", None, None, (GPT,), None, None, False, False, "internal", None)
+A_REQUEST = AccessRequest(
+    "alpha", "alpha", "lead@contoso.com", None, None, (GPT,), None, None, False, False, "internal", None
+)
 
 
 def _read(text: str, path: str = REQUEST) -> Verdict:
@@ -73,7 +75,10 @@ def test_shape_b_is_a_config_map_whose_values_are_text() -> None:
     found = _example("tenant-access/config/team-bravo/access.yaml")
     assert (found.team, found.tokens_per_minute, found.daily_token_quota) == ("bravo", 5000, 500_000)
     assert (found.playground_access, found.tracing_enabled, found.cost_center) == (False, True, "CC-23456")
-    assert [(model.name, model.instance_type) for model in found.models] == [("gpt-4.1-mini", None), ("phi-4", None)]
+    assert [(model.name, model.instance_type) for model in found.models] == [
+        ("gpt-4.1-mini", None),
+        ("phi-4", None),
+    ]
 
 
 def test_shape_c_lists_names_and_counts_only_what_is_enabled() -> None:
@@ -83,7 +88,12 @@ def test_shape_c_lists_names_and_counts_only_what_is_enabled() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["foundry: [{name: gpt-4.1}]", "foundry: {enabled: true, models: [gpt-4.1]}", "foundry: {models: [gpt-4.1]}"]
+    "kind",
+    [
+        "foundry: [{name: gpt-4.1}]",
+        "foundry: {enabled: true, models: [gpt-4.1]}",
+        "foundry: {models: [gpt-4.1]}",
+    ],
 )
 def test_shapes_a_and_c_ask_for_the_same_in_their_own_way(kind: str) -> None:
     assert _read(f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels:\n  {kind}\n").request == A_REQUEST
@@ -91,21 +101,31 @@ def test_shapes_a_and_c_ask_for_the_same_in_their_own_way(kind: str) -> None:
 
 def test_all_shapes_may_carry_the_group_the_expiry_and_the_classification() -> None:
     expected = replace(
-        A_REQUEST, entra_group="0b9c3a4e-7d21-4c52-8f0e-6e1d2b7a9c33", expires=date(2027, 1, 1), data_classification="public"
+        A_REQUEST,
+        entra_group="0b9c3a4e-7d21-4c52-8f0e-6e1d2b7a9c33",
+        expires=date(2027, 1, 1),
+        data_classification="public",
     )
     more = "expires: 2027-01-01\ndataClassification: public\n"
     team = "team: {name: alpha, owner: lead@contoso.com, entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33}\n"
     assert _read(team + more + "models: {foundry: [{name: gpt-4.1}]}").request == expected
     assert _read(team + more + "models: {foundry: {models: [gpt-4.1]}}").request == expected
     head = (CASES / "config-map-valid" / "access.yaml").read_text().partition("  models:")[0]
-    head += "  entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33\n  expires: 2027-01-01\n  dataClassification: public\n"
+    head += (
+        "  entraGroup: 0B9C3A4E-7D21-4C52-8F0E-6E1D2B7A9C33\n  expires: 2027-01-01\n  dataClassification: "
+        "public\n"
+    )
     assert _read(head + "  models: '[{name: gpt-4.1, type: foundry}]'\n").request == expected
 
 
 def test_all_shapes_may_carry_a_limit_of_calls() -> None:
     team = "team: {name: alpha, owner: lead@contoso.com}\nlimits: {requestsPerMinute: 60}\n"
     config_map = (CASES / "config-map-valid" / "access.yaml").read_text() + '  requestsPerMinute: "60"\n'
-    for text in (team + "models: {foundry: [{name: gpt-4.1}]}", team + "models: {foundry: {models: [gpt-4.1]}}", config_map):
+    for text in (
+        team + "models: {foundry: [{name: gpt-4.1}]}",
+        team + "models: {foundry: {models: [gpt-4.1]}}",
+        config_map,
+    ):
         found = _read(text).request
         assert found is not None
         assert found.requests_per_minute == 60
@@ -114,8 +134,12 @@ def test_all_shapes_may_carry_a_limit_of_calls() -> None:
 @pytest.mark.parametrize("provider", get_args(Provider))
 def test_each_kind_of_model_has_limits_of_its_own(provider: Provider) -> None:
     text = f"{{{provider}: [{{name: m, tokensPerMinute: 7, tokenQuota: {{tokens: 8, period: Weekly}}}}]}}"
-    document = read_bytes("a.yaml", f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n".encode())
-    assert list(ShapeA.wishes(document)) == [Wish(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))]
+    document = read_bytes(
+        "a.yaml", f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n".encode()
+    )
+    assert list(ShapeA.wishes(document)) == [
+        Wish(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +147,10 @@ def test_each_kind_of_model_has_limits_of_its_own(provider: Provider) -> None:
     [
         ("{kaito: [{name: phi-4}]}", None),
         ("{kaito: [{name: phi-4, dedicated: true}]}", "Standard_NC24ads_A100_v4"),
-        ("{kaito: [{name: phi-4, dedicated: true, instanceType: Standard_NC48ads_A100_v4}]}", "Standard_NC48ads_A100_v4"),
+        (
+            "{kaito: [{name: phi-4, dedicated: true, instanceType: Standard_NC48ads_A100_v4}]}",
+            "Standard_NC48ads_A100_v4",
+        ),
         ("{kaito: {enabled: true, models: [phi-4]}}", "Standard_NC24ads_A100_v4"),
     ],
 )
@@ -134,19 +161,34 @@ def test_a_kaito_model_is_shared_or_dedicated_as_its_shape_says(text: str, insta
 
 
 def test_where_no_limit_is_named_the_catalogues_ceiling_holds() -> None:
-    found = _read("team: {name: alpha, owner: lead@contoso.com}\nmodels: {foundry: [{name: gpt-4.1}, {name: gpt-4.1-mini}]}").request
+    found = _read(
+        "team: {name: alpha, owner: lead@contoso.com}\nmodels: {foundry: [{name: gpt-4.1}, {name: "
+        "gpt-4.1-mini}]}"
+    ).request
     assert found is not None
-    assert [(model.tokens_per_minute, model.token_quota) for model in found.models] == [(100_000, A_DAY), (None, None)]
+    assert [(model.tokens_per_minute, model.token_quota) for model in found.models] == [
+        (100_000, A_DAY),
+        (None, None),
+    ]
 
 
 @pytest.mark.parametrize(
     ("period", "most"),
-    [("Hourly", 208_333), ("Daily", 5_000_000), ("Weekly", 35_000_000), ("Monthly", 150_000_000), ("Yearly", 1_825_000_000)],
+    [
+        ("Hourly", 208_333),
+        ("Daily", 5_000_000),
+        ("Weekly", 35_000_000),
+        ("Monthly", 150_000_000),
+        ("Yearly", 1_825_000_000),
+    ],
 )
 def test_a_quota_is_held_to_the_daily_ceiling_over_its_period(period: str, most: int) -> None:
     def problems(tokens: int) -> list[str]:
         entry = f"{{name: gpt-4.1, tokenQuota: {{tokens: {tokens}, period: {period}}}}}"
-        return [p.reason for p in _read(f"team: {{name: alpha, owner: a@b.com}}\nmodels: {{foundry: [{entry}]}}").problems]
+        return [
+            p.reason
+            for p in _read(f"team: {{name: alpha, owner: a@b.com}}\nmodels: {{foundry: [{entry}]}}").problems
+        ]
 
     assert problems(most) == []
     assert problems(most + 1) == ["AboveCeiling"]
@@ -154,7 +196,8 @@ def test_a_quota_is_held_to_the_daily_ceiling_over_its_period(period: str, most:
 
 def test_the_models_come_sorted_whatever_their_order() -> None:
     found = _read(
-        "team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}], foundry: [{name: gpt-4.1-mini}, {name: gpt-4.1}]}"
+        "team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}], foundry: [{name: "
+        "gpt-4.1-mini}, {name: gpt-4.1}]}"
     ).request
     assert found is not None
     assert [model.name for model in found.models] == ["gpt-4.1", "gpt-4.1-mini", "phi-4"]
@@ -175,7 +218,9 @@ def test_the_claimed_team_is_known_even_when_the_rest_is_wrong() -> None:
 
 def test_a_file_outside_the_request_paths_is_refused() -> None:
     text = (CASES / "valid" / "access.yaml").read_text()
-    assert [problem.reason for problem in _read(text, "elsewhere/alpha/access.yaml").problems] == ["WrongFolder"]
+    assert [problem.reason for problem in _read(text, "elsewhere/alpha/access.yaml").problems] == [
+        "WrongFolder"
+    ]
 
 
 def test_a_file_full_of_mistakes_gets_a_bounded_answer() -> None:
@@ -183,9 +228,32 @@ def test_a_file_full_of_mistakes_gets_a_bounded_answer() -> None:
     assert len(_read("team: {}\n" + keys).problems) == 100
 
 
-_SEEDS = [(CASES / name / "access.yaml").read_bytes() for name in case_names() if (CASES / name / "access.yaml").exists()]
+_SEEDS = [
+    (CASES / name / "access.yaml").read_bytes()
+    for name in case_names()
+    if (CASES / name / "access.yaml").exists()
+]
 _pieces = st.sampled_from(
-    [b"&a ", b"*a", b"<<: ", b"!!str ", b"{", b"}", b"[", b"]", b"\n", b"  ", b": ", b"- ", b"|\n", b'"', b"\x00", b"\xff", b"1", b"null"]
+    [
+        b"&a ",
+        b"*a",
+        b"<<: ",
+        b"!!str ",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"\n",
+        b"  ",
+        b": ",
+        b"- ",
+        b"|\n",
+        b'"',
+        b"\x00",
+        b"\xff",
+        b"1",
+        b"null",
+    ]
 )
 
 
@@ -200,7 +268,9 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @given(mutated() | st.binary(max_size=100))
-def test_no_bytes_make_it_fail_and_there_is_a_request_exactly_when_there_is_no_problem(content: bytes) -> None:
+def test_no_bytes_make_it_fail_and_there_is_a_request_exactly_when_there_is_no_problem(
+    content: bytes,
+) -> None:
     verdict = read_request(REQUEST, content, CATALOG, PATHS)
     assert (verdict.request is None) == bool(verdict.problems)
     for problem in verdict.problems:
@@ -215,7 +285,10 @@ def test_no_bytes_make_it_fail_and_there_is_a_request_exactly_when_there_is_no_p
 def test_a_quota_counts_for_models_of_both_kinds() -> None:
     foundry = "{name: gpt-4.1, tokenQuota: {tokens: 7, period: Hourly}}"
     kaito = "{name: phi-4, tokenQuota: {tokens: 8, period: Daily}}"
-    found = _read(f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {{foundry: [{foundry}], kaito: [{kaito}]}}\n").request
+    found = _read(
+        f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {{foundry: [{foundry}], kaito: "
+        f"[{kaito}]}}\n"
+    ).request
     assert found is not None
     assert [model.token_quota for model in found.models] == [TokenQuota(7, "Hourly"), TokenQuota(8, "Daily")]
 
@@ -239,15 +312,25 @@ def test_a_file_that_is_no_request_is_told_how_one_begins() -> None:
     [problem] = _read("kinds: ConfigMap\n").problems
     assert (problem.reason, problem.line, problem.column) == ("UnknownShape", 1, 1)
     assert problem.message == (
-        "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with foundry, kaito or both)."
+        "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with "
+        "foundry, kaito or both)."
     )
 
 
 def test_restricted_data_has_no_playground_in_any_shape() -> None:
     head = (CASES / "config-map-valid" / "access.yaml").read_text().partition("  models:")[0]
-    lines = [line for line in head.splitlines() if "dataClassification" not in line and "playground" not in line.lower()]
-    tail = "  dataClassification: restricted\n  playgroundAccess: 'true'\n  models: '[{name: gpt-4.1, type: foundry}]'\n"
-    assert "PlaygroundNotAllowed" in [problem.reason for problem in _read("\n".join(lines) + "\n" + tail).problems]
+    lines = [
+        line
+        for line in head.splitlines()
+        if "dataClassification" not in line and "playground" not in line.lower()
+    ]
+    tail = (
+        "  dataClassification: restricted\n  playgroundAccess: 'true'\n  models: '[{name: gpt-4.1, type: "
+        "foundry}]'\n"
+    )
+    assert "PlaygroundNotAllowed" in [
+        problem.reason for problem in _read("\n".join(lines) + "\n" + tail).problems
+    ]
 
 
 @pytest.mark.parametrize(
@@ -261,12 +344,17 @@ def test_restricted_data_has_no_playground_in_any_shape() -> None:
     ],
 )
 def test_what_stands_in_the_place_of_a_text_is_named(value: str, told: str) -> None:
-    problems = _read(f"team: {{name: alpha, owner: a@b.com, costCenter: {value}}}\nmodels: {{foundry: [{{name: gpt-4.1}}]}}\n").problems
+    problems = _read(
+        f"team: {{name: alpha, owner: a@b.com, costCenter: {value}}}\nmodels: {{foundry: [{{name: "
+        "gpt-4.1}]}\n"
+    ).problems
     [message] = [problem.message for problem in problems if problem.reason == "WrongType"]
     assert message.startswith(f"'team.costCenter' must be text; {told}.")
 
 
-@pytest.mark.parametrize(("written", "meant"), [("Public", "public"), ("internl", "internal"), ("Restricted", "restricted")])
+@pytest.mark.parametrize(
+    ("written", "meant"), [("Public", "public"), ("internl", "internal"), ("Restricted", "restricted")]
+)
 def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> None:
     request = "team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\n"
     [problem] = _read(f"{request}dataClassification: {written}\n").problems
@@ -275,7 +363,9 @@ def test_a_word_that_is_nearly_allowed_is_proposed(written: str, meant: str) -> 
 
 
 def test_no_model_is_refused_for_a_class_of_data_that_cannot_be_read() -> None:
-    public = replace(CATALOG, models=tuple(replace(model, data_classes=frozenset({"public"})) for model in CATALOG.models))
+    public = replace(
+        CATALOG, models=tuple(replace(model, data_classes=frozenset({"public"})) for model in CATALOG.models)
+    )
     request = "team: {name: alpha, owner: a@b.com}\nmodels: {foundry: [{name: gpt-4.1}]}\n"
     unread = {"dataClassification: publik\n": [3], "dataClassification: *alias\n": [3]}
     for more, places in {"": [2], **unread, "dataClassification: public\n": []}.items():
@@ -283,7 +373,9 @@ def test_no_model_is_refused_for_a_class_of_data_that_cannot_be_read() -> None:
         assert [problem.line for problem in problems] == places
 
 
-@pytest.mark.parametrize("written", ["20270331", "2027-W13-3", "2027-W13", "2027-3-31", "2027-02-30", "2027-03-31T00:00:00"])
+@pytest.mark.parametrize(
+    "written", ["20270331", "2027-W13-3", "2027-W13", "2027-3-31", "2027-02-30", "2027-03-31T00:00:00"]
+)
 def test_a_date_is_written_in_one_way(written: str) -> None:
     text = (CASES / "valid" / "access.yaml").read_text() + f'expires: "{written}"\n'
     [problem] = _read(text).problems

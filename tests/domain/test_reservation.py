@@ -32,9 +32,17 @@ def _room(account: Account, team: str, tokens: int) -> str:
 
 
 def test_what_others_have_and_have_reserved_leaves_no_room_for_who_comes_later() -> None:
-    shares = {"alpha": Share({}, {GPT: 60}), "bravo": Share({}, {GPT: 60}), "zulu": Share({GPT: 10}, {GPT: 40})}
+    shares = {
+        "alpha": Share({}, {GPT: 60}),
+        "bravo": Share({}, {GPT: 60}),
+        "zulu": Share({GPT: 10}, {GPT: 40}),
+    }
     account = Account(shares)
-    assert (_room(account, "zulu", 40), _room(account, "alpha", 60), _room(account, "bravo", 60)) == ("wait", "wait", "no")
+    assert (_room(account, "zulu", 40), _room(account, "alpha", 60), _room(account, "bravo", 60)) == (
+        "wait",
+        "wait",
+        "no",
+    )
     assert _room(Account({"alpha": Share({}, {GPT: 60}), "zulu": Share({GPT: 40})}), "alpha", 60) == "yes"
     assert _room(Account({"alpha": Share({}, {GPT: 61}), "zulu": Share({GPT: 40})}), "alpha", 61) == "no"
 
@@ -48,7 +56,12 @@ def test_only_what_grows_has_to_fit() -> None:
 def test_a_workspace_that_is_there_takes_a_gpu_whoever_it_was() -> None:
     wanted, grows = {PHI: 0}, growth(_catalog(), {PHI: 0}, {})
     assert grows == {(PHI, True)}
-    for standing, verdict in (({}, "yes"), ({PHI: {"alpha"}}, "yes"), ({PHI: {"gone"}}, "no"), ({PHI: {"bravo"}}, "no")):
+    for standing, verdict in (
+        ({}, "yes"),
+        ({PHI: {"alpha"}}, "yes"),
+        ({PHI: {"gone"}}, "no"),
+        ({PHI: {"bravo"}}, "no"),
+    ):
         account = Account({"alpha": Share({}, wanted), "bravo": Share()}, standing)
         assert room(_catalog(), account, "alpha", wanted, grows) == verdict
 
@@ -67,7 +80,9 @@ _teams = st.sampled_from(["alpha", "bravo", "charlie", "delta"])
 
 
 @given(st.dictionaries(_teams, st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1))
-def test_whoever_looks_in_whatever_order_no_more_is_granted_than_there_is_and_somebody_always_gets_on(had: Mapping[str, Any]) -> None:
+def test_whoever_looks_in_whatever_order_no_more_is_granted_than_there_is_and_somebody_always_gets_on(
+    had: Mapping[str, Any],
+) -> None:
     """All have reserved before anybody looks; they look again and again, as they come back."""
     catalog, limit = _catalog(), limits_of(_catalog())[GPT, False]
     firm = {team: min(before, limit // len(had)) for team, (before, _) in had.items()}
@@ -75,7 +90,12 @@ def test_whoever_looks_in_whatever_order_no_more_is_granted_than_there_is_and_so
     reserved = set(asked)
     for _ in range(len(had)):
         for team in sorted(reserved, reverse=True):
-            shares = {each: Share({GPT: firm[each]} if firm[each] else {}, {GPT: asked[each]} if each in reserved else {}) for each in had}
+            shares = {
+                each: Share(
+                    {GPT: firm[each]} if firm[each] else {}, {GPT: asked[each]} if each in reserved else {}
+                )
+                for each in had
+            }
             verdict = _room(Account(shares), team, asked[team])
             if verdict == "yes":
                 firm[team] = asked[team]

@@ -33,14 +33,30 @@ def secret() -> SecretValue:
 
 def test_no_way_of_writing_it_shows_it(secret: SecretValue) -> None:
     holder = Holder("alpha", secret)
-    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:}", "%s" % secret, "%r" % (secret,)]  # noqa: UP031  # every way
-    shown += [repr(holder), str([secret]), str({"key": secret}), repr((secret, secret)), repr(Secret("a", "b", secret)), ascii(secret)]
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:}"]
+    shown += ["%s" % secret, "%r" % (secret,)]  # noqa: UP031  # every way
+    shown += [
+        repr(holder),
+        str([secret]),
+        str({"key": secret}),
+        repr((secret, secret)),
+        repr(Secret("a", "b", secret)),
+        ascii(secret),
+    ]
     assert not [text for text in shown if KEY in text]
     assert str(secret) == "SecretValue(...)"
 
 
 def test_it_can_be_neither_pickled_nor_copied_nor_made_json(secret: SecretValue) -> None:
-    ways: list[Callable[[Any], object]] = [pickle.dumps, json.dumps, copy.copy, copy.deepcopy, bytes, list, hash]
+    ways: list[Callable[[Any], object]] = [
+        pickle.dumps,
+        json.dumps,
+        copy.copy,
+        copy.deepcopy,
+        bytes,
+        list,
+        hash,
+    ]
     for write in ways:
         with pytest.raises(TypeError):
             write(secret)

@@ -77,7 +77,10 @@ def test_what_is_missing_and_what_is_wrong_come_together(monkeypatch: pytest.Mon
 def test_defaults_are_what_the_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _loaded(monkeypatch)
     assert (settings.github_branch, settings.grace.days, settings.kaito_dialect) == ("main", 7, "0.12")
-    assert settings.paths.patterns == ("tenant-access/config/*/access.yaml", "developer-requests/*/access.yaml")
+    assert settings.paths.patterns == (
+        "tenant-access/config/*/access.yaml",
+        "developer-requests/*/access.yaml",
+    )
     assert settings.webhook_secrets == ("a-long-enough-secret",)
 
 
@@ -91,7 +94,10 @@ def test_two_webhook_secrets_while_one_replaces_the_other(monkeypatch: pytest.Mo
 
 
 def test_paths_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _loaded(monkeypatch, REQUEST_PATHS="a/*/x.yaml, b/*/y.yaml").paths.patterns == ("a/*/x.yaml", "b/*/y.yaml")
+    assert _loaded(monkeypatch, REQUEST_PATHS="a/*/x.yaml, b/*/y.yaml").paths.patterns == (
+        "a/*/x.yaml",
+        "b/*/y.yaml",
+    )
 
 
 @pytest.mark.parametrize("patterns", ["a/x.yaml", "*/*/x.yaml", "/a/*/x.yaml", "a/*"])
@@ -108,7 +114,10 @@ def test_an_app_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cluster_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = _problems(monkeypatch, AKS_CLUSTER_ID=CLUSTER["AKS_CLUSTER_ID"])
-    assert [problem.partition(":")[0] for problem in problems] == ["WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL"]
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "WORKSPACE_GATEWAY",
+        "WORKSPACE_INGRESS_URL",
+    ]
     assert _loaded(monkeypatch, **CLUSTER).workspace_gateway == "gateway-system/internal"
 
 
@@ -118,7 +127,9 @@ def test_traces_need_a_playground_and_both_are_named_by_their_ids(monkeypatch: p
     assert _problems(monkeypatch, FOUNDRY_TRACING_RESOURCE_ID=traces) == [
         "FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it"
     ]
-    assert _problems(monkeypatch, FOUNDRY_ACCOUNT_ID="contoso-ai") == ["FOUNDRY_ACCOUNT_ID: is not the id of an Azure resource"]
+    assert _problems(monkeypatch, FOUNDRY_ACCOUNT_ID="contoso-ai") == [
+        "FOUNDRY_ACCOUNT_ID: is not the id of an Azure resource"
+    ]
     loaded = _loaded(monkeypatch, FOUNDRY_ACCOUNT_ID=account, FOUNDRY_TRACING_RESOURCE_ID=traces)
     assert (loaded.foundry_account_id, loaded.foundry_tracing_resource_id) == (account, traces)
 
@@ -130,29 +141,52 @@ def test_a_reference_that_azure_could_not_resolve_is_no_secret(monkeypatch: pyte
 
 
 def test_no_secret_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    problems = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET="too-short-1", GATEWAY_URL="https://user:hunter2@")
+    problems = _problems(
+        monkeypatch, GITHUB_WEBHOOK_SECRET="too-short-1", GATEWAY_URL="https://user:hunter2@"
+    )
     assert "too-short-1" not in str(problems)
-    settings = repr(_loaded(monkeypatch, GITHUB_WEBHOOK_SECRET=VALID["GITHUB_WEBHOOK_SECRET"], GATEWAY_URL=VALID["GATEWAY_URL"]))
-    assert not [secret for secret in (VALID["GITHUB_WEBHOOK_SECRET"], VALID["GITHUB_TOKEN"], VALID["SERVICE_BUS"]) if secret in settings]
+    settings = repr(
+        _loaded(
+            monkeypatch,
+            GITHUB_WEBHOOK_SECRET=VALID["GITHUB_WEBHOOK_SECRET"],
+            GATEWAY_URL=VALID["GATEWAY_URL"],
+        )
+    )
+    assert not [
+        secret
+        for secret in (VALID["GITHUB_WEBHOOK_SECRET"], VALID["GITHUB_TOKEN"], VALID["SERVICE_BUS"])
+        if secret in settings
+    ]
 
 
 @pytest.mark.parametrize(
-    "given", [{"ENTRA_TENANT_ID": "11111111-1111-4111-8111-111111111111"}, {"API_AUDIENCE": "api://mergekey"}], ids=str
+    "given",
+    [{"ENTRA_TENANT_ID": "11111111-1111-4111-8111-111111111111"}, {"API_AUDIENCE": "api://mergekey"}],
+    ids=str,
 )
-def test_the_operators_api_needs_a_tenant_and_an_audience(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+def test_the_operators_api_needs_a_tenant_and_an_audience(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
     [missing] = {"ENTRA_TENANT_ID", "API_AUDIENCE"} - given.keys()
-    assert _problems(monkeypatch, **given) == [f"{missing}: missing; the operators' API needs API_AUDIENCE, ENTRA_TENANT_ID"]
+    assert _problems(monkeypatch, **given) == [
+        f"{missing}: missing; the operators' API needs API_AUDIENCE, ENTRA_TENANT_ID"
+    ]
 
 
 def test_settings_are_shown_without_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = _loaded(monkeypatch, GITHUB_API_URL="https://ghe:hunter2@github.contoso.com/api/v3?token=hunter3", **APP)
+    settings = _loaded(
+        monkeypatch, GITHUB_API_URL="https://ghe:hunter2@github.contoso.com/api/v3?token=hunter3", **APP
+    )
     rows = {row.name: row for row in shown(settings).settings}
     assert rows.keys() == KNOWN
     told = repr(rows)
     for secret in ("a-long-enough-secret", "ghp_token", "SharedAccessKey", "'pem'", "hunter"):
         assert secret not in told
     assert (rows["GITHUB_WEBHOOK_SECRET"].secret, rows["GITHUB_WEBHOOK_SECRET"].is_set) == (True, True)
-    assert (rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].secret, rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].is_set) == (True, False)
+    assert (rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].secret, rows["GITHUB_WEBHOOK_SECRET_PREVIOUS"].is_set) == (
+        True,
+        False,
+    )
     assert rows["GITHUB_API_URL"].value == "https://github.contoso.com:443/api/v3"
     assert rows["GRACE_DAYS"].value == "7.0"
     assert (rows["AKS_CLUSTER_ID"].secret, rows["AKS_CLUSTER_ID"].is_set) == (False, False)

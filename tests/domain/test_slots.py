@@ -20,7 +20,9 @@ def _since(age: timedelta) -> dict[str, str]:
     return {EXPOSED: format_time(START - age)}
 
 
-def _renewal(primary: Mapping[str, str] | None, secondary: Mapping[str, str] | None, overlap: timedelta = DAY) -> Renewal:
+def _renewal(
+    primary: Mapping[str, str] | None, secondary: Mapping[str, str] | None, overlap: timedelta = DAY
+) -> Renewal:
     return renewal([Slot(primary), Slot(secondary)], READERS, START, overlap)
 
 
@@ -48,7 +50,11 @@ def test_without_an_overlap_both_are_renewed_the_secondary_first() -> None:
 def test_a_mark_counts_from_when_it_was_written_whoever_may_read_by_now() -> None:
     for reader in (OURS, THEIRS):
         waiting = _renewal({**reader, **_since(HOUR)}, OURS)
-        assert (waiting.now, dict(waiting.waiting), waiting.until) == ((), {PRIMARY: START - HOUR}, START - HOUR + DAY)
+        assert (waiting.now, dict(waiting.waiting), waiting.until) == (
+            (),
+            {PRIMARY: START - HOUR},
+            START - HOUR + DAY,
+        )
         assert _renewal({**reader, **_since(DAY)}, OURS) == Renewal((PRIMARY,))
         assert _renewal(OURS, {**reader, **_since(HOUR)}) == Renewal((SECONDARY,))
 

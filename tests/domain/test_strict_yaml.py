@@ -11,7 +11,10 @@ from shared.domain.strict_yaml import LARGEST, embed, read_bytes
 
 
 def test_plain_scalars_mean_what_yaml_1_2_says() -> None:
-    text = b"[1, -2, 0o14, 0x1f, 012, 1.5, 1e3, .inf, true, False, yes, no, on, null, ~, 2027-03-31, 1_000, 12:30, '1', \"true\"]"
+    text = (
+        b"[1, -2, 0o14, 0x1f, 012, 1.5, 1e3, .inf, true, False, yes, no, on, null, ~, 2027-03-31, 1_000, "
+        b"12:30, '1', \"true\"]"
+    )
     expected = [1, -2, 12, 31, 12, 1.5, 1000.0, float("inf"), True, False, "yes", "no", "on", None, None]
     assert read_bytes("f", text).data == [*expected, "2027-03-31", "1_000", "12:30", "1", "true"]
 
@@ -77,14 +80,19 @@ def test_an_embedded_text_must_be_a_text() -> None:
     ],
 )
 def test_a_hostile_file_as_long_as_a_file_may_be_is_answered(part: str) -> None:
-    """With data or with what is wrong, and never with that it is too long. What takes a parser forever never gets there."""
+    """With data or with what is wrong, and never with that it is too long. What takes a parser forever never
+    gets there.
+    """
     for begin in ("", "x: ["):
         document = read_bytes("f", (begin + part * LARGEST)[:LARGEST].encode())
         assert document.data is not None or document.problems
         assert "TooLarge" not in {problem.reason for problem in document.problems}
 
 
-@given(st.binary(max_size=200) | st.text("ab:-[]{}&*!|>'\"%@` \n\t\r#,?~<\\x0U\x00\x85\u2028\ufeff", max_size=80).map(str.encode))
+@given(
+    st.binary(max_size=200)
+    | st.text("ab:-[]{}&*!|>'\"%@` \n\t\r#,?~<\\x0U\x00\x85\u2028\ufeff", max_size=80).map(str.encode)
+)
 def test_no_bytes_make_the_reading_fail(content: bytes) -> None:
     document = read_bytes("f", content)
     assert document.data is not None or document.problems
@@ -95,12 +103,16 @@ def test_no_bytes_make_the_reading_fail(content: bytes) -> None:
 def test_a_file_may_have_64_kib_and_begin_with_a_byte_order_mark() -> None:
     assert read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 5)).problems == ()
     [problem] = read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 4)).problems
-    assert (problem.reason, problem.message) == ("TooLarge", "The file has more than 65,536 bytes (64 KiB). Shorten it.")
+    assert (problem.reason, problem.message) == (
+        "TooLarge",
+        "The file has more than 65,536 bytes (64 KiB). Shorten it.",
+    )
     assert read_bytes("f", b"\xef\xbb\xbfa: 1").data == {"a": 1}
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "column"), [(b"\xff", 1, 1), (b"a: \xc3\xa4\xff", 1, 5), (b"a: 1\nb: \xff", 2, 4), (b"a\n\n\xff", 3, 1)]
+    ("content", "line", "column"),
+    [(b"\xff", 1, 1), (b"a: \xc3\xa4\xff", 1, 5), (b"a: 1\nb: \xff", 2, 4), (b"a\n\n\xff", 3, 1)],
 )
 def test_what_is_not_utf_8_is_told_from_where_on(content: bytes, line: int, column: int) -> None:
     document = read_bytes("f", content)
@@ -112,7 +124,9 @@ def test_what_is_not_utf_8_is_told_from_where_on(content: bytes, line: int, colu
 
 def test_invisible_characters_are_told_twenty_times() -> None:
     problems = read_bytes("f", ("\u200b\n" * 30).encode()).problems
-    assert [problem.line for problem in problems if problem.reason == "ControlCharacter"] == list(range(1, 21))
+    assert [problem.line for problem in problems if problem.reason == "ControlCharacter"] == list(
+        range(1, 21)
+    )
 
 
 @pytest.mark.parametrize("text", [b"&a team: 1", b"!!str team: 1", b"&a !!str team: 1"])

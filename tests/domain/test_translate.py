@@ -1,4 +1,6 @@
-"""Exceptions of the real SDKs become ours: by type, status and code, never by their prose, and without their answer."""
+"""Exceptions of the real SDKs become ours: by type, status and code, never by their prose, and without their
+answer.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,13 @@ class Response:
 
 
 def _azure(
-    status: int, headers: dict[str, str] | None = None, error: Any = None, kind: type[azure.HttpResponseError] = azure.HttpResponseError
+    status: int,
+    headers: dict[str, str] | None = None,
+    error: Any = None,
+    kind: type[azure.HttpResponseError] = azure.HttpResponseError,
 ) -> Exception:
-    return kind(response=Response(status, headers, error))  # type: ignore[arg-type]  # as much of an answer as it reads
+    # as much of an answer as it reads
+    return kind(response=Response(status, headers, error))  # type: ignore[arg-type]
 
 
 def _kubernetes(status: int, headers: dict[str, str] | None = None) -> Exception:
@@ -59,7 +65,9 @@ def _github(status: int, headers: dict[str, str] | None = None, message: str = "
     """As gidgethub makes it of an answer."""
     try:
         body = json.dumps({"message": message}).encode()
-        decipher_response(status, {"content-type": "application/json; charset=utf-8", **(headers or {})}, body)
+        decipher_response(
+            status, {"content-type": "application/json; charset=utf-8", **(headers or {})}, body
+        )
     except gidgethub.HTTPException as error:
         return error
     raise AssertionError(status)
@@ -92,7 +100,9 @@ STATUSES = [
 
 @pytest.mark.parametrize(("status", "kind", "reason"), STATUSES, ids=[str(row[0]) for row in STATUSES])
 @pytest.mark.parametrize("make", [_azure, _kubernetes, _github], ids=["azure", "kubernetes", "github"])
-def test_a_status_means_the_same_whoever_says_it(make: Any, status: int, kind: type[MergekeyError], reason: str) -> None:
+def test_a_status_means_the_same_whoever_says_it(
+    make: Any, status: int, kind: type[MergekeyError], reason: str
+) -> None:
     error = _raised(make(status))
     assert (type(error), error.reason) == (kind, reason)
     assert str(status) in error.message
@@ -122,7 +132,9 @@ def test_a_status_means_the_same_whoever_says_it(make: Any, status: int, kind: t
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value.__name__,
 )
-def test_other_exceptions_of_the_libraries_are_sorted_by_type(error: Exception, kind: type[MergekeyError]) -> None:
+def test_other_exceptions_of_the_libraries_are_sorted_by_type(
+    error: Exception, kind: type[MergekeyError]
+) -> None:
     assert type(_raised(error)) is kind
 
 
@@ -180,7 +192,9 @@ def _in(seconds: float) -> str:
         ("x-ms-retry-after-ms", "\u00b2", None),
     ],
 )
-def test_every_form_of_a_wait_is_understood_and_what_is_none_is_no_word(header: str, value: str, seconds: float | None) -> None:
+def test_every_form_of_a_wait_is_understood_and_what_is_none_is_no_word(
+    header: str, value: str, seconds: float | None
+) -> None:
     ours = _raised(_azure(429, {header: value}))
     assert isinstance(ours, Throttled)
     assert ours.retry_after == (None if seconds is None else timedelta(seconds=seconds))
@@ -200,7 +214,8 @@ def test_nobody_waits_longer_than_an_hour_whoever_says_so() -> None:
 
 @pytest.mark.parametrize("reset", ["9" * 15, "9" * 400])
 def test_githubs_reset_time_is_an_hour_away_at_most(reset: str) -> None:
-    error = aiohttp.ClientResponseError(None, (), status=429, headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset})  # type: ignore[arg-type]
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    error = aiohttp.ClientResponseError(None, (), status=429, headers=headers)  # type: ignore[arg-type]
     ours = _raised(error)
     assert isinstance(ours, Throttled)
     assert ours.retry_after == timedelta(hours=1)
@@ -208,9 +223,15 @@ def test_githubs_reset_time_is_an_hour_away_at_most(reset: str) -> None:
 
 @pytest.mark.parametrize("status", [403, 429])
 def test_githubs_rate_limits_are_no_missing_right(status: int) -> None:
-    """https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api: the hourly one and the secondary one."""
+    """https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api: the hourly one and the
+    secondary one.
+    """
     reset = str(int(time.time()) + 100)
-    hourly = _raised(_github(status, {"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}))
+    hourly = _raised(
+        _github(
+            status, {"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+        )
+    )
     assert isinstance(hourly, Throttled)
     assert hourly.retry_after is not None
     assert timedelta(seconds=90) < hourly.retry_after <= timedelta(seconds=100)
@@ -221,7 +242,9 @@ def test_githubs_rate_limits_are_no_missing_right(status: int) -> None:
 
 def test_a_details_text_names_the_field() -> None:
     detail = {"code": "ValidationError", "target": "url", "message": "url must not be empty"}
-    error = _raised(_azure(400, error={"code": "ValidationError", "message": "incorrect values:", "details": [detail]}))
+    error = _raised(
+        _azure(400, error={"code": "ValidationError", "message": "incorrect values:", "details": [detail]})
+    )
     assert "url must not be empty" in error.message
 
 
@@ -234,7 +257,16 @@ def test_a_bug_flies_on_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [AttributeError("x"), KeyError(KEY), IndexError(), TypeError(), ValueError(KEY), AssertionError(), OverflowError(), RecursionError()],
+    [
+        AttributeError("x"),
+        KeyError(KEY),
+        IndexError(),
+        TypeError(),
+        ValueError(KEY),
+        AssertionError(),
+        OverflowError(),
+        RecursionError(),
+    ],
     ids=repr,
 )
 def test_what_is_raised_while_an_answer_is_read_is_the_answers_fault(error: Exception) -> None:
@@ -255,7 +287,12 @@ def test_who_could_make_nothing_of_an_answer_is_told() -> None:
 
 
 def test_other_exceptions_mean_the_same_while_an_answer_is_read() -> None:
-    for error, kind in ((_azure(409), Busy), (TimeoutError(), Unavailable), (Busy("x"), Busy), (aiohttp.InvalidURL("x"), Unavailable)):
+    for error, kind in (
+        (_azure(409), Busy),
+        (TimeoutError(), Unavailable),
+        (Busy("x"), Busy),
+        (aiohttp.InvalidURL("x"), Unavailable),
+    ):
         with pytest.raises(kind) as caught, understood("System"):
             raise error
         assert caught.value.reason == kind.reason
@@ -264,13 +301,18 @@ def test_other_exceptions_mean_the_same_while_an_answer_is_read() -> None:
 
 
 def test_an_answer_that_the_sdk_cannot_read_makes_no_sense_unless_its_status_says_more() -> None:
-    for error in (azure.DecodeError("x"), _azure(200, kind=azure.DecodeError), azure.DeserializationError("x")):
+    for error in (
+        azure.DecodeError("x"),
+        _azure(200, kind=azure.DecodeError),
+        azure.DeserializationError("x"),
+    ):
         assert _raised(error).reason == "UnexpectedAnswer"
     assert _raised(_azure(503, {"Retry-After": "5"}, kind=azure.DecodeError)).reason == "Throttled"
 
 
 def test_an_operation_that_failed_was_refused_although_asking_for_it_went_well() -> None:
-    error = azure.HttpResponseError(response=Response(200, error={"code": "ValidationError", "message": "No"}), error=OperationFailed("x"))  # type: ignore[arg-type]
+    response = Response(200, error={"code": "ValidationError", "message": "No"})
+    error = azure.HttpResponseError(response=response, error=OperationFailed("x"))  # type: ignore[arg-type]
     ours = _raised(error)
     assert isinstance(ours, Rejected)
     assert "ValidationError No" in ours.message

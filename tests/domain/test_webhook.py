@@ -44,7 +44,9 @@ def _status(body: bytes, expected: Expected = EXPECTED, **headers: str) -> int:
 
 
 def _body(**changed: Any) -> bytes:
-    return json.dumps({key: value for key, value in (PAYLOAD | changed).items() if value is not None}).encode()
+    return json.dumps(
+        {key: value for key, value in (PAYLOAD | changed).items() if value is not None}
+    ).encode()
 
 
 def test_githubs_own_example_of_a_signature_is_accepted() -> None:
@@ -59,7 +61,9 @@ def test_a_push_to_our_branch_is_taken() -> None:
 
 
 #: The line that the guard asks for.
-LEAVE = judge([], [Gone("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)]).allowance
+LEAVE = judge(
+    [], [Gone("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)]
+).allowance
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,10 @@ LEAVE = judge([], [Gone("alpha", "tenant-access/config/alpha/access.yaml", "c" *
         ({"commits": [{"message": "Remove"}, {"message": f"Remove\n\n{LEAVE}"}]}, True),
         ({"commits": [], "head_commit": {"message": f"Remove\r\n\r\n{LEAVE}\r\n"}}, True),
         ({"commits": [{"message": LEAVE}], "head_commit": {"message": "Remove"}}, True),
-        ({"commits": [{"message": f"Remove, as in {LEAVE}"}], "head_commit": {"message": f" {LEAVE}"}}, False),
+        (
+            {"commits": [{"message": f"Remove, as in {LEAVE}"}], "head_commit": {"message": f" {LEAVE}"}},
+            False,
+        ),
         ({"commits": [{"message": LEAVE.replace("-", " ")}], "head_commit": {}}, False),
     ],
     ids=["a commit", "the head", "not the head", "in a line", "other words"],
@@ -78,7 +85,19 @@ def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "odd", [None, True, 7, LEAVE, [LEAVE], [None], {"message": [LEAVE]}, [{"message": {LEAVE: 1}}], [[LEAVE]], {"commits": LEAVE}]
+    "odd",
+    [
+        None,
+        True,
+        7,
+        LEAVE,
+        [LEAVE],
+        [None],
+        {"message": [LEAVE]},
+        [{"message": {LEAVE: 1}}],
+        [[LEAVE]],
+        {"commits": LEAVE},
+    ],
 )
 def test_commits_of_another_shape_say_nothing(odd: Any) -> None:
     assert _read(_body(commits=odd, head_commit=odd)) == Arrived(DELIVERY, BEFORE)
@@ -121,7 +140,19 @@ def _sha1(body: bytes) -> str:
         "sha256=" + "٣" * 64,
         _signature(b""),
     ],
-    ids=["none", "empty", "zeros", "SHA-1", "bare", "upper case", "space", "newline", "not ASCII", "other digits", "of another body"],
+    ids=[
+        "none",
+        "empty",
+        "zeros",
+        "SHA-1",
+        "bare",
+        "upper case",
+        "space",
+        "newline",
+        "not ASCII",
+        "other digits",
+        "of another body",
+    ],
 )
 def test_a_call_without_our_signature_is_refused(signature: str) -> None:
     assert _status(_body(), x_hub_signature_256=signature) == 401
@@ -160,7 +191,13 @@ def test_pushes_to_other_branches_mean_nothing_to_us(ref: str) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"repository": {"id": 8}}, {"repository": {"id": "7"}}, {"installation": {"id": 8}}, {"installation": None}, {"installation": {}}],
+    [
+        {"repository": {"id": 8}},
+        {"repository": {"id": "7"}},
+        {"installation": {"id": 8}},
+        {"installation": None},
+        {"installation": {}},
+    ],
     ids=str,
 )
 def test_pushes_of_others_are_forbidden(changed: dict[str, Any]) -> None:

@@ -55,7 +55,10 @@ def test_a_workspace_has_no_spec() -> None:
                 "mergekey.dev/repository": str(REPOSITORY),
             },
         },
-        "resource": {"instanceType": LARGER_GPU, "labelSelector": {"matchLabels": {"apps": "team-alpha--phi-4"}}},
+        "resource": {
+            "instanceType": LARGER_GPU,
+            "labelSelector": {"matchLabels": {"apps": "team-alpha--phi-4"}},
+        },
         "inference": {"preset": {"name": "phi-4"}},
     }
 
@@ -63,9 +66,13 @@ def test_a_workspace_has_no_spec() -> None:
 def test_a_preset_that_needs_a_token_names_the_secret_and_cannot_change_it() -> None:
     model = next(model for model in REQUEST.models if model.name == "phi-4")
     catalog = a_catalog()
-    gated = replace(catalog, models=tuple(replace(each, access_secret="hugging-face") for each in catalog.models))
+    gated = replace(
+        catalog, models=tuple(replace(each, access_secret="hugging-face") for each in catalog.models)
+    )
     manifest = workspace_manifest(MARKER, model, gated, "0.12")
-    assert manifest["inference"] == {"preset": {"name": "phi-4", "presetOptions": {"modelAccessSecret": "hugging-face"}}}
+    assert manifest["inference"] == {
+        "preset": {"name": "phi-4", "presetOptions": {"modelAccessSecret": "hugging-face"}}
+    }
     assert fixed_fields(manifest) == {**fixed_fields(_model("phi-4")), "accessSecret": "hugging-face"}
 
 
@@ -85,7 +92,9 @@ def test_no_two_workspaces_share_a_label_selector() -> None:
 def test_a_selector_and_the_labels_fit_into_a_label_however_long_the_names_are() -> None:
     team, name = "a" * LONGEST_TEAM, "m" * LONGEST_SLUG
     catalog = a_catalog()
-    catalog = replace(catalog, models=tuple(replace(each, name=name) for each in catalog.models if each.name == "phi-4"))
+    catalog = replace(
+        catalog, models=tuple(replace(each, name=name) for each in catalog.models if each.name == "phi-4")
+    )
     model = replace(next(model for model in REQUEST.models if model.name == "phi-4"), name=name)
     manifest = workspace_manifest(replace(MARKER, team=team, repository=2**63), model, catalog, "0.12")
     selector = manifest["resource"]["labelSelector"]["matchLabels"]
@@ -112,7 +121,9 @@ def test_limits_routes_and_urls_fit_together() -> None:
     prefix = match["path"]["value"]
     assert workspace_url(CLUSTER, "alpha", "phi-4") == f"https://models.internal.contoso.com{prefix}/v1"
     assert rule["backendRefs"] == [{"name": "phi-4", "port": 80}]
-    assert desired.routes["phi-4"]["spec"]["parentRefs"] == [{"name": "internal", "namespace": "gateway-system"}]
+    assert desired.routes["phi-4"]["spec"]["parentRefs"] == [
+        {"name": "internal", "namespace": "gateway-system"}
+    ]
     peers = policy["spec"]["ingress"][0]["from"]
     assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway-system"}}} in peers
     assert policy["spec"]["policyTypes"] == ["Ingress"]
@@ -121,7 +132,9 @@ def test_limits_routes_and_urls_fit_together() -> None:
 def test_everything_in_the_namespace_is_labelled_as_ours() -> None:
     desired = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
     manifests = [*desired.limits, *desired.workspaces.values(), *desired.routes.values()]
-    assert {manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] for manifest in manifests} == {"mergekey"}
+    assert {manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] for manifest in manifests} == {
+        "mergekey"
+    }
     assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"team-alpha"}
 
 
@@ -167,7 +180,11 @@ def _with(manifest: Manifest, way: Way, value: object) -> Manifest:
 
 def test_what_was_applied_says_what_was_written_whatever_the_cluster_fills_in() -> None:
     assert all(says(deepcopy(manifest["spec"]), manifest) for manifest in (QUOTA, NETWORK, ROUTE))
-    shown = _with(ROUTE, ("parentRefs", 0), {**ROUTE["spec"]["parentRefs"][0], "group": "gateway.networking.k8s.io", "kind": "Gateway"})
+    shown = _with(
+        ROUTE,
+        ("parentRefs", 0),
+        {**ROUTE["spec"]["parentRefs"][0], "group": "gateway.networking.k8s.io", "kind": "Gateway"},
+    )
     shown["rules"][0]["backendRefs"][0] |= {"group": "", "kind": "Service", "weight": 1}
     assert says(shown, ROUTE)
 

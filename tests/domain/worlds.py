@@ -27,7 +27,11 @@ from shared.domain.world import Times, World
 from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
 
-PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"))
+PLATFORM = Platform(
+    REPOSITORY,
+    "https://ai.contoso.com",
+    Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"),
+)
 CATALOG = a_catalog()
 REQUEST = Asked(dedicated={"phi-4": GPU}).read()
 GATEWAY, WORKSPACES, API = (
@@ -43,13 +47,17 @@ ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
 SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
 NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
-PHI = Workspace("phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True)
+PHI = Workspace(
+    "phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True
+)
 WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
 
 
 def _standing(backend: Backend, marker: Marker) -> ActualBackend:
-    return ActualBackend(backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members)
+    return ActualBackend(
+        backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members
+    )
 
 
 WORLD = World(
@@ -62,7 +70,10 @@ WORLD = World(
         **{each.name: _standing(each, SEAL) for each in API.backends},
     },
     secret_urls={},
-    secrets={name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS) for name in (KEY, SECOND, ENDPOINT)},
+    secrets={
+        name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS)
+        for name in (KEY, SECOND, ENDPOINT)
+    },
     readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
     workspaces={"team-alpha": (PHI,)},
@@ -74,4 +85,5 @@ Difference = Callable[[World], World]
 
 
 def a_product(**changed: object) -> Difference:
-    return lambda world: replace(world, products={"team-alpha": replace(PRODUCT, **changed)})  # type: ignore[arg-type]
+    product = replace(PRODUCT, **changed)  # type: ignore[arg-type]
+    return lambda world: replace(world, products={"team-alpha": product})

@@ -21,14 +21,22 @@ def sha1(secret: str, body: bytes) -> bytes:
 
 
 def post(road: Road, body: bytes, signed: bytes | None = None, **headers: str) -> int:
-    """Call the webhook, rightly signed unless a signature is given; returns the HTTP status. `X_GitHub_Event` is `X-GitHub-Event`."""
-    all_headers = {"Content-Type": "application/json", "X-GitHub-Event": "push", "X-GitHub-Delivery": "by-hand"}
+    """Call the webhook, rightly signed unless a signature is given; returns the HTTP status. `X_GitHub_Event`
+    is `X-GitHub-Event`.
+    """
+    all_headers = {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": "by-hand",
+    }
     all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection(urlsplit(road.stack.host_url).netloc, timeout=120)
     connection.putrequest("POST", "/api/github/webhook")
     for name, value in all_headers.items():
         connection.putheader(name, value)
-    connection.putheader("X-Hub-Signature-256", signature(road.stack.webhook_secret, body) if signed is None else signed)
+    connection.putheader(
+        "X-Hub-Signature-256", signature(road.stack.webhook_secret, body) if signed is None else signed
+    )
     connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body)
     status = connection.getresponse().status

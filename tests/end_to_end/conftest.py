@@ -1,4 +1,6 @@
-"""One road for all tests of this folder in a process. They share a repository and a clock, and use teams of their own."""
+"""One road for all tests of this folder in a process. They share a repository and a clock, and use teams of
+their own.
+"""
 
 from __future__ import annotations
 

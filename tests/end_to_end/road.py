@@ -1,4 +1,6 @@
-"""The road from a push to the keys, as people see it: Git on one end, the real SDKs on the other, GitHub's reports beside it."""
+"""The road from a push to the keys, as people see it: Git on one end, the real SDKs on the other, GitHub's
+reports beside it.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,10 @@ class DeadLetter:
 
     @classmethod
     def of(cls, message: ServiceBusReceivedMessage) -> DeadLetter:
-        return cls({_text(name): _text(value) for name, value in (message.application_properties or {}).items()}, b"".join(message.body))
+        return cls(
+            {_text(name): _text(value) for name, value in (message.application_properties or {}).items()},
+            b"".join(message.body),
+        )
 
 
 def _text(value: Any) -> Any:
@@ -66,7 +71,9 @@ def _text(value: Any) -> Any:
 
 
 class Road:
-    """Everything on this machine. Tests run one after the other, so what is counted between two moments belongs to one test."""
+    """Everything on this machine. Tests run one after the other, so what is counted between two moments
+    belongs to one test.
+    """
 
     def __init__(self, stack: Stack, clone: Clone) -> None:
         self.stack = stack
@@ -95,7 +102,9 @@ class Road:
         return self.answered(known)
 
     def answered(self, known: int) -> tuple[str, int]:
-        """Wait for the delivery after the first `known` ones, and for all that follows from it: its id and the answer to it."""
+        """Wait for the delivery after the first `known` ones, and for all that follows from it: its id and
+        the answer to it.
+        """
         delivery = wait_until("the webhook is answered", lambda: self._answered(known))
         self.settle()
         return delivery["guid"], delivery["status_code"]
@@ -115,7 +124,9 @@ class Road:
         self.advance(DAY - self.stack.control.now() % DAY)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, and wait until what was due is done. Nobody has a lock then that the move would end."""
+        """Move the clock, and wait until what was due is done. Nobody has a lock then that the move would
+        end.
+        """
         self.settle()
         self.stack.control.advance(seconds)
         self.stack.control.now()  # a second call: by now the timers of the first have fired
@@ -140,11 +151,18 @@ class Road:
 
     def _answered(self, known: int) -> dict[str, Any] | None:
         deliveries = self.deliveries()
-        return deliveries[known] if len(deliveries) > known and deliveries[known]["status_code"] is not None else None
+        return (
+            deliveries[known]
+            if len(deliveries) > known and deliveries[known]["status_code"] is not None
+            else None
+        )
 
     def is_quiet(self) -> bool:
         """Whether every message is scheduled, or waits for a person among the dead letters."""
-        active = "SELECT count(*) FROM messages WHERE json_extract(value, '$.state') = 0 AND key NOT LIKE 'dead-letters|%'"
+        active = (
+            "SELECT count(*) FROM messages WHERE json_extract(value, '$.state') = 0 AND key NOT LIKE "
+            "'dead-letters|%'"
+        )
         return bool(self._state_of_bus.execute(active).fetchone() == (0,))
 
     # GitHub
@@ -155,9 +173,15 @@ class Road:
         return {row["context"]: (row["state"], row["description"]) for row in reversed(rows)}
 
     def status(self, push: Push, team: str, stage: str, state: str, word: str = "") -> str:
-        """The description of the team's status, as soon as it has this state and this word: reports follow when the work is done."""
+        """The description of the team's status, as soon as it has this state and this word: reports follow
+        when the work is done.
+        """
         context = f"mergekey/{team}/{stage}"
-        return str(wait_until(f"{context} is {state} {word}", lambda: self._status(push.commit, context, (state, word))))
+        return str(
+            wait_until(
+                f"{context} is {state} {word}", lambda: self._status(push.commit, context, (state, word))
+            )
+        )
 
     def _status(self, commit: str, context: str, wanted: tuple[str, str]) -> str | None:
         state, description = self.statuses(commit).get(context, ("", ""))
@@ -169,18 +193,26 @@ class Road:
         return runs
 
     def annotations(self, run: dict[str, Any]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self.stack.github("GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations")
+        rows: list[dict[str, Any]] = self.stack.github(
+            "GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations"
+        )
         return rows
 
     # What was counted
 
     def count(self, server: str, *verbs: str) -> Counter[str]:
         """Calls since the start of the test, by kind."""
-        return Counter(call.kind for call in self.stack.control.calls(server) if call.kind.split()[0] in verbs)
+        return Counter(
+            call.kind for call in self.stack.control.calls(server) if call.kind.split()[0] in verbs
+        )
 
     def gateway_writes(self, *teams: str) -> Counter[str]:
         """Every call that changed something at API Management; with teams: those that name one of them."""
-        calls = (call for call in self.stack.control.calls("resource-manager") if "/Microsoft.ApiManagement/" in call.target)
+        calls = (
+            call
+            for call in self.stack.control.calls("resource-manager")
+            if "/Microsoft.ApiManagement/" in call.target
+        )
         named = (call for call in calls if not teams or any(f"/team-{team}" in call.target for team in teams))
         writes = (call.kind for call in named if not call.kind.startswith(("GET", "LIST", "HEAD")))
         return Counter(kind for kind in writes if kind != "POST subscription listSecrets")
@@ -193,7 +225,9 @@ class Road:
     @cached_property
     def apim(self) -> ApiManagementClient:
         base, ca = self.stack.addresses["resource-manager"], self.stack.ca
-        return ApiManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+        return ApiManagementClient(
+            ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca
+        )
 
     @cached_property
     def vault(self) -> SecretClient:
@@ -206,7 +240,9 @@ class Road:
 
     def _vault(self, credential: ManagedIdentityCredential) -> SecretClient:
         url, ca = self.stack.addresses["key-vault"], self.stack.ca
-        return SecretClient(url, credential, verify_challenge_resource=False, connection_verify=ca, retry_total=0)
+        return SecretClient(
+            url, credential, verify_challenge_resource=False, connection_verify=ca, retry_total=0
+        )
 
     def product(self, team: str) -> Any:
         return self.apim.product.get(*self._apim_at, f"team-{team}")
@@ -215,17 +251,23 @@ class Road:
         return {str(product.name) for product in self.apim.product.list_by_service(*self._apim_at)}
 
     def policy(self, team: str) -> str:
-        return str(self.apim.product_policy.get(*self._apim_at, f"team-{team}", "policy", format="rawxml").value)
+        return str(
+            self.apim.product_policy.get(*self._apim_at, f"team-{team}", "policy", format="rawxml").value
+        )
 
     def fragment(self, name: str) -> str:
         return str(self.apim.policy_fragment.get(*self._apim_at, name, format="xml").value)
 
     def put_fragment(self, name: str, text: str) -> None:
         """By another hand."""
-        self.apim.policy_fragment.begin_create_or_update(*self._apim_at, name, PolicyFragmentContract(value=text, format="xml")).result()
+        self.apim.policy_fragment.begin_create_or_update(
+            *self._apim_at, name, PolicyFragmentContract(value=text, format="xml")
+        ).result()
 
     def linked_apis(self, team: str) -> list[str]:
-        return [str(api.name) for api in self.apim.product_api.list_by_product(*self._apim_at, f"team-{team}")]
+        return [
+            str(api.name) for api in self.apim.product_api.list_by_product(*self._apim_at, f"team-{team}")
+        ]
 
     def subscriptions(self, team: str) -> dict[str, str]:
         """The state of every subscription of the team's product, by name."""
@@ -246,11 +288,15 @@ class Road:
 
     def stored_keys(self, team: str) -> tuple[str | None, str | None]:
         """What the vault says the team's keys are."""
-        return self.vault.get_secret(f"{team}-primary-key").value, self.vault.get_secret(f"{team}-secondary-key").value
+        return self.vault.get_secret(f"{team}-primary-key").value, self.vault.get_secret(
+            f"{team}-secondary-key"
+        ).value
 
     def has_its_keys(self, team: str) -> bool:
         """Whether the team's keys have arrived."""
-        return self.subscriptions(team) == {f"team-{team}": "active"} and self.stored_keys(team) == self.issued_keys(team)
+        return self.subscriptions(team) == {f"team-{team}": "active"} and self.stored_keys(
+            team
+        ) == self.issued_keys(team)
 
     @cached_property
     def _client(self) -> ServiceBusClient:
@@ -263,20 +309,29 @@ class Road:
 
     def dead_letters(self, *teams: str) -> list[DeadLetter]:
         """The dead letters of these teams, or all, peeked with the SDK."""
-        letters = [DeadLetter.of(message) for message in self._letters.peek_messages(max_message_count=250, sequence_number=1)]
+        letters = [
+            DeadLetter.of(message)
+            for message in self._letters.peek_messages(max_message_count=250, sequence_number=1)
+        ]
         return [letter for letter in letters if not teams or letter.about["team"] in teams]
 
     def sender(self, entity: str) -> ServiceBusSender:
-        """To a queue or the topic. It stays open: opening and closing one takes the SDK more than a second."""
+        """To a queue or the topic. It stays open: opening and closing one takes the SDK more than a
+        second.
+        """
         if entity not in self._senders:
-            make = self._client.get_topic_sender if entity == "access-changes" else self._client.get_queue_sender
+            make = (
+                self._client.get_topic_sender if entity == "access-changes" else self._client.get_queue_sender
+            )
             self._senders[entity] = self._closing.enter_context(make(entity))
         return self._senders[entity]
 
     def readers(self, team: str) -> set[str]:
         """The groups that hold a role on a secret of the team."""
         base, ca = self.stack.addresses["resource-manager"], self.stack.ca
-        roles = AuthorizationManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+        roles = AuthorizationManagementClient(
+            ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca
+        )
         found = roles.role_assignments.list_for_scope(VAULT_ID)
         return {str(role.principal_id) for role in found if f"/secrets/{team}-" in str(role.scope)}
 
@@ -285,7 +340,9 @@ class Road:
     @cached_property
     def foundry(self) -> CognitiveServicesManagementClient:
         base, ca = self.stack.addresses["resource-manager"], self.stack.ca
-        return CognitiveServicesManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+        return CognitiveServicesManagementClient(
+            ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca
+        )
 
     def projects(self) -> dict[str, Any]:
         """The account's projects, by name."""
@@ -300,9 +357,15 @@ class Road:
     def users(self, team: str) -> list[tuple[str, str]]:
         """Group and role of every assignment on the team's project itself."""
         base, ca = self.stack.addresses["resource-manager"], self.stack.ca
-        roles = AuthorizationManagementClient(ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca)
+        roles = AuthorizationManagementClient(
+            ManagedIdentityCredential(), SUBSCRIPTION, base_url=base, connection_verify=ca
+        )
         at = f"{FOUNDRY_ID}/projects/team-{team}".lower()
-        found = [role for role in roles.role_assignments.list_for_scope(FOUNDRY_ID) if str(role.scope).lower() == at]
+        found = [
+            role
+            for role in roles.role_assignments.list_for_scope(FOUNDRY_ID)
+            if str(role.scope).lower() == at
+        ]
         return [(str(role.principal_id), str(role.role_definition_id).rpartition("/")[2]) for role in found]
 
     # The cluster, through the SDK
@@ -316,7 +379,9 @@ class Road:
     def limits(self, team: str) -> list[dict[str, Any]]:
         """What the quotas and the network policies of the team's namespace say."""
         quotas: Any = kubernetes.CoreV1Api(self.cluster).list_namespaced_resource_quota(f"team-{team}")
-        policies: Any = kubernetes.NetworkingV1Api(self.cluster).list_namespaced_network_policy(f"team-{team}")
+        policies: Any = kubernetes.NetworkingV1Api(self.cluster).list_namespaced_network_policy(
+            f"team-{team}"
+        )
         return [item.spec.to_dict() for item in (*quotas.items, *policies.items)]
 
     def namespaces(self) -> set[str]:
@@ -328,5 +393,7 @@ class Road:
         configuration = kubernetes.Configuration()
         configuration.host = self.stack.addresses["kubernetes"]
         configuration.ssl_ca_cert = self.stack.ca
-        configuration.api_key = {"BearerToken": f"Bearer {ManagedIdentityCredential().get_token(AKS_SCOPE).token}"}
+        configuration.api_key = {
+            "BearerToken": f"Bearer {ManagedIdentityCredential().get_token(AKS_SCOPE).token}"
+        }
         return kubernetes.ApiClient(configuration)

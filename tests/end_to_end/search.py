@@ -1,4 +1,6 @@
-"""A key is in API Management and in the vault, and nowhere else: the search for it, over everything that a run of the tests has written."""
+"""A key is in API Management and in the vault, and nowhere else: the search for it, over everything that a
+run of the tests has written.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,23 @@ _RUN = re.compile(rb"[A-Za-z0-9+/_%-]{16,}")
 
 
 def spellings(key: str) -> set[bytes]:
-    """The key's halves, since a truncated key is a leak too: plain, URL-encoded, hexadecimal, and base64 wherever they begin in it."""
+    """The key's halves, since a truncated key is a leak too: plain, URL-encoded, hexadecimal, and base64
+    wherever they begin in it.
+    """
     raw = key.encode()
     halves = (raw[: len(raw) // 2], raw[len(raw) // 2 :])
-    plain = {form for half in halves for form in (half, urllib.parse.quote_from_bytes(half, safe="").encode(), half.hex().encode())}
+    plain = {
+        form
+        for half in halves
+        for form in (half, urllib.parse.quote_from_bytes(half, safe="").encode(), half.hex().encode())
+    }
     return plain | {form for half in halves for form in _in_base64(half)}
 
 
 def _in_base64(text: bytes) -> Iterator[bytes]:
-    """The digits that hold nothing but the text, for each of the three places where it can begin in a group of three bytes."""
+    """The digits that hold nothing but the text, for each of the three places where it can begin in a group
+    of three bytes.
+    """
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + text)
         known = encoded[(0, 2, 3)[before] : (before + len(text)) * 8 // 6]
@@ -52,7 +62,9 @@ def _content(file: Path) -> bytes:
 
 
 def _holds(content: bytes, wanted: set[bytes]) -> bool:
-    """Every spelling has 16 bytes or more, so the windows of 16 bytes are compared with a set: there may be thousands of spellings."""
+    """Every spelling has 16 bytes or more, so the windows of 16 bytes are compared with a set: there may be
+    thousands of spellings.
+    """
     runs = (found[0] for found in _RUN.finditer(content))
     return any(run[at : at + 16] in wanted for run in runs for at in range(len(run) - 15))
 
@@ -71,13 +83,17 @@ def _rows(path: Path, table: str) -> list[Any]:
 
 
 def places(folder: Path) -> set[str]:
-    """The files that hold a key which was issued in the stand-ins of this folder; those of SQLite's log count as the database."""
+    """The files that hold a key which was issued in the stand-ins of this folder; those of SQLite's log count
+    as the database.
+    """
     found = where(issued(folder), written_files(folder))
     return {os.path.relpath(path, folder).removesuffix("-wal") for path in found}
 
 
 def written_files(folder: Path) -> Iterator[Path]:
-    """The logs, the state of all stand-ins, both ends of Git, and whatever the app has written beside its code meanwhile."""
+    """The logs, the state of all stand-ins, both ends of Git, and whatever the app has written beside its
+    code meanwhile.
+    """
     begin = (folder / "ca.pem").stat().st_mtime
     yield from (path for path in folder.rglob("*") if path.is_file())
     for entry in ROOT.iterdir():

@@ -28,14 +28,20 @@ def onboard(road: Road, request: Request) -> Push:
     return push
 
 
-def test_a_merged_request_becomes_a_published_product_whose_keys_are_in_the_vault(road: Road, team: str, group: str) -> None:
+def test_a_merged_request_becomes_a_published_product_whose_keys_are_in_the_vault(
+    road: Road, team: str, group: str
+) -> None:
     road.clone.write(Request(team, group, tokens=4321))
     push = road.push("Access")
     assert push.answer == 202
     assert "product and policy in place" in road.status(push, team, "gateway", "success")
     assert f"{team}-primary-key" in road.status(push, team, "keys", "success")
     product = road.product(team)
-    assert (product.state, product.subscription_required, product.approval_required) == ("published", True, False)
+    assert (product.state, product.subscription_required, product.approval_required) == (
+        "published",
+        True,
+        False,
+    )
     assert f"team {team}; path {path_of(team)}; commit {push.commit}; sha256:" in product.description
     assert 'tokens-per-minute="4321"' in road.policy(team)
     assert road.linked_apis(team) == ["ai"]
@@ -50,13 +56,17 @@ def test_a_merged_request_becomes_a_published_product_whose_keys_are_in_the_vaul
 def test_only_the_groups_members_can_read_the_keys(road: Road, team: str, group: str) -> None:
     onboard(road, Request(team, group))
     member = road.reader(group)
-    assert [member.get_secret(f"{team}-{which}-key").value for which in ("primary", "secondary")] == list(road.issued_keys(team))
+    assert [member.get_secret(f"{team}-{which}-key").value for which in ("primary", "secondary")] == list(
+        road.issued_keys(team)
+    )
     with pytest.raises(HttpResponseError) as refused:
         road.reader(str(uuid.uuid4())).get_secret(f"{team}-primary-key")
     assert refused.value.status_code == 403
 
 
-def test_without_a_group_the_keys_are_there_and_people_are_told_that_nobody_may_read_them(road: Road, team: str) -> None:
+def test_without_a_group_the_keys_are_there_and_people_are_told_that_nobody_may_read_them(
+    road: Road, team: str
+) -> None:
     road.clone.write(Request(team))
     push = road.push("Access without a group")
     assert "add entraGroup" in road.status(push, team, "keys", "success")
@@ -108,13 +118,19 @@ def test_a_changed_comment_costs_no_write(road: Road, team: str, group: str) -> 
     assert road.count("resource-manager", "PUT", "DELETE") == NOTHING
 
 
-def test_a_second_delivery_of_a_push_changes_nothing_and_no_message_is_handled_twice(road: Road, team: str) -> None:
+def test_a_second_delivery_of_a_push_changes_nothing_and_no_message_is_handled_twice(
+    road: Road, team: str
+) -> None:
     push = onboard(road, Request(team))
     handled = len(road.stack.invocations())
     assert road.redeliver(push) == 202
     assert road.deliveries()[-1]["guid"] == push.delivery
     # Those that wait for a GPU are looked at in the meantime.
-    assert [call.function for call in road.stack.invocations()[handled:] if call.session_id in (None, team)] == ["receive_push"]
+    assert [
+        call.function for call in road.stack.invocations()[handled:] if call.session_id in (None, team)
+    ] == ["receive_push"]
     assert road.gateway_writes() == NOTHING
-    messages = Counter((call.function, call.message_id) for call in road.stack.invocations() if call.message_id)
+    messages = Counter(
+        (call.function, call.message_id) for call in road.stack.invocations() if call.message_id
+    )
     assert [message for message, times in messages.items() if times > 1] == []

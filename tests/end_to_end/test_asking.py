@@ -1,4 +1,6 @@
-"""What a team and the platform can ask, over the host: who sees what, every answer as it is described, and no key in any."""
+"""What a team and the platform can ask, over the host: who sees what, every answer as it is described, and no
+key in any.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,13 @@ def checked(path: str, answer: Any) -> Answer:
     assert answer.headers["Cache-Control"] == "no-store"
     body, plain = json.loads(answer.read()), path.partition("?")[0]
     matching = (
-        each.name for each in OPERATIONS if each.method == "get" and re.fullmatch(re.sub(r"{\w+}", "[^/]+", each.path), f"/{plain}")
+        each.name
+        for each in OPERATIONS
+        if each.method == "get" and re.fullmatch(re.sub(r"{\w+}", "[^/]+", each.path), f"/{plain}")
     )
-    return Answer(answer.status, as_described(next(matching), answer.status, answer.headers["Content-Type"], body))
+    return Answer(
+        answer.status, as_described(next(matching), answer.status, answer.headers["Content-Type"], body)
+    )
 
 
 @pytest.fixture
@@ -67,7 +73,9 @@ def conditions(record: dict[str, Any]) -> dict[str, str]:
     return {each["type"]: f"{each['status']} {each['reason']}" for each in record["conditions"]}
 
 
-def test_a_member_of_the_teams_group_sees_what_the_team_has_and_nobody_elses(road: Road, team: str, group: str) -> None:
+def test_a_member_of_the_teams_group_sees_what_the_team_has_and_nobody_elses(
+    road: Road, team: str, group: str
+) -> None:
     granted(road, Request(team, group, tokens=4321))
     member = f"anna-{group}"
     status, record = get(road, f"teams/{team}", member)
@@ -93,8 +101,23 @@ def test_a_member_of_the_teams_group_sees_what_the_team_has_and_nobody_elses(roa
 def test_no_answer_holds_a_key_or_any_other_secret(road: Road, team: str, group: str) -> None:
     granted(road, Request(team, group))
     settings = road.stack.settings()
-    secrets = {*road.issued_keys(team), settings["GITHUB_WEBHOOK_SECRET"], settings["SERVICE_BUS"], settings["GITHUB_APP_PRIVATE_KEY"]}
-    paths = ("teams", f"teams/{team}", "models", "providers", "config", "health", "health?deep=true", "openapi.json", "dead-letters")
+    secrets = {
+        *road.issued_keys(team),
+        settings["GITHUB_WEBHOOK_SECRET"],
+        settings["SERVICE_BUS"],
+        settings["GITHUB_APP_PRIVATE_KEY"],
+    }
+    paths = (
+        "teams",
+        f"teams/{team}",
+        "models",
+        "providers",
+        "config",
+        "health",
+        "health?deep=true",
+        "openapi.json",
+        "dead-letters",
+    )
     for path in paths:
         answer = get(road, path)
         assert answer.status == 200, path
@@ -121,19 +144,28 @@ def test_a_playground_is_told_as_it_stands(road: Road, team: str, group: str) ->
     road.status(push, team, "projects", "success")
     road.settle()
     record = get(road, f"teams/{team}", f"anna-{group}").body
-    assert (conditions(record)["Projects"], record["granted"]["playground_project"]) == ("True Ready", f"team-{team}")
+    assert (conditions(record)["Projects"], record["granted"]["playground_project"]) == (
+        "True Ready",
+        f"team-{team}",
+    )
     [listed] = [each for each in get(road, "teams").body["teams"] if each["team"] == team]
     assert listed == record
 
 
-def test_a_team_that_waits_for_its_gpu_is_told_in_the_clusters_words_since_when(road: Road, team: str, group: str) -> None:
+def test_a_team_that_waits_for_its_gpu_is_told_in_the_clusters_words_since_when(
+    road: Road, team: str, group: str
+) -> None:
     granted(road, Request(team, group, gpu=GPU))
     # Its GPU is asked for as soon as its product stands.
     road.advance(11)
     road.settle()
     record = get(road, f"teams/{team}").body
     [workspaces] = [each for each in record["conditions"] if each["type"] == "Workspaces"]
-    assert (workspaces["status"], workspaces["reason"].endswith("NotReady"), bool(workspaces["since"])) == ("False", True, True)
+    assert (workspaces["status"], workspaces["reason"].endswith("NotReady"), bool(workspaces["since"])) == (
+        "False",
+        True,
+        True,
+    )
     assert not record["ready"]
     [listed] = [each for each in get(road, "teams").body["teams"] if each["team"] == team]
     assert listed == record
@@ -174,16 +206,21 @@ def test_anybody_may_ask_whether_it_is_up_and_for_the_description(road: Road) ->
     assert get(road, "openapi.json", None).status == 200
 
 
-@pytest.mark.parametrize("path", ["teams", "teams/resident", "models", "providers", "config", "health?deep=true"])
+@pytest.mark.parametrize(
+    "path", ["teams", "teams/resident", "models", "providers", "config", "health?deep=true"]
+)
 def test_nobody_is_told_anything_without_a_token_for_this_api(road: Road, path: str) -> None:
     assert get(road, path, None) == (401, get(road, path, None).body)
     assert get(road, path, None).body["reason"] == "NoToken"
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("models", 200), ("teams", 200), ("providers", 403), ("config", 403), ("health?deep=true", 403)]
+    ("path", "status"),
+    [("models", 200), ("teams", 200), ("providers", 403), ("config", 403), ("health?deep=true", 403)],
 )
-def test_without_a_role_the_catalogue_and_ones_own_teams_are_all_there_is_to_see(road: Road, path: str, status: int) -> None:
+def test_without_a_role_the_catalogue_and_ones_own_teams_are_all_there_is_to_see(
+    road: Road, path: str, status: int
+) -> None:
     answer = get(road, path, "nobody-special")
     assert answer.status == status
     if path == "models":
@@ -199,12 +236,14 @@ def test_who_is_in_too_many_groups_is_told_what_to_do(road: Road, path: str) -> 
     assert "lists no groups" in body["detail"]
 
 
-@pytest.mark.parametrize("path", ["teams?team=alpha", "models?most=1", "health?deep=perhaps", "config?secrets=true"])
+@pytest.mark.parametrize(
+    "path", ["teams?team=alpha", "models?most=1", "health?deep=perhaps", "config?secrets=true"]
+)
 def test_a_question_that_is_not_understood_is_refused(road: Road, path: str) -> None:
     assert get(road, path).status == 400
 
 
-# ---------------------------------------------------------------------------------------------------------- the command line
+# ------------------------------------------------------------------------------------------- the command line
 
 
 @pytest.fixture

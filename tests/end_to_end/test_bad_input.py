@@ -50,7 +50,9 @@ REFUSED: dict[str, tuple[int, Callable[[Road], bytes], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("status", "body", "headers"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_signed_call_queues_nothing_when_it_is(road: Road, status: int, body: Callable[[Road], bytes], headers: dict[str, str]) -> None:
+def test_a_signed_call_queues_nothing_when_it_is(
+    road: Road, status: int, body: Callable[[Road], bytes], headers: dict[str, str]
+) -> None:
     assert post(road, body(road), None, **headers) == status
     assert road.count("service-bus", "send") == NOTHING
 
@@ -89,10 +91,16 @@ def test_beside_a_wrong_request_the_right_one_is_provisioned(road: Road, team: s
     lines = wrong.splitlines()
     (number,) = [index for index, line in enumerate(lines) if "gpt-4.1-mni" in line]
     found = {(note["title"], note["start_line"], note["start_column"]): note["message"] for note in notes}
-    assert all(note["annotation_level"] == "failure" and note["end_line"] == note["start_line"] for note in notes)
+    assert all(
+        note["annotation_level"] == "failure" and note["end_line"] == note["start_line"] for note in notes
+    )
     model = found["UnknownModel", number + 1, lines[number].index("gpt-4.1-mni") + 1]
     assert "Did you mean 'gpt-4.1-mini'?" in model
-    (key,) = [text for (title, line, column), text in found.items() if column == lines[number].index("tokenPerMinute") + 1]
+    (key,) = [
+        text
+        for (title, line, column), text in found.items()
+        if column == lines[number].index("tokenPerMinute") + 1
+    ]
     assert "tokensPerMinute" in key
 
 
@@ -114,7 +122,9 @@ def test_a_second_file_of_a_team_is_an_error_and_the_first_stays_in_force(road: 
     road.clone.write(Request(team, tokens=7000))
     road.status(road.push("Access"), team, "keys", "success")
     road.stack.control.forget_calls()
-    _, run, (note,) = pushed(road, f"developer-requests/{team}/access.yaml", str(Request(team, tokens=100_000)))
+    _, run, (note,) = pushed(
+        road, f"developer-requests/{team}/access.yaml", str(Request(team, tokens=100_000))
+    )
     assert (run["conclusion"], note["title"]) == ("failure", "DuplicateTeam")
     assert path_of(team) in note["message"]
     assert road.gateway_writes() == NOTHING
@@ -143,7 +153,9 @@ def test_a_symbolic_link_is_an_error_and_what_it_hides_stays_in_force(road: Road
     link.unlink()
     link.symlink_to(f"../{hidden}/access.yaml")
     (run,) = road.check_runs(road.push("A link"))
-    assert [(note["path"], note["title"]) for note in road.annotations(run)] == [(path_of(team), "SymbolicLink")]
+    assert [(note["path"], note["title"]) for note in road.annotations(run)] == [
+        (path_of(team), "SymbolicLink")
+    ]
     assert road.gateway_writes() == NOTHING
     assert road.subscriptions(team) == {f"team-{team}": "active"}
 

@@ -1,4 +1,6 @@
-"""Operators at the command line, over the host: what failed is listed, replayed after its cause is gone, or discarded."""
+"""Operators at the command line, over the host: what failed is listed, replayed after its cause is gone, or
+discarded.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def mergekey(*words: str) -> Result:
 
 
 def listed(team: str) -> list[dict[str, Any]]:
-    letters: list[dict[str, Any]] = json.loads(mergekey("dead-letters", "list", "--team", team, "--json").stdout)["letters"]
+    letters: list[dict[str, Any]] = json.loads(
+        mergekey("dead-letters", "list", "--team", team, "--json").stdout
+    )["letters"]
     return letters
 
 
@@ -63,7 +67,9 @@ def refused(road: Road, team: str) -> Push:
     return push
 
 
-def test_a_dead_letter_is_replayed_after_its_cause_is_gone_and_the_team_has_its_keys(road: Road, team: str) -> None:
+def test_a_dead_letter_is_replayed_after_its_cause_is_gone_and_the_team_has_its_keys(
+    road: Road, team: str
+) -> None:
     push = refused(road, team)
     [letter] = listed(team)
     number = str(letter["sequence"])
@@ -87,11 +93,17 @@ def test_a_dead_letter_is_replayed_after_its_cause_is_gone_and_the_team_has_its_
 def test_a_stage_is_known_by_the_word_of_its_commit_status_and_a_slip_is_told(road: Road, team: str) -> None:
     refused(road, team)
     filters = ("--team", team, "--json")
-    assert len(json.loads(mergekey("dead-letters", "list", "--stage", "gateway", *filters).stdout)["letters"]) == 1
+    assert (
+        len(json.loads(mergekey("dead-letters", "list", "--stage", "gateway", *filters).stdout)["letters"])
+        == 1
+    )
     assert json.loads(mergekey("dead-letters", "list", "--stage", "keys", *filters).stdout)["letters"] == []
     slip = mergekey("dead-letters", "list", "--stage", "provision-gatway")
     assert slip.exit_code == 2
-    assert "there is no stage 'provision-gatway'; there are sweeps, provision-catalog, provision-gateway" in slip.stderr
+    assert (
+        "there is no stage 'provision-gatway'; there are sweeps, provision-catalog, provision-gateway"
+        in slip.stderr
+    )
     assert "No dead letters with that filter (" in mergekey("dead-letters", "list", "--reason", "Slip").stdout
     assert mergekey("dead-letters", "replay", "--reason", "Slip", "--up-to", "999999", "--yes").exit_code == 1
 
@@ -112,19 +124,28 @@ def test_what_was_not_listed_is_not_replayed(road: Road, team: str) -> None:
     [seen] = listed(team)
     later = new_team()
     refused(road, later)
-    done = mergekey("dead-letters", "replay", "--reason", "Rejected", "--up-to", str(seen["sequence"]), "--yes", "--json")
+    done = mergekey(
+        "dead-letters", "replay", "--reason", "Rejected", "--up-to", str(seen["sequence"]), "--yes", "--json"
+    )
     assert seen["sequence"] in [answer["sequence"] for answer in json.loads(done.stdout)["answers"]]
     road.settle()
     assert len(listed(later)) == 1
     assert mergekey("dead-letters", "replay", "--reason", "Rejected", "--yes").exit_code == 2
 
 
-def test_while_a_letter_waits_sweeps_leave_it_to_people_and_after_it_is_discarded_they_look_again(road: Road, team: str) -> None:
+def test_while_a_letter_waits_sweeps_leave_it_to_people_and_after_it_is_discarded_they_look_again(
+    road: Road, team: str
+) -> None:
     refused(road, team)
     [letter] = listed(team)
     road.sweep()
     assert road.linked_apis(team) == []
-    assert mergekey("dead-letters", "discard", str(letter["sequence"]), "--why", "the gateway is mended", "--yes").exit_code == 0
+    assert (
+        mergekey(
+            "dead-letters", "discard", str(letter["sequence"]), "--why", "the gateway is mended", "--yes"
+        ).exit_code
+        == 0
+    )
     assert listed(team) == []
     road.sweep()
     assert road.linked_apis(team) == ["ai"]
@@ -134,7 +155,9 @@ def test_while_a_letter_waits_sweeps_leave_it_to_people_and_after_it_is_discarde
 def test_who_discarded_what_and_why_is_in_the_log_on_one_line(road: Road, team: str) -> None:
     refused(road, team)
     [letter] = listed(team)
-    mergekey("dead-letters", "discard", str(letter["sequence"]), "--why", "mended\nAudit: eve discarded", "--yes")
+    mergekey(
+        "dead-letters", "discard", str(letter["sequence"]), "--why", "mended\nAudit: eve discarded", "--yes"
+    )
     log = (road.stack.folder / "functions-host.log").read_text()
     [line] = [line for line in log.splitlines() if f"dead letter {letter['sequence']} " in line]
     assert "Audit: olivia (" in line
@@ -145,7 +168,17 @@ def test_letters_of_teams_that_converged_since_can_be_discarded_as_a_group(road:
     refused(road, team)
     [letter] = listed(team)
     number = str(letter["sequence"])
-    words = ("discard", "--team", team, "--up-to", number, "--converged", "--why", "mended by a push", "--yes")
+    words = (
+        "discard",
+        "--team",
+        team,
+        "--up-to",
+        number,
+        "--converged",
+        "--why",
+        "mended by a push",
+        "--yes",
+    )
     early = mergekey("dead-letters", *words)
     assert (early.exit_code, "1 skipped" in early.stdout) == (0, True)
     road.clone.write(Request(team, tokens=7000))
@@ -160,9 +193,15 @@ def test_a_reader_may_look_and_not_act(road: Road, team: str, monkeypatch: pytes
     refused(road, team)
     monkeypatch.setenv("AZURE_CLIENT_ID", READER)
     [letter] = listed(team)
-    for words in (("replay", str(letter["sequence"])), ("discard", str(letter["sequence"]), "--why", "because")):
+    for words in (
+        ("replay", str(letter["sequence"])),
+        ("discard", str(letter["sequence"]), "--why", "because"),
+    ):
         done = mergekey("dead-letters", *words, "--yes")
-        assert (done.exit_code, "403: RoleMissing: this needs the app role Operator" in done.stderr) == (2, True)
+        assert (done.exit_code, "403: RoleMissing: this needs the app role Operator" in done.stderr) == (
+            2,
+            True,
+        )
     assert mergekey("sweep").exit_code == 2
     assert len(listed(team)) == 1
 
@@ -177,7 +216,10 @@ def test_nobody_looks_without_a_token_for_this_api_and_a_role(road: Road, path: 
 
 
 def test_a_token_of_another_tenant_opens_nothing(road: Road) -> None:
-    form = f"grant_type=client_credentials&client_id={OPERATOR}&client_secret={CLIENT_SECRET}&scope={AUDIENCE}/.default"
+    form = (
+        f"grant_type=client_credentials&client_id={OPERATOR}&client_secret={CLIENT_SECRET}&scope={AUDIENCE}/."
+        "default"
+    )
     url = f"{road.stack.addresses['identity']}/{OTHER_TENANT}/oauth2/v2.0/token"
     with urllib.request.urlopen(urllib.request.Request(url, form.encode()), timeout=120) as answer:
         token = json.loads(answer.read())["access_token"]
@@ -203,7 +245,14 @@ def test_an_order_that_names_no_letters_is_refused(road: Road, body: object) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["dead-letters?taem=alpha", "dead-letters?from=x", "dead-letters/replay", "dead-letters?most=0", "dead-letters?stage=x"]
+    "path",
+    [
+        "dead-letters?taem=alpha",
+        "dead-letters?from=x",
+        "dead-letters/replay",
+        "dead-letters?most=0",
+        "dead-letters?stage=x",
+    ],
 )
 def test_a_question_that_is_not_understood_is_refused(road: Road, path: str) -> None:
     assert call(road, path, token_of(READER))[0] == 400
@@ -224,7 +273,9 @@ def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(ro
     wait_until("the new key is in the vault", lambda: road.has_its_keys(team))
 
 
-def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_discarded(road: Road, team: str) -> None:
+def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_discarded(
+    road: Road, team: str
+) -> None:
     road.clone.write(Request(team))
     road.status(road.push("Access"), team, "keys", "success")
     road.stack.control.fault("resource-manager", "PUT product policy", status=400)
@@ -235,6 +286,11 @@ def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_disca
     assert mergekey("sweep", "--deep").exit_code == 0
     road.settle()
     assert not road.has_its_keys(team)
-    assert mergekey("dead-letters", "discard", str(letter["sequence"]), "--why", "the gateway is mended", "--yes").exit_code == 0
+    assert (
+        mergekey(
+            "dead-letters", "discard", str(letter["sequence"]), "--why", "the gateway is mended", "--yes"
+        ).exit_code
+        == 0
+    )
     assert mergekey("sweep", "--deep").exit_code == 0
     wait_until("the new key is in the vault", lambda: road.has_its_keys(team))

@@ -8,7 +8,9 @@ from tests.end_to_end.written import GPU, Request, new_team
 
 
 def die_in_the_middle(road: Road) -> list[str]:
-    """Twelve teams, for whom the host is killed while it works. On a busy machine that may be seen too late, and is tried again."""
+    """Twelve teams, for whom the host is killed while it works. On a busy machine that may be seen too late,
+    and is tried again.
+    """
     for _ in range(5):
         road.stack.control.forget_calls()
         teams = [new_team() for _ in range(12)]
@@ -28,7 +30,9 @@ def test_a_host_that_is_killed_in_the_middle_finishes_when_it_is_back(road: Road
     teams = die_in_the_middle(road)
     road.stack.start_host()
     road.settle()
-    unfinished = [team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))]
+    unfinished = [
+        team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))
+    ]
     assert unfinished == []
     assert [str(road.product(team).state) for team in teams] == ["published"] * len(teams)
     assert road.dead_letters(*teams) == []
@@ -49,7 +53,9 @@ def test_a_push_that_nobody_heard_is_found_by_the_sweep(road: Road, team: str) -
     assert road.status(push, team, "keys", "success")
 
 
-def test_a_push_that_nobody_heard_is_delivered_again_and_its_people_see_the_verdict(road: Road, team: str) -> None:
+def test_a_push_that_nobody_heard_is_delivered_again_and_its_people_see_the_verdict(
+    road: Road, team: str
+) -> None:
     road.stack.stop_host()
     road.clone.write(Request(team))
     known = len(road.deliveries())
@@ -78,12 +84,26 @@ def test_stand_ins_that_are_started_again_have_lost_nothing(road: Road, team: st
     road.status(push, team, "workspaces", "pending")
     road.advance(11)
     road.status(push, team, "workspaces", "pending", "NodeClaim")
-    before = (road.product(team), road.policy(team), road.issued_keys(team), road.backends(team), road.deliveries())
+    before = (
+        road.product(team),
+        road.policy(team),
+        road.issued_keys(team),
+        road.backends(team),
+        road.deliveries(),
+    )
     workspaces, now = road.workspaces(team), road.stack.control.now()
     road.stack.restart_standins()
     assert road.stack.control.now() >= now
-    assert (road.product(team), road.policy(team), road.issued_keys(team), road.backends(team), road.deliveries()) == before
-    assert [item["metadata"]["uid"] for item in road.workspaces(team)] == [item["metadata"]["uid"] for item in workspaces]
+    assert (
+        road.product(team),
+        road.policy(team),
+        road.issued_keys(team),
+        road.backends(team),
+        road.deliveries(),
+    ) == before
+    assert [item["metadata"]["uid"] for item in road.workspaces(team)] == [
+        item["metadata"]["uid"] for item in workspaces
+    ]
     assert road.has_its_keys(team)
     road.advance(721)
     assert "workspaces ready" in road.status(push, team, "workspaces", "success")

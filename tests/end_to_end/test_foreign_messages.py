@@ -16,8 +16,12 @@ from tests.end_to_end.road import DeadLetter, Road
 BODIES = {
     "text": b"Gr\xc3\xbc\xc3\x9fe, MARK",
     "JSON": b'{"specversion": "1.0", "id": "MARK"}',
-    "of a later version": b'{"specversion": "1.0", "type": "dev.mergekey.access-change.v99", "data": {"team": "MARK"}}',
-    "with members named like properties": b'{"SessionId": "", "DeliveryCount": "many", "EnqueuedTimeUtc": 7, "MessageId": "MARK"}',
+    "of a later version": (
+        b'{"specversion": "1.0", "type": "dev.mergekey.access-change.v99", "data": {"team": "MARK"}}'
+    ),
+    "with members named like properties": (
+        b'{"SessionId": "", "DeliveryCount": "many", "EnqueuedTimeUtc": 7, "MessageId": "MARK"}'
+    ),
     "nested too deeply": b"[" * 50_000 + b"MARK",
     "binary": b"\x00\xff\xfeMARK",
 }
@@ -33,7 +37,9 @@ def send(road: Road, entity: str, body: bytes, session: str | None) -> bytes:
 
 def buried(road: Road, body: bytes) -> DeadLetter:
     """The dead letter with this body."""
-    letters: list[DeadLetter] = wait_until("it is a dead letter", lambda: [each for each in road.dead_letters() if each.body == body])
+    letters: list[DeadLetter] = wait_until(
+        "it is a dead letter", lambda: [each for each in road.dead_letters() if each.body == body]
+    )
     assert len(letters) == 1
     return letters[0]
 
@@ -43,11 +49,17 @@ def test_a_body_that_is_not_ours_is_kept_as_it_is(road: Road, form: bytes) -> No
     letter = buried(road, send(road, "provision-gateway", form, "somebody"))
     about = {name: letter.about[name] for name in ("reason", "stage", "attempts", "session", "actor")}
     assert about == {
-        "reason": "MalformedMessage", "stage": "provision-gateway", "attempts": 1, "session": "somebody", "actor": "the platform",
-    }  # fmt: skip
+        "reason": "MalformedMessage",
+        "stage": "provision-gateway",
+        "attempts": 1,
+        "session": "somebody",
+        "actor": "the platform",
+    }
 
 
-@pytest.mark.parametrize("entity", ["sweeps", "provision-catalog", "provision-gateway", "provision-workspaces", "deliver-keys"])
+@pytest.mark.parametrize(
+    "entity", ["sweeps", "provision-catalog", "provision-gateway", "provision-workspaces", "deliver-keys"]
+)
 def test_every_stage_gives_up_a_message_that_is_not_ours(road: Road, entity: str) -> None:
     letter = buried(road, send(road, entity, b"MARK", "somebody"))
     assert (letter.about["reason"], letter.about["stage"]) == ("MalformedMessage", entity)
@@ -61,12 +73,19 @@ def test_what_the_broker_puts_aside_joins_the_same_list(road: Road, form: bytes)
 
 
 @pytest.mark.parametrize("session", ["somebody", None], ids=["by the stage", "from the broker"])
-def test_a_body_that_is_too_large_to_be_kept_leaves_its_queue_and_its_beginning_is_a_letter(road: Road, session: str | None) -> None:
+def test_a_body_that_is_too_large_to_be_kept_leaves_its_queue_and_its_beginning_is_a_letter(
+    road: Road, session: str | None
+) -> None:
     body = send(road, "provision-gateway", b"MARK".ljust(261_900 - 28, b"x"), session)
     letter = buried(road, body[:1024])
-    assert (letter.about["body-size"], letter.about["body-sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    assert (letter.about["body-size"], letter.about["body-sha256"]) == (
+        len(body),
+        hashlib.sha256(body).hexdigest(),
+    )
     road.settle()
-    assert [each.about["body-size"] for each in road.dead_letters() if each.body == body[:1024]] == [len(body)]
+    assert [each.about["body-size"] for each in road.dead_letters() if each.body == body[:1024]] == [
+        len(body)
+    ]
 
 
 def test_messages_without_ids_are_not_taken_for_each_other(road: Road) -> None:
@@ -78,7 +97,9 @@ def test_messages_without_ids_are_not_taken_for_each_other(road: Road) -> None:
     assert len({buried(road, body).about["message-id"] for body in bodies}) == 2
 
 
-@pytest.mark.parametrize("message_id", [uuid.UUID(int=7), 7, "a line\nWARNING Audit: ada"], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(
+    "message_id", [uuid.UUID(int=7), 7, "a line\nWARNING Audit: ada"], ids=lambda each: type(each).__name__
+)
 def test_an_id_of_any_kind_is_told_as_text_on_one_line(road: Road, message_id: Any) -> None:
     marked = uuid.uuid4().hex.encode()
     properties = AmqpMessageProperties(message_id=message_id, group_id="somebody")

@@ -20,12 +20,17 @@ def is_readable(road: Road, team: str, group: str) -> bool:
     """Whether a member of the group gets both keys, and they are the right ones."""
     try:
         member = road.reader(group)
-        return (member.get_secret(f"{team}-primary-key").value, member.get_secret(f"{team}-secondary-key").value) == road.issued_keys(team)
+        return (
+            member.get_secret(f"{team}-primary-key").value,
+            member.get_secret(f"{team}-secondary-key").value,
+        ) == road.issued_keys(team)
     except HttpResponseError:
         return False
 
 
-def test_a_team_with_another_group_has_a_new_secondary_key_at_once_and_a_new_primary_key_after_a_day(road: Road, team: str) -> None:
+def test_a_team_with_another_group_has_a_new_secondary_key_at_once_and_a_new_primary_key_after_a_day(
+    road: Road, team: str
+) -> None:
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     road.clone.write(Request(team, group))
     road.status(road.push("Access"), team, "keys", "success")
@@ -42,7 +47,9 @@ def test_a_team_with_another_group_has_a_new_secondary_key_at_once_and_a_new_pri
     assert is_readable(road, team, other)
 
 
-def test_a_withdrawn_team_loses_its_keys_at_once_its_gpu_after_an_hour_and_the_rest_after_the_grace_period(road: Road, team: str) -> None:
+def test_a_withdrawn_team_loses_its_keys_at_once_its_gpu_after_an_hour_and_the_rest_after_the_grace_period(
+    road: Road, team: str
+) -> None:
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     road.clone.write(Request(team, group, gpu=GPU))
     given = road.push("Access with a GPU")
@@ -98,7 +105,10 @@ def test_who_returns_within_grace_gets_the_same_keys_unless_they_changed_hands(r
     keys, moved_keys = road.issued_keys(team), road.issued_keys(moved)
     road.clone.remove(team, moved)
     road.push("Withdrawn")
-    assert (road.subscriptions(team), road.subscriptions(moved)) == ({f"team-{team}": "suspended"}, {f"team-{moved}": "suspended"})
+    assert (road.subscriptions(team), road.subscriptions(moved)) == (
+        {f"team-{team}": "suspended"},
+        {f"team-{moved}": "suspended"},
+    )
     road.advance(3 * DAY)
 
     road.clone.write(Request(team, first), Request(moved, second))
@@ -130,7 +140,9 @@ def test_access_ends_with_its_last_day_and_is_given_again_when_that_is_moved(roa
     assert road.issued_keys(team) == keys
 
 
-def test_access_ends_with_its_last_day_although_somebody_has_misspelt_its_request(road: Road, team: str) -> None:
+def test_access_ends_with_its_last_day_although_somebody_has_misspelt_its_request(
+    road: Road, team: str
+) -> None:
     road.at_daybreak()
     written = f"{Request(team)}expires: {road.today()}\n"
     road.clone.write_text(path_of(team), written)
@@ -150,7 +162,9 @@ def test_access_ends_with_its_last_day_although_somebody_has_misspelt_its_reques
     assert road.has_its_keys(team)
 
 
-def test_a_subscription_that_somebody_renamed_opens_nothing_when_its_team_leaves(road: Road, team: str) -> None:
+def test_a_subscription_that_somebody_renamed_opens_nothing_when_its_team_leaves(
+    road: Road, team: str
+) -> None:
     road.clone.write(Request(team))
     road.status(road.push("Access"), team, "keys", "success")
     renamed = SubscriptionUpdateParameters(display_name="Mine")

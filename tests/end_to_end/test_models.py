@@ -1,4 +1,6 @@
-"""The promise: merge a file, fetch a key, and a model answers the official `openai` client. One endpoint, and the gateway decides."""
+"""The promise: merge a file, fetch a key, and a model answers the official `openai` client. One endpoint, and
+the gateway decides.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +74,24 @@ class Governed:
         return str(self.road.reader(GROUP).get_secret(f"{team}-primary-key").value)
 
     def azure(self, team: str) -> AzureOpenAI:
-        return AzureOpenAI(azure_endpoint=self.url, api_key=self.key(team), api_version="2024-10-21", http_client=self.http, max_retries=0)
+        return AzureOpenAI(
+            azure_endpoint=self.url,
+            api_key=self.key(team),
+            api_version="2024-10-21",
+            http_client=self.http,
+            max_retries=0,
+        )
 
     def plain(self, key: str | None) -> OpenAI:
         """What the client itself calls its key is not one."""
         headers = {"api-key": key} if key else {}
-        return OpenAI(base_url=f"{self.url}/openai/v1", api_key="not-used", default_headers=headers, http_client=self.http, max_retries=0)
+        return OpenAI(
+            base_url=f"{self.url}/openai/v1",
+            api_key="not-used",
+            default_headers=headers,
+            http_client=self.http,
+            max_retries=0,
+        )
 
     def served(self) -> Counter[str]:
         """Calls by host."""
@@ -100,7 +114,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
         road.vault.set_secret("anthropic", "the-platforms-key")
         road.clone.write_text(CATALOG_PATH, CATALOG)
         for team, models in TEAMS.items():
-            road.clone.write_text(path_of(team), f"team: {{name: {team}, owner: lead@contoso.com, entraGroup: {GROUP}}}\nmodels:\n{models}")
+            road.clone.write_text(
+                path_of(team),
+                f"team: {{name: {team}, owner: lead@contoso.com, entraGroup: {GROUP}}}\nmodels:\n{models}",
+            )
         push = road.push("The catalogue and three teams")
         road.status(push, "catalogue", "catalog", "success")
         road.advance(5)
@@ -127,8 +144,13 @@ def ask(client: OpenAI, model: str, text: str = "How are you today") -> str:
     return str(answer.choices[0].message.content)
 
 
-@pytest.mark.parametrize("client", [lambda governed: governed.azure("alpha"), lambda governed: governed.plain(governed.key("alpha"))])
-def test_a_granted_model_answers_both_kinds_of_client(governed: Governed, client: Callable[[Governed], OpenAI]) -> None:
+@pytest.mark.parametrize(
+    "client",
+    [lambda governed: governed.azure("alpha"), lambda governed: governed.plain(governed.key("alpha"))],
+)
+def test_a_granted_model_answers_both_kinds_of_client(
+    governed: Governed, client: Callable[[Governed], OpenAI]
+) -> None:
     assert ask(client(governed), "gpt-4.1") == "You said: How are you today"
 
 
@@ -153,7 +175,10 @@ def test_without_a_key_and_with_a_wrong_one_nobody_gets_in(governed: Governed) -
 
 
 def test_a_suspended_key_opens_nothing_until_it_is_active_again(governed: Governed) -> None:
-    subscriptions, at = governed.road.apim.subscription, (APIM_ID.split("/")[4], APIM_ID.split("/")[-1], "team-alpha", "*")
+    subscriptions, at = (
+        governed.road.apim.subscription,
+        (APIM_ID.split("/")[4], APIM_ID.split("/")[-1], "team-alpha", "*"),
+    )
     subscriptions.update(*at, SubscriptionUpdateParameters(state="suspended"))
     try:
         with pytest.raises(openai.AuthenticationError):
@@ -207,13 +232,17 @@ def test_a_stream_arrives_word_by_word_and_its_tokens_count(governed: Governed) 
 
 def test_embeddings_of_the_same_words_are_the_same(governed: Governed) -> None:
     rows = (
-        governed.plain(governed.key("alpha")).embeddings.create(model="text-embedding-3-large", input=["blue sky", "sky blue", "sea"]).data
+        governed.plain(governed.key("alpha"))
+        .embeddings.create(model="text-embedding-3-large", input=["blue sky", "sky blue", "sea"])
+        .data
     )
     assert rows[0].embedding == rows[1].embedding != rows[2].embedding
 
 
 @pytest.mark.parametrize("status", [0, 503, 429])
-def test_when_a_backend_dies_the_fallback_answers_without_the_others_credential(governed: Governed, status: int) -> None:
+def test_when_a_backend_dies_the_fallback_answers_without_the_others_credential(
+    governed: Governed, status: int
+) -> None:
     governed.road.stack.control.fault("models", f"POST .* {PROVIDER}", status=status, count=None)
     assert ask(governed.azure("alpha"), "claude-sonnet") == "You said: How are you today"
     assert governed.served() == {OWN: 1}
@@ -235,7 +264,12 @@ def test_what_was_used_is_told_by_team_and_model(governed: Governed) -> None:
     ask(governed.azure("alpha"), "gpt-4.1")
     (metric,) = governed.road.stack.control.report("gateway")["metrics"]
     assert metric["dimensions"] == {"Team": "alpha", "Model": "gpt-4.1", "Product": "team-alpha"}
-    assert (metric["namespace"], metric["prompt"], metric["completion"], metric["total"]) == ("mergekey", 4, 6, 10)
+    assert (metric["namespace"], metric["prompt"], metric["completion"], metric["total"]) == (
+        "mergekey",
+        4,
+        6,
+        10,
+    )
 
 
 def test_no_key_is_in_what_the_gateway_noted(governed: Governed) -> None:
@@ -244,6 +278,14 @@ def test_no_key_is_in_what_the_gateway_noted(governed: Governed) -> None:
     body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
     assert governed.http.post(url, params={"api-key": key}, json=body).status_code == 200
     seen = [each for each in control.exchanges() if each.server in ("gateway", "models")]
-    noted = str([control.report("gateway"), control.report("models"), control.calls("gateway"), control.calls("models"), seen])
+    noted = str(
+        [
+            control.report("gateway"),
+            control.report("models"),
+            control.calls("gateway"),
+            control.calls("models"),
+            seen,
+        ]
+    )
     assert [key in noted, "the-platforms-key" in noted] == [False, False]
     assert seen

@@ -1,4 +1,6 @@
-"""Somebody unticks "Requires subscription" on a team's product: whoever calls is served, until the next sweep."""
+"""Somebody unticks "Requires subscription" on a team's product: whoever calls is served, until the next
+sweep.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 def _without_a_key(road: Road) -> int:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Whose bill is this?"}]}
     with httpx.Client(verify=ssl.create_default_context(cafile=road.stack.ca)) as http:
-        return http.post(f"{road.stack.addresses['gateway']}/openai/v1/chat/completions", json=body).status_code
+        return http.post(
+            f"{road.stack.addresses['gateway']}/openai/v1/chat/completions", json=body
+        ).status_code
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["a team with access", "a team in its grace period"])

@@ -1,4 +1,6 @@
-"""The same road with what a platform may choose instead: KAITO as the AKS add-on brings it, a plain token in the place of a GitHub App."""
+"""The same road with what a platform may choose instead: KAITO as the AKS add-on brings it, a plain token in
+the place of a GitHub App.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +41,26 @@ def test_the_addons_dialect_and_a_plain_token_serve_as_well(stack: Stack) -> Non
         rows = stack.github("GET", f"/repos/{REPOSITORY}/commits/{commit}/statuses?per_page=100")
         return {row["context"]: (row["state"], row["description"]) for row in reversed(rows)}
 
-    wait_until("the workspace to be waited for", lambda: statuses().get("mergekey/alpha/workspaces", ("", ""))[0] == "pending")
+    wait_until(
+        "the workspace to be waited for",
+        lambda: statuses().get("mergekey/alpha/workspaces", ("", ""))[0] == "pending",
+    )
     # Its GPU is asked for as soon as its product stands.
     address = "/apis/kaito.sh/v1alpha1/namespaces/team-alpha/workspaces/phi-4"
     wait_until("the workspace to stand", lambda: Servers(stack).cluster(address))
     workspace = Servers(stack).cluster(address)
     assert workspace["apiVersion"] == "kaito.sh/v1alpha1"
     stack.control.advance(1800)
-    wait_until("the workspace to be ready", lambda: statuses()["mergekey/alpha/workspaces"] == ("success", "workspaces ready: phi-4"))
-    wait_until("the keys", lambda: all(statuses().get(f"mergekey/{team}/keys", ("", ""))[0] == "success" for team in ("alpha", "bravo")))
+    wait_until(
+        "the workspace to be ready",
+        lambda: statuses()["mergekey/alpha/workspaces"] == ("success", "workspaces ready: phi-4"),
+    )
+    wait_until(
+        "the keys",
+        lambda: all(
+            statuses().get(f"mergekey/{team}/keys", ("", ""))[0] == "success" for team in ("alpha", "bravo")
+        ),
+    )
     # Without an App there are no check runs: the verdict is a status.
     assert statuses()["mergekey/requests"][0] == "failure"
     assert stack.github("GET", f"/repos/{REPOSITORY}/commits/{commit}/check-runs")["check_runs"] == []

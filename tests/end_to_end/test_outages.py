@@ -15,7 +15,9 @@ def test_while_the_vault_is_down_keys_wait_as_long_as_it_asks_for(road: Road, te
     road.clone.write(Request(team))
     push = road.push("Access")
     road.advance(60)
-    assert road.vault_writes() == Counter({"PUT secret": 3}), "nothing is tried before the time that the vault asked for"
+    assert road.vault_writes() == Counter({"PUT secret": 3}), (
+        "nothing is tried before the time that the vault asked for"
+    )
     road.advance(70)
     assert road.vault_writes() == Counter({"PUT secret": 6})
     road.advance(130)
@@ -25,7 +27,9 @@ def test_while_the_vault_is_down_keys_wait_as_long_as_it_asks_for(road: Road, te
     assert road.dead_letters(team) == []
 
 
-def test_while_the_vault_is_down_a_withdrawn_teams_keys_stop_working_all_the_same(road: Road, team: str) -> None:
+def test_while_the_vault_is_down_a_withdrawn_teams_keys_stop_working_all_the_same(
+    road: Road, team: str
+) -> None:
     road.clone.write(Request(team))
     road.status(road.push("Access"), team, "keys", "success")
     road.stack.control.fault("key-vault", ".*", status=503, count=1000)
@@ -38,7 +42,9 @@ def test_while_the_vault_is_down_a_withdrawn_teams_keys_stop_working_all_the_sam
 
 
 @pytest.mark.parametrize(("status", "times"), [(502, 1), (0, 2)], ids=["with an error", "without an answer"])
-def test_when_github_fails_while_a_push_is_taken_in_a_sweep_makes_up_for_it(road: Road, team: str, status: int, times: int) -> None:
+def test_when_github_fails_while_a_push_is_taken_in_a_sweep_makes_up_for_it(
+    road: Road, team: str, status: int, times: int
+) -> None:
     road.stack.control.fault("github", "GET branch", status=status, count=times)
     road.clone.write(Request(team))
     push = road.push("Access")

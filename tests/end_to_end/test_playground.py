@@ -1,4 +1,6 @@
-"""A Foundry project of the team's own: made while its operations take their time, opened for one group, withdrawn, deleted."""
+"""A Foundry project of the team's own: made while its operations take their time, opened for one group,
+withdrawn, deleted.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,13 @@ def test_a_team_tries_models_in_a_project_of_its_own_until_it_gives_that_up(road
     assert road.users(team) == []
     for _ in range(2):
         road.advance(11)
-    assert road.status(push, team, "projects", "success") == f"playground in place: Foundry project team-{team}"
+    assert (
+        road.status(push, team, "projects", "success") == f"playground in place: Foundry project team-{team}"
+    )
     project = road.projects()[f"team-{team}"]
-    assert project.properties.description.startswith(f"managed by mergekey; repo {road.stack.repository_id}; team {team}; ")
+    assert project.properties.description.startswith(
+        f"managed by mergekey; repo {road.stack.repository_id}; team {team}; "
+    )
     assert (road.users(team), road.traces_of(team)) == ([(group, FOUNDRY_USER)], [TRACES_ID])
     road.status(push, team, "keys", "success")
 
@@ -44,7 +50,9 @@ def test_a_team_tries_models_in_a_project_of_its_own_until_it_gives_that_up(road
     road.stack.control.forget_calls()
     road.sweep()
     road.sweep()
-    assert road.count("resource-manager", "PUT", "PATCH", "DELETE") == {}, "nothing differs, nothing is written"
+    assert road.count("resource-manager", "PUT", "PATCH", "DELETE") == {}, (
+        "nothing differs, nothing is written"
+    )
 
     road.clone.write(Request(team, other))
     push = road.push("Without the playground")

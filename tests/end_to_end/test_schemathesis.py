@@ -1,4 +1,5 @@
-"""Schemathesis, which knows nothing but the description, asks everything that it allows and does not: https://schemathesis.readthedocs.io.
+"""Schemathesis, which knows nothing but the description, asks everything that it allows and does not:
+https://schemathesis.readthedocs.io.
 
 It has an environment of its own (`make contract`); without it these tests are left out.
 """
@@ -32,9 +33,18 @@ def installed() -> Path:
 
 
 @pytest.mark.parametrize("client", [None, "ron.Reader", "olivia.Operator", "nobody-special"], ids=str)
-def test_no_question_brings_an_answer_that_is_not_described(road: Road, tmp_path: Path, client: str | None) -> None:
+def test_no_question_brings_an_answer_that_is_not_described(
+    road: Road, tmp_path: Path, client: str | None
+) -> None:
     program = installed()
-    words = ["run", f"{road.stack.host_url}/api/openapi.json", "--exclude-checks", NOT_OURS, "--max-examples", str(EXAMPLES)]
+    words = [
+        "run",
+        f"{road.stack.host_url}/api/openapi.json",
+        "--exclude-checks",
+        NOT_OURS,
+        "--max-examples",
+        str(EXAMPLES),
+    ]
     words += [
         "--seed",
         str(SEED),
@@ -44,5 +54,13 @@ def test_no_question_brings_an_answer_that_is_not_described(road: Road, tmp_path
     ]
     words += [] if client is None else ["--header", f"Authorization: Bearer {token_of(client)}"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NO_COLOR": "1", "COLUMNS": "160"}
-    done = subprocess.run([program, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        [program, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr

@@ -15,11 +15,16 @@ def test_a_push_of_many_teams_is_one_sweep_that_provisions_them_all(road: Road) 
     road.clone.write(*(Request(team) for team in teams))
     push = road.push("Many teams")
     assert road.count("service-bus", "send")["send sweeps"] == 1
-    assert len([call for call in road.stack.invocations() if call.message_id == f"{push.delivery}/sweep"]) == 1
+    assert (
+        len([call for call in road.stack.invocations() if call.message_id == f"{push.delivery}/sweep"]) == 1
+    )
     road.advance(120)  # some may have been told to come back: the gateway's links are made one at a time
-    unfinished = [team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))]
+    unfinished = [
+        team for team in teams if not (road.linked_apis(team) == ["ai"] and road.has_its_keys(team))
+    ]
     assert unfinished == []
-    by_name = A_NEW_TEAM - Counter({"DELETE subscription": 1})  # the administrator's subscription has a name of its own
+    # the administrator's subscription has a name of its own
+    by_name = A_NEW_TEAM - Counter({"DELETE subscription": 1})
     assert road.gateway_writes(*teams) == Counter({kind: MANY * times for kind, times in by_name.items()})
     assert road.gateway_writes()["DELETE subscription"] == MANY
     assert len(road.check_runs(push)) == 1

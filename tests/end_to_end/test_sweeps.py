@@ -23,7 +23,11 @@ def test_two_sweeps_never_overlap(road: Road) -> None:
     road.stack.control.fault("github", "GET branch", status=None, seconds=SECONDS, count=None)
     asked = {f"overlap-{number}": Sweep(why=f"test {number}") for number in range(MANY)}
     messages = [
-        ServiceBusMessage(sweep.encode(message_id, "/test", datetime.now(UTC)), message_id=message_id, session_id=sweep.session)
+        ServiceBusMessage(
+            sweep.encode(message_id, "/test", datetime.now(UTC)),
+            message_id=message_id,
+            session_id=sweep.session,
+        )
         for message_id, sweep in asked.items()
     ]
     road.sender("sweeps").send_messages(messages)
@@ -34,7 +38,9 @@ def test_two_sweeps_never_overlap(road: Road) -> None:
     assert overlapping == []
 
 
-def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_the_next_writes_nothing(road: Road, team: str) -> None:
+def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_the_next_writes_nothing(
+    road: Road, team: str
+) -> None:
     road.clone.write(Request(team, gpu=GPU))
     road.push("Access with a GPU")
     road.advance(361)
@@ -42,8 +48,12 @@ def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_t
     before = (road.limits(team), road.fragment(FRAGMENT))
     network, core = kubernetes.NetworkingV1Api(road.cluster), kubernetes.CoreV1Api(road.cluster)
     network.delete_namespaced_network_policy("only-through-the-gateway", f"team-{team}")
-    core.patch_namespaced_resource_quota("workspaces", f"team-{team}", {"spec": {"hard": {"count/workspaces.kaito.sh": "9"}}})
-    road.put_fragment(FRAGMENT, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>')
+    core.patch_namespaced_resource_quota(
+        "workspaces", f"team-{team}", {"spec": {"hard": {"count/workspaces.kaito.sh": "9"}}}
+    )
+    road.put_fragment(
+        FRAGMENT, '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+    )
     _sweep_deeply(road, "by-hand")
     assert (road.limits(team), road.fragment(FRAGMENT)) == before
     written = _writes(road)
@@ -53,7 +63,9 @@ def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_t
 
 def _sweep_deeply(road: Road, name: str) -> None:
     message = ServiceBusMessage(
-        Sweep(why=name, deep=True).encode(name, "/test", datetime.now(UTC)), message_id=name, session_id=Sweep(why=name).session
+        Sweep(why=name, deep=True).encode(name, "/test", datetime.now(UTC)),
+        message_id=name,
+        session_id=Sweep(why=name).session,
     )
     road.sender("sweeps").send_messages([message])
     wait_until("the sweep is over", lambda: _calls(road, {name}))
@@ -61,9 +73,16 @@ def _sweep_deeply(road: Road, name: str) -> None:
 
 
 def _writes(road: Road) -> Counter[str]:
-    return road.gateway_writes() + road.vault_writes() + road.count("kubernetes", "PATCH", "POST", "PUT", "DELETE")
+    return (
+        road.gateway_writes()
+        + road.vault_writes()
+        + road.count("kubernetes", "PATCH", "POST", "PUT", "DELETE")
+    )
 
 
 def _calls(road: Road, message_ids: set[str]) -> list[Invocation]:
     """In the order in which they began."""
-    return sorted((call for call in road.stack.invocations() if call.message_id in message_ids), key=lambda call: call.at)
+    return sorted(
+        (call for call in road.stack.invocations() if call.message_id in message_ids),
+        key=lambda call: call.at,
+    )

@@ -1,4 +1,5 @@
-"""The search for keys finds them however they are spelt, and finds none after every trouble that a key can be in.
+"""The search for keys finds them however they are spelt, and finds none after every trouble that a key can be
+in.
 
 The fixture `whole_road` searches too, at the end, over everything that the tests of a process left behind.
 """
@@ -26,7 +27,9 @@ PLACES: dict[str, Callable[[str], bytes]] = {
     "in hexadecimal": lambda key: b"0x" + key.encode().hex().encode(),
     "in a message kept in base64": lambda key: base64.b64encode(json.dumps({"key": key}).encode()),
     "in such a message, shifted by one": lambda key: base64.b64encode(json.dumps({"key1": key}).encode()),
-    "in such a message, shifted by two": lambda key: base64.urlsafe_b64encode(json.dumps({"key12": key}).encode()),
+    "in such a message, shifted by two": lambda key: base64.urlsafe_b64encode(
+        json.dumps({"key12": key}).encode()
+    ),
 }
 
 
@@ -47,12 +50,16 @@ def test_keys_are_in_api_management_and_in_the_vault_and_nowhere_else(road: Road
     assert letter.about["reason"] == "Rejected"
     keys = issued(road.stack.folder)
     assert {*road.issued_keys(team), *road.issued_keys(refused)} < keys
-    assert not any(spelling in letter.body + str(letter.about).encode() for key in keys for spelling in spellings(key))
+    assert not any(
+        spelling in letter.body + str(letter.about).encode() for key in keys for spelling in spellings(key)
+    )
     assert places(road.stack.folder) == HOMES
 
 
 def go_through_every_trouble(road: Road, team: str, refused: str) -> None:
-    """Answers that carry keys, or follow a call that did, get lost or come as errors; keys change hands and are regenerated."""
+    """Answers that carry keys, or follow a call that did, get lost or come as errors; keys change hands and
+    are regenerated.
+    """
     listing, regenerating = "POST subscription listSecrets", "POST subscription regeneratePrimaryKey"
     faults = [("PUT subscription", 500), (listing, 0), ("PUT secret", 500), ("PUT secret", 0)]
     break_after(road, faults)
@@ -70,7 +77,9 @@ def go_through_every_trouble(road: Road, team: str, refused: str) -> None:
     break_after(road, more)
     road.clone.write(Request(refused))
     road.status(road.push("Refused"), refused, "keys", "failure")
-    assert Counter(faults) == Counter((call.kind, call.status) for call in road.stack.control.calls() if call.status in (0, 400, 500))
+    assert Counter(faults) == Counter(
+        (call.kind, call.status) for call in road.stack.control.calls() if call.status in (0, 400, 500)
+    )
 
 
 def break_after(road: Road, faults: Iterable[tuple[str, int]]) -> None:

@@ -1,4 +1,6 @@
-"""What people write: requests, the catalogue, and a clone of the repository to push them from, with the real `git`."""
+"""What people write: requests, the catalogue, and a clone of the repository to push them from, with the real
+`git`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ class Request:
 
     def __str__(self) -> str:
         group = f", entraGroup: {self.group}" if self.group else ""
-        lines = [f"team: {{name: {self.team}, owner: {self.team}@contoso.com{group}}}", "models:", "  foundry:"]
+        lines = [
+            f"team: {{name: {self.team}, owner: {self.team}@contoso.com{group}}}",
+            "models:",
+            "  foundry:",
+        ]
         lines.append(f"    - {{name: {self.model}, tokensPerMinute: {self.tokens}}}")
         if self.gpu:
             lines += ["  kaito:", f"    - {{name: phi-4, dedicated: true, instanceType: {self.gpu}}}"]
@@ -50,12 +56,21 @@ class Clone:
 
     def __init__(self, url: str, path: Path) -> None:
         self.path = path
-        subprocess.run(["git", "clone", "--quiet", url, str(path)], check=True, capture_output=True, env=_ENVIRONMENT)
+        subprocess.run(
+            ["git", "clone", "--quiet", url, str(path)], check=True, capture_output=True, env=_ENVIRONMENT
+        )
         self.git("checkout", "-B", "main")
 
     def git(self, *arguments: str) -> str:
         person = ["-c", "user.name=Ada", "-c", "user.email=ada@contoso.com"]
-        done = subprocess.run(["git", *person, *arguments], cwd=self.path, check=True, capture_output=True, text=True, env=_ENVIRONMENT)
+        done = subprocess.run(
+            ["git", *person, *arguments],
+            cwd=self.path,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=_ENVIRONMENT,
+        )
         return done.stdout.strip()
 
     def write(self, *requests: Request) -> None:

@@ -78,8 +78,8 @@ def _platform(gpus: bool, playground: bool) -> Platform:
 
 
 class FakeApp:
-    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with `gpus=False`, `projects`
-    with `playground=False`.
+    """An app in which every remote system is a fake. `calls` has them all in order; `cluster` is None with
+    `gpus=False`, `projects` with `playground=False`.
 
     `deliveries` is None as long as nobody wants to know what GitHub delivered.
     """
@@ -107,7 +107,9 @@ class FakeApp:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request's file says, for `a_request`. `dedicated` maps a model to the instance type of the team's own workspace."""
+    """What a request's file says, for `a_request`. `dedicated` maps a model to the instance type of the
+    team's own workspace.
+    """
 
     team: str = "alpha"
     models: tuple[str, ...] = ("gpt-4.1",)
@@ -129,14 +131,26 @@ class Asked:
             lines[0] = lines[0][:-1] + f", entraGroup: {self.readers}}}"
         lines.append("models:")
         if self.models:
-            lines += ["  foundry:", *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.models)]
+            lines += [
+                "  foundry:",
+                *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.models),
+            ]
         if self.openai:
-            lines += ["  openai:", *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.openai)]
+            lines += [
+                "  openai:",
+                *(f"    - {{name: {name}, tokensPerMinute: {self.tokens}}}" for name in self.openai),
+            ]
         if self.dedicated:
-            own = [f"    - {{name: {name}, dedicated: true, instanceType: {gpu}}}" for name, gpu in self.dedicated.items()]
+            own = [
+                f"    - {{name: {name}, dedicated: true, instanceType: {gpu}}}"
+                for name, gpu in self.dedicated.items()
+            ]
             lines += ["  kaito:", *own]
         if self.playground or self.tracing:
-            lines.append(f"features: {{playgroundAccess: {str(self.playground).lower()}, tracingEnabled: {str(self.tracing).lower()}}}")
+            lines.append(
+                f"features: {{playgroundAccess: {str(self.playground).lower()}, tracingEnabled: "
+                f"{str(self.tracing).lower()}}}"
+            )
         if self.expires is not None:
             lines.append(f"expires: {self.expires}")
         return "\n".join(lines) + "\n"
@@ -169,7 +183,9 @@ def a_change(app: FakeApp, team: str = "alpha", path: str | None = None) -> Acce
     if path not in files:
         return AccessChange(change="withdrawn", team=team, path=path, commit=commit)
     content = files[path][0]
-    return AccessChange(change="requested", team=team, path=path, commit=commit, blob=blob_id(content), text=content.decode())
+    return AccessChange(
+        change="requested", team=team, path=path, commit=commit, blob=blob_id(content), text=content.decode()
+    )
 
 
 def an_event(app: FakeApp, message: M, root: str = "d1/alpha") -> Event[M]:

@@ -1,4 +1,6 @@
-"""Service Bus in memory: queues and a topic, duplicate detection, scheduled messages, dead-lettering after too many deliveries."""
+"""Service Bus in memory: queues and a topic, duplicate detection, scheduled messages, dead-lettering after
+too many deliveries.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ MOST_DELIVERIES = 5
 
 @dataclass
 class Held:
-    """A copy of a message in one queue. It is there for receivers from `enqueued` on; `sequence` grows with every message."""
+    """A copy of a message in one queue. It is there for receivers from `enqueued` on; `sequence` grows with
+    every message.
+    """
 
     envelope: Envelope
     enqueued: datetime
@@ -31,11 +35,15 @@ class Held:
         """As a trigger gets it."""
         envelope = self.envelope
         properties = dict(envelope.properties)
-        return Received(envelope.body, envelope.message_id, envelope.session, self.enqueued, properties, self.deliveries)
+        return Received(
+            envelope.body, envelope.message_id, envelope.session, self.enqueued, properties, self.deliveries
+        )
 
 
 class FakeBus:
-    """`sent` is everything that was accepted, duplicates left out; `queues` what waits, by stage name (and `dead-letters`)."""
+    """`sent` is everything that was accepted, duplicates left out; `queues` what waits, by stage name (and
+    `dead-letters`).
+    """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
@@ -43,23 +51,29 @@ class FakeBus:
         self._seen: dict[tuple[str, str], datetime] = {}
         self._numbers = count(1)
         self.sent: list[Envelope] = []
-        self.queues: dict[str, list[Held]] = {name: [] for name in (*(stage.name for stage in STAGES), DEAD_LETTERS)}
+        self.queues: dict[str, list[Held]] = {
+            name: [] for name in (*(stage.name for stage in STAGES), DEAD_LETTERS)
+        }
         self.put_aside: dict[str, list[Held]] = {stage.name: [] for stage in STAGES}
 
     async def send(self, envelopes: Sequence[Envelope]) -> None:
         """One call per entity, as the adapter makes them."""
         for entity in dict.fromkeys(envelope.entity for envelope in envelopes):
             batch = [envelope for envelope in envelopes if envelope.entity == entity]
-            async with self._calls.write("bus", "send", f"{entity} {' '.join(each.message_id for each in batch)}"):
+            async with self._calls.write(
+                "bus", "send", f"{entity} {' '.join(each.message_id for each in batch)}"
+            ):
                 self._require_acceptable(batch)
                 for envelope in batch:
                     self._accept(envelope)
 
     def _require_acceptable(self, batch: Sequence[Envelope]) -> None:
         if any(len(envelope.message_id) > LONGEST_ID for envelope in batch):
-            raise ValueError(f"message_id cannot be longer than {LONGEST_ID} characters.")  # the SDK's, and no error of ours
+            # the SDK's, and no error of ours
+            raise ValueError(f"message_id cannot be longer than {LONGEST_ID} characters.")
         if batch[0].entity not in (TOPIC, *self.queues):
-            # The service says so when a token is put for the entity, and the SDK takes any refusal of a token for one of the caller.
+            # The service says so when a token is put for the entity, and the SDK takes any refusal of a token
+            # for one of the caller.
             raise AccessDenied("Service Bus: ServiceBusAuthenticationError")
         for envelope in batch:
             _require_encodable(envelope)
@@ -121,7 +135,13 @@ class FakeBus:
 
 def _require_encodable(envelope: Envelope) -> None:
     """The SDK encodes texts as UTF-8 and numbers as 32 bits; what cannot be is no error of ours either."""
-    for value in (envelope.message_id, envelope.session or "", envelope.to or "", *envelope.properties, *envelope.properties.values()):
+    for value in (
+        envelope.message_id,
+        envelope.session or "",
+        envelope.to or "",
+        *envelope.properties,
+        *envelope.properties.values(),
+    ):
         if isinstance(value, str):
             value.encode()
         elif isinstance(value, int):

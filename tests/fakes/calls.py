@@ -1,4 +1,6 @@
-"""What the fakes have in common: every remote call is recorded, and can be stopped before or after it took effect."""
+"""What the fakes have in common: every remote call is recorded, and can be stopped before or after it took
+effect.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from types import TracebackType
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One remote call: `gateway`, `put_product_policy`, `team-alpha`. `writes` tells whether it changes anything out there.
+    """One remote call: `gateway`, `put_product_policy`, `team-alpha`. `writes` tells whether it changes
+    anything out there.
 
     `fence` is the ETag or resourceVersion that a write carries.
     """
@@ -44,7 +47,9 @@ class Made:
         self._calls.made.append(self._call)
         await self._calls.before(self._call)
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             await self._calls.after(self._call)
 
@@ -53,7 +58,8 @@ class Made:
 class Calls:
     """The calls of all fakes of one app, in the order in which they began.
 
-    `before` and `after` are awaited around the effect of each call: a hook may raise, wait, or let others run first.
+    `before` and `after` are awaited around the effect of each call: a hook may raise, wait, or let others run
+    first.
     """
 
     before: Hook = nothing

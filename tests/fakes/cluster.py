@@ -1,4 +1,6 @@
-"""A Kubernetes cluster with KAITO in memory: resourceVersions, admission, quotas, workspaces that walk with the clock."""
+"""A Kubernetes cluster with KAITO in memory: resourceVersions, admission, quotas, workspaces that walk with
+the clock.
+"""
 
 from __future__ import annotations
 
@@ -79,35 +81,47 @@ class FakeCluster:
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
         async with self._calls.read("cluster", "all_routes"):
-            ours = {home: [route for route in found if route.managed] for home, found in self._routes().items()}
+            ours = {
+                home: [route for route in found if route.managed] for home, found in self._routes().items()
+            }
             return {home: found for home, found in ours.items() if found}
 
     def _routes(self) -> dict[str, list[Route]]:
         found: dict[str, list[Route]] = {}
         for (home, kind, name), kept in self.state.objects.items():
             if kind == "HTTPRoute":
-                found.setdefault(home, []).append(Route(name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"])))
+                found.setdefault(home, []).append(
+                    Route(name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
+                )
         return found
 
     async def gpu_nodes(self) -> list[GpuNode]:
         """One per workspace, and those that were left behind."""
         async with self._calls.read("cluster", "gpu_nodes"):
             self._catch_up()
-            standing = [GpuNode(f"node-{home}-{name}", home, name) for home, kind, name in self.state.objects if kind == WORKSPACE]
+            standing = [
+                GpuNode(f"node-{home}-{name}", home, name)
+                for home, kind, name in self.state.objects
+                if kind == WORKSPACE
+            ]
             return [*standing, *self.left_nodes]
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
         async with self._calls.read("cluster", "workspaces", namespace):
             self._catch_up()
             return [
-                _workspace(name, kept) for (home, kind, name), kept in self.state.objects.items() if (home, kind) == (namespace, WORKSPACE)
+                _workspace(name, kept)
+                for (home, kind, name), kept in self.state.objects.items()
+                if (home, kind) == (namespace, WORKSPACE)
             ]
 
     async def limit(self, manifest: Manifest) -> Limit | None:
         metadata, kind = manifest["metadata"], manifest["kind"]
         async with self._calls.read("cluster", "limit", f"{kind} {metadata['name']}"):
             kept = self.state.objects.get((metadata["namespace"], kind, metadata["name"]))
-            return None if kept is None else Limit(_is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
+            return (
+                None if kept is None else Limit(_is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
+            )
 
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
@@ -120,13 +134,17 @@ class FakeCluster:
             key = (metadata["namespace"], kind, metadata["name"])
             if key not in self.state.objects:
                 self._admit(key)
-            elif kind == WORKSPACE and fixed_fields(self.state.objects[key].manifest) != fixed_fields(manifest):
+            elif kind == WORKSPACE and fixed_fields(self.state.objects[key].manifest) != fixed_fields(
+                manifest
+            ):
                 raise Rejected("field is immutable: resource.instanceType")
             self._put(self.state.objects, key, manifest)
 
     async def create(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
-        async with self._calls.write("cluster", "create", f"{kind} {metadata['namespace']}/{metadata['name']}"):
+        async with self._calls.write(
+            "cluster", "create", f"{kind} {metadata['namespace']}/{metadata['name']}"
+        ):
             self._catch_up()
             key = (metadata["namespace"], kind, metadata["name"])
             if key in self.state.objects:
@@ -182,10 +200,16 @@ class FakeCluster:
         if namespace is None:
             raise Unavailable(f'namespaces "{home}" not found', reason="NotFound")
         if namespace.deleted is not None:
-            raise AccessDenied(f"unable to create new content in namespace {home} because it is being terminated")
+            raise AccessDenied(
+                f"unable to create new content in namespace {home} because it is being terminated"
+            )
         if kind == WORKSPACE:
             used = len([1 for known in self.state.objects if known[:2] == (home, WORKSPACE)])
-            quotas = [kept.manifest["spec"]["hard"] for known, kept in self.state.objects.items() if known[:2] == (home, "ResourceQuota")]
+            quotas = [
+                kept.manifest["spec"]["hard"]
+                for known, kept in self.state.objects.items()
+                if known[:2] == (home, "ResourceQuota")
+            ]
             if any(used >= int(hard.get(QUOTA, used + 1)) for hard in quotas):
                 raise Busy(f"exceeded quota of namespace {home}", reason="QuotaExceeded")
 
@@ -218,7 +242,12 @@ WORKSPACE = "Workspace"
 
 
 def _namespace(name: str, kept: Kept) -> Namespace:
-    return Namespace(name, kept.version, kept.deleted is not None, marker_of(kept.manifest["metadata"].get("annotations", {})))
+    return Namespace(
+        name,
+        kept.version,
+        kept.deleted is not None,
+        marker_of(kept.manifest["metadata"].get("annotations", {})),
+    )
 
 
 def _workspace(name: str, kept: Kept) -> Workspace:
@@ -237,12 +266,20 @@ def _conditions(nodes: bool, done: bool, fails: bool) -> tuple[Mapping[str, Any]
         ("NodeClaimReady", nodes, "NodeClaimsReady" if nodes else "NodeClaimNotReady"),
         ("NodesReady", nodes, "NodesReady" if nodes else "NodeNotReady"),
         ("ResourceReady", nodes, "workspaceResourceStatusSuccess" if nodes else "NodeClaimNotReady"),
-        ("InferenceReady", ready, "WorkspaceInferenceStatusSuccess" if ready else "WorkspaceInferenceStatusPending"),
+        (
+            "InferenceReady",
+            ready,
+            "WorkspaceInferenceStatusSuccess" if ready else "WorkspaceInferenceStatusPending",
+        ),
         ("WorkspaceSucceeded", ready, reason),
     )
-    return tuple({"type": name, "status": str(true), "reason": why, "message": why} for name, true, why in rows)
+    return tuple(
+        {"type": name, "status": str(true), "reason": why, "message": why} for name, true, why in rows
+    )
 
 
 def _match(kept: Kept, version: str) -> None:
     if kept.version != version:
-        raise Busy(f"Precondition failed: ResourceVersion in precondition: {version}, in object meta: {kept.version}")
+        raise Busy(
+            f"Precondition failed: ResourceVersion in precondition: {version}, in object meta: {kept.version}"
+        )

@@ -35,7 +35,10 @@ class FakeDeadLetters:
             if held is None:
                 return None
             if self._is_held(sequence):
-                raise Busy("somebody else holds this dead letter; it comes back within minutes", reason="LetterIsHeld")
+                raise Busy(
+                    "somebody else holds this dead letter; it comes back within minutes",
+                    reason="LetterIsHeld",
+                )
             self.holding[sequence] = self._clock.now() + LOCK
             return _kept(held)
 
@@ -43,7 +46,9 @@ class FakeDeadLetters:
         async with self._calls.write("dead-letters", "complete", str(sequence)):
             held = self._find(sequence)
             if held is None or not self._is_held(sequence):
-                raise Busy("the dead letter was held for too long and stays where it was", reason="LetterIsHeld")
+                raise Busy(
+                    "the dead letter was held for too long and stays where it was", reason="LetterIsHeld"
+                )
             self._bus.queues[DEAD_LETTERS].remove(held)
             del self.holding[sequence]
 

@@ -13,7 +13,9 @@ from tests.fakes.calls import Calls
 
 
 class FakeDeliveries:
-    """`delivered` is what GitHub does. Repetitions are answered with `answer`; while `slow`, they are not shown until `land`."""
+    """`delivered` is what GitHub does. Repetitions are answered with `answer`; while `slow`, they are not
+    shown until `land`.
+    """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
         self._calls = calls
@@ -27,7 +29,9 @@ class FakeDeliveries:
 
     def delivered(self, guid: str, status: int, repository: int | None, event: str = "push") -> Delivery:
         """A first attempt."""
-        made = Delivery(next(self._numbers), guid, event, repository, self._clock.now(), status, redelivery=False)
+        made = Delivery(
+            next(self._numbers), guid, event, repository, self._clock.now(), status, redelivery=False
+        )
         self.rows.append(made)
         return made
 
@@ -38,7 +42,9 @@ class FakeDeliveries:
 
     async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]:
         async with self._calls.read("deliveries", "since", "failed" if only_failed else "all"):
-            return [row for row in reversed(self.rows) if row.at >= moment and not (only_failed and row.succeeded)]
+            return [
+                row for row in reversed(self.rows) if row.at >= moment and not (only_failed and row.succeeded)
+            ]
 
     async def redeliver(self, delivery: int) -> None:
         if delivery in self._asked:

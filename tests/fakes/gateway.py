@@ -1,4 +1,6 @@
-"""API Management in memory: ETags, the administrator's subscription, keys, links, and policies that must name what exists."""
+"""API Management in memory: ETags, the administrator's subscription, keys, links, and policies that must name
+what exists.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,8 @@ class Policy:
 
 @dataclass
 class State:
-    """What the service holds, by name. `policies` are those of products, `links` pairs of product and API, `keys` by subscription;
-    `credentials` are the named values that backends send.
+    """What the service holds, by name. `policies` are those of products, `links` pairs of product and API,
+    `keys` by subscription; `credentials` are the named values that backends send.
     """
 
     products: dict[str, Product] = field(default_factory=dict)
@@ -59,7 +61,9 @@ class State:
 
 
 class FakeGateway:
-    """`keys_in_put_answers`: whether a subscription's PUT answers with its keys, as the live service was seen to do."""
+    """`keys_in_put_answers`: whether a subscription's PUT answers with its keys, as the live service was seen
+    to do.
+    """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -67,7 +71,7 @@ class FakeGateway:
         self.keys_in_put_answers = True
         self.state = State()
 
-    # ------------------------------------------------------------------------------------------------------------- products
+    # ----------------------------------------------------------------------------------------------- products
 
     async def product(self, name: str) -> Product | None:
         async with self._calls.read("gateway", "product", name):
@@ -90,7 +94,9 @@ class FakeGateway:
     def _add_administrator(self, product: str) -> None:
         """The service gives its administrator a subscription to every new product."""
         name = f"{next(self._numbers):024x}"
-        self.state.subscriptions[name] = Subscription(name, self._etag(), "", product, ADMINISTRATOR, "active")
+        self.state.subscriptions[name] = Subscription(
+            name, self._etag(), "", product, ADMINISTRATOR, "active"
+        )
         self.state.keys[name] = [self._new_key(name), self._new_key(name)]
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
@@ -98,7 +104,9 @@ class FakeGateway:
             _require(self.state.products, name)
             _match(self.state.products.get(name), etag)
             self._require_own_name(name, display_name)
-            self.state.products[name] = Product(name, self._etag(), display_name, published=True, marker=marker)
+            self.state.products[name] = Product(
+                name, self._etag(), display_name, published=True, marker=marker
+            )
 
     async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
         async with self._calls.write("gateway", "mark_product", name, etag):
@@ -128,20 +136,31 @@ class FakeGateway:
     def _require_own_name(self, name: str, display_name: str) -> None:
         """A display name belongs to one product."""
         shown = display_name.strip().lower()
-        if any(found.name != name and found.display_name.strip().lower() == shown for found in self.state.products.values()):
+        if any(
+            found.name != name and found.display_name.strip().lower() == shown
+            for found in self.state.products.values()
+        ):
             raise Rejected("Product with the same name already exists")
 
     def open_product(self, name: str) -> bool:
-        """What somebody does in the portal: the product requires no subscription any more. The service takes one such at a time."""
+        """What somebody does in the portal: the product requires no subscription any more. The service takes
+        one such at a time.
+        """
         if any(not found.subscription_required for found in self.state.products.values()):
             return False
-        self.state.products[name] = replace(self.state.products[name], subscription_required=False, etag=self._etag())
+        self.state.products[name] = replace(
+            self.state.products[name], subscription_required=False, etag=self._etag()
+        )
         return True
 
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
             found = self.state.policies.get(product)
-            return None if found is None else ActualPolicy(found.etag, digest_of(found.text), granted_by(found.text))
+            return (
+                None
+                if found is None
+                else ActualPolicy(found.etag, digest_of(found.text), granted_by(found.text))
+            )
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_product_policy", product, etag):
@@ -160,7 +179,7 @@ class FakeGateway:
         async with self._calls.write("gateway", "unlink_product", product):
             self.state.links.discard((product, api))
 
-    # -------------------------------------------------------------------------------------------------------- subscriptions
+    # ------------------------------------------------------------------------------------------ subscriptions
 
     async def is_linked(self, product: str, api: str) -> bool:
         async with self._calls.read("gateway", "is_linked", product):
@@ -177,18 +196,26 @@ class FakeGateway:
     async def product_subscriptions(self, product: str) -> list[Subscription]:
         async with self._calls.read("gateway", "product_subscriptions", product):
             _require(self.state.products, product)
-            return [replace(found, etag="*") for found in self.state.subscriptions.values() if found.product == product]
+            return [
+                replace(found, etag="*")
+                for found in self.state.subscriptions.values()
+                if found.product == product
+            ]
 
     async def subscription(self, name: str) -> Subscription | None:
         async with self._calls.read("gateway", "subscription", name):
             return self.state.subscriptions.get(name)
 
-    async def put_subscription(self, name: str, product: str, display_name: str, etag: str | None) -> Keys | None:
+    async def put_subscription(
+        self, name: str, product: str, display_name: str, etag: str | None
+    ) -> Keys | None:
         async with self._calls.write("gateway", "put_subscription", name, etag):
             if product not in self.state.products:
                 raise Rejected(f"'{product}' does not exist.")
             _match(self.state.subscriptions.get(name), etag)
-            self.state.subscriptions[name] = Subscription(name, self._etag(), display_name, product, "", "active")
+            self.state.subscriptions[name] = Subscription(
+                name, self._etag(), display_name, product, "", "active"
+            )
             self.state.keys.setdefault(name, [self._new_key(name), self._new_key(name)])
             return self._keys(name) if self.keys_in_put_answers else None
 
@@ -216,11 +243,15 @@ class FakeGateway:
                 del self.state.subscriptions[name]
                 del self.state.keys[name]
 
-    # ------------------------------------------------------------------------------------------------------------- backends
+    # ----------------------------------------------------------------------------------------------- backends
 
     async def backends(self, prefix: str) -> list[ActualBackend]:
         async with self._calls.read("gateway", "backends", prefix):
-            return [replace(found, etag="*") for name, found in self.state.backends.items() if name.startswith(prefix)]
+            return [
+                replace(found, etag="*")
+                for name, found in self.state.backends.items()
+                if name.startswith(prefix)
+            ]
 
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_backend", backend.name, etag):
@@ -230,7 +261,12 @@ class FakeGateway:
                     raise Rejected(f"Backend with id '{member.backend}' could not be found.")
             self._keep_credential(backend)
             self.state.backends[backend.name] = ActualBackend(
-                backend.name, self._etag(), backend.url, backend.sealed(marker), backend.breaker, backend.members
+                backend.name,
+                self._etag(),
+                backend.url,
+                backend.sealed(marker),
+                backend.breaker,
+                backend.members,
             )
 
     async def delete_backend(self, name: str, etag: str) -> None:
@@ -242,14 +278,22 @@ class FakeGateway:
                 self.state.credentials.pop(name, None)
 
     async def named_values(self, prefix: str, repository: int) -> list[ActualNamedValue]:
-        """Those of every other repository carry its tag, and are told apart by `ours` as they were written."""
+        """Those of every other repository carry its tag, and are told apart by `ours` as they were
+        written.
+        """
         async with self._calls.read("gateway", "named_values", prefix):
-            return [replace(found, etag="*") for name, found in self.state.named_values.items() if name.startswith(prefix)]
+            return [
+                replace(found, etag="*")
+                for name, found in self.state.named_values.items()
+                if name.startswith(prefix)
+            ]
 
     async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_named_value", value.name, etag):
             _match(self.state.named_values.get(value.name), etag)
-            self.state.named_values[value.name] = ActualNamedValue(value.name, self._etag(), value.url, ours=True)
+            self.state.named_values[value.name] = ActualNamedValue(
+                value.name, self._etag(), value.url, ours=True
+            )
 
     async def delete_named_value(self, name: str, etag: str) -> None:
         async with self._calls.write("gateway", "delete_named_value", name, etag):
@@ -274,7 +318,7 @@ class FakeGateway:
         if backend in named | pooled:
             raise Rejected(f"The Backend '{backend}' is used by other entities.")
 
-    # -------------------------------------------------------------------------------------------------------------- the API
+    # ------------------------------------------------------------------------------------------------ the API
 
     async def api(self, name: str) -> Api | None:
         async with self._calls.read("gateway", "api", name):
@@ -298,7 +342,11 @@ class FakeGateway:
 
     async def fragment(self, name: str) -> Fragment:
         async with self._calls.read("gateway", "fragment", name):
-            return Fragment(meaning_of(self.state.fragments[name]), self.state.rules) if name in self.state.fragments else Fragment()
+            return (
+                Fragment(meaning_of(self.state.fragments[name]), self.state.rules)
+                if name in self.state.fragments
+                else Fragment()
+            )
 
     async def put_fragment(self, name: str, text: str) -> None:
         async with self._calls.write("gateway", "put_fragment", name):
@@ -310,7 +358,7 @@ class FakeGateway:
             api = _require(self.state.apis, name)
             self.state.apis[name] = Api(self._etag(), api.operations, marker)
 
-    # ------------------------------------------------------------------------------------------------------------ inwardly
+    # ----------------------------------------------------------------------------------------------- inwardly
 
     def _require_sound(self, policy: str) -> None:
         """A policy that names what is not there is refused."""
@@ -350,7 +398,9 @@ def _actual(policy: Policy | None) -> ActualPolicy | None:
     return None if policy is None else ActualPolicy(policy.etag, digest_of(policy.text))
 
 
-def _match(found: Product | Policy | Subscription | ActualBackend | ActualNamedValue | Api | None, etag: str | None) -> None:
+def _match(
+    found: Product | Policy | Subscription | ActualBackend | ActualNamedValue | Api | None, etag: str | None
+) -> None:
     """If-Match: absent and `*` fit everything, absence included."""
     if etag not in (None, "*") and (found is None or found.etag != etag):
         raise Busy("Resource was modified since last retrieval.")

@@ -1,4 +1,6 @@
-"""A Foundry account in memory: operations that take their time and exclude each other, and room for so many projects."""
+"""A Foundry account in memory: operations that take their time and exclude each other, and room for so many
+projects.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,12 @@ class FakeProjects:
         async with self._calls.write("projects", "update_project", name):
             self._require_free()
             kept = self._require(name)
-            kept.display_name, kept.marker, kept.passing, kept.ends = display_name, marker, "Accepted", self._ends()
+            kept.display_name, kept.marker, kept.passing, kept.ends = (
+                display_name,
+                marker,
+                "Accepted",
+                self._ends(),
+            )
 
     async def delete_project(self, name: str) -> None:
         async with self._calls.write("projects", "delete_project", name):
@@ -96,7 +103,9 @@ class FakeProjects:
     def _standing(self) -> dict[str, Kept]:
         """Without those whose deletion has ended."""
         now = self._clock.now()
-        for name in [name for name, kept in self.kept.items() if kept.passing == "Deleting" and now >= kept.ends]:
+        for name in [
+            name for name, kept in self.kept.items() if kept.passing == "Deleting" and now >= kept.ends
+        ]:
             del self.kept[name]
         return self.kept
 
@@ -114,4 +123,6 @@ class FakeProjects:
         return self._clock.now() + self.takes
 
     def _shown(self, name: str, kept: Kept) -> Project:
-        return Project(name, kept.display_name, kept.passing if self._clock.now() < kept.ends else kept.then, kept.marker)
+        return Project(
+            name, kept.display_name, kept.passing if self._clock.now() < kept.ends else kept.then, kept.marker
+        )

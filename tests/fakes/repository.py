@@ -1,4 +1,6 @@
-"""A Git repository in memory with real object ids: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects"""
+"""A Git repository in memory with real object ids:
+https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ class FakeRepository:
         self.protected = True
         self.truncates = False
 
-    # ------------------------------------------------------------------------------------------------------- what people do
+    # ----------------------------------------------------------------------------------------- what people do
 
     def commit(
         self,
@@ -53,8 +55,12 @@ class FakeRepository:
         message: str = "changed\n",
         day: date | None = None,
     ) -> str:
-        """Write files (None removes one) and symbolic links on top of the branch, on the committer's day; returns the commit's id."""
-        changed: dict[str, tuple[bytes, str] | None] = {path: _file(content) for path, content in files.items()}
+        """Write files (None removes one) and symbolic links on top of the branch, on the committer's day;
+        returns the commit's id.
+        """
+        changed: dict[str, tuple[bytes, str] | None] = {
+            path: _file(content) for path, content in files.items()
+        }
         changed |= {path: (target.encode(), SYMBOLIC_LINK) for path, target in (links or {}).items()}
         merged = {**self.files(), **changed}
         kept = {path: file for path, file in merged.items() if file is not None}
@@ -64,9 +70,13 @@ class FakeRepository:
     def merge(self, commit: str, message: str = "merged\n") -> str:
         """Merge another commit into the branch, whose files win; returns the merge's id."""
         assert self.branch is not None
-        return self._committed({**self.files(), **self._trees[self._commits[commit]]}, message, (self.branch, commit))
+        return self._committed(
+            {**self.files(), **self._trees[self._commits[commit]]}, message, (self.branch, commit)
+        )
 
-    def _committed(self, files: Files, message: str, parents: tuple[str, ...], day: date | None = None) -> str:
+    def _committed(
+        self, files: Files, message: str, parents: tuple[str, ...], day: date | None = None
+    ) -> str:
         tree = tree_id(files)
         self._trees[tree] = files
         self.branch = commit_id(tree, parents, len(self._commits), message)
@@ -83,7 +93,11 @@ class FakeRepository:
     def messages_since(self, before: str | None) -> list[str]:
         """The messages of the commits that a push brought, as its payload has them."""
         old = self._history(before) if before is not None else frozenset()
-        return [self._messages[sha] for sha in self._history(self.branch) - old] if self.branch is not None else []
+        return (
+            [self._messages[sha] for sha in self._history(self.branch) - old]
+            if self.branch is not None
+            else []
+        )
 
     def text(self, path: str) -> str:
         return self.files()[path][0].decode()
@@ -104,12 +118,16 @@ class FakeRepository:
         """GitHub has collected a commit that no branch holds any more: what came after it has begun anew."""
         del self._commits[commit]
 
-    # ------------------------------------------------------------------------------------------------------------- the port
+    # ----------------------------------------------------------------------------------------------- the port
 
     async def head(self) -> Head | None:
         async with self._calls.read("repository", "head"):
             return (
-                None if self.branch is None else Head(self.branch, self._commits[self.branch], self.protected, self._messages[self.branch])
+                None
+                if self.branch is None
+                else Head(
+                    self.branch, self._commits[self.branch], self.protected, self._messages[self.branch]
+                )
             )
 
     async def commit_message(self, sha: str) -> str:
@@ -139,9 +157,14 @@ class FakeRepository:
             if files is None:
                 return None
             if self.truncates:
-                raise Rejected(f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated")
+                raise Rejected(
+                    f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated"
+                )
             if sha not in self._listed:
-                self._listed[sha] = {path: Entry(blob_id(content), mode, len(content)) for path, (content, mode) in files.items()}
+                self._listed[sha] = {
+                    path: Entry(blob_id(content), mode, len(content))
+                    for path, (content, mode) in files.items()
+                }
             return self._listed[sha]
 
     async def blob(self, sha: str) -> bytes:
@@ -162,7 +185,7 @@ class FakeRepository:
             files = self._trees[self._commits[commit]]
             return {path: content[:CUT] for path, (content, mode) in files.items() if mode != SYMBOLIC_LINK}
 
-    # -------------------------------------------------------------------------------------------------------------- history
+    # ------------------------------------------------------------------------------------------------ history
 
     def _before(self, commit: str) -> list[str]:
         return [parent for parent in self._parents[commit] if parent in self._commits]
@@ -204,14 +227,24 @@ def tree_id(files: Files) -> str:
         else:
             rows.append((first, f"{file[1]} {first}\0".encode() + bytes.fromhex(blob_id(file[0]))))
     # Git sorts a folder as if its name ended in a slash.
-    rows += [(f"{name}/", f"40000 {name}\0".encode() + bytes.fromhex(tree_id(inner))) for name, inner in folders.items()]
+    rows += [
+        (f"{name}/", f"40000 {name}\0".encode() + bytes.fromhex(tree_id(inner)))
+        for name, inner in folders.items()
+    ]
     return _object_id("tree", b"".join(row for _, row in sorted(rows)))
 
 
 def commit_id(tree: str, parents: Sequence[str], seconds: int, message: str) -> str:
     """Git's id of a commit that was made so many seconds after 1970."""
     who = f"Ada <ada@contoso.com> {seconds} +0000"
-    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}", "", message]
+    lines = [
+        f"tree {tree}",
+        *(f"parent {parent}" for parent in parents),
+        f"author {who}",
+        f"committer {who}",
+        "",
+        message,
+    ]
     return _object_id("commit", "\n".join(lines).encode())
 
 

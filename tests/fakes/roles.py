@@ -9,7 +9,9 @@ from tests.fakes.calls import Calls
 
 
 class FakeRoles:
-    """`assigned` holds pairs of secret (or project) and Entra group; `by_others` those that were not made by us."""
+    """`assigned` holds pairs of secret (or project) and Entra group; `by_others` those that were not made by
+    us.
+    """
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls

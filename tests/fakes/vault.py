@@ -15,7 +15,9 @@ from tests.fakes.calls import Calls
 
 @dataclass
 class Kept:
-    """One secret: its versions, newest first, and their values by version. `back` is when its recovery is done."""
+    """One secret: its versions, newest first, and their values by version. `back` is when its recovery is
+    done.
+    """
 
     versions: list[SecretVersion] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
@@ -57,12 +59,21 @@ class FakeVault:
         async with self._calls.write("vault", "set", name):
             kept = self._deleted(name) or self.kept.setdefault(name, Kept())
             if kept.deleted:
-                raise Busy(f"{name} is deleted but recoverable", reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
+                raise Busy(
+                    f"{name} is deleted but recoverable",
+                    reason="SecretIsDeleted",
+                    retry_after=timedelta(seconds=5),
+                )
             if self._is_away(kept):
                 raise Busy(f"{name} is being recovered")
             _require_room(tags)
             # Dates are whole seconds; two versions within one second still have dates in their order.
-            created = max([self._clock.now(), *(version.created + timedelta(seconds=1) for version in kept.versions[:1])])
+            created = max(
+                [
+                    self._clock.now(),
+                    *(version.created + timedelta(seconds=1) for version in kept.versions[:1]),
+                ]
+            )
             version = SecretVersion(name, f"{len(kept.versions):032x}", True, created, dict(tags))
             kept.versions.insert(0, version)
             kept.values[version.version] = value.reveal()
@@ -101,7 +112,10 @@ class FakeVault:
 
     def _deleted(self, name: str) -> Kept | None:
         """Names are compared without regard to case."""
-        return next((kept for known, kept in self.kept.items() if kept.deleted and known.lower() == name.lower()), None)
+        return next(
+            (kept for known, kept in self.kept.items() if kept.deleted and known.lower() == name.lower()),
+            None,
+        )
 
     def _is_away(self, kept: Kept) -> bool:
         return kept.deleted or (kept.back is not None and self._clock.now() < kept.back)

@@ -1,4 +1,6 @@
-"""A gateway of a test's own: what the app compiles and writes, over a real socket into the stand-in, and calls with a key."""
+"""A gateway of a test's own: what the app compiles and writes, over a real socket into the stand-in, and
+calls with a key.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,16 @@ Json = dict[str, Any]
 
 
 def asking(*models: str, of: Catalog, **terms: Any) -> AccessRequest:
-    """A request of team alpha for models of the catalogue, by name; `terms` are other fields of `AccessRequest`."""
+    """A request of team alpha for models of the catalogue, by name; `terms` are other fields of
+    `AccessRequest`.
+    """
     from shared.domain.request import ModelAccess
 
-    granted = tuple(ModelAccess(model.name, model.provider, None, None, None) for model in of.models if model.name in models)
+    granted = tuple(
+        ModelAccess(model.name, model.provider, None, None, None)
+        for model in of.models
+        if model.name in models
+    )
     return replace(Asked().read(), **{"models": granted, **terms})
 
 
@@ -48,11 +56,16 @@ class Room:
     def __init__(self, standins: StandIns, credential: ManagedIdentityCredential) -> None:
         self.standins = standins
         self.name = f"gw-{uuid.uuid4().hex[:10]}"
-        self.service = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/{self.name}"
+        self.service = (
+            f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/"
+            f"{self.name}"
+        )
         self.writer = ApiManagement(self.service, standins.addresses["resource-manager"], credential)
         self.platform = Platform(1, standins.addresses["gateway"], CLUSTER, standins.addresses["key-vault"])
         self.http = httpx.AsyncClient(
-            base_url=standins.addresses["gateway"], verify=ssl.create_default_context(cafile=standins.ca), timeout=20
+            base_url=standins.addresses["gateway"],
+            verify=ssl.create_default_context(cafile=standins.ca),
+            timeout=20,
         )
 
     async def close(self) -> None:
@@ -70,7 +83,9 @@ class Room:
         """What the app writes for a team; its first key."""
         desired = compile_gateway(request, catalog, self.platform)
         marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
-        await perform(plan_gateway(desired, marker, ActualGateway(None, None)), GatewayWriter(self.writer, marker))
+        await perform(
+            plan_gateway(desired, marker, ActualGateway(None, None)), GatewayWriter(self.writer, marker)
+        )
         product = f"team-{request.team}"
         return await self.subscription(product, f"/products/{product}")
 

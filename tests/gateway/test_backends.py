@@ -1,4 +1,6 @@
-"""Where a call goes: weights, priorities, circuit breakers, retries, fallbacks, and as whom the gateway calls."""
+"""Where a call goes: weights, priorities, circuit breakers, retries, fallbacks, and as whom the gateway
+calls.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,11 @@ async def test_a_breaker_trips_after_so_many_failures_and_its_time_passes(room: 
 
 
 async def test_failures_that_lie_far_apart_trip_nothing(room: Room) -> None:
-    lonely = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),), breaker=Breaker(failures=2, interval=20, trip=600))
+    lonely = replace(
+        POOLED,
+        members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),),
+        breaker=Breaker(failures=2, interval=20, trip=600),
+    )
     key = await key_for(room, lonely)
     for _ in range(3):
         room.trouble(EU, status=500)
@@ -102,7 +108,9 @@ async def test_the_spare_is_asked_when_all_others_have_tripped_and_none_when_it_
     while hosts(room)[US] == 0:  # each of the two trips after two failures
         assert len(room.log()) < 40
         await calls(room, key, "gpt-4.1")
-    assert set(room.standins.control.report("gateway")["tripped"]) == {member_backend("gpt-4.1", name) for name in ("eu", "canary")}
+    assert set(room.standins.control.report("gateway")["tripped"]) == {
+        member_backend("gpt-4.1", name) for name in ("eu", "canary")
+    }
     room.trouble(US, status=0, count=None)
     assert await calls(room, key, "gpt-4.1", 3) == [500, 500, 503]
 
@@ -124,17 +132,27 @@ async def test_a_call_that_the_client_got_wrong_is_not_repeated(room: Room) -> N
     assert len(room.log()[0]["backends"]) == 1
 
 
-async def test_the_fallback_is_asked_last_by_its_own_name_and_its_tokens_are_the_asked_models(room: Room) -> None:
+async def test_the_fallback_is_asked_last_by_its_own_name_and_its_tokens_are_the_asked_models(
+    room: Room,
+) -> None:
     key = await key_for(room, replace(PLAIN, retries=1, fallback="mistral"), OTHER)
     room.trouble(PROVIDER, status=503, count=None)
     answer = await room.post(key, saying("hi", "claude"))
     assert (answer.status_code, answer.json()["model"]) == (200, "mistral-7b")
-    assert room.log()[0]["backends"] == [["shared--claude", 503], ["shared--claude", 503], ["shared--mistral", 200]]
+    assert room.log()[0]["backends"] == [
+        ["shared--claude", 503],
+        ["shared--claude", 503],
+        ["shared--mistral", 200],
+    ]
     assert room.metrics()[0]["dimensions"]["Model"] == "claude"
 
 
-async def test_a_fallback_to_foundry_gets_the_gateways_token_and_one_away_from_it_does_not(room: Room) -> None:
-    foundry = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),), breaker=None, fallback="claude")
+async def test_a_fallback_to_foundry_gets_the_gateways_token_and_one_away_from_it_does_not(
+    room: Room,
+) -> None:
+    foundry = replace(
+        POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),), breaker=None, fallback="claude"
+    )
     key = await key_for(room, foundry, replace(PLAIN, fallback="gpt-4.1"))
     for host, model in ((PROVIDER, "claude"), (EU, "gpt-4.1")):
         room.trouble(host, status=503, count=1)
@@ -145,16 +163,29 @@ async def test_a_fallback_to_foundry_gets_the_gateways_token_and_one_away_from_i
 async def test_a_stream_falls_back_too(room: Room) -> None:
     key = await key_for(room, replace(PLAIN, fallback="mistral"), OTHER)
     room.trouble(PROVIDER, status=0)
-    async with room.http.stream("POST", CHAT, json=saying("hi", "claude", stream=True), headers={"api-key": key}) as answer:
-        assert (answer.status_code, [line async for line in answer.aiter_lines()][-2]) == (200, "data: [DONE]")
+    async with room.http.stream(
+        "POST", CHAT, json=saying("hi", "claude", stream=True), headers={"api-key": key}
+    ) as answer:
+        assert (answer.status_code, [line async for line in answer.aiter_lines()][-2]) == (
+            200,
+            "data: [DONE]",
+        )
 
 
-async def test_a_backend_is_shown_the_secret_of_the_platforms_vault_and_a_new_one_after_hours(room: Room) -> None:
+async def test_a_backend_is_shown_the_secret_of_the_platforms_vault_and_a_new_one_after_hours(
+    room: Room,
+) -> None:
     control = room.standins.control
     control.set_options("models", credentials={PROVIDER: "first"})
-    async with ManagedIdentityCredential(client_id="vault-officer") as officer, key_vault(room.standins, officer) as vault:
+    async with (
+        ManagedIdentityCredential(client_id="vault-officer") as officer,
+        key_vault(room.standins, officer) as vault,
+    ):
         await vault.set_secret(room.name, "first")
-        key = await key_for(room, replace(PLAIN, members=(Member(f"https://{PROVIDER}/v1", "claude-4", credential=room.name),)))
+        key = await key_for(
+            room,
+            replace(PLAIN, members=(Member(f"https://{PROVIDER}/v1", "claude-4", credential=room.name),)),
+        )
         assert await calls(room, key, "claude") == [200]
         await vault.set_secret(room.name, "second")
         control.set_options("models", credentials={PROVIDER: "second"})
@@ -164,7 +195,9 @@ async def test_a_backend_is_shown_the_secret_of_the_platforms_vault_and_a_new_on
 
 
 async def test_a_credential_that_the_vault_does_not_have_fails_the_call(room: Room) -> None:
-    key = await key_for(room, replace(PLAIN, members=(Member(f"https://{PROVIDER}/v1", "claude-4", credential="nowhere"),)))
+    key = await key_for(
+        room, replace(PLAIN, members=(Member(f"https://{PROVIDER}/v1", "claude-4", credential="nowhere"),))
+    )
     assert await calls(room, key, "claude") == [500]
     assert not room.served()
 

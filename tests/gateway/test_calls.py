@@ -13,7 +13,9 @@ FOUNDRY = "https://contoso-ai.openai.azure.com/openai/v1"
 CATALOG = Catalog(
     (
         CatalogModel("gpt-4.1", "foundry", (Member(FOUNDRY, "gpt-41-eu"),)),
-        CatalogModel("llama", "openai", (Member("http://ollama.contoso.internal:11434/v1", "llama3.3"),), private=True),
+        CatalogModel(
+            "llama", "openai", (Member("http://ollama.contoso.internal:11434/v1", "llama3.3"),), private=True
+        ),
         CatalogModel("text-embedding-3-large", "foundry", (Member(FOUNDRY, "embeddings-eu"),)),
     )
 )
@@ -42,7 +44,9 @@ async def test_a_granted_model_answers_however_it_is_named(room: Room, path: str
 
 
 async def test_embeddings_are_made(room: Room) -> None:
-    answer = await room.post(await alpha(room), {"model": "text-embedding-3-large", "input": ["a", "b"]}, "/openai/v1/embeddings")
+    answer = await room.post(
+        await alpha(room), {"model": "text-embedding-3-large", "input": ["a", "b"]}, "/openai/v1/embeddings"
+    )
     assert [row["index"] for row in answer.json()["data"]] == [0, 1]
 
 
@@ -67,7 +71,9 @@ async def test_the_header_names_the_model_only_where_nothing_else_does(room: Roo
         ({"model": {"name": "gpt-4.1"}}, CHAT, "is not a JSON object"),
     ],
 )
-async def test_a_request_that_contradicts_itself_is_refused(room: Room, body: object, path: str, message: str) -> None:
+async def test_a_request_that_contradicts_itself_is_refused(
+    room: Room, body: object, path: str, message: str
+) -> None:
     answer = await room.post(await alpha(room), body, path)
     assert answer.status_code == 400
     assert message in answer.json()["error"]["message"]
@@ -75,7 +81,9 @@ async def test_a_request_that_contradicts_itself_is_refused(room: Room, body: ob
 
 async def test_a_stream_arrives_in_chunks_and_ends_as_clients_expect(room: Room) -> None:
     key = await alpha(room)
-    async with room.http.stream("POST", CHAT, json=saying("a b", "gpt-4.1", stream=True), headers={"api-key": key}) as answer:
+    async with room.http.stream(
+        "POST", CHAT, json=saying("a b", "gpt-4.1", stream=True), headers={"api-key": key}
+    ) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         lines = [line async for line in answer.aiter_lines() if line]
     words = [json.loads(line[6:])["choices"][0]["delta"].get("content", "") for line in lines[:-1]]
@@ -86,7 +94,10 @@ async def test_a_path_that_is_no_operation_is_not_found(room: Room) -> None:
     key = await alpha(room)
     for path in ("/openai/v1/completions", "/other"):
         answer = await room.post(key, {}, path)
-        assert (answer.status_code, answer.json()) == (404, {"statusCode": 404, "message": "Resource not found"})
+        assert (answer.status_code, answer.json()) == (
+            404,
+            {"statusCode": 404, "message": "Resource not found"},
+        )
 
 
 async def test_answers_carry_the_security_headers_and_nothing_of_the_backend(room: Room) -> None:

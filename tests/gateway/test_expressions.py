@@ -10,7 +10,10 @@ from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.context import NotKnown
 from tests.domain.policy_cases import policy_texts
 
-_POLICY = "<policies><inbound>{}</inbound><backend>{}</backend><outbound><base /></outbound><on-error><base /></on-error></policies>"
+_POLICY = (
+    "<policies><inbound>{}</inbound><backend>{}</backend><outbound><base /></outbound><on-error><base "
+    "/></on-error></policies>"
+)
 
 
 def test_both_sides_have_the_same_texts_under_the_same_names() -> None:
@@ -40,8 +43,14 @@ def test_every_policy_that_people_have_read_can_be_executed(name: str) -> None:
         '<set-header name="x" exists-action="override" />',
         '<set-backend-service base-url="https://elsewhere.example" />',
         '<llm-token-limit counter-key="x" estimate-prompt-tokens="true" tokens-per-minute="1" />',
-        '<llm-token-limit counter-key="x" estimate-prompt-tokens="false" token-quota="1" token-quota-period="Fortnightly" />',
-        '<llm-token-limit counter-key="x" estimate-prompt-tokens="false" tokens-per-minute="1" tokens-consumed-header-name="y" />',
+        (
+            '<llm-token-limit counter-key="x" estimate-prompt-tokens="false" token-quota="1" '
+            'token-quota-period="Fortnightly" />'
+        ),
+        (
+            '<llm-token-limit counter-key="x" estimate-prompt-tokens="false" tokens-per-minute="1" '
+            'tokens-consumed-header-name="y" />'
+        ),
         '<llm-emit-token-metric namespace="x" />',
         '<authentication-managed-identity resource="x" client-id="y" />',
         '<validate-azure-ad-token tenant-id="x"><required-claims /></validate-azure-ad-token>',
@@ -63,7 +72,11 @@ def test_what_the_stand_in_does_not_know_is_refused(element: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "element", ['<forward-request timeout="5" />', '<retry condition="@(0)" count="1" interval="1" delta="2"><forward-request /></retry>']
+    "element",
+    [
+        '<forward-request timeout="5" />',
+        '<retry condition="@(0)" count="1" interval="1" delta="2"><forward-request /></retry>',
+    ],
 )
 def test_what_the_stand_in_does_not_know_of_calls_is_refused(element: str) -> None:
     with pytest.raises(NotKnown):

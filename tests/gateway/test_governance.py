@@ -36,7 +36,11 @@ async def key_for(room: Room, catalog: Catalog, **terms: Any) -> str:
 
 
 async def preflight(room: Room, origin: str) -> httpx.Response:
-    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "api-key,content-type"}
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "api-key,content-type",
+    }
     return await room.http.request("OPTIONS", CHAT, headers=asked)
 
 
@@ -44,7 +48,10 @@ async def test_a_page_of_a_known_origin_may_call_and_read_what_it_is_told(room: 
     key = await key_for(room, replace(PLAIN, origins=(PAGE,)), requests_per_minute=1)
     asked = await preflight(room, PAGE)
     assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
-    assert (asked.headers["Access-Control-Allow-Methods"], asked.headers["Access-Control-Max-Age"]) == ("POST", "300")
+    assert (asked.headers["Access-Control-Allow-Methods"], asked.headers["Access-Control-Max-Age"]) == (
+        "POST",
+        "300",
+    )
     assert asked.headers["Access-Control-Allow-Headers"] == "api-key,content-type"
     answers = [await room.post(key, saying("hi", "gpt-4.1"), Origin=PAGE) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 429]
@@ -71,21 +78,34 @@ async def test_without_origins_browsers_have_nothing_to_ask(room: Room) -> None:
 async def test_where_tokens_are_asked_for_the_key_alone_is_not_enough(room: Room) -> None:
     key = await key_for(room, replace(PLAIN, tokens=EntraTokens(TENANT, AUDIENCE)))
     good = a_token(room.standins, f"{AUDIENCE}/.default")
-    bad = (a_token(room.standins, "api://other/.default"), a_token(room.standins, f"{AUDIENCE}/.default", OTHER_TENANT), "no-token")
+    bad = (
+        a_token(room.standins, "api://other/.default"),
+        a_token(room.standins, f"{AUDIENCE}/.default", OTHER_TENANT),
+        "no-token",
+    )
     assert (await room.post(key, saying("hi", "gpt-4.1"), Authorization=f"Bearer {good}")).status_code == 200
     assert (await room.post(None, saying("hi", "gpt-4.1"), Authorization=f"Bearer {good}")).status_code == 401
     answer = await room.post(key, saying("hi", "gpt-4.1"))
     assert answer.json() == {"statusCode": 401, "message": "Azure Active Directory JWT not present."}
     for token in bad:
-        assert (await room.post(key, saying("hi", "gpt-4.1"), Authorization=f"Bearer {token}")).status_code == 401
+        assert (
+            await room.post(key, saying("hi", "gpt-4.1"), Authorization=f"Bearer {token}")
+        ).status_code == 401
     assert room.served() == {"contoso-ai.openai.azure.com/openai/v1": 1}
 
 
 async def test_what_says_who_the_client_is_reaches_no_model(room: Room) -> None:
     """The model servers answer 500 to any of these, and remember it."""
     key = await key_for(room, PLAIN)
-    headers = {"Authorization": "Bearer mine", "x_api_key": "mine", "Cookie": "a=b", "Ocp_Apim_Subscription_Key": "mine"}
-    assert (await room.post(key, saying("hi", "gpt-4.1"), f"{CHAT}?subscription-key=mine&API-KEY=mine", **headers)).status_code == 200
+    headers = {
+        "Authorization": "Bearer mine",
+        "x_api_key": "mine",
+        "Cookie": "a=b",
+        "Ocp_Apim_Subscription_Key": "mine",
+    }
+    assert (
+        await room.post(key, saying("hi", "gpt-4.1"), f"{CHAT}?subscription-key=mine&API-KEY=mine", **headers)
+    ).status_code == 200
 
 
 # Classes of data
@@ -93,13 +113,20 @@ async def test_what_says_who_the_client_is_reaches_no_model(room: Room) -> None:
 
 async def test_restricted_data_reaches_private_models_only_and_the_api_says_so_once_more(room: Room) -> None:
     private = CatalogModel(
-        "llama", "openai", (Member("http://ollama.contoso.internal/v1", "llama3.3"),), data_classes=frozenset({"restricted"}), private=True
+        "llama",
+        "openai",
+        (Member("http://ollama.contoso.internal/v1", "llama3.3"),),
+        data_classes=frozenset({"restricted"}),
+        private=True,
     )
     catalog = Catalog((MODEL, private))
     await room.models(catalog)
     granted = tuple(ModelAccess(model.name, model.provider, None, None, None) for model in catalog.models)
     key = await room.team(asking(of=catalog, models=granted, data_classification="restricted"), catalog)
-    assert [(await room.post(key, saying("hi", name))).status_code for name in ("llama", "gpt-4.1")] == [200, 403]
+    assert [(await room.post(key, saying("hi", name))).status_code for name in ("llama", "gpt-4.1")] == [
+        200,
+        403,
+    ]
     await room.models(Catalog((MODEL, replace(private, data_classes=frozenset({"public"})))))
     refused = await room.post(key, saying("hi", "llama"))
     assert (refused.status_code, "class of data" in refused.json()["error"]["message"]) == (403, True)
@@ -109,11 +136,15 @@ async def test_restricted_data_reaches_private_models_only_and_the_api_says_so_o
 
 
 @pytest.mark.parametrize(
-    ("text", "status"), [("a friendly word", 200), ("[Violence:3]", 200), ("[Violence:4]", 403), ("now [attack]", 403)]
+    ("text", "status"),
+    [("a friendly word", 200), ("[Violence:3]", 200), ("[Violence:4]", 403), ("now [attack]", 403)],
 )
 async def test_harmful_prompts_reach_no_model(room: Room, text: str, status: int) -> None:
     room.standins.control.set_options("models", credentials={SAFETY: "safety-key"})
-    async with ManagedIdentityCredential(client_id="vault-officer") as officer, key_vault(room.standins, officer) as vault:
+    async with (
+        ManagedIdentityCredential(client_id="vault-officer") as officer,
+        key_vault(room.standins, officer) as vault,
+    ):
         await vault.set_secret("content-safety", "safety-key")
     catalog = Catalog((replace(MODEL, screened=True),), content_safety=ContentSafety(f"https://{SAFETY}", 4))
     answer = await room.post(await key_for(room, catalog), saying(text, "gpt-4.1"))
@@ -132,7 +163,10 @@ async def test_without_content_safety_nothing_is_let_through(room: Room) -> None
 # Answers kept by meaning
 
 
-CACHED = Catalog((replace(MODEL, cached=True), EMBEDDINGS), cache=SemanticCache("text-embedding-3-large", Decimal("0.05"), 600))
+CACHED = Catalog(
+    (replace(MODEL, cached=True), EMBEDDINGS),
+    cache=SemanticCache("text-embedding-3-large", Decimal("0.05"), 600),
+)
 
 
 def chats(room: Room) -> int:
@@ -141,7 +175,10 @@ def chats(room: Room) -> int:
 
 async def test_a_question_of_the_same_meaning_gets_the_answer_that_was_kept_for_a_while(room: Room) -> None:
     key = await key_for(room, CACHED)
-    answers = [(await room.post(key, saying(text, "gpt-4.1"))) for text in ("is the sky blue", "the sky is blue", "is the sea deep")]
+    answers = [
+        (await room.post(key, saying(text, "gpt-4.1")))
+        for text in ("is the sky blue", "the sky is blue", "is the sea deep")
+    ]
     said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
     assert said == ["You said: is the sky blue", "You said: is the sky blue", "You said: is the sea deep"]
     assert (chats(room), len(room.metrics())) == (2, 2)
@@ -164,12 +201,17 @@ async def test_no_team_gets_what_was_kept_for_another(room: Room) -> None:
 
 async def test_a_policy_that_the_stand_in_does_not_know_is_refused_loudly_and_not_ignored(room: Room) -> None:
     key = await key_for(room, PLAIN)
-    policy = (await room.writer._client.product_policy.get("ai", room.name, "team-alpha", "policy", format="xml")).value
+    policy = (
+        await room.writer._client.product_policy.get("ai", room.name, "team-alpha", "policy", format="xml")
+    ).value
     strange = str(policy).replace("<base />", '<base /><ip-filter action="forbid" />', 1)
     await room.writer.put_product_policy("team-alpha", strange, "*")
     answer = await room.post(key, saying("hi", "gpt-4.1"))
     assert (answer.status_code, answer.json()["message"]) == (500, "This stand-in does not know <ip-filter>")
-    assert "[gateway] 500 this stand-in does not know <ip-filter>" in (room.standins.folder / "standins.log").read_text()
+    assert (
+        "[gateway] 500 this stand-in does not know <ip-filter>"
+        in (room.standins.folder / "standins.log").read_text()
+    )
 
 
 async def test_a_changed_policy_is_in_force_with_the_next_call(room: Room) -> None:

@@ -16,8 +16,14 @@ from shared.domain.openapi import KEY_NAMES
 from tests.gateway.room import Room, asking, saying
 from tests.gateway.test_calls import CATALOG, alpha
 
-MISSING = "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."
-INVALID = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
+MISSING = (
+    "Access denied due to missing subscription key. Make sure to include subscription key when making "
+    "requests to an API."
+)
+INVALID = (
+    "Access denied due to invalid subscription key. Make sure to provide a valid key for an active "
+    "subscription."
+)
 
 
 async def status(room: Room, key: str | None) -> int:
@@ -29,13 +35,17 @@ async def test_without_a_key_that_is_known_nobody_gets_in(room: Room, key: str |
     await alpha(room)
     answer = await room.post(key, saying("hi", "gpt-4.1"))
     assert (answer.status_code, answer.json()) == (401, {"statusCode": 401, "message": message})
-    assert answer.headers["WWW-Authenticate"] == 'AzureApiManagementKey realm="ai",name="api-key",type="header"'
+    assert (
+        answer.headers["WWW-Authenticate"] == 'AzureApiManagementKey realm="ai",name="api-key",type="header"'
+    )
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_the_key_may_stand_in_the_query_and_goes_no_further(room: Room) -> None:
     answer = await room.http.post(
-        "/openai/v1/chat/completions", params={"api-key": await alpha(room), "x": "1"}, json=saying("hi", "gpt-4.1")
+        "/openai/v1/chat/completions",
+        params={"api-key": await alpha(room), "x": "1"},
+        json=saying("hi", "gpt-4.1"),
     )
     assert answer.status_code == 200
 
@@ -50,7 +60,11 @@ async def test_both_keys_of_a_subscription_work_until_they_are_made_new(room: Ro
 
 @pytest.mark.parametrize("state", ["suspended", "expired", "cancelled", "submitted", "rejected"])
 async def test_a_subscription_that_is_not_active_opens_nothing(room: Room, state: str) -> None:
-    key, subscriptions, at = await alpha(room), room.writer._client.subscription, ("ai", room.name, "team-alpha", "*")
+    key, subscriptions, at = (
+        await alpha(room),
+        room.writer._client.subscription,
+        ("ai", room.name, "team-alpha", "*"),
+    )
     await subscriptions.update(*at, SubscriptionUpdateParameters(state=state))
     answer = await room.post(key, saying("hi", "gpt-4.1"))
     assert (answer.status_code, answer.json()["message"]) == (401, INVALID)
@@ -60,7 +74,9 @@ async def test_a_subscription_that_is_not_active_opens_nothing(room: Room, state
 
 async def test_a_product_that_is_not_published_any_more_keeps_its_keys(room: Room) -> None:
     key = await alpha(room)
-    await room.writer._client.product.update("ai", room.name, "team-alpha", "*", ProductUpdateParameters(state="notPublished"))
+    await room.writer._client.product.update(
+        "ai", room.name, "team-alpha", "*", ProductUpdateParameters(state="notPublished")
+    )
     assert await status(room, key) == 200
 
 
@@ -74,12 +90,17 @@ async def _opened(room: Room, state: str = "published") -> Product:
 
 
 @pytest.mark.parametrize("state", ["published", "notPublished"])
-async def test_an_open_product_serves_whoever_has_no_key_as_its_team_until_it_is_closed(room: Room, state: str) -> None:
+async def test_an_open_product_serves_whoever_has_no_key_as_its_team_until_it_is_closed(
+    room: Room, state: str
+) -> None:
     key = await alpha(room, "gpt-4.1")
     opened = await _opened(room, state=state)
     assert not opened.subscription_required
     assert [found.subscription_required for found in await room.writer.products()] == [False]
-    answers = [(await room.post(None, saying("hi", model))).status_code for model in ("gpt-4.1", "text-embedding-3-large")]
+    answers = [
+        (await room.post(None, saying("hi", model))).status_code
+        for model in ("gpt-4.1", "text-embedding-3-large")
+    ]
     assert (answers, await status(room, key), await status(room, "0" * 32)) == ([200, 403], 200, 401)
     assert [(line["product"], line["subscription"]) for line in room.log()[:2]] == [("team-alpha", None)] * 2
     await room.put_right(asking("gpt-4.1", of=CATALOG), CATALOG)
@@ -114,7 +135,11 @@ async def test_an_api_that_asks_for_no_key_or_elsewhere_serves_no_stranger_and_a
     await api.update("ai", room.name, "ai", "*", changes)
     found = await room.writer.api("ai")
     assert found is not None
-    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (False, ("x-key", "key"), False)
+    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (
+        False,
+        ("x-key", "key"),
+        False,
+    )
     assert [await status(room, each) for each in (None, key)] == [403, 403]
     if written == "marked":
         await room.writer.mark_api("ai", Marker(1, "catalogue", "catalog.yaml", "c0ffee"))
@@ -133,7 +158,9 @@ async def test_a_product_that_is_not_linked_to_the_api_opens_nothing(room: Room)
 
 
 @pytest.mark.parametrize("scope", ["/apis", "/apis/ai"])
-async def test_a_key_for_the_api_skips_the_products_and_is_refused_by_the_apis_policy(room: Room, scope: str) -> None:
+async def test_a_key_for_the_api_skips_the_products_and_is_refused_by_the_apis_policy(
+    room: Room, scope: str
+) -> None:
     await alpha(room)
     answer = await room.post(await room.subscription("broad", scope), saying("hi", "gpt-4.1"))
     assert (answer.status_code, answer.json()["error"]["message"]) == (403, "This key belongs to no team.")

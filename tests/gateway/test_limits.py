@@ -20,7 +20,9 @@ from tests.gateway.test_calls import CATALOG
 TEN = saying("How are you today", "gpt-4.1")
 
 
-async def limited(room: Room, tokens: int | None = None, quota: TokenQuota | None = None, **terms: Any) -> str:
+async def limited(
+    room: Room, tokens: int | None = None, quota: TokenQuota | None = None, **terms: Any
+) -> str:
     """The key of a team with these limits for one model."""
     await room.models(CATALOG)
     request = asking("gpt-4.1", "llama", of=CATALOG, **terms)
@@ -45,7 +47,10 @@ async def test_beyond_the_tokens_of_a_minute_calls_are_refused_until_it_is_over(
     refused = await room.post(key, TEN)
     seconds = int(refused.headers["Retry-After"])
     assert (refused.status_code, refused.headers["x-remaining-tokens"]) == (429, "0")
-    assert refused.json() == {"statusCode": 429, "message": f"Token limit is exceeded. Try again in {seconds} seconds."}
+    assert refused.json() == {
+        "statusCode": 429,
+        "message": f"Token limit is exceeded. Try again in {seconds} seconds.",
+    }
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     room.standins.control.advance(seconds - 10)
     assert (await room.post(key, TEN)).status_code == 429
@@ -65,7 +70,10 @@ async def test_a_quota_ends_with_its_period_of_the_calendar(room: Room, period: 
     assert await until(room, key, 403) == 3
     refused = await room.post(key, TEN)
     seconds = int(refused.headers["Retry-After"])
-    assert refused.json() == {"statusCode": 403, "message": f"Token quota is exceeded. Try again in {seconds} seconds."}
+    assert refused.json() == {
+        "statusCode": 403,
+        "message": f"Token quota is exceeded. Try again in {seconds} seconds.",
+    }
     begins = datetime.fromtimestamp(room.standins.control.now() + seconds, UTC)
     assert (begins.minute, begins.second) in ((0, 0), (0, 1))  # seconds are rounded up
     if period in ("Hourly", "Daily"):  # the clock moves forward only, and the stand-ins are shared
@@ -75,7 +83,10 @@ async def test_a_quota_ends_with_its_period_of_the_calendar(room: Room, period: 
 
 async def test_calls_in_a_minute_are_counted_before_anything_else_and_for_all_models(room: Room) -> None:
     key = await limited(room, requests_per_minute=3)
-    left = [(await room.post(key, body)).headers["x-remaining-requests"] for body in (TEN, TEN | {"model": "llama"}, TEN)]
+    left = [
+        (await room.post(key, body)).headers["x-remaining-requests"]
+        for body in (TEN, TEN | {"model": "llama"}, TEN)
+    ]
     assert left == ["2", "1", "0"]
     refused = await room.post(key, TEN)
     assert refused.status_code == 429
@@ -89,9 +100,13 @@ async def test_calls_in_a_minute_are_counted_before_anything_else_and_for_all_mo
     # Asked 17 characters and answered 27: five and seven tokens of four characters each.
     [({"stream_options": {"include_usage": True}}, 10), ({}, 12)],
 )
-async def test_a_streams_tokens_are_what_its_last_chunk_says_or_a_guess(room: Room, options: dict[str, Any], used: int) -> None:
+async def test_a_streams_tokens_are_what_its_last_chunk_says_or_a_guess(
+    room: Room, options: dict[str, Any], used: int
+) -> None:
     key = await limited(room, tokens=1000)
-    async with room.http.stream("POST", CHAT, json={**TEN, "stream": True, **options}, headers={"api-key": key}) as answer:
+    async with room.http.stream(
+        "POST", CHAT, json={**TEN, "stream": True, **options}, headers={"api-key": key}
+    ) as answer:
         lines = [line async for line in answer.aiter_lines() if line.startswith("data: {")]
     assert bool(json.loads(lines[-1][6:]).get("usage")) == bool(options)
     left = (await room.post(key, TEN)).headers["x-remaining-tokens"]
@@ -124,4 +139,10 @@ async def test_metrics_say_whose_tokens_they_were(room: Room) -> None:
     await room.post(key, TEN)
     (metric,) = room.metrics()
     dimensions = {"Team": "alpha", "Model": "gpt-4.1", "Cost centre": "CC-12345", "Product": "team-alpha"}
-    assert metric == {"namespace": "mergekey", "dimensions": dimensions, "prompt": 4, "completion": 6, "total": 10}
+    assert metric == {
+        "namespace": "mergekey",
+        "dimensions": dimensions,
+        "prompt": 4,
+        "completion": 6,
+        "total": 10,
+    }

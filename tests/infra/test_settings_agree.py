@@ -26,7 +26,8 @@ FOR_THE_HOST = {"FUNCTIONS_WORKER_RUNTIME"}
 NOT_IN_AZURE = {"SERVICE_BUS", "GITHUB_TOKEN"}
 LIST_TRIGGERS = """
 import json, function_app
-triggers = [binding for function in function_app.app.get_functions() for binding in map(json.loads, function.get_raw_bindings())]
+triggers = [binding for function in function_app.app.get_functions() for binding in map(json.loads, \
+function.get_raw_bindings())]
 print(json.dumps([trigger for trigger in triggers if trigger["type"] == "serviceBusTrigger"]))
 """
 
@@ -44,10 +45,14 @@ def the_terraform_settings() -> dict[str, str]:
 
 @functools.cache
 def the_triggers() -> list[dict[str, Any]]:
-    """The Service Bus triggers of the app, as the host learns of them; in a process of its own, with the example settings."""
+    """The Service Bus triggers of the app, as the host learns of them; in a process of its own, with the
+    example settings.
+    """
     environment = {"PATH": os.environ["PATH"], **EXAMPLE}
     command = [sys.executable, "-c", LIST_TRIGGERS]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     triggers: list[dict[str, Any]] = json.loads(done.stdout)
     return triggers
@@ -71,11 +76,21 @@ def test_terraform_sets_everything_that_azure_needs_and_nothing_unknown() -> Non
 
 
 def test_terraform_sets_what_the_app_would_assume_by_itself() -> None:
-    written = {name: value.strip('"') for name, value in the_terraform_settings().items() if value.startswith('"') and "$" not in value}
+    written = {
+        name: value.strip('"')
+        for name, value in the_terraform_settings().items()
+        if value.startswith('"') and "$" not in value
+    }
     fields = {field.alias: field for field in Settings.model_fields.values()}
     for name, value in written.items():
         default = fields[name].default
-        assumed = ",".join(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else default
+        assumed = (
+            ",".join(default)
+            if isinstance(default, tuple)
+            else str(default).lower()
+            if isinstance(default, bool)
+            else default
+        )
         assert value.rstrip("/") == str(assumed).rstrip("/"), name
 
 
@@ -94,10 +109,14 @@ def test_the_entities_are_those_of_the_stages() -> None:
     queues = {stage.entity for stage in STAGES if stage.entity != TOPIC}
     assert set(ENTITIES["queues"]) == queues | {DEAD_LETTERS}
     assert set(ENTITIES["topics"]) == {TOPIC}
-    assert set(ENTITIES["topics"][TOPIC]["subscriptions"]) == {stage.name for stage in STAGES if stage.entity == TOPIC}
+    assert set(ENTITIES["topics"][TOPIC]["subscriptions"]) == {
+        stage.name for stage in STAGES if stage.entity == TOPIC
+    }
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.entity == TOPIC], ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
+    "stage", [stage for stage in STAGES if stage.entity == TOPIC], ids=lambda stage: stage.name
+)
 def test_a_stage_of_the_topic_takes_what_is_for_all_and_what_is_for_it(stage: Any) -> None:
     rules = ENTITIES["topics"][TOPIC]["subscriptions"][stage.name]["rules"]
     assert rules == {"all": {"to": TO_ALL}, stage.name: {"to": stage.to}}
@@ -110,17 +129,31 @@ def test_everything_but_dead_letters_keeps_the_order_of_a_team() -> None:
 
 
 def test_each_queue_has_one_trigger_that_agrees_about_sessions() -> None:
-    triggers = {trigger["queueName"]: trigger for trigger in the_triggers() if "$" not in trigger.get("queueName", "$")}
+    triggers = {
+        trigger["queueName"]: trigger
+        for trigger in the_triggers()
+        if "$" not in trigger.get("queueName", "$")
+    }
     assert set(triggers) == set(ENTITIES["queues"]) - {DEAD_LETTERS}
-    assert all(trigger["isSessionsEnabled"] is ENTITIES["queues"][name]["requires_session"] for name, trigger in triggers.items())
+    assert all(
+        trigger["isSessionsEnabled"] is ENTITIES["queues"][name]["requires_session"]
+        for name, trigger in triggers.items()
+    )
 
 
 def test_each_subscription_has_one_trigger_that_agrees_about_sessions() -> None:
     subscriptions = ENTITIES["topics"][TOPIC]["subscriptions"]
-    triggers = {trigger["subscriptionName"]: trigger for trigger in the_triggers() if "$" not in trigger.get("subscriptionName", "$")}
+    triggers = {
+        trigger["subscriptionName"]: trigger
+        for trigger in the_triggers()
+        if "$" not in trigger.get("subscriptionName", "$")
+    }
     assert set(triggers) == set(subscriptions)
     assert all(trigger["topicName"] == TOPIC for trigger in triggers.values())
-    assert all(trigger["isSessionsEnabled"] is subscriptions[name]["requires_session"] for name, trigger in triggers.items())
+    assert all(
+        trigger["isSessionsEnabled"] is subscriptions[name]["requires_session"]
+        for name, trigger in triggers.items()
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

@@ -1,9 +1,10 @@
-"""`make mutate`: changes the decisions of the app in thousands of small ways, and counts how many of the changes the tests notice.
+"""`make mutate`: changes the decisions of the app in thousands of small ways, and counts how many of the
+changes the tests notice.
 
-Prints a table and every survivor that `survivors.toml` does not judge. Fails when fewer than 85 % of the mutants are killed.
-Mutants that the type checker refuses are left out: they cannot get into the app. Each gets eight seconds of tests, the quickest first.
-`mutants/` remembers what is known; a second run tests only functions that changed since. With names such as 'shared.settlement.*' only
-those are tested, again.
+Prints a table and every survivor that `survivors.toml` does not judge. Fails when fewer than 85 % of the
+mutants are killed. Mutants that the type checker refuses are left out: they cannot get into the app. Each
+gets eight seconds of tests, the quickest first. `mutants/` remembers what is known; a second run tests only
+functions that changed since. With names such as 'shared.settlement.*' only those are tested, again.
 """
 
 from __future__ import annotations
@@ -43,11 +44,19 @@ class Tested:
 
 def main(names: list[str]) -> int:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    status = subprocess.run(["mutmut", "run", "--max-children", os.environ.get("CHILDREN", "2"), *names], env=environment, check=False)
+    status = subprocess.run(
+        ["mutmut", "run", "--max-children", os.environ.get("CHILDREN", "2"), *names],
+        env=environment,
+        check=False,
+    )
     if status.returncode:
         return status.returncode
     tested = [_tested(path) for path in walk_mutatable_files()]
-    judged = {mutant: group["why"] for group in tomllib.loads(JUDGED.read_text())["judged"] for mutant in group["mutants"]}
+    judged = {
+        mutant: group["why"]
+        for group in tomllib.loads(JUDGED.read_text())["judged"]
+        for mutant in group["mutants"]
+    }
     score = _print([file for file in tested if file.ends], judged)
     return int(score < WANTED)
 
@@ -56,7 +65,11 @@ def _tested(path: Path) -> Tested:
     of_file = SourceFileMutationData(path=path)
     of_file.load()
     ends = {name: status_by_exit_code[code] for name, code in of_file.exit_code_by_key.items()}
-    return Tested(path, Counter(ends.values()), tuple(_text(path, name) for name, end in ends.items() if end in UNNOTICED))
+    return Tested(
+        path,
+        Counter(ends.values()),
+        tuple(_text(path, name) for name, end in ends.items() if end in UNNOTICED),
+    )
 
 
 def _text(path: Path, mutant: str) -> str:
@@ -72,7 +85,9 @@ def _print(tested: list[Tested], judged: dict[str, str]) -> float:
     for text in _unjudged(tested, judged):
         console.print(f"not judged: {escape(text)}", highlight=False, soft_wrap=True)
     total = sum((file.ends for file in tested), Counter[str]())
-    table = Table("file", "mutants", "refused by types", "killed", "timeouts", "survived", "of these judged", "% killed")
+    table = Table(
+        "file", "mutants", "refused by types", "killed", "timeouts", "survived", "of these judged", "% killed"
+    )
     for file in tested:
         table.add_row(str(file.path), *_figures(file.ends, sum(text in judged for text in file.survivors)))
     table.add_section()
@@ -80,7 +95,9 @@ def _print(tested: list[Tested], judged: dict[str, str]) -> float:
     console.print(table)
     gone = set(judged) - {text for file in tested for text in file.survivors}
     if gone and not total["not checked"]:
-        console.print("judged, and no survivors (any more):", *sorted(map(escape, gone)), sep="\n  ", highlight=False)
+        console.print(
+            "judged, and no survivors (any more):", *sorted(map(escape, gone)), sep="\n  ", highlight=False
+        )
     return _score(total)
 
 
@@ -90,7 +107,14 @@ def _unjudged(tested: list[Tested], judged: dict[str, str]) -> Iterator[str]:
 
 def _figures(ends: Counter[str], judged: int) -> tuple[str, ...]:
     survived = sum(ends[end] for end in UNNOTICED)
-    counts = (ends.total(), ends["caught by type check"], ends["killed"], ends["timeout"] + ends["segfault"], survived, judged)
+    counts = (
+        ends.total(),
+        ends["caught by type check"],
+        ends["killed"],
+        ends["timeout"] + ends["segfault"],
+        survived,
+        judged,
+    )
     return (*map(str, counts), f"{_score(ends):.1f}")
 
 

@@ -1,7 +1,8 @@
-"""A pytest plugin for mutation testing: YAML that was read once is remembered by every mutant that does not touch its reading.
+"""A pytest plugin for mutation testing: YAML that was read once is remembered by every mutant that does not
+touch its reading.
 
-The tests of the pipeline spend most of their time on reading the same few files. The memory is filled while the unchanged code is
-tested; each mutant runs in a fork of that process.
+The tests of the pipeline spend most of their time on reading the same few files. The memory is filled while
+the unchanged code is tested; each mutant runs in a fork of that process.
 """
 
 from __future__ import annotations
@@ -17,10 +18,18 @@ from hypothesis import Phase, settings
 from shared.domain import catalog, platform_faults, request, review, strict_yaml
 from shared.domain.document import Document
 
-#: What a reading consists of. While one of these is changed, and while it is noted which test runs which function, everything is read anew.
-READING = ("stats", "shared.domain.strict_yaml.", "shared.domain.yaml_", "shared.domain.document.", "shared.domain.problem.")
+#: What a reading consists of. While one of these is changed, and while it is noted which test runs which
+#: function, everything is read anew.
+READING = (
+    "stats",
+    "shared.domain.strict_yaml.",
+    "shared.domain.yaml_",
+    "shared.domain.document.",
+    "shared.domain.problem.",
+)
 
-#: Seconds of computing time for one mutant; tests begin with the quickest. What nobody has noticed by then counts as a survivor.
+#: Seconds of computing time for one mutant; tests begin with the quickest. What nobody has noticed by then
+#: counts as a survivor.
 PATIENCE = 8.0
 
 _remembered: dict[tuple[str, bytes], Document] = {}
@@ -38,9 +47,12 @@ def read_bytes(path: str, content: bytes) -> Document:
 
 def pytest_configure() -> None:
     # A mutant is killed by any failure: nobody reads a smallest one.
-    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), max_examples=50, derandomize=True, database=None)
+    settings.register_profile(
+        "mutants", phases=(Phase.explicit, Phase.generate), max_examples=50, derandomize=True, database=None
+    )
     settings.load_profile("mutants")
-    catalog.read_bytes = request.read_bytes = read_bytes  # type: ignore[attr-defined]  # they import it, and say so to nobody else
+    # they import it, and say so to nobody else
+    catalog.read_bytes = request.read_bytes = read_bytes  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,4 +1,6 @@
-"""What somebody can change by hand of what Mergekey wrote: what lists show, and what only a deep look does."""
+"""What somebody can change by hand of what Mergekey wrote: what lists show, and what only a deep look
+does.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def remove_the_link(app: FakeApp) -> None:
 
 
 def unpublish(app: FakeApp) -> None:
-    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], published=False)
+    app.gateway.state.products["team-alpha"] = replace(
+        app.gateway.state.products["team-alpha"], published=False
+    )
 
 
 def open_the_product(app: FakeApp) -> None:
@@ -34,7 +38,9 @@ def ask_for_no_keys(app: FakeApp) -> None:
 
 
 def ask_for_keys_elsewhere(app: FakeApp) -> None:
-    app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], key_names=("Ocp-Apim-Subscription-Key", "subscription-key"))
+    app.gateway.state.apis["ai"] = replace(
+        app.gateway.state.apis["ai"], key_names=("Ocp-Apim-Subscription-Key", "subscription-key")
+    )
 
 
 def remove_a_backend(app: FakeApp) -> None:
@@ -52,7 +58,9 @@ def point_a_shared_backend_elsewhere(app: FakeApp) -> None:
 
 
 def suspend(app: FakeApp) -> None:
-    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="suspended")
+    app.gateway.state.subscriptions["team-alpha"] = replace(
+        app.gateway.state.subscriptions["team-alpha"], state="suspended"
+    )
 
 
 def remove_a_secret(app: FakeApp) -> None:
@@ -105,14 +113,18 @@ def copy_the_workspace_alone(app: FakeApp) -> None:
 
 
 def rename_the_product(app: FakeApp) -> None:
-    app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name="Somebody's")
+    app.gateway.state.products["team-alpha"] = replace(
+        app.gateway.state.products["team-alpha"], display_name="Somebody's"
+    )
 
 
 def move_the_endpoint(app: FakeApp) -> None:
     """As it was written when the gateway was elsewhere."""
     kept, old = app.vault.kept["alpha-endpoint"], SecretValue("https://old.example")
     kept.values[kept.versions[0].version] = old.reveal()
-    kept.versions[0] = replace(kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")})
+    kept.versions[0] = replace(
+        kept.versions[0], tags={**kept.versions[0].tags, "fingerprint": old.fingerprint("alpha-endpoint")}
+    )
 
 
 def remove_the_fragment(app: FakeApp) -> None:
@@ -120,7 +132,9 @@ def remove_the_fragment(app: FakeApp) -> None:
 
 
 def edit_the_fragment(app: FakeApp) -> None:
-    app.gateway.state.fragments[FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+    app.gateway.state.fragments[FRAGMENT] = (
+        '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+    )
 
 
 SEEN_IN_LISTS: list[Change] = [
@@ -150,7 +164,9 @@ SEEN_IN_LISTS: list[Change] = [
 
 def edit_the_policy(app: FakeApp) -> None:
     policy = app.gateway.state.policies["team-alpha"]
-    app.gateway.state.policies["team-alpha"] = Policy(policy.text.replace('tokens-per-minute="', 'tokens-per-minute="9'), '"edited"')
+    app.gateway.state.policies["team-alpha"] = Policy(
+        policy.text.replace('tokens-per-minute="', 'tokens-per-minute="9'), '"edited"'
+    )
 
 
 def renew_a_key(app: FakeApp) -> None:

@@ -53,7 +53,9 @@ async def numbers(app: FakeApp) -> list[int]:
 
 
 async def discard(app: FakeApp, *sequences: int, **options: Any) -> list[Answer]:
-    return await dead_letters.discard(app, Order(sequences or await numbers(app), "olivia"), "because", **options)
+    return await dead_letters.discard(
+        app, Order(sequences or await numbers(app), "olivia"), "because", **options
+    )
 
 
 async def sweep_now(app: FakeApp, verdict: bool = False) -> list[Envelope]:

@@ -19,7 +19,16 @@ from shared.intake import take_push
 from shared.messages import CATALOG_TEAM
 from shared.outcome import Arrived, Event, Outcome
 from shared.settlement import settle
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, STAGES, SWEEP, Stage
+from shared.stages import (
+    DELIVER_KEYS,
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_PROJECTS,
+    PROVISION_WORKSPACES,
+    STAGES,
+    SWEEP,
+    Stage,
+)
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 
@@ -39,7 +48,9 @@ class Killed(Exception):
 
 
 class Kill:
-    """Stops the process at the write number `index`, before or after it took effect; no call gets out any more after that."""
+    """Stops the process at the write number `index`, before or after it took effect; no call gets out any
+    more after that.
+    """
 
     def __init__(self, app: FakeApp, index: int, when: str) -> None:
         self._app = app
@@ -94,7 +105,9 @@ async def ask(app: FakeApp, asked: Asked) -> str:
 
 
 async def withdraw(app: FakeApp, team: str = "alpha") -> str:
-    """Merge the removal of a request. Another team's request stands beside it, or the branch would be empty."""
+    """Merge the removal of a request. Another team's request stands beside it, or the branch would be
+    empty.
+    """
     if path_of("zulu") not in app.repository.files():
         await ask(app, Asked(team="zulu"))
     return await push(app, {path_of(team): None})
@@ -109,7 +122,9 @@ async def push(app: FakeApp, files: dict[str, str | bytes | None], delivery: str
 async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) -> str:
     """A webhook call about the branch as it is; then everything that is due happens."""
     allows = any(teams_allowed(message) for message in app.repository.messages_since(before))
-    summary = await take_push(app, Arrived(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now())
+    summary = await take_push(
+        app, Arrived(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now()
+    )
     await drain(app)
     return summary
 
@@ -159,20 +174,35 @@ def shown(app: FakeApp, team: str = "alpha") -> dict[str, str]:
 
 
 def world(app: FakeApp) -> dict[str, object]:
-    """Everything that exists out there, without what differs from run to run: tags of versions, keys, commits."""
+    """Everything that exists out there, without what differs from run to run: tags of versions, keys,
+    commits.
+    """
     state = app.gateway.state
     cluster = app.cluster.state if app.cluster else None
     return {
         "products": {
-            name: (p.display_name, p.published, p.subscription_required, p.marker and (p.marker.digest, p.marker.withdrawn))
+            name: (
+                p.display_name,
+                p.published,
+                p.subscription_required,
+                p.marker and (p.marker.digest, p.marker.withdrawn),
+            )
             for name, p in state.products.items()
         },
         "policies": {name: policy.text for name, policy in state.policies.items()},
         "links": set(state.links),
-        "subscriptions": {name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()},
-        "backends": {name: replace(found, etag="", marker=_digest(found.marker)) for name, found in state.backends.items()},
+        "subscriptions": {
+            name: (s.product, s.display_name, s.state) for name, s in state.subscriptions.items()
+        },
+        "backends": {
+            name: replace(found, etag="", marker=_digest(found.marker))
+            for name, found in state.backends.items()
+        },
         "named values": {name: value.url for name, value in state.named_values.items()},
-        "api": {name: (api.operations, api.asks_for_keys, api.marker and api.marker.digest) for name, api in state.apis.items()},
+        "api": {
+            name: (api.operations, api.asks_for_keys, api.marker and api.marker.digest)
+            for name, api in state.apis.items()
+        },
         "fragments": dict(state.fragments),
         "secrets": {name: _secret(app, name) for name in app.vault.names()},
         "roles": set(app.roles.assigned),

@@ -8,7 +8,16 @@ from typing import Any, cast
 
 import pytest
 
-from shared.apply import GatewayWriter, Secret, WorkspaceWriter, closed, perform, remove_administrator, together, write_secret
+from shared.apply import (
+    GatewayWriter,
+    Secret,
+    WorkspaceWriter,
+    closed,
+    perform,
+    remove_administrator,
+    together,
+    write_secret,
+)
 from shared.domain.actual import Limit, Product, Subscription
 from shared.domain.marker import Marker
 from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
@@ -68,7 +77,9 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
     ],
     ids=str,
 )
-async def test_a_write_to_the_gateway_carries_the_tag_that_was_read(change: Change, call: tuple[object, ...]) -> None:
+async def test_a_write_to_the_gateway_carries_the_tag_that_was_read(
+    change: Change, call: tuple[object, ...]
+) -> None:
     recorder = Recorder()
     await _gateway(recorder)(change)
     assert recorder.calls == [call]
@@ -99,7 +110,9 @@ async def test_the_seal_of_a_product_just_closed_carries_the_tag_of_its_closing(
     ],
     ids=str,
 )
-async def test_what_goes_from_the_cluster_goes_in_the_version_that_was_read(change: Change, call: tuple[object, ...]) -> None:
+async def test_what_goes_from_the_cluster_goes_in_the_version_that_was_read(
+    change: Change, call: tuple[object, ...]
+) -> None:
     recorder = Recorder()
     await _cluster(recorder)(change)
     assert recorder.calls == [call]
@@ -134,7 +147,10 @@ async def test_only_the_administrators_stray_subscriptions_are_removed() -> None
     stray = replace(mine, name="5f8d", etag="tag of 5f8d")
     recorder = Recorder([mine, theirs, stray])
     await remove_administrator(cast(Gateway, recorder), "team-alpha")
-    assert recorder.calls == [("product_subscriptions", "team-alpha"), ("delete_subscription", "5f8d", "tag of 5f8d")]
+    assert recorder.calls == [
+        ("product_subscriptions", "team-alpha"),
+        ("delete_subscription", "5f8d", "tag of 5f8d"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,11 +163,15 @@ async def test_only_the_administrators_stray_subscriptions_are_removed() -> None
         (None, []),
     ],
 )
-async def test_an_open_product_of_ours_is_closed_and_no_other(product: Product | None, calls: list[tuple[object, ...]]) -> None:
+async def test_an_open_product_of_ours_is_closed_and_no_other(
+    product: Product | None, calls: list[tuple[object, ...]]
+) -> None:
     recorder = Recorder("new tag")
     found = await closed(cast(Gateway, recorder), product, MARKER)
     assert recorder.calls == calls
-    assert found == (replace(product, subscription_required=True, etag="new tag") if product and calls else product)
+    assert found == (
+        replace(product, subscription_required=True, etag="new tag") if product and calls else product
+    )
 
 
 async def test_a_secret_is_written_when_its_value_its_tags_or_its_state_differ_and_else_left_alone() -> None:
@@ -172,8 +192,12 @@ async def test_a_secret_is_written_when_its_value_its_tags_or_its_state_differ_a
     assert app.vault.kept[secret.name].versions[0].enabled
 
 
-@pytest.mark.parametrize(("reason", "calls"), [("SecretIsDeleted", ["set", "deleted_tags", "recover"]), ("Conflict", ["set"])])
-async def test_a_secret_that_is_soft_deleted_is_recovered_before_the_stage_comes_back(reason: str, calls: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("reason", "calls"), [("SecretIsDeleted", ["set", "deleted_tags", "recover"]), ("Conflict", ["set"])]
+)
+async def test_a_secret_that_is_soft_deleted_is_recovered_before_the_stage_comes_back(
+    reason: str, calls: list[str]
+) -> None:
     app, busy = FakeApp(), Busy("409", reason=reason)
     secret = Secret("alpha-endpoint", "text/plain", SecretValue("v"))
     await write_secret(app, secret, None, {})
@@ -206,7 +230,9 @@ BUG, STAYS, PASSES = KeyError("x"), Rejected("400"), Throttled("429")
     ],
     ids=str,
 )
-async def test_of_several_failures_the_one_that_weighs_most_is_raised(errors: tuple[BaseException | None, ...], raised: Exception) -> None:
+async def test_of_several_failures_the_one_that_weighs_most_is_raised(
+    errors: tuple[BaseException | None, ...], raised: Exception
+) -> None:
     with pytest.raises((MergekeyError, KeyError)) as caught:
         await together(*(_fails(error, []) for error in errors))
     assert caught.value is raised

@@ -31,14 +31,21 @@ async def test_a_team_that_has_everything_is_ready_and_is_told_where_and_with_wh
     [model] = found.granted.models
     assert (model.name, model.tokens_per_minute) == ("gpt-4.1", 4321)
     assert model.chat_completions_url == "https://ai.contoso.com/openai/deployments/gpt-4.1/chat/completions"
-    assert (found.endpoints.azure_endpoint, found.endpoints.base_url) == ("https://ai.contoso.com", "https://ai.contoso.com/openai/v1")
+    assert (found.endpoints.azure_endpoint, found.endpoints.base_url) == (
+        "https://ai.contoso.com",
+        "https://ai.contoso.com/openai/v1",
+    )
     assert (condition(found, "Keys").since is None, condition(found, "Keys").message) == (False, "")
 
 
 async def test_keys_that_nobody_may_read_yet_say_what_to_add() -> None:
     app = await a_team(Asked(readers=None))
     keys = condition(await record(app), "Keys")
-    assert (keys.status, keys.reason, keys.message) == ("True", "InVault", "nobody may read them yet: add entraGroup")
+    assert (keys.status, keys.reason, keys.message) == (
+        "True",
+        "InVault",
+        "nobody may read them yet: add entraGroup",
+    )
     assert keys.since == max(kept.versions[0].created for kept in app.vault.kept.values())
 
 
@@ -66,7 +73,9 @@ async def test_a_team_whose_keys_change_hands_and_whose_file_is_spoilt_is_the_ne
 
 async def test_a_workspace_on_a_platform_without_gpus_is_told() -> None:
     app = FakeApp(gpus=False)
-    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()})
+    app.repository.commit(
+        {DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text()}
+    )
     workspaces = condition(await record(app), "Workspaces")
     told = ("False", "NoCluster", "this platform has no GPU cluster: ask for the shared model")
     assert (workspaces.status, workspaces.reason, workspaces.message) == told
@@ -120,7 +129,11 @@ async def test_a_letter_whose_trouble_is_gone_says_nothing_any_more() -> None:
 async def test_a_workspace_is_told_in_the_clusters_words() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     waiting = condition(await record(app), "Workspaces")
-    assert (waiting.status, waiting.reason, waiting.message) == ("False", "NodeClaimNotReady", "phi-4 is not ready yet")
+    assert (waiting.status, waiting.reason, waiting.message) == (
+        "False",
+        "NodeClaimNotReady",
+        "phi-4 is not ready yet",
+    )
     await later(app, timedelta(minutes=30))
     ready = condition(await record(app), "Workspaces")
     assert (ready.status, ready.reason, ready.message) == ("True", "Ready", "phi-4")
@@ -133,7 +146,9 @@ async def test_a_request_that_is_refused_says_where_it_is_wrong_and_what_stays()
     found = await record(app)
     assert (found.access, reasons(found)["Access"]) == ("kept", "True KeptInForce")
     assert condition(found, "Request").reason == "UnknownModel"
-    assert condition(found, "Request").message.startswith(f"{path_of('alpha')}:4:14 There is no model 'gpt-4.l'")
+    assert condition(found, "Request").message.startswith(
+        f"{path_of('alpha')}:4:14 There is no model 'gpt-4.l'"
+    )
     assert reasons(found)["Gateway"] == "True KeptInForce"
     assert reasons(found)["Keys"] == "True KeptInForce"
     assert [problem.reason for problem in found.problems] == ["UnknownModel"]
@@ -190,7 +205,11 @@ async def test_a_team_whose_last_day_is_over_is_told_so() -> None:
     app.clock.advance_to(app.clock.now().replace(year=2027))
     found = await record(app)
     request = condition(found, "Request")
-    assert (found.access, request.reason, str(request.since)) == ("ended", "Expired", "2027-01-01 00:00:00+00:00")
+    assert (found.access, request.reason, str(request.since)) == (
+        "ended",
+        "Expired",
+        "2027-01-01 00:00:00+00:00",
+    )
     assert reasons(found)["Gateway"] == "False InProgress"
 
 

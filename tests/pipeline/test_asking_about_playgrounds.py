@@ -35,7 +35,11 @@ async def playground(app: FakeApp) -> tuple[str, str, str]:
 
 async def test_a_playground_is_told_while_it_is_being_made_and_when_it_stands() -> None:
     app = await a_team(TRIED)
-    assert await playground(app) == ("False", "ProjectNotReady", f"Foundry is making or changing the project {PROJECT}")
+    assert await playground(app) == (
+        "False",
+        "ProjectNotReady",
+        f"Foundry is making or changing the project {PROJECT}",
+    )
     await later(app, timedelta(minutes=1))
     assert await playground(app) == ("True", "Ready", PROJECT)
     found = await record(app)
@@ -64,7 +68,11 @@ async def test_a_playground_that_foundry_could_not_make_is_told_with_its_letter(
     app.projects.failing.add(PROJECT)
     await ask(app, TRIED)
     app.clock.advance(app.projects.takes)
-    assert await playground(app) == ("False", "ProjectFailed", f"Foundry could not make the project {PROJECT}")
+    assert await playground(app) == (
+        "False",
+        "ProjectFailed",
+        f"Foundry could not make the project {PROJECT}",
+    )
     app.projects.failing.clear()
     await later(app, timedelta(seconds=10))
     found = condition(await record(app), "Projects")
@@ -79,19 +87,27 @@ async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None
     app = await a_playground()
     assert app.project_roles is not None
     app.project_roles.assigned = {(PROJECT, OTHER_READERS)}
-    differs = "its group may not use its Foundry project; another group than its own may use its Foundry project"
+    differs = (
+        "its group may not use its Foundry project; another group than its own may use its Foundry project"
+    )
     assert await playground(app) == ("False", "InProgress", differs)
     app.project_roles.assigned = {(PROJECT, READERS)}
     kept(app).marker = None
     assert await playground(app) == ("False", "InProgress", "its Foundry project is not managed by mergekey")
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
-    assert (await playground(app))[1] == "InProgress", "what becomes of somebody else's project is not this team's business"
+    assert (await playground(app))[1] == "InProgress", (
+        "what becomes of somebody else's project is not this team's business"
+    )
 
 
 async def test_a_playground_that_is_being_deleted_while_it_is_asked_for_is_told() -> None:
     app = await a_playground()
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
-    assert await playground(app) == ("False", "ProjectDeleting", f"{PROJECT} is being deleted; then it is made anew")
+    assert await playground(app) == (
+        "False",
+        "ProjectDeleting",
+        f"{PROJECT} is being deleted; then it is made anew",
+    )
 
 
 async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> None:
@@ -115,7 +131,10 @@ async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted_and_no
     told = condition(found, "Projects")
     assert (told.status, told.reason, found.ready) == ("True", "Withdrawn", True)
     assert told.since is not None
-    assert told.message == f"{PROJECT} is deleted after {format_time(told.since + timedelta(days=7))}, unless it is asked for again"
+    assert told.message == (
+        f"{PROJECT} is deleted after {format_time(told.since + timedelta(days=7))}, unless it is asked for "
+        "again"
+    )
     assert found.granted is not None
     assert found.granted.playground_project is None
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
@@ -155,8 +174,18 @@ async def test_a_team_of_which_only_a_project_is_left_is_told_of() -> None:
 
 async def test_a_platform_without_a_playground_says_so_and_asks_nobody_about_it() -> None:
     app = FakeApp(playground=False)
-    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): TRIED.text(), path_of("bravo"): Asked("bravo").text()})
-    assert await playground(app) == ("False", "NoPlayground", "this platform has no playground: take playgroundAccess out")
+    app.repository.commit(
+        {
+            DEFAULT_CATALOG_PATH: catalog_text(),
+            path_of("alpha"): TRIED.text(),
+            path_of("bravo"): Asked("bravo").text(),
+        }
+    )
+    assert await playground(app) == (
+        "False",
+        "NoPlayground",
+        "this platform has no playground: take playgroundAccess out",
+    )
     assert reasons(await record(app, "bravo"))["Projects"] == "True NothingAsked"
     found = await record(app)
     assert found.granted is not None

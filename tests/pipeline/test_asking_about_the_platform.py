@@ -26,17 +26,26 @@ async def test_the_catalogue_is_told_with_what_was_granted_of_it() -> None:
     await ask(app, Asked(team="bravo", tokens=3000, dedicated={"phi-4": GPU}))
     offers = {offer.name: offer for offer in (await models(app, closely=True)).models}
     assert offers["gpt-4.1"].grants.granted == 5000
-    assert [(share.team, share.tokens_per_minute) for share in offers["gpt-4.1"].grants.shares or ()] == [("alpha", 2000), ("bravo", 3000)]
+    assert [(share.team, share.tokens_per_minute) for share in offers["gpt-4.1"].grants.shares or ()] == [
+        ("alpha", 2000),
+        ("bravo", 3000),
+    ]
     assert offers["phi-4"].grants.shares == (), "a workspace of a team's own takes nothing from others"
-    assert (offers["phi-4"].shared, offers["mistral-7b"].shared, offers["mistral-7b"].instance_types) == (True, False, (GPU,))
+    assert (offers["phi-4"].shared, offers["mistral-7b"].shared, offers["mistral-7b"].instance_types) == (
+        True,
+        False,
+        (GPU,),
+    )
 
 
 _COUNTED = f"""\
 overCommitment: 1.2
 models:
-  - {{name: gpt-4.1, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: 200}}
+  - {{name: gpt-4.1, provider: foundry, endpoint: https://a.example/v1, maxTokensPerMinute: 100, capacity: \
+200}}
   - {{name: free, provider: foundry, endpoint: https://a.example/v1}}
-  - {{name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi-4.shared.internal/v1, maxTokensPerMinute: 50, capacity: 50,
+  - {{name: phi-4, provider: kaito, preset: phi-4, endpoint: http://phi-4.shared.internal/v1, \
+maxTokensPerMinute: 50, capacity: 50,
       dedicated: {{instanceTypes: [{GPU}], perTeam: 1, total: 3}}}}
 """
 
@@ -60,21 +69,36 @@ async def test_what_the_catalogues_answer_shows_is_what_a_refusal_shows() -> Non
         },
     )
     second = asking("echo", "foundry: [{name: gpt-4.1, tokensPerMinute: 90}]")[path_of("echo")]
-    grown = asking("foxtrot", "foundry: [{name: gpt-4.1, tokensPerMinute: 100}, {name: free, tokensPerMinute: 7}]")
+    grown = asking(
+        "foxtrot", "foundry: [{name: gpt-4.1, tokensPerMinute: 100}, {name: free, tokensPerMinute: 7}]"
+    )
     newcomer = asking("golf", "foundry: [{name: gpt-4.1, tokensPerMinute: 95}]")
     await push(app, {"developer-requests/echo/access.yaml": second, **grown, **newcomer})
     grants = {offer.name: offer.grants for offer in (await models(app, closely=True)).models}
     assert {share.team: share.tokens_per_minute for share in grants["gpt-4.1"].shares or ()} == {
         "alpha": 100, "bravo": 30, "echo": 20, "foxtrot": 10,
     }  # fmt: skip
-    refused = {problem.path: problem.message for problem in app.reports.verdicts[-1].problems if problem.reason == "AboveCapacity"}
+    refused = {
+        problem.path: problem.message
+        for problem in app.reports.verdicts[-1].problems
+        if problem.reason == "AboveCapacity"
+    }
     assert refused.keys() == {path_of("foxtrot"), path_of("golf")}
     for message in refused.values():
-        assert "'gpt-4.1' has 240 tokens per minute for all teams: alpha 100, bravo 30, echo 20, foxtrot 10; 80 are left." in message
+        assert (
+            "'gpt-4.1' has 240 tokens per minute for all teams: alpha 100, bravo 30, echo 20, foxtrot 10; 80 "
+            "are left."
+        ) in message
     [told] = [problem.message for problem in (await record(app, "golf")).problems]
     assert told == refused[path_of("golf")]
-    assert (grants["gpt-4.1"].capacity, grants["gpt-4.1"].grantable, grants["gpt-4.1"].granted) == (200, 240, 160)
-    assert (grants["free"].grantable, grants["free"].granted, grants["free"].unlimited) == (None, 30, 1), "what was in force stays"
+    assert (grants["gpt-4.1"].capacity, grants["gpt-4.1"].grantable, grants["gpt-4.1"].granted) == (
+        200,
+        240,
+        160,
+    )
+    assert (grants["free"].grantable, grants["free"].granted, grants["free"].unlimited) == (None, 30, 1), (
+        "what was in force stays"
+    )
     assert (grants["phi-4"].grantable, grants["phi-4"].shares) == (60, ())
 
 
@@ -123,13 +147,20 @@ async def test_pools_are_told_with_their_members_and_backends_with_their_breaker
         PoolMember(f"{pool}--sweden", 70, 1),
     )
     assert {name: backend.breaker for name, backend in backends.items()} == {
-        pool: None, f"{pool}--france": rule, f"{pool}--reserve": rule, f"{pool}--sweden": rule, "shared--plain": None,
-    }  # fmt: skip
+        pool: None,
+        f"{pool}--france": rule,
+        f"{pool}--reserve": rule,
+        f"{pool}--sweden": rule,
+        "shared--plain": None,
+    }
     state = app.gateway.state.backends
     state[pool] = replace(state[pool], members=state[pool].members[:1])
     state[f"{pool}--sweden"] = replace(state[f"{pool}--sweden"], breaker=None)
     del state["shared--plain"]
-    found = {backend.name: (backend.state, backend.breaker, len(backend.members)) for backend in (await providers(app)).backends}
+    found = {
+        backend.name: (backend.state, backend.breaker, len(backend.members))
+        for backend in (await providers(app)).backends
+    }
     assert found == {
         pool: ("different", None, 1),
         f"{pool}--france": ("as_catalogued", rule, 0),
@@ -145,24 +176,41 @@ async def test_every_system_is_asked_once() -> None:
     health = await probe_everything(app)
     assert health.healthy
     assert [probe.system for probe in health.probes] == [
-        "GitHub", "Service Bus", "API Management", "Key Vault", "role assignments", "Kubernetes", "Foundry", "capacity",
-    ]  # fmt: skip
+        "GitHub",
+        "Service Bus",
+        "API Management",
+        "Key Vault",
+        "role assignments",
+        "Kubernetes",
+        "Foundry",
+        "capacity",
+    ]
     # The account reads what a review reads: the branch, and two lists.
-    account = {"repository head", "repository tree", "repository archive", "gateway products", "cluster all_workspaces"}
+    account = {
+        "repository head",
+        "repository tree",
+        "repository archive",
+        "gateway products",
+        "cluster all_workspaces",
+    }
     asked = [f"{call.system} {call.name}" for call in app.calls.made]
     assert len(asked) == 7 + len(account)
     assert account <= set(asked)
 
 
-async def test_where_more_is_in_force_than_may_be_granted_the_platform_is_not_healthy_and_the_model_says_so() -> None:
+async def test_where_more_is_in_force_than_may_be_the_platform_is_not_healthy_and_the_model_says_so() -> None:
     app = await a_platform()
     for name in ("alpha", "bravo"):
-        await push(app, {DEFAULT_CATALOG_PATH: _COUNTED, **asking(name, "kaito: [{name: phi-4, dedicated: true}]")})
+        await push(
+            app, {DEFAULT_CATALOG_PATH: _COUNTED, **asking(name, "kaito: [{name: phi-4, dedicated: true}]")}
+        )
     assert not any(offer.overcommitted for offer in (await models(app, closely=False)).models)
     assert (await probe_everything(app)).healthy
     lower = _COUNTED.replace("total: 3", "total: 1").replace("perTeam: 1", "perTeam: 1")
     await push(app, {DEFAULT_CATALOG_PATH: lower, path_of("alpha"): "team: ["})
-    assert [offer.name for offer in (await models(app, closely=False)).models if offer.overcommitted] == ["phi-4"]
+    assert [offer.name for offer in (await models(app, closely=False)).models if offer.overcommitted] == [
+        "phi-4"
+    ]
     [unwell] = [probe for probe in (await probe_everything(app)).probes if not probe.healthy]
     assert (unwell.system, unwell.reason) == ("capacity", "Overcommitted")
     assert "'phi-4'" in (unwell.message or "")
@@ -171,7 +219,9 @@ async def test_where_more_is_in_force_than_may_be_granted_the_platform_is_not_he
 async def test_without_its_branch_github_is_not_healthy() -> None:
     app = await a_team()
     app.repository.delete_branch()
-    assert [(probe.system, probe.reason) for probe in (await probe_everything(app)).probes if not probe.healthy] == [("GitHub", "NoBranch")]
+    assert [
+        (probe.system, probe.reason) for probe in (await probe_everything(app)).probes if not probe.healthy
+    ] == [("GitHub", "NoBranch")]
 
 
 async def test_a_system_that_refuses_or_is_slow_is_named_and_nobody_waits_for_it() -> None:

@@ -23,7 +23,9 @@ async def test_members_see_their_own_team_and_nobody_elses() -> None:
     members = Audience(frozenset({READERS}))
     assert [each.team for each in (await teams(app, members)).teams] == ["alpha"]
     assert await team(app, "alpha", members) is not None
-    assert [await team(app, name, members) for name in ("bravo", "charlie", "nobody", "No Team!", "catalogue")] == [None] * 5
+    assert [
+        await team(app, name, members) for name in ("bravo", "charlie", "nobody", "No Team!", "catalogue")
+    ] == [None] * 5
 
 
 async def test_who_is_in_no_group_sees_nothing() -> None:
@@ -39,7 +41,9 @@ async def test_the_group_of_a_secret_that_another_repository_made_is_nobodys_her
     app = await a_team()
     await push(app, {path_of("alpha"): "nonsense: ["})
     for kept in app.vault.kept.values():
-        kept.versions = [replace(version, tags={**version.tags, "repository": "1"}) for version in kept.versions]
+        kept.versions = [
+            replace(version, tags={**version.tags, "repository": "1"}) for version in kept.versions
+        ]
     assert await team(app, "alpha", Audience(frozenset({READERS}))) is None
     assert (await teams(app, Audience(frozenset({READERS})))).teams == ()
 
@@ -70,7 +74,8 @@ async def test_one_team_costs_single_reads_and_no_lists() -> None:
     app.calls.forget()
     await team(app, "alpha", EVERYBODY)
     assert sorted(call.name for call in app.calls.made if call.system != "repository") == [
-        "granted", "is_linked", "namespace", "peek", "product", "project", "readers_of", "subscription", "versions", "versions", "versions",
+        "granted", "is_linked", "namespace", "peek", "product", "project", "readers_of", "subscription",
+        "versions", "versions", "versions",
     ]  # fmt: skip
     assert [call for call in app.calls.made if call.writes] == []
 
@@ -87,7 +92,8 @@ async def test_a_list_costs_lists_and_no_team() -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "kind"), [("gateway", "Gateway"), ("vault", "Keys"), ("cluster", "Workspaces"), ("projects", "Projects")]
+    ("system", "kind"),
+    [("gateway", "Gateway"), ("vault", "Keys"), ("cluster", "Workspaces"), ("projects", "Projects")],
 )
 async def test_a_system_that_does_not_answer_hides_its_part_only(system: str, kind: str) -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}, playground=True))
@@ -101,7 +107,11 @@ async def test_a_system_that_does_not_answer_hides_its_part_only(system: str, ki
     found = await team(app, "alpha", EVERYBODY)
     assert found is not None
     assert {each.type for each in found.conditions if each.status == "Unknown"} == {kind}
-    assert {each.type for each in found.conditions if each.status == "True"} == {"Request", "Access", *PARTS} - {kind}
+    assert {each.type for each in found.conditions if each.status == "True"} == {
+        "Request",
+        "Access",
+        *PARTS,
+    } - {kind}
 
 
 async def test_nobody_is_told_that_there_is_no_team_while_that_cannot_be_known() -> None:

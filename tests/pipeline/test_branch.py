@@ -15,7 +15,17 @@ from shared.pipeline import provision_catalog, provision_gateway
 from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.standing import Standing
-from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
+from tests.fakes.app import (
+    GPU,
+    OTHER_READERS,
+    READERS,
+    Asked,
+    FakeApp,
+    a_change,
+    an_event,
+    catalog_text,
+    path_of,
+)
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK, a_platform, a_team, ask, drain, push, run, shown, withdraw, world
 
@@ -49,7 +59,9 @@ async def test_a_request_that_is_gone_ends_its_message_and_takes_nothing_away() 
 
 async def test_a_withdrawal_of_a_team_that_asks_again_takes_nothing_away() -> None:
     app = await a_team()
-    stale = AccessChange(change="withdrawn", team="alpha", path=path_of("alpha"), commit=app.repository.branch or "")
+    stale = AccessChange(
+        change="withdrawn", team="alpha", path=path_of("alpha"), commit=app.repository.branch or ""
+    )
     await _send(app, stale)
     assert app.calls.writes() == []
 
@@ -91,7 +103,12 @@ async def test_a_message_for_one_team_does_not_act_on_the_file_of_another() -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["team: {name: alpha", Asked(models=("no-such-model",)).text(), Asked(team="bravo").text(), Asked(tokens=100_001).text()],
+    [
+        "team: {name: alpha",
+        Asked(models=("no-such-model",)).text(),
+        Asked(team="bravo").text(),
+        Asked(tokens=100_001).text(),
+    ],
     ids=["not YAML", "unknown model", "another team", "above the ceiling"],
 )
 async def test_an_invalid_request_on_the_branch_changes_nothing(text: str) -> None:
@@ -245,7 +262,9 @@ async def test_a_tree_that_github_does_not_give_is_asked_for_again_later() -> No
     app = await a_team()
     tree = (await app.repository.head()).tree  # type: ignore[union-attr]  # there is a branch
     del app.repository._trees[tree]
-    change = AccessChange(change="requested", team="alpha", path=path_of("alpha"), commit=app.repository.branch or "")
+    change = AccessChange(
+        change="requested", team="alpha", path=path_of("alpha"), commit=app.repository.branch or ""
+    )
     with pytest.raises(Unavailable):
         await provision_gateway(app, an_event(app, change))
 
@@ -303,5 +322,11 @@ def test_groups_that_were_let_in_for_what_the_branch_said_before_are_remembered_
     first = Standing("wanted", request=Asked().read())
     second = Standing("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
     third = Standing("ended").after(second)
-    assert [sorted(each.let_in) for each in (first, second, third)] == [[], [READERS], sorted((READERS, OTHER_READERS))]
-    assert Standing("ended").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+    assert [sorted(each.let_in) for each in (first, second, third)] == [
+        [],
+        [READERS],
+        sorted((READERS, OTHER_READERS)),
+    ]
+    assert (
+        Standing("ended").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+    )

@@ -1,4 +1,6 @@
-"""What is counted over all teams is counted truly at every moment: who has a part of it, and that no two get the same part."""
+"""What is counted over all teams is counted truly at every moment: who has a part of it, and that no two get
+the same part.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,11 @@ def _granted(app: FakeApp, model: str = GPT) -> dict[str, int | None]:
     found = {}
     for name, product in app.gateway.state.products.items():
         policy = app.gateway.state.policies.get(name)
-        grants = granted_by(policy.text) if policy and product.marker and product.marker.withdrawn is None else None
+        grants = (
+            granted_by(policy.text)
+            if policy and product.marker and product.marker.withdrawn is None
+            else None
+        )
         if grants and model in grants:
             found[name.removeprefix("team-")] = grants[model]
     return found
@@ -75,7 +81,9 @@ def _marker(app: FakeApp, team: str) -> Marker:
 
 
 @contextmanager
-def _at(app: FakeApp, call: str, act: Callable[[], Awaitable[object]], when: str = "before") -> Iterator[None]:
+def _at(
+    app: FakeApp, call: str, act: Callable[[], Awaitable[object]], when: str = "before"
+) -> Iterator[None]:
     """Something else happens right before or after the first call of this name."""
     acted: list[Call] = []
 
@@ -90,7 +98,7 @@ def _at(app: FakeApp, call: str, act: Callable[[], Awaitable[object]], when: str
     assert acted, f"{call} was not made"
 
 
-# -------------------------------------------------------------------------------------------------------------------- who counts
+# ------------------------------------------------------------------------------------------------- who counts
 
 
 @pytest.mark.parametrize("spoilt", [b"oops: [", b"", b"\xff\xfe"])
@@ -100,7 +108,9 @@ async def test_what_a_team_with_a_file_that_cannot_be_read_has_counts(spoilt: by
     await push(app, {path_of("alpha"): spoilt})
     await ask(app, Asked("bravo", tokens=100_000))
     assert (path_of("bravo"), "AboveCapacity") in _told(app)
-    assert "alpha 100,000; 0 are left" in next(p.message for p in app.reports.verdicts[-1].problems if p.reason == "AboveCapacity")
+    assert "alpha 100,000; 0 are left" in next(
+        p.message for p in app.reports.verdicts[-1].problems if p.reason == "AboveCapacity"
+    )
     await _sweep(app)
     assert _granted(app) == {"alpha": 100_000}
 
@@ -171,7 +181,7 @@ async def test_whoever_comes_back_for_its_gpu_before_it_is_gone_has_it() -> None
     assert _gpus(app) == {"alpha"}
 
 
-async def test_a_product_of_somebody_else_at_a_teams_name_counts_with_the_ceiling_of_what_the_team_asks_for() -> None:
+async def test_a_strangers_product_at_a_teams_name_counts_with_the_ceiling_of_what_the_team_asks() -> None:
     app = await _a_platform()
     await app.gateway.create_product("team-mike", "Mike", Marker(REPOSITORY + 1, "mike", "x", "c" * 40))
     await push(app, {path_of(team): Asked(team, tokens=10_000).text() for team in ("alpha", "mike")})
@@ -202,7 +212,7 @@ async def test_two_calls_of_github_at_most_for_each_team_whose_request_is_not_wh
     assert 0 < app.calls.names("repository").count("file") <= 2 * len(teams)
 
 
-# ---------------------------------------------------------------------------------------------------------------- how it is reserved
+# ----------------------------------------------------------------------------------------- how it is reserved
 
 
 async def test_growing_costs_one_write_more_and_only_where_the_model_has_a_capacity() -> None:
@@ -210,7 +220,11 @@ async def test_growing_costs_one_write_more_and_only_where_the_model_has_a_capac
     await ask(app, Asked("alpha", tokens=10_000))
     app.calls.forget()
     await ask(app, Asked("alpha", tokens=20_000))
-    assert app.calls.writes("gateway") == ["mark_product team-alpha", "put_product_policy team-alpha", "publish_product team-alpha"]
+    assert app.calls.writes("gateway") == [
+        "mark_product team-alpha",
+        "put_product_policy team-alpha",
+        "publish_product team-alpha",
+    ]
     app.calls.forget()
     await ask(app, Asked("alpha", tokens=5_000))
     assert app.calls.writes("gateway") == ["put_product_policy team-alpha", "publish_product team-alpha"]
@@ -220,7 +234,13 @@ async def test_a_new_team_costs_what_it_did_where_the_model_has_a_capacity() -> 
     app = await _a_platform()
     await ask(app, Asked("alpha"))
     written = [call.partition(" ")[0] for call in app.calls.writes("gateway") if "alpha" in call]
-    assert sorted(written) == ["create_product", "link_product", "publish_product", "put_product_policy", "put_subscription"]
+    assert sorted(written) == [
+        "create_product",
+        "link_product",
+        "publish_product",
+        "put_product_policy",
+        "put_subscription",
+    ]
 
 
 @pytest.mark.parametrize("call", ["put_product_policy", "link_product", "publish_product"])
@@ -241,7 +261,9 @@ async def test_who_was_overtaken_before_its_reservation_gives_way_and_is_refused
         await run(app, PROVISION_GATEWAY, "mike")
     assert _granted(app) == {"aaron": 60_000}
     assert _marker(app, "mike").withdrawn is not None, "it goes after grace, and nothing of it counts"
-    assert not [found for found in app.gateway.state.subscriptions.values() if found.product == "team-mike"], "nobody has a key for it"
+    assert not [
+        found for found in app.gateway.state.subscriptions.values() if found.product == "team-mike"
+    ], "nobody has a key for it"
     await drain(app)
     assert (path_of("mike"), "AboveCapacity") in _told(app), "the check says so, by a sweep"
     assert not app.bus.dead_letters()
@@ -265,7 +287,9 @@ async def test_who_grows_and_is_overtaken_has_what_it_had_and_the_marker_that_sa
 
 
 class _Race:
-    """The gateway's stages of two teams, each of which has passed its look at the branch before, and has reserved before either looks."""
+    """The gateway's stages of two teams, each of which has passed its look at the branch before, and has
+    reserved before either looks.
+    """
 
     def __init__(self, app: FakeApp) -> None:
         self._app = app
@@ -345,7 +369,12 @@ async def test_who_grows_into_what_another_gives_back_waits_until_that_is_done()
 
     app.calls.after = count_up
     before = app.repository.branch
-    app.repository.commit({path_of("zulu"): Asked("zulu", tokens=10_000).text(), path_of("alpha"): Asked("alpha", tokens=90_000).text()})
+    app.repository.commit(
+        {
+            path_of("zulu"): Asked("zulu", tokens=10_000).text(),
+            path_of("alpha"): Asked("alpha", tokens=90_000).text(),
+        }
+    )
     await arrive(app, before)
     assert _told(app) == []
     await later(app, timedelta(minutes=1))
@@ -397,7 +426,13 @@ async def test_a_reservation_whose_maker_died_is_given_back_when_there_is_no_roo
     with pytest.raises(Killed):
         await run(app, PROVISION_GATEWAY, "mike")
     kill.restart()
-    await push(app, {DEFAULT_CATALOG_PATH: _catalog(50_000, 50_000), path_of("mike"): Asked("mike", tokens=50_000).text()})
+    await push(
+        app,
+        {
+            DEFAULT_CATALOG_PATH: _catalog(50_000, 50_000),
+            path_of("mike"): Asked("mike", tokens=50_000).text(),
+        },
+    )
     await ask(app, Asked("aaron", tokens=40_000))
     await push(app, {DEFAULT_CATALOG_PATH: _catalog(60_000, 50_000)})
     await _sweep(app)
@@ -408,7 +443,9 @@ async def test_a_workspace_is_made_when_its_teams_product_stands_and_not_before(
     app = await _a_platform(ONE_GPU)
     app.repository.commit({path_of("alpha"): Asked("alpha", models=(), dedicated=PHI).text()})
     app.calls.forget()
-    assert await run(app, PROVISION_WORKSPACES, "alpha") == Waiting(timedelta(seconds=5), "ProductNotThere", revision=_blob(app, "alpha"))
+    assert await run(app, PROVISION_WORKSPACES, "alpha") == Waiting(
+        timedelta(seconds=5), "ProductNotThere", revision=_blob(app, "alpha")
+    )
     assert _gpus(app) == set()
     assert not app.calls.writes("cluster"), "no namespace either"
     await run(app, PROVISION_GATEWAY, "alpha")
@@ -436,21 +473,26 @@ async def test_a_team_too_many_for_the_tier_is_refused_in_the_check_and_comes_in
     app = await a_platform()
     app.platform = replace(app.platform, tier="developer")
     for number in range(98):
-        await app.gateway.create_product(f"theirs{number}", f"Theirs {number}", Marker(REPOSITORY + 1, "x", "x", "c" * 40))
+        await app.gateway.create_product(
+            f"theirs{number}", f"Theirs {number}", Marker(REPOSITORY + 1, "x", "x", "c" * 40)
+        )
     for team in ("alpha", "bravo"):
         await ask(app, Asked(team))
         assert _told(app) == []
     await push(app, {path_of(f"new{number}"): Asked(f"new{number}").text() for number in range(100)})
     assert {reason for _, reason in _told(app)} == {"PlatformFull"}
     assert len(_told(app)) == 100
-    assert "'developer' takes 100 products, one for each team, and 100 are taken" in app.reports.verdicts[-1].problems[0].message
+    assert (
+        "'developer' takes 100 products, one for each team, and 100 are taken"
+        in app.reports.verdicts[-1].problems[0].message
+    )
     assert not app.bus.dead_letters()
     app.gateway.state.products.pop("theirs0")
     await _sweep(app)
     assert len(app.gateway.state.products) == 100
 
 
-async def test_a_marker_whose_commit_cannot_be_read_counts_with_what_the_policy_grants_and_asks_git_for_nothing() -> None:
+async def test_a_marker_with_an_unreadable_commit_counts_what_the_policy_grants_and_asks_no_git() -> None:
     app = await _a_platform()
     await ask(app, Asked("mike", tokens=60_000))
     product = app.gateway.state.products["team-mike"]
@@ -469,7 +511,9 @@ async def test_a_product_of_a_newer_version_is_told_by_the_workspaces_stage_too(
     app = await _a_platform(ONE_GPU)
     await ask(app, Asked("alpha"))
     product = app.gateway.state.products["team-alpha"]
-    app.gateway.state.products["team-alpha"] = replace(product, marker=replace(_marker(app, "alpha"), newer=True))
+    app.gateway.state.products["team-alpha"] = replace(
+        product, marker=replace(_marker(app, "alpha"), newer=True)
+    )
     app.repository.commit({path_of("alpha"): Asked("alpha", dedicated=PHI).text()})
     with pytest.raises(NewerVersion):
         await run(app, PROVISION_WORKSPACES, "alpha")

@@ -17,7 +17,10 @@ from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_tex
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw, world
 
 CAPACITY = "    maxTokensPerMinute: 100000\n    capacity: {}\n"
-OLD = catalog_text() + "  - {name: old, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+OLD = (
+    catalog_text()
+    + "  - {name: old, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+)
 ONE_GPU = catalog_text().replace("perTeam: 2, total: 3", "perTeam: 1, total: 1")
 PHI = {"phi-4": GPU}
 
@@ -120,7 +123,9 @@ async def test_what_git_has_lost_the_products_policy_says() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="zulu", tokens=90_000))
     gone = app.repository.branch or ""
-    app.repository.commit({path_of(team): Asked(team=team, tokens=80_000).text() for team in ("alpha", "zulu")})
+    app.repository.commit(
+        {path_of(team): Asked(team=team, tokens=80_000).text() for team in ("alpha", "zulu")}
+    )
     app.repository.forget(gone)
     await _sweep(app)
     assert "80000" in _granted(app, "zulu")
@@ -142,7 +147,9 @@ async def test_a_product_that_was_never_finished_counts_because_its_policy_and_i
     await ask(app, Asked(team="zulu", tokens=60_000))
     product = app.gateway.state.products["team-zulu"]
     assert product.marker is not None
-    app.gateway.state.products["team-zulu"] = replace(product, published=False, marker=product.marker.unfinished())
+    app.gateway.state.products["team-zulu"] = replace(
+        product, published=False, marker=product.marker.unfinished()
+    )
     await ask(app, Asked(team="alpha", tokens=60_000))
     assert _verdict(app) == [(path_of("alpha"), "AboveCapacity")]
     await _sweep(app)
@@ -164,7 +171,9 @@ async def test_access_that_ended_by_its_date_makes_room_when_it_was_taken_away()
 
 async def test_a_large_push_is_judged_by_the_sweep_alike() -> None:
     app = await _a_platform_with(100_000)
-    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(60)})
+    await push(
+        app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(60)}
+    )
     assert len(app.gateway.state.products) == 10
     assert {reason for _, reason in _verdict(app)} == {"AboveCapacity"}
     assert len(_verdict(app)) == 50
@@ -180,7 +189,11 @@ async def test_the_others_requests_are_read_only_where_a_capacity_is_known() -> 
 def _workspaces(app: FakeApp) -> set[str]:
     """The teams with a GPU."""
     assert app.cluster is not None
-    return {namespace.removeprefix("team-") for namespace, kind, _ in app.cluster.state.objects if kind == "Workspace"}
+    return {
+        namespace.removeprefix("team-")
+        for namespace, kind, _ in app.cluster.state.objects
+        if kind == "Workspace"
+    }
 
 
 async def _a_team_with_the_only_gpu(team: str = "zulu") -> FakeApp:
@@ -203,12 +216,14 @@ async def test_an_older_message_of_a_team_does_not_get_it_the_gpu_that_it_was_re
     assert "9000" not in _granted(app, "alpha")
 
 
-async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_beside_it() -> None:
+async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_by_it() -> None:
     app = await _a_team_with_the_only_gpu()
     await ask(app, Asked(team="alpha"))
     older = an_event(app, a_change(app, "alpha"), "d1/alpha")
     second = "developer-requests/alpha/access.yaml"
-    await push(app, {path_of("alpha"): Asked(team="alpha", dedicated=PHI).text(), second: Asked(team="alpha").text()})
+    await push(
+        app, {path_of("alpha"): Asked(team="alpha", dedicated=PHI).text(), second: Asked(team="alpha").text()}
+    )
     assert sorted(_verdict(app)) == [(second, "DuplicateTeam"), (path_of("alpha"), "AboveCeiling")]
     await provision_workspaces(app, older)
     await later(app, timedelta(minutes=1))
@@ -221,7 +236,9 @@ async def test_an_older_message_gets_nothing_counted_while_the_catalogue_is_refu
     await ask(app, Asked(team="user", models=("old",)))
     await ask(app, Asked(team="alpha"))
     older = an_event(app, a_change(app, "alpha"), "d1/alpha")
-    await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU, path_of("alpha"): Asked(team="alpha", dedicated=PHI).text()})
+    await push(
+        app, {DEFAULT_CATALOG_PATH: ONE_GPU, path_of("alpha"): Asked(team="alpha", dedicated=PHI).text()}
+    )
     assert (DEFAULT_CATALOG_PATH, "ModelStillUsed") in _verdict(app)
     await provision_workspaces(app, older)
     await later(app, timedelta(minutes=1))
@@ -309,7 +326,10 @@ async def test_who_moves_its_file_still_uses_a_model_that_is_removed() -> None:
     await push(app, {DEFAULT_CATALOG_PATH: OLD})
     await ask(app, Asked(models=("old",)))
     moved = "developer-requests/alpha/access.yaml"
-    await push(app, {DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): None, moved: Asked(models=("old",)).text()})
+    await push(
+        app,
+        {DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): None, moved: Asked(models=("old",)).text()},
+    )
     assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
     assert moved in app.reports.verdicts[-1].problems[0].message
 
@@ -318,7 +338,13 @@ async def test_who_moves_its_file_still_uses_a_model_that_is_removed() -> None:
 async def test_a_model_that_is_still_used_cannot_be_removed_and_the_last_catalogue_stays(files: int) -> None:
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: OLD})
-    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}", models=("old",)).text() for number in range(files)})
+    await push(
+        app,
+        {
+            path_of(f"team{number:02}"): Asked(team=f"team{number:02}", models=("old",)).text()
+            for number in range(files)
+        },
+    )
     before = world(app)
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
     await later(app, timedelta(minutes=1))
@@ -365,14 +391,23 @@ async def test_a_request_that_never_had_the_model_cannot_hold_a_catalogue_up() -
 
 async def test_a_model_that_retires_is_told_and_served() -> None:
     app = await a_platform()
-    await push(app, {DEFAULT_CATALOG_PATH: OLD.replace("name: old,", "name: old, retiresOn: 2020-01-31, successor: gpt-4.1,")})
+    await push(
+        app,
+        {
+            DEFAULT_CATALOG_PATH: OLD.replace(
+                "name: old,", "name: old, retiresOn: 2020-01-31, successor: gpt-4.1,"
+            )
+        },
+    )
     assert await ask(app, Asked(models=("old",))) == "1 teams queued, 1 warnings"
     assert _verdict(app) == [(path_of("alpha"), "ModelRetires")]
     assert shown(app)["keys"].startswith("success: keys in vault")
 
 
 @pytest.mark.parametrize("left", [None, "<fragment/>"], ids=["deleted", "edited"])
-async def test_a_push_of_the_catalogue_puts_its_fragment_right_and_writes_nothing_else(left: str | None) -> None:
+async def test_a_push_of_the_catalogue_puts_its_fragment_right_and_writes_nothing_else(
+    left: str | None,
+) -> None:
     app = await a_platform()
     before = dict(app.gateway.state.fragments)
     app.gateway.state.fragments.clear()

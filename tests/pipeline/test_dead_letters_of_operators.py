@@ -27,7 +27,7 @@ async def replay(app: FakeApp, *sequences: int, dry_run: bool = False) -> list[A
     return answers
 
 
-# ------------------------------------------------------------------------------------------------------------------ replay
+# ----------------------------------------------------------------------------------------------------- replay
 
 
 async def test_a_replay_goes_to_the_one_stage_that_failed_as_the_message_it_was() -> None:
@@ -36,9 +36,19 @@ async def test_a_replay_goes_to_the_one_stage_that_failed_as_the_message_it_was(
     seen = len(app.bus.sent)
     assert outcomes(await dead_letters.replay(app, Order(await numbers(app), "olivia"))) == ["replayed"]
     [sent] = app.bus.sent[seen:]
-    assert (sent.entity, sent.to, sent.session, sent.body) == (TOPIC, "provision-gateway", "alpha", letter.body)
+    assert (sent.entity, sent.to, sent.session, sent.body) == (
+        TOPIC,
+        "provision-gateway",
+        "alpha",
+        letter.body,
+    )
     assert sent.message_id == f"{letter.message_id}/replay/1"
-    assert dict(sent.properties) == {"root": letter.properties["root"], "sequence": 0, "attempt": 0, "replays": 1}
+    assert dict(sent.properties) == {
+        "root": letter.properties["root"],
+        "sequence": 0,
+        "attempt": 0,
+        "replays": 1,
+    }
     assert app.bus.dead_letters() == []
 
 
@@ -66,7 +76,9 @@ async def test_a_replay_for_a_team_that_is_gone_brings_nothing_back() -> None:
     assert world(app) == before
 
 
-@pytest.mark.parametrize("late", [timedelta(0), MINUTES], ids=["at once", "after the window of duplicate detection"])
+@pytest.mark.parametrize(
+    "late", [timedelta(0), MINUTES], ids=["at once", "after the window of duplicate detection"]
+)
 async def test_a_replay_that_is_sent_twice_is_harmless(late: timedelta) -> None:
     app = await a_dead_letter()
     [letter] = [letter async for letter in letters(app)]
@@ -146,7 +158,11 @@ async def test_letters_are_replayed_in_the_order_in_which_they_came_and_after_a_
     app.calls.before = broken
     answers = await dead_letters.replay(app, Order([third, second, first], "olivia"))
     app.calls.before = nothing
-    assert [(answer.sequence, answer.outcome) for answer in answers] == [(first, "replayed"), (second, "failed"), (third, "untried")]
+    assert [(answer.sequence, answer.outcome) for answer in answers] == [
+        (first, "replayed"),
+        (second, "failed"),
+        (third, "untried"),
+    ]
     assert await numbers(app) == [second, third]
     assert outcomes(await replay(app)) == ["replayed", "replayed"], "what failed is not held any more"
 
@@ -174,9 +190,13 @@ async def test_two_operators_at_once_send_it_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("properties", "body"), [({}, b"\xff"), ({"stage": 7}, b"[]"), ({"stage": "sweeps", "team": "x"}, b"{}")], ids=["none", "number", "few"]
+    ("properties", "body"),
+    [({}, b"\xff"), ({"stage": 7}, b"[]"), ({"stage": "sweeps", "team": "x"}, b"{}")],
+    ids=["none", "number", "few"],
 )
-async def test_a_message_of_somebody_else_is_shown_and_can_only_be_discarded(properties: dict[str, Any], body: bytes) -> None:
+async def test_a_message_of_somebody_else_is_shown_and_can_only_be_discarded(
+    properties: dict[str, Any], body: bytes
+) -> None:
     app = await a_platform()
     await app.bus.send([Envelope(DEAD_LETTERS, "foreign", body, properties=properties)])
     page = await dead_letters.listing(app, Filter(), 1, 10)
@@ -193,7 +213,7 @@ async def test_a_stage_that_there_is_no_more_is_told() -> None:
     assert (answer.outcome, "provision-nothing" in answer.why) == ("refused", True)
 
 
-# -------------------------------------------------------------------------------------------------------------------- list
+# ------------------------------------------------------------------------------------------------------- list
 
 
 async def test_a_list_comes_in_pages_with_the_groups_of_all_on_the_first() -> None:

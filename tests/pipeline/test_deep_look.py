@@ -34,13 +34,19 @@ def refuse(app: FakeApp, target: str, error: MergekeyError) -> None:
 
 
 @pytest.mark.parametrize("error", [Rejected("400"), Unavailable("404", reason="NotFound")])
-async def test_who_cannot_be_read_is_told_and_the_others_are_put_right(error: MergekeyError, caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_cannot_be_read_is_told_and_the_others_are_put_right(
+    error: MergekeyError, caplog: pytest.LogCaptureFixture
+) -> None:
     app = await three_teams_with_edited_policies()
     seen = len(app.bus.sent)
     refuse(app, "team-bravo", error)
     with pytest.raises(type(error)):
         await sweep(app, an_event(app, Sweep(why="a test", deep=True), "sweep-1"))
-    assert sorted(str(sent.session) for sent in app.bus.sent[seen:] if sent.entity == TOPIC) == ["alpha", "carol", CATALOG_TEAM]
+    assert sorted(str(sent.session) for sent in app.bus.sent[seen:] if sent.entity == TOPIC) == [
+        "alpha",
+        "carol",
+        CATALOG_TEAM,
+    ]
     assert f"Sweep: bravo: could not be looked at deeply: {error}" in caplog.text
 
 

@@ -1,4 +1,6 @@
-"""Pushes that GitHub could not deliver: a sweep has them delivered again, so that people see their verdict."""
+"""Pushes that GitHub could not deliver: a sweep has them delivered again, so that people see their
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ async def a_platform_that_is_told() -> tuple[FakeApp, FakeDeliveries]:
 
 
 async def sweep(app: FakeApp) -> list[str]:
-    """A quarter of an hour passes, and everything is looked at. Which deliveries GitHub is asked to repeat."""
+    """A quarter of an hour passes, and everything is looked at. Which deliveries GitHub is asked to
+    repeat.
+    """
     app.clock.advance(QUARTER)
     app.calls.forget()
     await start_sweep(app, "the timer")
@@ -38,7 +42,9 @@ async def sweep(app: FakeApp) -> list[str]:
 async def test_a_push_that_did_not_arrive_is_delivered_again_and_gets_its_verdict() -> None:
     app, github = await a_platform_that_is_told()
     before = app.repository.branch
-    commit = app.repository.commit({path_of("bravo"): Asked(team="bravo").text(), path_of("charlie"): "nonsense: ["})
+    commit = app.repository.commit(
+        {path_of("bravo"): Asked(team="bravo").text(), path_of("charlie"): "nonsense: ["}
+    )
     failed = github.delivered("d-lost", 503, REPOSITORY)
     assert await sweep(app) == [str(failed.id)]
     assert "bravo-primary-key" in app.vault.names()
@@ -80,7 +86,9 @@ async def test_a_push_that_never_arrives_is_given_up_and_told(caplog: pytest.Log
     github.delivered("d-lost", 502, REPOSITORY)
     asked = [await sweep(app) for _ in range(2 * 24 * 4)]
     assert [len(each) for each in asked[: MOST_ATTEMPTS - 1]] == [1, 1, 1]
-    assert not any(asked[MOST_ATTEMPTS - 1 :]), "nor does it begin anew when the first attempts are out of sight"
+    assert not any(asked[MOST_ATTEMPTS - 1 :]), (
+        "nor does it begin anew when the first attempts are out of sight"
+    )
     assert "deliveries of GitHub failed as often as is tried: 1 with 502; the last is d-lost" in caplog.text
 
 
@@ -137,7 +145,9 @@ class Failing:
             raise self._error
 
 
-@pytest.mark.parametrize("error", [Unavailable("GitHub answered 502"), AccessDenied("GitHub answered 401"), Throttled("429")])
+@pytest.mark.parametrize(
+    "error", [Unavailable("GitHub answered 502"), AccessDenied("GitHub answered 401"), Throttled("429")]
+)
 @pytest.mark.parametrize("name", ["since", "redeliver"])
 async def test_trouble_with_githubs_list_does_not_keep_the_sweep_from_its_work(
     name: str, error: MergekeyError, caplog: pytest.LogCaptureFixture

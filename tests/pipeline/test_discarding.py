@@ -11,12 +11,30 @@ from shared.domain.names import product
 from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.messages import DeadLetter
 from shared.ports import Envelope
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, SWEEP, TOPIC, Stage
+from shared.stages import (
+    DEAD_LETTERS,
+    DELIVER_KEYS,
+    PROVISION_GATEWAY,
+    PROVISION_PROJECTS,
+    PROVISION_WORKSPACES,
+    SWEEP,
+    TOPIC,
+    Stage,
+)
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
-from tests.pipeline.operators import Refusing, a_dead_letter, addressed, discard, each, numbers, outcomes, sweep_now
+from tests.pipeline.operators import (
+    Refusing,
+    a_dead_letter,
+    addressed,
+    discard,
+    each,
+    numbers,
+    outcomes,
+    sweep_now,
+)
 from tests.pipeline.road import a_platform, a_team, ask, later, push, withdraw, world
 
-# ----------------------------------------------------------------------------------------------------------------- discard
+# ---------------------------------------------------------------------------------------------------- discard
 
 
 async def test_after_a_discard_the_next_sweep_looks_again() -> None:
@@ -77,8 +95,13 @@ async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> N
         await ask(app, Asked(team="bravo"))
     alpha, bravo = await numbers(app)
     await ask(app, Asked(tokens=2000))
-    assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [(alpha, "discarded"), (bravo, "skipped")]
-    assert addressed(await sweep_now(app)) == each("bravo", "workspaces", "projects"), "who has converged need not be looked at again"
+    assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [
+        (alpha, "discarded"),
+        (bravo, "skipped"),
+    ]
+    assert addressed(await sweep_now(app)) == each("bravo", "workspaces", "projects"), (
+        "who has converged need not be looked at again"
+    )
 
 
 async def test_a_team_whose_file_cannot_be_read_has_not_converged() -> None:
@@ -104,26 +127,36 @@ async def test_a_letter_of_an_earlier_withdrawal_does_not_keep_a_later_one_off()
 
 async def test_who_is_in_force_stays_so_in_the_ledgers_after_a_discard() -> None:
     """The mark that a discard takes away vouches for what is written, not for whether anything is."""
-    lower = catalog_text().replace("    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 10000\n    capacity: 20000\n", 1)
+    lower = catalog_text().replace(
+        "    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 10000\n    capacity: 20000\n", 1
+    )
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: lower})
     await push(app, {path_of(team): Asked(team=team, tokens=10_000).text() for team in ("alpha", "bravo")})
     await push(app, {DEFAULT_CATALOG_PATH: lower.replace("capacity: 20000", "capacity: 15000")})
-    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="suspended")
+    app.gateway.state.subscriptions["team-alpha"] = replace(
+        app.gateway.state.subscriptions["team-alpha"], state="suspended"
+    )
     with Refusing(app, "versions"):
         await sweep_now(app)
-    app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], state="active")
+    app.gateway.state.subscriptions["team-alpha"] = replace(
+        app.gateway.state.subscriptions["team-alpha"], state="active"
+    )
     assert len(await numbers(app)) == 1
     await discard(app)
     app.gateway.state.links.discard(("team-alpha", "ai"))
     await sweep_now(app, verdict=True)
-    assert [problem.reason for problem in app.reports.verdicts[-1].problems if problem.level == "failure"] == []
+    assert [
+        problem.reason for problem in app.reports.verdicts[-1].problems if problem.level == "failure"
+    ] == []
     assert ("team-alpha", "ai") in app.gateway.state.links
 
 
 async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
-    about = DeadLetter("provision-workspaces", "alpha", "WaitedTooLong", "x", "the platform", 1, "m", "alpha", "m", 0)
+    about = DeadLetter(
+        "provision-workspaces", "alpha", "WaitedTooLong", "x", "the platform", 1, "m", "alpha", "m", 0
+    )
     await app.bus.send([Envelope(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
     assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
     await later(app, timedelta(minutes=30))
@@ -137,14 +170,16 @@ async def test_without_a_valid_catalogue_nobody_is_known_to_have_converged() -> 
     assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
 
 
-# ------------------------------------------------------------------------------------------------------------------ sweeps
+# ----------------------------------------------------------------------------------------------------- sweeps
 
 
 async def test_a_sweep_leaves_to_people_what_waits_for_them_and_sends_the_team_to_the_other_stage() -> None:
     app = await a_dead_letter(Asked(dedicated={"phi-4": GPU}))
     await ask(app, Asked(team="bravo"))
     app.vault.kept.clear()
-    assert sorted(addressed(await sweep_now(app)), key=str) == sorted([*each("alpha", "workspaces", "projects"), ("bravo", "all")])
+    assert sorted(addressed(await sweep_now(app)), key=str) == sorted(
+        [*each("alpha", "workspaces", "projects"), ("bravo", "all")]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""What somebody changed behind our back: a sweep finds it, the stages put it right, and the next sweep has nothing to write."""
+"""What somebody changed behind our back: a sweep finds it, the stages put it right, and the next sweep has
+nothing to write.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,10 @@ async def test_a_workspace_of_somebody_else_is_told_and_stays(caplog: pytest.Log
 
 async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -> None:
     app = await settled()
-    shared = f"  - {{name: llama, provider: kaito, preset: llama-3.1-8b-instruct, shared: {{instanceType: {GPU}}}}}\n"
+    shared = (
+        "  - {name: llama, provider: kaito, preset: llama-3.1-8b-instruct, shared: {instanceType: "
+        f"{GPU}}}}}\n"
+    )
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text() + shared})
     await later(app, timedelta(minutes=30))
     before = deepcopy(world(app))
@@ -162,7 +167,12 @@ async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() ->
     await push(app, {path_of("zulu"): Asked(team="zulu").text()})
     app.repository.commit({path_of("alpha"): None})
     state = app.gateway.state
-    del state.products["team-alpha"], state.policies["team-alpha"], state.subscriptions["team-alpha"], state.keys["team-alpha"]
+    del (
+        state.products["team-alpha"],
+        state.policies["team-alpha"],
+        state.subscriptions["team-alpha"],
+        state.keys["team-alpha"],
+    )
     await swept(app)
     await later(app, timedelta(hours=2))
     assert not [name for name in (*app.vault.names(), *state.backends) if "alpha" in name]
@@ -223,7 +233,9 @@ def _let_access_end(app: FakeApp) -> None:
 
 
 @pytest.mark.parametrize("change", [*edits.SEEN_IN_LISTS, _let_grace_end, _let_access_end])
-async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(change: edits.Change, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(
+    change: edits.Change, caplog: pytest.LogCaptureFixture
+) -> None:
     app = await settled()
     change(app)
     before, sent = world(app), len(app.bus.sent)
@@ -250,15 +262,24 @@ def _copy(app: FakeApp) -> None:
 @pytest.mark.parametrize(
     ("arrange", "told"),
     [
-        (lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")), "product team-alpha"),
+        (
+            lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")),
+            "product team-alpha",
+        ),
         (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
         (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
         (_copy, "copy-of-alpha is linked"),
-        (lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)), "may read the secret alpha-primary-key"),
-        (lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")), "GPU node aks-gpu-1"),
+        (
+            lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)),
+            "may read the secret alpha-primary-key",
+        ),
+        (
+            lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")),
+            "GPU node aks-gpu-1",
+        ),
         (lambda app: setattr(app.repository, "protected", False), "not protected"),
     ],
-)  # fmt: skip
+)
 async def test_what_is_somebody_elses_is_told_and_left_alone(
     arrange: Callable[[FakeApp], None], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,9 +292,13 @@ async def test_what_is_somebody_elses_is_told_and_left_alone(
     assert app.calls.writes() == []
 
 
-async def test_the_subscription_that_the_service_makes_for_itself_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_subscription_that_the_service_makes_for_itself_is_not_worth_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = await settled()
-    app.gateway.state.subscriptions["master"] = Subscription("master", "", "Built-in all-access subscription", "", "1", "active")
+    app.gateway.state.subscriptions["master"] = Subscription(
+        "master", "", "Built-in all-access subscription", "", "1", "active"
+    )
     with caplog.at_level(logging.ERROR, "mergekey"):
         await swept(app)
     assert caplog.text == ""

@@ -1,4 +1,6 @@
-"""Access ends on the day that was granted, whatever the branch says afterwards: no file that cannot be read keeps a key alive."""
+"""Access ends on the day that was granted, whatever the branch says afterwards: no file that cannot be read
+keeps a key alive.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def no_catalogue(asked: Asked) -> dict[str, str | bytes | None]:
 
 
 def lower_ceiling(asked: Asked) -> dict[str, str | bytes | None]:
-    return {DEFAULT_CATALOG_PATH: catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000")}
+    return {
+        DEFAULT_CATALOG_PATH: catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000")
+    }
 
 
 def not_text(asked: Asked) -> dict[str, str | bytes | None]:
@@ -63,7 +67,9 @@ def not_text(asked: Asked) -> dict[str, str | bytes | None]:
 
 
 async def test_while_the_catalogue_is_not_valid_access_ends_on_its_day_and_nothing_is_deleted() -> None:
-    """Nobody knows whether the request would be valid; when the catalogue is mended, what was put off is done."""
+    """Nobody knows whether the request would be valid; when the catalogue is mended, what was put off is
+    done.
+    """
     app, asked = await expiring()
     await push(app, no_catalogue(asked))
     await days(app, 20)
@@ -143,18 +149,22 @@ async def test_access_without_a_last_day_stays_while_its_request_cannot_be_read(
 
 async def test_grace_ends_although_the_catalogue_has_dropped_the_model_meanwhile() -> None:
     app, _ = await expiring()
-    await push(app, {path_of("alpha"): Asked(models=("text-embedding-3-large",), expires=last_day(app)).text()})
+    await push(
+        app, {path_of("alpha"): Asked(models=("text-embedding-3-large",), expires=last_day(app)).text()}
+    )
     await days(app, 2)
     assert not is_active(app)
     text = catalog_text()
     before, _, after = text.partition("  - name: text-embedding-3-large")
-    await push(app, {DEFAULT_CATALOG_PATH: before + "  - name: phi-4" + after.partition("  - name: phi-4")[2]})
+    await push(
+        app, {DEFAULT_CATALOG_PATH: before + "  - name: phi-4" + after.partition("  - name: phi-4")[2]}
+    )
     await days(app, 8)
     assert "team-alpha" not in app.gateway.state.products
     assert not [name for name in app.vault.names() if name.startswith("alpha")]
 
 
-async def test_who_was_withdrawn_and_comes_back_with_a_file_that_cannot_be_read_has_until_the_end_of_grace() -> None:
+async def test_who_was_withdrawn_and_comes_back_with_an_unreadable_file_has_until_the_end_of_grace() -> None:
     app, asked = await expiring(30 * DAY)
     await push(app, {path_of("alpha"): None})
     await push(app, misspelt(asked))
@@ -172,7 +182,10 @@ async def test_another_last_day_is_written_though_nothing_else_changes() -> None
     app, asked = await expiring()
     was = asked.expires
     app.calls.forget()
-    await push(app, {path_of("alpha"): Asked(dedicated={"phi-4": GPU}, playground=True, expires=date(2031, 1, 1)).text()})
+    await push(
+        app,
+        {path_of("alpha"): Asked(dedicated={"phi-4": GPU}, playground=True, expires=date(2031, 1, 1)).text()},
+    )
     assert (was, last_day(app)) != (was, was)
     assert last_day(app) == date(2031, 1, 1)
     assert app.calls.writes("gateway") == ["publish_product team-alpha"]
@@ -198,7 +211,8 @@ async def several() -> FakeApp:
     app = await a_platform()
     day = app.clock.now().date() + DAY
     asked = [
-        Asked(team=team, dedicated={}, expires=day if team in ("alpha", "bravo") else None) for team in ("alpha", "bravo", "carol", "delta")
+        Asked(team=team, dedicated={}, expires=day if team in ("alpha", "bravo") else None)
+        for team in ("alpha", "bravo", "carol", "delta")
     ]
     await push(app, {path_of(each.team): each.text() for each in asked})
     await later(app, timedelta(minutes=30))

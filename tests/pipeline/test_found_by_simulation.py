@@ -1,4 +1,6 @@
-"""Races that the simulation found, each told by itself: two hands on one thing, and what the slower one left behind."""
+"""Races that the simulation found, each told by itself: two hands on one thing, and what the slower one left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ async def test_keys_are_delivered_when_the_product_comes_while_they_are_refused(
     async def product_comes(call: Call) -> None:
         if call.name == "product":
             app.calls.before = nothing
-            await app.gateway.create_product("team-alpha", "Alpha", Marker(REPOSITORY, "alpha", path_of("alpha"), ""))
+            await app.gateway.create_product(
+                "team-alpha", "Alpha", Marker(REPOSITORY, "alpha", path_of("alpha"), "")
+            )
 
     app.calls.before = product_comes
     await _deliver(app)
@@ -135,13 +139,20 @@ async def test_a_policy_that_names_a_backend_which_went_meanwhile_is_written_lat
     assert busy.value.reason == "BackendGone"
 
 
-SCREENED = "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n" + catalog_text().replace(
-    "    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 100000\n    screened: true\n"
+SCREENED = (
+    "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n"
+    + catalog_text().replace(
+        "    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 100000\n    screened: true\n"
+    )
 )
-WITH_KEY = catalog_text() + "  - {name: claude, provider: openai, endpoint: https://one.example/v1, credential: claude-key}\n"
+WITH_KEY = (
+    catalog_text()
+    + "  - {name: claude, provider: openai, endpoint: https://one.example/v1, credential: claude-key}\n"
+)
 POOL = catalog_text() + (
     "  - name: claude\n    provider: openai\n"
-    "    pool: [{name: one, endpoint: https://one.example/v1}, {name: two, endpoint: https://two.example/v1}]\n"
+    "    pool: [{name: one, endpoint: https://one.example/v1}, {name: two, endpoint: "
+    "https://two.example/v1}]\n"
 )
 
 
@@ -176,7 +187,9 @@ async def test_a_backend_that_came_back_before_anybody_looked_does_not_make_a_re
     ("catalog", "write", "needed"),
     [(WITH_KEY, "shared--claude", "credential--claude-key"), (POOL, "shared--claude", "shared--claude--one")],
 )
-async def test_a_backend_whose_needs_another_hand_took_away_is_written_later(catalog: str, write: str, needed: str) -> None:
+async def test_a_backend_whose_needs_another_hand_took_away_is_written_later(
+    catalog: str, write: str, needed: str
+) -> None:
     app = await a_platform()
     app.repository.commit({DEFAULT_CATALOG_PATH: catalog})
 
@@ -188,7 +201,10 @@ async def test_a_backend_whose_needs_another_hand_took_away_is_written_later(cat
     app.calls.before = another_hand
     with pytest.raises(Busy) as busy:
         await run(app, PROVISION_CATALOG, CATALOG_TEAM)
-    assert (busy.value.reason, busy.value.message) == ("BackendGone", f"what {write} needs was deleted meanwhile")
+    assert (busy.value.reason, busy.value.message) == (
+        "BackendGone",
+        f"what {write} needs was deleted meanwhile",
+    )
 
 
 async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
@@ -204,7 +220,7 @@ async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
         await run(app, PROVISION_CATALOG, CATALOG_TEAM)
 
 
-async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_again_and_nobody_is_called() -> None:
+async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again_and_nobody_is_called() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, app.limits.grace)
@@ -212,7 +228,9 @@ async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_a
     async def keys_are_delivered(call: Call) -> None:
         if call.name == "delete_product":
             app.calls.before = nothing
-            await app.gateway.put_subscription("team-alpha", "team-alpha", f"mergekey/{REPOSITORY}/alpha", None)
+            await app.gateway.put_subscription(
+                "team-alpha", "team-alpha", f"mergekey/{REPOSITORY}/alpha", None
+            )
 
     app.calls.before = keys_are_delivered
     await _sweep(app)
@@ -220,7 +238,7 @@ async def test_a_product_that_gets_keys_while_it_is_being_deleted_is_looked_at_a
     assert not app.bus.dead_letters()
 
 
-async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_else_up_and_goes_when_they_do() -> None:
+async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_up_and_goes_when_they_do() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: SCREENED + WITH_KEY.removeprefix(catalog_text())})
     await _sweep(app)
@@ -238,11 +256,16 @@ async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_else_up
 
 
 async def _a_robbed_platform() -> tuple[FakeApp, dict[str, object]]:
-    """Somebody has deleted a secret that a backend sends, as the service allows: after the backend sent it no more."""
+    """Somebody has deleted a secret that a backend sends, as the service allows: after the backend sent it no
+    more.
+    """
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: WITH_KEY})
     before = world(app)
-    del app.gateway.state.credentials["shared--claude"], app.gateway.state.named_values["credential--claude-key"]
+    del (
+        app.gateway.state.credentials["shared--claude"],
+        app.gateway.state.named_values["credential--claude-key"],
+    )
     return app, before
 
 
@@ -269,7 +292,9 @@ async def test_a_backend_sends_its_secret_again_even_when_the_host_dies_meanwhil
 
 
 @pytest.mark.parametrize("left", ["<policies />", None])
-async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_sweep_and_written_again(left: str | None) -> None:
+async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_sweep_and_written_again(
+    left: str | None,
+) -> None:
     """It is what takes the credentials of clients off: nothing else would tell that it is gone."""
     app = await a_team()
     policies = app.gateway.state.api_policies
@@ -293,7 +318,9 @@ def _overtake_deletion(app: FakeApp) -> None:
 
 
 async def test_who_cleans_up_behind_a_team_that_comes_back_right_then_looks_again() -> None:
-    """A slow host finds alpha's product gone and deletes what is left; a faster one has just made the product anew."""
+    """A slow host finds alpha's product gone and deletes what is left; a faster one has just made the product
+    anew.
+    """
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await withdraw(app)
     gone = a_change(app)

@@ -34,8 +34,18 @@ def live(app: FakeApp) -> list[str]:
 
 def untouched(app: FakeApp) -> bool:
     secrets = [app.vault.value(f"{team}-primary-key") for team in TEAMS]
-    marked = [product.marker for product in app.gateway.state.products.values() if product.marker and product.marker.withdrawn]
-    return live(app) == list(TEAMS) and all(secrets) and not marked and app.cluster is not None and len(app.cluster.state.namespaces) == 3
+    marked = [
+        product.marker
+        for product in app.gateway.state.products.values()
+        if product.marker and product.marker.withdrawn
+    ]
+    return (
+        live(app) == list(TEAMS)
+        and all(secrets)
+        and not marked
+        and app.cluster is not None
+        and len(app.cluster.state.namespaces) == 3
+    )
 
 
 def allowance(app: FakeApp) -> str:
@@ -50,7 +60,9 @@ async def test_a_push_that_removes_too_many_withdraws_nobody_and_the_check_says_
     assert untouched(app)
     verdict = app.reports.verdicts[-1]
     assert verdict.commit == app.repository.branch
-    assert [(problem.path, problem.reason) for problem in verdict.problems] == [(path, "WithdrawalsHeld") for path in GONE]
+    assert [(problem.path, problem.reason) for problem in verdict.problems] == [
+        (path, "WithdrawalsHeld") for path in GONE
+    ]
 
 
 async def test_one_removed_among_changed_requests_goes() -> None:
@@ -130,7 +142,10 @@ async def test_leave_is_used_up_when_the_teams_came_back() -> None:
     before = app.repository.branch
     app.repository.commit({}, message=f"Close two teams\n\n{line}\n")
     await arrive(app, before)
-    await push(app, {path_of(team): Asked(team=team, tokens=4_000, dedicated={"phi-4": GPU}).text() for team in TEAMS})
+    await push(
+        app,
+        {path_of(team): Asked(team=team, tokens=4_000, dedicated={"phi-4": GPU}).text() for team in TEAMS},
+    )
     assert live(app) == list(TEAMS)
     before = app.repository.branch
     app.repository.commit(dict(GONE), message="Again")
@@ -152,7 +167,9 @@ async def test_a_tree_without_any_file_withdraws_nobody_and_no_leave_helps() -> 
 async def test_a_withdrawal_that_is_held_says_so_beside_the_commit_and_the_product_says_since_when() -> None:
     app = await three_teams()
     app.repository.commit(dict(GONE))
-    gone = AccessChange(change="withdrawn", team="alpha", path=path_of("alpha"), commit=app.repository.branch or "")
+    gone = AccessChange(
+        change="withdrawn", team="alpha", path=path_of("alpha"), commit=app.repository.branch or ""
+    )
     said = "withdrawal held: too many teams are gone at once; see the check"
     for stage in (PROVISION_WORKSPACES, DELIVER_KEYS):
         assert await WORK[stage](app, an_event(app, gone)) == Done(said, wrote=False)
@@ -166,7 +183,7 @@ async def test_a_withdrawal_that_is_held_says_so_beside_the_commit_and_the_produ
     assert untouched(app)
 
 
-# ------------------------------------------------------------------------------------------------- whoever is held stays held
+# --------------------------------------------------------------------------------- whoever is held stays held
 
 
 def held_since(app: FakeApp) -> dict[str, datetime]:
@@ -182,7 +199,13 @@ async def sweep(app: FakeApp) -> None:
 
 async def teams(*wanted: str) -> FakeApp:
     app = await a_platform()
-    await push(app, {path_of(team): Asked(team=team, dedicated={"mistral-7b": GPU} if len(wanted) < 9 else {}).text() for team in wanted})
+    await push(
+        app,
+        {
+            path_of(team): Asked(team=team, dedicated={"mistral-7b": GPU} if len(wanted) < 9 else {}).text()
+            for team in wanted
+        },
+    )
     return app
 
 
@@ -227,7 +250,9 @@ async def test_who_is_held_is_free_when_its_file_is_back_and_may_go_alone_later(
     app = await three_teams()
     await push(app, dict(GONE))
     assert held_since(app).keys() == {"alpha", "bravo"}
-    await push(app, {path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in ("alpha", "bravo")})
+    await push(
+        app, {path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in ("alpha", "bravo")}
+    )
     assert held_since(app) == {}
     assert untouched(app)
     await push(app, without("alpha"))
@@ -244,7 +269,9 @@ async def test_a_second_sweep_has_nothing_to_write_about_who_is_held() -> None:
     assert app.calls.writes() == []
 
 
-async def test_leave_for_who_is_held_says_nothing_of_who_is_in_grace_and_holds_when_that_one_is_cleaned_away_meanwhile() -> None:
+async def test_leave_for_who_is_held_says_nothing_of_who_is_in_grace_and_holds_when_that_one_is_gone() -> (
+    None
+):
     app = await teams("alpha", "bravo", "carol", "delta")
     await push(app, without("alpha"))
     app.clock.advance(app.limits.grace - timedelta(minutes=10))
@@ -263,7 +290,8 @@ async def test_leave_is_no_use_for_a_message_that_names_others() -> None:
     await push(app, dict(GONE))
     line = allowance(app)
     leave = app.repository.commit({}, message=f"Close two teams\n\n{line}\n")
-    commits = {team: app.gateway.state.products[f"team-{team}"].marker.commit for team in TEAMS}  # type: ignore[union-attr]
+    products = app.gateway.state.products
+    commits = {team: products[f"team-{team}"].marker.commit for team in TEAMS}  # type: ignore[union-attr]
     others = "\n".join(f"{team} {commits[team]}" for team in TEAMS)
     app.repository.commit({path_of("carol"): None, "README.md": "not empty"})
     gone = AccessChange(change="withdrawn", team="carol", path=path_of("carol"), commit=leave, leave=others)
@@ -310,7 +338,9 @@ async def test_of_a_team_whose_product_somebody_deleted_the_rest_goes_when_it_go
 
 
 async def test_who_was_withdrawn_before_is_withdrawn_again_although_others_are_held() -> None:
-    """Its keys were woken up when its file was back; before its product was, the file is gone again, and others with it."""
+    """Its keys were woken up when its file was back; before its product was, the file is gone again, and
+    others with it.
+    """
     app = await teams("alpha", "bravo", "carol", "delta")
     await push(app, without("alpha"))
     app.repository.commit({path_of("alpha"): Asked(team="alpha").text()})

@@ -1,6 +1,7 @@
 """A process may die before or after any write. Whoever comes next brings everything to the same end.
 
-Each run tries a third of the writes, and the next day the next third; with MERGEKEY_THOROUGH=1, as in `make simulate`, all of them.
+Each run tries a third of the writes, and the next day the next third; with MERGEKEY_THOROUGH=1, as in
+`make simulate`, all of them.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ async def _told(app: FakeApp, start: Start, settled: timedelta) -> dict[str, obj
     return world(app)
 
 
-async def _told_with_a_kill(app: FakeApp, steps: tuple[Start, Start], index: int, when: str) -> tuple[dict[str, object], bool]:
-    """The end of the story when the process dies at one write and a new one takes over; and whether there was such a write.
+async def _told_with_a_kill(
+    app: FakeApp, steps: tuple[Start, Start], index: int, when: str
+) -> tuple[dict[str, object], bool]:
+    """The end of the story when the process dies at one write and a new one takes over; and whether there was
+    such a write.
 
     A webhook that failed is redelivered under its id; a message that was not completed is delivered again.
     """
@@ -58,7 +62,9 @@ async def _told_with_a_kill(app: FakeApp, steps: tuple[Start, Start], index: int
 
 
 async def _every_kill_ends_the_same(begin: FakeApp, start: Start, settled: timedelta = SETTLED) -> int:
-    """Kill before and after each write whose turn it is, until the story has no more. Returns the number of the first that was none."""
+    """Kill before and after each write whose turn it is, until the story has no more. Returns the number of
+    the first that was none.
+    """
 
     async def settle(app: FakeApp) -> None:
         await later(app, settled)
@@ -66,7 +72,9 @@ async def _every_kill_ends_the_same(begin: FakeApp, start: Start, settled: timed
     expected = await _told(_in_a_hurry(deepcopy(begin)), start, settled)
     for index in count(FIRST, EVERY):
         for when in ("before", "after"):
-            found, killed = await _told_with_a_kill(_in_a_hurry(deepcopy(begin)), (start, settle), index, when)
+            found, killed = await _told_with_a_kill(
+                _in_a_hurry(deepcopy(begin)), (start, settle), index, when
+            )
             assert found == expected, f"killed {when} write {index}"
         if not killed:
             return index

@@ -1,4 +1,6 @@
-"""When a team's group changes, its keys change: whoever may read no more keeps none that works, and the living team has a day."""
+"""When a team's group changes, its keys change: whoever may read no more keeps none that works, and the
+living team has a day.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,19 @@ from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
-from tests.pipeline.road import Kill, Killed, a_team, ask, drain, later, matches_the_gateway, push, run, shown, withdraw
+from tests.pipeline.road import (
+    Kill,
+    Killed,
+    a_team,
+    ask,
+    drain,
+    later,
+    matches_the_gateway,
+    push,
+    run,
+    shown,
+    withdraw,
+)
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 KEY, SECOND, ENDPOINT = names.secrets("alpha")
@@ -51,7 +65,9 @@ async def _sweep(app: FakeApp, deep: bool = False) -> None:
 def _require_whole(app: FakeApp, readers: str = OTHER_READERS) -> None:
     """All is as for a team that never had other readers."""
     assert all(matches_the_gateway(app, secret) for secret in names.secrets("alpha"))
-    assert {secret: _tags(app, secret)["reader"] for secret in names.secrets("alpha")} == dict.fromkeys(names.secrets("alpha"), readers)
+    assert {secret: _tags(app, secret)["reader"] for secret in names.secrets("alpha")} == dict.fromkeys(
+        names.secrets("alpha"), readers
+    )
     assert not [secret for secret in names.secrets("alpha") if EXPOSED in _tags(app, secret)]
     assert app.roles.assigned == {(secret, readers) for secret in names.secrets("alpha")}
 
@@ -87,8 +103,16 @@ async def test_the_secondary_key_is_new_at_once_and_the_primary_after_a_day() ->
 async def test_what_is_written_in_which_order() -> None:
     app = _strict(await a_team())
     await ask(app, Asked(readers=OTHER_READERS))
-    made = [str(call) for call in app.calls.made if call.system in ("gateway", "vault", "roles") and call.writes]
-    steps = ["regenerate_key team-alpha 1", f"set {SECOND}", "regenerate_key team-alpha 0", f"set {KEY}", f"update {ENDPOINT}"]
+    made = [
+        str(call) for call in app.calls.made if call.system in ("gateway", "vault", "roles") and call.writes
+    ]
+    steps = [
+        "regenerate_key team-alpha 1",
+        f"set {SECOND}",
+        "regenerate_key team-alpha 0",
+        f"set {KEY}",
+        f"update {ENDPOINT}",
+    ]
     assert made[:3] == [f"revoke {secret} {READERS}" for secret in names.secrets("alpha")]
     assert made[3:8] == steps
     assert sorted(made[8:]) == sorted(f"grant {secret} {OTHER_READERS}" for secret in names.secrets("alpha"))
@@ -281,14 +305,20 @@ async def test_a_team_that_comes_back_while_a_key_waits_has_two_new_ones_before_
     await ask(app, Asked(readers=OTHER_READERS))
     assert not set(before) & set(_keys(app))
     made = app.calls.writes("gateway")
-    assert max(made.index(f"regenerate_key team-alpha {which}") for which in (0, 1)) < made.index("put_subscription team-alpha")
-    assert {secret for secret, reader in app.roles.assigned if reader == OTHER_READERS and secret in names.secrets("alpha")} == {
-        *names.secrets("alpha")
-    }
+    assert max(made.index(f"regenerate_key team-alpha {which}") for which in (0, 1)) < made.index(
+        "put_subscription team-alpha"
+    )
+    assert {
+        secret
+        for secret, reader in app.roles.assigned
+        if reader == OTHER_READERS and secret in names.secrets("alpha")
+    } == {*names.secrets("alpha")}
 
 
 async def test_a_late_hand_that_left_a_tag_on_the_address_only_is_looked_for_at_the_keys() -> None:
-    """It let its group in when both keys had their new readers; a push finds the tag, and takes the role away."""
+    """It let its group in when both keys had their new readers; a push finds the tag, and takes the role
+    away.
+    """
     app = await a_team()
     before = _keys(app)
     versions = app.vault.kept[ENDPOINT].versions
@@ -311,6 +341,7 @@ async def test_a_key_is_not_made_new_while_the_group_that_had_the_old_one_still_
     await run(app, DELIVER_KEYS)
     assert _renewed(app) == [f"regenerate_key team-alpha {SECONDARY}"]
     revoked, renewed = (
-        app.calls.writes().index(call) for call in (f"revoke {SECOND} {OTHER_READERS}", f"regenerate_key team-alpha {SECONDARY}")
+        app.calls.writes().index(call)
+        for call in (f"revoke {SECOND} {OTHER_READERS}", f"regenerate_key team-alpha {SECONDARY}")
     )
     assert revoked < renewed

@@ -1,5 +1,5 @@
-"""A version only fences a decision that is at least as new as itself: a slow handler that has read what a newer one wrote asks the branch
-once more before it writes over it.
+"""A version only fences a decision that is at least as new as itself: a slow handler that has read what a
+newer one wrote asks the branch once more before it writes over it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ async def _with_an_empty_namespace() -> FakeApp:
 
 @dataclass(frozen=True)
 class Late:
-    """After `read` the branch says `then`; what `stage` had decided before is a `write` that must not be made."""
+    """After `read` the branch says `then`; what `stage` had decided before is a `write` that must not be
+    made.
+    """
 
     given: Callable[[], Awaitable[FakeApp]]
     stage: Stage
@@ -89,15 +91,27 @@ class Late:
 
 CASES = {
     "wakes nobody who is gone again": Late(_back, DELIVER_KEYS, "subscription", {**GONE}, "put_subscription"),
-    "renews no keys that are others' by now": Late(_back_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"),
-    "wakes nobody with keys that were renewed": Late(_back_for_others, DELIVER_KEYS, "regenerate_key", {**MORE}, "put_subscription"),
-    "makes no living key new that is others' by now": Late(_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"),
-    "suspends nobody who is back": Late(_woken, DELIVER_KEYS, "subscription", {**BACK}, "suspend_subscription"),
-    "takes no GPU from who wants it again": Late(_with_a_gpu_too_many, PROVISION_WORKSPACES, "workspaces", {**GPUS}, "delete_workspace"),
+    "renews no keys that are others' by now": Late(
+        _back_for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"
+    ),
+    "wakes nobody with keys that were renewed": Late(
+        _back_for_others, DELIVER_KEYS, "regenerate_key", {**MORE}, "put_subscription"
+    ),
+    "makes no living key new that is others' by now": Late(
+        _for_others, DELIVER_KEYS, "revoke", {**MORE}, "regenerate_key"
+    ),
+    "suspends nobody who is back": Late(
+        _woken, DELIVER_KEYS, "subscription", {**BACK}, "suspend_subscription"
+    ),
+    "takes no GPU from who wants it again": Late(
+        _with_a_gpu_too_many, PROVISION_WORKSPACES, "workspaces", {**GPUS}, "delete_workspace"
+    ),
     "takes no namespace from who wants GPUs": Late(
         _with_an_empty_namespace, PROVISION_WORKSPACES, "namespace", {**GPUS}, "delete_namespace"
     ),
-    "takes no GPU from who is back": Late(_with_a_gpu_that_goes, PROVISION_WORKSPACES, "workspaces", {**BACK}, "delete_workspace"),
+    "takes no GPU from who is back": Late(
+        _with_a_gpu_that_goes, PROVISION_WORKSPACES, "workspaces", {**BACK}, "delete_workspace"
+    ),
 }
 
 

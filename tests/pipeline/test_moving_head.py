@@ -1,7 +1,8 @@
-"""No service fences these writes: when the branch moves right after one, the stage follows it before its message is completed.
+"""No service fences these writes: when the branch moves right after one, the stage follows it before its
+message is completed.
 
-Nobody tells of the second commit here, so that only the stage's own second look can find it. (What is recovered or has lost its route
-is waited for: there the stage comes back anyway, and looks then.)
+Nobody tells of the second commit here, so that only the stage's own second look can find it. (What is
+recovered or has lost its route is waited for: there the stage comes back anyway, and looks then.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_platform, a_team, drain, later, push, run, withdraw, world
 
 Files = Mapping[str, str]
-#: Long enough for every wait: nodes come in minutes, withdrawn workspaces go after an hour, keys of another group after a day.
+#: Long enough for every wait: nodes come in minutes, withdrawn workspaces go after an hour, keys of another
+#: group after a day.
 QUIET = timedelta(hours=27)
 
 
@@ -32,12 +34,19 @@ def _asks(asked: Asked) -> Files:
 
 
 USUAL, FEWER = _asks(Asked(tokens=90_000)), _asks(Asked(tokens=7_000))
-OTHERS, THIRD = _asks(Asked(readers=OTHER_READERS)), _asks(Asked(readers="7d1b2c3a-4e5f-4a6b-8c7d-9e0f1a2b3c4d"))
+OTHERS, THIRD = (
+    _asks(Asked(readers=OTHER_READERS)),
+    _asks(Asked(readers="7d1b2c3a-4e5f-4a6b-8c7d-9e0f1a2b3c4d")),
+)
 TRIED, TRACED = Asked(playground=True), Asked(playground=True, tracing=True)
 RENAMED = Asked(playground=True, display_name="Alpha and friends")
 OWN_GPU = Asked(dedicated={"phi-4": GPU})
 OFFER = {DEFAULT_CATALOG_PATH: catalog_text()}
-OTHER_OFFER = {DEFAULT_CATALOG_PATH: catalog_text().replace("embeddings-eu", "embeddings-us").replace("phi-4.shared", "phi-4.elsewhere")}
+OTHER_OFFER = {
+    DEFAULT_CATALOG_PATH: catalog_text()
+    .replace("embeddings-eu", "embeddings-us")
+    .replace("phi-4.shared", "phi-4.elsewhere")
+}
 WITH_A_SECRET = {
     DEFAULT_CATALOG_PATH: catalog_text()
     + "  - {name: claude, provider: openai, endpoint: https://api.anthropic.com/v1, credential: anthropic}\n"
@@ -112,7 +121,9 @@ async def _deleted() -> FakeApp:
 
 @dataclass(frozen=True)
 class Race:
-    """The branch says `first` (nothing new: the grace period of alpha ends); right after the write it says `then`."""
+    """The branch says `first` (nothing new: the grace period of alpha ends); right after the write it says
+    `then`.
+    """
 
     given: Callable[[], Awaitable[FakeApp]]
     first: Files
@@ -165,7 +176,9 @@ async def test_a_head_that_moves_right_after_an_unfenced_write_is_followed(write
 
 
 async def test_who_was_overtaken_looks_again_at_what_the_marker_vouches_for() -> None:
-    """A slow host deletes a backend that a faster one has just built on; then its own mark of success is refused, and it comes back."""
+    """A slow host deletes a backend that a faster one has just built on; then its own mark of success is
+    refused, and it comes back.
+    """
     app = await _a_team_with_a_gpu()
 
     async def overtake(call: Call) -> None:
@@ -199,7 +212,8 @@ def _namespace(app: FakeApp, name: str) -> str | None:
     return app.cluster.state.namespaces[name].version
 
 
-#: The write -> the version of what it is about to write over; None when there is nothing yet, or a list was all that was read.
+#: The write -> the version of what it is about to write over; None when there is nothing yet, or a list was
+#: all that was read.
 VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.publish_product": _gateway("products"),
     "Gateway.mark_product": _gateway("products"),
@@ -232,10 +246,16 @@ async def test_every_write_that_can_be_fenced_carries_the_version_that_was_read(
 
 
 async def _go_through_a_life(app: FakeApp) -> None:
-    """A team comes, wants another GPU, none, one again, none; leaves and returns; leaves for good. In between the API is imported anew, and
-    somebody lets everybody use the product.
+    """A team comes, wants another GPU, none, one again, none; leaves and returns; leaves for good. In between
+    the API is imported anew, and somebody lets everybody use the product.
     """
-    for asked in (OWN_GPU, Asked(dedicated={"phi-4": LARGER_GPU}), Asked(tokens=7_000), OWN_GPU, Asked(tokens=7_000)):
+    for asked in (
+        OWN_GPU,
+        Asked(dedicated={"phi-4": LARGER_GPU}),
+        Asked(tokens=7_000),
+        OWN_GPU,
+        Asked(tokens=7_000),
+    ):
         await _begin(app, _asks(asked))
     app.gateway.state.apis[API] = replace(app.gateway.state.apis[API], operations="of an older version")
     await _begin(app, OTHER_OFFER)
@@ -248,7 +268,9 @@ async def _go_through_a_life(app: FakeApp) -> None:
 
 
 async def _begin(app: FakeApp, first: Files, move_after: str = "", to: Files | None = None) -> list[str]:
-    """Let everything come to its end; the branch moves once, right after the first such write. Returns the commit it moved to."""
+    """Let everything come to its end; the branch moves once, right after the first such write. Returns the
+    commit it moved to.
+    """
     moved: list[str] = []
 
     async def move(call: Call) -> None:
@@ -263,7 +285,8 @@ async def _begin(app: FakeApp, first: Files, move_after: str = "", to: Files | N
             await run(app, stage)
     await drain(app)
     if moved and write_of(move_after) == ("cluster", "delete_route"):
-        # Nobody has told the gateway's stage of the second commit, and without its product no GPU is a team's own.
+        # Nobody has told the gateway's stage of the second commit, and without its product no GPU is a team's
+        # own.
         await run(app, PROVISION_GATEWAY)
     await later(app, QUIET)
     return moved
@@ -284,8 +307,15 @@ def _playground(app: FakeApp) -> dict[str, object]:
 
 
 def _cluster(app: FakeApp) -> dict[str, object]:
-    """What the cluster's objects say, without the commit. The gateway's room is not this stage's: nobody tells it of the second commit."""
+    """What the cluster's objects say, without the commit. The gateway's room is not this stage's: nobody
+    tells it of the second commit.
+    """
     assert app.cluster is not None
     objects = {key: deepcopy(kept.manifest) for key, kept in app.cluster.state.objects.items()}
-    notes = {name: kept.manifest["metadata"]["annotations"] for name, kept in app.cluster.state.namespaces.items()}
-    return {"said": objects, "noted": {name: {**found, f"{PREFIX}/commit": ""} for name, found in notes.items()}}
+    notes = {
+        name: kept.manifest["metadata"]["annotations"] for name, kept in app.cluster.state.namespaces.items()
+    }
+    return {
+        "said": objects,
+        "noted": {name: {**found, f"{PREFIX}/commit": ""} for name, found in notes.items()},
+    }

@@ -15,8 +15,29 @@ from shared.pipeline import provision_gateway
 from shared.settlement import start_sweep
 from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, TOPIC
 from shared.successors import access_change
-from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, a_change, an_event, catalog_text, path_of
-from tests.pipeline.road import a_platform, a_team, ask, drain, later, matches_the_gateway, push, run, shown, world
+from tests.fakes.app import (
+    GPU,
+    OTHER_READERS,
+    READERS,
+    Asked,
+    FakeApp,
+    a_change,
+    an_event,
+    catalog_text,
+    path_of,
+)
+from tests.pipeline.road import (
+    a_platform,
+    a_team,
+    ask,
+    drain,
+    later,
+    matches_the_gateway,
+    push,
+    run,
+    shown,
+    world,
+)
 
 KEYS = ["alpha-primary-key", "alpha-secondary-key"]
 SECRETS = ["alpha-endpoint", *KEYS]
@@ -61,14 +82,19 @@ async def test_no_key_works_before_its_limits_do() -> None:
     app = await a_platform()
     await ask(app, Asked())
     written = app.calls.writes("gateway")
-    order = [written.index(f"{name} team-alpha") for name in ("create_product", "put_product_policy", "link_product", "publish_product")]
+    order = [
+        written.index(f"{name} team-alpha")
+        for name in ("create_product", "put_product_policy", "link_product", "publish_product")
+    ]
     assert order == sorted(order)
 
 
 async def test_the_administrators_subscription_is_removed_and_only_the_teams_own_is_left() -> None:
     app = await a_platform()
     await ask(app, Asked())
-    assert [(found.name, found.state) for found in app.gateway.state.subscriptions.values()] == [("team-alpha", "active")]
+    assert [(found.name, found.state) for found in app.gateway.state.subscriptions.values()] == [
+        ("team-alpha", "active")
+    ]
 
 
 async def test_keys_are_asked_for_as_soon_as_the_product_stands() -> None:
@@ -81,7 +107,9 @@ async def test_keys_are_asked_for_as_soon_as_the_product_stands() -> None:
 
 
 @pytest.mark.parametrize("in_put_answers", [True, False])
-async def test_the_keys_are_asked_for_only_when_the_answer_that_made_them_has_none(in_put_answers: bool) -> None:
+async def test_the_keys_are_asked_for_only_when_the_answer_that_made_them_has_none(
+    in_put_answers: bool,
+) -> None:
     app = await a_platform()
     app.gateway.keys_in_put_answers = in_put_answers
     await ask(app, Asked())
@@ -124,7 +152,10 @@ async def test_a_dedicated_model_has_its_backend_before_the_policy_that_names_it
     await ask(app, Asked(dedicated={"phi-4": GPU}))
     written = app.calls.writes("gateway")
     assert written.index("put_backend team-alpha--phi-4") < written.index("put_product_policy team-alpha")
-    assert app.gateway.state.backends["team-alpha--phi-4"].url == "https://models.internal.contoso.com/team-alpha/phi-4/v1"
+    assert (
+        app.gateway.state.backends["team-alpha--phi-4"].url
+        == "https://models.internal.contoso.com/team-alpha/phi-4/v1"
+    )
 
 
 async def test_the_backend_of_a_removed_model_goes_after_the_policy_that_named_it() -> None:
@@ -182,24 +213,40 @@ async def test_catalogue_and_team_of_one_first_push_arrive_together() -> None:
 
 async def test_the_catalogue_becomes_the_unified_api_once() -> None:
     app = await a_platform()
-    assert sorted(app.gateway.state.backends) == ["shared--gpt-4-1", "shared--phi-4", "shared--text-embedding-3-large"]
+    assert sorted(app.gateway.state.backends) == [
+        "shared--gpt-4-1",
+        "shared--phi-4",
+        "shared--text-embedding-3-large",
+    ]
     assert await run(app, PROVISION_CATALOG, CATALOG_TEAM) == Done("models in place", wrote=False)
     assert app.calls.writes() == []
 
 
 async def test_a_new_model_is_served_without_importing_the_operations_again() -> None:
     app = await a_platform()
-    more = catalog_text() + "  - {name: o4, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+    more = (
+        catalog_text()
+        + "  - {name: o4, provider: foundry, endpoint: https://contoso-ai.openai.azure.com/openai/v1}\n"
+    )
     app.repository.commit({DEFAULT_CATALOG_PATH: more})
     await run(app, PROVISION_CATALOG, CATALOG_TEAM)
-    assert sorted(app.calls.writes()) == ["mark_api ai", "put_api_policy ai", "put_backend shared--o4", "put_fragment requested-model"]
+    assert sorted(app.calls.writes()) == [
+        "mark_api ai",
+        "put_api_policy ai",
+        "put_backend shared--o4",
+        "put_fragment requested-model",
+    ]
 
 
 async def test_no_message_and_no_status_holds_a_key() -> None:
     app = await a_platform()
     await ask(app, Asked())
     keys = [key for both in app.gateway.state.keys.values() for key in both]
-    said = b"".join(envelope.body for envelope in app.bus.sent).decode() + str(app.reports.shown) + str(app.calls.made)
+    said = (
+        b"".join(envelope.body for envelope in app.bus.sent).decode()
+        + str(app.reports.shown)
+        + str(app.calls.made)
+    )
     assert len(keys) == 2
     assert not [key for key in keys if key in said]
 
@@ -219,7 +266,9 @@ async def test_each_stage_gets_its_own_copy_of_a_change() -> None:
     app.repository.commit({path_of("alpha"): Asked().text()})
     await app.bus.send([access_change(app, a_change(app), "d1", app.clock.now())])
     assert [envelope.message_id for envelope in app.bus.sent] == ["d1/alpha"]
-    assert [len(app.bus.waiting(stage)) for stage in (PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES)] == [1, 1, 1]
+    assert [
+        len(app.bus.waiting(stage)) for stage in (PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES)
+    ] == [1, 1, 1]
     assert app.bus.bodies(TOPIC)[0]["team"] == "alpha"
     await drain(app)
     assert app.bus.next_due() is None

@@ -1,4 +1,6 @@
-"""What a newer version wrote is left to it, by sweeps and by stages: it may mean what this version does not know."""
+"""What a newer version wrote is left to it, by sweeps and by stages: it may mean what this version does not
+know.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,22 @@ from shared.domain.slots import EXPOSED
 from shared.errors import NewerVersion
 from shared.messages import CATALOG_TEAM
 from shared.settlement import start_sweep
-from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES, Stage
+from shared.stages import (
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_PROJECTS,
+    PROVISION_WORKSPACES,
+    Stage,
+)
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.pipeline.edits import QUOTA, objects_of
 from tests.pipeline.road import a_platform, ask, drain, later, push, run, shown, withdraw
 
 MORE = "; rotated 2026-03-02T09:00:00Z"
 FULL = Asked(dedicated={"phi-4": GPU}, playground=True, tracing=True)
-OTHERWISE = Asked(dedicated={"phi-4": LARGER_GPU}, playground=True, tokens=1, readers=OTHER_READERS, display_name="Other")
+OTHERWISE = Asked(
+    dedicated={"phi-4": LARGER_GPU}, playground=True, tokens=1, readers=OTHER_READERS, display_name="Other"
+)
 WITHOUT = Asked()
 Change = Callable[[FakeApp], None]
 OWNED = frozenset({"gateway", "cluster", "projects"})
@@ -36,13 +46,17 @@ def _newer_product(app: FakeApp) -> None:
 
 def _newer_backend(app: FakeApp) -> None:
     found = app.gateway.state.backends["team-alpha--phi-4"]
-    app.gateway.state.backends["team-alpha--phi-4"] = replace(found, marker=parse_marker(f"{found.marker}{MORE}"), url="https://x.example")
+    app.gateway.state.backends["team-alpha--phi-4"] = replace(
+        found, marker=parse_marker(f"{found.marker}{MORE}"), url="https://x.example"
+    )
 
 
 def _newer_namespace(app: FakeApp) -> None:
     """With a limit that this version would have written otherwise."""
     assert app.cluster is not None
-    app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["annotations"]["mergekey.dev/rotated"] = "x"
+    app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["annotations"]["mergekey.dev/rotated"] = (
+        "x"
+    )
     objects_of(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "9"}
 
 
@@ -56,7 +70,9 @@ def _newer_project(app: FakeApp) -> None:
 def _newer_api(app: FakeApp) -> None:
     """Which does not ask for keys."""
     found = app.gateway.state.apis["ai"]
-    app.gateway.state.apis["ai"] = replace(found, marker=parse_marker(f"{found.marker}{MORE}"), subscription_required=False)
+    app.gateway.state.apis["ai"] = replace(
+        found, marker=parse_marker(f"{found.marker}{MORE}"), subscription_required=False
+    )
     app.gateway.state.fragments.clear()
 
 
@@ -64,7 +80,11 @@ def _newer_api(app: FakeApp) -> None:
 NEWER: dict[str, tuple[Change, Stage, tuple[str, ...]]] = {
     "product": (_newer_product, PROVISION_GATEWAY, ("_product", "_product_policy", "_backend")),
     "backend": (_newer_backend, PROVISION_GATEWAY, ("_backend",)),
-    "namespace": (_newer_namespace, PROVISION_WORKSPACES, ("apply", "create ", "delete_workspace", "delete_route", "delete_namespace")),
+    "namespace": (
+        _newer_namespace,
+        PROVISION_WORKSPACES,
+        ("apply", "create ", "delete_workspace", "delete_route", "delete_namespace"),
+    ),
     "project": (_newer_project, PROVISION_PROJECTS, ("_project", "_connection")),
     "API": (_newer_api, PROVISION_CATALOG, ("_api", "put_fragment", "shared--", "put_api_policy")),
 }

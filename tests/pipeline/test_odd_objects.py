@@ -1,4 +1,5 @@
-"""One odd object, of a team or of a stranger, costs at most its own team: everybody else's sweep, push and answers are as without it.
+"""One odd object, of a team or of a stranger, costs at most its own team: everybody else's sweep, push and
+answers are as without it.
 
 `MERGEKEY_THOROUGH=1` tries 500 of each kind instead of 25.
 """
@@ -45,16 +46,25 @@ R = TypeVar("R")
 
 
 async def _a_platform_with_teams() -> FakeApp:
-    """Three teams with everything; somebody has taken the link of bravo away, which is to be repaired. What is in force decides about
-    bravo and carol: the three have all that there is of a model, delta asks for more of it, and bravo has a second file.
+    """Three teams with everything; somebody has taken the link of bravo away, which is to be repaired. What
+    is in force decides about bravo and carol: the three have all that there is of a model, delta asks for
+    more of it, and bravo has a second file.
     """
     app = await a_platform()
-    await push(app, {DEFAULT_CATALOG_PATH: catalog_text().replace("100000\n", "30000\n    capacity: 30000\n", 1)})
-    teams = (Asked(dedicated={"phi-4": GPU}, playground=True), *(Asked(team=team, playground=True) for team in OTHERS))
+    await push(
+        app, {DEFAULT_CATALOG_PATH: catalog_text().replace("100000\n", "30000\n    capacity: 30000\n", 1)}
+    )
+    teams = (
+        Asked(dedicated={"phi-4": GPU}, playground=True),
+        *(Asked(team=team, playground=True) for team in OTHERS),
+    )
     await push(app, {path_of(asked.team): asked.text() for asked in teams})
     await later(app, timedelta(minutes=30))
     await push(app, {path_of("delta"): Asked(team="delta").text(), SECOND: Asked(team="bravo").text()})
-    assert {problem.reason for problem in app.reports.verdicts[-1].problems} == {"AboveCapacity", "DuplicateTeam"}
+    assert {problem.reason for problem in app.reports.verdicts[-1].problems} == {
+        "AboveCapacity",
+        "DuplicateTeam",
+    }
     app.gateway.state.links.discard(("team-bravo", "ai"))
     app.calls.forget()
     app.bus.sent.clear()
@@ -90,7 +100,9 @@ async def _usual(what: str, of: Callable[[FakeApp], Awaitable[R]]) -> R:
 
 @dataclass(frozen=True)
 class Odd:
-    """`what` is shown when a case fails. `shared`: the object is everybody's, and says that it is not ours."""
+    """`what` is shown when a case fails. `shared`: the object is everybody's, and says that it is not
+    ours.
+    """
 
     what: str
     change: Change
@@ -101,8 +113,31 @@ class Odd:
 
 
 #: What is put into texts that were right before. JSON carries halves of characters, too.
-ODDITIES = ["²", "9" * 25, "9999-12-31", "0000-00-00", "9999-12-31T23:59:59Z", "\0", "\r\n", "\x1b[2J", "\ud800", "; ", ";", ":", "/", " "]
-ODDITIES += ["managed by mergekey; repo ", "; team ", "; team bravo", "; expires 2020-01-01", "; held x", "; withdrawn ", "; rotated x"]
+ODDITIES = [
+    "²",
+    "9" * 25,
+    "9999-12-31",
+    "0000-00-00",
+    "9999-12-31T23:59:59Z",
+    "\0",
+    "\r\n",
+    "\x1b[2J",
+    "\ud800",
+    "; ",
+    ";",
+    ":",
+    "/",
+    " ",
+]
+ODDITIES += [
+    "managed by mergekey; repo ",
+    "; team ",
+    "; team bravo",
+    "; expires 2020-01-01",
+    "; held x",
+    "; withdrawn ",
+    "; rotated x",
+]
 ODDITIES += [
     path_of("bravo"),
     path_of("delta"),
@@ -128,7 +163,9 @@ odd_texts = st.one_of(st.text(st.characters(), max_size=40), st.sampled_from(ODD
 
 @st.composite
 def _mutated(draw: st.DrawFn, text: str) -> str:
-    """The text, cut, with a piece of it repeated, replaced or turned around, or with something put in: up to three times."""
+    """The text, cut, with a piece of it repeated, replaced or turned around, or with something put in: up to
+    three times.
+    """
     for _ in range(draw(st.integers(1, 3))):
         first, last = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
         piece = text[first:last]
@@ -140,12 +177,18 @@ def _mutated(draw: st.DrawFn, text: str) -> str:
 def _fields(text: str) -> st.SearchStrategy[str]:
     """One whole field of a marker is another, is gone, or stands there twice."""
     parts = text.split("; ")
-    named = st.tuples(st.integers(0, len(parts) - 1), odd_texts, st.sampled_from(["{name} {odd}", "{old}; {old}", "{odd}", "{old}; {odd}"]))
+    named = st.tuples(
+        st.integers(0, len(parts) - 1),
+        odd_texts,
+        st.sampled_from(["{name} {odd}", "{old}; {old}", "{odd}", "{old}; {odd}"]),
+    )
 
     def put(drawn: tuple[int, str, str]) -> str:
         which, odd, form = drawn
         name = parts[which].split(" ")[0]
-        return "; ".join([*parts[:which], form.format(name=name, old=parts[which], odd=odd), *parts[which + 1 :]])
+        return "; ".join(
+            [*parts[:which], form.format(name=name, old=parts[which], odd=odd), *parts[which + 1 :]]
+        )
 
     return named.map(put)
 
@@ -160,7 +203,9 @@ def _marker(team: str = "alpha") -> str:
 
 def _on_product(text: str) -> Odd:
     def change(app: FakeApp) -> None:
-        app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], marker=parse_marker(text))
+        app.gateway.state.products["team-alpha"] = replace(
+            app.gateway.state.products["team-alpha"], marker=parse_marker(text)
+        )
 
     return Odd(f"product of alpha: {text!r}", change)
 
@@ -169,7 +214,9 @@ def _on_backend(text: str) -> Odd:
     name = "team-alpha--phi-4"
 
     def change(app: FakeApp) -> None:
-        app.gateway.state.backends[name] = replace(app.gateway.state.backends[name], marker=parse_marker(text))
+        app.gateway.state.backends[name] = replace(
+            app.gateway.state.backends[name], marker=parse_marker(text)
+        )
 
     return Odd(f"backend of alpha: {text!r}", change)
 
@@ -193,19 +240,34 @@ def _on_project(text: str) -> Odd:
 
 def _displayed(text: str) -> Odd:
     def change(app: FakeApp) -> None:
-        app.gateway.state.subscriptions["team-alpha"] = replace(app.gateway.state.subscriptions["team-alpha"], display_name=text)
+        app.gateway.state.subscriptions["team-alpha"] = replace(
+            app.gateway.state.subscriptions["team-alpha"], display_name=text
+        )
 
     return Odd(f"subscription of alpha: {text!r}", change)
 
 
 def _shown(text: str) -> Odd:
     def change(app: FakeApp) -> None:
-        app.gateway.state.products["team-alpha"] = replace(app.gateway.state.products["team-alpha"], display_name=text)
+        app.gateway.state.products["team-alpha"] = replace(
+            app.gateway.state.products["team-alpha"], display_name=text
+        )
 
     return Odd(f"product of alpha is shown as {text!r}", change)
 
 
-TAGS = ("team", "repository", "reader", "withdrawn", "fingerprint", "commit", "managed-by", EXPOSED, "rotated", "ß\ud800")
+TAGS = (
+    "team",
+    "repository",
+    "reader",
+    "withdrawn",
+    "fingerprint",
+    "commit",
+    "managed-by",
+    EXPOSED,
+    "rotated",
+    "ß\ud800",
+)
 
 
 def _tagged(secret: str, tag: str, text: str) -> Odd:
@@ -227,7 +289,9 @@ def _annotated(name: str, text: str) -> Odd:
 def _labelled(kind: str, text: str) -> Odd:
     def change(app: FakeApp) -> None:
         assert app.cluster is not None
-        app.cluster.state.objects["team-alpha", kind, "phi-4"].manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] = text
+        app.cluster.state.objects["team-alpha", kind, "phi-4"].manifest["metadata"]["labels"][
+            "app.kubernetes.io/managed-by"
+        ] = text
 
     return Odd(f"label of alpha's {kind}: {text!r}", change)
 
@@ -265,7 +329,9 @@ own_objects = st.one_of(
 
 def _foreign_product(name: str, team: str) -> Odd:
     def change(app: FakeApp) -> None:
-        app.gateway.state.products[name] = Product(name, '"x"', "X", True, parse_marker(_marker(team)), subscription_required=False)
+        app.gateway.state.products[name] = Product(
+            name, '"x"', "X", True, parse_marker(_marker(team)), subscription_required=False
+        )
         app.gateway.state.links.add((name, "ai"))
 
     return Odd(f"foreign product {name!r} of {team!r}", change)
@@ -273,7 +339,9 @@ def _foreign_product(name: str, team: str) -> Odd:
 
 def _foreign_backend(name: str, team: str) -> Odd:
     def change(app: FakeApp) -> None:
-        app.gateway.state.backends[name] = ActualBackend(name, '"x"', "https://x.example", parse_marker(_marker(team)))
+        app.gateway.state.backends[name] = ActualBackend(
+            name, '"x"', "https://x.example", parse_marker(_marker(team))
+        )
 
     return Odd(f"foreign backend {name!r} of {team!r}", change)
 
@@ -303,7 +371,11 @@ def _foreign_namespace(name: str, team: str) -> Odd:
     def change(app: FakeApp) -> None:
         assert app.cluster is not None
         annotations = marker_annotations(Marker(REPOSITORY, team, path_of("alpha"), "0" * 40, "9f"))
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": annotations}}
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "annotations": annotations},
+        }
         app.cluster.state.namespaces[name] = Applied(manifest, "1", app.clock.now())
         for kind in ("Workspace", "HTTPRoute"):
             copy = deepcopy(app.cluster.state.objects["team-alpha", kind, "phi-4"])
@@ -340,8 +412,24 @@ ODD_TEAMS = [
     "delta",
 ]
 odd_teams = st.one_of(st.sampled_from(ODD_TEAMS), st.text(st.characters(), max_size=20), _mutated("alpha"))
-MAKERS = [_foreign_product, _foreign_backend, _foreign_subscription, _foreign_secret, _foreign_namespace, _foreign_project]
-FORMS = ["team-{}", "team-{}--x", "{}-primary-key", "{}-endpoint", "{}", "team-alpha--{}", "shared--{}", "copy-of-{}"]
+MAKERS = [
+    _foreign_product,
+    _foreign_backend,
+    _foreign_subscription,
+    _foreign_secret,
+    _foreign_namespace,
+    _foreign_project,
+]
+FORMS = [
+    "team-{}",
+    "team-{}--x",
+    "{}-primary-key",
+    "{}-endpoint",
+    "{}",
+    "team-alpha--{}",
+    "shared--{}",
+    "copy-of-{}",
+]
 
 
 @st.composite
@@ -363,9 +451,15 @@ odd_objects = st.one_of(own_objects, _foreign())
 def _of_others(app: FakeApp) -> set[str]:
     """What was written for the other teams and told to their stages."""
     systems = ("gateway", "vault", "roles", "cluster", "projects")
-    written = {str(call) for call in app.calls.made if call.writes and call.system in systems and _is_theirs(call.target)}
+    written = {
+        str(call)
+        for call in app.calls.made
+        if call.writes and call.system in systems and _is_theirs(call.target)
+    }
     return written | {
-        f"{sent.session} {read_envelope(sent.body)['data']['change']}" for sent in app.bus.sent if _is_change(sent.session, sent.entity)
+        f"{sent.session} {read_envelope(sent.body)['data']['change']}"
+        for sent in app.bus.sent
+        if _is_change(sent.session, sent.entity)
     }
 
 
@@ -395,10 +489,16 @@ async def _pushed(app: FakeApp, files: dict[str, str | bytes | None]) -> set[str
 
 
 async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
-    """What is answered about the others. What is answered about the odd one's team can be sent, too; `broken`: its file is."""
+    """What is answered about the others. What is answered about the odd one's team can be sent, too;
+    `broken`: its file is.
+    """
     if broken:
         app.repository.commit({path_of("alpha"): b"oops"})
-    listed = [as_json(200, told(each)).get_body() for each in (await access.teams(app, EVERYBODY)).teams if each.team in OTHERS]
+    listed = [
+        as_json(200, told(each)).get_body()
+        for each in (await access.teams(app, EVERYBODY)).teams
+        if each.team in OTHERS
+    ]
     as_json(200, told(await access.teams(app, EVERYBODY))).get_body()
     if (alpha := await access.team(app, "alpha", EVERYBODY)) is not None:
         as_json(200, told(alpha)).get_body()
@@ -424,7 +524,11 @@ async def test_a_sweep_writes_the_same_for_all_others(odd: Odd, deep: bool) -> N
 
 
 PUSHES: dict[str, dict[str, str | bytes | None]] = {
-    "of carol": {path_of("carol"): Asked(team="carol", playground=True, models=("gpt-4.1", "text-embedding-3-large")).text()},
+    "of carol": {
+        path_of("carol"): Asked(
+            team="carol", playground=True, models=("gpt-4.1", "text-embedding-3-large")
+        ).text()
+    },
     "that removes alpha": {path_of("alpha"): None},
     "of a second file of alpha": {"developer-requests/alpha/access.yaml": Asked().text()},
     "that breaks alpha's file": {path_of("alpha"): b"oops"},

@@ -1,4 +1,6 @@
-"""What does not carry our marker for that team is somebody else's: it stays as it is, and the platform is told."""
+"""What does not carry our marker for that team is somebody else's: it stays as it is, and the platform is
+told.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ NAMES = ["nobody's", "another repository's", "another team's"]
 
 async def _a_request() -> FakeApp:
     app = await a_platform()
-    app.repository.commit({path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text(), path_of("zulu"): Asked(team="zulu").text()})
+    app.repository.commit(
+        {path_of("alpha"): Asked(dedicated={"phi-4": GPU}).text(), path_of("zulu"): Asked(team="zulu").text()}
+    )
     return app
 
 
@@ -50,7 +54,9 @@ async def _refused(app: FakeApp, stage: Stage, team: str = "alpha") -> None:
 async def test_a_product_of_somebody_else(marker: Marker | None) -> None:
     """With the policy and the link that belong to it."""
     app = await _a_request()
-    app.gateway.state.products["team-alpha"] = Product("team-alpha", '"x"', "Alpha", published=True, marker=marker)
+    app.gateway.state.products["team-alpha"] = Product(
+        "team-alpha", '"x"', "Alpha", published=True, marker=marker
+    )
     app.gateway.state.policies["team-alpha"] = Policy("<policies />", '"y"')
     app.gateway.state.links.add(("team-alpha", "ai"))
     await _refused(app, PROVISION_GATEWAY)
@@ -61,20 +67,28 @@ async def test_a_product_of_somebody_else(marker: Marker | None) -> None:
 @pytest.mark.parametrize("marker", OTHERS, ids=NAMES)
 async def test_a_backend_of_somebody_else(marker: Marker | None) -> None:
     app = await _a_request()
-    app.gateway.state.backends["team-alpha--phi-4"] = ActualBackend("team-alpha--phi-4", '"x"', "https://elsewhere/v1", marker)
+    app.gateway.state.backends["team-alpha--phi-4"] = ActualBackend(
+        "team-alpha--phi-4", '"x"', "https://elsewhere/v1", marker
+    )
     await _refused(app, PROVISION_GATEWAY)
 
 
-@pytest.mark.parametrize("name", ["", "Team Alpha", f"mergekey/{REPOSITORY}/bravo", f"mergekey/{REPOSITORY + 1}/alpha"])
+@pytest.mark.parametrize(
+    "name", ["", "Team Alpha", f"mergekey/{REPOSITORY}/bravo", f"mergekey/{REPOSITORY + 1}/alpha"]
+)
 async def test_a_subscription_of_somebody_else(name: str) -> None:
     app = await _a_request()
     await run(app, PROVISION_GATEWAY)
-    app.gateway.state.subscriptions["team-alpha"] = Subscription("team-alpha", '"x"', name, "team-alpha", "", "active")
+    app.gateway.state.subscriptions["team-alpha"] = Subscription(
+        "team-alpha", '"x"', name, "team-alpha", "", "active"
+    )
     app.gateway.state.keys["team-alpha"] = ["one", "two"]
     await _refused(app, DELIVER_KEYS)
 
 
-async def test_a_subscription_that_somebody_renamed_opens_nothing_after_a_withdrawal_and_everything_when_its_team_is_back() -> None:
+async def test_a_subscription_that_was_renamed_opens_nothing_while_withdrawn_and_all_when_it_is_back() -> (
+    None
+):
     app = await a_team()
     subscriptions = app.gateway.state.subscriptions
     subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name="Mine")
@@ -88,7 +102,9 @@ async def test_a_subscription_that_somebody_renamed_opens_nothing_after_a_withdr
     await start_sweep(app, "the timer")
     await drain(app)
     assert app.calls.writes() == []
-    subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name=f"mergekey/{REPOSITORY}/alpha")
+    subscriptions["team-alpha"] = replace(
+        subscriptions["team-alpha"], display_name=f"mergekey/{REPOSITORY}/alpha"
+    )
     await ask(app, Asked())
     assert ("team-alpha", "ai") in app.gateway.state.links
     assert app.vault.value("alpha-primary-key") is not None
@@ -96,14 +112,20 @@ async def test_a_subscription_that_somebody_renamed_opens_nothing_after_a_withdr
 
 async def test_a_subscription_of_somebody_else_is_not_suspended_by_a_withdrawal() -> None:
     app = await _a_request()
-    app.gateway.state.subscriptions["team-alpha"] = Subscription("team-alpha", '"x"', "Alpha", "team-alpha", "", "active")
+    app.gateway.state.subscriptions["team-alpha"] = Subscription(
+        "team-alpha", '"x"', "Alpha", "team-alpha", "", "active"
+    )
     app.repository.commit({path_of("alpha"): None})
     await run(app, PROVISION_GATEWAY)
     assert app.calls.writes() == []
 
 
 @pytest.mark.parametrize("secret", ["alpha-primary-key", "alpha-secondary-key", "alpha-endpoint"])
-@pytest.mark.parametrize("tags", [{}, {"repository": str(REPOSITORY), "team": "bravo"}, {"repository": "1", "team": "alpha"}], ids=NAMES)
+@pytest.mark.parametrize(
+    "tags",
+    [{}, {"repository": str(REPOSITORY), "team": "bravo"}, {"repository": "1", "team": "alpha"}],
+    ids=NAMES,
+)
 async def test_a_secret_of_somebody_else(secret: str, tags: dict[str, str]) -> None:
     app = await _a_request()
     await run(app, PROVISION_GATEWAY)
@@ -115,7 +137,11 @@ async def test_a_secret_of_somebody_else(secret: str, tags: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("secret", ["alpha-primary-key", "Alpha-Primary-Key", "alpha-endpoint"])
-@pytest.mark.parametrize("tags", [{}, {"repository": str(REPOSITORY), "team": "bravo"}, {"repository": "1", "team": "alpha"}], ids=NAMES)
+@pytest.mark.parametrize(
+    "tags",
+    [{}, {"repository": str(REPOSITORY), "team": "bravo"}, {"repository": "1", "team": "alpha"}],
+    ids=NAMES,
+)
 async def test_a_deleted_secret_of_somebody_else_stays_deleted(secret: str, tags: dict[str, str]) -> None:
     app = await a_platform()
     await app.vault.set(secret, SecretValue("theirs"), "text", tags)
@@ -125,7 +151,9 @@ async def test_a_deleted_secret_of_somebody_else_stays_deleted(secret: str, tags
     assert app.vault.kept[secret].deleted
     [letter] = app.bus.dead_letters()
     assert (letter.properties["reason"], letter.properties["actor"]) == ("NotManaged", "the platform")
-    assert f"there is a deleted secret {secret.lower()} that is not managed by mergekey for alpha" in str(letter.properties["message"])
+    assert f"there is a deleted secret {secret.lower()} that is not managed by mergekey for alpha" in str(
+        letter.properties["message"]
+    )
 
 
 @pytest.mark.parametrize("marker", OTHERS, ids=NAMES)
@@ -140,7 +168,11 @@ async def test_a_namespace_of_somebody_else(marker: Marker | None) -> None:
 
 def _namespace(marker: Marker | None) -> Manifest:
     annotations = {} if marker is None else marker_annotations(marker)
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-alpha", "annotations": annotations}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "team-alpha", "annotations": annotations},
+    }
 
 
 async def test_a_namespace_of_somebody_else_is_no_trouble_for_a_team_without_gpus() -> None:
@@ -155,7 +187,11 @@ async def test_a_namespace_of_somebody_else_is_no_trouble_for_a_team_without_gpu
 async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     assert app.cluster is not None
-    theirs = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "theirs", "namespace": "team-alpha"}}
+    theirs = {
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": "theirs", "namespace": "team-alpha"},
+    }
     app.cluster.state.objects.pop(("team-alpha", "ResourceQuota", "workspaces"))
     await app.cluster.apply(theirs)
     await withdraw(app)
@@ -177,14 +213,22 @@ KINDS = ["Workspace", "HTTPRoute", "NetworkPolicy", "ResourceQuota"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("asked", [Asked(dedicated={"phi-4": GPU}), Asked(dedicated={"phi-4": LARGER_GPU})], ids=["again", "changed"])
+@pytest.mark.parametrize(
+    "asked",
+    [Asked(dedicated={"phi-4": GPU}), Asked(dedicated={"phi-4": LARGER_GPU})],
+    ids=["again", "changed"],
+)
 async def test_an_object_of_somebody_else_in_the_teams_namespace(kind: str, asked: Asked) -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     assert app.cluster is not None
     [(key, kept)] = [(key, kept) for key, kept in app.cluster.state.objects.items() if key[1] == kind]
-    kept.manifest = {**kept.manifest, "metadata": {"name": key[2], "namespace": "team-alpha", "labels": {"made-by": "hand"}}}
+    kept.manifest = {
+        **kept.manifest,
+        "metadata": {"name": key[2], "namespace": "team-alpha", "labels": {"made-by": "hand"}},
+    }
     theirs, namespace = deepcopy(kept), app.cluster.state.namespaces["team-alpha"]
-    namespace.manifest = namespace_manifest(Marker(REPOSITORY, "alpha", path_of("alpha"), "0" * 40))  # so that everything is looked at
+    # so that everything is looked at
+    namespace.manifest = namespace_manifest(Marker(REPOSITORY, "alpha", path_of("alpha"), "0" * 40))
     app.repository.commit({path_of("alpha"): asked.text()})
     with pytest.raises(NotManaged, match="not managed by mergekey") as refused:
         await _run_twice(app)
@@ -194,11 +238,15 @@ async def test_an_object_of_somebody_else_in_the_teams_namespace(kind: str, aske
 
 
 @pytest.mark.parametrize(
-    "asked", [Asked(), Asked(readers=OTHER_READERS), Asked(readers=None), None], ids=["same", "others", "nobody", "gone"]
+    "asked",
+    [Asked(), Asked(readers=OTHER_READERS), Asked(readers=None), None],
+    ids=["same", "others", "nobody", "gone"],
 )
 async def test_a_role_that_somebody_else_has_given_is_kept(asked: Asked | None) -> None:
     app = await a_team()
-    theirs = {(secret, THEIR_GROUP) for secret in ("alpha-primary-key", "alpha-secondary-key", "alpha-endpoint")}
+    theirs = {
+        (secret, THEIR_GROUP) for secret in ("alpha-primary-key", "alpha-secondary-key", "alpha-endpoint")
+    }
     app.roles.by_others |= theirs
     if asked is None:
         await withdraw(app)
@@ -236,7 +284,9 @@ async def test_a_link_of_somebody_elses_product_is_told_and_kept(caplog: pytest.
     assert app.calls.writes() == []
 
 
-@pytest.mark.parametrize("marker", [None, Marker(REPOSITORY + 1, CATALOG_TEAM, "x", "0" * 40, "f" * 64)], ids=NAMES[:2])
+@pytest.mark.parametrize(
+    "marker", [None, Marker(REPOSITORY + 1, CATALOG_TEAM, "x", "0" * 40, "f" * 64)], ids=NAMES[:2]
+)
 async def test_an_api_of_somebody_else(marker: Marker | None) -> None:
     app = await a_platform()
     app.gateway.state.apis["ai"] = Api('"x"', "", marker)
@@ -245,7 +295,9 @@ async def test_an_api_of_somebody_else(marker: Marker | None) -> None:
 
 async def test_a_shared_backend_of_somebody_else() -> None:
     app = await a_platform()
-    app.gateway.state.backends["shared--gpt-4-1"] = ActualBackend("shared--gpt-4-1", '"x"', "https://elsewhere/v1", None)
+    app.gateway.state.backends["shared--gpt-4-1"] = ActualBackend(
+        "shared--gpt-4-1", '"x"', "https://elsewhere/v1", None
+    )
     app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], marker=_unfinished(app))
     await _refused(app, PROVISION_CATALOG, CATALOG_TEAM)
 
@@ -270,7 +322,9 @@ async def test_a_subscription_that_somebody_made_on_our_product_is_reported_and_
 
 async def test_other_teams_go_on_while_one_is_refused() -> None:
     app = await _a_request()
-    app.gateway.state.products["team-alpha"] = Product("team-alpha", '"x"', "Alpha", published=True, marker=None)
+    app.gateway.state.products["team-alpha"] = Product(
+        "team-alpha", '"x"', "Alpha", published=True, marker=None
+    )
     await _refused(app, PROVISION_GATEWAY)
     await run(app, PROVISION_GATEWAY, "zulu")
     assert app.gateway.state.products["team-zulu"].published

@@ -1,4 +1,6 @@
-"""What the catalogue makes on the platform's side: pools, secrets, the gateway's own backends, shared GPU workspaces."""
+"""What the catalogue makes on the platform's side: pools, secrets, the gateway's own backends, shared GPU
+workspaces.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,13 @@ POOL = """\
     provider: openai
     circuitBreaker: {failures: 5, interval: 60, trip: 30}
     pool:
-      - {name: one, endpoint: https://api.anthropic.com/v1, servedName: claude-4, weight: 90, credential: anthropic}
+      - {name: one, endpoint: https://api.anthropic.com/v1, servedName: claude-4, weight: 90, credential: \
+anthropic}
       - {name: two, endpoint: https://eu.example.com/v1, servedName: claude-4, weight: 10}
 """
 SHARED = (
-    f"  - {{name: llama, provider: kaito, preset: llama-3.1-8b-instruct, accessSecret: hugging-face, shared: {{instanceType: {GPU}}}}}\n"
+    "  - {name: llama, provider: kaito, preset: llama-3.1-8b-instruct, accessSecret: hugging-face, shared: "
+    f"{{instanceType: {GPU}}}}}\n"
 )
 CACHE = "semanticCache: {embeddings: text-embedding-3-large, score: 0.05, seconds: 600}\n"
 
@@ -45,7 +49,9 @@ async def _sweep(app: FakeApp) -> None:
 
 def cached() -> str:
     """gpt-4.1 with kept answers."""
-    return CACHE + catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 100000\n    cached: true")
+    return CACHE + catalog_text().replace(
+        "maxTokensPerMinute: 100000", "maxTokensPerMinute: 100000\n    cached: true"
+    )
 
 
 async def test_a_pool_is_made_of_members_with_breakers_and_a_secret_of_the_platforms_vault() -> None:
@@ -56,7 +62,10 @@ async def test_a_pool_is_made_of_members_with_breakers_and_a_secret_of_the_platf
     }
     assert state.credentials == {"shared--claude--one": "credential--anthropic"}
     assert state.backends["shared--claude--one"].breaker == Breaker(5, 60, 30)
-    assert state.backends["shared--claude"].members == (PoolMember("shared--claude--one", 90, 1), PoolMember("shared--claude--two", 10, 1))
+    assert state.backends["shared--claude"].members == (
+        PoolMember("shared--claude--one", 90, 1),
+        PoolMember("shared--claude--two", 10, 1),
+    )
 
 
 async def test_a_model_that_leaves_takes_its_backends_and_its_secret_with_it() -> None:
@@ -80,7 +89,8 @@ async def test_a_model_that_leaves_takes_its_backends_and_its_secret_with_it() -
 async def test_a_sweep_mends_what_somebody_edited(name: str, edit: dict[str, object]) -> None:
     app = await offer(await a_platform(), catalog_text() + POOL)
     before = world(app)
-    app.gateway.state.backends[name] = replace(app.gateway.state.backends[name], **edit)  # type: ignore[arg-type]
+    backends = app.gateway.state.backends
+    backends[name] = replace(backends[name], **edit)  # type: ignore[arg-type]
     await _sweep(app)
     assert world(app) == before
 
@@ -88,7 +98,9 @@ async def test_a_sweep_mends_what_somebody_edited(name: str, edit: dict[str, obj
 async def test_a_sweep_mends_a_secret_that_points_elsewhere() -> None:
     app = await offer(await a_platform(), catalog_text() + POOL)
     values = app.gateway.state.named_values
-    values["credential--anthropic"] = replace(values["credential--anthropic"], url="https://elsewhere.vault.azure.net/secrets/x")
+    values["credential--anthropic"] = replace(
+        values["credential--anthropic"], url="https://elsewhere.vault.azure.net/secrets/x"
+    )
     await _sweep(app)
     assert values["credential--anthropic"].url == f"{PLATFORM_VAULT_URL}/secrets/anthropic"
 
@@ -98,10 +110,16 @@ async def test_a_shared_model_gets_a_workspace_of_the_platforms_and_a_backend_th
     assert app.cluster is not None
     manifest = app.cluster.state.objects["team-catalogue", "Workspace", "llama"].manifest
     assert manifest["resource"]["instanceType"] == GPU
-    assert manifest["inference"]["preset"] == {"name": "llama-3.1-8b-instruct", "presetOptions": {"modelAccessSecret": "hugging-face"}}
+    assert manifest["inference"]["preset"] == {
+        "name": "llama-3.1-8b-instruct",
+        "presetOptions": {"modelAccessSecret": "hugging-face"},
+    }
     await later(app, HOURS)
     assert ("team-catalogue", "HTTPRoute", "llama") in app.cluster.state.objects
-    assert app.gateway.state.backends["shared--llama"].url == "https://models.internal.contoso.com/team-catalogue/llama/v1"
+    assert (
+        app.gateway.state.backends["shared--llama"].url
+        == "https://models.internal.contoso.com/team-catalogue/llama/v1"
+    )
     assert 'value="llama-3.1-8b-instruct"' in app.gateway.state.api_policies["ai"].text
 
 
@@ -146,4 +164,8 @@ async def test_requests_per_minute_are_limited_for_the_team() -> None:
     app = await a_platform()
     await push(app, {path_of("alpha"): Asked().text() + "limits: {requestsPerMinute: 600}\n"})
     [limit] = ElementTree.fromstring(app.gateway.state.policies["team-alpha"].text).iter("rate-limit-by-key")
-    assert (limit.get("calls"), limit.get("renewal-period"), limit.get("counter-key")) == ("600", "60", "alpha")
+    assert (limit.get("calls"), limit.get("renewal-period"), limit.get("counter-key")) == (
+        "600",
+        "60",
+        "alpha",
+    )

@@ -57,7 +57,7 @@ async def sweep(app: FakeApp) -> None:
     await later(app, MINUTE)
 
 
-# ------------------------------------------------------------------------------------------------------------------ a new team
+# ------------------------------------------------------------------------------------------------- a new team
 
 
 async def test_a_team_gets_a_project_and_its_group_the_role_on_it_alone() -> None:
@@ -112,7 +112,11 @@ async def test_traces_go_where_the_platform_keeps_them_before_anybody_is_let_in(
     await ask(app, TRACED)
     await later(app, MINUTE)
     made = app.calls.writes("projects", "roles")
-    assert made.index("put_connection team-alpha") < made.index(f"grant team-alpha {READERS}") < made.index("update_project team-alpha")
+    assert (
+        made.index("put_connection team-alpha")
+        < made.index(f"grant team-alpha {READERS}")
+        < made.index("update_project team-alpha")
+    )
 
 
 async def test_traces_that_are_not_wanted_any_more_are_not_taken() -> None:
@@ -132,12 +136,21 @@ async def test_a_platform_that_keeps_no_traces_says_so() -> None:
     app.platform = replace(app.platform, playground=replace(app.platform.playground, tracing=None))
     await ask(app, TRACED)
     await later(app, MINUTE)
-    assert shown(app)["projects"] == "success: playground in place: Foundry project team-alpha; this platform keeps no traces"
+    assert (
+        shown(app)["projects"]
+        == "success: playground in place: Foundry project team-alpha; this platform keeps no traces"
+    )
 
 
 async def test_a_platform_without_a_playground_refuses_it_and_nothing_else() -> None:
     app = FakeApp(playground=False)
-    app.repository.commit({app.places.catalog: catalog_text(), path_of("alpha"): TRIED.text(), path_of("bravo"): Asked("bravo").text()})
+    app.repository.commit(
+        {
+            app.places.catalog: catalog_text(),
+            path_of("alpha"): TRIED.text(),
+            path_of("bravo"): Asked("bravo").text(),
+        }
+    )
     await run(app, PROVISION_CATALOG, "catalogue")
     with pytest.raises(InvalidRequest) as refused:
         await run(app, PROVISION_PROJECTS)
@@ -154,7 +167,7 @@ async def test_another_display_name_is_written_to_the_project() -> None:
     assert app.calls.writes("projects") == ["update_project team-alpha"]
 
 
-# ------------------------------------------------------------------------------------------------------------------- the limits
+# ------------------------------------------------------------------------------------------------- the limits
 
 
 async def test_an_account_that_is_full_takes_no_more_and_the_platform_is_told() -> None:
@@ -194,11 +207,13 @@ async def test_a_project_that_foundry_did_not_manage_to_make_is_told_and_tried_a
     assert users(app) == {READERS}
 
 
-# ------------------------------------------------------------------------------------------------------------- another group
+# ---------------------------------------------------------------------------------------------- another group
 
 
 @pytest.mark.parametrize("group", [OTHER_READERS, None])
-async def test_a_group_that_is_no_longer_named_loses_the_role_before_the_new_one_gains_it(group: str | None) -> None:
+async def test_a_group_that_is_no_longer_named_loses_the_role_before_the_new_one_gains_it(
+    group: str | None,
+) -> None:
     app = await a_playground()
     await ask(app, replace(TRIED, readers=group))
     assert users(app) == ({group} if group else set())
@@ -229,7 +244,7 @@ async def test_while_a_project_is_being_changed_a_group_that_may_not_use_it_lose
     assert users(app) == set()
 
 
-# ---------------------------------------------------------------------------------------------------------------- withdrawal
+# ------------------------------------------------------------------------------------------------- withdrawal
 
 
 async def _gives_it_up(app: FakeApp) -> None:
@@ -243,7 +258,9 @@ async def test_the_role_goes_at_once_and_the_project_after_grace(leave: Callable
     await later(app, MINUTE)
     assert users(app) == set()
     assert marker(app).withdrawn is not None
-    assert shown(app)["projects"].startswith("success: playground access withdrawn; its project is deleted after ")
+    assert shown(app)["projects"].startswith(
+        "success: playground access withdrawn; its project is deleted after "
+    )
     await later(app, app.limits.grace - 2 * MINUTE)
     await sweep(app)
     assert NAME in projects(app).names()
@@ -334,7 +351,7 @@ async def test_nothing_is_deleted_when_the_branch_wants_it_again_at_the_last_mom
     assert "delete_project team-alpha" not in app.calls.writes("projects")
 
 
-# ------------------------------------------------------------------------------------------------------------------ ownership
+# -------------------------------------------------------------------------------------------------- ownership
 
 STRANGERS = (None, Marker(REPOSITORY + 1, "alpha", "p", "0"), Marker(REPOSITORY, "bravo", "p", "0"))
 
@@ -348,7 +365,9 @@ async def test_a_project_that_is_not_ours_is_neither_changed_nor_opened(theirs: 
         await run(app, PROVISION_PROJECTS)
     roles(app).assigned.add((NAME, OTHER_READERS))
     app.repository.commit({path_of("alpha"): Asked().text()})
-    assert await run(app, PROVISION_PROJECTS) == Done(wrote=False), "a team that wants none has nothing to do with it"
+    assert await run(app, PROVISION_PROJECTS) == Done(wrote=False), (
+        "a team that wants none has nothing to do with it"
+    )
     assert app.calls.writes("projects", "roles") == []
 
 
@@ -364,7 +383,7 @@ async def test_a_connection_that_is_not_ours_stays() -> None:
     assert projects(app).kept[NAME].connection == theirs
 
 
-# ---------------------------------------------------------------------------------------------------------------- half states
+# ------------------------------------------------------------------------------------------------ half states
 
 
 async def test_a_role_that_a_dead_delivery_left_behind_goes_although_there_is_no_project() -> None:
@@ -402,8 +421,12 @@ async def _lose_the_connection(app: FakeApp) -> None:
     projects(app).kept[NAME].connection = None
 
 
-@pytest.mark.parametrize("harm", [_lose_the_project, _lose_the_role, _let_others_in, _withdraw_by_hand, _lose_the_connection])
-async def test_what_differs_is_found_by_a_sweep_and_the_next_one_has_nothing_to_write(harm: Callable[[FakeApp], object]) -> None:
+@pytest.mark.parametrize(
+    "harm", [_lose_the_project, _lose_the_role, _let_others_in, _withdraw_by_hand, _lose_the_connection]
+)
+async def test_what_differs_is_found_by_a_sweep_and_the_next_one_has_nothing_to_write(
+    harm: Callable[[FakeApp], object],
+) -> None:
     app = await a_playground(TRACED)
     before = world(app)
     await harm(app)  # type: ignore[misc]

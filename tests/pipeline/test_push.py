@@ -23,7 +23,9 @@ SECOND = "developer-requests/alpha/access.yaml"
 
 def _app(*teams: str) -> FakeApp:
     app = FakeApp()
-    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): Asked(team=team).text() for team in teams}})
+    app.repository.commit(
+        {DEFAULT_CATALOG_PATH: catalog_text(), **{path_of(team): Asked(team=team).text() for team in teams}}
+    )
     return app
 
 
@@ -61,14 +63,21 @@ async def test_a_change_carries_the_file_as_it_stands_on_the_branch() -> None:
     app = _app()
     await _push(app, {ALPHA: Asked().text()})
     [change] = _changes(app)
-    assert (change.path, change.commit, change.text, change.cause) == (ALPHA, app.repository.branch, Asked().text(), "push")
+    assert (change.path, change.commit, change.text, change.cause) == (
+        ALPHA,
+        app.repository.branch,
+        Asked().text(),
+        "push",
+    )
     assert change.content() == Asked().text().encode()
 
 
 async def test_a_message_is_named_after_the_delivery_and_the_team_and_travels_in_the_teams_session() -> None:
     app = _app()
     await _push(app, {ALPHA: Asked().text()})
-    assert [(sent.message_id, sent.session, sent.to) for sent in app.bus.sent] == [("d1/alpha", "alpha", "all")]
+    assert [(sent.message_id, sent.session, sent.to) for sent in app.bus.sent] == [
+        ("d1/alpha", "alpha", "all")
+    ]
 
 
 async def test_a_delivery_that_is_repeated_queues_nothing_twice() -> None:
@@ -83,7 +92,9 @@ async def test_a_push_of_many_commits_counts_only_what_differs_at_the_end() -> N
     app = _app("alpha")
     before = app.repository.branch
     for tokens in range(1_000, 1_200):
-        app.repository.commit({ALPHA: Asked(tokens=tokens).text(), BRAVO: Asked(team="bravo", tokens=tokens).text()})
+        app.repository.commit(
+            {ALPHA: Asked(tokens=tokens).text(), BRAVO: Asked(team="bravo", tokens=tokens).text()}
+        )
     app.repository.commit({BRAVO: None})
     await _arrive(app, before)
     assert _told(app) == ["alpha requested"]
@@ -141,7 +152,13 @@ async def test_a_removed_file_withdraws_its_team() -> None:
     app = _app("alpha", "bravo")
     await _push(app, {ALPHA: None})
     [change] = _changes(app)
-    assert (change.team, change.change, change.path, change.commit, change.text) == ("alpha", "withdrawn", ALPHA, app.repository.branch, "")
+    assert (change.team, change.change, change.path, change.commit, change.text) == (
+        "alpha",
+        "withdrawn",
+        ALPHA,
+        app.repository.branch,
+        "",
+    )
 
 
 async def test_an_emptied_branch_withdraws_nobody() -> None:
@@ -187,7 +204,11 @@ async def test_an_invalid_request_queues_nothing_and_is_shown_with_its_place() -
     assert summary == "1 teams queued, 1 problems"
     assert _told(app) == ["bravo requested"]
     [verdict] = app.reports.verdicts
-    assert (verdict.commit, verdict.reasons, verdict.problems[0].line) == (app.repository.branch, ["UnknownModel"], 4)
+    assert (verdict.commit, verdict.reasons, verdict.problems[0].line) == (
+        app.repository.branch,
+        ["UnknownModel"],
+        4,
+    )
 
 
 async def test_a_link_in_the_place_of_a_request_is_refused() -> None:
@@ -250,14 +271,18 @@ async def test_of_two_files_that_are_both_there_the_one_in_force_is_the_products
     app = _app("alpha")
     app.repository.commit({SECOND: Asked(tokens=1).text()})
     seal = Marker(app.platform.repository, "alpha", ALPHA, "c" * 40, "d" * 64)
-    app.gateway.state.products["team-alpha"] = Product("team-alpha", "1", "Alpha", published=True, marker=seal)
+    app.gateway.state.products["team-alpha"] = Product(
+        "team-alpha", "1", "Alpha", published=True, marker=seal
+    )
     await _push(app, {ALPHA: Asked(tokens=2).text(), SECOND: Asked(tokens=3).text()})
     assert [change.path for change in _changes(app)] == [ALPHA]
 
 
 async def test_a_large_push_becomes_one_look_at_everything() -> None:
     app = _app("zulu")
-    many: Files = {path_of(f"team{number:03}"): Asked(team=f"team{number:03}").text() for number in range(LARGE_PUSH + 1)}
+    many: Files = {
+        path_of(f"team{number:03}"): Asked(team=f"team{number:03}").text() for number in range(LARGE_PUSH + 1)
+    }
     assert await _push(app, many) == "51 requests touched at once: everything is looked at"
     assert _told(app) == []
     assert [envelope.message_id for envelope in app.bus.waiting(SWEEP)] == ["d1/sweep"]
@@ -267,7 +292,9 @@ async def test_a_large_push_becomes_one_look_at_everything() -> None:
 async def test_gpus_are_counted_over_all_teams_and_who_asks_for_one_too_many_is_refused() -> None:
     app = _app()
     phi = {"phi-4": GPU}
-    files: Files = {path_of(f"team{number}"): Asked(team=f"team{number}", dedicated=phi).text() for number in range(3)}
+    files: Files = {
+        path_of(f"team{number}"): Asked(team=f"team{number}", dedicated=phi).text() for number in range(3)
+    }
     await _push(app, files)
     before = app.repository.branch
     app.repository.commit({path_of("zulu"): Asked(team="zulu", dedicated=phi).text()})

@@ -1,6 +1,7 @@
 """Every cell of the table of states, through the real entry points: sweep, stages, push and HTTP answers.
 
-The table is written down here once more, by itself: a cell that is changed in `shared/domain/states.py` alone fails.
+The table is written down here once more, by itself: a cell that is changed in `shared/domain/states.py` alone
+fails.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ from tests.fakes.clock import START
 from tests.pipeline.road import a_platform, arrive, drain, later, push
 
 OTHERS = ("bravo", "carol", "delta")
-PATH, ELSEWHERE, FOLDER = path_of("alpha"), "developer-requests/alpha/access.yaml", "tenant-access/config/alpha"
+PATH, ELSEWHERE, FOLDER = (
+    path_of("alpha"),
+    "developer-requests/alpha/access.yaml",
+    "tenant-access/config/alpha",
+)
 TODAY = START.date() + timedelta(days=10)
 YESTERDAY, BEFORE_THAT, SOON = TODAY - timedelta(days=1), TODAY - timedelta(days=2), TODAY + timedelta(days=2)
 #: What a request asks for when it is changed, to be found in the policy.
 CHANGED = 5_432
 
-#: What follows, by what the branch has (down) and what stands (across); `-` where files and marker cannot say that together.
+#: What follows, by what the branch has (down) and what stands (across); `-` where files and marker cannot say
+#: that together.
 TABLE = """
              none   robbed begun  in_force lapsed held   held_lapsed withdrawn strange garbled
 valid        grant  grant  grant  grant    grant  grant  grant       grant     refuse  grant
@@ -47,15 +53,23 @@ no_catalogue none   keep   keep   keep     freeze keep   freeze      freeze    k
 no_tree      none   keep   keep   keep     freeze keep   freeze      freeze    keep    keep
 """
 _HEAD, *_ROWS = [line.split() for line in TABLE.strip().splitlines()]
-CELLS = [(row[0], mark, what) for row in _ROWS for mark, what in zip(_HEAD, row[1:], strict=True) if what != "-"]
+CELLS = [
+    (row[0], mark, what) for row in _ROWS for mark, what in zip(_HEAD, row[1:], strict=True) if what != "-"
+]
 #: What can be pushed: other rows need time to pass.
-PUSHED = [cell for cell in CELLS if cell[0] not in ("over", "new_end", "no_tree") and cell[1] in ("begun", "in_force", "garbled")]
+PUSHED = [
+    cell
+    for cell in CELLS
+    if cell[0] not in ("over", "new_end", "no_tree") and cell[1] in ("begun", "in_force", "garbled")
+]
 PUSHED += [cell for cell in CELLS if cell[:2] in {("valid", mark) for mark in _HEAD}]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is there of alpha: whether its keys open anything, what its product says, whether it is as the changed request says."""
+    """What is there of alpha: whether its keys open anything, what its product says, whether it is as the
+    changed request says.
+    """
 
     live: bool
     readable: bool
@@ -81,11 +95,13 @@ def seen(app: FakeApp) -> Seen:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- what there is
+# ---------------------------------------------------------------------------------------------- what there is
 
 
 async def a_world(mark: str, many: bool = False) -> FakeApp:
-    """Four teams in force, of which alpha is brought to this mark; ten days later. `many`: others go with it."""
+    """Four teams in force, of which alpha is brought to this mark; ten days later. `many`: others go with
+    it.
+    """
     app = await a_platform()
     teams = OTHERS if mark == "none" else ("alpha", *OTHERS)
     await push(app, {path_of(team): Asked(team=team).text() for team in teams})
@@ -122,11 +138,17 @@ def _marked(product: Product, mark: str) -> Product:
 async def arrange(app: FakeApp, files: str, mark: str) -> None:
     """The branch comes to say this of alpha, without a word to the app."""
     repository = app.repository
-    ends: dict[str, date] = {"over": YESTERDAY, "new_end": BEFORE_THAT if "lapsed" in mark else YESTERDAY, "shortened": SOON}
+    ends: dict[str, date] = {
+        "over": YESTERDAY,
+        "new_end": BEFORE_THAT if "lapsed" in mark else YESTERDAY,
+        "shortened": SOON,
+    }
     if mark == "garbled" and files == "new_end":
         product = app.gateway.state.products["team-alpha"]
         assert product.marker is not None
-        app.gateway.state.products["team-alpha"] = replace(product, marker=replace(product.marker, unreadable=frozenset({"commit"})))
+        app.gateway.state.products["team-alpha"] = replace(
+            product, marker=replace(product.marker, unreadable=frozenset({"commit"}))
+        )
     if files == "no_catalogue":
         repository.commit({DEFAULT_CATALOG_PATH: "models: []\n", PATH: Asked(tokens=CHANGED).text()})
     elif files == "no_tree":
@@ -140,7 +162,9 @@ async def arrange(app: FakeApp, files: str, mark: str) -> None:
     if mark == "withdrawn" and files == "over":
         product = app.gateway.state.products["team-alpha"]
         assert product.marker is not None
-        app.gateway.state.products["team-alpha"] = replace(product, marker=replace(product.marker, expires=YESTERDAY))
+        app.gateway.state.products["team-alpha"] = replace(
+            product, marker=replace(product.marker, expires=YESTERDAY)
+        )
 
 
 def _files(files: str, ends: date | None) -> dict[str, str | bytes | None]:
@@ -152,7 +176,7 @@ def _files(files: str, ends: date | None) -> dict[str, str | bytes | None]:
     return {PATH: text + ("oops: 1\n" if files == "invalid" else "")}
 
 
-# -------------------------------------------------------------------------------------------------------------------- who asks
+# --------------------------------------------------------------------------------------------------- who asks
 
 
 async def sweep(app: FakeApp) -> None:
@@ -168,7 +192,9 @@ async def stages(app: FakeApp) -> None:
     for path in (PATH, ELSEWHERE):
         blob = blob_id(files[path][0]) if path in files else "0" * 40
         changes.append(AccessChange(change="requested", team="alpha", path=path, commit=commit, blob=blob))
-    await app.bus.send([access_change(app, change, f"m{number}", app.clock.now()) for number, change in enumerate(changes)])
+    await app.bus.send(
+        [access_change(app, change, f"m{number}", app.clock.now()) for number, change in enumerate(changes)]
+    )
     await drain(app)
 
 
@@ -185,7 +211,8 @@ def expected(what: str, before: Seen, mark: str, many: bool) -> list[Seen]:
         case "grant?" if not many:
             return [Seen(True, True, False, False, True, True, True)]
         case "end?" if many or mark == "held":
-            # A stranger's product and one that is gone cannot say it, and one that was never finished is not published for it.
+            # A stranger's product and one that is gone cannot say it, and one that was never finished is not
+            # published for it.
             return [kept] if mark in ("robbed", "strange", "begun") else [replace(kept, held=True)]
         case "end" | "end?" if mark == "robbed":
             return [replace(ended, secrets=False)]
@@ -223,7 +250,9 @@ async def test_what_is_left_after_the_grace_period(files: str, mark: str, what: 
     # A day that is brought forward to the day after tomorrow has passed by then.
     ends = ends or files == "shortened"
     assert seen(app).secrets is not ends
-    assert seen(app).product is (mark == "strange" or (mark != "robbed" and not ends) or (what == "grant" and not ends))
+    assert seen(app).product is (
+        mark == "strange" or (mark != "robbed" and not ends) or (what == "grant" and not ends)
+    )
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "with others"])
@@ -240,9 +269,16 @@ async def test_what_follows_from_a_push(files: str, mark: str, what: str, many: 
 
 #: What a team has, by what follows.
 ACCESS = {
-    "grant": "granted", "grant?": "granted", "keep": "kept", "end": "ended", "end?": "ended", "rest": "ended", "freeze": "frozen",
-    "none": "none", "refuse": "not_ours",
-}  # fmt: skip
+    "grant": "granted",
+    "grant?": "granted",
+    "keep": "kept",
+    "end": "ended",
+    "end?": "ended",
+    "rest": "ended",
+    "freeze": "frozen",
+    "none": "none",
+    "refuse": "not_ours",
+}
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "with others"])
@@ -265,11 +301,14 @@ async def test_what_people_are_told(files: str, mark: str, what: str, many: bool
     assert one.conditions == every["alpha"].conditions or mark == "none"
 
 
-#: What a newcomer asks for: it is left when nothing of alpha's counts, neither what it has nor what it asks for.
+#: What a newcomer asks for: it is left when nothing of alpha's counts, neither what it has nor what it asks
+#: for.
 LEFT = 6_000
 
 
-@pytest.mark.parametrize(("files", "mark", "what"), [cell for cell in CELLS if cell[0] not in ("no_catalogue", "no_tree")])
+@pytest.mark.parametrize(
+    ("files", "mark", "what"), [cell for cell in CELLS if cell[0] not in ("no_catalogue", "no_tree")]
+)
 async def test_what_is_left_for_a_newcomer(files: str, mark: str, what: str) -> None:
     """The account of a model with a capacity asks too: alpha counts until its access has ended."""
     app = await a_world(mark)
@@ -277,11 +316,17 @@ async def test_what_is_left_for_a_newcomer(files: str, mark: str, what: str) -> 
     capacity = len(OTHERS) * Asked().tokens + LEFT
     limits = f"    maxTokensPerMinute: {Asked().tokens}\n    capacity: {capacity}\n"
     catalog = catalog_text().replace("    maxTokensPerMinute: 100000\n", limits)
-    app.repository.commit({DEFAULT_CATALOG_PATH: catalog, path_of("zulu"): Asked(team="zulu", tokens=LEFT).text()})
+    app.repository.commit(
+        {DEFAULT_CATALOG_PATH: catalog, path_of("zulu"): Asked(team="zulu", tokens=LEFT).text()}
+    )
     for _ in range(3):
         await sweep(app)
         app.clock.advance(timedelta(minutes=1))
-    counts = what in ("grant", "grant?", "refuse") or (what == "keep" and mark != "robbed") or (what == "end?" and mark == "held")
+    counts = (
+        what in ("grant", "grant?", "refuse")
+        or (what == "keep" and mark != "robbed")
+        or (what == "end?" and mark == "held")
+    )
     if mark == "strange":
         # What a stranger's product grants counts while a file of alpha's lies beside it.
         counts = files not in ("gone", "unreadable")
@@ -289,15 +334,27 @@ async def test_what_is_left_for_a_newcomer(files: str, mark: str, what: str) -> 
     assert (zulu is not None and zulu.state == "active") is not counts
 
 
-# ------------------------------------------------------------------------------------------------------------ every cell counts
+# ------------------------------------------------------------------------------------------ every cell counts
 
-#: What is put in the place of a cell to see whether anybody would notice. Where there is nothing, nothing can be taken away; and what a
-#: stranger's product refuses, its stage refuses.
-OTHERWISE = {"grant": "keep", "grant?": "keep", "keep": "end", "end": "keep", "end?": "end", "rest": "keep", "freeze": "keep"}
+#: What is put in the place of a cell to see whether anybody would notice. Where there is nothing, nothing can
+#: be taken away; and what a stranger's product refuses, its stage refuses.
+OTHERWISE = {
+    "grant": "keep",
+    "grant?": "keep",
+    "keep": "end",
+    "end": "keep",
+    "end?": "end",
+    "rest": "keep",
+    "freeze": "keep",
+}
 
 
-@pytest.mark.parametrize(("files", "mark", "what"), [cell for cell in CELLS if cell[2] not in ("none", "refuse")])
-async def test_each_cell_is_noticed(files: str, mark: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("files", "mark", "what"), [cell for cell in CELLS if cell[2] not in ("none", "refuse")]
+)
+async def test_each_cell_is_noticed(
+    files: str, mark: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With another word in one cell, something else happens: at once, or when the grace period has ended."""
 
     async def story(many: bool) -> list[Seen]:

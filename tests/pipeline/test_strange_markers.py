@@ -54,12 +54,16 @@ async def test_a_marker_that_names_another_teams_second_file_makes_neither_of_it
 
 
 async def test_a_push_by_a_team_of_two_files_is_judged_by_its_own_product_alone() -> None:
-    """A product of bravo's name that another repository made says which of bravo's files counts there, not here."""
+    """A product of bravo's name that another repository made says which of bravo's files counts there, not
+    here.
+    """
     app = await _two_teams()
     await push(app, {SECOND: Asked(team="bravo").text()})
     found = app.gateway.state.products["team-bravo"]
     assert found.marker is not None
-    app.gateway.state.products["team-bravo"] = replace(found, marker=replace(found.marker, repository=1, path=SECOND))
+    app.gateway.state.products["team-bravo"] = replace(
+        found, marker=replace(found.marker, repository=1, path=SECOND)
+    )
     app.bus.sent.clear()
     await push(app, {SECOND: Asked(team="bravo", tokens=5).text()})
     assert {problem.reason for problem in app.reports.verdicts[-1].problems} == {"DuplicateTeam"}
@@ -72,8 +76,15 @@ async def test_a_namespace_under_another_name_leaves_no_other_team_unsettled() -
     await later(app, timedelta(minutes=30))
     await ask(app, Asked(team="bravo"))
     assert app.cluster is not None
-    for name, marker in (("copy", Marker(REPOSITORY, "bravo", "", "")), ("team-bravo", Marker(1, "bravo", "", ""))):
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "annotations": marker_annotations(marker)}}
+    for name, marker in (
+        ("copy", Marker(REPOSITORY, "bravo", "", "")),
+        ("team-bravo", Marker(1, "bravo", "", "")),
+    ):
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "annotations": marker_annotations(marker)},
+        }
         app.cluster.state.namespaces[name] = Kept(manifest, "1", app.clock.now())
         copy = deepcopy(app.cluster.state.objects["team-alpha", "Workspace", "phi-4"])
         app.cluster.state.objects[name, "Workspace", "phi-4"] = replace(copy, created=app.clock.now())
@@ -96,7 +107,9 @@ async def test_a_reader_that_is_no_group_keeps_no_key_alive_and_no_team_from_its
     await later(app, timedelta(days=8))
     await _sweep(app)
     assert not [name for name in app.vault.names() if name.startswith("alpha-")]
-    assert {name for name, group in app.roles.assigned} == {f"zulu-{which}" for which in ("primary-key", "secondary-key", "endpoint")}
+    assert {name for name, group in app.roles.assigned} == {
+        f"zulu-{which}" for which in ("primary-key", "secondary-key", "endpoint")
+    }
     assert {group for _, group in app.roles.assigned} == {READERS}
 
 
@@ -104,7 +117,9 @@ async def test_an_api_whose_digest_somebody_made_unreadable_delays_no_team() -> 
     """It was finished once; the next sweep writes it anew."""
     app = await a_team()
     found = app.gateway.state.apis["ai"]
-    app.gateway.state.apis["ai"] = replace(found, marker=parse_marker(str(found.marker).replace("sha256:", "sha256:~")))
+    app.gateway.state.apis["ai"] = replace(
+        found, marker=parse_marker(str(found.marker).replace("sha256:", "sha256:~"))
+    )
     await push(app, {path_of("alpha"): Asked(tokens=20_000).text()})
     assert app.bus.waiting(PROVISION_GATEWAY) == []
     assert "20000" in app.gateway.state.policies["team-alpha"].text
@@ -119,7 +134,9 @@ async def test_a_backend_of_another_team_is_no_rest_of_one_that_has_nothing() ->
     app = await _two_teams()
     await push(app, {path_of("charlie"): b"oops"})
     name = "team-charlie--phi-4"
-    app.gateway.state.backends[name] = ActualBackend(name, '"x"', "https://x.example", Marker(REPOSITORY, "bravo", "", "", "9f"))
+    app.gateway.state.backends[name] = ActualBackend(
+        name, '"x"', "https://x.example", Marker(REPOSITORY, "bravo", "", "", "9f")
+    )
     app.bus.sent.clear()
     await _sweep(app)
     assert [sent.session for sent in app.bus.sent if sent.session == "charlie"] == []

@@ -25,7 +25,9 @@ async def _sweep(app: FakeApp, verdict: bool = False) -> list[AccessChange]:
     seen = len(app.bus.sent)
     outcome = await sweep(app, an_event(app, Sweep(why="a test", verdict=verdict), f"sweep-{seen}"))
     assert isinstance(outcome, Done)
-    return [AccessChange.decode(envelope.body) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC]
+    return [
+        AccessChange.decode(envelope.body) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC
+    ]
 
 
 def _told(changes: list[AccessChange]) -> list[str]:
@@ -47,14 +49,17 @@ async def test_a_sweep_of_a_settled_platform_reads_lists_and_no_team() -> None:
     app.calls.forget()
     await _sweep(app)
     assert sorted(call.name for call in app.calls.made) == [
-        "all_routes", "all_workspaces", "api", "api_policy", "archive", "backends", "fragment", "gpu_nodes", "head", "linked_products",
-        "named_values", "namespaces", "newest", "products", "projects", "readers", "readers", "subscriptions", "tree",
+        "all_routes", "all_workspaces", "api", "api_policy", "archive", "backends", "fragment", "gpu_nodes",
+        "head", "linked_products", "named_values", "namespaces", "newest", "products", "projects", "readers",
+        "readers", "subscriptions", "tree",
     ]  # fmt: skip
 
 
 async def test_a_sweep_reads_all_files_in_one_call() -> None:
     app = await a_team()
-    app.repository.commit({path_of(f"team{number}"): Asked(team=f"team{number}").text() for number in range(60)})
+    app.repository.commit(
+        {path_of(f"team{number}"): Asked(team=f"team{number}").text() for number in range(60)}
+    )
     app.calls.forget()
     await _sweep(app)
     assert sorted(app.calls.names("repository")) == ["archive", "head", "tree"]
@@ -82,7 +87,11 @@ async def test_a_sweep_of_a_settled_platform_writes_nothing_and_tells_nobody() -
 async def test_a_product_that_somebody_deleted_comes_back() -> None:
     app = await a_team()
     before = world(app)
-    del app.gateway.state.products["team-alpha"], app.gateway.state.policies["team-alpha"], app.gateway.state.subscriptions["team-alpha"]
+    del (
+        app.gateway.state.products["team-alpha"],
+        app.gateway.state.policies["team-alpha"],
+        app.gateway.state.subscriptions["team-alpha"],
+    )
     del app.gateway.state.keys["team-alpha"]
     app.gateway.state.links.clear()
     await start_sweep(app, "the timer")
@@ -136,13 +145,17 @@ async def test_a_sweep_knows_the_holder_of_a_team_by_its_product() -> None:
 async def test_what_a_push_leaves_to_a_sweep_is_done_by_one_that_else_only_reports() -> None:
     app = await a_team()
     app.sweep_report_only = True
-    await push(app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(51)})
+    await push(
+        app, {path_of(f"team{number:02}"): Asked(team=f"team{number:02}").text() for number in range(51)}
+    )
     assert len(app.gateway.state.products) == 52
     app.repository.commit({path_of("bravo"): Asked(team="bravo").text()})
     assert _told(await _sweep(app)) == []
 
 
-async def test_a_branch_and_a_catalogue_that_nothing_can_be_granted_by_are_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_branch_and_a_catalogue_that_nothing_can_be_granted_by_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
     await _sweep(app)
@@ -177,7 +190,14 @@ async def test_the_sweep_after_a_large_push_shows_the_verdict() -> None:
 async def test_a_changed_ceiling_reaches_every_team_of_the_model() -> None:
     app = await a_team()
     await ask(app, Asked(team="bravo", models=("text-embedding-3-large",)))
-    await push(app, {DEFAULT_CATALOG_PATH: catalog_text().replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 100")})
+    await push(
+        app,
+        {
+            DEFAULT_CATALOG_PATH: catalog_text().replace(
+                "maxTokensPerMinute: 100000", "maxTokensPerMinute: 100"
+            )
+        },
+    )
     assert app.reports.verdicts[-1].reasons == ["AboveCeiling"]
     assert _told(await _sweep(app)) == []
     assert "bravo-primary-key" in app.vault.names()

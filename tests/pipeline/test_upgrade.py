@@ -1,4 +1,6 @@
-"""After an upgrade the world is not written anew at once, and nobody's access ends by rules that nobody has seen at work."""
+"""After an upgrade the world is not written anew at once, and nobody's access ends by rules that nobody has
+seen at work.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def written_by_another_version(app: FakeApp, *teams: str) -> None:
     for team in teams:
         product = app.gateway.state.products[f"team-{team}"]
         assert product.marker is not None
-        app.gateway.state.products[f"team-{team}"] = replace(product, marker=replace(product.marker, digest="0" * 64))
+        app.gateway.state.products[f"team-{team}"] = replace(
+            product, marker=replace(product.marker, digest="0" * 64)
+        )
 
 
 async def swept(app: FakeApp) -> list[str]:
@@ -50,7 +54,9 @@ def looked_up(app: FakeApp) -> int:
     return sum(call.name == "file" for call in app.calls.made)
 
 
-async def test_teams_that_differ_by_the_version_alone_are_written_in_portions(caplog: pytest.LogCaptureFixture) -> None:
+async def test_teams_that_differ_by_the_version_alone_are_written_in_portions(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = await twelve()
     written_by_another_version(app, *TEAMS)
     with caplog.at_level(logging.WARNING, "mergekey"):
@@ -81,7 +87,9 @@ async def test_another_catalogue_is_no_version() -> None:
     app = await twelve()
     written_by_another_version(app, *TEAMS)
     catalog = app.repository.text(DEFAULT_CATALOG_PATH)
-    app.repository.commit({DEFAULT_CATALOG_PATH: catalog.replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 90000")})
+    app.repository.commit(
+        {DEFAULT_CATALOG_PATH: catalog.replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 90000")}
+    )
     assert set(TEAMS) <= set(await swept(app))
 
 
@@ -97,7 +105,7 @@ async def test_nobodys_text_is_looked_up_while_there_are_few_and_at_most_twice_f
     assert counts[2] <= counts[0] + 2 * len(TEAMS)
 
 
-# ------------------------------------------------------------------------------------------------------------- the first sweep
+# -------------------------------------------------------------------------------------------- the first sweep
 
 
 def upgraded(app: FakeApp) -> None:
@@ -105,7 +113,9 @@ def upgraded(app: FakeApp) -> None:
     app.gateway.state.rules = RULES - 1
 
 
-async def test_the_first_sweep_after_an_upgrade_ends_nobodys_access_and_the_second_does(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_first_sweep_after_an_upgrade_ends_nobodys_access_and_the_second_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = await twelve()
     upgraded(app)
     app.repository.commit({path_of(TEAMS[0]): None})

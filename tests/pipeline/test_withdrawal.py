@@ -1,4 +1,6 @@
-"""Taking access away: keys die at once, objects go after grace, and who comes back in time finds everything."""
+"""Taking access away: keys die at once, objects go after grace, and who comes back in time finds
+everything.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,18 @@ from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.fakes.clock import START
-from tests.pipeline.road import a_team, ask, drain, later, matches_the_gateway, push, run, shown, withdraw, world
+from tests.pipeline.road import (
+    a_team,
+    ask,
+    drain,
+    later,
+    matches_the_gateway,
+    push,
+    run,
+    shown,
+    withdraw,
+    world,
+)
 
 KEYS = ("alpha-primary-key", "alpha-secondary-key")
 SECRETS = ("alpha-endpoint", *KEYS)
@@ -27,7 +40,9 @@ def _state(app: FakeApp) -> str:
 def _is_gone(app: FakeApp) -> bool:
     left = world(app)
     named = [left[kind] for kind in ("products", "policies", "subscriptions", "backends", "secrets")]
-    return not any("alpha" in str(names) for names in named) and not [1 for secret, _ in app.roles.assigned if "alpha" in secret]
+    return not any("alpha" in str(names) for names in named) and not [
+        1 for secret, _ in app.roles.assigned if "alpha" in secret
+    ]
 
 
 async def _sweep(app: FakeApp) -> None:
@@ -46,7 +61,7 @@ async def test_a_withdrawn_team_has_dead_keys_at_once_and_all_its_objects() -> N
     assert shown(app)["gateway"].startswith("success: withdrawn, keys suspended")
 
 
-async def test_a_product_that_strangers_can_use_is_closed_while_its_team_is_in_grace_and_nothing_else_changes() -> None:
+async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace_and_nothing_else_is() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, timedelta(hours=2))
@@ -75,7 +90,9 @@ async def test_a_product_that_strangers_can_use_is_closed_by_its_withdrawal_and_
 async def test_a_product_that_has_to_stay_after_grace_is_closed_all_the_same() -> None:
     app = await a_team()
     await withdraw(app)
-    app.gateway.state.subscriptions["friend"] = Subscription("friend", '"x"', "A friend", "team-alpha", "7", "active")
+    app.gateway.state.subscriptions["friend"] = Subscription(
+        "friend", '"x"', "A friend", "team-alpha", "7", "active"
+    )
     assert app.gateway.open_product("team-alpha")
     app.clock.advance(app.limits.grace)
     await _sweep(app)
@@ -99,7 +116,9 @@ async def test_keys_are_suspended_whatever_else_fails() -> None:
 async def test_every_version_of_a_secret_is_disabled() -> None:
     app = await a_team()
     await app.gateway.regenerate_key("team-alpha", 0)
-    await app.vault.update(app.vault.kept[KEYS[0]].versions[0], False, app.vault.kept[KEYS[0]].versions[0].tags)
+    await app.vault.update(
+        app.vault.kept[KEYS[0]].versions[0], False, app.vault.kept[KEYS[0]].versions[0].tags
+    )
     await run(app, DELIVER_KEYS)
     assert [version.enabled for version in app.vault.kept[KEYS[0]].versions] == [True, False]
     await withdraw(app)
@@ -159,7 +178,9 @@ async def test_who_comes_back_with_other_readers_gets_new_keys_before_they_work(
     assert made.index("regenerate_key team-alpha 0") < activated
     assert made.index("regenerate_key team-alpha 1") < activated
     assert max(made.index(f"revoke {secret} {READERS}") for secret in SECRETS) < activated
-    assert {reader for secret, reader in app.roles.assigned if secret in SECRETS} == ({readers} if readers else set())
+    assert {reader for secret, reader in app.roles.assigned if secret in SECRETS} == (
+        {readers} if readers else set()
+    )
 
 
 async def test_a_role_that_cannot_be_taken_away_keeps_the_keys_suspended() -> None:

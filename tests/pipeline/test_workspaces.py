@@ -50,7 +50,10 @@ async def test_limits_stand_before_what_they_limit() -> None:
     await run(app, PROVISION_WORKSPACES)
     written = app.calls.writes("cluster")
     assert written[0] == "apply Namespace team-alpha"
-    limits = ("apply ResourceQuota team-alpha/workspaces", "apply NetworkPolicy team-alpha/only-through-the-gateway")
+    limits = (
+        "apply ResourceQuota team-alpha/workspaces",
+        "apply NetworkPolicy team-alpha/only-through-the-gateway",
+    )
     limited = ("create Workspace team-alpha/phi-4", "apply HTTPRoute team-alpha/phi-4")
     assert max(map(written.index, limits)) < min(map(written.index, limited))
     assert written[-1] == "apply Namespace team-alpha"
@@ -108,12 +111,17 @@ async def test_another_instance_type_replaces_the_workspace() -> None:
     assert "delete_workspace team-alpha/phi-4" in app.calls.writes("cluster")
     assert shown(app)["workspaces"] == "pending: waiting: WorkspaceDeleting"
     await later(app, 20 * MINUTE)
-    assert _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].manifest["resource"]["instanceType"] == LARGER_GPU
+    assert (
+        _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].manifest["resource"]["instanceType"]
+        == LARGER_GPU
+    )
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
 
 
 @pytest.mark.parametrize("minutes", [1, 30, 100])
-async def test_another_model_in_the_place_of_one_comes_when_that_is_gone_however_long_it_takes(minutes: int) -> None:
+async def test_another_model_in_the_place_of_one_comes_when_that_is_gone_however_long_it_takes(
+    minutes: int,
+) -> None:
     app = await a_team(Asked(dedicated=PHI))
     await later(app, 15 * MINUTE)
     _cluster(app).going_takes = minutes * MINUTE
@@ -121,7 +129,11 @@ async def test_another_model_in_the_place_of_one_comes_when_that_is_gone_however
     assert shown(app)["workspaces"] == "pending: waiting: WorkspaceDeleting"
     assert _cluster(app).names("team-alpha", "HTTPRoute") == []
     await later(app, (minutes + 15) * MINUTE)
-    assert _cluster(app).names("team-alpha", "Workspace") == _cluster(app).names("team-alpha", "HTTPRoute") == ["mistral-7b"]
+    assert (
+        _cluster(app).names("team-alpha", "Workspace")
+        == _cluster(app).names("team-alpha", "HTTPRoute")
+        == ["mistral-7b"]
+    )
     assert shown(app)["workspaces"] == "success: workspaces ready: mistral-7b"
     assert app.bus.dead_letters() == []
 
@@ -204,7 +216,11 @@ async def test_a_team_that_comes_back_in_time_keeps_its_gpu() -> None:
     await ask(app, Asked(dedicated=PHI))
     await later(app, 2 * app.limits.workspace_grace)
     assert _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].created == created
-    ends = {status.commit: status.description for status in app.reports.shown if status.context == "mergekey/alpha/workspaces"}
+    ends = {
+        status.commit: status.description
+        for status in app.reports.shown
+        if status.context == "mergekey/alpha/workspaces"
+    }
     assert list(ends.values())[-2:] == ["nothing is left to wait for", "workspaces ready: phi-4"]
 
 
@@ -221,7 +237,9 @@ async def test_a_change_that_kaito_does_not_allow_is_never_tried() -> None:
     app = await a_team(Asked(dedicated=PHI))
     manifest = _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].manifest
     with pytest.raises(Rejected):
-        await _cluster(app).apply({**manifest, "resource": {**manifest["resource"], "instanceType": LARGER_GPU}})
+        await _cluster(app).apply(
+            {**manifest, "resource": {**manifest["resource"], "instanceType": LARGER_GPU}}
+        )
     await ask(app, Asked(dedicated={"phi-4": LARGER_GPU}))
     await drain(app)
     assert app.bus.dead_letters() == []

@@ -17,7 +17,8 @@ from standins.stack import ask
 from tests.reference.descriptions import ABSENT, PRESENT, REQUIRED
 from tests.reference.validator import verdict
 
-#: The marker of a test whose requests are wrong on purpose, though the service accepts them: only their answers are compared.
+#: The marker of a test whose requests are wrong on purpose, though the service accepts them: only their
+#: answers are compared.
 WRONG_ON_PURPOSE = "wrong_on_purpose"
 _SHOWN = 20
 
@@ -39,7 +40,9 @@ class Comparison:
         self._read: dict[str, tuple[str, int]] = {}
 
     def check(self, control: Control, *, wrong_on_purpose: bool = False) -> None:
-        """Fail the test that this is called from if an exchange since the last call differs from its description."""
+        """Fail the test that this is called from if an exchange since the last call differs from its
+        description.
+        """
         if not PRESENT:
             return
         problems = list(self._problems(control, wrong_on_purpose))
@@ -51,7 +54,11 @@ class Comparison:
     def report(self) -> dict[str, Any]:
         """By server: the operations compared, and how many requests and answers."""
         return {
-            server: {"operations": sorted(tally.operations), "requests": tally.requests, "answers": tally.answers}
+            server: {
+                "operations": sorted(tally.operations),
+                "requests": tally.requests,
+                "answers": tally.answers,
+            }
             for server, tally in sorted(self.tallies.items())
         }
 
@@ -71,8 +78,8 @@ class Comparison:
 
 
 def comparison_of_the_run() -> Iterator[Comparison]:
-    """For a fixture of the session. Fails where the descriptions are required and absent; at the end writes what was compared to the file
-    that MERGEKEY_CONTRACT_REPORT names.
+    """For a fixture of the session. Fails where the descriptions are required and absent; at the end writes
+    what was compared to the file that MERGEKEY_CONTRACT_REPORT names.
     """
     if not PRESENT and REQUIRED:
         pytest.fail(ABSENT, pytrace=False)

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from tests.reference.descriptions import PRESENT
 
-collect_ignore = [] if PRESENT else ["test_validator.py", "test_looseness.py", "test_comparison.py", "test_policies.py"]
+collect_ignore = (
+    [] if PRESENT else ["test_validator.py", "test_looseness.py", "test_comparison.py", "test_policies.py"]
+)

@@ -12,28 +12,36 @@ from urllib.parse import unquote
 
 import yaml
 
-#: A folder with `azure/specification`, `apim-policy-schema`, `github` and `kaito`; by default beside the checkout.
-DIRECTORY = Path(os.environ.get("REFERENCE_DIR") or Path(__file__).resolve().parents[3] / "shared" / "reference").resolve()
+#: A folder with `azure/specification`, `apim-policy-schema`, `github` and `kaito`; by default beside the
+#: checkout.
+DIRECTORY = Path(
+    os.environ.get("REFERENCE_DIR") or Path(__file__).resolve().parents[3] / "shared" / "reference"
+).resolve()
 PRESENT = (DIRECTORY / "azure" / "specification").is_dir()
 #: Set by `make contract`: without the descriptions there is nothing to show.
 REQUIRED = os.environ.get("MERGEKEY_REQUIRE_REFERENCE") == "1"
 ABSENT = (
-    f"the vendors' official interface descriptions are not on this machine (looked in {DIRECTORY}): requests and answers are not compared"
-    " with them. REFERENCE_DIR names the folder that holds azure/specification (Azure/azure-rest-api-specs), apim-policy-schema"
-    " (microsoft/vscode-apimanagement), github (octokit/openapi, octokit/webhooks) and kaito (kaito-project/kaito)"
+    f"the vendors' official interface descriptions are not on this machine (looked in {DIRECTORY}): requests "
+    "and answers are not compared with them. REFERENCE_DIR names the folder that holds azure/specification "
+    "(Azure/azure-rest-api-specs), apim-policy-schema (microsoft/vscode-apimanagement), github "
+    "(octokit/openapi, octokit/webhooks) and kaito (kaito-project/kaito)"
 )
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part of a description. References in it are relative to `file`; `pointer` is its place there (RFC 6901)."""
+    """A part of a description. References in it are relative to `file`; `pointer` is its place there (RFC
+    6901).
+    """
 
     file: Path
     pointer: str
     value: Any
 
     def __getitem__(self, key: str | int) -> Node:
-        return Node(self.file, f"{self.pointer}/{str(key).replace('~', '~0').replace('/', '~1')}", self.value[key])
+        return Node(
+            self.file, f"{self.pointer}/{str(key).replace('~', '~0').replace('/', '~1')}", self.value[key]
+        )
 
     def get(self, key: str) -> Node | None:
         return self[key] if key in self.value else None

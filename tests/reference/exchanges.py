@@ -40,7 +40,9 @@ class _Content:
 
 def request_flaws(exchange: Exchange, match: Match, operation: Operation) -> Iterator[Flaw]:
     query = dict(parse_qsl(urlsplit(exchange.path).query, keep_blank_values=True))
-    for name in query.keys() - {parameter.name for parameter in operation.parameters if parameter.location == "query"}:
+    for name in query.keys() - {
+        parameter.name for parameter in operation.parameters if parameter.location == "query"
+    }:
         yield Flaw(f"query {name}", "is no declared parameter")
     given = {"query": query, "path": match.values, "header": exchange.request_headers}
     for parameter in operation.parameters:

@@ -1,4 +1,6 @@
-"""Where an official description says less or other than the service does, and why we know. Whatever else differs from it is a mistake."""
+"""Where an official description says less or other than the service does, and why we know. Whatever else
+differs from it is a mistake.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from tests.reference.openapi import Answer
 
 @dataclass(frozen=True)
 class Problem:
-    """A difference between an exchange and the description of its operation. `where` is a place in the request or the answer."""
+    """A difference between an exchange and the description of its operation. `where` is a place in the
+    request or the answer.
+    """
 
     server: str
     operation: str
@@ -24,7 +28,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Looseness:
-    """Problems that are none. Every text but the server's and the reason is a pattern for the whole of its part."""
+    """Problems that are none. Every text but the server's and the reason is a pattern for the whole of its
+    part.
+    """
 
     server: str
     operation: str
@@ -34,7 +40,9 @@ class Looseness:
 
     def excuses(self, problem: Problem) -> bool:
         parts = (self.operation, problem.operation), (self.where, problem.where), (self.what, problem.what)
-        return self.server == problem.server and all(re.fullmatch(pattern, text, re.DOTALL) for pattern, text in parts)
+        return self.server == problem.server and all(
+            re.fullmatch(pattern, text, re.DOTALL) for pattern, text in parts
+        )
 
 
 LOOSE = (
@@ -43,14 +51,16 @@ LOOSE = (
         r"\w+ backends?: .*",
         r"(body|answer(/value/\d+)?)/properties",
         r'"(url|protocol)" is a required property',
-        "a pool has neither: Microsoft's own examples of pools (CreateBackendsPool, in the documentation of backends) leave them out",
+        "a pool has neither: Microsoft's own examples of pools (CreateBackendsPool, in the documentation of "
+        "backends) leave them out",
     ),
     Looseness(
         "resource-manager",
         r"GET operation result: .*",
         "answer",
         "has a body, and none is declared",
-        "the result of a finished PUT is the resource, by the guidelines for long-running operations (Location), and the SDK reads it",
+        "the result of a finished PUT is the resource, by the guidelines for long-running operations "
+        "(Location), and the SDK reads it",
     ),
     Looseness(
         "resource-manager",
@@ -71,40 +81,54 @@ LOOSE = (
         r"LIST .*",
         "answer header link",
         "is declared, and missing",
-        "only an answer with further pages has it: https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api",
+        "only an answer with further pages has it: "
+        "https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api",
     ),
     Looseness(
         "github",
         r"GET blob: .*",
         "answer",
         r"is called application/vnd\.github\.raw(\+json)?(;.*)?, not application/json",
-        "what a client that accepts the raw media type gets: https://docs.github.com/rest/git/blobs#get-a-blob",
+        "what a client that accepts the raw media type gets: "
+        "https://docs.github.com/rest/git/blobs#get-a-blob",
     ),
     Looseness(
         "github",
         r".* -> 422",
         "answer",
         r"Unevaluated properties are not allowed \('status' was unexpected\)",
-        "every error body has had `status` for years; the description says so of its basic error, and forgot it at the 422",
+        "every error body has had `status` for years; the description says so of its basic error, and forgot "
+        "it at the 422",
     ),
     Looseness(
         "github",
         r"LIST installations: .*",
         r"answer/\d+/account",
         "fits no alternative.*",
-        "an account is a user and an enterprise at once (allOf) in this list, and one of them (anyOf) in every other installation",
+        "an account is a user and an enterprise at once (allOf) in this list, and one of them (anyOf) in "
+        "every other installation",
     ),
 )
 
-#: API Management and Key Vault write null for what is not set, in answers and error bodies; the descriptions know no null.
+#: API Management and Key Vault write null for what is not set, in answers and error bodies; the descriptions
+#: know no null.
 NULL_IS_ABSENT = ("resource-manager", "key-vault")
 
-#: What is described here in an older version than the one that is spoken: accounts and deployments as of 2024-10-01.
+#: What is described here in an older version than the one that is spoken: accounts and deployments as of
+#: 2024-10-01.
 _OLDER = re.compile(r"/subscriptions/.*/providers/Microsoft\.CognitiveServices/.*", re.IGNORECASE)
 
-#: What any operation of GitHub's may answer, said once (https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api and
+#: What any operation of GitHub's may answer, said once
+#: (https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api and
 #: .../best-practices-for-using-the-rest-api for 304) and not again at most operations.
-_GITHUBS = {401: "basic-error", 403: "basic-error", 404: "basic-error", 409: "basic-error", 422: "validation-error", 429: "basic-error"}
+_GITHUBS = {
+    401: "basic-error",
+    403: "basic-error",
+    404: "basic-error",
+    409: "basic-error",
+    422: "validation-error",
+    429: "basic-error",
+}
 
 
 def is_described_older(path: str) -> bool:

@@ -38,7 +38,9 @@ class Body:
 
 @dataclass(frozen=True)
 class Answer:
-    """One declared answer: its JSON body, None where none is declared, and the names of its headers in lower case."""
+    """One declared answer: its JSON body, None where none is declared, and the names of its headers in lower
+    case.
+    """
 
     schema: Node | None
     headers: tuple[str, ...]
@@ -55,7 +57,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Match:
-    """A path that exists; `operation` is None where the method does not. `values` are those of the path's parameters."""
+    """A path that exists; `operation` is None where the method does not. `values` are those of the path's
+    parameters.
+    """
 
     template: str
     operation: Operation | None
@@ -117,7 +121,9 @@ def _path(template: str, item: Node) -> _Path:
     pieces = re.split(r"\{([^}]+)\}", template)
     names = tuple(pieces[1::2])
     steps = [_segment([parameter for parameter in declared if parameter["name"] == name]) for name in names]
-    pattern = re.escape(pieces[0]) + "".join(step + re.escape(rest) for step, rest in zip(steps, pieces[2::2], strict=True))
+    pattern = re.escape(pieces[0]) + "".join(
+        step + re.escape(rest) for step, rest in zip(steps, pieces[2::2], strict=True)
+    )
     if _MAY_BE_ABSENT in steps:
         pattern = pattern.replace(f"/{_MAY_BE_ABSENT}", f"(?:/{_MAY_BE_ABSENT})?")
     depth = None if {_MANY_SEGMENTS, _MAY_BE_ABSENT} & set(steps) else template.count("/")
@@ -125,10 +131,16 @@ def _path(template: str, item: Node) -> _Path:
 
 
 def _segment(declared: list[Mapping[str, object]]) -> str:
-    if any(parameter.get("x-multi-segment") or parameter.get("x-ms-skip-url-encoding") for parameter in declared):
+    if any(
+        parameter.get("x-multi-segment") or parameter.get("x-ms-skip-url-encoding") for parameter in declared
+    ):
         return _MANY_SEGMENTS
     # Key Vault's version: `/secrets/name/` is the latest one, and so is `/secrets/name`.
-    return _MAY_BE_ABSENT if any("fragment is optional" in str(parameter.get("description")) for parameter in declared) else "([^/]+)"
+    return (
+        _MAY_BE_ABSENT
+        if any("fragment is optional" in str(parameter.get("description")) for parameter in declared)
+        else "([^/]+)"
+    )
 
 
 def _parameters(node: Node) -> list[Node]:
@@ -141,14 +153,20 @@ def _operation(node: Node, item: Node) -> Operation:
     body = next((parameter for parameter in declared if parameter.value["in"] == "body"), None)
     responses = node["responses"]
     return Operation(
-        parameters=tuple(_parameter(parameter) for parameter in declared if parameter.value["in"] in ("path", "query", "header")),
+        parameters=tuple(
+            _parameter(parameter)
+            for parameter in declared
+            if parameter.value["in"] in ("path", "query", "header")
+        ),
         body=_request_body(node) if body is None else Body(body["schema"], body.value.get("required", False)),
         answers={status: _answer(responses[status].target()) for status in responses.value},
     )
 
 
 def _parameter(node: Node) -> Parameter:
-    return Parameter(node.value["name"], node.value["in"], node.value.get("required", False), node.get("schema") or node)
+    return Parameter(
+        node.value["name"], node.value["in"], node.value.get("required", False), node.get("schema") or node
+    )
 
 
 def _request_body(node: Node) -> Body | None:

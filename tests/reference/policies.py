@@ -1,6 +1,7 @@
 """API Management's policies against the XSDs that Microsoft's editor extension checks them with.
 
-What the XSDs do not say (which section or scope allows a policy) the service says itself, and the stand-in with it.
+What the XSDs do not say (which section or scope allows a policy) the service says itself, and the stand-in
+with it.
 """
 
 from __future__ import annotations
@@ -18,15 +19,23 @@ from standins.world import Exchange
 from tests.reference.descriptions import DIRECTORY
 from tests.reference.schemas import Flaw
 
-#: Where an expression begins in `rawxml`, and C# as far as its brackets go: strings and characters, comments, brackets, anything else.
+#: Where an expression begins in `rawxml`, and C# as far as its brackets go: strings and characters, comments,
+#: brackets, anything else.
 _START = re.compile(r'(?<=[">])\s*@(?=[({])')
-_TOKEN = re.compile(r"""\$?@\$?"(?:[^"]|"")*"|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])+'|//[^\n]*|/\*.*?\*/|([({])|([)}])|.""", re.DOTALL)
+_TOKEN = re.compile(
+    r"""\$?@\$?"(?:[^"]|"")*"|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])+'|//[^\n]*|/\*.*?\*/|([({])|([)}])|.""",
+    re.DOTALL,
+)
 
 
 def policy_flaws(exchange: Exchange) -> Iterator[Flaw]:
     """What is wrong with the policy or fragment that a PUT carries; nothing if it carries none."""
     path = exchange.path.split("?")[0].lower()
-    if exchange.method != "PUT" or exchange.request_body is None or not ("/policyfragments/" in path or path.endswith("/policies/policy")):
+    if (
+        exchange.method != "PUT"
+        or exchange.request_body is None
+        or not ("/policyfragments/" in path or path.endswith("/policies/policy"))
+    ):
         return
     properties = json.loads(exchange.request_body)["properties"]
     text = _escaped(properties["value"]) if properties.get("format") == "rawxml" else properties["value"]
@@ -36,14 +45,18 @@ def policy_flaws(exchange: Exchange) -> Iterator[Flaw]:
 def document_flaws(text: str) -> Iterator[str]:
     """What the XSDs find wrong with a document or fragment in the format `xml`.
 
-    They look into no policy that holds others, so what stands in one is shown to them as if it stood in a section.
+    They look into no policy that holds others, so what stands in one is shown to them as if it stood in a
+    section.
     """
     try:
         root = etree.fromstring(text.strip())
     except etree.XMLSyntaxError as error:
         yield str(error)
         return
-    for document in (_as_policies(root), *(_in_a_section(holder) for holder in root.iter("when", "otherwise", "retry"))):
+    for document in (
+        _as_policies(root),
+        *(_in_a_section(holder) for holder in root.iter("when", "otherwise", "retry")),
+    ):
         try:
             _schema().assertValid(document)
         except etree.DocumentInvalid as error:

@@ -1,8 +1,9 @@
-"""Schemas of Swagger 2.0, OpenAPI 3.0, Kubernetes' CRDs and JSON Schema draft 7, compiled to one kind of validator.
+"""Schemas of Swagger 2.0, OpenAPI 3.0, Kubernetes' CRDs and JSON Schema draft 7, compiled to one kind of
+validator.
 
-Stricter than the text in one respect: an object that lists its properties has no others, since the real services drop an unknown
-property of a request without a word, and a stand-in's answer must not invent one. Where a description says `additionalProperties`, that
-holds.
+Stricter than the text in one respect: an object that lists its properties has no others, since the real
+services drop an unknown property of a request without a word, and a stand-in's answer must not invent one.
+Where a description says `additionalProperties`, that holds.
 """
 
 from __future__ import annotations
@@ -19,19 +20,40 @@ from tests.reference.descriptions import Node, part
 
 _Kind = jsonschema_rs.ValidationErrorKind
 _KEPT = {
-    *("type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "multipleOf"),
-    *("exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+    *(
+        "type",
+        "enum",
+        "const",
+        "format",
+        "pattern",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "multipleOf",
+    ),
+    *(
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minProperties",
+        "maxProperties",
+    ),
 }
 _IN_PLACE = ("allOf", "anyOf", "oneOf")
 _LISTING = ("properties", *_IN_PLACE)
 #: Formats that jsonschema-rs does not have, as far as they restrict anything here.
-_FORMATS: dict[str, Callable[[str], bool]] = {"base64url": lambda text: text.replace("-", "").replace("_", "").isalnum()}
+_FORMATS: dict[str, Callable[[str], bool]] = {
+    "base64url": lambda text: text.replace("-", "").replace("_", "").isalnum()
+}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a schema is meant: `sent` by a client, who sends no read-only property; `partial`, where required properties may be absent;
-    `older` than the version that is spoken, where others may have been added.
+    """How a schema is meant: `sent` by a client, who sends no read-only property; `partial`, where required
+    properties may be absent; `older` than the version that is spoken, where others may have been added.
     """
 
     sent: bool = False
@@ -55,7 +77,9 @@ def flaws(schema: Node, value: Any, reading: Reading = WHOLE) -> Iterator[Flaw]:
     errors = list(_validator(schema.file, schema.pointer, reading).iter_errors(value))
     paths = [error.evaluation_path for error in errors]
     for error in errors:
-        if isinstance(error.kind, _Kind.UnevaluatedProperties) and _is_consequence(error.evaluation_path[:-1], paths):
+        if isinstance(error.kind, _Kind.UnevaluatedProperties) and _is_consequence(
+            error.evaluation_path[:-1], paths
+        ):
             continue
         yield Flaw(_place(error), _what(error))
 
@@ -69,13 +93,17 @@ def _what(error: jsonschema_rs.ValidationError) -> str:
         return "is read-only: the service sets it, a client does not send it"
     if isinstance(error.kind, (_Kind.AnyOf, _Kind.OneOfNotValid)):
         # A branch of another type, null for instance, is the least like what was meant.
-        branches = sorted(error.kind.context, key=lambda found: (isinstance(found[0].kind, _Kind.Type), len(found)))
+        branches = sorted(
+            error.kind.context, key=lambda found: (isinstance(found[0].kind, _Kind.Type), len(found))
+        )
         return f"fits no alternative; the nearest one says: {branches[0][0].message[-200:]}"
     return _shortened(error.message)
 
 
 def _is_consequence(schema: list[str | int], flawed: list[list[str | int]]) -> bool:
-    """A branch of allOf that has a flaw does not count as listing its properties: then these seem to be unknown, and are not."""
+    """A branch of allOf that has a flaw does not count as listing its properties: then these seem to be
+    unknown, and are not.
+    """
     depth = len(schema)
     return any(path[:depth] == schema and path[depth] in _IN_PLACE for path in flawed)
 
@@ -84,14 +112,20 @@ def without_null(value: Any) -> Any:
     """The value where null stands for an absent property."""
     if isinstance(value, list):
         return [without_null(item) for item in value]
-    return {key: without_null(inner) for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
+    return (
+        {key: without_null(inner) for key, inner in value.items() if inner is not None}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 @cache
 def _validator(file: Path, pointer: str, reading: Reading) -> jsonschema_rs.Draft202012Validator:
     bundle = _Bundle(reading)
     schema = bundle.convert(part(file, pointer))
-    return jsonschema_rs.Draft202012Validator({**schema, "$defs": bundle.definitions}, validate_formats=True, formats=_FORMATS)
+    return jsonschema_rs.Draft202012Validator(
+        {**schema, "$defs": bundle.definitions}, validate_formats=True, formats=_FORMATS
+    )
 
 
 class _Bundle:
@@ -103,7 +137,9 @@ class _Bundle:
         self.definitions: dict[str, Any] = {}
 
     def convert(self, node: Node, *, in_place: bool = False) -> Any:
-        """`in_place` is a branch of allOf, anyOf or oneOf: which properties there are is for the whole to say."""
+        """`in_place` is a branch of allOf, anyOf or oneOf: which properties there are is for the whole to
+        say.
+        """
         if not isinstance(node.value, dict):
             return node.value
         if "$ref" in node.value:
@@ -134,7 +170,9 @@ class _Bundle:
                 schema[key] = self.convert(inner)
         for key in _IN_PLACE:
             if branches := node.get(key):
-                schema[key] = [self.convert(branches[number], in_place=True) for number in range(len(branches.value))]
+                schema[key] = [
+                    self.convert(branches[number], in_place=True) for number in range(len(branches.value))
+                ]
 
     def _property(self, node: Node) -> Any:
         return False if self._reading.sent and _is_read_only(node) else self.convert(node)
@@ -151,7 +189,11 @@ class _Bundle:
 
 def _is_read_only(node: Node) -> bool:
     # Beside a reference it counts too: Azure's files have it there, whatever Swagger says about siblings.
-    return bool(node.value.get("readOnly") or node.value.get("x-ms-mutability") == ["read"] or node.target().value.get("readOnly"))
+    return bool(
+        node.value.get("readOnly")
+        or node.value.get("x-ms-mutability") == ["read"]
+        or node.target().value.get("readOnly")
+    )
 
 
 def _close(schema: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""The comparison of a whole run: it fails the test that was running, counts, and notices that stand-ins started again."""
+"""The comparison of a whole run: it fails the test that was running, counts, and notices that stand-ins
+started again.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def record(world: World, *exchanges: Exchange) -> None:
         world.record_exchange(**parts)
 
 
-async def test_a_wrong_exchange_fails_the_test_that_made_it_and_no_other(world: World, interface: Control) -> None:
+async def test_a_wrong_exchange_fails_the_test_that_made_it_and_no_other(
+    world: World, interface: Control
+) -> None:
     comparison = Comparison()
     record(world, RIGHT, WRONG)
     with pytest.raises(pytest.fail.Exception, match="If-Match: is required"):
@@ -65,7 +69,9 @@ async def test_a_marked_test_may_send_wrong_requests(world: World, interface: Co
     await asyncio.to_thread(Comparison().check, interface, wrong_on_purpose=True)
 
 
-async def test_what_was_compared_is_reported(world: World, interface: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_compared_is_reported(
+    world: World, interface: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MERGEKEY_CONTRACT_REPORT", str(tmp_path / "report.json"))
     run = comparison_of_the_run()
     comparison = next(run)

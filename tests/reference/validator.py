@@ -23,11 +23,13 @@ _DESCRIPTIONS = {
     "key-vault": Description([_AZURE / "keyvault/data-plane/Microsoft.KeyVault/stable/7.5/secrets.json"]),
     "github": Description([DIRECTORY / "github" / "api.github.com.subset.json"]),
 }
-#: Paths that none of the descriptions is about: other providers of Resource Manager, Foundry's projects, what GitHub's subset leaves out.
+#: Paths that none of the descriptions is about: other providers of Resource Manager, Foundry's projects, what
+#: GitHub's subset leaves out.
 _APART = {
     "resource-manager": re.compile(
         r"(?!.*/providers/Microsoft\.(ApiManagement|CognitiveServices)/(?!.*/providers/)).*"
-        r"|.*/accounts/[^/]+/(projects|connections)(/.*)?|.*/providers/Microsoft\.CognitiveServices/locations/.*",
+        r"|.*/accounts/[^/]+/(projects|connections)(/.*)?|.*/providers/Microsoft\.CognitiveServices/"
+        r"locations/.*",
         re.IGNORECASE,
     ),
     "github": re.compile(r"/repos/[^/]+/[^/]+(/branches/.*)?|/codeload/.*"),
@@ -47,11 +49,14 @@ class Verdict:
 NOTHING = Verdict(request=False, answer=False)
 
 
-def verdict(exchange: Exchange, *, wrong_on_purpose: bool = False, excused: Sequence[Looseness] = LOOSE) -> Verdict:
+def verdict(
+    exchange: Exchange, *, wrong_on_purpose: bool = False, excused: Sequence[Looseness] = LOOSE
+) -> Verdict:
     """Compare an exchange with the description of its operation, where there is one.
 
-    A request that was refused (4xx, 501) is not judged, since tests send wrong ones on purpose; an answer that a fault put there is not
-    the stand-in's, and 501 is no service's. `wrong_on_purpose` spares a request that the service accepts, wrong as it is.
+    A request that was refused (4xx, 501) is not judged, since tests send wrong ones on purpose; an answer
+    that a fault put there is not the stand-in's, and 501 is no service's. `wrong_on_purpose` spares a request
+    that the service accepts, wrong as it is.
     """
     if exchange.path.startswith("/_standin/"):
         return NOTHING
@@ -81,9 +86,17 @@ def _look(exchange: Exchange, request: bool, answer: bool) -> list[Flaw] | None:
         return None
     match = description.find(exchange.method, path)
     if match is None or match.operation is None:
-        what = "the description has no such path" if match is None else f"the description has no {exchange.method} for {match.template}"
+        what = (
+            "the description has no such path"
+            if match is None
+            else f"the description has no {exchange.method} for {match.template}"
+        )
         return [Flaw("path", what)] if request else None
-    found = [*exchanges.request_flaws(exchange, match, match.operation), *policy_flaws(exchange)] if request else []
+    found = (
+        [*exchanges.request_flaws(exchange, match, match.operation), *policy_flaws(exchange)]
+        if request
+        else []
+    )
     return [*found, *(exchanges.answer_flaws(exchange, match.operation) if answer else ())]
 
 
@@ -97,8 +110,13 @@ def _look_at_workspaces(exchange: Exchange, request: bool, answer: bool) -> list
 
 def _webhook_verdict(exchange: Exchange, excused: Sequence[Looseness]) -> Verdict:
     """A delivery is GitHub's request; what the receiver answers is its own affair."""
-    file = DIRECTORY / "github" / "payload-schemas" / exchange.kind.removeprefix(_WEBHOOK) / "event.schema.json"
+    file = (
+        DIRECTORY / "github" / "payload-schemas" / exchange.kind.removeprefix(_WEBHOOK) / "event.schema.json"
+    )
     if not file.exists():
         return NOTHING
-    found = [Flaw(f"body{flaw.where}", flaw.what) for flaw in flaws(part(file), json.loads(exchange.request_body or "null"))]
+    found = [
+        Flaw(f"body{flaw.where}", flaw.what)
+        for flaw in flaws(part(file), json.loads(exchange.request_body or "null"))
+    ]
     return Verdict(True, False, _named(exchange, found, excused))

@@ -1,4 +1,5 @@
-"""KAITO's Workspaces against its CustomResourceDefinitions: of 0.6 (the AKS add-on) as v1alpha1, of 0.12 as v1beta1.
+"""KAITO's Workspaces against its CustomResourceDefinitions: of 0.6 (the AKS add-on) as v1alpha1, of 0.12 as
+v1beta1.
 
 The rules of its admission webhook are not part of a CRD.
 """
@@ -36,7 +37,8 @@ def request_flaws(exchange: Exchange, api_version: str) -> Iterator[Flaw]:
         return  # a list of steps, no Workspace
     body = yaml.safe_load(exchange.request_body)  # JSON is YAML
     if media == "application/merge-patch+json":
-        body = {"apiVersion": api_version, "kind": "Workspace", **without_null(body)}  # null takes a property away
+        # null takes a property away
+        body = {"apiVersion": api_version, "kind": "Workspace", **without_null(body)}
     yield from _flaws("body", body, api_version, Reading(partial=exchange.method == "PATCH"))
 
 
@@ -60,6 +62,8 @@ def _flaws(where: str, workspace: dict[str, Any], api_version: str, reading: Rea
 
 @cache
 def _schema(api_version: str) -> Node:
-    versions = part(DIRECTORY / "kaito" / _RELEASES[api_version] / "kaito.sh_workspaces.yaml")["spec"]["versions"]
+    versions = part(DIRECTORY / "kaito" / _RELEASES[api_version] / "kaito.sh_workspaces.yaml")["spec"][
+        "versions"
+    ]
     names = [row["name"] for row in versions.value]
     return versions[names.index(api_version.split("/")[1])]["schema"]["openAPIV3Schema"]

@@ -27,11 +27,24 @@ class Host:
 
 
 @asynccontextmanager
-async def running_host(app_dir: Path, *options: str, settings: Mapping[str, str], log: Path) -> AsyncIterator[Host]:
+async def running_host(
+    app_dir: Path, *options: str, settings: Mapping[str, str], log: Path
+) -> AsyncIterator[Host]:
     """A host on a port of its own, told to stop at the end. `settings` are added to the environment."""
-    command = [sys.executable, "-m", "standins.functions_host", str(app_dir), "--port", "0", "--with-parent", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "standins.functions_host",
+        str(app_dir),
+        "--port",
+        "0",
+        "--with-parent",
+        *options,
+    ]
     with log.open("w") as errors:
-        process = await create_subprocess_exec(*command, cwd=ROOT, env={**os.environ, **settings}, stdin=PIPE, stdout=PIPE, stderr=errors)
+        process = await create_subprocess_exec(
+            *command, cwd=ROOT, env={**os.environ, **settings}, stdin=PIPE, stdout=PIPE, stderr=errors
+        )
     try:
         yield Host(process, log=log, **await _ready(process, log))
     finally:
@@ -52,7 +65,11 @@ async def _ready(process: Process, log: Path) -> dict[str, Any]:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file of JSON lines; none while it does not exist. The last one may be half written."""
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        if path.exists()
+        else []
+    )
 
 
 async def eventually(find: Callable[[], list[Any]], count: int = 1, seconds: float = 300.0) -> list[Any]:

@@ -23,7 +23,9 @@ from tests.runtime.venv import UnavailableError, interpreter
 TOPIC = "access-changes"
 GOLFS_PROJECT = f"{FOUNDRY_ID}/projects/team-golf"
 REQUEST = "team: {name: golf, owner: lead@contoso.com, entraGroup: 5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b11}\n"
-REQUEST += "models:\n  foundry:\n    - {name: gpt-4.1, tokensPerMinute: 1000}\nfeatures: {playgroundAccess: true}\n"
+REQUEST += (
+    "models:\n  foundry:\n    - {name: gpt-4.1, tokensPerMinute: 1000}\nfeatures: {playgroundAccess: true}\n"
+)
 
 
 @pytest.fixture
@@ -47,29 +49,54 @@ async def test_a_push_becomes_a_key_inside_the_worker_runtime(runtime: Path, sta
     clone.fill(ROOT / "examples" / "access-repo")
     clone.write("tenant-access/config/golf/access.yaml", REQUEST)
     clone.push("golf asks")
-    assert [answer["response"]["status"] for answer in driven(runtime, stack, [health(), webhook(stack), forged(stack)])] == [200, 202, 401]
+    assert [
+        answer["response"]["status"]
+        for answer in driven(runtime, stack, [health(), webhook(stack), forged(stack)])
+    ] == [200, 202, 401]
     async with ServiceBusClient.from_connection_string(stack.settings()["SERVICE_BUS"]) as bus:
-        catalog = await message(bus.get_subscription_receiver(TOPIC, "provision-catalog", session_id="catalogue"), "provision_catalog")
-        golf = await message(bus.get_subscription_receiver(TOPIC, "provision-gateway", session_id="golf"), "provision_gateway")
-        workspaces = await message(bus.get_subscription_receiver(TOPIC, "provision-workspaces", session_id="golf"), "provision_workspaces")
-        projects = await message(bus.get_subscription_receiver(TOPIC, "provision-projects", session_id="golf"), "provision_projects")
+        catalog = await message(
+            bus.get_subscription_receiver(TOPIC, "provision-catalog", session_id="catalogue"),
+            "provision_catalog",
+        )
+        golf = await message(
+            bus.get_subscription_receiver(TOPIC, "provision-gateway", session_id="golf"), "provision_gateway"
+        )
+        workspaces = await message(
+            bus.get_subscription_receiver(TOPIC, "provision-workspaces", session_id="golf"),
+            "provision_workspaces",
+        )
+        projects = await message(
+            bus.get_subscription_receiver(TOPIC, "provision-projects", session_id="golf"),
+            "provision_projects",
+        )
         answers = driven(runtime, stack, [catalog, golf, workspaces, projects])
         assert [answer["error"] for answer in answers if not answer["ok"]] == []
         keys = await message(bus.get_queue_receiver("deliver-keys", session_id="golf"), "deliver_keys")
     assert driven(runtime, stack, [keys])[0]["ok"]
     servers = Servers(stack)
-    assert servers.fetch("golf-primary-key", "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b11") == servers.keys("golf")[0]
-    made = [call.target for call in stack.control.calls("resource-manager") if call.kind == "PUT foundry project"]
+    assert (
+        servers.fetch("golf-primary-key", "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b11") == servers.keys("golf")[0]
+    )
+    made = [
+        call.target for call in stack.control.calls("resource-manager") if call.kind == "PUT foundry project"
+    ]
     assert [target.partition("?")[0] for target in made] == [GOLFS_PROJECT]
 
 
 def driven(runtime: Path, stack: Stack, invocations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = drive(runtime, ROOT, invocations, {**stack.settings(), "SSL_CERT_FILE": stack.ca})["results"]
+    results: list[dict[str, Any]] = drive(
+        runtime, ROOT, invocations, {**stack.settings(), "SSL_CERT_FILE": stack.ca}
+    )["results"]
     return results
 
 
 def health() -> dict[str, Any]:
-    return {"function": "health", "kind": "http", "body": "", "metadata": {"method": "GET", "url": "http://app/api/health"}}
+    return {
+        "function": "health",
+        "kind": "http",
+        "body": "",
+        "metadata": {"method": "GET", "url": "http://app/api/health"},
+    }
 
 
 def webhook(stack: Stack, secret: str | None = None) -> dict[str, Any]:
@@ -82,7 +109,11 @@ def webhook(stack: Stack, secret: str | None = None) -> dict[str, Any]:
     }
     body = json.dumps(payload)
     signature = hmac.new((secret or stack.webhook_secret).encode(), body.encode(), hashlib.sha256).hexdigest()
-    headers = {"x-hub-signature-256": f"sha256={signature}", "x-github-event": "push", "x-github-delivery": "in-the-runtime"}
+    headers = {
+        "x-hub-signature-256": f"sha256={signature}",
+        "x-github-event": "push",
+        "x-github-delivery": "in-the-runtime",
+    }
     metadata = {"method": "POST", "url": "http://app/api/github/webhook", "headers": headers}
     return {"function": "receive_push", "kind": "http", "body": body, "metadata": metadata}
 
@@ -97,4 +128,9 @@ async def message(receiver: ServiceBusReceiver, function: str) -> dict[str, Any]
         (received,) = await receiver.receive_messages(1, max_wait_time=120)
         metadata = {name: [datum.type, datum.value] for name, datum in service_bus_metadata(received).items()}
         await receiver.complete_message(received)
-    return {"function": function, "kind": "serviceBus", "body": b"".join(received.body).decode(), "metadata": metadata}
+    return {
+        "function": function,
+        "kind": "serviceBus",
+        "body": b"".join(received.body).decode(),
+        "metadata": metadata,
+    }

@@ -1,4 +1,6 @@
-"""What a function app looks like to Microsoft's own worker runtime, and that the local host shows it the same."""
+"""What a function app looks like to Microsoft's own worker runtime, and that the local host shows it the
+same.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ Properties = dict[str | bytes, int | float | bytes | bool | str | UUID]
 LIST = """
 import json, pathlib, sys
 from standins.functions_host.index import load
-print(json.dumps([{"name": found.name, "bindings": found.bindings} for found in load(pathlib.Path(sys.argv[1]))]))
+print(json.dumps([{"name": found.name, "bindings": found.bindings} for found in \
+load(pathlib.Path(sys.argv[1]))]))
 """
 
 
@@ -46,20 +49,28 @@ def runtime() -> Path:
         pytest.skip(str(error))
 
 
-def drive(runtime: Path, app_dir: Path, invocations: list[dict[str, Any]], settings: Mapping[str, str]) -> dict[str, Any]:
+def drive(
+    runtime: Path, app_dir: Path, invocations: list[dict[str, Any]], settings: Mapping[str, str]
+) -> dict[str, Any]:
     """What `drive.py` answers."""
     command = [str(runtime), str(ROOT / "tests" / "runtime" / "drive.py"), str(app_dir)]
     environment = {**os.environ, **settings}
-    done = subprocess.run(command, input=json.dumps(invocations), env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, input=json.dumps(invocations), env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
 
 def listed(app_dir: Path, settings: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The functions and bindings that the local host finds. A process of its own, since every app is a module of the same name."""
+    """The functions and bindings that the local host finds. A process of its own, since every app is a module
+    of the same name.
+    """
     command = [sys.executable, "-c", LIST, str(app_dir)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -73,7 +84,9 @@ def example_settings() -> dict[str, str]:
 def test_the_small_app_has_the_same_functions_and_bindings_in_both_hosts(runtime: Path) -> None:
     functions = drive(runtime, SMALL_APP, [], SMALL_SETTINGS)["functions"]
     assert functions == listed(SMALL_APP, SMALL_SETTINGS)
-    assert "readers/$DeadLetterQueue" in {binding.get("subscriptionName") for found in functions for binding in found["bindings"]}
+    assert "readers/$DeadLetterQueue" in {
+        binding.get("subscriptionName") for found in functions for binding in found["bindings"]
+    }
 
 
 def test_mergekey_has_the_same_functions_and_bindings_in_both_hosts(runtime: Path) -> None:
@@ -87,14 +100,32 @@ async def test_a_request_looks_the_same_in_both_hosts(runtime: Path, tmp_path: P
     settings = SMALL_SETTINGS | {"SEEN": str(tmp_path / "seen.jsonl"), "BUS": nowhere}
     headers = {"x-hub-signature-256": "sha256=00", "content-type": "application/json; charset=utf-8"}
     body = '{"ref": "refs/heads/main", "name": "Zoë"}'
-    async with running_host(SMALL_APP, "--keys", str(tmp_path / "keys.json"), settings=settings, log=tmp_path / "log") as host:
+    async with running_host(
+        SMALL_APP, "--keys", str(tmp_path / "keys.json"), settings=settings, log=tmp_path / "log"
+    ) as host:
         url = f"{host.url}/api/echo/ada?page=2"
         async with aiohttp.request("POST", url, data=body.encode(), headers=headers) as answer:
-            local = {"status": answer.status, "answer": answer.headers["x-answer"], "body": await answer.json()}
-    asked = {"method": "POST", "url": url, "headers": headers, "query": {"page": "2"}, "params": {"name": "ada"}}
-    (result,) = drive(runtime, SMALL_APP, [{"function": "echo", "kind": "http", "body": body, "metadata": asked}], settings)["results"]
+            local = {
+                "status": answer.status,
+                "answer": answer.headers["x-answer"],
+                "body": await answer.json(),
+            }
+    asked = {
+        "method": "POST",
+        "url": url,
+        "headers": headers,
+        "query": {"page": "2"},
+        "params": {"name": "ada"},
+    }
+    (result,) = drive(
+        runtime, SMALL_APP, [{"function": "echo", "kind": "http", "body": body, "metadata": asked}], settings
+    )["results"]
     there = result["response"]
-    assert local == {"status": there["status"], "answer": there["headers"]["X-Answer"], "body": json.loads(there["body"])}
+    assert local == {
+        "status": there["status"],
+        "answer": there["headers"]["X-Answer"],
+        "body": json.loads(there["body"]),
+    }
 
 
 async def test_a_message_looks_the_same_in_both_hosts(runtime: Path, tmp_path: Path) -> None:
@@ -103,7 +134,12 @@ async def test_a_message_looks_the_same_in_both_hosts(runtime: Path, tmp_path: P
     properties: Properties = {"attempt": 2, "waiting-since": "2026-01-02T03:04:05Z", "sweep": False}
     await through_the_local_host(ours, tmp_path, body, properties)
     (local,) = lines(ours)
-    invocation = {"function": "read_news", "kind": "serviceBus", "body": body, "metadata": metadata(local, properties)}
+    invocation = {
+        "function": "read_news",
+        "kind": "serviceBus",
+        "body": body,
+        "metadata": metadata(local, properties),
+    }
     (result,) = drive(runtime, SMALL_APP, [invocation], SMALL_SETTINGS | {"SEEN": str(theirs)})["results"]
     assert result["ok"], result["error"]
     (there,) = lines(theirs)
@@ -116,14 +152,29 @@ async def through_the_local_host(seen: Path, folder: Path, body: str, properties
     """Send one message to the session topic, and wait until the function of the local host has seen it."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    subscription = {"requires_session": True, "lock_duration": "PT1M", "max_delivery_count": 3, "rules": {"all": {}}}
+    subscription = {
+        "requires_session": True,
+        "lock_duration": "PT1M",
+        "max_delivery_count": 3,
+        "rules": {"all": {}},
+    }
     queue = {"requires_session": False, "lock_duration": "PT1M", "max_delivery_count": 3}
     entities = {"queues": {"jobs": queue}, "topics": {"news": {"subscriptions": {"readers": subscription}}}}
     broker = await serve(World(folder / "broker"), listener, entities)
     port = listener.getsockname()[1]
-    connection = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+    connection = (
+        f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;"
+        "UseDevelopmentEmulator=true;"
+    )
     settings = SMALL_SETTINGS | {"SEEN": str(seen), "BUS": connection}
-    message = ServiceBusMessage(body, message_id="m-1", session_id="alpha", to="all", subject="a change", application_properties=properties)
+    message = ServiceBusMessage(
+        body,
+        message_id="m-1",
+        session_id="alpha",
+        to="all",
+        subject="a change",
+        application_properties=properties,
+    )
     async with (
         running_host(SMALL_APP, "--keys", str(folder / "keys.json"), settings=settings, log=folder / "log"),
         ServiceBusClient.from_connection_string(connection) as bus,
@@ -135,10 +186,12 @@ async def through_the_local_host(seen: Path, folder: Path, body: str, properties
 
 
 def metadata(seen: dict[str, Any], properties: Properties) -> dict[str, list[str]]:
-    """The trigger metadata of that message as the Service Bus extension 5.x builds them and the Functions host sends them on.
+    """The trigger metadata of that message as the Service Bus extension 5.x builds them and the Functions
+    host sends them on.
 
-    Source: ServiceBusTriggerBindingStrategy.AddBindingData in Azure/azure-sdk-for-net and RpcMessageConversionExtensions.ToRpc in
-    Azure/azure-functions-host. What only the broker knows (lock token, sequence number, time) is taken from what the local host saw.
+    Source: ServiceBusTriggerBindingStrategy.AddBindingData in Azure/azure-sdk-for-net and
+    RpcMessageConversionExtensions.ToRpc in Azure/azure-functions-host. What only the broker knows (lock
+    token, sequence number, time) is taken from what the local host saw.
     """
     texts = {
         "MessageId": "m-1",
@@ -156,4 +209,6 @@ def metadata(seen: dict[str, Any], properties: Properties) -> dict[str, list[str
         "EnqueuedTimeUtc": seen["enqueued_time_utc"].replace(" ", "T"),
         "ExpiresAtUtc": "9999-12-31T23:59:59.9999999",
     }
-    return {name: ["string", text] for name, text in texts.items()} | {name: ["json", json.dumps(value)] for name, value in values.items()}
+    return {name: ["string", text] for name, text in texts.items()} | {
+        name: ["json", json.dumps(value)] for name, value in values.items()
+    }

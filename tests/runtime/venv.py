@@ -1,6 +1,8 @@
-"""A virtual environment with Microsoft's own Python worker runtime: `python -m tests.runtime.venv` makes it and prints its interpreter.
+"""A virtual environment with Microsoft's own Python worker runtime: `python -m tests.runtime.venv` makes it
+and prints its interpreter.
 
-It needs Python 3.13 or newer, since the runtime does. Exit status 3, with the reason on standard error, when it cannot be had.
+It needs Python 3.13 or newer, since the runtime does. Exit status 3, with the reason on standard error, when
+it cannot be had.
 """
 
 from __future__ import annotations
@@ -38,9 +40,21 @@ def interpreter() -> Path:
 def _make(python: Path) -> None:
     base = next(filter(_suitable, _candidates()), None)
     if base is None:
-        raise UnavailableError("Microsoft's worker runtime needs Python 3.13 or newer: install one, or name it in RUNTIME_PYTHON")
+        raise UnavailableError(
+            "Microsoft's worker runtime needs Python 3.13 or newer: install one, or name it in RUNTIME_PYTHON"
+        )
     _run(base, "-m", "venv", "--clear", str(FOLDER))
-    _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(ROOT / "requirements.txt"), RUNTIME)
+    _run(
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        str(ROOT / "requirements.txt"),
+        RUNTIME,
+    )
 
 
 def _candidates() -> Iterator[str]:
@@ -53,7 +67,9 @@ def _candidates() -> Iterator[str]:
 
 
 def _suitable(python: str) -> bool:
-    """Whether it runs, is new enough and can make environments. Running it is the only test that a broken shim does not pass."""
+    """Whether it runs, is new enough and can make environments. Running it is the only test that a broken
+    shim does not pass.
+    """
     try:
         done = subprocess.run([python, "-c", _PROBE], capture_output=True, text=True, timeout=300)
     except (OSError, subprocess.TimeoutExpired):

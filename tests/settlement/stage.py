@@ -51,7 +51,10 @@ def as_received(app: FakeApp, envelope: Envelope) -> Received:
 
 
 async def settled(
-    app: FakeApp, result: Outcome | Exception, message: Received | None = None, stage: Stage = PROVISION_GATEWAY
+    app: FakeApp,
+    result: Outcome | Exception,
+    message: Received | None = None,
+    stage: Stage = PROVISION_GATEWAY,
 ) -> list[Envelope]:
     """What was queued by it."""
     seen = len(app.bus.sent)
@@ -60,9 +63,14 @@ async def settled(
 
 
 async def chain(
-    app: FakeApp, result: Callable[[], Outcome | MergekeyError], most: timedelta, stage: Stage = PROVISION_GATEWAY
+    app: FakeApp,
+    result: Callable[[], Outcome | MergekeyError],
+    most: timedelta,
+    stage: Stage = PROVISION_GATEWAY,
 ) -> list[Envelope]:
-    """The same result again and again until nothing comes back, or for so long; the clock goes along. Returns all that was queued."""
+    """The same result again and again until nothing comes back, or for so long; the clock goes along. Returns
+    all that was queued.
+    """
     message, queued, end = a_message(app), [], app.clock.now() + most
     while app.clock.now() < end:
         sent = await settled(app, result(), message, stage)

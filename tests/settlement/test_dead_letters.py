@@ -23,7 +23,9 @@ WAITING = Waiting(timedelta(seconds=30), "NodeClaimNotReady", revision="b" * 40)
 async def test_a_dead_letter_says_who_must_act_and_keeps_the_message_as_it_was() -> None:
     app = an_app()
     message = a_message(app)
-    [sent] = await settled(app, InvalidRequest("this platform has no GPU cluster", reason="NoCluster"), message)
+    [sent] = await settled(
+        app, InvalidRequest("this platform has no GPU cluster", reason="NoCluster"), message
+    )
     assert sent.body == message.body
     assert DeadLetter.of(sent.properties) == DeadLetter(
         stage="provision-gateway",
@@ -83,7 +85,11 @@ async def test_a_message_of_our_type_with_other_content_is_malformed(changed: di
     assert sent.properties["reason"] == "MalformedMessage"
 
 
-@pytest.mark.parametrize("properties", [{"sequence": "x", "attempt": -1, "root": ""}, {"sequence": 2.5, "failing-since": ""}], ids=str)
+@pytest.mark.parametrize(
+    "properties",
+    [{"sequence": "x", "attempt": -1, "root": ""}, {"sequence": 2.5, "failing-since": ""}],
+    ids=str,
+)
 async def test_properties_of_others_do_no_harm(properties: dict[str, Any]) -> None:
     app = an_app()
     [copy] = await settled(app, Unavailable("no answer"), a_message(app, properties=properties))
@@ -113,7 +119,9 @@ async def test_a_long_message_is_cut_to_what_properties_may_hold() -> None:
 
 async def test_the_sweep_has_no_team_and_shows_no_status() -> None:
     app = an_app()
-    message = a_message(app, body=Sweep(why="a test").encode("s1", "x", app.clock.now()), session="sweep", message_id="s1")
+    message = a_message(
+        app, body=Sweep(why="a test").encode("s1", "x", app.clock.now()), session="sweep", message_id="s1"
+    )
     assert await settled(app, Done("3 teams looked at"), message, SWEEP) == []
     [sent] = await settled(app, Rejected("too large"), message, SWEEP)
     assert sent.properties["team"] == "sweep"
@@ -136,4 +144,7 @@ async def test_whose_a_letter_is_comes_from_the_message_and_only_else_from_its_s
     [foreign] = await settled(app, Done(), a_message(app, body=b"hello", session=None, message_id="x1"))
     assert (ours.properties["team"], ours.properties["session"]) == ("alpha", "another")
     assert (foreign.properties["team"], foreign.properties["session"]) == ("", "")
-    assert (ours.content_type, foreign.content_type) == ("application/cloudevents+json", "application/octet-stream")
+    assert (ours.content_type, foreign.content_type) == (
+        "application/cloudevents+json",
+        "application/octet-stream",
+    )

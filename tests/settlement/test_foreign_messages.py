@@ -1,4 +1,6 @@
-"""Whatever a stranger with the right to send puts on a queue ends as one letter or one copy, and never goes round."""
+"""Whatever a stranger with the right to send puts on a queue ends as one letter or one copy, and never goes
+round.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ async def the_letter(app: FakeApp) -> Letter:
     return found
 
 
-async def test_a_body_that_leaves_no_room_for_what_is_known_about_it_is_kept_by_its_beginning_size_and_hash() -> None:
+async def test_a_body_that_leaves_no_room_for_what_is_known_is_kept_by_its_beginning_size_and_hash() -> None:
     app = an_app()
     body = bytes(range(256)) * 1023
     [sent] = await settled(app, Done(), a_message(app, body=body))
@@ -51,7 +53,11 @@ async def test_a_body_that_leaves_no_room_for_what_is_known_about_it_is_kept_by_
 
 async def test_what_the_broker_puts_aside_leaves_its_queue_however_large_it_is() -> None:
     app = an_app()
-    await collect(app, PROVISION_GATEWAY, a_message(app, body=HUGE, reason="MaxDeliveryCountExceeded", description="x" * 4000))
+    await collect(
+        app,
+        PROVISION_GATEWAY,
+        a_message(app, body=HUGE, reason="MaxDeliveryCountExceeded", description="x" * 4000),
+    )
     letter = await the_letter(app)
     assert (letter.reason, letter.body_size) == ("MaxDeliveryCountExceeded", len(HUGE))
 
@@ -60,9 +66,21 @@ async def test_the_largest_body_that_fits_is_kept_whole_and_one_more_byte_is_not
     app = an_app()
     [small] = await settled(app, Done(), a_message(app, body=b""))
     most = LARGEST_MESSAGE - small.size
-    [fits] = await settled(app, Done(), a_message(app, message_id="1".ljust(len(a_message(app).message_id), "1"), body=b"x" * most))
-    [cut] = await settled(app, Done(), a_message(app, message_id="2".ljust(len(a_message(app).message_id), "2"), body=b"x" * (most + 1)))
-    assert (len(fits.body), fits.content_type, "body-size" in fits.properties) == (most, "application/octet-stream", False)
+    [fits] = await settled(
+        app,
+        Done(),
+        a_message(app, message_id="1".ljust(len(a_message(app).message_id), "1"), body=b"x" * most),
+    )
+    [cut] = await settled(
+        app,
+        Done(),
+        a_message(app, message_id="2".ljust(len(a_message(app).message_id), "2"), body=b"x" * (most + 1)),
+    )
+    assert (len(fits.body), fits.content_type, "body-size" in fits.properties) == (
+        most,
+        "application/octet-stream",
+        False,
+    )
     assert (len(cut.body), cut.properties["body-size"]) == (BEGINNING, most + 1)
 
 
@@ -81,9 +99,13 @@ async def test_a_letter_that_the_service_refuses_as_too_large_is_cut_too() -> No
 
 
 @pytest.mark.parametrize("result", [Unavailable("no answer"), WAITING], ids=["retry", "wait"])
-async def test_a_message_that_has_no_room_for_the_trail_of_its_copy_is_a_dead_letter(result: Outcome | Exception) -> None:
+async def test_a_message_that_has_no_room_for_the_trail_of_its_copy_is_a_dead_letter(
+    result: Outcome | Exception,
+) -> None:
     app = an_app()
-    empty = AccessChange(**a_change(app).model_dump() | {"text": ""}).encode("x", "/repositories/1", app.clock.now())
+    empty = AccessChange(**a_change(app).model_dump() | {"text": ""}).encode(
+        "x", "/repositories/1", app.clock.now()
+    )
     forged = empty.replace(b'"commit"', b'"text":"' + b"x" * (262_000 - len(empty)) + b'","commit"')
     [sent] = await settled(app, result, a_message(app, body=forged))
     assert (sent.entity, sent.properties["reason"]) == (DEAD_LETTERS, "Rejected")
@@ -113,7 +135,9 @@ async def test_times_that_have_not_come_do_not_lengthen_the_limit() -> None:
     [copy] = await settled(app, Unavailable("no answer"), message)
     assert copy.properties["failing-since"] == format_time(app.clock.now())
     app.clock.advance(app.limits.failing)
-    [letter] = await settled(app, Unavailable("no answer"), replace(as_received(app, copy), enqueued=app.clock.now()))
+    [letter] = await settled(
+        app, Unavailable("no answer"), replace(as_received(app, copy), enqueued=app.clock.now())
+    )
     assert letter.properties["reason"] == "RetriesExhausted"
 
 
@@ -127,12 +151,40 @@ async def test_no_count_is_so_large_that_what_follows_cannot_be_sent_or_read(num
 
 
 ANYTHING = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**64), st.floats(), st.text(max_size=40), st.text("é\n", min_size=5000, max_size=5000),
-    st.binary(max_size=20), st.datetimes(), st.uuids(), st.lists(st.integers(), max_size=3),
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64),
+    st.floats(),
+    st.text(max_size=40),
+    st.text("é\n", min_size=5000, max_size=5000),
+    st.binary(max_size=20),
+    st.datetimes(),
+    st.uuids(),
+    st.lists(st.integers(), max_size=3),
     st.dictionaries(st.text(max_size=3), st.none()),
-    st.sampled_from(["\ud800", "é\n" * 2500, "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "x\x1b[2J\nWARNING Audit: ada"]),
-)  # fmt: skip
-NAMES = st.sampled_from(["root", "sequence", "attempt", "waiting-for", "waiting-since", "failing-since", "denied-since", "replays", "x"])
+    st.sampled_from(
+        [
+            "\ud800",
+            "é\n" * 2500,
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "x\x1b[2J\nWARNING Audit: ada",
+        ]
+    ),
+)
+NAMES = st.sampled_from(
+    [
+        "root",
+        "sequence",
+        "attempt",
+        "waiting-for",
+        "waiting-since",
+        "failing-since",
+        "denied-since",
+        "replays",
+        "x",
+    ]
+)
 IDS = st.text(min_size=1, max_size=128)
 
 
@@ -140,11 +192,29 @@ IDS = st.text(min_size=1, max_size=128)
 def bodies(draw: st.DrawFn) -> bytes:
     """Bytes, nearly ours, and as large as Service Bus takes them."""
     data = {"change": "requested", "team": "alpha", "path": "p", "commit": "c" * 40, "blob": "b" * 40}
-    data |= draw(st.dictionaries(st.sampled_from([*data, "cause", "text", "new\nfield"]), st.text(max_size=9) | st.integers(), max_size=2))
-    envelope = {"specversion": "1.0", "type": "dev.mergekey.access-change.v1", "source": "/repositories/1", "data": data}
-    envelope |= draw(st.dictionaries(st.sampled_from([*envelope, "subject"]), st.text(max_size=200) | st.none(), max_size=2))
+    data |= draw(
+        st.dictionaries(
+            st.sampled_from([*data, "cause", "text", "new\nfield"]),
+            st.text(max_size=9) | st.integers(),
+            max_size=2,
+        )
+    )
+    envelope = {
+        "specversion": "1.0",
+        "type": "dev.mergekey.access-change.v1",
+        "source": "/repositories/1",
+        "data": data,
+    }
+    envelope |= draw(
+        st.dictionaries(
+            st.sampled_from([*envelope, "subject"]), st.text(max_size=200) | st.none(), max_size=2
+        )
+    )
     body = json.dumps(envelope).encode()
-    return draw(st.sampled_from([body, body, body + b" " * (262_000 - len(body)), b"x" * 262_000]) | st.binary(max_size=50))
+    return draw(
+        st.sampled_from([body, body, body + b" " * (262_000 - len(body)), b"x" * 262_000])
+        | st.binary(max_size=50)
+    )
 
 
 @st.composite
@@ -206,13 +276,24 @@ async def test_anything_ends_as_at_most_one_message_that_can_be_sent(
 
 LETTER = DeadLetter("provision-gateway", "alpha", "Rejected", "why", "the platform", 1, "m", "alpha", "r", 0)
 JUNK: list[dict[str, Any]] = [
-    {}, {"root": "x" * 5000}, {"root": "\ud800"}, {"sequence": 2**40}, {"replays": -1}, {"attempts": 2**31 - 1}, {"session": "x" * 129},
-    {"stage": "x\n"}, {"team": 5}, {"body-size": "x"}, {"body-size": 7, "body-sha256": "f" * 64},
-]  # fmt: skip
+    {},
+    {"root": "x" * 5000},
+    {"root": "\ud800"},
+    {"sequence": 2**40},
+    {"replays": -1},
+    {"attempts": 2**31 - 1},
+    {"session": "x" * 129},
+    {"stage": "x\n"},
+    {"team": 5},
+    {"body-size": "x"},
+    {"body-size": 7, "body-sha256": "f" * 64},
+]
 
 
 @pytest.mark.parametrize("changed", JUNK, ids=str)
-async def test_a_letter_that_somebody_else_wrote_is_shown_and_a_replay_of_it_breaks_nothing(changed: dict[str, Any]) -> None:
+async def test_a_letter_that_somebody_else_wrote_is_shown_and_a_replay_of_it_breaks_nothing(
+    changed: dict[str, Any],
+) -> None:
     app = an_app()
     received = Received(b"{}", "m" * LONGEST_ID, None, app.clock.now(), LETTER.properties() | changed)
     held = Envelope(DEAD_LETTERS, received.message_id, received.body)
@@ -220,12 +301,20 @@ async def test_a_letter_that_somebody_else_wrote_is_shown_and_a_replay_of_it_bre
     app.bus.queues[DEAD_LETTERS][0].envelope = replace(held, properties=received.properties)
     letter = await the_letter(app)
     [answer] = await dead_letters.replay(app, Order([letter.sequence], "olivia"))
-    assert answer.outcome == ("replayed" if changed in ({}, {"root": "x" * 5000}, {"root": "\ud800"}) else "refused")
+    assert answer.outcome == (
+        "replayed" if changed in ({}, {"root": "x" * 5000}, {"root": "\ud800"}) else "refused"
+    )
 
 
 async def test_a_letter_of_a_newer_version_is_shown_and_can_be_replayed() -> None:
     app = an_app()
-    await app.bus.send([Envelope(DEAD_LETTERS, "m", b"{}", properties=LETTER.properties() | {"cause": "quota", "urgent": True})])
+    await app.bus.send(
+        [
+            Envelope(
+                DEAD_LETTERS, "m", b"{}", properties=LETTER.properties() | {"cause": "quota", "urgent": True}
+            )
+        ]
+    )
     letter = await the_letter(app)
     assert (letter.stage, letter.team, letter.reason) == ("provision-gateway", "alpha", "Rejected")
     [answer] = await dead_letters.replay(app, Order([letter.sequence], "olivia"))
@@ -238,5 +327,8 @@ async def test_ids_with_lines_in_them_forge_no_line_of_the_log(log: Lines) -> No
     forged = "m\nWARNING Audit: ada (0000) discarded dead letter 7 because: done\x1b[2K"
     await settle(app, PROVISION_GATEWAY, a_message(app, body=b"x", message_id=forged), ends_with(Done()))
     await settled(app, Unavailable("no answer"), a_message(app, properties={"root": forged}))
-    assert [line.count("m\\nWARNING Audit: ada (0000) discarded dead letter 7 because: done\\x1b[2K") for line in log.lines] == [1, 1]
+    assert [
+        line.count("m\\nWARNING Audit: ada (0000) discarded dead letter 7 because: done\\x1b[2K")
+        for line in log.lines
+    ] == [1, 1]
     log.lines.clear()

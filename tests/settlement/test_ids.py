@@ -1,4 +1,6 @@
-"""Ids of messages: who handles a message twice queues the same ids twice, and Service Bus drops the second."""
+"""Ids of messages: who handles a message twice queues the same ids twice, and Service Bus drops the
+second.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,11 @@ async def test_ids_tell_where_a_message_comes_from() -> None:
     ]
 
 
-@pytest.mark.parametrize("result", [WAITING, Unavailable("no answer"), PermanentError("gone")], ids=["wait", "retry", "dead letter"])
+@pytest.mark.parametrize(
+    "result",
+    [WAITING, Unavailable("no answer"), PermanentError("gone")],
+    ids=["wait", "retry", "dead letter"],
+)
 async def test_a_message_that_is_handled_twice_queues_its_follow_up_once(result: Waiting | Exception) -> None:
     app = an_app()
     message = a_message(app)
@@ -60,7 +66,12 @@ async def test_ids_of_a_chain_never_repeat() -> None:
 
 def test_a_push_waits_by_itself_and_sweeps_wait_together() -> None:
     def names(cause: Literal["push", "sweep"]) -> set[str]:
-        changes = (AccessChange(change="requested", team="alpha", path="p", commit=of * 40, blob="b" * 40, cause=cause) for of in "cd")
+        changes = (
+            AccessChange(
+                change="requested", team="alpha", path="p", commit=of * 40, blob="b" * 40, cause=cause
+            )
+            for of in "cd"
+        )
         return {waiting_id(PROVISION_GATEWAY, change, WAITING, START) for change in changes}
 
     slot = int(START.timestamp())
@@ -96,10 +107,17 @@ async def test_waits_of_two_teams_do_not_join() -> None:
     app = an_app()
     bravo = a_change(app).model_copy(update={"team": "bravo"}).encode("x", "x", app.clock.now())
     assert len(await settled(app, WAITING, a_message(app))) == 1
-    assert len(await settled(app, WAITING, a_message(app, body=bravo, session="bravo", message_id="d1/bravo"))) == 1
+    assert (
+        len(await settled(app, WAITING, a_message(app, body=bravo, session="bravo", message_id="d1/bravo")))
+        == 1
+    )
 
 
-@given(root=st.text(min_size=1, max_size=128), team=st.from_regex(r"[a-z][a-z0-9]{2,39}", fullmatch=True), sequence=st.integers(0, 10**6))
+@given(
+    root=st.text(min_size=1, max_size=128),
+    team=st.from_regex(r"[a-z][a-z0-9]{2,39}", fullmatch=True),
+    sequence=st.integers(0, 10**6),
+)
 async def test_no_id_is_longer_than_service_bus_allows(root: str, team: str, sequence: int) -> None:
     app = an_app()
     body = a_change(app).model_copy(update={"team": team, "blob": "b" * 64}).encode("x", "x", app.clock.now())
@@ -114,7 +132,10 @@ async def test_no_id_is_longer_than_service_bus_allows(root: str, team: str, seq
 async def test_long_ids_that_differ_at_the_end_stay_different() -> None:
     app = an_app()
     long = "x" * 127
-    ids = {(await settled(app, Unavailable("no"), a_message(app, message_id=long + end)))[0].message_id for end in "ab"}
+    ids = {
+        (await settled(app, Unavailable("no"), a_message(app, message_id=long + end)))[0].message_id
+        for end in "ab"
+    }
     assert len(ids) == 2
 
 
@@ -136,7 +157,10 @@ async def test_who_asks_for_a_sweep_in_the_second_in_which_another_began_gets_on
     asked = await start_sweep(app, "the timer")
     app.clock.advance(timedelta(milliseconds=20))
     assert await start_sweep(app, "a person", deep=True) != asked
-    assert [Sweep.decode(envelope.body).why for envelope in app.bus.waiting(SWEEP)] == ["the timer", "a person"]
+    assert [Sweep.decode(envelope.body).why for envelope in app.bus.waiting(SWEEP)] == [
+        "the timer",
+        "a person",
+    ]
     assert {envelope.session for envelope in app.bus.waiting(SWEEP)} == {"sweep"}
 
 
@@ -149,11 +173,13 @@ async def test_a_sweep_says_whether_it_looks_deeply_and_why_in_two_hundred_chara
     assert (first, second) == (Sweep(why="x" * 200, deep=True), Sweep(why="the timer"))
 
 
-# ---------------------------------------------------------------------------------------- what the broker has put aside
+# ------------------------------------------------------------------------------ what the broker has put aside
 
 
 def _put_aside(app: FakeApp, **changed: object) -> Received:
-    message = a_message(app, delivery_count=6, reason="MaxDeliveryCountExceeded", description="Message could not be consumed.")
+    message = a_message(
+        app, delivery_count=6, reason="MaxDeliveryCountExceeded", description="Message could not be consumed."
+    )
     return replace(message, **changed)  # type: ignore[arg-type]  # fields of Received
 
 
@@ -163,7 +189,10 @@ async def test_what_the_broker_put_aside_joins_the_list_of_dead_letters() -> Non
     await collect(app, PROVISION_GATEWAY, message)
     [letter] = app.bus.dead_letters()
     assert (letter.entity, letter.body) == (DEAD_LETTERS, message.body)
-    named = {name: letter.properties[name] for name in ("reason", "message", "attempts", "stage", "team", "root", "sequence")}
+    named = {
+        name: letter.properties[name]
+        for name in ("reason", "message", "attempts", "stage", "team", "root", "sequence")
+    }
     assert named == {
         "reason": "MaxDeliveryCountExceeded",
         "message": "Message could not be consumed.",
@@ -177,9 +206,15 @@ async def test_what_the_broker_put_aside_joins_the_list_of_dead_letters() -> Non
 
 async def test_a_message_without_a_session_or_a_reason_is_collected_too() -> None:
     app = an_app()
-    await collect(app, PROVISION_GATEWAY, _put_aside(app, body=b"\xff", session=None, reason="", description=""))
+    await collect(
+        app, PROVISION_GATEWAY, _put_aside(app, body=b"\xff", session=None, reason="", description="")
+    )
     [letter] = app.bus.dead_letters()
-    assert (letter.properties["reason"], letter.properties["team"], letter.body) == ("DeadLettered", "", b"\xff")
+    assert (letter.properties["reason"], letter.properties["team"], letter.body) == (
+        "DeadLettered",
+        "",
+        b"\xff",
+    )
     assert letter.properties["message"] == "the broker put the message aside"
 
 

@@ -22,7 +22,9 @@ async def _many(count: int) -> FakeApp:
 
 async def test_all_pages_are_read_in_order() -> None:
     app = await _many(PAGE + 2)
-    assert [letter.message_id async for letter in letters(app)] == [f"m{number}" for number in range(PAGE + 2)]
+    assert [letter.message_id async for letter in letters(app)] == [
+        f"m{number}" for number in range(PAGE + 2)
+    ]
 
 
 async def test_letters_are_found_by_their_numbers_whatever_page_they_are_on() -> None:
@@ -31,7 +33,12 @@ async def test_letters_are_found_by_their_numbers_whatever_page_they_are_on() ->
     wanted = [every[0], every[PAGE - 1], every[PAGE], every[-1]]
     found = await numbered(app, [*wanted, every[-1] + 7])
     assert list(found) == wanted
-    assert [found[sequence].message_id for sequence in wanted] == ["m0", f"m{PAGE - 1}", f"m{PAGE}", f"m{2 * PAGE}"]
+    assert [found[sequence].message_id for sequence in wanted] == [
+        "m0",
+        f"m{PAGE - 1}",
+        f"m{PAGE}",
+        f"m{2 * PAGE}",
+    ]
     assert await numbered(app, []) == {}
 
 

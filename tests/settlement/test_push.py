@@ -41,7 +41,9 @@ async def test_a_push_is_accepted_when_its_changes_are_queued() -> None:
     assert {envelope.entity for envelope in app.bus.sent} == {TOPIC}
 
 
-@pytest.mark.parametrize("error", [Unavailable("502"), Throttled("403"), AccessDenied("401"), Rejected("too large")], ids=str)
+@pytest.mark.parametrize(
+    "error", [Unavailable("502"), Throttled("403"), AccessDenied("401"), Rejected("too large")], ids=str
+)
 async def test_trouble_with_github_becomes_a_look_at_everything(error: MergekeyError) -> None:
     app = _app()
     app.calls.before = _down("repository", error)
@@ -82,7 +84,9 @@ async def test_a_redelivered_push_is_queued_once() -> None:
     assert [envelope.message_id for envelope in app.bus.sent] == ["d1/catalogue", "d1/alpha"]
 
 
-async def test_what_takes_longer_than_github_waits_becomes_a_look_at_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_longer_than_github_waits_becomes_a_look_at_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = _app()
     monkeypatch.setattr(settlement, "PUSH_BUDGET", timedelta(milliseconds=20))
 

@@ -31,7 +31,16 @@ from shared.letters import read_letter
 from shared.messages import DeadLetter, Sweep
 from shared.outcome import Done, Event, Outcome, Waiting
 from shared.settlement import settle
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, STAGES, SWEEP, TOPIC, Stage
+from shared.stages import (
+    DEAD_LETTERS,
+    DELIVER_KEYS,
+    PROVISION_GATEWAY,
+    PROVISION_WORKSPACES,
+    STAGES,
+    SWEEP,
+    TOPIC,
+    Stage,
+)
 from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_until
 from tests.fakes.app import FakeApp, a_change, keys_message
 from tests.fakes.calls import Call
@@ -56,7 +65,11 @@ def _status(app: FakeApp) -> tuple[str, str, str] | None:
         (Done(None), None, None),
         (WAITING, TOPIC, ("pending", "waiting: NodeClaimNotReady")),
         (Waiting(HOUR, "WithdrawalDelay", patient=True), TOPIC, ("pending", "waiting: WithdrawalDelay")),
-        (Waiting(HOUR, "HandOverDelay", note="until noon"), TOPIC, ("pending", "waiting: HandOverDelay: until noon")),
+        (
+            Waiting(HOUR, "HandOverDelay", note="until noon"),
+            TOPIC,
+            ("pending", "waiting: HandOverDelay: until noon"),
+        ),
         (Unavailable("no answer"), TOPIC, None),
         (Throttled("too fast"), TOPIC, None),
         (Busy("somebody else writes"), TOPIC, None),
@@ -85,11 +98,18 @@ async def test_a_bug_flies_on_and_leaves_the_message_to_the_broker() -> None:
 
 
 @pytest.mark.parametrize("result", [WAITING, Unavailable("no answer")], ids=["waiting", "failing"])
-async def test_a_copy_comes_back_to_the_one_stage_with_the_same_body_and_session(result: Outcome | MergekeyError) -> None:
+async def test_a_copy_comes_back_to_the_one_stage_with_the_same_body_and_session(
+    result: Outcome | MergekeyError,
+) -> None:
     app = an_app()
     message = a_message(app)
     [copy] = await settled(app, result, message)
-    assert (copy.entity, copy.to, copy.session, copy.body) == (TOPIC, "provision-gateway", "alpha", message.body)
+    assert (copy.entity, copy.to, copy.session, copy.body) == (
+        TOPIC,
+        "provision-gateway",
+        "alpha",
+        message.body,
+    )
     assert copy.properties["root"] == ROOT
     assert copy.due is not None
     assert copy.due > app.clock.now()
@@ -134,7 +154,7 @@ async def test_a_stage_judges_by_the_brokers_clock_when_its_own_is_late() -> Non
     assert seen == [app.clock.now(), app.clock.now() + HOUR]
 
 
-# ------------------------------------------------------------------------------------------------------------------ waiting
+# ---------------------------------------------------------------------------------------------------- waiting
 
 
 async def test_a_wait_is_as_long_as_the_stage_says_and_longer_the_longer_it_lasts() -> None:
@@ -149,7 +169,9 @@ async def test_a_wait_is_as_long_as_the_stage_says_and_longer_the_longer_it_last
 
 
 def test_looks_of_chains_that_wait_for_the_same_meet() -> None:
-    """Then they have one id, and the broker keeps one of them: fifty sweeps that began at any time look twice a minute."""
+    """Then they have one id, and the broker keeps one of them: fifty sweeps that began at any time look twice
+    a minute.
+    """
     looks = set()
     for start in (START + timedelta(seconds=17 * number) for number in range(50)):
         due = start
@@ -174,7 +196,9 @@ async def test_a_wait_is_given_up_when_its_time_is_over_and_not_before() -> None
     begun = app.clock.now() - app.limits.waiting
     for since, given_up in ((begun + SECOND, False), (begun, True)):
         trail = Trail("root", waiting_for=WAITING.reason, waiting_since=format_time(since))
-        [queued] = await settled(app, WAITING, a_message(app, message_id=f"at {since}", properties=trail.properties()))
+        [queued] = await settled(
+            app, WAITING, a_message(app, message_id=f"at {since}", properties=trail.properties())
+        )
         assert (queued.entity == DEAD_LETTERS) == given_up
 
 
@@ -223,14 +247,21 @@ async def test_who_waited_in_vain_is_told_that_nothing_is_left_to_wait_for() -> 
     app = an_app()
     [copy] = await settled(app, WAITING)
     await settled(app, Done(), as_received(app, copy))
-    assert (app.reports.shown[-1].state, app.reports.shown[-1].description) == ("success", "nothing is left to wait for")
+    assert (app.reports.shown[-1].state, app.reports.shown[-1].description) == (
+        "success",
+        "nothing is left to wait for",
+    )
 
 
 async def test_a_wait_goes_on_counting_copies_and_replays() -> None:
     app = an_app()
     begun = Trail("root", sequence=4, replays=2)
     [copy] = await settled(app, WAITING, a_message(app, message_id="copy", properties=begun.properties()))
-    assert (copy.properties["sequence"], copy.properties["replays"], copy.properties["root"]) == (5, 2, "root")
+    assert (copy.properties["sequence"], copy.properties["replays"], copy.properties["root"]) == (
+        5,
+        2,
+        "root",
+    )
 
 
 def test_looks_at_a_wait_come_after_a_quarter_of_its_time_and_a_minute_at_most() -> None:
@@ -238,11 +269,18 @@ def test_looks_at_a_wait_come_after_a_quarter_of_its_time_and_a_minute_at_most()
         now = START + lasted
         return (waiting_until(Waiting(SECOND, "x", patient=True), now, START) - now).total_seconds()
 
-    assert [pause(timedelta(seconds=lasted)) for lasted in (0, 4, 40, 100, 240, 1000)] == [1, 1, 10, 25, 60, 60]
+    assert [pause(timedelta(seconds=lasted)) for lasted in (0, 4, 40, 100, 240, 1000)] == [
+        1,
+        1,
+        10,
+        25,
+        60,
+        60,
+    ]
     assert waiting_until(Waiting(SECOND, "x"), START, START) == START + SECOND
 
 
-# ------------------------------------------------------------------------------------------------------------------ failing
+# ---------------------------------------------------------------------------------------------------- failing
 
 
 @pytest.mark.parametrize(
@@ -255,7 +293,9 @@ def test_looks_at_a_wait_come_after_a_quarter_of_its_time_and_a_minute_at_most()
     ],
     ids=str,
 )
-async def test_attempts_are_counted_but_meeting_somebody_else_is_none(error: MergekeyError, attempts: list[int]) -> None:
+async def test_attempts_are_counted_but_meeting_somebody_else_is_none(
+    error: MergekeyError, attempts: list[int]
+) -> None:
     app, message, counted = an_app(), None, []
     for _ in range(3):
         [copy] = await settled(app, error, message)
@@ -283,7 +323,9 @@ async def test_who_is_busy_is_asked_again_soon_and_rarer_the_longer_it_lasts() -
     assert 30 <= max(pauses) <= 60
 
 
-@pytest.mark.parametrize("error", [Throttled("429", retry_after=5 * MINUTE), Busy("409", retry_after=5 * MINUTE)], ids=str)
+@pytest.mark.parametrize(
+    "error", [Throttled("429", retry_after=5 * MINUTE), Busy("409", retry_after=5 * MINUTE)], ids=str
+)
 async def test_what_the_service_asks_for_is_obeyed(error: TemporaryError) -> None:
     app = an_app()
     [copy] = await settled(app, error)
@@ -294,7 +336,10 @@ async def test_what_the_service_asks_for_is_obeyed(error: TemporaryError) -> Non
 async def test_two_messages_that_fail_together_do_not_come_back_together() -> None:
     app = an_app()
     error = Throttled("429", retry_after=MINUTE)
-    dues = {(await settled(app, error, a_message(app, message_id=f"d{number}/alpha")))[0].due for number in range(50)}
+    dues = {
+        (await settled(app, error, a_message(app, message_id=f"d{number}/alpha")))[0].due
+        for number in range(50)
+    }
     assert len(dues) > 40
 
 
@@ -337,7 +382,7 @@ async def test_how_long_a_role_is_missing_is_counted_by_itself() -> None:
     assert again.entity == DEAD_LETTERS
 
 
-# ---------------------------------------------------------------------------------------------------------------- of sweeps
+# -------------------------------------------------------------------------------------------------- of sweeps
 
 
 def _swept(app: FakeApp, **changed: Any) -> Received:
@@ -355,15 +400,22 @@ async def test_trouble_that_lasts_is_left_to_the_next_sweep() -> None:
     assert app.bus.dead_letters() == []
 
 
-async def test_trouble_that_another_sweep_meets_is_told_again_because_the_first_letter_may_be_discarded() -> None:
+async def test_trouble_that_another_sweep_meets_is_told_again_since_the_first_letter_may_be_discarded() -> (
+    None
+):
     app = an_app()
     for number in (1, 1, 2):
         await settled(app, NotManaged("not ours"), _swept(app, message_id=f"sweep-{number}/alpha"))
-    assert [letter.properties["root"] for letter in app.bus.dead_letters()] == ["sweep-1/alpha", "sweep-2/alpha"]
+    assert [letter.properties["root"] for letter in app.bus.dead_letters()] == [
+        "sweep-1/alpha",
+        "sweep-2/alpha",
+    ]
 
 
 @given(st.text(max_size=20), st.integers(0, 1000), st.integers(0, 20))
-def test_a_pause_is_between_half_and_the_whole_of_its_nominal_length(root: str, sequence: int, attempt: int) -> None:
+def test_a_pause_is_between_half_and_the_whole_of_its_nominal_length(
+    root: str, sequence: int, attempt: int
+) -> None:
     for error, lasted, nominal in (
         (Unavailable("502"), timedelta(0), min(2 * 2**attempt, 600)),
         (Busy("409"), timedelta(0), 2),
@@ -375,7 +427,10 @@ def test_a_pause_is_between_half_and_the_whole_of_its_nominal_length(root: str, 
 
 
 def test_pauses_are_spread_over_the_whole_half() -> None:
-    pauses = sorted(delay(Unavailable("502"), Trail("d1/alpha", number, 20), timedelta(0)).total_seconds() for number in range(500))
+    pauses = sorted(
+        delay(Unavailable("502"), Trail("d1/alpha", number, 20), timedelta(0)).total_seconds()
+        for number in range(500)
+    )
     assert pauses[0] < 302
     assert pauses[-1] > 598
 
@@ -394,7 +449,9 @@ async def test_a_stage_is_told_that_a_message_was_begun_before() -> None:
 
 
 def test_a_message_of_somebody_else_is_counted_from_nought() -> None:
-    odd = Received(b"", "x1", None, START, {"sequence": -1, "attempt": "7", "waiting-since": "yesterday", "replays": 1.5})
+    odd = Received(
+        b"", "x1", None, START, {"sequence": -1, "attempt": "7", "waiting-since": "yesterday", "replays": 1.5}
+    )
     assert Trail.of(odd) == Trail("x1")
     zero = replace(odd, properties={"sequence": 0, "attempt": 0, "replays": 2})
     assert Trail.of(zero) == Trail("x1", replays=2)
@@ -413,7 +470,11 @@ def _newer(app: FakeApp, **data: Any) -> Received:
     return a_message(app, body=json.dumps(envelope, indent=1).encode())
 
 
-NEWER: list[dict[str, Any]] = [{"priority": 1}, {"change": "rotated"}, {"cause": "preview", "until": "2027-01-01"}]
+NEWER: list[dict[str, Any]] = [
+    {"priority": 1},
+    {"change": "rotated"},
+    {"cause": "preview", "until": "2027-01-01"},
+]
 
 
 @pytest.mark.parametrize("data", NEWER, ids=str)
@@ -421,13 +482,18 @@ async def test_a_message_of_a_newer_version_waits_for_whoever_can_read_it(data: 
     app = an_app()
     message = _newer(app, **data)
     [copy] = await settled(app, Done(), message)
-    assert (copy.entity, copy.to, copy.session, copy.body) == (TOPIC, "provision-gateway", "alpha", message.body)
+    assert (copy.entity, copy.to, copy.session, copy.body) == (
+        TOPIC,
+        "provision-gateway",
+        "alpha",
+        message.body,
+    )
     assert copy.due is not None
     assert app.clock.now() < copy.due <= app.clock.now() + 10 * SECOND
     assert (app.bus.dead_letters(), app.reports.shown) == ([], [])
 
 
-async def test_a_message_of_a_newer_version_that_nobody_reads_for_a_day_is_a_dead_letter_that_can_be_replayed() -> None:
+async def test_a_newer_versions_message_that_nobody_reads_for_a_day_is_a_dead_letter_to_be_replayed() -> None:
     app = an_app()
     message: Received | None = _newer(app, priority=1)
     first = message
@@ -440,7 +506,11 @@ async def test_a_message_of_a_newer_version_that_nobody_reads_for_a_day_is_a_dea
     assert 23 * HOUR < app.clock.now() - begun < 25 * HOUR
     assert tries < 300
     [letter] = [read_letter(kept) for kept in await app.dead_letters.peek(1)]
-    assert (letter.stage, letter.reason, letter.actor) == ("provision-gateway", "RetriesExhausted", "the platform")
+    assert (letter.stage, letter.reason, letter.actor) == (
+        "provision-gateway",
+        "RetriesExhausted",
+        "the platform",
+    )
     assert "NewerMessage: " in letter.message
     assert first is not None
     assert (letter.body, refusal(letter)) == (first.body, None)

@@ -33,19 +33,27 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        ".venv/bin/python -m tests.simulation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        ".venv/bin/python -m tests.simulation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, help="run this one and print what happened")
     parser.add_argument("--seeds", type=int, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--ablation", action="store_true", help="run them once without each safeguard")
-    parser.add_argument("--without", choices=[each.name for each in SAFEGUARDS], help="take this safeguard away")
+    parser.add_argument(
+        "--without", choices=[each.name for each in SAFEGUARDS], help="take this safeguard away"
+    )
     return parser.parse_args()
 
 
 def _one(seed: int, without: str | None) -> int:
     result = run_one((seed, without))
-    print(_told(result, without) if result.violations else f"seed {seed}: every promise held, {result.steps} steps, digest {result.digest}")
+    print(
+        _told(result, without)
+        if result.violations
+        else f"seed {seed}: every promise held, {result.steps} steps, digest {result.digest}"
+    )
     return bool(result.violations)
 
 
@@ -54,7 +62,10 @@ def _many(seeds: range, without: str | None) -> int:
     for result in report.failed[:5]:
         print(_told(result, without))
     print(report.table())
-    print(f"broken promises: {[(result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations][:20]}")
+    broken = [
+        (result.seed, str(violation)[:200]) for result in report.failed for violation in result.violations
+    ]
+    print(f"broken promises: {broken[:20]}")
     return bool(report.failed)
 
 
@@ -70,12 +81,18 @@ def _ablation(seeds: range) -> int:
 
 def _told(result: Result, without: str | None) -> str:
     lines = [f"seed {result.seed}: {violation}" for violation in result.violations]
-    again = f"repeat it: .venv/bin/python -m tests.simulation --seed {result.seed}" + (f' --without "{without}"' if without else "")
+    again = f"repeat it: .venv/bin/python -m tests.simulation --seed {result.seed}" + (
+        f' --without "{without}"' if without else ""
+    )
     return "\n".join(["", *result.trace, *lines, again])
 
 
 if __name__ == "__main__":
     if os.environ.get(_HASHES) != "0":
         # Sets are walked in another order in every process otherwise, and no seed could be repeated.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, _HASHES: "0"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            {**os.environ, _HASHES: "0"},
+        )
     sys.exit(main())

@@ -1,4 +1,5 @@
-"""Does the simulation have teeth? Each safeguard is taken away by substituting a function or a fake; then promises must break.
+"""Does the simulation have teeth? Each safeguard is taken away by substituting a function or a fake; then
+promises must break.
 
 What is substituted stands here, so that nobody has to believe it.
 """
@@ -52,7 +53,7 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
-# ------------------------------------------------------------------------------------------------------- the head is not read again
+# --------------------------------------------------------------------------------- the head is not read again
 
 
 async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Standing:
@@ -62,21 +63,31 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
     tree = {} if head is None else await standing.tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
         catalog = read_catalog(message.path, message.text.encode()).catalog
-        return Standing("wanted" if catalog else "superseded", message.commit, message.path, (message.blob,), catalog=catalog)
+        return Standing(
+            "wanted" if catalog else "superseded",
+            message.commit,
+            message.path,
+            (message.blob,),
+            catalog=catalog,
+        )
     catalog = (await standing.catalog_of(app, tree)).catalog
-    request = catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
+    request = (
+        catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
+    )
     if not request:
         return Standing("superseded")
     return Standing("wanted", message.commit, message.path, (message.blob,), request, catalog)
 
 
-# ------------------------------------------------------------------------------------------------------------- nobody looks again
+# ----------------------------------------------------------------------------------------- nobody looks again
 
 
 Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
 
 
-async def _follow_once(app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held) -> Outcome:
+async def _follow_once(
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+) -> Outcome:
     found = await standing.look(app, event.message, event.now)
     if found.verdict == "superseded":
         return Done()
@@ -89,7 +100,7 @@ async def _do_not_look(app: App, event: Event[TeamMessage], found: Standing) -> 
     """Nothing has moved, for all we know."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------- ownership
+# -------------------------------------------------------------------------------------------------- ownership
 
 
 def _owns_everything(self: Marker, other: Marker | None) -> bool:
@@ -100,7 +111,7 @@ def _as_if_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker
     return marker or Marker(app.platform.repository, team, "", "0")
 
 
-# --------------------------------------------------------------------------------------------------------------------- the others
+# ------------------------------------------------------------------------------------------------- the others
 
 
 def _let_everybody_go(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
@@ -109,7 +120,9 @@ def _let_everybody_go(present: Iterable[str], gone: Iterable[Gone], message: str
 
 
 async def _marker_first(
-    plan: Plan, write: Callable[[Change], Awaitable[None]], after_first: Callable[[], Awaitable[None]] | None = None
+    plan: Plan,
+    write: Callable[[Change], Awaitable[None]],
+    after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     seals = tuple(change for change in plan if isinstance(change, Update) and change.kind == "product marker")
     rest = [tuple(change for change in step if change not in seals) for step in plan.steps]
@@ -168,7 +181,10 @@ SAFEGUARDS = (
         "the head is read again, the message's text is not trusted",
         ((pipeline, "look", _believe_the_message), (standing, "look", _believe_the_message)),
     ),
-    Safeguard("If-Match and resourceVersion", ((fake_gateway, "_match", _nothing), (fake_cluster, "_match", _nothing))),
+    Safeguard(
+        "If-Match and resourceVersion",
+        ((fake_gateway, "_match", _nothing), (fake_cluster, "_match", _nothing)),
+    ),
     Safeguard(
         "the branch is looked at again before writing",
         ((gateway, "require_unmoved", _do_not_look), (withdrawal, "require_unmoved", _do_not_look)),
@@ -177,14 +193,21 @@ SAFEGUARDS = (
     Safeguard(
         "only what carries our marker is touched",
         (
-            (Marker, "owns", _owns_everything), (keys, "_require_own_secrets", _nothing), (withdrawal, "_is_ours", _always),
+            (Marker, "owns", _owns_everything),
+            (keys, "_require_own_secrets", _nothing),
+            (withdrawal, "_is_ours", _always),
             (withdrawal, "_require_ours", _as_if_ours),
         ),
     ),
     Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
-    Safeguard("access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)),
-    Safeguard("keys that another group could read are made new", ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal))),
+    Safeguard(
+        "access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)
+    ),
+    Safeguard(
+        "keys that another group could read are made new",
+        ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
+    ),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
     Safeguard("capacity is reserved before it is granted", ((gateway, "growth_of", _nothing_grows),)),
@@ -199,13 +222,19 @@ SAFEGUARDS = (
     Safeguard(
         "a link hides what was there",
         (
-            (team_states, "is_hidden", _never), (team_states, "_is_folder_hidden", _never), (absence, "is_hidden", _never),
+            (team_states, "is_hidden", _never),
+            (team_states, "_is_folder_hidden", _never),
+            (absence, "is_hidden", _never),
             (intake, "is_hidden", _never),
         ),
     ),
     Safeguard(
         "what a newer version wrote is left alone",
-        ((Marker, "may_change", Marker.owns), (gateway, "require_known", _nothing), (withdrawal, "require_known", _nothing)),
+        (
+            (Marker, "may_change", Marker.owns),
+            (gateway, "require_known", _nothing),
+            (withdrawal, "require_known", _nothing),
+        ),
     ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
-)  # fmt: skip
+)

@@ -1,4 +1,6 @@
-"""Who has how much of what is counted over all teams, as it is told to people, and the judge of what is granted: promise 13."""
+"""Who has how much of what is counted over all teams, as it is told to people, and the judge of what is
+granted: promise 13.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,18 @@ def catalog_in(files: Files) -> Catalog | None:
 
 
 def granted(policy: str) -> dict[str, int]:
-    """Tokens a minute by model, 0 for a workspace of one's own. In the stories every model has a limit of its own."""
+    """Tokens a minute by model, 0 for a workspace of one's own. In the stories every model has a limit of its
+    own.
+    """
     found: dict[str, int] = {}
     for branch in ElementTree.fromstring(policy).iterfind("inbound/choose/when"):
         said = {each.attrib["name"]: each.attrib["value"] for each in branch.iterfind("set-variable")}
         limit = branch.find("llm-token-limit")
         if "granted-model" in said and ("dedicated" in said or limit is not None):
             own = "dedicated" in said or limit is None
-            found[said["granted-model"]] = 0 if own or limit is None else int(limit.attrib["tokens-per-minute"])
+            found[said["granted-model"]] = (
+                0 if own or limit is None else int(limit.attrib["tokens-per-minute"])
+            )
     return found
 
 
@@ -54,14 +60,18 @@ class Accounts:
         own = {marker.team: marker for name, marker in marked.items() if _is_ours(name, marker)}
         in_force = {team: self._of(team, marker) for team, marker in own.items() if marker.withdrawn is None}
         asked = {PATHS.team_of(path) for path in files}
-        strange = {team for team in asked if team is not None and names.product(team) in products and team not in own}
+        strange = {
+            team for team in asked if team is not None and names.product(team) in products and team not in own
+        }
         for team in strange:
             in_force[team] = self._written(team, {}) or self._at_the_ceiling(team, files)
         held = frozenset(marker.path for marker in own.values())
         return Past(held, in_force, self._standing(), frozenset(strange), today=self._scene.true.now().date())
 
     def _of(self, team: str, marker: Marker) -> Grants:
-        """What was asked for at the marker's commit; of what was not finished, or less, what the policy says."""
+        """What was asked for at the marker's commit; of what was not finished, or less, what the policy
+        says.
+        """
         files = {} if marker.commit in ("", NOWHERE) else self._scene.repository.files_of(marker.commit)
         catalog = catalog_in(files)
         text = files.get(marker.path, (b"", ""))[0]
@@ -94,7 +104,9 @@ class Accounts:
 
 
 class Judge:
-    """Looks at every write that lets a team take more, by what was written before: edits by hand are nobody's grant."""
+    """Looks at every write that lets a team take more, by what was written before: edits by hand are nobody's
+    grant.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -104,7 +116,12 @@ class Judge:
         self._before: tuple[bool, dict[str, int]] = (False, {})
 
     def before(self, call: Call) -> None:
-        if call.system == "gateway" and call.name in ("put_product_policy", "publish_product", "mark_product", "create_product"):
+        if call.system == "gateway" and call.name in (
+            "put_product_policy",
+            "publish_product",
+            "mark_product",
+            "create_product",
+        ):
             if call.target not in self._scene.app.gateway.state.products:
                 # Its policy went with it.
                 self._written.pop(call.target, None)
@@ -112,7 +129,11 @@ class Judge:
             self._before = counts, (self._written.get(call.target, {}) if counts else {})
 
     def after(self, call: Call, handling: Handling) -> None:
-        if call.system != "gateway" or call.name not in ("put_product_policy", "publish_product", "mark_product"):
+        if call.system != "gateway" or call.name not in (
+            "put_product_policy",
+            "publish_product",
+            "mark_product",
+        ):
             return
         counted, had = self._before
         if call.name == "mark_product" and not counted and self._written.get(call.target):
@@ -127,18 +148,33 @@ class Judge:
                 self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
 
     def _too_much(self, product: str, had: dict[str, int], handling: Handling) -> Iterator[str]:
-        catalog = catalog_in(self._scene.repository.files_of(self._scene.repository.history[handling.seen][1]))
+        catalog = catalog_in(
+            self._scene.repository.files_of(self._scene.repository.history[handling.seen][1])
+        )
         has = self._written.get(product, {}) if self._counts(product) else {}
         totals = Counter[str]()
         for name, amounts in self._written.items():
             totals.update(amounts if self._counts(name) else {})
         for model in () if catalog is None else catalog.models:
-            limit = None if model.capacity is None or catalog is None else floor(model.capacity * catalog.over_commitment)
-            if limit is not None and has.get(model.name, 0) > had.get(model.name, 0) and totals[model.name] > limit:
+            limit = (
+                None
+                if model.capacity is None or catalog is None
+                else floor(model.capacity * catalog.over_commitment)
+            )
+            if (
+                limit is not None
+                and has.get(model.name, 0) > had.get(model.name, 0)
+                and totals[model.name] > limit
+            ):
                 yield f"{totals[model.name]} of {limit} of {model.name}"
 
     def _counts(self, name: str) -> bool:
         """Whether a product's policy is in force, linked or not, published or not."""
         product = self._scene.app.gateway.state.products.get(name)
         marker = None if product is None else product.marker
-        return marker is not None and _is_ours(name, marker) and marker.withdrawn is None and name not in self._returning
+        return (
+            marker is not None
+            and _is_ours(name, marker)
+            and marker.withdrawn is None
+            and name not in self._returning
+        )

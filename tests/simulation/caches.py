@@ -1,4 +1,5 @@
-"""Pure functions of the app answer from memory while many seeds are run: they are asked the same a thousand times.
+"""Pure functions of the app answer from memory while many seeds are run: they are asked the same a thousand
+times.
 
 What is remembered is what the functions themselves said. Nothing else of the app is changed.
 """
@@ -10,31 +11,47 @@ from contextlib import contextmanager
 from typing import Any
 
 from shared import account, gateway, intake, settlement, standing, trail, verdict, withdrawal, workspaces
-from shared.domain import backends, catalog, conditions, desired, drift, marker, plan, platform_faults, policy_xml, review, slots, view
+from shared.domain import (
+    backends,
+    catalog,
+    conditions,
+    desired,
+    drift,
+    marker,
+    plan,
+    platform_faults,
+    policy_xml,
+    review,
+    slots,
+    view,
+)
 from shared.domain.paths import RequestPaths
 from shared.domain.platform_faults import Faults
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
 from tests.simulation import rules
 
-#: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart by identity.
+#: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart
+#: by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_faults, "read_catalog"),
     (review, "read"), (standing, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"), (drift, "compile_gateway"),
+    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"),
+    (drift, "compile_gateway"),
     (gateway, "compile_catalog"), (drift, "compile_catalog"),
     (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"), (slots, "read_time"),
-    (view, "read_time"),
+    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"),
+    (slots, "read_time"), (view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
     (verdict, "review"), (standing, "review"), (intake, "review"), (rules, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (
-    (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"), (desired.DesiredCatalog, "api_digest"),
-    (desired.DesiredWorkspaces, "digest"), (backends.Backend, "digest"),
+    (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"),
+    (desired.DesiredCatalog, "api_digest"), (desired.DesiredWorkspaces, "digest"),
+    (backends.Backend, "digest"),
 )  # fmt: skip
 
 
@@ -44,9 +61,12 @@ def remembered() -> Iterator[None]:
     before = [(where, name, vars(where)[name]) for where, name in (*REMEMBERED, *DIGESTS)]
     memories: dict[Any, Callable[..., Any]] = {}
     for where, name, function in before:
-        original = function.fget if isinstance(function, property) else getattr(function, "__wrapped__", function)
+        original = (
+            function.fget if isinstance(function, property) else getattr(function, "__wrapped__", function)
+        )
         by = _KEYS.get(original, _key)
-        remembering = memories.setdefault(original, _remembering(original, by))  # type: ignore[arg-type]  # every one of the lists is a function
+        # every one of the lists is a function
+        remembering = memories.setdefault(original, _remembering(original, by))  # type: ignore[arg-type]
         setattr(where, name, property(remembering) if isinstance(function, property) else remembering)
     try:
         yield
@@ -75,7 +95,11 @@ def _key(*given: Any) -> object:
 
 
 def _review_key(
-    files: Mapping[str, review.File], paths: RequestPaths, catalog: str, past: review.Past = review.NOTHING, faults: Faults | None = None
+    files: Mapping[str, review.File],
+    paths: RequestPaths,
+    catalog: str,
+    past: review.Past = review.NOTHING,
+    faults: Faults | None = None,
 ) -> object:
     """Everything by content: the same files are put together anew for every look."""
     in_force = tuple((team, tuple(grants.items())) for team, grants in past.in_force.items())

@@ -1,4 +1,6 @@
-"""What the catalogue says in the course of a story: the same models, served by one backend or by pools, with keys or without."""
+"""What the catalogue says in the course of a story: the same models, served by one backend or by pools, with
+keys or without.
+"""
 
 from __future__ import annotations
 
@@ -66,9 +68,16 @@ def _counted(catalog: str, capacity: str) -> str:
 def _written(served: str, claude: str, *, screened: bool = False) -> str:
     """`served` is what serves gpt-4.1; the head says what screens its prompts."""
     _, _, rest = _REST.partition("  - name: text-embedding-3-large\n")
-    safety = "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n" if screened else ""
+    safety = (
+        "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n"
+        if screened
+        else ""
+    )
     first = f"  - name: gpt-4.1\n    provider: foundry\n{served}    maxTokensPerMinute: 100000\n"
-    return f"{safety}{_HEAD}{first}{'    screened: true' + chr(10) if screened else ''}  - name: text-embedding-3-large\n{rest}{claude}"
+    return (
+        f"{safety}{_HEAD}{first}{'    screened: true' + chr(10) if screened else ''}  - name: "
+        f"text-embedding-3-large\n{rest}{claude}"
+    )
 
 
 #: Everything that requests ask for is in them, so that all of them can be granted.
@@ -79,7 +88,8 @@ COMPLETE = (
     _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL),
     _counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY),
 )
-#: From these some is missing: a model, the backend that serves phi-4 to all teams, or the room that a request needs.
+#: From these some is missing: a model, the backend that serves phi-4 to all teams, or the room that a request
+#: needs.
 LACKING = (
     _written(_THREE, _NO_CLAUDE),
     _written(_TWO, _CLAUDE_POOL, screened=True).split("  - name: mistral-7b")[0],

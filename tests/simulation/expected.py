@@ -1,4 +1,6 @@
-"""What there should be: a fresh app that is given one request and nothing else, compared with what there is, team by team."""
+"""What there should be: a fresh app that is given one request and nothing else, compared with what there is,
+team by team.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,12 @@ def platform(app: FakeApp) -> dict[str, Any]:
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
         "shared workspaces": _in_cluster(app, names.namespace(names.CATALOGUE_TEAM)),
-        "backends": {name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")},
-        "credentials": {name: value for name, value in state.credentials.items() if name.startswith("shared--")},
+        "backends": {
+            name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")
+        },
+        "credentials": {
+            name: value for name, value in state.credentials.items() if name.startswith("shared--")
+        },
         "named values": {name: (value.url, value.ours) for name, value in state.named_values.items()},
     }
 
@@ -74,14 +80,22 @@ def slice_of(app: FakeApp, team: str) -> Slice:
     found, subscription = state.products.get(product), state.subscriptions.get(names.subscription(team))
     secrets = names.secrets(team)
     return {
-        "product": None if found is None else (found.display_name, found.published, found.subscription_required, _mark(found.marker)),
+        "product": None
+        if found is None
+        else (found.display_name, found.published, found.subscription_required, _mark(found.marker)),
         "policy": _text(state.policies.get(product)),
         "linked": (product, names.API) in state.links,
-        "subscription": None if subscription is None else (subscription.product, subscription.display_name, subscription.state),
+        "subscription": None
+        if subscription is None
+        else (subscription.product, subscription.display_name, subscription.state),
         "administrator": sorted(
-            each.name for each in state.subscriptions.values() if (each.product, each.owner) == (product, ADMINISTRATOR)
+            each.name
+            for each in state.subscriptions.values()
+            if (each.product, each.owner) == (product, ADMINISTRATOR)
         ),
-        "backends": {name: _backend(each) for name, each in state.backends.items() if name.startswith(f"{product}--")},
+        "backends": {
+            name: _backend(each) for name, each in state.backends.items() if name.startswith(f"{product}--")
+        },
         "secrets": {name: _secret(app, name) for name in secrets if name in app.vault.names()},
         "roles": sorted(pair for pair in app.roles.assigned if pair[0] in secrets),
         "project": _project(app, names.project(team)),
@@ -90,22 +104,32 @@ def slice_of(app: FakeApp, team: str) -> Slice:
 
 
 def handed_over(actual: Slice, wanted: Slice, now: datetime, overlap: timedelta) -> Slice:
-    """The same, with a primary key that works on for a while, after another group has become its readers, taken for what it will be."""
+    """The same, with a primary key that works on for a while, after another group has become its readers,
+    taken for what it will be.
+    """
     found, expected = (cast(Mapping[str, Secret], each["secrets"]) for each in (actual, wanted))
     name = next((name for name in found if name.endswith("-primary-key") and name in expected), "")
     enabled, tags, matches = found.get(name, (False, {}, False))
     since = read_time(tags.get(EXPOSED))
     if since is None or now >= since + overlap:
         return actual
-    later = {tag: said for tag, said in tags.items() if tag != EXPOSED} | {"reader": expected[name][1]["reader"]}
+    later = {tag: said for tag, said in tags.items() if tag != EXPOSED} | {
+        "reader": expected[name][1]["reader"]
+    }
     return {**actual, "secrets": {**found, name: (enabled, later, matches)}}
 
 
 def without_hands(found: Slice) -> Slice:
-    """The same, whoever the primary key's secret says could read it: that changes by itself when its time is over."""
+    """The same, whoever the primary key's secret says could read it: that changes by itself when its time is
+    over.
+    """
     secrets = cast(Mapping[str, Secret], found["secrets"])
     hands = {"reader": "", EXPOSED: ""}
-    same = {name: (enabled, {**tags, **hands}, same) for name, (enabled, tags, same) in secrets.items() if name.endswith("-primary-key")}
+    same = {
+        name: (enabled, {**tags, **hands}, same)
+        for name, (enabled, tags, same) in secrets.items()
+        if name.endswith("-primary-key")
+    }
     return {**found, "secrets": {**secrets, **same}}
 
 
@@ -115,9 +139,15 @@ def difference(actual: object, wanted: object, where: str = "") -> list[str]:
         return []
     if isinstance(actual, Mapping) and isinstance(wanted, Mapping):
         parts = sorted({*actual, *wanted}, key=str)
-        return [line for part in parts for line in difference(actual.get(part), wanted.get(part), f"{where} {part}")]
+        return [
+            line
+            for part in parts
+            for line in difference(actual.get(part), wanted.get(part), f"{where} {part}")
+        ]
     if isinstance(actual, tuple) and isinstance(wanted, tuple) and len(actual) == len(wanted):
-        return [line for one, other in zip(actual, wanted, strict=True) for line in difference(one, other, where)]
+        return [
+            line for one, other in zip(actual, wanted, strict=True) for line in difference(one, other, where)
+        ]
     return [f"{where.strip()} is {_short(actual)}, should be {_short(wanted)}"]
 
 
@@ -126,8 +156,8 @@ def _short(value: object) -> str:
     return text if len(text) < 80 else f"{text[:80]}..."
 
 
-def _mark(marker: object) -> object:
-    return marker and (marker.path, marker.digest, marker.withdrawn, marker.expires, marker.held)  # type: ignore[attr-defined]
+def _mark(marker: Any) -> object:
+    return marker and (marker.path, marker.digest, marker.withdrawn, marker.expires, marker.held)
 
 
 def _text(policy: object) -> object:
@@ -146,7 +176,11 @@ def _project(app: FakeApp, name: str) -> object:
     kept = app.projects.kept.get(name) if name in app.projects.names() else None
     standing = kept is not None and kept.marker is not None and kept.marker.withdrawn is None
     users = sorted(group for each, group in app.project_roles.assigned if each == name)
-    return (kept.display_name, kept.marker and kept.marker.digest, kept.connection) if kept and standing else None, users
+    return (
+        kept.display_name,
+        kept.marker and kept.marker.digest,
+        kept.connection,
+    ) if kept and standing else None, users
 
 
 def _in_cluster(app: FakeApp, namespace: str) -> object:

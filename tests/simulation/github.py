@@ -1,4 +1,6 @@
-"""How GitHub tells of pushes: late, twice, in another order, not at all; and what somebody else sends in its name."""
+"""How GitHub tells of pushes: late, twice, in another order, not at all; and what somebody else sends in its
+name.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ class GitHub:
             case _:
                 return [(delivery, soon)]
 
-    # ---------------------------------------------------------------------------------------------------------------- in other names
+    # ----------------------------------------------------------------------------------------- in other names
 
     def forge_push(self) -> None:
         """A webhook call that tells of a commit that is none, or not the one before."""
@@ -66,7 +68,9 @@ class GitHub:
         self._hosts.push(f"forged-{self._scene.loop.steps}", before)
 
     def forge_message(self) -> None:
-        """A message that no stage of ours has sent: another text than the blob's, a withdrawal of who is there, another team's path."""
+        """A message that no stage of ours has sent: another text than the blob's, a withdrawal of who is
+        there, another team's path.
+        """
         chance, team = self._scene.chance, self._scene.chance.choice(TEAMS)
         commit = self._scene.repository.branch or "f" * 40
         text = Asked(team=team, tokens=99_999, readers=READERS).text()
@@ -81,22 +85,38 @@ class GitHub:
         keys = isinstance(message, DeliverKeys)
         name = f"forged-{self._scene.loop.steps}"
         body = message.encode(name, "/forged", self._scene.true.now())
-        self._put(Envelope(DELIVER_KEYS.entity if keys else TOPIC, name, body, session=team, to=None if keys else "all"))
+        self._put(
+            Envelope(
+                DELIVER_KEYS.entity if keys else TOPIC, name, body, session=team, to=None if keys else "all"
+            )
+        )
         self._scene.counts["fault: forged message"] += 1
         self._scene.note("a forger", f"{name}: {message.change} {team} {path}")
 
     def garbage(self) -> None:
         """A body that is not one of ours."""
         stage = self._scene.chance.choice(STAGES)
-        body = self._scene.chance.choice((b"", b"{}", b"\xff", b'{"specversion":"1.0","type":"dev.mergekey.sweep.v9","data":{}}'))
-        self._put(Envelope(stage.entity, f"garbage-{self._scene.loop.steps}", body, session=self._scene.chance.choice(TEAMS), to=stage.to))
+        body = self._scene.chance.choice(
+            (b"", b"{}", b"\xff", b'{"specversion":"1.0","type":"dev.mergekey.sweep.v9","data":{}}')
+        )
+        self._put(
+            Envelope(
+                stage.entity,
+                f"garbage-{self._scene.loop.steps}",
+                body,
+                session=self._scene.chance.choice(TEAMS),
+                to=stage.to,
+            )
+        )
         self._scene.counts["fault: garbage"] += 1
 
     def repeat_message(self) -> None:
         """The broker hands out once more what was completed, which nothing is that still waits."""
         bus, now = self._scene.app.bus, self._scene.true.now()
         handed = [envelope for envelope in bus.sent[-60:] if envelope.due is None or envelope.due <= now]
-        sent = [envelope for envelope in handed if envelope.entity in (TOPIC, SWEEP.entity, DELIVER_KEYS.entity)]
+        sent = [
+            envelope for envelope in handed if envelope.entity in (TOPIC, SWEEP.entity, DELIVER_KEYS.entity)
+        ]
         if sent:
             envelope = self._scene.chance.choice(sent)
             for name in bus._addressed(envelope):

@@ -1,4 +1,6 @@
-"""What people do in Azure by hand: our objects are edited and deleted; others make objects that have our names."""
+"""What people do in Azure by hand: our objects are edited and deleted; others make objects that have our
+names.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,11 @@ class Hands:
         """Somebody takes one of our names, where it is free."""
         chance = self._scene.chance
         team, name = chance.choice(TEAMS), chance.choice((*STRANGERS, *hands_on_models.STRANGERS))
-        made = STRANGERS[name](self, team) if name in STRANGERS else hands_on_models.STRANGERS[name](self._models)
+        made = (
+            STRANGERS[name](self, team)
+            if name in STRANGERS
+            else hands_on_models.STRANGERS[name](self._models)
+        )
         if made is not None:
             self._scene.foreign[made] = self._scene.loop.time()
             self._made[made] = repr(self._table(made[0])[made[1]])
@@ -65,7 +71,9 @@ class Hands:
             self._scene.note("a stranger", f"makes a {made[0]} {made[1]}")
 
     def strangers_leave(self) -> None:
-        """Their objects go, and the names are free again; what a newer version wrote this one writes again."""
+        """Their objects go, and the names are free again; what a newer version wrote this one writes
+        again.
+        """
         for team in self._newer():
             self._mark(self._state.products[names.product(team)], newer=False)
         self._scene.newer.clear()
@@ -74,9 +82,17 @@ class Hands:
         self._scene.foreign.clear()
 
     def blocked(self) -> frozenset[str]:
-        """The teams that cannot have everything, because somebody else has a name, or a newer version the product."""
-        found = {name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign} | self._newer()
-        return frozenset(team for team in TEAMS if team in found or any(name.startswith(f"{team}-") for _, name in self._scene.foreign))
+        """The teams that cannot have everything, because somebody else has a name, or a newer version the
+        product.
+        """
+        found = {
+            name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign
+        } | self._newer()
+        return frozenset(
+            team
+            for team in TEAMS
+            if team in found or any(name.startswith(f"{team}-") for _, name in self._scene.foreign)
+        )
 
     def _table(self, kind: str) -> dict[str, object]:
         cluster = self._scene.app.cluster
@@ -99,9 +115,13 @@ class Hands:
 
     def changed_strangers(self) -> list[str]:
         """The objects of others that are not as they were made."""
-        return [f"{kind} {name}" for kind, name in self._scene.foreign if repr(self._table(kind).get(name)) != self._made[kind, name]]
+        return [
+            f"{kind} {name}"
+            for kind, name in self._scene.foreign
+            if repr(self._table(kind).get(name)) != self._made[kind, name]
+        ]
 
-    # ------------------------------------------------------------------------------------------------------------------------- edits
+    # -------------------------------------------------------------------------------------------------- edits
 
     def _product(self, team: str) -> Product | None:
         found = self._state.products.get(names.product(team))
@@ -160,13 +180,19 @@ class Hands:
     def renames_product(self, team: str) -> bool:
         product = self._product(team)
         if product is not None:
-            self._state.products[product.name] = replace(product, display_name="Somebody's", etag=self._etag())
+            self._state.products[product.name] = replace(
+                product, display_name="Somebody's", etag=self._etag()
+            )
         return product is not None
 
     def deletes_product(self, team: str) -> bool:
         """With its subscriptions, as the portal offers."""
         product = self._product(team)
-        used = [found.name for found in self._state.subscriptions.values() if product and found.product == product.name]
+        used = [
+            found.name
+            for found in self._state.subscriptions.values()
+            if product and found.product == product.name
+        ]
         if product is None or any(("subscription", name) in self._scene.foreign for name in used):
             return False
         for name in used:
@@ -197,19 +223,31 @@ class Hands:
     def renews_key(self, team: str) -> bool:
         found = self._subscription(team)
         if found is not None:
-            self._state.keys[found.name][self._scene.chance.randint(0, 1)] = self._scene.app.gateway._new_key(found.name)
+            self._state.keys[found.name][self._scene.chance.randint(0, 1)] = self._scene.app.gateway._new_key(
+                found.name
+            )
         return found is not None
 
     def redirects_backend(self, team: str) -> bool:
-        found = [name for name, each in self._state.backends.items() if name.startswith(f"team-{team}--") and each.marker]
+        found = [
+            name
+            for name, each in self._state.backends.items()
+            if name.startswith(f"team-{team}--") and each.marker
+        ]
         for name in found:
-            self._state.backends[name] = replace(self._state.backends[name], url="https://elsewhere.example", etag=self._etag())
+            self._state.backends[name] = replace(
+                self._state.backends[name], url="https://elsewhere.example", etag=self._etag()
+            )
         return bool(found)
 
     def _secret(self, team: str) -> str | None:
         """Some secret of the team that is there and ours."""
         name = self._scene.chance.choice(names.secrets(team))
-        return name if name in self._scene.app.vault.names() and ("secret", name) not in self._scene.foreign else None
+        return (
+            name
+            if name in self._scene.app.vault.names() and ("secret", name) not in self._scene.foreign
+            else None
+        )
 
     def deletes_secret(self, team: str) -> bool:
         name = self._secret(team)
@@ -233,7 +271,9 @@ class Hands:
         newest = kept.versions[0]
         tags = {**newest.tags, "fingerprint": old.fingerprint(name)}
         version = f"{len(kept.versions):032x}"
-        kept.versions.insert(0, replace(newest, version=version, created=newest.created + timedelta(seconds=1), tags=tags))
+        kept.versions.insert(
+            0, replace(newest, version=version, created=newest.created + timedelta(seconds=1), tags=tags)
+        )
         kept.values[version] = old.reveal()
         return True
 
@@ -266,7 +306,9 @@ class Hands:
 
     def _edits(self, team: str, kind: str, spec: dict[str, object]) -> bool:
         """Every object of a kind: these fields of its specification."""
-        found = [kept for key, kept in self._cluster.objects.items() if key[:2] == (names.namespace(team), kind)]
+        found = [
+            kept for key, kept in self._cluster.objects.items() if key[:2] == (names.namespace(team), kind)
+        ]
         for kept in found:
             kept.manifest = {**kept.manifest, "spec": {**kept.manifest["spec"], **spec}}
             kept.version = self._etag()
@@ -274,7 +316,11 @@ class Hands:
 
     def makes_workspace_anew(self, team: str) -> bool:
         """With another GPU. KAITO lets nobody change that in place."""
-        found = [key for key, kept in self._cluster.objects.items() if key[:2] == (names.namespace(team), WORKSPACE) and not kept.deleted]
+        found = [
+            key
+            for key, kept in self._cluster.objects.items()
+            if key[:2] == (names.namespace(team), WORKSPACE) and not kept.deleted
+        ]
         for key in found[:1]:
             manifest = self._cluster.objects.pop(key).manifest
             other = {**manifest, "resource": {**manifest["resource"], "instanceType": "Standard_ND96asr_v4"}}
@@ -284,13 +330,19 @@ class Hands:
     def copies_workspace(self, team: str) -> bool:
         """With or without its route: more than the request asks for, with our labels."""
         home = names.namespace(team)
-        found = [key for key, kept in self._cluster.objects.items() if key[:2] == (home, WORKSPACE) and not kept.deleted]
+        found = [
+            key
+            for key, kept in self._cluster.objects.items()
+            if key[:2] == (home, WORKSPACE) and not kept.deleted
+        ]
         kinds = self._scene.chance.choice(((WORKSPACE,), (WORKSPACE, "HTTPRoute")))
         for key in [(home, kind, name) for _, _, name in found[:1] for kind in kinds]:
             if key in self._cluster.objects:
                 manifest = deepcopy(self._cluster.objects[key].manifest)
                 manifest["metadata"]["name"] = "surplus"
-                self._cluster.objects[home, key[1], "surplus"] = Kept(manifest, self._etag(), self._scene.true.now())
+                self._cluster.objects[home, key[1], "surplus"] = Kept(
+                    manifest, self._etag(), self._scene.true.now()
+                )
         return bool(found)
 
     @property
@@ -329,7 +381,7 @@ class Hands:
         roles.assigned.difference_update(found)
         return bool(found)
 
-    # --------------------------------------------------------------------------------------------------------------------- strangers
+    # ---------------------------------------------------------------------------------------------- strangers
 
     def makes_project(self, team: str) -> Foreign | None:
         name = names.project(team)
@@ -350,7 +402,9 @@ class Hands:
         product, name = self._product(team), f"copy-of-{team}"
         if product is None or name in self._state.products:
             return None
-        self._state.products[name] = replace(product, name=name, display_name=f"Copy of {team}", etag=self._etag())
+        self._state.products[name] = replace(
+            product, name=name, display_name=f"Copy of {team}", etag=self._etag()
+        )
         return "product", name
 
     def makes_subscription(self, team: str) -> Foreign | None:

@@ -1,4 +1,6 @@
-"""What people do by hand to what serves the models, as far as the service lets them: backends, pools, members, secrets, the fragment."""
+"""What people do by hand to what serves the models, as far as the service lets them: backends, pools,
+members, secrets, the fragment.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,11 @@ class HandsOnModels:
         self._state = scene.app.gateway.state
 
     def _ours(self) -> Iterator[ActualBackend]:
-        return (found for name, found in self._state.backends.items() if name.startswith(names.SHARED_PREFIX) and found.marker is not None)
+        return (
+            found
+            for name, found in self._state.backends.items()
+            if name.startswith(names.SHARED_PREFIX) and found.marker is not None
+        )
 
     def _some(self, found: list[ActualBackend]) -> ActualBackend | None:
         return self._scene.chance.choice(found) if found else None
@@ -57,7 +63,11 @@ class HandsOnModels:
     def weighs_otherwise(self) -> bool:
         pool = self._pool()
         if pool is not None:
-            self._put(replace(pool, members=tuple(replace(member, weight=50, priority=1) for member in pool.members)))
+            self._put(
+                replace(
+                    pool, members=tuple(replace(member, weight=50, priority=1) for member in pool.members)
+                )
+            )
         return pool is not None
 
     def takes_out_of_pool(self) -> bool:
@@ -76,7 +86,9 @@ class HandsOnModels:
 
     def deletes_model(self) -> bool:
         """Pool or backend, when the API's policy, which names it, is gone."""
-        found = self._some([found for found in self._ours() if found.name not in (names.SAFETY_BACKEND, *self._pooled())])
+        found = self._some(
+            [found for found in self._ours() if found.name not in (names.SAFETY_BACKEND, *self._pooled())]
+        )
         if found is not None:
             self._state.api_policies.pop(names.API, None)
             self._delete(found.name)
@@ -94,7 +106,9 @@ class HandsOnModels:
         """The API: it asks for no keys, or looks for them elsewhere."""
         found = self._state.apis.get(names.API)
         if found is not None and found.marker is not None:
-            changed = self._scene.chance.choice((replace(found, subscription_required=False), replace(found, key_names=("x-key", "key"))))
+            changed = self._scene.chance.choice(
+                (replace(found, subscription_required=False), replace(found, key_names=("x-key", "key")))
+            )
             self._state.apis[names.API] = replace(changed, etag=self._scene.app.gateway._etag())
         return found is not None and found.marker is not None
 
@@ -102,7 +116,9 @@ class HandsOnModels:
         """Every call is one of the same model."""
         there = names.FRAGMENT in self._state.fragments
         if there:
-            self._state.fragments[names.FRAGMENT] = '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+            self._state.fragments[names.FRAGMENT] = (
+                '<fragment><set-variable name="requested-model" value="gpt-4.1" /></fragment>'
+            )
         return there
 
     def deletes_fragment(self) -> bool:
@@ -125,14 +141,18 @@ class HandsOnModels:
         found = self._some_secret()
         if found is not None:
             url = self._scene.chance.choice((OTHER_VAULT, ""))
-            self._state.named_values[found.name] = replace(found, url=url, etag=self._scene.app.gateway._etag())
+            self._state.named_values[found.name] = replace(
+                found, url=url, etag=self._scene.app.gateway._etag()
+            )
         return found is not None
 
     def deletes_secret(self) -> bool:
         """When no backend sends it any more."""
         found = self._some_secret()
         if found is not None:
-            for backend in [backend for backend, value in self._state.credentials.items() if value == found.name]:
+            for backend in [
+                backend for backend, value in self._state.credentials.items() if value == found.name
+            ]:
                 del self._state.credentials[backend]
             del self._state.named_values[found.name]
         return found is not None
@@ -141,21 +161,27 @@ class HandsOnModels:
         ours = [found for found in self._state.named_values.values() if found.ours]
         return self._scene.chance.choice(ours) if ours else None
 
-    # --------------------------------------------------------------------------------------------------------------------- strangers
+    # ---------------------------------------------------------------------------------------------- strangers
 
     def makes_backend(self) -> Foreign | None:
         """One that the catalogue never names, or one that it names now and then."""
-        name = self._scene.chance.choice(("shared--house", "shared--gpt-4-1--house", "shared--gpt-4-1--spare", "shared--claude--three"))
+        name = self._scene.chance.choice(
+            ("shared--house", "shared--gpt-4-1--house", "shared--gpt-4-1--spare", "shared--claude--three")
+        )
         if name in self._state.backends or not self._stands():
             return None
-        self._state.backends[name] = ActualBackend(name, self._scene.app.gateway._etag(), "https://theirs.example/v1", None)
+        self._state.backends[name] = ActualBackend(
+            name, self._scene.app.gateway._etag(), "https://theirs.example/v1", None
+        )
         return "backend", name
 
     def makes_secret(self) -> Foreign | None:
         name = names.credential(self._scene.chance.choice(("house", "claude-two")))
         if name in self._state.named_values or not self._stands():
             return None
-        self._state.named_values[name] = ActualNamedValue(name, self._scene.app.gateway._etag(), OTHER_VAULT, ours=False)
+        self._state.named_values[name] = ActualNamedValue(
+            name, self._scene.app.gateway._etag(), OTHER_VAULT, ours=False
+        )
         return "named value", name
 
     def _stands(self) -> bool:

@@ -1,7 +1,9 @@
-"""The Functions hosts: machines that are handed messages session by session, webhook calls and timers, and that can die.
+"""The Functions hosts: machines that are handed messages session by session, webhook calls and timers, and
+that can die.
 
-A session is locked while a message of it is handled. A lock can be lost while its handler runs on; then the message is handed out again,
-and what the old handler says about it in the end counts for nothing. A machine that dies takes its handlers along.
+A session is locked while a message of it is handled. A lock can be lost while its handler runs on; then the
+message is handed out again, and what the old handler says about it in the end counts for nothing. A machine
+that dies takes its handlers along.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Hosts:
         self._due: datetime | None = None
         self._quiet: asyncio.Future[None] | None = None
 
-    # ----------------------------------------------------------------------------------------------------- what comes from outside
+    # -------------------------------------------------------------------------------- what comes from outside
 
     def push(self, delivery: str, before: str | None, allows: bool = False) -> None:
         """A webhook call of GitHub; `allows`: one of the pushed commits gives leave."""
@@ -78,7 +80,9 @@ class Hosts:
             self._scene.loop.call_soon(self._hand_out)
 
     def die(self, machine: Machine) -> None:
-        """Its handlers end where they are; another instance takes its place after a while, and the broker gives its locks back."""
+        """Its handlers end where they are; another instance takes its place after a while, and the broker
+        gives its locks back.
+        """
         if not machine.alive:
             return
         machine.alive = False
@@ -87,13 +91,19 @@ class Hosts:
             task.cancel()
         for handling in list(self.locks.values()):
             if handling.machine is machine:
-                self._scene.loop.call_later(self._scene.chance.random() * LONGEST_LOCK, self.lose_lock, handling)
+                self._scene.loop.call_later(
+                    self._scene.chance.random() * LONGEST_LOCK, self.lose_lock, handling
+                )
         name, _, epoch = machine.name.partition(".")
         successor = Machine(f"{name}.{int(epoch) + 1}")
-        self._scene.loop.call_later(self._scene.chance.random() * 20, self._start_machine, self.machines.index(machine), successor)
+        self._scene.loop.call_later(
+            self._scene.chance.random() * 20, self._start_machine, self.machines.index(machine), successor
+        )
 
     def _remember_end(self, handling: Handling) -> None:
-        """Whoever has lost the lock is not followed by anybody: what it wrote last it cannot look at again, only a sweep can."""
+        """Whoever has lost the lock is not followed by anybody: what it wrote last it cannot look at again,
+        only a sweep can.
+        """
         if handling.team is not None and handling.wrote and not handling.locked:
             self._scene.bereft.add(handling.team)
 
@@ -108,11 +118,13 @@ class Hosts:
                 self._scene.app.bus.abandon(stage, handling.message)
             self.poke()
 
-    # ------------------------------------------------------------------------------------------------------------------- quietness
+    # ---------------------------------------------------------------------------------------------- quietness
 
     def is_quiet(self) -> bool:
         bus = self._scene.app.bus
-        return not self.underway and not any(bus.queues[stage.name] or bus.put_aside[stage.name] for stage in STAGES)
+        return not self.underway and not any(
+            bus.queues[stage.name] or bus.put_aside[stage.name] for stage in STAGES
+        )
 
     async def quiet(self) -> None:
         """Returns when no message waits and nothing runs; time goes on until then."""
@@ -120,7 +132,7 @@ class Hosts:
             self._quiet = self._scene.loop.create_future()
             await self._quiet
 
-    # ------------------------------------------------------------------------------------------------------------------ handing out
+    # -------------------------------------------------------------------------------------------- handing out
 
     def _hand_out(self) -> None:
         self._poked = False
@@ -153,7 +165,10 @@ class Hosts:
 
     def _wake_when_due(self, now: datetime) -> None:
         queues = self._scene.app.bus.queues
-        due = min((held.enqueued for stage in STAGES for held in queues[stage.name] if held.enqueued > now), default=None)
+        due = min(
+            (held.enqueued for stage in STAGES for held in queues[stage.name] if held.enqueued > now),
+            default=None,
+        )
         if self._timer is not None and self._due != due:
             self._timer.cancel()
             self._timer = None
@@ -176,7 +191,7 @@ class Hosts:
             self._scene.app.bus.complete(stage, held)
         self._run(handling, lambda: self._handle(stage, held, handling))
 
-    # ----------------------------------------------------------------------------------------------------------------------- running
+    # ------------------------------------------------------------------------------------------------ running
 
     def _handling(self, label: str, team: str | None) -> Handling:
         alive = [machine for machine in self.machines if machine.alive] or self.machines
@@ -209,7 +224,9 @@ class Hosts:
         try:
             await settle(self._scene.app, stage, held.received(), WORK[stage])
             # Completing is a remote call as well: the machine can die before it or during it.
-            await self._scene.app.calls.before(Call("host", "complete", held.envelope.message_id, writes=True))
+            await self._scene.app.calls.before(
+                Call("host", "complete", held.envelope.message_id, writes=True)
+            )
         except MergekeyError:
             self.lose_lock(handling)
             raise
@@ -223,7 +240,13 @@ class Hosts:
         envelope = held.envelope
         properties = {**envelope.properties, **TOO_OFTEN}
         received = Received(
-            envelope.body, envelope.message_id, envelope.session, held.enqueued, properties, MOST_DELIVERIES, *TOO_OFTEN.values()
+            envelope.body,
+            envelope.message_id,
+            envelope.session,
+            held.enqueued,
+            properties,
+            MOST_DELIVERIES,
+            *TOO_OFTEN.values(),
         )
         await collect(self._scene.app, stage, received)
         self._scene.app.bus.put_aside[stage.name].remove(held)

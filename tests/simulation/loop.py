@@ -1,4 +1,5 @@
-"""An asyncio event loop whose time is virtual and whose order is a seed's: of all that is ready, chance picks what runs next.
+"""An asyncio event loop whose time is virtual and whose order is a seed's: of all that is ready, chance picks
+what runs next.
 
 Time stands still while anything is ready and jumps to the next timer when nothing is. There are no sockets.
 """

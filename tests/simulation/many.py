@@ -43,11 +43,21 @@ class Report:
     def table(self) -> str:
         rate = self.seeds / self.seconds if self.seconds else 0
         lines = [
-            f"{self.seeds} seeds, {self.steps} steps, {self.seconds:.1f} s, {rate:.1f} seeds/s, {len(self.failed)} with broken promises"
+            (
+                f"{self.seeds} seeds, {self.steps} steps, {self.seconds:.1f} s, {rate:.1f} seeds/s, "
+                f"{len(self.failed)} with broken promises"
+            )
         ]
         for kind in ("event", "fault"):
-            of_kind = sorted((name.partition(": ")[2], count) for name, count in self.counts.items() if name.startswith(kind))
-            lines.append(f"{sum(count for _, count in of_kind)} {kind}s: {', '.join(f'{name} {count}' for name, count in of_kind)}")
+            of_kind = sorted(
+                (name.partition(": ")[2], count)
+                for name, count in self.counts.items()
+                if name.startswith(kind)
+            )
+            lines.append(
+                f"{sum(count for _, count in of_kind)} {kind}s: "
+                f"{', '.join(f'{name} {count}' for name, count in of_kind)}"
+            )
         return "\n".join(lines)
 
 
@@ -60,7 +70,9 @@ def run_one(task: tuple[int, str | None]) -> Result:
 
 
 def _start_worker() -> None:
-    """A worker lives for some hundred seeds: it remembers to its end, and what it leaves behind goes with it."""
+    """A worker lives for some hundred seeds: it remembers to its end, and what it leaves behind goes with
+    it.
+    """
     gc.disable()
     _memory.enter_context(remembered())
 
@@ -79,7 +91,10 @@ def run_many(seeds: Iterable[int], safeguard: str | None = None, progress: bool 
         if progress and result.violations:
             print(f"seed {result.seed}: {result.violations[0]}", file=sys.stderr)
         if progress and report.seeds % 100 == 0:
-            print(f"{report.seeds} seeds, {len(report.failed)} with broken promises, {report.seconds:.0f} s", file=sys.stderr)
+            print(
+                f"{report.seeds} seeds, {len(report.failed)} with broken promises, {report.seconds:.0f} s",
+                file=sys.stderr,
+            )
     report.failed.sort(key=lambda result: result.seed)
     return report
 

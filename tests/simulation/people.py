@@ -1,4 +1,6 @@
-"""What people do to the branch: requests come, change, move, go, come back and go wrong; the catalogue too; history is rewritten."""
+"""What people do to the branch: requests come, change, move, go, come back and go wrong; the catalogue too;
+history is rewritten.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,13 @@ TEAMS = ("alpha", "bravo", "carol", "delta", "echo", "foxtrot")
 FEWEST, MOST = 3, 5
 Changes = dict[str, str | bytes | None]
 
-BROKEN = (b"team: {name: ", b"models: {foundry: [{name: no-such-model}]}\n", b"", b"team: &a {name: alpha}\nmodels: *a\n", b"\xff\xfe")
+BROKEN = (
+    b"team: {name: ",
+    b"models: {foundry: [{name: no-such-model}]}\n",
+    b"",
+    b"team: &a {name: alpha}\nmodels: *a\n",
+    b"\xff\xfe",
+)
 #: Of an access that ends by itself: at the end of the day on which all stories begin, and nearly end.
 LAST_DAY = START.date()
 _TIGHT = tuple(text for text in CATALOGS if TIGHT in text)
@@ -30,13 +38,16 @@ _TIGHT = tuple(text for text in CATALOGS if TIGHT in text)
 SLIP = LAST_DAY - timedelta(days=1)
 _TRAILER = re.compile(r"Allow-Withdrawals: [a-z]+(?:, [a-z]+)*")
 #: How a commit may say it: by itself, or as a squash of several does.
-_MESSAGES = ("Close teams\n\n{}\n", "Close teams (#7)\n\n* one\n\n{}\n\n* another\n\nSigned-off-by: Ada <ada@contoso.com>\n")
+_MESSAGES = (
+    "Close teams\n\n{}\n",
+    "Close teams (#7)\n\n* one\n\n{}\n\n* another\n\nSigned-off-by: Ada <ada@contoso.com>\n",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One push, as GitHub tells of it. `before` is None for a new branch; `paths` are those that it touched; `allows`:
-    a commit gives leave.
+    """One push, as GitHub tells of it. `before` is None for a new branch; `paths` are those that it touched;
+    `allows`: a commit gives leave.
     """
 
     delivery: str
@@ -48,7 +59,8 @@ class Push:
 
 @dataclass
 class People:
-    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last commit of a deleted branch.
+    """`pushes` are all so far, `said` what each team's file last said when it was right, `lost` the last
+    commit of a deleted branch.
 
     `compete`: there is never enough for all, as long as things happen.
     """
@@ -62,7 +74,12 @@ class People:
     def begin(self) -> Push:
         chance = self.scene.chance
         teams = chance.sample(TEAMS, chance.randint(FEWEST, MOST))
-        return self.push({DEFAULT_CATALOG_PATH: self._some_of(COMPLETE), **{path_of(team): self.ask(team) for team in teams}})
+        return self.push(
+            {
+                DEFAULT_CATALOG_PATH: self._some_of(COMPLETE),
+                **{path_of(team): self.ask(team) for team in teams},
+            }
+        )
 
     def act(self) -> Push | None:
         """Something happens on the branch; None when it cannot, as the branch is."""
@@ -70,10 +87,12 @@ class People:
         pushed = DEEDS[name](self)
         if pushed is not None:
             self.scene.counts[f"event: {name}"] += 1
-            self.scene.note("people", f"{name}: {', '.join(sorted(pushed.paths)) or 'no file'} ({pushed.delivery})")
+            self.scene.note(
+                "people", f"{name}: {', '.join(sorted(pushed.paths)) or 'no file'} ({pushed.delivery})"
+            )
         return pushed
 
-    # ------------------------------------------------------------------------------------------------------------------- the branch
+    # --------------------------------------------------------------------------------------------- the branch
 
     def push(self, files: Changes, message: str = "changed\n", links: dict[str, str] | None = None) -> Push:
         """Of a branch that was deleted, its last commit comes back with this."""
@@ -81,7 +100,11 @@ class People:
         if before is None and self.lost is not None:
             self.scene.repository.reset(self.lost)
         # Git has no file under a link.
-        hiding = {path for path in self.links() if any(each.startswith(f"{path}/") and files[each] is not None for each in files)}
+        hiding = {
+            path
+            for path in self.links()
+            if any(each.startswith(f"{path}/") and files[each] is not None for each in files)
+        }
         self.scene.repository.commit({**dict.fromkeys(hiding), **files}, links, message)
         return self._pushed(before, old)
 
@@ -121,7 +144,7 @@ class People:
         self.said[team] = asked
         return asked.text()
 
-    # -------------------------------------------------------------------------------------------------------------------- one request
+    # -------------------------------------------------------------------------------------------- one request
 
     def add(self) -> Push | None:
         absent = sorted(set(TEAMS) - set(self.homes()))
@@ -150,15 +173,21 @@ class People:
         return self.push({DEFAULT_CATALOG_PATH: self.scene.chance.choice(_TIGHT)})
 
     def rival(self, team: str) -> Push | None:
-        """Another team, whose turn is earlier, asks for all that is left by what was written so far; None where nobody can."""
+        """Another team, whose turn is earlier, asks for all that is left by what was written so far; None
+        where nobody can.
+        """
         catalog, taken = self.scene.repository.files().get(DEFAULT_CATALOG_PATH, (b"", ""))[0], self._taken()
-        others = [other for other in sorted(self.homes()) if other in taken and (other < team or team not in taken)]
+        others = [
+            other for other in sorted(self.homes()) if other in taken and (other < team or team not in taken)
+        ]
         left = LIMIT - sum(taken.values())
         if TIGHT.encode() not in catalog or not others or left <= 0:
             return None
         other = self.scene.chance.choice(others)
         tokens = min(taken[other] + left, CEILING)
-        self.said[other] = replace(self.said.get(other, Asked(team=other)), models=("gpt-4.1",), tokens=tokens, expires=None)
+        self.said[other] = replace(
+            self.said.get(other, Asked(team=other)), models=("gpt-4.1",), tokens=tokens, expires=None
+        )
         return self.push({self.homes()[other][0]: self.said[other].text()})
 
     def _taken(self) -> dict[str, int]:
@@ -230,7 +259,9 @@ class People:
 
     def spoil(self) -> Push | None:
         """Somebody misspells a request: one whose access will end by itself, if there is any."""
-        ending = sorted(team for team in self.homes() if team in self.said and self.said[team].expires == LAST_DAY)
+        ending = sorted(
+            team for team in self.homes() if team in self.said and self.said[team].expires == LAST_DAY
+        )
         teams = [self.scene.chance.choice(ending)] if ending else self.some_team()
         return self.push({self.homes()[teams[0]][0]: self.scene.chance.choice(BROKEN)}) if teams else None
 
@@ -244,7 +275,9 @@ class People:
             changes |= dict.fromkeys(paths[1:]) | {paths[0]: self.said.get(team, Asked(team=team)).text()}
         for link in self.links():
             hidden = {link.rpartition("/")[2]} & (set(TEAMS) - self.homes().keys())
-            changes |= {link: None} | {path_of(team): self.said.get(team, Asked(team=team)).text() for team in hidden}
+            changes |= {link: None} | {
+                path_of(team): self.said.get(team, Asked(team=team)).text() for team in hidden
+            }
         return changes
 
     def second_file(self) -> Push | None:
@@ -258,7 +291,11 @@ class People:
     def link(self) -> Push | None:
         """A link in the place of a team's folder."""
         teams = [team for team in self.some_team() if self.homes()[team] == [path_of(team)]]
-        return self.push({path_of(teams[0]): None}, links={path_of(teams[0]).rpartition("/")[0]: "elsewhere"}) if teams else None
+        return (
+            self.push({path_of(teams[0]): None}, links={path_of(teams[0]).rpartition("/")[0]: "elsewhere"})
+            if teams
+            else None
+        )
 
     def link_elsewhere(self) -> Push | None:
         """One in the place of a whole folder of requests that has none: it hides nothing of the others."""
@@ -286,10 +323,12 @@ class People:
         crowded = sorted(team for team, paths in self.homes().items() if len(paths) > 1)
         return self.push({self.scene.chance.choice(self.homes()[crowded[0]]): None}) if crowded else None
 
-    # ------------------------------------------------------------------------------------------------------------- when all is peaceful
+    # ----------------------------------------------------------------------------------- when all is peaceful
 
     def come_back(self, _: frozenset[str]) -> Push:
-        """All who are gone; and whose access is over asks for what does not end, over a catalogue that has room for all."""
+        """All who are gone; and whose access is over asks for what does not end, over a catalogue that has
+        room for all.
+        """
         homes, changes = self.homes(), self.mended()
         for team in TEAMS:
             if team not in homes or team not in self.said:
@@ -303,7 +342,7 @@ class People:
         team = self.scene.chance.choice(sorted(set(TEAMS) - blocked))
         return self.push(dict.fromkeys(self.homes()[team]))
 
-    # --------------------------------------------------------------------------------------------------------------- the whole branch
+    # --------------------------------------------------------------------------------------- the whole branch
 
     def other_catalog(self) -> Push | None:
         return self.push({DEFAULT_CATALOG_PATH: self._some_of(CATALOGS)})
@@ -318,7 +357,11 @@ class People:
     def force_back(self) -> Push | None:
         """A force push to what the branch was before."""
         repository = self.scene.repository
-        earlier = [commit for _, commit in repository.history[:-1] if commit is not None and commit != repository.branch]
+        earlier = [
+            commit
+            for _, commit in repository.history[:-1]
+            if commit is not None and commit != repository.branch
+        ]
         if not earlier:
             return None
         before, old = repository.branch, repository.files()
@@ -332,7 +375,9 @@ class People:
         if before is None:
             return None
         repository.orphan()
-        repository.commit({**{path: content for path, (content, _) in old.items()}, "README.md": "rewritten\n"})
+        repository.commit(
+            {**{path: content for path, (content, _) in old.items()}, "README.md": "rewritten\n"}
+        )
         return self._pushed(before, old)
 
     def delete_branch(self) -> Push | None:
@@ -362,18 +407,28 @@ class People:
 
     def allow(self) -> Push | None:
         """Somebody copies the line out of the check and means it."""
-        lines = [_TRAILER.search(problem.message) for verdict in self.scene.app.reports.verdicts[-3:] for problem in verdict.problems]
+        lines = [
+            _TRAILER.search(problem.message)
+            for verdict in self.scene.app.reports.verdicts[-3:]
+            for problem in verdict.problems
+        ]
         found = [line[0] for line in lines if line]
         return self.push({}, self.scene.chance.choice(_MESSAGES).format(found[-1])) if found else None
 
 
 def _within_reach(asked: Asked) -> Asked:
-    """The same without what depends on others, or on the day: the last of the workspaces that there are, and an end."""
+    """The same without what depends on others, or on the day: the last of the workspaces that there are, and
+    an end.
+    """
     return replace(asked, expires=None, dedicated={"mistral-7b": GPU} if asked.dedicated else {})
 
 
 def places(team: str) -> tuple[str, str, str]:
-    return path_of(team), f"tenant-access/config/team-{team}/access.yaml", f"developer-requests/{team}/access.yaml"
+    return (
+        path_of(team),
+        f"tenant-access/config/team-{team}/access.yaml",
+        f"developer-requests/{team}/access.yaml",
+    )
 
 
 def _other_limit(people: People, asked: Asked) -> Asked:
@@ -397,7 +452,12 @@ def _other_readers(people: People, asked: Asked) -> Asked:
 
 
 def _other_workspaces(people: People, asked: Asked) -> Asked:
-    return replace(asked, dedicated=people.scene.chance.choice(({}, {"phi-4": GPU}, {"phi-4": LARGER_GPU}, {"mistral-7b": GPU})))
+    return replace(
+        asked,
+        dedicated=people.scene.chance.choice(
+            ({}, {"phi-4": GPU}, {"phi-4": LARGER_GPU}, {"mistral-7b": GPU})
+        ),
+    )
 
 
 def _other_playground(people: People, asked: Asked) -> Asked:
@@ -445,6 +505,7 @@ DEEDS: dict[str, Callable[[People], Push | None]] = {
 }
 #: How often each of them is picked, by how often it stands here.
 NAMES = (
-    *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend", "refilled", "refilled",
-    "other catalogue", "other catalogue", "other catalogue", "tight catalogue", "tight catalogue", "allowed by the trailer",
+    *DEEDS, "add", "add", "change", "change", "change", "change", "change twice", "remove", "mend", "mend",
+    "refilled", "refilled", "other catalogue", "other catalogue", "other catalogue", "tight catalogue",
+    "tight catalogue", "allowed by the trailer",
 )  # fmt: skip

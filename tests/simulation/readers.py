@@ -11,7 +11,8 @@ from tests.fakes.calls import Call
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
 
-#: A key whose time is over is made new by whoever comes back, or by the next sweep; clocks may be some minutes fast.
+#: A key whose time is over is made new by whoever comes back, or by the next sweep; clocks may be some
+#: minutes fast.
 SLACK = 1200.0
 
 
@@ -40,13 +41,21 @@ class Readers:
             self._last[value] |= dict.fromkeys(groups, self._scene.loop.time())
 
     def former(self, team: str, reader: str | None) -> Iterator[str]:
-        """The team's secrets whose key works although another group than `reader` could read it, and its time is over."""
+        """The team's secrets whose key works although another group than `reader` could read it, and its time
+        is over.
+        """
         state, now = self._scene.app.gateway.state, self._scene.loop.time()
         subscription = state.subscriptions.get(names.subscription(team))
         if subscription is None or subscription.state != "active":
             return
-        for which, (name, key) in enumerate(zip(names.key_secrets(team), state.keys[subscription.name], strict=True)):
+        for which, (name, key) in enumerate(
+            zip(names.key_secrets(team), state.keys[subscription.name], strict=True)
+        ):
             self._remember(name)
             overlap = self._scene.app.limits.key_overlap.total_seconds() if which == PRIMARY else 0.0
-            over = [group for group, last in self._last[key].items() if group != reader and now >= last + overlap + SLACK]
+            over = [
+                group
+                for group, last in self._last[key].items()
+                if group != reader and now >= last + overlap + SLACK
+            ]
             yield from (f"{name}: {group} could read the key that works" for group in over)

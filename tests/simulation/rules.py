@@ -1,4 +1,6 @@
-"""What the branch says of each team, and whom the guard holds, by the rules as they are told to people: the judge's own words for them."""
+"""What the branch says of each team, and whom the guard holds, by the rules as they are told to people: the
+judge's own words for them.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from tests.simulation.account import Accounts
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
 
-#: `missing`: nothing that could be a request; `new end`: its day came to the branch and passed there; `soon`: its day comes forward to
-#: within a week; `doubt`: nobody can say what it asks for, or it is wrong.
+#: `missing`: nothing that could be a request; `new end`: its day came to the branch and passed there; `soon`:
+#: its day comes forward to within a week; `doubt`: nobody can say what it asks for, or it is wrong.
 Row = Literal["valid", "soon", "new end", "over", "missing", "doubt"]
 _TRAILER = re.compile(r"^allow-withdrawals:(.*)$", re.IGNORECASE | re.MULTILINE)
 _WEEK = timedelta(days=7)
@@ -47,14 +49,18 @@ class Rules:
     def markers(self) -> dict[str, Marker]:
         """Of the products that are ours, by team."""
         products = self._scene.app.gateway.state.products.items()
-        ours = [(name, product.marker) for name, product in products if product.marker and product.marker.repository == REPOSITORY]
+        ours = [
+            (name, product.marker)
+            for name, product in products
+            if product.marker and product.marker.repository == REPOSITORY
+        ]
         return {marker.team: marker for name, marker in ours if name == names.product(marker.team)}
 
     def has_lapsed(self, marker: Marker | None) -> bool:
         """Whether the last day of what was granted is over."""
         return marker is not None and marker.expires is not None and marker.expires < self.today()
 
-    # ------------------------------------------------------------------------------------------------------------------ the branch
+    # --------------------------------------------------------------------------------------------- the branch
 
     def reviewed(self, files: Files) -> Review:
         """The review of these files, beside what is there now."""
@@ -64,7 +70,9 @@ class Rules:
         return Review({}, found.problems, None, named=found.named) if _is_missed(named, past) else found
 
     def all_said(self, place: int) -> dict[str, Said]:
-        """Of every team that has a file at this place, a link where its folder would be, or a product of ours."""
+        """Of every team that has a file at this place, a link where its folder would be, or a product of
+        ours.
+        """
         commit = self._scene.repository.history[place][1]
         files, markers = self._scene.repository.files_of(commit), self.markers()
         teams = {team for path in files if (team := PATHS.team_of(path))} | markers.keys()
@@ -82,16 +90,24 @@ class Rules:
         if homes and reviewed.catalog is None:
             return Said("doubt")
         if not counts:
-            hidden = is_hidden(files, at) if marker is not None else any(folder in files for folder in PATHS.folders_of(team))
+            hidden = (
+                is_hidden(files, at)
+                if marker is not None
+                else any(folder in files for folder in PATHS.folders_of(team))
+            )
             return Said("doubt" if hidden or requests else "missing")
         request = reviewed.requests.get(counts)
-        return Said("doubt") if request is None else Said(self._by_day(request, counts, commit, marker), counts)
+        return (
+            Said("doubt") if request is None else Said(self._by_day(request, counts, commit, marker), counts)
+        )
 
     def _by_day(self, request: AccessRequest, path: str, commit: str, marker: Marker | None) -> Row:
         day, today = request.expires, self.today()
         known = marker is not None and "expires" not in marker.unreadable
         if day is None or day >= today:
-            earlier = marker is not None and (marker.expires is None or (day is not None and day < marker.expires))
+            earlier = marker is not None and (
+                marker.expires is None or (day is not None and day < marker.expires)
+            )
             return "soon" if day is not None and day < today + _WEEK and earlier else "valid"
         if not known or marker is None or marker.expires == day:
             return "over"
@@ -103,37 +119,57 @@ class Rules:
         newest = repository._changed_in(path, commit)
         return newest is not None and day < repository._days[newest]
 
-    # ------------------------------------------------------------------------------------------------------------------- the guard
+    # ---------------------------------------------------------------------------------------------- the guard
 
     def guarded(self, place: int, others: frozenset[str] = frozenset()) -> frozenset[str]:
-        """The teams that the guard holds there. `others` have something that works, and perhaps no product of ours."""
+        """The teams that the guard holds there. `others` have something that works, and perhaps no product of
+        ours.
+        """
         commit, markers = self._scene.repository.history[place][1], self.markers()
-        in_force = {team for team, marker in markers.items() if marker.withdrawn is None and not self.has_lapsed(marker)}
+        in_force = {
+            team
+            for team, marker in markers.items()
+            if marker.withdrawn is None and not self.has_lapsed(marker)
+        }
         if commit is None or not self._scene.repository.files_of(commit):
             return frozenset(in_force)
         said, present = self.all_said(place), self._present(place)
         ends = {team for team in in_force if team in said and said[team].row in ("missing", "new end")}
-        ends |= {team for team in in_force if team in said and said[team].row == "soon" and self._is_finished(team)}
+        ends |= {
+            team for team in in_force if team in said and said[team].row == "soon" and self._is_finished(team)
+        }
         ends |= {team for team in others - markers.keys() if team not in said or said[team].row == "missing"}
         # Who comes back is not gone.
-        gone = {team for team, marker in markers.items() if marker.withdrawn is not None and not self.has_lapsed(marker)}
-        counted = ends | {team for team in gone if team not in said or said[team].row not in ("valid", "soon")}
+        gone = {
+            team
+            for team, marker in markers.items()
+            if marker.withdrawn is not None and not self.has_lapsed(marker)
+        }
+        counted = ends | {
+            team for team in gone if team not in said or said[team].row not in ("valid", "soon")
+        }
         many = len(counted) > 1 or (bool(counted) and not present - counted)
-        marked = {team for team in ends & markers.keys() if markers[team].held or "held" in markers[team].unreadable}
+        marked = {
+            team for team in ends & markers.keys() if markers[team].held or "held" in markers[team].unreadable
+        }
         held = ends if many else {team for team in marked if said[team].row != "soon"}
         return frozenset(team for team in held if not self.is_allowed(team, markers.get(team), commit))
 
     def _is_finished(self, team: str) -> bool:
         product = self._scene.app.gateway.state.products[names.product(team)]
         marker = product.marker
-        return product.is_finished or (marker is not None and (marker.held is not None or bool(marker.unreadable) or marker.newer))
+        return product.is_finished or (
+            marker is not None and (marker.held is not None or bool(marker.unreadable) or marker.newer)
+        )
 
     def _present(self, place: int) -> set[str]:
         files = self._scene.repository.files_of(self._scene.repository.history[place][1])
         return {team for path in files if (team := PATHS.team_of(path))}
 
     def is_allowed(self, team: str, marker: Marker | None, head: str) -> bool:
-        """Whether a commit before the head names the team, and comes after the one that its access is from, where anybody knows that."""
+        """Whether a commit before the head names the team, and comes after the one that its access is from,
+        where anybody knows that.
+        """
         repository = self._scene.repository
         before = repository._history(head)
         newest = [sha for sha in reversed(repository._parents) if sha in before][:TOLD]
@@ -153,7 +189,9 @@ def _named_in(message: str) -> set[str]:
 
 
 def _is_missed(files: Mapping[str, File], past: Past) -> bool:
-    """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for nothing."""
+    """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for
+    nothing.
+    """
     offered = _models(files[DEFAULT_CATALOG_PATH].content) if DEFAULT_CATALOG_PATH in files else set()
     named = ((PATHS.team_of(path) or "", _models(file.content)) for path, file in files.items())
     return any((past.in_force.get(team, {}).keys() & models) - offered for team, models in named)

@@ -1,4 +1,6 @@
-"""One seed from beginning to end: events and faults; then the faults stop, all settles, and the world must be what the branch says."""
+"""One seed from beginning to end: events and faults; then the faults stop, all settles, and the world must be
+what the branch says.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ from tests.simulation.verdict import Verdict
 from tests.simulation.watch import Watch
 
 FEWEST_EVENTS, FEWEST_FAULTS = 20, 5
-#: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need some.
+#: Sweeps after which everything must be as the branch says: findings, their waits and their dead letters need
+#: some.
 SWEEPS, MOST_SWEEPS = 4, 8
 #: When access is over whose last day is that on which the stories begin, or the next.
 AFTERWARDS = datetime.combine(LAST_DAY, time(1), UTC) + timedelta(days=2)
@@ -80,13 +83,15 @@ class Run:
         self.readers = Readers(self.scene)
         self.trouble.rival = self._rival
         self.verdict = Verdict(self.scene, self.watch, self.hands, self.readers)
-        self.checks = Checks(self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands)
+        self.checks = Checks(
+            self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands
+        )
         self.scene.app.calls.before, self.scene.app.calls.after = self._before, self._after
         self._pace = chance.choice((5.0, 40.0, 120.0))
         self._timers = chance.random() < 0.5 and not self._racy
         self._meanwhiles = self._rivals = 0
 
-    # --------------------------------------------------------------------------------------------------------------------- every call
+    # --------------------------------------------------------------------------------------------- every call
 
     async def _before(self, call: Call) -> None:
         handling = current.get()
@@ -113,10 +118,12 @@ class Run:
     def _note_letters(self, call: Call) -> None:
         if call.target.startswith(f"{DEAD_LETTERS} "):
             ids, scene = set(call.target.split()[1:]), self.scene
-            found = (envelope for envelope in scene.app.bus.sent[-len(ids) :] if envelope.entity == DEAD_LETTERS)
+            found = (
+                envelope for envelope in scene.app.bus.sent[-len(ids) :] if envelope.entity == DEAD_LETTERS
+            )
             scene.troubled |= {str(envelope.properties["team"]): scene.loop.time() for envelope in found}
 
-    # ------------------------------------------------------------------------------------------------------------------------- phases
+    # ------------------------------------------------------------------------------------------------- phases
 
     def go(self) -> None:
         for phase in (self._events, self._last_word, self._calm):
@@ -198,8 +205,9 @@ class Run:
         if self._racy:
             return (github.repeat_message, github.forge_push)
         return (
-            hands.act, hands.act, hands.act, hands.act, hands.act, hands.act_as_stranger, github.forge_push, github.forge_message,
-            github.garbage, github.repeat_message, github.repeat_message, self._replay_one, self._replay_one,
+            hands.act, hands.act, hands.act, hands.act, hands.act, hands.act_as_stranger, github.forge_push,
+            github.forge_message, github.garbage, github.repeat_message, github.repeat_message,
+            self._replay_one, self._replay_one,
         )  # fmt: skip
 
     def _replay_one(self) -> None:
@@ -210,7 +218,9 @@ class Run:
             self.hosts.operator([self.scene.chance.choice(waiting).sequence])
 
     async def _last_word(self) -> None:
-        """Teams change their readers, and their minds while that is being written: no later push puts right what goes wrong now."""
+        """Teams change their readers, and their minds while that is being written: no later push puts right
+        what goes wrong now.
+        """
         self._meanwhiles = MOST_MEANWHILE
         for team in sorted(self.people.homes()) if self._racy else ():
             self.people.other_readers(team)
@@ -227,7 +237,9 @@ class Run:
         await self.hosts.quiet()
 
     async def _mend(self) -> None:
-        """Most of the time people put right what is wrong on the branch and let go of our names; else they misspell something more."""
+        """Most of the time people put right what is wrong on the branch and let go of our names; else they
+        misspell something more.
+        """
         scene, chance = self.scene, self.scene.chance
         if chance.random() < 0.7:
             self.people.push({DEFAULT_CATALOG_PATH: chance.choice(COMPLETE), **self.people.mended()})
@@ -240,7 +252,9 @@ class Run:
         await self.hosts.quiet()
 
     async def _sweep_until_settled(self) -> None:
-        """The least number of sweeps; more while the guard holds others than before: who is cleaned away counts no longer in the next."""
+        """The least number of sweeps; more while the guard holds others than before: who is cleaned away
+        counts no longer in the next.
+        """
         over, held, number = self.verdict.wished("over"), set[str](), 0
         while number < SWEEPS or (held != self.verdict.wished("held") and number < MOST_SWEEPS):
             held = self.verdict.wished("held")
@@ -265,19 +279,27 @@ class Run:
         await self.hosts.quiet()
 
     async def _discard_all(self) -> None:
-        await dead_letters.discard(self.scene.app, dead_letters.Order(self._letters(), "an operator"), "the cause is gone")
+        await dead_letters.discard(
+            self.scene.app, dead_letters.Order(self._letters(), "an operator"), "the cause is gone"
+        )
 
     def _letters(self) -> list[int]:
         return [held.sequence for held in self.scene.app.bus.queues[DEAD_LETTERS]]
 
     async def _sweep_again(self) -> None:
-        """Twice; the second time nothing is written, unless somebody's grace period, or a key's time, has ended in between."""
+        """Twice; the second time nothing is written, unless somebody's grace period, or a key's time, has
+        ended in between.
+        """
         await self._sweep()
         ends = self._ends()
         calls, refused = self.scene.app.calls, self.verdict.named_before | self.verdict.still_named()
         calls.forget()
         await self._sweep()
-        written = [str(call) for call in calls.made if is_write(call) and not (call.name.startswith("delete_") and call.target in refused)]
+        written = [
+            str(call)
+            for call in calls.made
+            if is_write(call) and not (call.name.startswith("delete_") and call.target in refused)
+        ]
         if written and ends == self._ends():
             self.scene.fail(7, f"a second sweep writes: {', '.join(written[:5])}")
 
@@ -285,12 +307,15 @@ class Run:
         return [(self.verdict.grace_ends(team), self.verdict.waiting_keys(team)) for team in TEAMS]
 
     async def _replay(self) -> None:
-        """Every dead letter, three times, also those that were replayed or discarded long ago; the world stays what it was."""
+        """Every dead letter, three times, also those that were replayed or discarded long ago; the world
+        stays what it was.
+        """
         before = self.checks.world()
         self._bring_letters_back()
         await self._replay_all()
-        # Of a team of which the branch says nothing that counts, no sweep puts anything right; whoever looks at it anew may. And a letter
-        # may carry the leave that was given to withdraw a team which the guard holds by now: every write is judged by it.
+        # Of a team of which the branch says nothing that counts, no sweep puts anything right; whoever looks
+        # at it anew may. And a letter may carry the leave that was given to withdraw a team which the guard
+        # holds by now: every write is judged by it.
         spoken_for = self.verdict.wished("kept") | self.verdict.wished("held")
         before |= {team: what for team, what in self.checks.world().items() if team in spoken_for}
         for _ in range(2):
@@ -313,11 +338,15 @@ class Run:
             await self._sweep()
 
     def _go_on_in_peace(self) -> None:
-        """Nothing fails any more: what is pushed is done by itself, for everybody. Who was gone comes back after grace, then within it.
+        """Nothing fails any more: what is pushed is done by itself, for everybody. Who was gone comes back
+        after grace, then within it.
 
-        What hands, or handlers that came too late, did to teams that the branch then did not grant anything, only a sweep finds: once.
+        What hands, or handlers that came too late, did to teams that the branch then did not grant anything,
+        only a sweep finds: once.
         """
-        unseen = self.hands.touched | self.scene.bereft | self.verdict.wished("kept") | self.verdict.wished("held")
+        unseen = (
+            self.hands.touched | self.scene.bereft | self.verdict.wished("kept") | self.verdict.wished("held")
+        )
         for push in (self.people.come_back, self.people.one_goes, self.people.come_back):
             self._until(self._push_in_peace(push))
             self._check(self.checks.in_peace(unseen))
@@ -329,7 +358,9 @@ class Run:
         self._check(self.checks.as_the_branch_says("after edits by hand"))
 
     async def _edit_in_peace(self) -> None:
-        """What people edit by hand now, no push puts right: only the sweeps do, where no stranger is in the way."""
+        """What people edit by hand now, no push puts right: only the sweeps do, where no stranger is in the
+        way.
+        """
         self.hands.strangers_leave()
         for _ in range(EDITS_IN_PEACE):
             self.hands.act()
@@ -344,7 +375,7 @@ class Run:
         await self.scene.sleep(10)
         await self.hosts.quiet()
 
-    # ------------------------------------------------------------------------------------------------------------------------- checks
+    # ------------------------------------------------------------------------------------------------- checks
 
     def _check(self, broken: Iterable[tuple[int, str]]) -> None:
         if not self.scene.violations:
@@ -395,5 +426,9 @@ def simulate(seed: int) -> Result:
         log.setLevel(level)
         run.close()
     scene = run.scene
-    digest = hashlib.sha256("\n".join([*scene.log, *map(str, scene.app.calls.made)]).encode()).hexdigest()[:12]
-    return Result(seed, scene.violations, scene.counts, scene.loop.steps, perf_counter() - began, digest, scene.told())
+    digest = hashlib.sha256("\n".join([*scene.log, *map(str, scene.app.calls.made)]).encode()).hexdigest()[
+        :12
+    ]
+    return Result(
+        seed, scene.violations, scene.counts, scene.loop.steps, perf_counter() - began, digest, scene.told()
+    )

@@ -1,4 +1,6 @@
-"""What one run is made of: chance, time, the app over its fakes, the machines that run it, and what is remembered of it all."""
+"""What one run is made of: chance, time, the app over its fakes, the machines that run it, and what is
+remembered of it all.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ KEY = "mk-key-"
 class Machine:
     """One instance of the app. When it dies, nothing that it still wanted to do takes effect.
 
-    `skew` is how wrong its clock is; `behind` how many seconds old GitHub's answers to it are, until `behind_until`.
+    `skew` is how wrong its clock is; `behind` how many seconds old GitHub's answers to it are, until
+    `behind_until`.
     """
 
     name: str
@@ -41,8 +44,9 @@ class Machine:
 
 @dataclass(eq=False)
 class Handling:
-    """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that it saw last, `stale` whether
-    GitHub's answer was old then, `guarded` are the teams that the guard held there. `ends`: whether its message may end a team's access.
+    """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that
+    it saw last, `stale` whether GitHub's answer was old then, `guarded` are the teams that the guard held
+    there. `ends`: whether its message may end a team's access.
     """
 
     machine: Machine
@@ -68,7 +72,9 @@ current: ContextVar[Handling | None] = ContextVar("handling", default=None)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken promise: its number in docs/simulation.md (0: an exception that is nobody's), and what was seen."""
+    """A broken promise: its number in docs/simulation.md (0: an exception that is nobody's), and what was
+    seen.
+    """
 
     number: int
     what: str
@@ -101,7 +107,9 @@ class WatchedRepository(FakeRepository):
     def note(self) -> None:
         """The branch was moved."""
         if self.branch is not None:
-            self._heads[self.branch] = Head(self.branch, self._commits[self.branch], self.protected, self._messages[self.branch])
+            self._heads[self.branch] = Head(
+                self.branch, self._commits[self.branch], self.protected, self._messages[self.branch]
+            )
         self.history.append((self._scene.loop.time(), self.branch))
 
     async def head(self) -> Head | None:
@@ -136,8 +144,8 @@ class WatchedGateway(FakeGateway):
 
 
 class Scene:
-    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` when an old head was read last, by team;
-    `bereft` are teams of whom somebody died who had lost the lock.
+    """One run. `counts` says what happened how often, `trace` holds the last of it, `misled` when an old head
+    was read last, by team; `bereft` are teams of whom somebody died who had lost the lock.
     """
 
     def __init__(self, seed: int) -> None:
@@ -149,7 +157,10 @@ class Scene:
         self.app.clock = MachineClock(self.true)
         self.app.limits = _limits(self.chance)
         assert self.app.cluster is not None
-        self.app.cluster.nodes_take, self.app.cluster.models_take = timedelta(seconds=70), timedelta(seconds=130)
+        self.app.cluster.nodes_take, self.app.cluster.models_take = (
+            timedelta(seconds=70),
+            timedelta(seconds=130),
+        )
         # Long enough for a write to come too early.
         self.app.vault.recovery = timedelta(seconds=12)
         self.repository = WatchedRepository(self)

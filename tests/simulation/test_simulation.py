@@ -19,7 +19,9 @@ SEEDS = 60
 def test_whatever_fails_everything_settles_as_the_branch_says() -> None:
     """In a process of its own, whose hash seed is fixed: so that every seed is the same each time."""
     command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-20_000:]
     found = re.search(r"^(\d+) seeds, (\d+) steps, .* (\d+) with broken promises$", done.stdout, re.MULTILINE)
     assert found is not None, done.stdout + done.stderr
@@ -32,7 +34,10 @@ def test_what_is_remembered_is_what_the_app_looks_up() -> None:
     """Else the workers of many seeds do not start."""
     before = [vars(where)[name] for where, name in (*REMEMBERED, *DIGESTS)]
     with remembered():
-        assert all(vars(where)[name] is not one for (where, name), one in zip((*REMEMBERED, *DIGESTS), before, strict=True))
+        assert all(
+            vars(where)[name] is not one
+            for (where, name), one in zip((*REMEMBERED, *DIGESTS), before, strict=True)
+        )
     assert before == [vars(where)[name] for where, name in (*REMEMBERED, *DIGESTS)]
 
 

@@ -1,4 +1,5 @@
-"""What goes wrong between the app and the world: calls that fail, hang or are cut off, machines that die, roles that are missing.
+"""What goes wrong between the app and the world: calls that fail, hang or are cut off, machines that die,
+roles that are missing.
 
 Every call counts towards the next fault; which kind it is, the seed decides among those that fit the call.
 """
@@ -25,7 +26,9 @@ CHANGED = ("gateway", "vault", "roles", "cluster", "projects")
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """For a while every call of a system that fits fails in the same way. `target` is a part of the target's name."""
+    """For a while every call of a system that fits fails in the same way. `target` is a part of the target's
+    name.
+    """
 
     system: str
     name: str
@@ -43,7 +46,9 @@ class Trouble:
     `prey` are teams whose next delivery of keys will be overtaken.
     """
 
-    def __init__(self, scene: Scene, hosts: Hosts, kinds: tuple[str, ...], meanwhile: Callable[[str], None]) -> None:
+    def __init__(
+        self, scene: Scene, hosts: Hosts, kinds: tuple[str, ...], meanwhile: Callable[[str], None]
+    ) -> None:
         self._scene = scene
         self._hosts = hosts
         self._kinds = kinds
@@ -52,7 +57,8 @@ class Trouble:
         self._afterwards: list[tuple[Call, str]] = []
         self.spells: list[Spell] = []
         self.meanwhile = meanwhile
-        #: Lets another team ask for what this one is being given; whether there is one, and something to compete for.
+        #: Lets another team ask for what this one is being given; whether there is one, and something to
+        #: compete for.
         self.rival: Callable[[str], bool] = lambda _: False
         self.prey: set[str] = set()
         self.on = True
@@ -75,7 +81,9 @@ class Trouble:
         if self.on and call.name in CONTESTED and handling.team is not None and RIVAL in self._kinds:
             await self._let_a_rival_ask(call, handling.team)
         aimed = next((kind for kind in AIMED if self.on and kind in self._kinds and fits(kind, call)), None)
-        if aimed is not None and (self._is_prey(call, handling) or self._scene.chance.random() < AIMED[aimed]):
+        if aimed is not None and (
+            self._is_prey(call, handling) or self._scene.chance.random() < AIMED[aimed]
+        ):
             self._count(aimed, call)
             await self.is_overtaken(call, handling)
         elif self._left <= 0 and self.on:
@@ -86,13 +94,19 @@ class Trouble:
                 await KINDS[kind](self, call, handling)
 
     async def _let_a_rival_ask(self, call: Call, team: str) -> None:
-        """Between what a team was promised and its write another one asks for it, and its turn comes meanwhile."""
+        """Between what a team was promised and its write another one asks for it, and its turn comes
+        meanwhile.
+        """
         if self._scene.chance.random() < RIVALRY and self.rival(team):
             self._count(RIVAL, call)
             await asyncio.sleep(self._scene.chance.choice((5, 15, 40)))
 
     def _is_prey(self, call: Call, handling: Handling) -> bool:
-        return handling.team in self.prey and call.system in ("vault", "roles") and not call.target.startswith("team-")
+        return (
+            handling.team in self.prey
+            and call.system in ("vault", "roles")
+            and not call.target.startswith("team-")
+        )
 
     async def after(self, call: Call, handling: Handling) -> None:
         """What was decided before the call and comes when it has taken effect."""
@@ -114,7 +128,7 @@ class Trouble:
         self._hosts.die(handling.machine)
         await asyncio.Event().wait()
 
-    # ------------------------------------------------------------------------------------------------------------------------- kinds
+    # -------------------------------------------------------------------------------------------------- kinds
 
     async def dies(self, call: Call, handling: Handling) -> None:
         if self._scene.chance.random() < 0.5:
@@ -142,14 +156,18 @@ class Trouble:
         await asyncio.sleep(self._scene.chance.choice((2, 10, 50)))
 
     async def loses_lock(self, call: Call, handling: Handling) -> None:
-        """And runs on, sooner or later than the next one who gets the message; often the branch moves meanwhile."""
+        """And runs on, sooner or later than the next one who gets the message; often the branch moves
+        meanwhile.
+        """
         self._hosts.lose_lock(handling)
         if handling.team is not None and self._scene.chance.random() < 0.6:
             self.meanwhile(handling.team)
         await asyncio.sleep(self._scene.chance.choice((0, 1, 30)))
 
     async def is_overtaken(self, call: Call, handling: Handling) -> None:
-        """Between the last look and a write: another one gets the message, and the branch says something else."""
+        """Between the last look and a write: another one gets the message, and the branch says something
+        else.
+        """
         self._hosts.lose_lock(handling)
         if handling.team is not None:
             self.meanwhile(handling.team)
@@ -172,18 +190,25 @@ class Trouble:
 
     async def tier_is_full(self, call: Call, handling: Handling) -> None:
         until = self._scene.loop.time() + self._scene.chance.choice((60, 900))
-        self.spells.append(Spell("gateway", "create_product", "", until, lambda: Rejected("the tier has no more products")))
+        self.spells.append(
+            Spell("gateway", "create_product", "", until, lambda: Rejected("the tier has no more products"))
+        )
 
     def _some_team(self) -> str:
         """A part of names that belong to one team, to what serves the models, or to all."""
         return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
 
 
-#: The windows that only a tag closes, or only another look afterwards, are narrow: they are aimed at. How often they are hit.
+#: The windows that only a tag closes, or only another look afterwards, are narrow: they are aimed at. How
+#: often they are hit.
 OVERTAKEN, OVERTAKEN_UNFENCED = "overtaken at a write", "overtaken at a write without a tag"
 AIMED = {OVERTAKEN: 0.15, OVERTAKEN_UNFENCED: 0.05}
 #: The writes that give a team more of what there is only so much of.
-RIVAL, RIVALRY, CONTESTED = "a rival asks meanwhile", 0.5, ("create_product", "mark_product", "put_product_policy")
+RIVAL, RIVALRY, CONTESTED = (
+    "a rival asks meanwhile",
+    0.5,
+    ("create_product", "mark_product", "put_product_policy"),
+)
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -202,7 +227,16 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "tier is full": Trouble.tier_is_full,
 }
 #: What puts one message into two hands.
-RACES = ("lock lost", OVERTAKEN, OVERTAKEN_UNFENCED, "lock lost", "a call hangs", "a machine dies", "conflict", RIVAL)
+RACES = (
+    "lock lost",
+    OVERTAKEN,
+    OVERTAKEN_UNFENCED,
+    "lock lost",
+    "a call hangs",
+    "a machine dies",
+    "conflict",
+    RIVAL,
+)
 _ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
 
 

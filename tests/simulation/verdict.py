@@ -18,7 +18,14 @@ from shared.domain.slots import EXPOSED
 from shared.domain.workspace import marker_of
 from tests.fakes.app import PATHS
 from tests.pipeline.road import matches_the_gateway
-from tests.simulation.expected import difference, handed_over, platform, platform_of_its_own, slice_of, team_of_its_own
+from tests.simulation.expected import (
+    difference,
+    handed_over,
+    platform,
+    platform_of_its_own,
+    slice_of,
+    team_of_its_own,
+)
 from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
 from tests.simulation.readers import Readers
@@ -32,8 +39,8 @@ SERVING = ("backends", "credentials", "named values")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the branch wants for a team: `wanted` with the file that says what; `over`: no access; `kept`: whatever it was; `held`: the
-    same, because of the guard.
+    """What the branch wants for a team: `wanted` with the file that says what; `over`: no access; `kept`:
+    whatever it was; `held`: the same, because of the guard.
     """
 
     what: Literal["wanted", "over", "kept", "held"]
@@ -42,7 +49,9 @@ class Wish:
 
 
 class Verdict:
-    """Compares, and says what differs. `named_before` is what was `named` before the last sweep: what frees it goes in the next."""
+    """Compares, and says what differs. `named_before` is what was `named` before the last sweep: what frees
+    it goes in the next.
+    """
 
     def __init__(self, scene: Scene, watch: Watch, hands: Hands, readers: Readers) -> None:
         self._scene = scene
@@ -51,7 +60,7 @@ class Verdict:
         self._hands = hands
         self.named_before: frozenset[str] = frozenset()
 
-    # ------------------------------------------------------------------------------------------------------------------ the branch's word
+    # -------------------------------------------------------------------------------------- the branch's word
 
     def wished(self, what: str) -> set[str]:
         """The teams of which the branch says just that."""
@@ -62,8 +71,14 @@ class Verdict:
         said, guarded = self._watch.rules.all_said(place), self._watch.rules.guarded(place, in_use)
         files, markers = self._scene.repository.files(), self._watch.rules.markers()
         nothing = Said("missing" if files else "doubt")
-        found = {team: self._wish(said.get(team, nothing), markers.get(team), team in in_use, team in guarded) for team in TEAMS}
-        return {team: replace(wish, text=files[wish.path][0].decode() if wish.path else "") for team, wish in found.items()}
+        found = {
+            team: self._wish(said.get(team, nothing), markers.get(team), team in in_use, team in guarded)
+            for team in TEAMS
+        }
+        return {
+            team: replace(wish, text=files[wish.path][0].decode() if wish.path else "")
+            for team, wish in found.items()
+        }
 
     def _wish(self, said: Said, marker: Marker | None, in_use: bool, guarded: bool) -> Wish:
         """Of a team without a product of ours, `in_use` says whether anything works."""
@@ -75,8 +90,11 @@ class Verdict:
         if said.row != "doubt":
             return Wish("over", said.path)
         ended = marker is not None and (marker.withdrawn is not None or self._watch.rules.has_lapsed(marker))
-        # Where nothing is, nothing comes: unless a strange product stands there, or the whole branch says nothing.
-        return Wish("over" if ended or (marker is None and not in_use and self._scene.repository.files()) else "kept")
+        # Where nothing is, nothing comes: unless a strange product stands there, or the whole branch says
+        # nothing.
+        return Wish(
+            "over" if ended or (marker is None and not in_use and self._scene.repository.files()) else "kept"
+        )
 
     def _reviewed(self) -> Review:
         return self._watch.rules.reviewed(self._scene.repository.files())
@@ -85,17 +103,25 @@ class Verdict:
         """Teams that have anything of ours, beside a product, that was not withdrawn."""
         app = self._scene.app
         subscriptions = (each for each in app.gateway.state.subscriptions.values() if each.state == "active")
-        found = {each.display_name.rpartition("/")[2] for each in subscriptions if each.display_name.startswith("mergekey/")}
+        found = {
+            each.display_name.rpartition("/")[2]
+            for each in subscriptions
+            if each.display_name.startswith("mergekey/")
+        }
         newest = {name: app.vault.kept[name].versions[0].tags for name in app.vault.names()}
         found |= {tags["team"] for tags in newest.values() if "team" in tags and "withdrawn" not in tags}
         cluster, projects = app.cluster, app.projects
-        standing = [kept for kept in cluster.state.namespaces.values() if kept.deleted is None] if cluster else []
+        standing = (
+            [kept for kept in cluster.state.namespaces.values() if kept.deleted is None] if cluster else []
+        )
         marked = [marker_of(kept.manifest["metadata"].get("annotations", {})) for kept in standing]
-        marked += [kept.marker for kept in projects.kept.values() if kept.passing != "Deleting"] if projects else []
+        marked += (
+            [kept.marker for kept in projects.kept.values() if kept.passing != "Deleting"] if projects else []
+        )
         found |= {marker.team for marker in marked if marker is not None and marker.withdrawn is None}
         return frozenset(found & set(TEAMS))
 
-    # ------------------------------------------------------------------------------------------------------------------------ comparing
+    # ---------------------------------------------------------------------------------------------- comparing
 
     def differences(self) -> Iterator[tuple[str, str]]:
         """Team and what is wrong, for all teams whose names nobody else has taken."""
@@ -110,12 +136,20 @@ class Verdict:
             case "wanted":
                 wanted = team_of_its_own(wish.path, wish.text, catalog, team)
                 overlap = self._scene.app.limits.key_overlap
-                return difference(handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap), wanted)
+                return difference(
+                    handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap),
+                    wanted,
+                )
             case "over":
                 return [*self.alive(team)]
             case "held":
                 product = self._scene.app.gateway.state.products.get(names.product(team))
-                marked = product is None or not product.is_finished or product.marker is None or product.marker.held is not None
+                marked = (
+                    product is None
+                    or not product.is_finished
+                    or product.marker is None
+                    or product.marker.held is not None
+                )
                 return [] if marked else ["the guard holds it, and its product does not say so"]
             case _:
                 return []
@@ -130,20 +164,28 @@ class Verdict:
             return []
         actual, more = platform(self._scene.app), theirs | self.named_before | self.still_named()
         for kind in SERVING:
-            actual[kind] = {name: what for name, what in actual[kind].items() if name in wanted[kind] or name not in more}
+            actual[kind] = {
+                name: what for name, what in actual[kind].items() if name in wanted[kind] or name not in more
+            }
         return difference(actual, wanted)
 
     def still_named(self) -> frozenset[str]:
-        """What the service refuses to delete, because policies name it that nobody writes: of teams that are kept as they were, or wait
-        for the end of grace, or cannot have everything.
+        """What the service refuses to delete, because policies name it that nobody writes: of teams that are
+        kept as they were, or wait for the end of grace, or cannot have everything.
         """
         blocked, wishes = self._hands.blocked(), self.wishes()
-        return self.named(names.product(team) for team, wish in wishes.items() if wish.what != "wanted" or team in blocked)
+        return self.named(
+            names.product(team) for team, wish in wishes.items() if wish.what != "wanted" or team in blocked
+        )
 
     def named(self, products: Iterable[str] | None = None) -> frozenset[str]:
         """What the policies of these products name, or of all, and what that needs."""
         policies = self._scene.app.gateway.state.policies
-        named = any(SAFETY_BACKEND in policies[product].text for product in products or policies if product in policies)
+        named = any(
+            SAFETY_BACKEND in policies[product].text
+            for product in products or policies
+            if product in policies
+        )
         return frozenset((SAFETY_BACKEND, names.credential(SAFETY_SECRET))) if named else frozenset()
 
     def alive(self, team: str) -> Iterator[str]:
@@ -165,16 +207,22 @@ class Verdict:
         yield from self._users(team)
 
     def _is_readable(self, secret: str) -> bool:
-        """Whether any version of it is enabled: who knows a version reads it by its name. An older one may be enabled by a write that was
-        on its way while its handler lost the lock: nothing fences it, lists do not show it, and its key is as dead as the others.
+        """Whether any version of it is enabled: who knows a version reads it by its name. An older one may be
+        enabled by a write that was on its way while its handler lost the lock: nothing fences it, lists do
+        not show it, and its key is as dead as the others.
         """
-        vault, late = self._scene.app.vault, any(self._scene.counts[f"fault: {name}"] for name in ("lock lost", "overtaken"))
+        vault, late = (
+            self._scene.app.vault,
+            any(self._scene.counts[f"fault: {name}"] for name in ("lock lost", "overtaken")),
+        )
         versions = vault.kept[secret].versions if secret in vault.names() else []
         return any(version.enabled for version in (versions[:1] if late else versions))
 
     def _administrators(self, product: str) -> bool:
         found = self._scene.app.gateway.state.subscriptions.values()
-        return any((each.product, each.owner, each.state) == (product, ADMINISTRATOR, "active") for each in found)
+        return any(
+            (each.product, each.owner, each.state) == (product, ADMINISTRATOR, "active") for each in found
+        )
 
     def _users(self, team: str) -> Iterator[str]:
         roles = self._scene.app.project_roles
@@ -182,7 +230,9 @@ class Verdict:
         yield from (f"{group} may use its project" for group in found)
 
     def grace_ends(self, team: str) -> tuple[bool, ...]:
-        """Whether the grace period of the product, and that of the project, is over, as far as they are there."""
+        """Whether the grace period of the product, and that of the project, is over, as far as they are
+        there.
+        """
         app = self._scene.app
         product = app.gateway.state.products.get(names.product(team))
         project = None if app.projects is None else app.projects.kept.get(names.project(team))
@@ -193,12 +243,15 @@ class Verdict:
     def waiting_keys(self, team: str) -> tuple[str, ...]:
         """Since when keys of the team are to be made new, as far as their secrets say so."""
         vault = self._scene.app.vault
-        tags = (vault.kept[name].versions[0].tags for name in names.key_secrets(team) if name in vault.names())
+        tags = (
+            vault.kept[name].versions[0].tags for name in names.key_secrets(team) if name in vault.names()
+        )
         return tuple(each[EXPOSED] for each in tags if EXPOSED in each)
 
     def left(self, team: str) -> Iterator[str]:
-        """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a product; without a valid
-        catalogue nobody knows whether the file of a team is right, and nothing of it is deleted.
+        """What is still there of a team whose grace period has ended. Somebody else's subscription keeps a
+        product; without a valid catalogue nobody knows whether the file of a team is right, and nothing of it
+        is deleted.
         """
         files = self._scene.repository.files()
         present = {PATHS.team_of(path) for path in files}
@@ -210,17 +263,27 @@ class Verdict:
             yield "its product is there"
         if names.subscription(team) in state.subscriptions:
             yield "its subscription is there"
-        yield from (f"backend {name} is there" for name in state.backends if name.startswith(f"team-{team}--"))
+        yield from (
+            f"backend {name} is there" for name in state.backends if name.startswith(f"team-{team}--")
+        )
         yield from (f"secret {name} is there" for name in names.secrets(team) if name in vault.names())
-        yield from (f"{group} may read {secret}" for secret, group in self._scene.app.roles.assigned if secret in names.secrets(team))
+        yield from (
+            f"{group} may read {secret}"
+            for secret, group in self._scene.app.roles.assigned
+            if secret in names.secrets(team)
+        )
         projects = self._scene.app.projects
-        if projects is not None and names.project(team) in projects.names() and projects.kept[names.project(team)].marker is not None:
+        if (
+            projects is not None
+            and names.project(team) in projects.names()
+            and projects.kept[names.project(team)].marker is not None
+        ):
             yield "its project is there"
         yield from self._users(team)
         if cluster is not None and names.namespace(team) in cluster.state.namespaces:
             yield "its namespace is there"
 
-    # --------------------------------------------------------------------------------------------------------------------------- keys
+    # --------------------------------------------------------------------------------------------------- keys
 
     def keys_apart(self) -> Iterator[str]:
         """Keys that are alive at the gateway and not in the vault, or the other way round."""
@@ -228,10 +291,17 @@ class Verdict:
         for team in TEAMS:
             subscription = self._scene.app.gateway.state.subscriptions.get(names.subscription(team))
             live = subscription is not None and subscription.state == "active"
-            for name in names.secrets(team)[:2] if team not in blocked and wishes[team].what in ("wanted", "over") else ():
+            for name in (
+                names.secrets(team)[:2]
+                if team not in blocked and wishes[team].what in ("wanted", "over")
+                else ()
+            ):
                 readable = self._scene.app.vault.value(name) is not None
                 if live != readable or (live and not matches_the_gateway(self._scene.app, name)):
-                    yield f"{name}: at the gateway {'live' if live else 'dead'}, in the vault {'another or none' if live else 'live'}"
+                    yield (
+                        f"{name}: at the gateway {'live' if live else 'dead'}, in the vault "
+                        f"{'another or none' if live else 'live'}"
+                    )
 
     def keys_of_former_readers(self) -> Iterator[str]:
         """Keys that work after the overlap although a group could read them which may read no more."""
@@ -248,13 +318,27 @@ class Verdict:
             if KEY.encode() in envelope.body or KEY in str(envelope.properties):
                 yield f"message {envelope.message_id}"
         yield from (f"status {status.context}" for status in app.reports.shown if KEY in status.description)
-        yield from (f"verdict of {verdict.commit}" for verdict in app.reports.verdicts if KEY in f"{verdict.problems}{verdict.summary}")
-        yield from (f"tags of {name}" for name, kept in app.vault.kept.items() if KEY in str([each.tags for each in kept.versions]))
+        yield from (
+            f"verdict of {verdict.commit}"
+            for verdict in app.reports.verdicts
+            if KEY in f"{verdict.problems}{verdict.summary}"
+        )
+        yield from (
+            f"tags of {name}"
+            for name, kept in app.vault.kept.items()
+            if KEY in str([each.tags for each in kept.versions])
+        )
         yield from (f"log: {line[:40]}" for line in self._scene.log if KEY in line)
         yield from (f"the {where}" for where, what in self._written().items() if KEY in repr(what))
 
     def _written(self) -> dict[str, object]:
-        """What the app has written where keys have no place: all of the gateway but the keys, the cluster, the projects."""
+        """What the app has written where keys have no place: all of the gateway but the keys, the cluster,
+        the projects.
+        """
         app = self._scene.app
         gateway = {name: table for name, table in vars(app.gateway.state).items() if name != "keys"}
-        return {"gateway": gateway, "cluster": app.cluster and app.cluster.state, "projects": app.projects and app.projects.kept}
+        return {
+            "gateway": gateway,
+            "cluster": app.cluster and app.cluster.state,
+            "projects": app.projects and app.projects.kept,
+        }

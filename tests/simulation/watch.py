@@ -1,4 +1,6 @@
-"""The promises that can be checked at every step: whose objects are written, how old a write is, what the guard holds, how many wait."""
+"""The promises that can be checked at every step: whose objects are written, how old a write is, what the
+guard holds, how many wait.
+"""
 
 from __future__ import annotations
 
@@ -20,30 +22,39 @@ from tests.simulation.scene import Handling, Scene, is_write
 
 #: Calls that take something away from whoever has it.
 TAKING = frozenset({
-    "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend", "delete_workspace",
-    "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
+    "delete_product", "delete_subscription", "suspend_subscription", "regenerate_key", "delete_backend",
+    "delete_workspace", "delete_route", "delete_namespace", "delete", "revoke", "delete_project",
     "delete_named_value",
 })  # fmt: skip
-#: What an ETag or a resourceVersion fences, with the object that has it: of two writes to one object the older one is refused.
+#: What an ETag or a resourceVersion fences, with the object that has it: of two writes to one object the
+#: older one is refused.
 FENCED = {
-    "create_product": "product", "publish_product": "product", "mark_product": "product", "close_product": "product",
-    "delete_product": "product",
+    "create_product": "product", "publish_product": "product", "mark_product": "product",
+    "close_product": "product", "delete_product": "product",
     "put_product_policy": "policy", "put_api_policy": "policy", "put_api": "api",
-    "put_subscription": "subscription", "suspend_subscription": "subscription", "delete_subscription": "subscription",
-    "create": "workspace", "delete_workspace": "workspace", "delete_namespace": "namespace",
+    "put_subscription": "subscription", "suspend_subscription": "subscription",
+    "delete_subscription": "subscription", "create": "workspace", "delete_workspace": "workspace",
+    "delete_namespace": "namespace",
 }  # fmt: skip
-#: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its lock, too.
+#: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its
+#: lock, too.
 MOST_COPIES = 8
-#: Chains for the same that wait for one second should have met there. Who waits longer than the broker remembers ids can be joined.
+#: Chains for the same that wait for one second should have met there. Who waits longer than the broker
+#: remembers ids can be joined.
 MOST_TOGETHER = 3
-#: Chains of sweeps for the same: each looks at other seconds first, by its age and by its machine's clock, and meets the others later.
+#: Chains of sweeps for the same: each looks at other seconds first, by its age and by its machine's clock,
+#: and meets the others later.
 MOST_CHAINS = 24
 #: What a write concerns, by its system, and at the gateway by how its name ends.
 _SYSTEMS = {"vault": "secret", "cluster": "namespace", "projects": "project"}
 _KINDS = {
-    "named_value": "named value", "product": "product", "product_policy": "product", "subscription": "subscription", "key": "subscription",
+    "named_value": "named value",
+    "product": "product",
+    "product_policy": "product",
+    "subscription": "subscription",
+    "key": "subscription",
     "backend": "backend",
-}  # fmt: skip
+}
 
 
 class Watch:
@@ -112,7 +123,7 @@ class Watch:
         """Whether it has no policy, and no hand has taken it away since the handler began."""
         return product not in self._scene.app.gateway.state.policies and self._scene.bared < handling.began
 
-    # ------------------------------------------------------------------------------------------------------------------------- whose
+    # -------------------------------------------------------------------------------------------------- whose
 
     def _team_of(self, call: Call) -> str | None:
         """The team that the target belongs to; None where that is not written in its name."""
@@ -120,10 +131,19 @@ class Watch:
         if call.system == "roles" and name.startswith("team-"):
             return name.removeprefix("team-")
         if call.system in ("vault", "roles"):
-            return next((name.removesuffix(end) for end in ("-primary-key", "-secondary-key", "-endpoint") if name.endswith(end)), None)
+            return next(
+                (
+                    name.removesuffix(end)
+                    for end in ("-primary-key", "-secondary-key", "-endpoint")
+                    if name.endswith(end)
+                ),
+                None,
+            )
         if call.system == "cluster":
             return _home(call).removeprefix("team-")
-        if name in (names.API, names.FRAGMENT) or name.startswith((names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)):
+        if name in (names.API, names.FRAGMENT) or name.startswith(
+            (names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)
+        ):
             return CATALOG_TEAM
         if call.name == "delete_subscription":
             name = state.subscriptions[name].product if name in state.subscriptions else ""
@@ -142,10 +162,12 @@ class Watch:
             # Creating cannot be fenced: nothing was there when the handler looked.
             del self._scene.foreign[whose]
 
-    # --------------------------------------------------------------------------------------------------------------------- the guard
+    # ---------------------------------------------------------------------------------------------- the guard
 
     def _require_leave(self, call: Call, handling: Handling, team: str) -> None:
-        """Whoever has lost the lock may have been let go before others went too; where no tag tells it, it is too late."""
+        """Whoever has lost the lock may have been let go before others went too; where no tag tells it, it is
+        too late.
+        """
         if not handling.locked and call.fence is None:
             return
         if self._is_guarded(team, handling):
@@ -163,7 +185,12 @@ class Watch:
     def _require_leave_to_shorten(self, call: Call, handling: Handling) -> None:
         """A last day that is brought forward to within a week is the guard's, like an end."""
         before, after = self._kept, self._marker_of(call.target)
-        same = before is None or after is None or after.expires is None or (before.expires is not None and after.expires >= before.expires)
+        same = (
+            before is None
+            or after is None
+            or after.expires is None
+            or (before.expires is not None and after.expires >= before.expires)
+        )
         if not same:
             self._scene.fail(5, f"{handling} brings forward a last day that the guard holds: {call}")
 
@@ -181,23 +208,25 @@ class Watch:
             self._scene.fail(5, f"{handling} ends the access of a team whose file cannot be read: {call}")
 
     def _is_misspelt(self, marker: Marker, place: int) -> bool:
-        """Whether the file that was granted is no request any more, or has a last day that was past when it was written, or a link is in
-        its place.
+        """Whether the file that was granted is no request any more, or has a last day that was past when it
+        was written, or a link is in its place.
         """
         commit = self._scene.repository.history[place][1]
         files = self._scene.repository.files_of(commit)
         if marker.path not in files:
-            return is_hidden(files, marker.path) and not any(PATHS.team_of(path) == marker.team for path in files)
+            return is_hidden(files, marker.path) and not any(
+                PATHS.team_of(path) == marker.team for path in files
+            )
         slip = f"expires: {SLIP}".encode() in files[marker.path][0] and marker.expires != SLIP
         return files[marker.path][0] in BROKEN or slip
 
-    # ------------------------------------------------------------------------------------------------------------------------ the order
+    # ---------------------------------------------------------------------------------------------- the order
 
     def _require_newest(self, call: Call, handling: Handling) -> None:
         """No write that carries a tag is decided on an older state of the branch than one before it.
 
-        Nobody can know better than GitHub: what was decided on an answer that was old already, only has to be put right later. So has
-        what begins with a creation, for which the service offers no fence.
+        Nobody can know better than GitHub: what was decided on an answer that was old already, only has to be
+        put right later. So has what begins with a creation, for which the service offers no fence.
         """
         handling.creates |= call.fence is None
         if handling.stale or handling.creates:
@@ -205,7 +234,11 @@ class Watch:
         team = self._team_of(call) or handling.team or ""
         place, key = self.since_when(team, handling.seen), (FENCED[call.name], call.target.rpartition(" ")[2])
         if call.fence not in (None, "*") and place < self._newest.get(key, -1):
-            self._scene.fail(2, f"{handling} writes what the branch said before: {call}, decided at {place}, after {self._newest[key]}")
+            self._scene.fail(
+                2,
+                f"{handling} writes what the branch said before: {call}, decided at {place}, after "
+                f"{self._newest[key]}",
+            )
         self._newest[key] = max(place, self._newest.get(key, -1))
 
     def since_when(self, team: str, place: int) -> int:
@@ -218,29 +251,54 @@ class Watch:
     def last_asked(self, team: str) -> int:
         """The last place at which the branch had a file of the team; 0 where it never had one."""
         places = range(len(self._scene.repository.history) - 1, 0, -1)
-        return next((place for place in places if any(PATHS.team_of(path) == team for path in self._said(team, place))), 0)
+        return next(
+            (
+                place
+                for place in places
+                if any(PATHS.team_of(path) == team for path in self._said(team, place))
+            ),
+            0,
+        )
 
     def _said(self, team: str, place: int) -> Files:
         files = self._scene.repository.files_of(self._scene.repository.history[place][1])
         above = {path for path in files if any(home.startswith(f"{path}/") for home in places(team))}
-        return {path: file for path, file in files.items() if path in (DEFAULT_CATALOG_PATH, *above) or PATHS.team_of(path) == team}
+        return {
+            path: file
+            for path, file in files.items()
+            if path in (DEFAULT_CATALOG_PATH, *above) or PATHS.team_of(path) == team
+        }
 
-    # --------------------------------------------------------------------------------------------------------------------- the waiting
+    # -------------------------------------------------------------------------------------------- the waiting
 
     def _count_waiting(self) -> None:
-        """A chain has one copy that waits, or a few while a message is in two hands; chains that wait for the same meet."""
+        """A chain has one copy that waits, or a few while a message is in two hands; chains that wait for the
+        same meet.
+        """
         now = self._scene.true.now()
         for stage in STAGES:
             queue = self._scene.app.bus.queues[stage.name]
-            waiting = [(held.envelope, held.enqueued > now) for held in queue if held.envelope.due is not None]
+            waiting = [
+                (held.envelope, held.enqueued > now) for held in queue if held.envelope.due is not None
+            ]
             if len(waiting) <= MOST_TOGETHER:
                 continue
-            chains = Counter((copy.session, str(copy.properties["root"])) for copy, _ in waiting if "root" in copy.properties)
+            chains = Counter(
+                (copy.session, str(copy.properties["root"]))
+                for copy, _ in waiting
+                if "root" in copy.properties
+            )
             # A copy that looks whether something is ready: `stage/team/revision/cause/second`.
             own = f"{stage.name}/"
-            ids = [(copy.session, copy.message_id) for copy, later in waiting if later and copy.message_id.startswith(own)]
+            ids = [
+                (copy.session, copy.message_id)
+                for copy, later in waiting
+                if later and copy.message_id.startswith(own)
+            ]
             meeting = Counter((session, name) for session, name in ids if name.count("/") == 4)
-            joined = Counter((session, name.rpartition("/")[0]) for session, name in meeting if "/sweep/" in name)
+            joined = Counter(
+                (session, name.rpartition("/")[0]) for session, name in meeting if "/sweep/" in name
+            )
             for counted, most in ((chains, MOST_COPIES), (meeting, MOST_TOGETHER), (joined, MOST_CHAINS)):
                 for (session, chain), number in counted.items():
                     if number > most:
@@ -248,7 +306,9 @@ class Watch:
 
 
 def _home(call: Call) -> str:
-    """The namespace that a write in the cluster is for: of `team-alpha/phi-4`, `Workspace team-alpha/phi-4` and `Namespace team-alpha`."""
+    """The namespace that a write in the cluster is for: of `team-alpha/phi-4`, `Workspace team-alpha/phi-4`
+    and `Namespace team-alpha`.
+    """
     return call.target.split()[-1].split("/")[0]
 
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from standins.service_bus import codec, frames
 from standins.service_bus.broker import seconds
-from standins.service_bus.codec import CodecError, Described, Encoded, Symbol, Timestamp, UInt, ULong, decode, encode
+from standins.service_bus.codec import (
+    CodecError,
+    Described,
+    Encoded,
+    Symbol,
+    Timestamp,
+    UInt,
+    ULong,
+    decode,
+    encode,
+)
 from standins.service_bus.message import Message, section
 
 NUMBERS = [
@@ -27,7 +37,13 @@ NUMBERS = [
     st.floats(width=32, allow_nan=False).map(codec.Float),
     st.floats(allow_nan=False),
 ]
-TEXTS = [st.text(), st.text(min_size=256, max_size=300), st.binary(max_size=300), st.text("abc:-", max_size=300).map(Symbol), st.uuids()]
+TEXTS = [
+    st.text(),
+    st.text(min_size=256, max_size=300),
+    st.binary(max_size=300),
+    st.text("abc:-", max_size=300).map(Symbol),
+    st.uuids(),
+]
 SIMPLE = st.one_of(st.none(), st.booleans(), *NUMBERS, *TEXTS)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SIMPLE,
@@ -109,7 +125,12 @@ def test_frames_are_cut_out_of_the_stream_however_it_is_chopped(sizes: list[int]
     flow = frames.Flow(UInt(1), UInt(2), UInt(3), UInt(4))
     transfer = frames.Transfer(UInt(0), UInt(7), b"tag", UInt(0), False)
     empty = b"\x00\x00\x00\x08\x02\x00\x00\x00"
-    stream = frames.AMQP_HEADER + frames.encode_frame(3, flow) + empty + frames.encode_frame(4, transfer, b"payload")
+    stream = (
+        frames.AMQP_HEADER
+        + frames.encode_frame(3, flow)
+        + empty
+        + frames.encode_frame(4, transfer, b"payload")
+    )
     reader, found = frames.FrameReader(), []
     while stream:
         size = sizes[0]
@@ -132,7 +153,9 @@ def test_a_message_keeps_its_sections_when_it_is_dead_lettered() -> None:
     assert (again.id, again.named("to"), again.session) == ("id", "all", None)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("PT5M", 300), ("PT30S", 30), ("P1DT2H", 93600), ("PT0.5S", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("PT5M", 300), ("PT30S", 30), ("P1DT2H", 93600), ("PT0.5S", 0.5)]
+)
 def test_durations_are_read(text: str, expected: float) -> None:
     assert seconds(text) == expected
 

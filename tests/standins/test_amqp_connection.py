@@ -1,4 +1,6 @@
-"""What AMQP asks of the Service Bus stand-in and azure-servicebus does not exercise: windows, drained credit, small frames."""
+"""What AMQP asks of the Service Bus stand-in and azure-servicebus does not exercise: windows, drained credit,
+small frames.
+"""
 
 from __future__ import annotations
 
@@ -85,8 +87,14 @@ class Wire(asyncio.Transport):
         cbs = 1
         for performative, payload in (
             (Begin(None, UInt(0), UInt(100), UInt(100)), b""),
-            (Attach("answers", UInt(1), RECEIVER, source=described(0x28, "$cbs"), target=described(0x29)), b""),
-            (Attach("requests", UInt(2), SENDER, source=described(0x28), target=described(0x29, "$cbs")), b""),
+            (
+                Attach("answers", UInt(1), RECEIVER, source=described(0x28, "$cbs"), target=described(0x29)),
+                b"",
+            ),
+            (
+                Attach("requests", UInt(2), SENDER, source=described(0x28), target=described(0x29, "$cbs")),
+                b"",
+            ),
             (Transfer(UInt(2), UInt(0), b"tag", UInt(0), True), section(APPLICATION, fields) + token),
         ):
             self._connection.data_received(encode_frame(cbs, performative, payload))
@@ -103,7 +111,18 @@ class Wire(asyncio.Transport):
         return granted
 
     def credit(self, credit: int, received: int = 0, window: int = 100, **options: Any) -> list[Frame]:
-        return self.say(Flow(UInt(received), UInt(window), UInt(0), UInt(100), HANDLE, UInt(received), UInt(credit), **options))
+        return self.say(
+            Flow(
+                UInt(received),
+                UInt(window),
+                UInt(0),
+                UInt(100),
+                HANDLE,
+                UInt(received),
+                UInt(credit),
+                **options,
+            )
+        )
 
 
 def attach(role: bool, source: Any, target: Any) -> Attach:
@@ -114,7 +133,9 @@ def attach(role: bool, source: Any, target: Any) -> Attach:
 async def operations(tmp_path: Path) -> Operations:
     world = World(tmp_path)
     storage = Storage(tmp_path / "service-bus.sqlite")
-    return Operations(world, Broker(Environment(world.clock, storage, world.options_of("service-bus", OPTIONS)), QUEUES))
+    return Operations(
+        world, Broker(Environment(world.clock, storage, world.options_of("service-bus", OPTIONS)), QUEUES)
+    )
 
 
 def fill(operations: Operations, *bodies: bytes) -> None:
@@ -134,7 +155,11 @@ async def test_drained_credit_is_used_up_and_the_client_is_told(operations: Oper
     fill(operations, b"only one")
     transfer, flow = wire.credit(5, drain=True)
     assert isinstance(transfer.performative, Transfer)
-    assert (flow.performative.delivery_count, flow.performative.link_credit, flow.performative.drain) == (5, 0, True)
+    assert (flow.performative.delivery_count, flow.performative.link_credit, flow.performative.drain) == (
+        5,
+        0,
+        True,
+    )
     fill(operations, b"too late")
     assert wire.arrived() == [], "nothing is delivered without credit"
 
@@ -167,7 +192,10 @@ async def test_several_deliveries_are_settled_in_one_disposition(operations: Ope
     fill(operations, b"first", b"second")
     wire.credit(2)
     answers = wire.say(Disposition(RECEIVER, UInt(0), UInt(1), False, described(ACCEPTED)))
-    assert [(frame.performative.first, frame.performative.settled) for frame in answers] == [(0, True), (1, True)]
+    assert [(frame.performative.first, frame.performative.settled) for frame in answers] == [
+        (0, True),
+        (1, True),
+    ]
     assert operations.broker.source("plain").peek(0, 9) == []
 
 
@@ -194,7 +222,11 @@ async def test_a_refused_link_has_no_terminus_and_says_why(operations: Operation
 async def test_no_link_opens_without_a_token(operations: Operations) -> None:
     wire = Wire(operations)
     wire.begin(window=100, authorized=False)
-    for role, source, target in ((SENDER, None, "plain"), (RECEIVER, "plain", None), (SENDER, None, "plain/$management")):
+    for role, source, target in (
+        (SENDER, None, "plain"),
+        (RECEIVER, "plain", None),
+        (SENDER, None, "plain/$management"),
+    ):
         _, detached = wire.say(attach(role, described(0x28, source), described(0x29, target)))
         assert detached.performative.error.value[0] == Symbol("amqp:unauthorized-access")
 
@@ -205,7 +237,9 @@ async def test_a_released_delivery_does_not_count_and_a_failed_one_does(operatio
     wire.receive_from("plain")
     fill(operations, b"again and again")
     wire.credit(4)
-    for number, outcome in enumerate((described(RELEASED), described(MODIFIED, None), described(MODIFIED, True))):
+    for number, outcome in enumerate(
+        (described(RELEASED), described(MODIFIED, None), described(MODIFIED, True))
+    ):
         wire.say(Disposition(RECEIVER, UInt(number), UInt(number), True, outcome))
     [entry] = operations.broker.source("plain").peek(0, 9)
     assert entry.deliveries == 1
@@ -234,10 +268,14 @@ async def test_a_client_that_sends_many_frames_is_told_of_new_room(operations: O
         assert sent < room
 
 
-async def test_transactions_are_refused_loudly(operations: Operations, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_transactions_are_refused_loudly(
+    operations: Operations, capfd: pytest.CaptureFixture[str]
+) -> None:
     wire = Wire(operations)
     wire.begin(window=100)
-    _, detached = wire.say(attach(SENDER, described(0x28), described(0x30, [Symbol("amqp:local-transactions")])))
+    _, detached = wire.say(
+        attach(SENDER, described(0x28), described(0x30, [Symbol("amqp:local-transactions")]))
+    )
     assert detached.performative.error.value[0] == Symbol("amqp:not-implemented")
     assert "501 transaction" in capfd.readouterr().err
 
@@ -266,25 +304,37 @@ async def test_what_the_sdk_would_not_send_is_refused_too(
     wire = Wire(operations)
     wire.begin(window=100)
     wire.send_to("plain")
-    encoded = section(0x72, {Symbol(name): value for name, value in annotations.items()}) + section(0x73, properties) + section(0x75, b"")
+    encoded = (
+        section(0x72, {Symbol(name): value for name, value in annotations.items()})
+        + section(0x73, properties)
+        + section(0x75, b"")
+    )
     [answer] = wire.say(Transfer(HANDLE, UInt(0), b"tag", UInt(0), False), encoded)
     assert answer.performative.state.value[0].value[0] == condition
 
 
-async def test_a_time_to_live_too_long_for_the_header_is_read_from_the_properties(operations: Operations) -> None:
+async def test_a_time_to_live_too_long_for_the_header_is_read_from_the_properties(
+    operations: Operations,
+) -> None:
     created, expires = Timestamp(1_000), Timestamp(1_000 + 2**33)
     message = Message.decode(section(0x73, [None] * 8 + [expires, created]) + section(0x75, b""))
     assert message.ttl == 2**33 / 1000
     assert message.lasting_at_most(60).ttl == 60
 
 
-@known_difference("service-bus", "The Standard tier answers server-busy to more than 1,000 operations of a namespace in a second.")
+@known_difference(
+    "service-bus",
+    "The Standard tier answers server-busy to more than 1,000 operations of a namespace in a second.",
+)
 async def test_too_many_operations_are_throttled(operations: Operations) -> None:
     with pytest.raises(ServerBusy):
         fill(operations, *[b"x"] * 1_100)
 
 
-@known_difference("service-bus", "A lock outlives whatever happens inside the service; a restart of the stand-in ends all locks.")
+@known_difference(
+    "service-bus",
+    "A lock outlives whatever happens inside the service; a restart of the stand-in ends all locks.",
+)
 async def test_a_lock_outlives_a_restart(operations: Operations) -> None:
     wire = Wire(operations)
     wire.begin(window=100)

@@ -1,4 +1,6 @@
-"""The control interface, on a set of stand-ins of its own: identity answers, the rest is what all have in common."""
+"""The control interface, on a set of stand-ins of its own: identity answers, the rest is what all have in
+common.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,20 @@ CONTROLLED = ("--control", "--exchanges", "--latency", "none")
 
 @contextmanager
 def running(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--only", "identity", "github", *options]
-    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "standins.run",
+        "--folder",
+        str(folder),
+        "--only",
+        "identity",
+        "github",
+        *options,
+    ]
+    with subprocess.Popen(
+        [*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
@@ -48,7 +62,10 @@ def control(ready: dict[str, Any]) -> Control:
 
 
 def ask_for_token(ready: dict[str, Any], patience: float = 60.0) -> int:
-    url = f"{ready['addresses']['identity']}/msi/token?resource=https%3A%2F%2Fvault.azure.net&api-version=2019-08-01"
+    url = (
+        f"{ready['addresses']['identity']}/msi/token?resource=https%3A%2F%2Fvault.azure.net&api-version=2019-"
+        "08-01"
+    )
     request = urllib.request.Request(url, headers={"X-IDENTITY-HEADER": IDENTITY_HEADER})
     try:
         with urllib.request.urlopen(request, timeout=patience) as response:

@@ -1,4 +1,6 @@
-"""The local Functions host, run as a process of its own, with the app in tests/runtime/app and a broker of its own."""
+"""The local Functions host, run as a process of its own, with the app in tests/runtime/app and a broker of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,14 @@ ENTITIES = {
     "queues": {"jobs": {"requires_session": False, "lock_duration": "PT1M", "max_delivery_count": 3}},
     "topics": {
         "news": {
-            "subscriptions": {"readers": {"requires_session": True, "lock_duration": "PT1M", "max_delivery_count": 3, "rules": {"all": {}}}}
+            "subscriptions": {
+                "readers": {
+                    "requires_session": True,
+                    "lock_duration": "PT1M",
+                    "max_delivery_count": 3,
+                    "rules": {"all": {}},
+                }
+            }
         }
     },
 }
@@ -55,7 +64,9 @@ class Bench:
         return [row for row in rows if values.items() <= row.items()]
 
     def invocations(self, message_id: str) -> list[dict[str, Any]]:
-        return [row for row in lines(self.folder / "invocations.jsonl") if row.get("message_id") == message_id]
+        return [
+            row for row in lines(self.folder / "invocations.jsonl") if row.get("message_id") == message_id
+        ]
 
     async def send(self, entity: str, body: str, **properties: Any) -> str:
         """Send one message, and return its id."""
@@ -72,7 +83,10 @@ async def connection(tmp_path_factory: pytest.TempPathFactory) -> str:
     listener.setblocking(False)
     await serve(world, listener, ENTITIES)
     port = listener.getsockname()[1]
-    return f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
+    return (
+        f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=local;SharedAccessKey=local;"
+        "UseDevelopmentEmulator=true;"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +94,12 @@ async def bench(connection: str, tmp_path_factory: pytest.TempPathFactory) -> As
     folder = tmp_path_factory.mktemp("host")
     values = {"BUS": connection, "JOBS": "jobs", "OFTEN": "* * * * * *", "SEEN": str(folder / "seen.jsonl")}
     (folder / "settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": values, "Keys": KEYS}))
-    options = ("--settings", str(folder / "settings.json"), "--invocations", str(folder / "invocations.jsonl"))
+    options = (
+        "--settings",
+        str(folder / "settings.json"),
+        "--invocations",
+        str(folder / "invocations.jsonl"),
+    )
     async with (
         running_host(APP, *options, settings={}, log=folder / "host.log") as host,
         ServiceBusClient.from_connection_string(connection) as bus,
@@ -96,9 +115,17 @@ async def http(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_a_request_arrives_with_its_route_its_query_its_headers_and_its_raw_body(http: aiohttp.ClientSession) -> None:
-    async with http.post("/api/echo/ada?a=1&b=", data=b"\x00\xff{", headers={"X-Asked": "Yes", "Content-Type": "text/odd"}) as answer:
-        assert (answer.status, answer.headers["X-Answer"], answer.content_type) == (201, "yes", "application/json")
+async def test_a_request_arrives_with_its_route_its_query_its_headers_and_its_raw_body(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with http.post(
+        "/api/echo/ada?a=1&b=", data=b"\x00\xff{", headers={"X-Asked": "Yes", "Content-Type": "text/odd"}
+    ) as answer:
+        assert (answer.status, answer.headers["X-Answer"], answer.content_type) == (
+            201,
+            "yes",
+            "application/json",
+        )
         seen = await answer.json()
     assert seen["url"].endswith("/api/echo/ada?a=1&b=")
     assert seen | {"url": ""} == {
@@ -136,7 +163,9 @@ async def test_a_function_answers_whoever_shows_a_key_of_its_level(
         assert answer.status != 401 or await answer.read() == b""
 
 
-async def test_an_exception_is_an_empty_500_and_one_stack_trace_in_the_log(bench: Bench, http: aiohttp.ClientSession) -> None:
+async def test_an_exception_is_an_empty_500_and_one_stack_trace_in_the_log(
+    bench: Bench, http: aiohttp.ClientSession
+) -> None:
     async with http.get("/api/broken") as answer:
         assert (answer.status, await answer.read()) == (500, b"")
     assert bench.host.log.read_text().count("RuntimeError: the cause stands in the log") == 1
@@ -146,7 +175,13 @@ async def test_a_queue_message_arrives_as_the_real_host_hands_it_over(bench: Ben
     properties = {"kind": "test", "attempt": 2, "final": True, "share": 0.5}
     at = datetime.now(UTC).replace(tzinfo=None)
     message_id = await bench.send(
-        "jobs", "build", application_properties=properties, subject="a job", to="all", correlation_id="c1", content_type="text/plain"
+        "jobs",
+        "build",
+        application_properties=properties,
+        subject="a job",
+        to="all",
+        correlation_id="c1",
+        content_type="text/plain",
     )
     (seen,) = await eventually(lambda: bench.seen("take_job", message_id=message_id))
     assert (seen["body"], seen["subject"], seen["label"], seen["to"]) == ("build", "a job", "a job", "all")
@@ -160,7 +195,10 @@ async def test_a_queue_message_arrives_as_the_real_host_hands_it_over(bench: Ben
 
 async def test_members_of_a_json_body_hide_what_the_message_says_as_in_azure(bench: Bench) -> None:
     message_id = await bench.send(
-        "jobs", json.dumps({"Subject": "of the body", "data": {"to": "nobody"}}), subject="of the message", to="all"
+        "jobs",
+        json.dumps({"Subject": "of the body", "data": {"to": "nobody"}}),
+        subject="of the message",
+        to="all",
     )
     (seen,) = await eventually(lambda: bench.seen("take_job", message_id=message_id))
     assert (seen["subject"], seen["label"], seen["to"]) == ("of the body", "of the message", "all")
@@ -205,23 +243,34 @@ async def test_a_timer_runs_when_its_schedule_says_so(bench: Bench) -> None:
     assert not any(tick["past_due"] for tick in ticks)
 
 
-async def test_the_master_key_runs_a_timer_or_a_queue_function_at_once(bench: Bench, http: aiohttp.ClientSession) -> None:
+async def test_the_master_key_runs_a_timer_or_a_queue_function_at_once(
+    bench: Bench, http: aiohttp.ClientSession
+) -> None:
     async with http.post("/admin/functions/new_year", headers={"x-functions-key": KEYS["default"]}) as answer:
         assert answer.status == 401
-    async with http.post("/admin/functions/new_year", json={}, headers={"x-functions-key": KEYS["master"]}) as answer:
+    async with http.post(
+        "/admin/functions/new_year", json={}, headers={"x-functions-key": KEYS["master"]}
+    ) as answer:
         assert answer.status == 202
-    async with http.post("/admin/functions/take_job", json={"input": "by hand"}, headers={"x-functions-key": KEYS["master"]}) as answer:
+    async with http.post(
+        "/admin/functions/take_job", json={"input": "by hand"}, headers={"x-functions-key": KEYS["master"]}
+    ) as answer:
         assert answer.status == 202
     assert len(await eventually(lambda: bench.seen("new_year"))) == 1
     await eventually(lambda: bench.seen("take_job", body="by hand"))
 
 
 async def test_a_disabled_function_runs_by_hand_alone(connection: str, tmp_path: Path) -> None:
-    seen, disabled = tmp_path / "seen.jsonl", {f"AzureWebJobs.{name}.Disabled": "true" for name in ("echo", "new_year")}
+    seen, disabled = (
+        tmp_path / "seen.jsonl",
+        {f"AzureWebJobs.{name}.Disabled": "true" for name in ("echo", "new_year")},
+    )
     settings = {"BUS": connection, "JOBS": "jobs", "OFTEN": "0 0 0 1 1 *", "SEEN": str(seen), **disabled}
     (tmp_path / "settings.json").write_text(json.dumps({"Values": {}, "Keys": KEYS}))
     async with (
-        running_host(APP, "--settings", str(tmp_path / "settings.json"), settings=settings, log=tmp_path / "log") as host,
+        running_host(
+            APP, "--settings", str(tmp_path / "settings.json"), settings=settings, log=tmp_path / "log"
+        ) as host,
         aiohttp.ClientSession(host.url, headers={"x-functions-key": KEYS["master"]}) as http,
     ):
         async with http.get("/api/echo/ada") as gone, http.get("/api/keyed") as there:
@@ -235,7 +284,10 @@ async def test_a_trigger_that_is_disabled_never_fires(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AzureWebJobs.off.Disabled", "1")
     fired = [threading.Event() for _ in range(2)]
     at_once = {"type": "timerTrigger", "name": "timer", "schedule": "0 0 0 1 1 *", "runOnStartup": True}
-    functions = [Function(name, at_once, (), lambda timer, it=it: it.set()) for name, it in zip(("off", "on"), fired, strict=True)]
+    functions = [
+        Function(name, at_once, (), lambda timer, it=it: it.set())
+        for name, it in zip(("off", "on"), fired, strict=True)
+    ]
     timers = TimerTriggers(functions, Invoker(timeout=60, record=None))
     timers.start()
     assert await asyncio.to_thread(fired[1].wait, 300)
@@ -263,8 +315,15 @@ async def test_a_timers_function_that_runs_when_the_host_stops_ends_and_waits_fo
     assert ended.is_set()
 
 
-async def test_a_host_that_is_told_to_stop_lets_a_running_function_end(connection: str, tmp_path: Path) -> None:
-    settings = {"BUS": connection, "JOBS": "jobs", "OFTEN": "0 0 0 1 1 *", "SEEN": str(tmp_path / "seen.jsonl")}
+async def test_a_host_that_is_told_to_stop_lets_a_running_function_end(
+    connection: str, tmp_path: Path
+) -> None:
+    settings = {
+        "BUS": connection,
+        "JOBS": "jobs",
+        "OFTEN": "0 0 0 1 1 *",
+        "SEEN": str(tmp_path / "seen.jsonl"),
+    }
     options = ("--keys", str(tmp_path / "keys.json"))
     async with running_host(APP, *options, settings=settings, log=tmp_path / "log") as host:
         async with aiohttp.ClientSession(host.url) as http:
@@ -285,8 +344,15 @@ def refuses_connections(host: Host) -> bool:
     return False
 
 
-async def test_generated_keys_are_kept_for_the_next_start_and_for_nobody_else(connection: str, tmp_path: Path) -> None:
-    settings = {"BUS": connection, "JOBS": "jobs", "OFTEN": "0 0 0 1 1 *", "SEEN": str(tmp_path / "seen.jsonl")}
+async def test_generated_keys_are_kept_for_the_next_start_and_for_nobody_else(
+    connection: str, tmp_path: Path
+) -> None:
+    settings = {
+        "BUS": connection,
+        "JOBS": "jobs",
+        "OFTEN": "0 0 0 1 1 *",
+        "SEEN": str(tmp_path / "seen.jsonl"),
+    }
     path = tmp_path / "keys.json"
     for _ in range(2):
         async with running_host(APP, "--keys", str(path), settings=settings, log=tmp_path / "log") as host:
@@ -329,7 +395,11 @@ async def test_what_the_app_says_while_it_is_imported_is_what_the_host_says(brok
 
 
 async def test_a_function_that_wants_many_messages_at_once_is_refused(broken_app: Path) -> None:
-    source = (broken_app / "function_app.py").read_text().replace('connection="BUS"', 'connection="BUS", cardinality="many"')
+    source = (
+        (broken_app / "function_app.py")
+        .read_text()
+        .replace('connection="BUS"', 'connection="BUS", cardinality="many"')
+    )
     (broken_app / "function_app.py").write_text(source)
     assert "take_job: this host calls a function with one message at a time" in await complaint(
         broken_app, OFTEN="* * * * * *", JOBS="jobs"
@@ -350,10 +420,14 @@ async def test_a_function_that_wants_many_messages_at_once_is_refused(broken_app
     ],
 )
 def test_a_schedule_comes_next_when_ncrontab_says_so(expression: str, moment: str, expected: str) -> None:
-    assert Schedule(expression).after(datetime.fromisoformat(moment + "+00:00")) == datetime.fromisoformat(expected + "+00:00")
+    assert Schedule(expression).after(datetime.fromisoformat(moment + "+00:00")) == datetime.fromisoformat(
+        expected + "+00:00"
+    )
 
 
-@pytest.mark.parametrize("expression", ["* * * *", "60 * * * * *", "0 0 0 0 * *", "0 0 0 * * nay", "0 5-1 * * * *", "0 0 0 31 2 *"])
+@pytest.mark.parametrize(
+    "expression", ["* * * *", "60 * * * * *", "0 0 0 0 * *", "0 0 0 * * nay", "0 5-1 * * * *", "0 0 0 31 2 *"]
+)
 def test_a_schedule_that_never_comes_is_refused(expression: str) -> None:
     with pytest.raises(HostError):
         Schedule(expression).after(datetime(2026, 1, 1, tzinfo=UTC))

@@ -27,7 +27,9 @@ with Stack(Path(sys.argv[1]), Path.cwd()) as stack:
 def test_stand_ins_and_host_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None:
     """Stand-ins that had begun anew meanwhile too."""
     command = [sys.executable, "-c", STARTS_EVERYTHING, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         told = json.loads(parent.stdout.readline())
         Control(told["control"]).reset()

@@ -45,7 +45,13 @@ async def the_adapters(standins: StandIns, patience: Patience = HASTY) -> AsyncI
             Foundry(FOUNDRY_ID, TRACES_ID, manager, credential),
             KaitoCluster(CLUSTER_ID, "0.12", manager, credential),
         )
-        everyone: list[Any] = [adapters.gateway, adapters.vault, adapters.roles, adapters.projects, adapters.cluster]
+        everyone: list[Any] = [
+            adapters.gateway,
+            adapters.vault,
+            adapters.roles,
+            adapters.projects,
+            adapters.cluster,
+        ]
         for each in everyone:
             ends.push_async_callback(each.close)
         yield adapters

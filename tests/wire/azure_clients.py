@@ -33,17 +33,30 @@ def managed_identity(standins: StandIns) -> Iterator[None]:
 
 
 def api_management(standins: StandIns, credential: ManagedIdentityCredential) -> ApiManagementClient:
-    return ApiManagementClient(credential, SUBSCRIPTION, base_url=standins.addresses["resource-manager"], connection_verify=standins.ca)
+    return ApiManagementClient(
+        credential,
+        SUBSCRIPTION,
+        base_url=standins.addresses["resource-manager"],
+        connection_verify=standins.ca,
+    )
 
 
 def authorization(standins: StandIns, credential: ManagedIdentityCredential) -> AuthorizationManagementClient:
     return AuthorizationManagementClient(
-        credential, SUBSCRIPTION, base_url=standins.addresses["resource-manager"], connection_verify=standins.ca
+        credential,
+        SUBSCRIPTION,
+        base_url=standins.addresses["resource-manager"],
+        connection_verify=standins.ca,
     )
 
 
 def key_vault(standins: StandIns, credential: ManagedIdentityCredential) -> SecretClient:
-    return SecretClient(standins.addresses["key-vault"], credential, verify_challenge_resource=False, connection_verify=standins.ca)
+    return SecretClient(
+        standins.addresses["key-vault"],
+        credential,
+        verify_challenge_resource=False,
+        connection_verify=standins.ca,
+    )
 
 
 def with_etag(_response: Any, resource: Any, headers: dict[str, str]) -> tuple[Any, str]:
@@ -51,11 +64,17 @@ def with_etag(_response: Any, resource: Any, headers: dict[str, str]) -> tuple[A
     return resource, headers["ETag"]
 
 
-def ask(standins: StandIns, method: str, url: str, *, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
-    """One request without an SDK: status, JSON body (or None), headers. Underscores of header names become dashes."""
+def ask(
+    standins: StandIns, method: str, url: str, *, body: Any = None, **headers: str
+) -> tuple[int, Any, dict[str, str]]:
+    """One request without an SDK: status, JSON body (or None), headers. Underscores of header names become
+    dashes.
+    """
     content = None if body is None else json.dumps(body).encode()
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, data=content, method=method, headers={"Content-Type": "application/json", **names})
+    request = urllib.request.Request(
+        url, data=content, method=method, headers={"Content-Type": "application/json", **names}
+    )
     context = ssl.create_default_context(cafile=standins.ca)
     try:
         with urllib.request.urlopen(request, timeout=120, context=context) as response:

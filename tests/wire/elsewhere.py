@@ -14,7 +14,9 @@ from tests.conftest import StandIns
 
 @dataclass
 class Elsewhere:
-    """Its address; of each request the path and the `Authorization` header, empty where there was none. It answers all with `body`."""
+    """Its address; of each request the path and the `Authorization` header, empty where there was none. It
+    answers all with `body`.
+    """
 
     address: str = ""
     body: bytes = b"{}"

@@ -1,4 +1,6 @@
-"""A repository at the GitHub stand-in with a clone of it, clients that ask about it, and a receiver of its webhooks."""
+"""A repository at the GitHub stand-in with a clone of it, clients that ask about it, and a receiver of its
+webhooks.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ class Receiver:
 
 @dataclass
 class Remote:
-    """A repository of an account of its own, where the App is installed. `app` has a token of the installation, `plain` a person's."""
+    """A repository of an account of its own, where the App is installed. `app` has a token of the
+    installation, `plain` a person's.
+    """
 
     control: Control
     address: str
@@ -84,7 +88,9 @@ class Remote:
         return f"/repos/{self.name}{rest}"
 
     def git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self.clone, env=_ENVIRONMENT, check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.clone, env=_ENVIRONMENT, check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     def commit(self, message: str, **files: str | None) -> str:
@@ -131,7 +137,9 @@ class Remote:
     async def ask(self, path: str, **headers: str) -> aiohttp.ClientResponse:
         """A GET as the App, for what gidgethub does not show; redirects are not followed."""
         headers = {"Authorization": f"Bearer {self.app.oauth_token}", **headers}
-        async with self.session.get(f"{self.address}{path}", headers=headers, allow_redirects=False) as response:
+        async with self.session.get(
+            f"{self.address}{path}", headers=headers, allow_redirects=False
+        ) as response:
             await response.read()
         return response
 
@@ -143,7 +151,18 @@ async def a_remote(standins: StandIns, folder: Path) -> AsyncIterator[Remote]:
     pushes = standins.folder / "repositories" / ".pushes"
     async with aiohttp.ClientSession() as session, _receiver() as receiver:
         app, plain = (GitHubAPI(session, "tests", base_url=address) for _ in range(2))
-        remote = Remote(standins.control, address, account, f"{account}/access", folder / "clone", pushes, session, receiver, app, plain)
+        remote = Remote(
+            standins.control,
+            address,
+            account,
+            f"{account}/access",
+            folder / "clone",
+            pushes,
+            session,
+            receiver,
+            app,
+            plain,
+        )
         remote.installed = await remote.install()
         remote.app.oauth_token = await remote.token()
         remote.plain.oauth_token = (await remote.standin("PUT", "tokens", {"login": account}))["token"]

@@ -1,4 +1,6 @@
-"""A running Service Bus stand-in for the tests of one file, with a clock of its own: the server runs in this process."""
+"""A running Service Bus stand-in for the tests of one file, with a clock of its own: the server runs in this
+process.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,19 @@ from standins.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK_SECONDS, WINDOW_SECONDS, MAX_DELIVERIES = 60, 600, 3
-QUEUE: dict[str, Any] = {"requires_session": False, "lock_duration": "PT1M", "max_delivery_count": MAX_DELIVERIES}
+QUEUE: dict[str, Any] = {
+    "requires_session": False,
+    "lock_duration": "PT1M",
+    "max_delivery_count": MAX_DELIVERIES,
+}
 WITH_SESSIONS = QUEUE | {"requires_session": True}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A queue of one test, with its links open: opening one takes the SDK half a second, so all are opened at once."""
+    """A queue of one test, with its links open: opening one takes the SDK half a second, so all are opened at
+    once.
+    """
 
     name: str
     sender: ServiceBusSender
@@ -61,7 +69,9 @@ class Ordered(Line):
 
 @dataclass(frozen=True)
 class Namespace:
-    """The running stand-in. Each test takes a queue for itself, so that no test finds the messages of another."""
+    """The running stand-in. Each test takes a queue for itself, so that no test finds the messages of
+    another.
+    """
 
     world: World
     client: ServiceBusClient
@@ -107,7 +117,10 @@ class Namespace:
 
 
 def connection_string(port: int, name: str = "local", key: str = "local") -> str:
-    return f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName={name};SharedAccessKey={key};UseDevelopmentEmulator=true;"
+    return (
+        f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName={name};SharedAccessKey={key};"
+        "UseDevelopmentEmulator=true;"
+    )
 
 
 @asynccontextmanager
@@ -144,12 +157,18 @@ def number(message: ServiceBusReceivedMessage) -> int:
 
 
 def between(earliest: datetime, moment: datetime | None, latest: datetime) -> bool:
-    """Whether the moment is one of these, however long whatever happened in between took. What is sent has whole milliseconds."""
-    return moment is not None and earliest - timedelta(milliseconds=1) <= moment <= latest + timedelta(milliseconds=1)
+    """Whether the moment is one of these, however long whatever happened in between took. What is sent has
+    whole milliseconds.
+    """
+    return moment is not None and earliest - timedelta(milliseconds=1) <= moment <= latest + timedelta(
+        milliseconds=1
+    )
 
 
 async def open_plain(client: ServiceBusClient, name: str) -> Plain:
-    line = Plain(name, client.get_queue_sender(name), dead_letters_of(client, name), client.get_queue_receiver(name))
+    line = Plain(
+        name, client.get_queue_sender(name), dead_letters_of(client, name), client.get_queue_receiver(name)
+    )
     await asyncio.gather(*(link.__aenter__() for link in (line.sender, line.receiver, line.dead_letters)))
     return line
 
@@ -165,7 +184,9 @@ def dead_letters_of(client: ServiceBusClient, queue: str) -> ServiceBusReceiver:
 
 
 @asynccontextmanager
-async def serving(folder: Path, entities: Mapping[str, Any], plain: list[str], ordered: list[str]) -> AsyncIterator[Namespace]:
+async def serving(
+    folder: Path, entities: Mapping[str, Any], plain: list[str], ordered: list[str]
+) -> AsyncIterator[Namespace]:
     world = World(folder)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -174,7 +195,9 @@ async def serving(folder: Path, entities: Mapping[str, Any], plain: list[str], o
     client = ServiceBusClient.from_connection_string(connection_string(port), retry_total=0)
     lines = await asyncio.gather(*(open_plain(client, name) for name in plain))
     more = await asyncio.gather(*(open_ordered(client, name) for name in ordered))
-    links = [link for line in (*lines, *more) for link in (line.sender, line.dead_letters)] + [line.receiver for line in lines]
+    links = [link for line in (*lines, *more) for link in (line.sender, line.dead_letters)] + [
+        line.receiver for line in lines
+    ]
     opened: list[Any] = []
     yield Namespace(world, client, port, opened, iter(lines), iter(more))
     await asyncio.gather(*(link.close() for link in (*links, *opened)))
@@ -183,13 +206,16 @@ async def serving(folder: Path, entities: Mapping[str, Any], plain: list[str], o
 
 
 def room(plain: int, ordered: int, **more: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """The fixtures of a test file: `namespace`, `line` (a queue of one's own) and `ordered` (one with sessions).
+    """The fixtures of a test file: `namespace`, `line` (a queue of one's own) and `ordered` (one with
+    sessions).
 
     `plain` and `ordered` say how many tests take one; `more` are further queues and topics, as declared.
     """
     names = [f"plain-{number}" for number in range(plain)]
     with_sessions = [f"ordered-{number}" for number in range(ordered)]
-    queues = dict.fromkeys(names, QUEUE | {"duplicate_detection_window": "PT10M"}) | dict.fromkeys(with_sessions, WITH_SESSIONS)
+    queues = dict.fromkeys(names, QUEUE | {"duplicate_detection_window": "PT10M"}) | dict.fromkeys(
+        with_sessions, WITH_SESSIONS
+    )
     entities = {"queues": queues | dict(more.get("queues", {})), "topics": more.get("topics", {})}
 
     @pytest.fixture(scope="module", name="namespace")
@@ -209,13 +235,27 @@ def room(plain: int, ordered: int, **more: Mapping[str, Any]) -> tuple[Any, Any,
 
 
 @contextmanager
-def process(folder: Path, entities: Mapping[str, Any], *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(
+    folder: Path, entities: Mapping[str, Any], *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A stand-in in a process of its own, which is killed at the end, and its connection string."""
     declared = folder / "entities.json"
     declared.write_text(json.dumps(entities))
-    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--entities", str(declared), "--only", "service-bus"]
+    command = [
+        sys.executable,
+        "-m",
+        "standins.run",
+        "--folder",
+        str(folder),
+        "--entities",
+        str(declared),
+        "--only",
+        "service-bus",
+    ]
     command += ["--latency", "none", *options]
-    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
         assert running.stdout is not None
         ready = json.loads(running.stdout.readline())
         try:

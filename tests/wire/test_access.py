@@ -1,4 +1,6 @@
-"""Who may do what at Resource Manager: roles, their inheritance and conditions, and the roles that the deployment gives to the app."""
+"""Who may do what at Resource Manager: roles, their inheritance and conditions, and the roles that the
+deployment gives to the app.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,20 @@ import pytest_asyncio
 from azure.core.exceptions import HttpResponseError
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.authorization.aio import AuthorizationManagementClient
-from azure.mgmt.authorization.v2022_04_01.models import Permission, RoleAssignmentCreateParameters, RoleDefinition
+from azure.mgmt.authorization.v2022_04_01.models import (
+    Permission,
+    RoleAssignmentCreateParameters,
+    RoleDefinition,
+)
 
 from standins.identity import principal
-from standins.resource_manager.app_roles import GATEWAY_ACTIONS, ONLY_FOUNDRY_USER, ONLY_SECRETS_USER, PROJECT_ACTIONS, TRACES_ACTIONS
+from standins.resource_manager.app_roles import (
+    GATEWAY_ACTIONS,
+    ONLY_FOUNDRY_USER,
+    ONLY_SECRETS_USER,
+    PROJECT_ACTIONS,
+    TRACES_ACTIONS,
+)
 from standins.world import SUBSCRIPTION
 from tests.conftest import ROOT, StandIns
 from tests.wire.azure_clients import ask, authorization, key_vault, managed_identity
@@ -30,8 +42,14 @@ API, AKS, ROLES = "api-version=2024-05-01", "api-version=2026-08-01", "api-versi
 
 OWNER, CONTRIBUTOR = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "b24988ac-6180-42a0-ab88-20f7382dd24c"
 READER, ACCESS_ADMINISTRATOR = "acdd72a7-3385-48ef-bd42-f606fba81ae7", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
-SERVICE_CONTRIBUTOR, CLUSTER_USER = "312a565d-c81f-4fd8-895a-4e21e48d571c", "4abbcc35-e782-43d8-92c5-2d3f1bd2253f"
-DATA_ACCESS_ADMINISTRATOR, SECRETS_USER = "8b54135c-b56d-4d72-a534-26097cfdc8d8", "4633458b-17de-408a-b874-0445c86b69e6"
+SERVICE_CONTRIBUTOR, CLUSTER_USER = (
+    "312a565d-c81f-4fd8-895a-4e21e48d571c",
+    "4abbcc35-e782-43d8-92c5-2d3f1bd2253f",
+)
+DATA_ACCESS_ADMINISTRATOR, SECRETS_USER = (
+    "8b54135c-b56d-4d72-a534-26097cfdc8d8",
+    "4633458b-17de-408a-b874-0445c86b69e6",
+)
 FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
 
 
@@ -44,7 +62,10 @@ def _managed_identity(standins: StandIns) -> Iterator[None]:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def owner(standins: StandIns) -> AsyncIterator[AuthorizationManagementClient]:
     with managed_identity(standins):
-        async with ManagedIdentityCredential(client_id="operator") as credential, authorization(standins, credential) as client:
+        async with (
+            ManagedIdentityCredential(client_id="operator") as credential,
+            authorization(standins, credential) as client,
+        ):
             yield client
 
 
@@ -72,7 +93,10 @@ class Somebody:
 
     async def gets(self, role: str, scope: str, condition: str | None = None) -> Any:
         body = RoleAssignmentCreateParameters(
-            role_definition_id=definition(role), principal_id=self.id, principal_type="ServicePrincipal", condition=condition
+            role_definition_id=definition(role),
+            principal_id=self.id,
+            principal_type="ServicePrincipal",
+            condition=condition,
         )
         body.condition_version = None if condition is None else "2.0"
         return await self._owner.role_assignments.create(scope, str(uuid.uuid4()), body)
@@ -84,7 +108,9 @@ class Somebody:
         async with ManagedIdentityCredential(client_id=self.client) as credential:
             token = (await credential.get_token("https://management.azure.com/.default")).token
         url = self._standins.addresses["resource-manager"] + path
-        status, answer, _ = ask(self._standins, method, url, body=body, Authorization=f"Bearer {token}", If_Match="*")
+        status, answer, _ = ask(
+            self._standins, method, url, body=body, Authorization=f"Bearer {token}", If_Match="*"
+        )
         return status, answer
 
     async def may(self, method: str, path: str, body: Any = None) -> bool:
@@ -107,16 +133,25 @@ async def test_who_has_no_role_is_told_which_action_is_missing_and_where(somebod
     status, answer = await somebody.asks("PUT", PRODUCT, {"properties": {"displayName": "P"}})
     assert (status, answer["error"]["code"]) == (403, "AuthorizationFailed")
     assert answer["error"]["message"] == (
-        f"The client '{somebody.client}' with object id '{somebody.id}' does not have authorization to perform action "
-        f"'Microsoft.ApiManagement/service/products/write' over scope '{SERVICE}/products/p' or the scope is invalid. If access was "
-        "recently granted, please refresh your credentials."
+        f"The client '{somebody.client}' with object id '{somebody.id}' does not have authorization to "
+        f"perform action 'Microsoft.ApiManagement/service/products/write' over scope '{SERVICE}/products/p' "
+        "or the scope is invalid. If access was recently granted, please refresh your credentials."
     )
     _, answer = await somebody.asks("GET", PRODUCTS)
-    assert f"'Microsoft.ApiManagement/service/products/read' over scope '{SERVICE}'" in answer["error"]["message"]
+    assert (
+        f"'Microsoft.ApiManagement/service/products/read' over scope '{SERVICE}'"
+        in answer["error"]["message"]
+    )
     _, answer = await somebody.asks("POST", f"{SERVICE}/subscriptions/s/listSecrets?{API}")
-    assert f"'Microsoft.ApiManagement/service/subscriptions/listSecrets/action' over scope '{SERVICE}/subscriptions/s'" in str(answer)
+    assert (
+        "'Microsoft.ApiManagement/service/subscriptions/listSecrets/action' over scope "
+        f"'{SERVICE}/subscriptions/s'"
+    ) in str(answer)
     _, answer = await somebody.asks("GET", f"{HERE}/resourceGroups?api-version=2024-11-01")
-    assert f"'Microsoft.Resources/subscriptions/resourceGroups/read' over scope '{HERE}'" in answer["error"]["message"]
+    assert (
+        f"'Microsoft.Resources/subscriptions/resourceGroups/read' over scope '{HERE}'"
+        in answer["error"]["message"]
+    )
 
 
 @pytest.mark.parametrize("scope", [HERE, GROUP.upper(), SERVICE, f"{SERVICE}/products/p"])
@@ -126,7 +161,9 @@ async def test_a_role_counts_at_its_scope_and_below(somebody: Somebody, scope: s
     assert not await somebody.may("GET", CLUSTER + f"?{AKS}")
 
 
-@pytest.mark.parametrize("scope", [f"{GROUP}-2", f"{SERVICE}2", f"{SERVICE}/products/p2", f"{HERE}/resourceGroups/other"])
+@pytest.mark.parametrize(
+    "scope", [f"{GROUP}-2", f"{SERVICE}2", f"{SERVICE}/products/p2", f"{HERE}/resourceGroups/other"]
+)
 async def test_a_role_does_not_count_beside_its_scope(somebody: Somebody, scope: str) -> None:
     await somebody.gets(OWNER, scope)
     assert not await somebody.may("GET", PRODUCT)
@@ -143,18 +180,29 @@ async def test_a_role_does_not_count_beside_its_scope(somebody: Somebody, scope:
         (CLUSTER_USER, False, False, False),
     ],
 )
-async def test_built_in_roles_allow_what_they_say(somebody: Somebody, role: str, reads: bool, writes: bool, grants: bool) -> None:
+async def test_built_in_roles_allow_what_they_say(
+    somebody: Somebody, role: str, reads: bool, writes: bool, grants: bool
+) -> None:
     await somebody.gets(role, GROUP)
     assert await somebody.may("GET", PRODUCT) is reads
     assert await somebody.may("DELETE", f"{SERVICE}/products/none?{API}") is writes
-    assert await somebody.may("DELETE", f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}?{ROLES}") is grants
+    assert (
+        await somebody.may(
+            "DELETE", f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}?{ROLES}"
+        )
+        is grants
+    )
 
 
-async def test_a_group_gives_its_roles_to_its_members(standins: StandIns, owner: AuthorizationManagementClient) -> None:
+async def test_a_group_gives_its_roles_to_its_members(
+    standins: StandIns, owner: AuthorizationManagementClient
+) -> None:
     group = str(uuid.uuid4())
     member = Somebody(standins, owner)
     member.client = f"member-{group}"
-    body = RoleAssignmentCreateParameters(role_definition_id=definition(READER), principal_id=group, principal_type="Group")
+    body = RoleAssignmentCreateParameters(
+        role_definition_id=definition(READER), principal_id=group, principal_type="Group"
+    )
     await owner.role_assignments.create(SERVICE, str(uuid.uuid4()), body)
     assert await member.may("GET", PRODUCT)
 
@@ -167,7 +215,7 @@ async def test_the_check_can_be_turned_off(standins: StandIns, somebody: Somebod
         standins.control.set_options("azure", check_roles=True)
 
 
-# -- time --------------------------------------------------------------------------------------------------------------------------------
+# -- time ----------------------------------------------------------------------------------------------------
 
 
 async def test_a_role_takes_its_time_to_work_and_to_stop(standins: StandIns, somebody: Somebody) -> None:
@@ -182,19 +230,28 @@ async def test_a_role_takes_its_time_to_work_and_to_stop(standins: StandIns, som
         assert not await somebody.may("GET", PRODUCT)
 
 
-async def test_a_role_that_was_taken_away_at_once_never_works_for_good(standins: StandIns, somebody: Somebody) -> None:
+async def test_a_role_that_was_taken_away_at_once_never_works_for_good(
+    standins: StandIns, somebody: Somebody
+) -> None:
     with propagation(standins, 60):
         await somebody.loses(await somebody.gets(READER, SERVICE))
         standins.control.advance(120)
         assert not await somebody.may("GET", PRODUCT)
 
 
-async def test_the_vault_learns_of_roles_as_late(standins: StandIns, owner: AuthorizationManagementClient) -> None:
+async def test_the_vault_learns_of_roles_as_late(
+    standins: StandIns, owner: AuthorizationManagementClient
+) -> None:
     group, name = str(uuid.uuid4()), f"alpha-{uuid.uuid4().hex[:10]}"
     async with ManagedIdentityCredential() as app, key_vault(standins, app) as writer:
         await writer.set_secret(name, "for the team")
-    body = RoleAssignmentCreateParameters(role_definition_id=definition(SECRETS_USER), principal_id=group, principal_type="Group")
-    async with ManagedIdentityCredential(client_id=f"team-reader-{group}") as member, key_vault(standins, member) as reader:
+    body = RoleAssignmentCreateParameters(
+        role_definition_id=definition(SECRETS_USER), principal_id=group, principal_type="Group"
+    )
+    async with (
+        ManagedIdentityCredential(client_id=f"team-reader-{group}") as member,
+        key_vault(standins, member) as reader,
+    ):
         with propagation(standins, 60):
             await owner.role_assignments.create(f"{VAULT}/secrets/{name}", str(uuid.uuid4()), body)
             with pytest.raises(HttpResponseError, match="Forbidden"):
@@ -203,20 +260,24 @@ async def test_the_vault_learns_of_roles_as_late(standins: StandIns, owner: Auth
             assert (await reader.get_secret(name)).value == "for the team"
 
 
-# -- roles of one's own ------------------------------------------------------------------------------------------------------------------
+# -- roles of one's own --------------------------------------------------------------------------------------
 
 
 async def a_role(owner: AuthorizationManagementClient, *actions: str) -> str:
     """The id of a new custom role."""
     role = str(uuid.uuid4())
     permissions = [Permission(actions=list(actions), not_actions=[], data_actions=[], not_data_actions=[])]
-    body = RoleDefinition(role_name=f"role {role}", role_type="CustomRole", permissions=permissions, assignable_scopes=[HERE])
+    body = RoleDefinition(
+        role_name=f"role {role}", role_type="CustomRole", permissions=permissions, assignable_scopes=[HERE]
+    )
     made: Any = await owner.role_definitions.create_or_update(HERE, role, body)
     assert (made.name, made.role_type) == (role, "CustomRole")
     return role
 
 
-async def test_a_custom_role_is_made_found_used_and_deleted(owner: AuthorizationManagementClient, somebody: Somebody) -> None:
+async def test_a_custom_role_is_made_found_used_and_deleted(
+    owner: AuthorizationManagementClient, somebody: Somebody
+) -> None:
     role = await a_role(owner, "Microsoft.ApiManagement/service/products/read")
     [found] = [row async for row in owner.role_definitions.list(HERE, filter=f"roleName eq 'role {role}'")]
     assert found.id == definition(role)
@@ -232,16 +293,23 @@ async def test_a_custom_role_is_made_found_used_and_deleted(owner: Authorization
 
 
 async def test_two_roles_cannot_have_one_name(owner: AuthorizationManagementClient) -> None:
-    body = RoleDefinition(role_name="Reader", role_type="CustomRole", permissions=[Permission(actions=["*"])], assignable_scopes=[HERE])
+    body = RoleDefinition(
+        role_name="Reader",
+        role_type="CustomRole",
+        permissions=[Permission(actions=["*"])],
+        assignable_scopes=[HERE],
+    )
     with pytest.raises(HttpResponseError, match="RoleDefinitionWithSameNameExists"):
         await owner.role_definitions.create_or_update(HERE, str(uuid.uuid4()), body)
 
 
-# -- the deployment's roles --------------------------------------------------------------------------------------------------------------
+# -- the deployment's roles ----------------------------------------------------------------------------------
 
 
 def deployment() -> tuple[list[str], str]:
-    """The actions of the gateway's role and the condition of the one for grants, as infra/roles.tf has them."""
+    """The actions of the gateway's role and the condition of the one for grants, as infra/roles.tf has
+    them.
+    """
     text = (ROOT / "infra" / "roles.tf").read_text()
     actions = re.findall(r'"(Microsoft\.ApiManagement/[^"]+)"', text)
     heredoc = re.search(r"only_secrets_user = <<-EOT\n(.*?)\n\s*EOT", text, re.DOTALL)
@@ -254,7 +322,9 @@ def test_the_app_has_at_the_stand_ins_what_the_deployment_gives_it() -> None:
     assert actions == GATEWAY_ACTIONS
     without = str.maketrans("", "", " \n()")
     assert condition.translate(without) == ONLY_SECRETS_USER.translate(without)
-    assert condition.replace(SECRETS_USER, FOUNDRY_USER).translate(without) == ONLY_FOUNDRY_USER.translate(without)
+    assert condition.replace(SECRETS_USER, FOUNDRY_USER).translate(without) == ONLY_FOUNDRY_USER.translate(
+        without
+    )
 
 
 def test_so_it_has_for_the_playground() -> None:
@@ -327,24 +397,39 @@ async def test_the_cluster_is_found_with_its_role_only(somebody: Somebody) -> No
 
 
 def at_secret() -> str:
-    return f"{VAULT}/secrets/alpha-{uuid.uuid4().hex[:10]}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}?{ROLES}"
+    return (
+        f"{VAULT}/secrets/alpha-{uuid.uuid4().hex[:10]}/providers/Microsoft.Authorization/roleAssignments/"
+        f"{uuid.uuid4()}?{ROLES}"
+    )
 
 
 def a_grant(role: str, kind: str) -> Any:
-    return {"properties": {"roleDefinitionId": definition(role), "principalId": str(uuid.uuid4()), "principalType": kind}}
+    return {
+        "properties": {
+            "roleDefinitionId": definition(role),
+            "principalId": str(uuid.uuid4()),
+            "principalType": kind,
+        }
+    }
 
 
-async def test_the_app_may_grant_one_role_to_groups_and_nothing_else(owner: AuthorizationManagementClient, somebody: Somebody) -> None:
+async def test_the_app_may_grant_one_role_to_groups_and_nothing_else(
+    owner: AuthorizationManagementClient, somebody: Somebody
+) -> None:
     await somebody.gets(DATA_ACCESS_ADMINISTRATOR, VAULT, deployment()[1])
     secret = at_secret()
     assert (await somebody.asks("PUT", secret, a_grant(SECRETS_USER, "Group")))[0] == 201
     assert (await somebody.asks("DELETE", secret))[0] == 200
     assert (await somebody.asks("DELETE", secret))[0] == 204
     assert not await somebody.may("PUT", at_secret(), a_grant(SECRETS_USER, "User"))
-    assert not await somebody.may("PUT", at_secret(), a_grant("b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "Group"))
+    assert not await somebody.may(
+        "PUT", at_secret(), a_grant("b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "Group")
+    )
     foreign = await an_assignment_of_a_user(owner)
     assert not await somebody.may("DELETE", f"{foreign.id}?{ROLES}")
-    assert not await somebody.may("PUT", at_secret().replace("kv-local", "kv-other"), a_grant(SECRETS_USER, "Group"))
+    assert not await somebody.may(
+        "PUT", at_secret().replace("kv-local", "kv-other"), a_grant(SECRETS_USER, "Group")
+    )
 
 
 async def an_assignment_of_a_user(owner: AuthorizationManagementClient) -> Any:
@@ -355,7 +440,9 @@ async def an_assignment_of_a_user(owner: AuthorizationManagementClient) -> Any:
     return await owner.role_assignments.create(VAULT, str(uuid.uuid4()), body)
 
 
-async def test_the_built_in_role_for_grants_in_a_vault_is_limited_to_roles_of_vaults(somebody: Somebody) -> None:
+async def test_the_built_in_role_for_grants_in_a_vault_is_limited_to_roles_of_vaults(
+    somebody: Somebody,
+) -> None:
     await somebody.gets(DATA_ACCESS_ADMINISTRATOR, VAULT)
     assert await somebody.may("PUT", at_secret(), a_grant(SECRETS_USER, "User"))
     assert not await somebody.may("PUT", at_secret(), a_grant(OWNER, "User"))

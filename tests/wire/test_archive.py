@@ -41,13 +41,24 @@ def _kept(content: bytes) -> dict[str, bytes]:
 
 
 def test_only_what_is_read_is_kept() -> None:
-    files = {"top/requests/a": b"a", "top/docs/b": b"b", "top/requests/large": bytes(100_000), f"top/requests/{'x' * 200}": b"long"}
-    assert _kept(packed(files)) == {"requests/a": b"a", "requests/large": bytes(CUT), f"requests/{'x' * 200}": b"long"}
+    files = {
+        "top/requests/a": b"a",
+        "top/docs/b": b"b",
+        "top/requests/large": bytes(100_000),
+        f"top/requests/{'x' * 200}": b"long",
+    }
+    assert _kept(packed(files)) == {
+        "requests/a": b"a",
+        "requests/large": bytes(CUT),
+        f"requests/{'x' * 200}": b"long",
+    }
 
 
 def test_what_nobody_reads_takes_no_memory() -> None:
     """64 MiB of other files beside one request."""
-    content = packed({**{f"top/docs/{number}": bytes(64 * 1024) for number in range(1024)}, "top/requests/a": b"a"})
+    content = packed(
+        {**{f"top/docs/{number}": bytes(64 * 1024) for number in range(1024)}, "top/requests/a": b"a"}
+    )
     tracemalloc.start()
     try:
         assert _kept(content) == {"requests/a": b"a"}
@@ -85,7 +96,14 @@ WHOLE = packed({"top/requests/a": bytes(range(256)) * 2000})
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>", gzip.compress(b"no archive"), WHOLE[: len(WHOLE) // 2], WHOLE[:20] + bytes(100), packed({})[:-12]],
+    [
+        b"",
+        b"<html>",
+        gzip.compress(b"no archive"),
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE[:20] + bytes(100),
+        packed({})[:-12],
+    ],
     ids=["empty", "HTML", "no tar", "cut off", "spoilt", "cut off at the end"],
 )
 def test_what_is_no_archive_makes_no_sense(content: bytes) -> None:
@@ -94,7 +112,7 @@ def test_what_is_no_archive_makes_no_sense(content: bytes) -> None:
     assert refused.value.reason == "UnexpectedAnswer"
 
 
-# -------------------------------------------------------------------------------------------------------------- on the wire
+# ------------------------------------------------------------------------------------------------ on the wire
 
 
 @pytest.fixture
@@ -106,17 +124,23 @@ async def remote(standins: StandIns, tmp_path: Path) -> AsyncIterator[Remote]:
 
 @pytest.fixture
 async def repository(remote: Remote) -> AsyncIterator[GitHubRepository]:
-    key = AppKey(str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"])
+    key = AppKey(
+        str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"]
+    )
     client = GitHubClient(remote.address, key, None)
     yield GitHubRepository(client, remote.name, "main", _is_request)
     await client.close()
 
 
 def _downloads(remote: Remote) -> int:
-    return sum(call.kind == "GET tarball" and remote.name in call.target for call in remote.control.calls("github"))
+    return sum(
+        call.kind == "GET tarball" and remote.name in call.target for call in remote.control.calls("github")
+    )
 
 
-async def test_one_download_serves_all_who_ask_at_once_and_later(remote: Remote, repository: GitHubRepository) -> None:
+async def test_one_download_serves_all_who_ask_at_once_and_later(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     commit = remote.push("one", requests_a="1", docs_b="2")
     found = await asyncio.gather(*(repository.archive(commit) for _ in range(8)))
     assert [dict(each) for each in [*found, await repository.archive(commit)]] == [{"requests/a": b"1"}] * 9
@@ -132,7 +156,9 @@ async def test_a_failure_is_shared_and_not_kept(remote: Remote, repository: GitH
     assert await repository.archive(commit) == {"requests/a": b"1"}
 
 
-async def test_who_stops_waiting_takes_nothing_from_the_others(remote: Remote, repository: GitHubRepository) -> None:
+async def test_who_stops_waiting_takes_nothing_from_the_others(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     commit = remote.push("one", requests_a="1")
     first, second = (asyncio.create_task(repository.archive(commit)) for _ in range(2))
     await asyncio.sleep(0)
@@ -141,7 +167,9 @@ async def test_who_stops_waiting_takes_nothing_from_the_others(remote: Remote, r
     assert first.cancelled()
 
 
-async def test_a_branch_that_makes_no_sense_is_not_remembered(remote: Remote, repository: GitHubRepository) -> None:
+async def test_a_branch_that_makes_no_sense_is_not_remembered(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     """Asked with its ETag GitHub would say that nothing has changed."""
     commit = remote.push("one", requests_a="1")
     tag = (await remote.ask(remote.path("/branches/main"))).headers["ETag"]
@@ -154,9 +182,21 @@ async def test_a_branch_that_makes_no_sense_is_not_remembered(remote: Remote, re
 
 
 @pytest.mark.parametrize(
-    "body", ["", "null", "7", "[]", "{}", "<html>", '{"tree": 5, "content": 5, "message": 5, "commit": 5}', '{"tree": [{}]}']
+    "body",
+    [
+        "",
+        "null",
+        "7",
+        "[]",
+        "{}",
+        "<html>",
+        '{"tree": 5, "content": 5, "message": 5, "commit": 5}',
+        '{"tree": [{}]}',
+    ],
 )
-async def test_what_github_says_without_sense_is_a_trouble_that_may_pass(remote: Remote, repository: GitHubRepository, body: str) -> None:
+async def test_what_github_says_without_sense_is_a_trouble_that_may_pass(
+    remote: Remote, repository: GitHubRepository, body: str
+) -> None:
     commit = remote.push("one", requests_a="1")
     for kind, ask in (
         ("GET branch", repository.head),
@@ -169,14 +209,18 @@ async def test_what_github_says_without_sense_is_a_trouble_that_may_pass(remote:
             await ask()
 
 
-async def test_another_content_than_the_one_that_was_asked_for_is_not_believed(remote: Remote, repository: GitHubRepository) -> None:
+async def test_another_content_than_the_one_that_was_asked_for_is_not_believed(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     remote.control.fault("github", "GET blob", status=200, body='{"content": "YQ==", "encoding": "base64"}')
     with pytest.raises(Unavailable, match="UnexpectedAnswer"):
         await repository.blob("1" * 40)
 
 
 @pytest.mark.parametrize("reset", ["9" * 15, "9" * 400, "²", "-1", "soon", ""])
-async def test_a_rate_limit_of_any_length_is_waited_for_an_hour_at_most(remote: Remote, repository: GitHubRepository, reset: str) -> None:
+async def test_a_rate_limit_of_any_length_is_waited_for_an_hour_at_most(
+    remote: Remote, repository: GitHubRepository, reset: str
+) -> None:
     commit = remote.push("one", requests_a="1")
     limits = {"x-ratelimit-limit": "many", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
     remote.control.fault("github", "GET tree", status=403, headers=limits)

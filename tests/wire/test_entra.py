@@ -52,7 +52,9 @@ async def token_of(client: str, audience: str = AUDIENCE) -> str:
     ],
     ids=str,
 )
-async def test_who_has_the_role_or_a_higher_one_is_let_in(tokens: EntraTokens, role: Role, client: str, status: int | None) -> None:
+async def test_who_has_the_role_or_a_higher_one_is_let_in(
+    tokens: EntraTokens, role: Role, client: str, status: int | None
+) -> None:
     authorization = f"Bearer {await token_of(client)}"
     if status is None:
         caller = await tokens.require(authorization, role)
@@ -64,7 +66,9 @@ async def test_who_has_the_role_or_a_higher_one_is_let_in(tokens: EntraTokens, r
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer ", "Basic b2xpdmlh", "Bearer a.b.c", "Bearer " + "x" * 10_000], ids=str
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Basic b2xpdmlh", "Bearer a.b.c", "Bearer " + "x" * 10_000],
+    ids=str,
 )
 async def test_what_is_no_token_is_refused(tokens: EntraTokens, authorization: str | None) -> None:
     with pytest.raises(Refused) as refused:
@@ -74,7 +78,9 @@ async def test_what_is_no_token_is_refused(tokens: EntraTokens, authorization: s
 
 async def test_a_token_for_another_service_is_refused(tokens: EntraTokens) -> None:
     with pytest.raises(Refused, match="InvalidAudience"):
-        await tokens.require(f"Bearer {await token_of('olivia.Operator', 'https://vault.azure.net')}", "Reader")
+        await tokens.require(
+            f"Bearer {await token_of('olivia.Operator', 'https://vault.azure.net')}", "Reader"
+        )
 
 
 async def test_a_token_names_the_groups_of_its_owner(tokens: EntraTokens) -> None:
@@ -88,14 +94,15 @@ async def test_a_token_of_somebody_in_too_many_groups_names_none_and_says_so(tok
     assert (await tokens.identify(f"Bearer {await token_of('carol-in-too-many-groups')}")).groups is None
 
 
-# ------------------------------------------------------------------------------------------------------------------- forged
+# ----------------------------------------------------------------------------------------------------- forged
 
 
 class Tenant:
-    """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were looked up.
+    """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were
+    looked up.
 
-    It answers as long as `answers` is set; `says` and `shows` replace members of its discovery document, and its keys. `now` is the time of
-    who asks it, in seconds.
+    It answers as long as `answers` is set; `says` and `shows` replace members of its discovery document, and
+    its keys. `now` is the time of who asks it, in seconds.
     """
 
     def __init__(self) -> None:
@@ -120,7 +127,9 @@ class Tenant:
         await self.answers.wait()
         if self.broken:
             return web.Response(status=500)
-        return web.json_response({"issuer": "https://login/v2.0", "jwks_uri": str(self.server.make_url("/keys")), **self.says})
+        return web.json_response(
+            {"issuer": "https://login/v2.0", "jwks_uri": str(self.server.make_url("/keys")), **self.says}
+        )
 
     async def _keys(self, request: web.Request) -> web.Response:
         if self.shows is not None:
@@ -134,7 +143,13 @@ class Tenant:
 
     def token(self, algorithm: str = "RS256", key: Any = None, kid: str | None = None, **changed: Any) -> str:
         now = int(time.time())
-        claims: dict[str, Any] = {"aud": AUDIENCE, "iss": "https://login/v2.0", "tid": TENANT, "oid": "o-1", "roles": ["Operator"]}
+        claims: dict[str, Any] = {
+            "aud": AUDIENCE,
+            "iss": "https://login/v2.0",
+            "tid": TENANT,
+            "oid": "o-1",
+            "roles": ["Operator"],
+        }
         claims |= {"iat": now, "nbf": now, "exp": now + 60} | changed
         claims = {name: value for name, value in claims.items() if value is not None}
         signing: Any = None if algorithm == "none" else key or self.key
@@ -159,7 +174,9 @@ def theirs(tenant: Tenant) -> EntraTokens:
     [{}, {"iss": f"https://sts.windows.net/{TENANT}/"}, {"aud": "mergekey"}, {"name": "Olivia"}],
     ids=["version 2", "version 1", "client id", "name"],
 )
-async def test_tokens_of_both_versions_are_taken(tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]) -> None:
+async def test_tokens_of_both_versions_are_taken(
+    tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]
+) -> None:
     caller = await theirs.require(f"Bearer {tenant.token(**changed)}", "Operator")
     assert caller.name == f"{changed.get('name', 'somebody')} (o-1)"
 
@@ -185,9 +202,13 @@ async def test_tokens_of_both_versions_are_taken(tenant: Tenant, theirs: EntraTo
         {"algorithm": "RS512"},
         {"algorithm": "PS256"},
     ],
-    ids=lambda changed: " ".join(f"{name} {value}" for name, value in changed.items() if name != "key") or "another key",
+    ids=lambda changed: (
+        " ".join(f"{name} {value}" for name, value in changed.items() if name != "key") or "another key"
+    ),
 )
-async def test_a_token_that_is_wrong_in_anything_is_refused(tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]) -> None:
+async def test_a_token_that_is_wrong_in_anything_is_refused(
+    tenant: Tenant, theirs: EntraTokens, changed: dict[str, Any]
+) -> None:
     token = tenant.token(**changed)
     with pytest.raises(Refused) as refused:
         await theirs.require(f"Bearer {token}", "Reader")
@@ -195,14 +216,20 @@ async def test_a_token_that_is_wrong_in_anything_is_refused(tenant: Tenant, thei
     assert token not in refused.value.message
 
 
-@pytest.mark.parametrize("roles", [None, [], "Operator", {"Operator": 1}, ["operator"], [["Operator"]]], ids=str)
-async def test_roles_that_are_not_a_list_with_the_role_are_none(tenant: Tenant, theirs: EntraTokens, roles: Any) -> None:
+@pytest.mark.parametrize(
+    "roles", [None, [], "Operator", {"Operator": 1}, ["operator"], [["Operator"]]], ids=str
+)
+async def test_roles_that_are_not_a_list_with_the_role_are_none(
+    tenant: Tenant, theirs: EntraTokens, roles: Any
+) -> None:
     with pytest.raises(Refused) as refused:
         await theirs.require(f"Bearer {tenant.token(roles=roles)}", "Reader")
     assert refused.value.status == 403
 
 
-async def test_keys_are_looked_up_once_and_not_for_every_unknown_one(tenant: Tenant, theirs: EntraTokens) -> None:
+async def test_keys_are_looked_up_once_and_not_for_every_unknown_one(
+    tenant: Tenant, theirs: EntraTokens
+) -> None:
     for number in range(5):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
         with pytest.raises(Refused):
@@ -210,7 +237,9 @@ async def test_keys_are_looked_up_once_and_not_for_every_unknown_one(tenant: Ten
     assert tenant.asked == 1
 
 
-async def test_while_entra_cannot_be_asked_nobody_is_let_in_and_it_may_be_tried_again(tenant: Tenant, theirs: EntraTokens) -> None:
+async def test_while_entra_cannot_be_asked_nobody_is_let_in_and_it_may_be_tried_again(
+    tenant: Tenant, theirs: EntraTokens
+) -> None:
     tenant.broken = True
     with pytest.raises(Unavailable):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
@@ -237,7 +266,10 @@ async def test_who_has_a_key_that_is_known_waits_for_nobody(tenant: Tenant, thei
     tenant.now += KEYS_AT_MOST_EVERY + 1
     tenant.answers.clear()
     tenant.being_asked.clear()
-    strangers = [asyncio.create_task(theirs.identify(f"Bearer {tenant.token(kid=f'other-{number}')}")) for number in range(6)]
+    strangers = [
+        asyncio.create_task(theirs.identify(f"Bearer {tenant.token(kid=f'other-{number}')}"))
+        for number in range(6)
+    ]
     await tenant.being_asked.wait()
     assert (await theirs.require(f"Bearer {tenant.token()}", "Operator")).may("Operator")
     assert not any(stranger.done() for stranger in strangers)
@@ -247,7 +279,9 @@ async def test_who_has_a_key_that_is_known_waits_for_nobody(tenant: Tenant, thei
     assert tenant.asked == 2
 
 
-async def test_keys_that_are_a_day_old_are_good_while_entra_cannot_be_asked(tenant: Tenant, theirs: EntraTokens) -> None:
+async def test_keys_that_are_a_day_old_are_good_while_entra_cannot_be_asked(
+    tenant: Tenant, theirs: EntraTokens
+) -> None:
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
     tenant.now, tenant.broken = KEYS_LAST + 1, True
     for _ in range(3):
@@ -255,7 +289,9 @@ async def test_keys_that_are_a_day_old_are_good_while_entra_cannot_be_asked(tena
     assert tenant.asked == 2
 
 
-async def test_a_key_that_entra_has_taken_back_opens_nothing_a_day_later(tenant: Tenant, theirs: EntraTokens) -> None:
+async def test_a_key_that_entra_has_taken_back_opens_nothing_a_day_later(
+    tenant: Tenant, theirs: EntraTokens
+) -> None:
     old = tenant.token()
     await theirs.require(f"Bearer {old}", "Reader")
     tenant.kid, tenant.now = "two", KEYS_LAST + 1
@@ -264,7 +300,15 @@ async def test_a_key_that_entra_has_taken_back_opens_nothing_a_day_later(tenant:
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
 
 
-ODD: list[Any] = [5, [], {}, {"keys": None}, {"keys": 5}, {"keys": []}, {"keys": [None, 5, {}, {"kty": "RSA", "kid": "one"}]}]
+ODD: list[Any] = [
+    5,
+    [],
+    {},
+    {"keys": None},
+    {"keys": 5},
+    {"keys": []},
+    {"keys": [None, 5, {}, {"kty": "RSA", "kid": "one"}]},
+]
 
 
 @pytest.mark.parametrize("shows", ODD, ids=str)
@@ -277,13 +321,27 @@ async def test_keys_that_make_no_sense_are_none(tenant: Tenant, theirs: EntraTok
 
 async def test_one_key_that_makes_no_sense_spoils_no_other(tenant: Tenant, theirs: EntraTokens) -> None:
     tenant.shows = {
-        "keys": [None, 5, {}, {**tenant.shown(), "n": 5}, {**tenant.shown(), "kid": 7}, {"kty": "EC", "kid": "x"}, tenant.shown()]
+        "keys": [
+            None,
+            5,
+            {},
+            {**tenant.shown(), "n": 5},
+            {**tenant.shown(), "kid": 7},
+            {"kty": "EC", "kid": "x"},
+            tenant.shown(),
+        ]
     }
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
 
 
-@pytest.mark.parametrize("says", [{"issuer": None}, {"issuer": 5}, {"jwks_uri": None}, {"jwks_uri": ["x"]}, {"jwks_uri": "/keys"}], ids=str)
-async def test_a_discovery_that_makes_no_sense_is_none(tenant: Tenant, theirs: EntraTokens, says: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "says",
+    [{"issuer": None}, {"issuer": 5}, {"jwks_uri": None}, {"jwks_uri": ["x"]}, {"jwks_uri": "/keys"}],
+    ids=str,
+)
+async def test_a_discovery_that_makes_no_sense_is_none(
+    tenant: Tenant, theirs: EntraTokens, says: dict[str, Any]
+) -> None:
     tenant.says = says
     with pytest.raises(Unavailable) as caught:
         await theirs.require(f"Bearer {tenant.token()}", "Reader")

@@ -1,4 +1,6 @@
-"""How a GitHub App proves itself at the stand-in, and what its tokens may do; the last ones through the app's own adapter."""
+"""How a GitHub App proves itself at the stand-in, and what its tokens may do; the last ones through the app's
+own adapter.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ async def remote(standins: StandIns, tmp_path: Path) -> AsyncIterator[Remote]:
 @pytest.fixture
 async def client(remote: Remote) -> AsyncIterator[GitHubClient]:
     """The app's own."""
-    key = AppKey(str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"])
+    key = AppKey(
+        str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"]
+    )
     client = GitHubClient(remote.address, key, None)
     yield client
     await client.close()
@@ -35,7 +39,11 @@ async def client(remote: Remote) -> AsyncIterator[GitHubClient]:
 def signed(remote: Remote, algorithm: str = "RS256", **claims: Any) -> str:
     now = int(time.time())
     key = remote.installed["private_key"] if algorithm == "RS256" else "k" * 32
-    return jwt.encode({"iat": now - 60, "exp": now + 540, "iss": str(remote.installed["app_id"]), **claims}, key, algorithm=algorithm)
+    return jwt.encode(
+        {"iat": now - 60, "exp": now + 540, "iss": str(remote.installed["app_id"]), **claims},
+        key,
+        algorithm=algorithm,
+    )
 
 
 async def test_an_app_proves_itself_with_a_short_lived_jwt(remote: Remote) -> None:
@@ -52,7 +60,9 @@ async def test_an_app_proves_itself_with_a_short_lived_jwt(remote: Remote) -> No
         with refusal(status, message):
             await remote.app.getitem("/app", jwt=token)
     for issuer in (str(remote.installed["app_id"]), remote.installed["client_id"]):
-        assert (await remote.app.getitem("/app", jwt=signed(remote, iss=issuer)))["id"] == remote.installed["app_id"]
+        assert (await remote.app.getitem("/app", jwt=signed(remote, iss=issuer)))["id"] == remote.installed[
+            "app_id"
+        ]
 
 
 async def test_a_token_is_needed(remote: Remote) -> None:
@@ -81,7 +91,9 @@ async def test_a_token_can_be_narrowed(remote: Remote) -> None:
     token = await remote.token(permissions={"contents": "read"}, repositories=["access"])
     assert (await remote.app.getitem(remote.path(), oauth_token=token))["default_branch"] == "main"
     with refusal(403, "Resource not accessible by integration"):
-        await remote.app.post(remote.path(f"/statuses/{'1' * 40}"), data={"state": "success"}, oauth_token=token)
+        await remote.app.post(
+            remote.path(f"/statuses/{'1' * 40}"), data={"state": "success"}, oauth_token=token
+        )
     with refusal(404, "Not Found"):
         await remote.app.getitem(f"/repos/{remote.account}/other", oauth_token=token)
     seen = await remote.app.getitem("/installation/repositories", oauth_token=token)
@@ -131,7 +143,9 @@ async def test_a_suspended_installation_is_refused_and_a_deleted_one_unknown(rem
     assert (await remote.install())["installation_id"] != remote.installed["installation_id"]
 
 
-async def test_our_client_renews_a_token_that_github_takes_no_longer(remote: Remote, client: GitHubClient) -> None:
+async def test_our_client_renews_a_token_that_github_takes_no_longer(
+    remote: Remote, client: GitHubClient
+) -> None:
     sha = remote.push("one", a="1")
     repository = GitHubRepository(client, remote.name, "main")
     head = await repository.head()
@@ -146,7 +160,9 @@ async def test_our_client_renews_a_token_that_github_takes_no_longer(remote: Rem
     await client.post(remote.path(f"/statuses/{sha}"), {"state": "success"})
 
 
-async def test_our_client_asks_once_in_its_life_for_a_file_of_a_commit(remote: Remote, client: GitHubClient) -> None:
+async def test_our_client_asks_once_in_its_life_for_a_file_of_a_commit(
+    remote: Remote, client: GitHubClient
+) -> None:
     sha, repository = remote.push("one", a="1", b="2"), GitHubRepository(client, remote.name, "main")
     assert await repository.file(sha, "a") == b"1"
     with faults(remote.control, "GET contents", status=500):

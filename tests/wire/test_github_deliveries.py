@@ -1,4 +1,6 @@
-"""Deliveries of the GitHub stand-in's webhooks: listed, redelivered; failed, lost, late, doubled and out of order on demand."""
+"""Deliveries of the GitHub stand-in's webhooks: listed, redelivered; failed, lost, late, doubled and out of
+order on demand.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ async def test_what_was_delivered_can_be_looked_at(remote: Remote) -> None:
     assert (one["response"]["payload"], row["repository_id"]) == ("seen", payload["repository"]["id"])
 
 
-async def test_a_delivery_that_fails_is_not_repeated_but_can_be_redelivered_under_its_id(remote: Remote) -> None:
+async def test_a_delivery_that_fails_is_not_repeated_but_can_be_redelivered_under_its_id(
+    remote: Remote,
+) -> None:
     await remote.set_up(webhook_url="http://127.0.0.1:9/nobody")
     remote.push("one", a="1")
     (failed,) = await listed(remote, 1)
@@ -96,7 +100,9 @@ async def test_deliveries_come_in_pages_and_by_success(remote: Remote) -> None:
     path = await deliveries(remote)
     assert [row async for row in remote.plain.getiter(f"{path}?per_page=3")] == rows
     assert [row["status_code"] for row in await remote.plain.getitem(f"{path}?status=success")] == [204]
-    assert {row["status"] for row in await remote.plain.getitem(f"{path}?status=failure")} == {"Invalid HTTP Response: 500"}
+    assert {row["status"] for row in await remote.plain.getitem(f"{path}?status=failure")} == {
+        "Invalid HTTP Response: 500"
+    }
     assert sorted(remote.receiver.heads()) == sorted(heads)
     with refusal(422, "Validation Failed"):
         await remote.plain.getitem(f"{path}?cursor=yesterday")
@@ -111,7 +117,9 @@ async def test_the_app_finds_and_redelivers_what_it_missed(app_hook: Remote) -> 
         return [row for row in rows if row["installation_id"] == app_hook.installed["installation_id"]]
 
     (failed,) = await until(missed)
-    config = await app_hook.app.patch("/app/hook/config", data={"url": app_hook.receiver.url}, jwt=app_hook.jwt)
+    config = await app_hook.app.patch(
+        "/app/hook/config", data={"url": app_hook.receiver.url}, jwt=app_hook.jwt
+    )
     assert (config["url"], config["secret"]) == (app_hook.receiver.url, "********")
     await app_hook.app.post(f"/app/hook/deliveries/{failed['id']}/attempts", data=b"", jwt=app_hook.jwt)
     headers, payload = await app_hook.receiver.next()

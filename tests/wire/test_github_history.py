@@ -1,4 +1,6 @@
-"""Our adapter reads history at the GitHub stand-in: how often it asks, and what it makes of odd paths and of repositories that are gone."""
+"""Our adapter reads history at the GitHub stand-in: how often it asks, and what it makes of odd paths and of
+repositories that are gone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,17 @@ from tests.wire.remotes import Remote, a_remote
 #: The day of imported commits.
 DAY = date(2023, 11, 14)
 NOTHING = "0" * 39 + "1"
-ODD = ("a b", "a#b?c", "a&per_page=2&sha=main", "a+b%20c", "grüße 日本/ä.yaml", "{owner}", "*", ":(glob)**", "a=b;c")
+ODD = (
+    "a b",
+    "a#b?c",
+    "a&per_page=2&sha=main",
+    "a+b%20c",
+    "grüße 日本/ä.yaml",
+    "{owner}",
+    "*",
+    ":(glob)**",
+    "a=b;c",
+)
 
 
 @pytest.fixture
@@ -27,7 +39,9 @@ async def remote(standins: StandIns, tmp_path: Path) -> AsyncIterator[Remote]:
 
 @pytest.fixture
 async def repository(remote: Remote) -> AsyncIterator[GitHubRepository]:
-    key = AppKey(str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"])
+    key = AppKey(
+        str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"]
+    )
     client = GitHubClient(remote.address, key, None)
     yield GitHubRepository(client, remote.name, "main")
     await client.close()
@@ -35,7 +49,9 @@ async def repository(remote: Remote) -> AsyncIterator[GitHubRepository]:
 
 def _asked(remote: Remote) -> list[str]:
     """The calls about the repository since the last time."""
-    calls = [call.target for call in remote.control.calls("github") if call.target.startswith(remote.path("/"))]
+    calls = [
+        call.target for call in remote.control.calls("github") if call.target.startswith(remote.path("/"))
+    ]
     remote.control.forget_calls()
     return calls
 
@@ -47,7 +63,9 @@ async def test_a_history_is_read_until_a_page_is_short_and_three_pages_at_most(
     head = _import(remote, commits)
     _asked(remote)
     found = await repository.newest_commits(head)
-    assert [commit.message for commit in found] == [f"n{number:03}" for number in reversed(range(commits))][:300]
+    assert [commit.message for commit in found] == [f"n{number:03}" for number in reversed(range(commits))][
+        :300
+    ]
     assert found[0].sha == head
     assert len(_asked(remote)) == calls
     found.clear()
@@ -75,10 +93,14 @@ async def test_who_comes_before_whom_is_asked_once(remote: Remote, repository: G
         assert await repository.is_ancestor(first, second)
         assert not await repository.is_ancestor(second, first)
         assert await repository.is_ancestor(second, second)
-    assert _asked(remote) == [remote.path(f"/compare/{pair}?per_page=1") for pair in (f"{first}...{second}", f"{second}...{first}")]
+    assert _asked(remote) == [
+        remote.path(f"/compare/{pair}?per_page=1") for pair in (f"{first}...{second}", f"{second}...{first}")
+    ]
 
 
-async def test_a_commit_that_comes_later_is_asked_for_again(remote: Remote, repository: GitHubRepository) -> None:
+async def test_a_commit_that_comes_later_is_asked_for_again(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     first = remote.push("one", a="1")
     second = remote.commit("two", a="2")
     assert not await repository.is_ancestor(first, second)
@@ -90,7 +112,9 @@ async def test_a_commit_that_comes_later_is_asked_for_again(remote: Remote, repo
     assert await repository.changed_on("a", second) is not None
 
 
-async def test_histories_that_have_nothing_in_common_are_no_ancestors(remote: Remote, repository: GitHubRepository) -> None:
+async def test_histories_that_have_nothing_in_common_are_no_ancestors(
+    remote: Remote, repository: GitHubRepository
+) -> None:
     first = remote.push("one", a="1")
     remote.git("checkout", "--quiet", "--orphan", "other")
     apart = remote.push("apart", b="1")
@@ -99,7 +123,9 @@ async def test_histories_that_have_nothing_in_common_are_no_ancestors(remote: Re
 
 
 @pytest.mark.parametrize("path", ODD)
-async def test_an_odd_path_is_asked_for_as_it_is(remote: Remote, repository: GitHubRepository, path: str) -> None:
+async def test_an_odd_path_is_asked_for_as_it_is(
+    remote: Remote, repository: GitHubRepository, path: str
+) -> None:
     _import(remote, 1, f"M 100644 inline {path}\ndata 1\n1\n")
     remote.git("reset", "--quiet", "--hard")
     head = remote.push("two", a="1", z="1")
@@ -127,7 +153,11 @@ async def test_an_empty_repository_has_no_history(repository: GitHubRepository) 
 async def test_who_may_not_read_contents_is_told_so(remote: Remote, repository: GitHubRepository) -> None:
     head = remote.push("one", a="1")
     await remote.install(permissions={"metadata": "read"})
-    for ask in (repository.newest_commits(head), repository.is_ancestor(NOTHING, head), repository.changed_on("a", head)):
+    for ask in (
+        repository.newest_commits(head),
+        repository.is_ancestor(NOTHING, head),
+        repository.changed_on("a", head),
+    ):
         with pytest.raises(AccessDenied):
             await ask
 
@@ -136,7 +166,9 @@ def _import(remote: Remote, commits: int, change: str = "") -> str:
     """So many commits on the branch, `n000` first, all on `DAY`; the newest one's id."""
     person = "committer Ada <ada@contoso.com> 1700000000 +0000\ndata 4\n"
     path = remote.clone / ".git" / "stream"
-    path.write_text("".join(f"commit refs/heads/main\n{person}n{number:03}\n{change}" for number in range(commits)))
+    path.write_text(
+        "".join(f"commit refs/heads/main\n{person}n{number:03}\n{change}" for number in range(commits))
+    )
     remote.git("config", "alias.load", f"!git fast-import --quiet < {path}")
     remote.git("load")
     remote.git("push", "--quiet", "origin", "main")

@@ -48,7 +48,9 @@ async def test_who_asked_too_often_waits_for_the_hour_to_end(remote: Remote) -> 
     with options(remote.control, rate_limit=2):
         for _ in range(2):
             await remote.app.getitem(remote.path())
-        with pytest.raises(gidgethub.RateLimitExceeded, match=f"installation ID {remote.installed['installation_id']}"):
+        with pytest.raises(
+            gidgethub.RateLimitExceeded, match=f"installation ID {remote.installed['installation_id']}"
+        ):
             await remote.app.getitem(remote.path())
         assert await remote.plain.getitem(remote.path()), "a person has a limit of their own"
         assert (await remote.app.getitem("/rate_limit"))["rate"]["remaining"] == 0
@@ -69,7 +71,9 @@ async def test_our_client_is_told_how_long_to_wait(remote: Remote, client: GitHu
     assert timedelta(minutes=59) < raised.value.retry_after <= timedelta(hours=1, seconds=2)
 
 
-async def test_eighty_things_made_in_a_minute_are_enough_and_500_in_an_hour(remote: Remote, client: GitHubClient) -> None:
+async def test_eighty_things_made_in_a_minute_are_enough_and_500_in_an_hour(
+    remote: Remote, client: GitHubClient
+) -> None:
     sha = remote.push("one", a="1")
     path, status = remote.path(f"/statuses/{sha}"), {"state": "success"}
     with options(remote.control, secondary_limits=True):
@@ -99,6 +103,10 @@ async def test_a_minute_has_900_points(remote: Remote) -> None:
         for _ in range(18):
             await asyncio.gather(*(read() for _ in range(50)))
         refused = await read()
-        assert (refused.status, refused.headers["Retry-After"], refused.headers["x-ratelimit-remaining"]) == (403, "60", "4100")
+        assert (refused.status, refused.headers["Retry-After"], refused.headers["x-ratelimit-remaining"]) == (
+            403,
+            "60",
+            "4100",
+        )
         remote.control.advance(61)
         assert (await read()).status == 200

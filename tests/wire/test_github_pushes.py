@@ -58,7 +58,12 @@ async def test_a_reset_is_a_forced_push_without_commits(remote: Remote) -> None:
     remote.git("reset", "--quiet", "--hard", first)
     remote.git("push", "--quiet", "--force", "origin", "main")
     _, payload = await remote.receiver.next(2)
-    assert (payload["before"], payload["after"], payload["forced"], payload["commits"]) == (second, first, True, [])
+    assert (payload["before"], payload["after"], payload["forced"], payload["commits"]) == (
+        second,
+        first,
+        True,
+        [],
+    )
     assert payload["head_commit"]["id"] == first
 
 
@@ -85,7 +90,11 @@ async def test_a_tag_names_the_branch_it_was_made_on(remote: Remote) -> None:
     remote.git("tag", "--annotate", "--message", "v1", "v1")
     remote.git("push", "--quiet", "origin", "v1")
     _, payload = await remote.receiver.next(2)
-    assert (payload["ref"], payload["before"], payload["base_ref"]) == ("refs/tags/v1", ZEROS, "refs/heads/main")
+    assert (payload["ref"], payload["before"], payload["base_ref"]) == (
+        "refs/tags/v1",
+        ZEROS,
+        "refs/heads/main",
+    )
     assert (payload["after"], payload["head_commit"]["id"]) == (remote.git("rev-parse", "v1"), head)
     assert payload["commits"] == []
     remote.git("push", "--quiet", "origin", ":v1")
@@ -109,7 +118,12 @@ async def test_a_ping_is_delivered(remote: Remote) -> None:
     headers, payload = await remote.receiver.next()
     assert (headers["X-GitHub-Event"], payload["hook"]["type"]) == ("ping", "Repository")
     assert str(payload["hook_id"]) == headers["X-GitHub-Hook-ID"] == str(hook["id"])
-    assert hook["config"] == {"content_type": "json", "insecure_ssl": "0", "url": remote.receiver.url, "secret": "********"}
+    assert hook["config"] == {
+        "content_type": "json",
+        "insecure_ssl": "0",
+        "url": remote.receiver.url,
+        "secret": "********",
+    }
 
 
 async def test_the_app_is_told_of_its_installation(app_hook: Remote) -> None:
@@ -120,10 +134,16 @@ async def test_the_app_is_told_of_its_installation(app_hook: Remote) -> None:
     assert (payload["after"], payload["installation"]["id"]) == (head, app_hook.installed["installation_id"])
     await app_hook.standin("POST", "app/ping")
     headers, payload = await app_hook.receiver.next(2)
-    assert (headers["X-GitHub-Event"], payload["hook"]["type"], payload["hook"]["app_id"]) == ("ping", "App", app_hook.installed["app_id"])
+    assert (headers["X-GitHub-Event"], payload["hook"]["type"], payload["hook"]["app_id"]) == (
+        "ping",
+        "App",
+        app_hook.installed["app_id"],
+    )
 
 
-async def test_a_webhook_of_the_repository_knows_no_installation_and_our_app_refuses_it(remote: Remote, app_hook: Remote) -> None:
+async def test_a_webhook_of_the_repository_knows_no_installation_and_our_app_refuses_it(
+    remote: Remote, app_hook: Remote
+) -> None:
     repository = (await remote.app.getitem(remote.path()))["id"]
     expected = Expected((SECRET,), repository, "main", remote.installed["installation_id"])
     remote.push("one", a="1")
@@ -159,7 +179,11 @@ async def _push_unheard(remote: Remote, message: str) -> None:
     await until(remote.nothing_to_announce)
 
 
-@known_difference("github", "An App that may write checks is told of every push by a second event too, `check_suite` with `requested`.")
+@known_difference(
+    "github",
+    "An App that may write checks is told of every push by a second event too, `check_suite` with "
+    "`requested`.",
+)
 async def test_an_app_with_checks_is_asked_for_a_check_suite(app_hook: Remote) -> None:
     app_hook.push("one", a="1")
     await app_hook.receiver.next()

@@ -37,7 +37,9 @@ async def test_branch_tree_and_blob_are_those_of_git(remote: Remote) -> None:
     assert await remote.app.getitem(remote.path("/git/trees/main?recursive=1")) == tree
     blob = await remote.app.getitem(remote.path(f"/git/blobs/{tree['tree'][1]['sha']}"))
     assert (base64.b64decode(blob["content"]), blob["encoding"]) == (b"hello\n", "base64")
-    raw = await remote.app.getitem(remote.path(f"/git/blobs/{tree['tree'][1]['sha']}"), accept="application/vnd.github.raw+json")
+    raw = await remote.app.getitem(
+        remote.path(f"/git/blobs/{tree['tree'][1]['sha']}"), accept="application/vnd.github.raw+json"
+    )
     assert raw == "hello\n"
 
 
@@ -133,7 +135,9 @@ async def test_the_link_to_a_tarball_works_for_five_minutes(remote: Remote) -> N
         assert response.status == 404
 
 
-async def test_only_the_default_branch_is_protected_and_only_an_administrator_reads_how(remote: Remote) -> None:
+async def test_only_the_default_branch_is_protected_and_only_an_administrator_reads_how(
+    remote: Remote,
+) -> None:
     remote.push("one", a="1")
     remote.git("push", "--quiet", "origin", "main:side/way")
     assert (await remote.app.getitem(remote.path("/branches/main")))["protected"]
@@ -153,10 +157,15 @@ async def test_a_commit_names_the_files_that_it_changed(remote: Remote) -> None:
     remote.git("push", "--quiet", "origin", "main")
     commit = await remote.app.getitem(remote.path("/commits/main"))
     assert (commit["sha"], [parent["sha"] for parent in commit["parents"]]) == (second, [first])
-    files = {file["filename"]: (file["status"], file["changes"], file.get("previous_filename")) for file in commit["files"]}
+    files = {
+        file["filename"]: (file["status"], file["changes"], file.get("previous_filename"))
+        for file in commit["files"]
+    }
     assert files == {"a": ("modified", 2, None), "c/d": ("renamed", 0, "b")}
     assert commit["stats"] == {"total": 2, "additions": 1, "deletions": 1}
-    assert [file["status"] for file in (await remote.app.getitem(remote.path(f"/commits/{first}")))["files"]] == ["added", "added"]
+    assert [
+        file["status"] for file in (await remote.app.getitem(remote.path(f"/commits/{first}")))["files"]
+    ] == ["added", "added"]
     assert (await remote.app.getitem(remote.path(f"/git/commits/{second}")))["message"] == "two"
 
 
@@ -177,7 +186,10 @@ async def test_a_comparison_starts_where_both_sides_were_one(remote: Remote) -> 
     compared = await remote.app.getitem(remote.path("/compare/main...side"))
     assert (compared["status"], compared["ahead_by"], compared["behind_by"]) == ("diverged", 1, 1)
     assert compared["merge_base_commit"]["sha"] == base
-    assert ([commit["sha"] for commit in compared["commits"]], [file["filename"] for file in compared["files"]]) == ([ours], ["c"])
+    assert (
+        [commit["sha"] for commit in compared["commits"]],
+        [file["filename"] for file in compared["files"]],
+    ) == ([ours], ["c"])
     same = await remote.app.getitem(remote.path("/compare/main...main"))
     assert (same["status"], same["commits"], same["files"]) == ("identical", [], [])
 
@@ -213,7 +225,10 @@ async def test_commits_are_listed_by_pages_from_a_branch_or_a_commit_back(remote
     assert [row["sha"] for row in await answer.json()] == [third, second]
     assert 'per_page=2&page=2>; rel="next"' in answer.headers["Link"]
     last = await remote.ask(remote.path("/commits?per_page=2&page=2"))
-    assert ([row["sha"] for row in await last.json()], 'rel="next"' in last.headers["Link"]) == ([first], False)
+    assert ([row["sha"] for row in await last.json()], 'rel="next"' in last.headers["Link"]) == (
+        [first],
+        False,
+    )
     for query, found in (
         (f"sha={second}", [second, first]),
         ("sha=main&path=a", [third, first]),
@@ -241,14 +256,18 @@ async def test_commits_are_not_listed_by_what_the_stand_in_does_not_know(remote:
     assert (await remote.ask(remote.path("/commits?author=ada"))).status == 501
 
 
-@known_difference("github", "A file of a commit or a comparison carries its patch, unless it is binary or large.")
+@known_difference(
+    "github", "A file of a commit or a comparison carries its patch, unless it is binary or large."
+)
 async def test_a_changed_file_carries_its_patch(remote: Remote) -> None:
     remote.push("one", a="1\n")
     (file,) = (await remote.app.getitem(remote.path("/commits/main")))["files"]
     assert file["patch"] == "@@ -0,0 +1 @@\n+1"
 
 
-@known_difference("github", "A renamed repository answers under its old name with 301 to `/repositories/{id}`.")
+@known_difference(
+    "github", "A renamed repository answers under its old name with 301 to `/repositories/{id}`."
+)
 async def test_a_repository_is_found_by_its_number(remote: Remote) -> None:
     number = (await remote.app.getitem(remote.path()))["id"]
     assert (await remote.ask(f"/repositories/{number}")).status == 200
@@ -259,7 +278,10 @@ def _import(remote: Remote, commits: int, files: int) -> None:
     person = "committer Ada <ada@contoso.com> 1700000000 +0000\ndata 1\n."
     stream = [f"commit refs/heads/many\n{person}\nfrom refs/heads/main\n"]
     stream += [f"M 100644 inline f{number}\ndata 1\n{number % 10}\n" for number in range(files)]
-    stream += [f"commit refs/heads/many\n{person}\nM 100644 inline a\ndata 3\n{number:03}\n" for number in range(commits - 1)]
+    stream += [
+        f"commit refs/heads/many\n{person}\nM 100644 inline a\ndata 3\n{number:03}\n"
+        for number in range(commits - 1)
+    ]
     path = remote.clone / ".git" / "stream"
     path.write_text("".join(stream))
     remote.git("config", "alias.load", f"!git fast-import --quiet < {path}")

@@ -71,7 +71,9 @@ def test_client_credentials_are_exchanged_for_a_token(standins: StandIns) -> Non
     with urllib.request.urlopen(url, data=urllib.parse.urlencode(form).encode(), timeout=120) as response:
         assert b'"access_token"' in response.read()
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(url, data=urllib.parse.urlencode(form | {"client_secret": "wrong"}).encode(), timeout=120)
+        urllib.request.urlopen(
+            url, data=urllib.parse.urlencode(form | {"client_secret": "wrong"}).encode(), timeout=120
+        )
 
 
 def test_discovery_names_the_token_endpoint(standins: StandIns) -> None:
@@ -82,12 +84,18 @@ def test_discovery_names_the_token_endpoint(standins: StandIns) -> None:
 
 
 def test_a_token_is_valid_for_its_service_only_and_cannot_be_forged(standins: StandIns) -> None:
-    url = f"{standins.addresses['identity']}/msi/token?api-version=2019-08-01&resource=https://vault.azure.net"
+    url = (
+        f"{standins.addresses['identity']}/msi/token?api-version=2019-08-01&resource=https://vault.azure.net"
+    )
     _, answer, _ = ask(standins, "GET", url, X_IDENTITY_HEADER=IDENTITY_HEADER)
     header = f"Bearer {answer['access_token']}"
     world = World(standins.folder)
     assert verify(world, header, ("https://vault.azure.net/",))["oid"] == principal()
     forged = jwt.encode(claims_of(answer["access_token"]), "x" * 32, algorithm="HS256")
-    for wrong, audience in ((header, "https://management.azure.com"), (f"Bearer {forged}", "https://vault.azure.net"), (None, "x")):
+    for wrong, audience in (
+        (header, "https://management.azure.com"),
+        (f"Bearer {forged}", "https://vault.azure.net"),
+        (None, "x"),
+    ):
         with pytest.raises(InvalidToken):
             verify(world, wrong, (audience,))

@@ -26,7 +26,10 @@ DAY = 86400
 async def vault(standins: StandIns) -> AsyncIterator[SecretClient]:
     """As an officer of the vault sees it."""
     with managed_identity(standins):
-        async with ManagedIdentityCredential(client_id="vault-officer") as credential, key_vault(standins, credential) as client:
+        async with (
+            ManagedIdentityCredential(client_id="vault-officer") as credential,
+            key_vault(standins, credential) as client,
+        ):
             yield client
 
 
@@ -61,10 +64,16 @@ async def begin(vault: SecretClient, method: str, path: str) -> None:
 
 async def test_a_secret_is_read_back_with_what_was_set(vault: SecretClient, name: str) -> None:
     expires = datetime(2030, 1, 1, tzinfo=UTC)
-    made = await vault.set_secret(name, "s3cret", tags={"team": "alpha"}, content_type="text/plain", expires_on=expires)
+    made = await vault.set_secret(
+        name, "s3cret", tags={"team": "alpha"}, content_type="text/plain", expires_on=expires
+    )
     read = await vault.get_secret(name)
     assert (read.value, read.properties.version) == ("s3cret", made.properties.version)
-    assert (read.properties.tags, read.properties.content_type, read.properties.expires_on) == ({"team": "alpha"}, "text/plain", expires)
+    assert (read.properties.tags, read.properties.content_type, read.properties.expires_on) == (
+        {"team": "alpha"},
+        "text/plain",
+        expires,
+    )
     assert read.properties.enabled is True
     assert (await vault.get_secret(name, made.properties.version)).value == "s3cret"
     with pytest.raises(ResourceNotFoundError, match="was not found in this key vault"):
@@ -85,7 +94,9 @@ async def test_dates_come_from_the_clock(standins: StandIns, vault: SecretClient
     assert before <= created.timestamp() <= standins.control.now()
 
 
-async def test_setting_the_same_value_makes_a_new_version_and_the_newest_can_be_told(vault: SecretClient, name: str) -> None:
+async def test_setting_the_same_value_makes_a_new_version_and_the_newest_can_be_told(
+    vault: SecretClient, name: str
+) -> None:
     made = [(await vault.set_secret(name, "same")).properties.version for _ in range(3)]
     found = [item async for item in vault.list_properties_of_secret_versions(name)]
     assert len(set(made)) == 3
@@ -98,16 +109,22 @@ async def test_versions_are_listed_by_their_ids_and_not_by_their_age(vault: Secr
     assert await versions(vault, name) == sorted(map(str, made))
 
 
-async def test_two_versions_of_one_second_can_have_the_same_date(standins: StandIns, vault: SecretClient, name: str) -> None:
+async def test_two_versions_of_one_second_can_have_the_same_date(
+    standins: StandIns, vault: SecretClient, name: str
+) -> None:
     with options(standins, distinct_dates=False):
         made = [(await vault.set_secret(name, "x")).properties.created_on for _ in range(10)]
     assert len(set(made)) < 10
 
 
 @known_difference(
-    "key-vault", "Two versions made within one second carry the same date; here each gets a second of its own (option distinct_dates)."
+    "key-vault",
+    "Two versions made within one second carry the same date; here each gets a second of its own (option "
+    "distinct_dates).",
 )
-async def test_two_versions_of_one_second_have_the_same_date_without_being_asked(vault: SecretClient, name: str) -> None:
+async def test_two_versions_of_one_second_have_the_same_date_without_being_asked(
+    vault: SecretClient, name: str
+) -> None:
     made = [(await vault.set_secret(name, "x")).properties.created_on for _ in range(10)]
     assert len(set(made)) < 10
 
@@ -126,7 +143,9 @@ async def test_versions_are_listed_in_pages(standins: StandIns, vault: SecretCli
     assert [call.kind for call in standins.control.calls("key-vault")] == ["GET secret versions"] * 2
 
 
-async def test_a_list_goes_on_where_it_was_though_a_secret_before_it_went(vault: SecretClient, name: str) -> None:
+async def test_a_list_goes_on_where_it_was_though_a_secret_before_it_went(
+    vault: SecretClient, name: str
+) -> None:
     wanted = [f"{name}-{letter}" for letter in "abcdef"]
     for one in wanted:
         await vault.set_secret(one, "x")
@@ -147,7 +166,9 @@ async def test_a_page_has_at_most_25_items(vault: SecretClient) -> None:
         assert refused.value.status_code == 400
 
 
-async def test_a_secret_that_never_was_has_no_versions_which_is_no_error(vault: SecretClient, name: str) -> None:
+async def test_a_secret_that_never_was_has_no_versions_which_is_no_error(
+    vault: SecretClient, name: str
+) -> None:
     assert await versions(vault, name) == []
 
 
@@ -158,8 +179,12 @@ async def test_the_list_of_secrets_has_no_values_and_no_versions(vault: SecretCl
     assert listed[name].tags == {"team": "alpha"}
 
 
-async def test_a_disabled_version_cannot_be_read_and_can_be_enabled_again(vault: SecretClient, name: str) -> None:
-    version = (await vault.set_secret(name, "x", tags={"team": "alpha"}, content_type="key")).properties.version
+async def test_a_disabled_version_cannot_be_read_and_can_be_enabled_again(
+    vault: SecretClient, name: str
+) -> None:
+    version = (
+        await vault.set_secret(name, "x", tags={"team": "alpha"}, content_type="key")
+    ).properties.version
     disabled = await vault.update_secret_properties(name, version, enabled=False)
     assert (disabled.enabled, disabled.tags, disabled.content_type) == (False, {"team": "alpha"}, "key")
     with pytest.raises(HttpResponseError, match="disabled secret") as refused:
@@ -191,12 +216,17 @@ async def test_a_deleted_secret_blocks_its_name_until_it_is_recovered(vault: Sec
     assert [(await vault.get_secret(name)).value, len(await versions(vault, name))] == ["new", 2]
 
 
-async def test_a_deleted_secret_is_listed_with_its_dates_for_90_days(standins: StandIns, vault: SecretClient, name: str) -> None:
+async def test_a_deleted_secret_is_listed_with_its_dates_for_90_days(
+    standins: StandIns, vault: SecretClient, name: str
+) -> None:
     await vault.set_secret(name, "x", tags={"team": "alpha"})
     await vault.delete_secret(name)
     found = {item.name: item async for item in vault.list_deleted_secrets(max_page_size=25)}
     shown = found[name]
-    assert (shown.recovery_id, shown.properties.tags) == (f"{vault.vault_url}/deletedsecrets/{name}", {"team": "alpha"})
+    assert (shown.recovery_id, shown.properties.tags) == (
+        f"{vault.vault_url}/deletedsecrets/{name}",
+        {"team": "alpha"},
+    )
     assert shown.deleted_date is not None
     assert shown.scheduled_purge_date == shown.deleted_date + timedelta(days=90)
     standins.control.advance(90 * DAY)
@@ -244,7 +274,9 @@ async def test_purge_protection_keeps_a_deleted_secret(vault: SecretClient, name
     assert (await vault.get_deleted_secret(name)).name == name
 
 
-async def test_a_purged_secret_is_gone_and_its_name_is_free_when_that_is_done(standins: StandIns, vault: SecretClient, name: str) -> None:
+async def test_a_purged_secret_is_gone_and_its_name_is_free_when_that_is_done(
+    standins: StandIns, vault: SecretClient, name: str
+) -> None:
     await vault.set_secret(name, "old")
     await vault.delete_secret(name)
     with options(standins, purge_protection=False, deletion_seconds=5):
@@ -261,7 +293,11 @@ async def test_a_purged_secret_is_gone_and_its_name_is_free_when_that_is_done(st
 
 @pytest.mark.parametrize("wrong_name", ["under_score", "n" * 128])
 async def test_a_name_has_at_most_127_letters_digits_and_dashes(vault: SecretClient, wrong_name: str) -> None:
-    for call in (vault.set_secret(wrong_name, "x"), vault.get_secret(wrong_name), vault.delete_secret(wrong_name)):
+    for call in (
+        vault.set_secret(wrong_name, "x"),
+        vault.get_secret(wrong_name),
+        vault.delete_secret(wrong_name),
+    ):
         with pytest.raises(HttpResponseError, match="invalid name") as refused:
             await call
         assert refused.value.status_code == 400
@@ -276,7 +312,9 @@ async def test_a_name_has_at_most_127_letters_digits_and_dashes(vault: SecretCli
         ("x", {"content_type": "c" * 256}),
     ],
 )
-async def test_what_the_vault_cannot_hold_is_refused(vault: SecretClient, name: str, value: str, properties: dict[str, Any]) -> None:
+async def test_what_the_vault_cannot_hold_is_refused(
+    vault: SecretClient, name: str, value: str, properties: dict[str, Any]
+) -> None:
     with pytest.raises(HttpResponseError, match="invalid value") as refused:
         await vault.set_secret(name, value, **properties)
     assert refused.value.status_code == 400

@@ -19,7 +19,11 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 from azure.identity.aio import ManagedIdentityCredential
 from azure.keyvault.secrets.aio import SecretClient
-from azure.mgmt.authorization.v2022_04_01.models import Permission, RoleAssignmentCreateParameters, RoleDefinition
+from azure.mgmt.authorization.v2022_04_01.models import (
+    Permission,
+    RoleAssignmentCreateParameters,
+    RoleDefinition,
+)
 
 from shared.adapters.key_vault import KeyVault
 from shared.domain.secret import SecretValue
@@ -49,7 +53,9 @@ async def as_client(standins: StandIns, client_id: str | None) -> AsyncIterator[
     url, ca = standins.addresses["key-vault"], standins.ca
     async with (
         ManagedIdentityCredential(client_id=client_id) as credential,
-        SecretClient(url, credential, verify_challenge_resource=False, connection_verify=ca, retry_total=0) as client,
+        SecretClient(
+            url, credential, verify_challenge_resource=False, connection_verify=ca, retry_total=0
+        ) as client,
     ):
         yield client
 
@@ -80,7 +86,10 @@ async def assign(standins: StandIns, role: str, scope: str, client_id: str) -> N
     wanted = RoleAssignmentCreateParameters(
         role_definition_id=definition, principal_id=principal(client_id), principal_type="ServicePrincipal"
     )
-    async with ManagedIdentityCredential(client_id="operator") as credential, authorization(standins, credential) as client:
+    async with (
+        ManagedIdentityCredential(client_id="operator") as credential,
+        authorization(standins, credential) as client,
+    ):
         await client.role_assignments.create(scope, str(uuid.uuid4()), wanted)
 
 
@@ -94,7 +103,9 @@ async def refusal(call: Any) -> str:
     return str(refused.value.error.message)
 
 
-def get(standins: StandIns, path: str, token: str | None = None) -> tuple[int, dict[str, Any], dict[str, str]]:
+def get(
+    standins: StandIns, path: str, token: str | None = None
+) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, error and headers of a GET."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     status, body, answered = ask(standins, "GET", f"{standins.addresses['key-vault']}{path}", **headers)
@@ -103,7 +114,12 @@ def get(standins: StandIns, path: str, token: str | None = None) -> tuple[int, d
 
 def a_token(standins: StandIns, scope: str = "https://vault.azure.net/.default", tenant: str = TENANT) -> str:
     """Of some client, from the identity stand-in."""
-    form = {"grant_type": "client_credentials", "client_id": "ci", "client_secret": CLIENT_SECRET, "scope": scope}
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": "ci",
+        "client_secret": CLIENT_SECRET,
+        "scope": scope,
+    }
     url = f"{standins.addresses['identity']}/{tenant}/oauth2/v2.0/token"
     with urllib.request.urlopen(url, data=urllib.parse.urlencode(form).encode(), timeout=120) as response:
         return str(json.load(response)["access_token"])
@@ -113,18 +129,28 @@ def test_the_first_call_is_answered_with_a_challenge(standins: StandIns) -> None
     status, error, headers = get(standins, "/secrets/x/?api-version=7.5")
     assert (status, error["code"]) == (401, "Unauthorized")
     assert error["message"] == "AKV10000: Request is missing a Bearer or PoP token."
-    assert headers["WWW-Authenticate"].startswith(f'Bearer authorization="{standins.addresses["identity"]}/{TENANT}"')
+    assert headers["WWW-Authenticate"].startswith(
+        f'Bearer authorization="{standins.addresses["identity"]}/{TENANT}"'
+    )
     assert 'resource="https://vault.azure.net"' in headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize(
     ("of", "said"),
     [
-        ({"scope": "https://management.azure.com/.default"}, "AKV10022: Invalid audience. Expected https://vault.azure.net, found: "),
-        ({"tenant": OTHER_TENANT}, f"AKV10032: Invalid issuer. Expected one of https://sts.windows.net/{TENANT}/, "),
+        (
+            {"scope": "https://management.azure.com/.default"},
+            "AKV10022: Invalid audience. Expected https://vault.azure.net, found: ",
+        ),
+        (
+            {"tenant": OTHER_TENANT},
+            f"AKV10032: Invalid issuer. Expected one of https://sts.windows.net/{TENANT}/, ",
+        ),
     ],
 )
-def test_a_token_for_something_else_is_answered_with_a_challenge(standins: StandIns, of: dict[str, str], said: str) -> None:
+def test_a_token_for_something_else_is_answered_with_a_challenge(
+    standins: StandIns, of: dict[str, str], said: str
+) -> None:
     status, error, headers = get(standins, "/secrets/x/?api-version=7.5", a_token(standins, **of))
     assert (status, error["code"]) == (401, "Unauthorized")
     assert error["message"].startswith(said)
@@ -142,19 +168,27 @@ def test_a_token_that_expired_is_refused(standins: StandIns) -> None:
 
 
 def test_a_forged_token_is_refused(standins: StandIns) -> None:
-    forged = jwt.encode({"aud": "https://vault.azure.net", "iss": f"https://sts.windows.net/{TENANT}/"}, "x" * 32, algorithm="HS256")
+    forged = jwt.encode(
+        {"aud": "https://vault.azure.net", "iss": f"https://sts.windows.net/{TENANT}/"},
+        "x" * 32,
+        algorithm="HS256",
+    )
     for token in (forged, "no-token-at-all"):
         assert get(standins, "/secrets/x/?api-version=7.5", token)[0] == 401
 
 
-@pytest.mark.parametrize(("query", "said"), [("", "must be specified"), ("?api-version=7.99", "(7.99) is not recognized")])
+@pytest.mark.parametrize(
+    ("query", "said"), [("", "must be specified"), ("?api-version=7.99", "(7.99) is not recognized")]
+)
 def test_an_api_version_is_required_and_must_be_known(standins: StandIns, query: str, said: str) -> None:
     status, error, _ = get(standins, f"/secrets/x/{query}", a_token(standins))
     assert (status, error["code"]) == (400, "BadParameter")
     assert said in error["message"]
 
 
-async def test_the_app_writes_and_cannot_read_what_it_wrote(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_the_app_writes_and_cannot_read_what_it_wrote(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     async with as_client(standins, None) as app:
         version = (await app.set_secret(name, "for the team")).properties.version
         assert "secrets/getSecret/action'" in await refusal(app.get_secret(name))
@@ -162,7 +196,9 @@ async def test_the_app_writes_and_cannot_read_what_it_wrote(standins: StandIns, 
         await app.update_secret_properties(name, version, tags={"team": "alpha"})
         await app.delete_secret(name)
         assert "secrets/getSecret/action'" in await refusal(app.get_deleted_secret(name))
-        assert {item.name: item.properties.tags async for item in app.list_deleted_secrets()}[name] == {"team": "alpha"}
+        assert {item.name: item.properties.tags async for item in app.list_deleted_secrets()}[name] == {
+            "team": "alpha"
+        }
         assert "secrets/purge/action'" in await refusal(app.purge_deleted_secret(name))
         await app.recover_deleted_secret(name)
     assert (await officer.get_secret(name)).value == "for the team"
@@ -173,7 +209,9 @@ def test_the_app_may_do_here_what_its_role_in_azure_allows() -> None:
     assert set(re.findall('"Microsoft.KeyVault/vaults/secrets/(.+)"', role)) == OWN_ACTIONS
 
 
-async def test_the_app_does_not_wait_for_the_end_of_a_deletion_or_a_recovery(standins: StandIns, name: str) -> None:
+async def test_the_app_does_not_wait_for_the_end_of_a_deletion_or_a_recovery(
+    standins: StandIns, name: str
+) -> None:
     async with ManagedIdentityCredential() as credential:
         vault = KeyVault(standins.addresses["key-vault"], credential, verify_challenge=False)
         await vault.set(name, SecretValue("x"), "API key", {})
@@ -217,7 +255,9 @@ async def test_an_officer_may_do_everything(standins: StandIns, name: str) -> No
             await vault.purge_deleted_secret(name)
 
 
-async def test_a_secrets_user_reads_and_cannot_write(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_a_secrets_user_reads_and_cannot_write(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     client = f"user-{uuid.uuid4().hex}"
     await assign(standins, USER, VAULT, client)
     await officer.set_secret(name, "x")
@@ -229,20 +269,32 @@ async def test_a_secrets_user_reads_and_cannot_write(standins: StandIns, officer
         assert "delete" in await refusal(vault.delete_secret(name))
 
 
-async def test_a_reader_sees_names_and_tags_but_no_value(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_a_reader_sees_names_and_tags_but_no_value(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     client = f"reader-{uuid.uuid4().hex}"
     await assign(standins, READER, GROUP, client)
     await officer.set_secret(name, "x", tags={"team": "alpha"})
     async with as_client(standins, client) as vault:
-        assert {item.name: item.tags async for item in vault.list_properties_of_secrets()}[name] == {"team": "alpha"}
+        assert {item.name: item.tags async for item in vault.list_properties_of_secrets()}[name] == {
+            "team": "alpha"
+        }
         assert "getSecret" in await refusal(vault.get_secret(name))
 
 
 async def test_a_custom_role_allows_what_it_says(standins: StandIns, name: str) -> None:
     client, role = f"writer-{uuid.uuid4().hex}", str(uuid.uuid4())
     permission = Permission(data_actions=["Microsoft.KeyVault/vaults/secrets/setSecret/action"])
-    wanted = RoleDefinition(role_name=f"Writer {role}", role_type="CustomRole", permissions=[permission], assignable_scopes=[GROUP])
-    async with ManagedIdentityCredential(client_id="operator") as credential, authorization(standins, credential) as arm:
+    wanted = RoleDefinition(
+        role_name=f"Writer {role}",
+        role_type="CustomRole",
+        permissions=[permission],
+        assignable_scopes=[GROUP],
+    )
+    async with (
+        ManagedIdentityCredential(client_id="operator") as credential,
+        authorization(standins, credential) as arm,
+    ):
         await arm.role_definitions.create_or_update(GROUP, role, wanted)
     await assign(standins, role, VAULT, client)
     async with as_client(standins, client) as vault:
@@ -251,7 +303,9 @@ async def test_a_custom_role_allows_what_it_says(standins: StandIns, name: str) 
         assert "readMetadata" in await refusal(anext(vault.list_properties_of_secrets()))
 
 
-async def test_a_role_on_one_secret_does_not_open_the_list_of_all(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_a_role_on_one_secret_does_not_open_the_list_of_all(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     client = f"user-{uuid.uuid4().hex}"
     await officer.set_secret(name, "x")
     await assign(standins, USER, f"{VAULT}/secrets/{name}", client)
@@ -273,7 +327,9 @@ async def test_a_role_on_another_vault_does_not_count_where_the_vault_knows_its_
             assert (await vault.get_secret(name)).value == "x"
 
 
-async def test_too_many_creations_are_throttled_until_the_window_ends(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_too_many_creations_are_throttled_until_the_window_ends(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     with options(standins, creations=3):
         standins.control.advance(10)
         for _ in range(3):
@@ -288,7 +344,9 @@ async def test_too_many_creations_are_throttled_until_the_window_ends(standins: 
         await officer.set_secret(name, "x")
 
 
-async def test_too_many_transactions_are_throttled_without_a_time_to_wait(standins: StandIns, officer: SecretClient, name: str) -> None:
+async def test_too_many_transactions_are_throttled_without_a_time_to_wait(
+    standins: StandIns, officer: SecretClient, name: str
+) -> None:
     await officer.set_secret(name, "x")
     with options(standins, transactions=2):
         standins.control.advance(10)

@@ -9,7 +9,17 @@ import pytest
 from kubernetes.aio import client
 
 from tests.conftest import StandIns
-from tests.wire.kubernetes_cluster import KAITO, MINUTE, Cluster, Manifest, a_workspace, conditions, options, refused, with_namespace
+from tests.wire.kubernetes_cluster import (
+    KAITO,
+    MINUTE,
+    Cluster,
+    Manifest,
+    a_workspace,
+    conditions,
+    options,
+    refused,
+    with_namespace,
+)
 
 
 @pytest.fixture
@@ -38,11 +48,16 @@ async def test_a_deleted_workspace_is_gone_after_its_nodes(cluster: Cluster, sta
 
 async def test_whoever_set_a_finalizer_must_take_it_off(cluster: Cluster, standins: StandIns) -> None:
     await cluster.apply(a_workspace(metadata={"name": "phi-4", "finalizers": ["example.com/wait"]}))
-    assert (await cluster.workspace())["metadata"]["finalizers"] == ["example.com/wait", "workspace.finalizer.kaito.sh"]
+    assert (await cluster.workspace())["metadata"]["finalizers"] == [
+        "example.com/wait",
+        "workspace.finalizer.kaito.sh",
+    ]
     await cluster.delete_workspace()
     standins.control.advance(2 * MINUTE)
     assert (await cluster.workspace())["metadata"]["finalizers"] == ["example.com/wait"]
-    with refused(422, "Invalid", "no new finalizers can be added if the object is being deleted, found new finalizers"):
+    with refused(
+        422, "Invalid", "no new finalizers can be added if the object is being deleted, found new finalizers"
+    ):
         await cluster.patch({"metadata": {"finalizers": ["example.com/wait", "example.com/more"]}})
     last = await cluster.let_go("phi-4")
     assert "finalizers" not in last["metadata"]
@@ -101,7 +116,11 @@ async def test_orphans_stay(cluster: Cluster, standins: StandIns) -> None:
 
 
 async def test_what_names_an_owner_that_does_not_exist_is_collected(cluster: Cluster) -> None:
-    stranger = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", "metadata": {"name": "phi-4", "uid": "no such uid"}}
+    stranger = {
+        "apiVersion": "kaito.sh/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"name": "phi-4", "uid": "no such uid"},
+    }
     with refused(404, "NotFound"):
         await (await _route(cluster, stranger))()
 
@@ -138,7 +157,9 @@ async def test_an_empty_namespace_can_take_its_time_too(cluster: Cluster, standi
 
 
 async def test_the_first_namespaces_cannot_be_deleted(cluster: Cluster) -> None:
-    with refused(403, "Forbidden", 'namespaces "kube-system" is forbidden: this namespace may not be deleted'):
+    with refused(
+        403, "Forbidden", 'namespaces "kube-system" is forbidden: this namespace may not be deleted'
+    ):
         await cluster.core.delete_namespace("kube-system")
 
 
@@ -149,7 +170,10 @@ async def test_a_quota_on_workspaces_holds(cluster: Cluster) -> None:
     await cluster.apply_quota(1)
     await cluster.apply(a_workspace("one"))
     await cluster.apply(a_workspace("one", metadata={"name": "one", "labels": {"a": "b"}}))
-    text = "exceeded quota: workspaces, requested: count/workspaces.kaito.sh=1, used: count/workspaces.kaito.sh=1, limited: "
+    text = (
+        "exceeded quota: workspaces, requested: count/workspaces.kaito.sh=1, used: "
+        "count/workspaces.kaito.sh=1, limited: "
+    )
     with refused(403, "Forbidden", f'workspaces.kaito.sh "two" is forbidden: {text}'):
         await cluster.apply(a_workspace("two"))
     with refused(403, "Forbidden", text):

@@ -1,4 +1,6 @@
-"""KAITO in a Kubernetes cluster, with kubernetes.aio: 0.12 as v1beta1, 0.6 (the AKS add-on) as v1alpha1, unless a test says otherwise."""
+"""KAITO in a Kubernetes cluster, with kubernetes.aio: 0.12 as v1beta1, 0.6 (the AKS add-on) as v1alpha1,
+unless a test says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,17 @@ import pytest
 
 from tests.conftest import StandIns
 from tests.differences import known_difference
-from tests.wire.kubernetes_cluster import MINUTE, Cluster, Manifest, a_workspace, conditions, labelled, options, refused, with_namespace
+from tests.wire.kubernetes_cluster import (
+    MINUTE,
+    Cluster,
+    Manifest,
+    a_workspace,
+    conditions,
+    labelled,
+    options,
+    refused,
+    with_namespace,
+)
 
 A100 = "Standard_NC24ads_A100_v4"
 DENIED = 'admission webhook "validation.workspace.kaito.sh" denied the request: validation failed: '
@@ -51,7 +63,13 @@ async def test_a_workspace_becomes_ready_with_the_clock(cluster: Cluster, standi
     assert await cluster.apply(a_workspace()) is None
     pending = await cluster.workspace()
     assert pending["status"]["state"] == "Pending"
-    assert list(conditions(pending)) == ["NodesReady", "NodeClaimReady", "ResourceReady", "InferenceReady", "WorkspaceSucceeded"]
+    assert list(conditions(pending)) == [
+        "NodesReady",
+        "NodeClaimReady",
+        "ResourceReady",
+        "InferenceReady",
+        "WorkspaceSucceeded",
+    ]
     assert {status for status, _ in conditions(pending).values()} == {"False"}
     assert conditions(pending)["ResourceReady"] == ("False", "NodeClaimNotReady")
     assert pending["status"]["workerNodes"] == await gpu_nodes(cluster) == []
@@ -72,7 +90,9 @@ async def test_a_workspace_becomes_ready_with_the_clock(cluster: Cluster, standi
     assert set(ready["metadata"]["annotations"]) == {"workspace.kaito.io/hash", "workspace.kaito.io/revision"}
 
 
-async def test_no_benchmark_runs_for_a_template_or_against_the_wish_of_the_writer(cluster: Cluster, standins: StandIns) -> None:
+async def test_no_benchmark_runs_for_a_template_or_against_the_wish_of_the_writer(
+    cluster: Cluster, standins: StandIns
+) -> None:
     wish = {"name": "phi-4", "annotations": {"kaito.sh/disable-benchmark": "true"}}
     await cluster.apply(a_workspace(metadata=wish))
     await cluster.apply(a_workspace("own", inference={"template": {"spec": {"containers": []}}}))
@@ -83,7 +103,9 @@ async def test_no_benchmark_runs_for_a_template_or_against_the_wish_of_the_write
         assert "performance" not in ready["status"]
 
 
-async def test_a_gpu_node_says_whose_it_is_and_goes_with_its_workspace(cluster: Cluster, standins: StandIns) -> None:
+async def test_a_gpu_node_says_whose_it_is_and_goes_with_its_workspace(
+    cluster: Cluster, standins: StandIns
+) -> None:
     await cluster.apply(a_workspace())
     standins.control.advance(7 * MINUTE)
     [name] = await gpu_nodes(cluster)
@@ -105,12 +127,27 @@ PENDING = ("Pending", ("False", "workspacePending"))
         ("NoQuota", "NodeClaimReady", ("False", "NodeClaimNotReady"), PENDING),
         ("NodeNeverReady", "NodesReady", ("False", "NodePluginsNotReady"), PENDING),
         ("ImagePullError", "InferenceReady", ("False", "WorkspaceInferenceStatusPending"), PENDING),
-        ("BenchmarkFailed", "BenchmarkCompleted", ("False", "BenchmarkFailed"), ("NotReady", ("False", "BenchmarkFailed"))),
-        ("workspaceFailed", "ResourceReady", ("True", "workspaceResourceStatusSuccess"), ("Failed", ("False", "workspaceFailed"))),
+        (
+            "BenchmarkFailed",
+            "BenchmarkCompleted",
+            ("False", "BenchmarkFailed"),
+            ("NotReady", ("False", "BenchmarkFailed")),
+        ),
+        (
+            "workspaceFailed",
+            "ResourceReady",
+            ("True", "workspaceResourceStatusSuccess"),
+            ("Failed", ("False", "workspaceFailed")),
+        ),
     ],
 )
 async def test_a_workspace_can_be_made_to_fail(
-    cluster: Cluster, standins: StandIns, reason: str, condition: str, found: tuple[str, str], end: tuple[str, tuple[str, str]]
+    cluster: Cluster,
+    standins: StandIns,
+    reason: str,
+    condition: str,
+    found: tuple[str, str],
+    end: tuple[str, tuple[str, str]],
 ) -> None:
     await cluster.apply(a_workspace())
     await cluster.apply(a_workspace("other"))
@@ -155,14 +192,19 @@ async def test_the_add_on_says_less_and_says_it_otherwise(cluster: Cluster, stan
     ]
 
 
-async def test_the_add_on_calls_a_workspace_failed_while_it_waits_for_a_slow_node(cluster: Cluster, standins: StandIns) -> None:
+async def test_the_add_on_calls_a_workspace_failed_while_it_waits_for_a_slow_node(
+    cluster: Cluster, standins: StandIns
+) -> None:
     await cluster.apply(an_add_on_workspace(cluster))
     standins.control.advance(5 * MINUTE)
     waiting = await cluster.workspace(version="v1alpha1")
     assert conditions(waiting)["WorkspaceSucceeded"] == ("False", "workspaceFailed")
     assert "check nodeClaim status timed out. nodeClaim ws" in waiting["status"]["conditions"][-1]["message"]
     standins.control.advance(8 * MINUTE)
-    assert conditions(await cluster.workspace(version="v1alpha1"))["WorkspaceSucceeded"] == ("True", "workspaceSucceeded")
+    assert conditions(await cluster.workspace(version="v1alpha1"))["WorkspaceSucceeded"] == (
+        "True",
+        "workspaceSucceeded",
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +215,9 @@ async def test_the_add_on_calls_a_workspace_failed_while_it_waits_for_a_slow_nod
         ("ImagePullError", "context deadline exceeded"),
     ],
 )
-async def test_what_the_add_on_gives_up_it_calls_failed(cluster: Cluster, standins: StandIns, reason: str, message: str) -> None:
+async def test_what_the_add_on_gives_up_it_calls_failed(
+    cluster: Cluster, standins: StandIns, reason: str, message: str
+) -> None:
     await cluster.apply(an_add_on_workspace(cluster))
     with options(standins.control, fail=[{"workspace": f"{cluster.namespace}/phi-4", "reason": reason}]):
         standins.control.advance(60 * MINUTE)
@@ -183,7 +227,9 @@ async def test_what_the_add_on_gives_up_it_calls_failed(cluster: Cluster, standi
     assert message in verdict["message"]
 
 
-async def test_the_add_on_leaves_the_node_of_a_deleted_workspace_until_somebody_deletes_it(cluster: Cluster, standins: StandIns) -> None:
+async def test_the_add_on_leaves_the_node_of_a_deleted_workspace_until_somebody_deletes_it(
+    cluster: Cluster, standins: StandIns
+) -> None:
     await cluster.apply(an_add_on_workspace(cluster))
     standins.control.advance(13 * MINUTE)
     await cluster.delete_workspace()
@@ -235,37 +281,95 @@ async def test_the_whole_cluster_can_be_of_one_release(cluster: Cluster, standin
 @pytest.mark.parametrize(
     ("version", "changes", "text"),
     [
-        ("v1beta1", {"inference": preset("phi-9")}, "invalid value: Unsupported inference preset name phi-9: inference.presetName"),
+        (
+            "v1beta1",
+            {"inference": preset("phi-9")},
+            "invalid value: Unsupported inference preset name phi-9: inference.presetName",
+        ),
         ("v1alpha1", {"inference": preset("gpt-oss-20b")}, "Unsupported inference preset name gpt-oss-20b"),
-        ("v1beta1", {"inference": preset("phi-2")}, "Model phi-2 is deprecated and no longer supported: resource.presetName"),
+        (
+            "v1beta1",
+            {"inference": preset("phi-2")},
+            "Model phi-2 is deprecated and no longer supported: resource.presetName",
+        ),
         ("v1beta1", {"inference": None}, "Either Inference or Tuning must be specified, not neither: spec"),
         ("v1alpha1", {"inference": {}}, "missing field(s): inference.Preset or Template must be specified"),
-        ("v1beta1", {"inference": {**preset("phi-4"), "template": {}}}, "Preset and Template cannot be set at the same time: "),
-        ("v1beta1", {"tuning": {"input": {}, "output": {}}}, "Either Inference or Tuning must be specified, but not both: spec"),
+        (
+            "v1beta1",
+            {"inference": {**preset("phi-4"), "template": {}}},
+            "Preset and Template cannot be set at the same time: ",
+        ),
+        (
+            "v1beta1",
+            {"tuning": {"input": {}, "output": {}}},
+            "Either Inference or Tuning must be specified, but not both: spec",
+        ),
         (
             "v1beta1",
             {"resource": selected(None)},
-            "missing field(s): spec.instanceType is required when node auto-provisioning is enabled, spec.resource.instanceType",
+            (
+                "missing field(s): spec.instanceType is required when node auto-provisioning is enabled, "
+                "spec.resource.instanceType"
+            ),
         ),
-        ("v1beta1", {"resource": selected("m5.large")}, "invalid value: Unsupported instance type m5.large. Supported SKUs: "),
-        ("v1alpha1", {"resource": selected("m5.large")}, "invalid value: Unsupported instance type m5.large. Supported SKUs: "),
-        ("v1beta1", {"inference": preset("llama-3.1-8b-instruct")}, "needs a modelAccessSecret with HF_TOKEN key under presetOptions"),
-        ("v1beta1", {"inference": preset("phi-4", **SECRET)}, "This preset does not require a modelAccessSecret with HF_TOKEN key"),
-        ("v1beta1", {"resource": {**selected(), "partition": {"mode": "mig"}}}, "GPU partitioning is only supported with BYO nodes"),
+        (
+            "v1beta1",
+            {"resource": selected("m5.large")},
+            "invalid value: Unsupported instance type m5.large. Supported SKUs: ",
+        ),
+        (
+            "v1alpha1",
+            {"resource": selected("m5.large")},
+            "invalid value: Unsupported instance type m5.large. Supported SKUs: ",
+        ),
+        (
+            "v1beta1",
+            {"inference": preset("llama-3.1-8b-instruct")},
+            "needs a modelAccessSecret with HF_TOKEN key under presetOptions",
+        ),
+        (
+            "v1beta1",
+            {"inference": preset("phi-4", **SECRET)},
+            "This preset does not require a modelAccessSecret with HF_TOKEN key",
+        ),
+        (
+            "v1beta1",
+            {"resource": {**selected(), "partition": {"mode": "mig"}}},
+            "GPU partitioning is only supported with BYO nodes",
+        ),
         (
             "v1beta1",
             {"resource": selected(**{"kaito.sh/workspace": "x"})},
             "matchLabels must contain at least one non-reserved label",
         ),
-        ("v1alpha1", {"resource": selected(apps="a" * 64)}, "must be no more than 63 characters: resource.labelSelector"),
-        ("v1beta1", {"resource": selected(apps="a-")}, "invalid value: a valid label must be an empty string or consist of"),
+        (
+            "v1alpha1",
+            {"resource": selected(apps="a" * 64)},
+            "must be no more than 63 characters: resource.labelSelector",
+        ),
+        (
+            "v1beta1",
+            {"resource": selected(apps="a-")},
+            "invalid value: a valid label must be an empty string or consist of",
+        ),
         (
             "v1beta1",
             {"resource": expressed("Exists")},
-            'operator "Exists" cannot be converted into the old label selector format: resource.labelSelector',
+            (
+                'operator "Exists" cannot be converted into the old label selector format: '
+                "resource.labelSelector"
+            ),
         ),
-        ("v1beta1", {"metadata": {"name": "phi.4"}}, "invalid value: a lowercase RFC 1123 label must consist of"),
-        ("v1beta1", {"inference": {**preset("phi-4"), "config": "mine"}}, "ConfigMap 'mine' specified in 'config' not found in namespace"),
+        (
+            "v1beta1",
+            {"metadata": {"name": "phi.4"}},
+            "invalid value: a lowercase RFC 1123 label must consist of",
+        ),
+        (
+            "v1beta1",
+            {"inference": {**preset("phi-4"), "config": "mine"}},
+            "ConfigMap 'mine' specified in 'config' not found in namespace",
+        ),
         (
             "v1beta1",
             {"inference": {**preset("phi-4"), "adapters": [{"source": {"name": "a", "image": "i"}}] * 2}},
@@ -273,7 +377,9 @@ async def test_the_whole_cluster_can_be_of_one_release(cluster: Cluster, standin
         ),
     ],
 )
-async def test_kaito_denies_what_it_cannot_run(cluster: Cluster, version: str, changes: Manifest, text: str) -> None:
+async def test_kaito_denies_what_it_cannot_run(
+    cluster: Cluster, version: str, changes: Manifest, text: str
+) -> None:
     with refused(400, "BadRequest", DENIED) as problem:
         await cluster.apply(a_workspace(version=version, **changes))
     assert text in problem.value.body.replace("\\n", "\n").replace('\\"', '"')
@@ -304,9 +410,16 @@ async def test_kaito_takes_what_it_can_run(cluster: Cluster, version: str, chang
         (
             "v1beta1",
             {"resource": selected("Standard_NC48ads_A100_v4")},
-            "instanceType cannot be changed once set when node auto-provisioning is enabled: resource.instanceType",
+            (
+                "instanceType cannot be changed once set when node auto-provisioning is enabled: "
+                "resource.instanceType"
+            ),
         ),
-        ("v1alpha1", {"resource": selected("Standard_NC48ads_A100_v4")}, "field is immutable: resource.instanceType"),
+        (
+            "v1alpha1",
+            {"resource": selected("Standard_NC48ads_A100_v4")},
+            "field is immutable: resource.instanceType",
+        ),
         ("v1beta1", {"resource": selected(apps="x")}, "field is immutable: resource.labelSelector"),
         (
             "v1beta1",
@@ -315,7 +428,9 @@ async def test_kaito_takes_what_it_can_run(cluster: Cluster, version: str, chang
         ),
     ],
 )
-async def test_model_size_and_nodes_cannot_be_changed(cluster: Cluster, version: str, changes: Manifest, text: str) -> None:
+async def test_model_size_and_nodes_cannot_be_changed(
+    cluster: Cluster, version: str, changes: Manifest, text: str
+) -> None:
     await cluster.apply(a_workspace(version=version))
     before = await cluster.workspace()
     with refused(400, "BadRequest", f"{DENIED}{text}"):
@@ -325,7 +440,10 @@ async def test_model_size_and_nodes_cannot_be_changed(cluster: Cluster, version:
 
 async def test_a_preset_does_not_become_a_template(cluster: Cluster) -> None:
     await cluster.apply(a_workspace())
-    text = "field cannot be unset/set if it was set/unset: inference.template\nfield is immutable: inference.preset"
+    text = (
+        "field cannot be unset/set if it was set/unset: inference.template\nfield is immutable: "
+        "inference.preset"
+    )
     with refused(400, "BadRequest", f"{DENIED}{text}"):
         await cluster.patch({"inference": {"preset": None, "template": {"spec": {}}}})
 
@@ -340,7 +458,8 @@ async def test_what_is_mutable_makes_a_new_generation(cluster: Cluster) -> None:
     adapters = [{"source": {"name": "mine", "image": "registry/adapter:1"}, "strength": "0.5"}]
     changed = await cluster.apply(a_workspace(inference={**preset("phi-4"), "adapters": adapters}))
     assert changed["metadata"]["generation"] == 2
-    assert (await cluster.apply(labelled(a="b")))["metadata"]["generation"] == 3  # the adapters are gone again
+    # the adapters are gone again
+    assert (await cluster.apply(labelled(a="b")))["metadata"]["generation"] == 3
 
 
 # The schema
@@ -352,13 +471,22 @@ async def test_what_is_mutable_makes_a_new_generation(cluster: Cluster) -> None:
     [
         ({"resource": {"instanceType": A100}}, "resource.labelSelector: Required value"),
         ({"inference": {"preset": {}}}, "inference.preset.name: Required value"),
-        ({"resource": {**selected(), "count": "2"}}, 'resource.count in body must be of type integer: "string"'),
-        ({"inference": preset("phi-4", accessMode="open")}, 'Unsupported value: "open": supported values: "public", "private"'),
+        (
+            {"resource": {**selected(), "count": "2"}},
+            'resource.count in body must be of type integer: "string"',
+        ),
+        (
+            {"inference": preset("phi-4", accessMode="open")},
+            'Unsupported value: "open": supported values: "public", "private"',
+        ),
         (
             {"resource": {**selected(), "partition": {"mode": "mig", "count": 0}}},
             "resource.partition.count in body should be greater than or",
         ),
-        ({"resource": {}, "inference": {"preset": {}}}, "[resource.labelSelector: Required value, inference.preset.name: Required value]"),
+        (
+            {"resource": {}, "inference": {"preset": {}}},
+            "[resource.labelSelector: Required value, inference.preset.name: Required value]",
+        ),
     ],
 )
 async def test_the_schema_refuses_what_does_not_fit(cluster: Cluster, changes: Manifest, text: str) -> None:
@@ -379,11 +507,21 @@ async def test_tuning_and_inference_sets_are_not_known_here(cluster: Cluster) ->
     }
     with refused(501, "NotImplemented", "this stand-in does not know tuning"):
         await cluster.apply(a_workspace(inference=None, tuning=tuning))
-    status, _, _ = await cluster.raw("GET", f"/apis/kaito.sh/v1beta1/namespaces/{cluster.namespace}/inferencesets")
+    status, _, _ = await cluster.raw(
+        "GET", f"/apis/kaito.sh/v1beta1/namespaces/{cluster.namespace}/inferencesets"
+    )
     assert status == 501
 
 
-@known_difference("kubernetes", "KAITO 0.6 refuses a preset that needs more GPU memory than the instance type has.")
+@known_difference(
+    "kubernetes", "KAITO 0.6 refuses a preset that needs more GPU memory than the instance type has."
+)
 async def test_the_add_on_refuses_a_model_that_does_not_fit(cluster: Cluster) -> None:
     with refused(400, "BadRequest", "Insufficient"):
-        await cluster.apply(a_workspace(version="v1alpha1", inference=preset("falcon-40b"), resource=selected("Standard_NV36ads_A10_v5")))
+        await cluster.apply(
+            a_workspace(
+                version="v1alpha1",
+                inference=preset("falcon-40b"),
+                resource=selected("Standard_NV36ads_A10_v5"),
+            )
+        )

@@ -13,7 +13,16 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.watch import Watch
 
 from tests.conftest import StandIns
-from tests.wire.kubernetes_cluster import KAITO, MINUTE, Cluster, a_workspace, labelled, options, refused, with_namespace
+from tests.wire.kubernetes_cluster import (
+    KAITO,
+    MINUTE,
+    Cluster,
+    a_workspace,
+    labelled,
+    options,
+    refused,
+    with_namespace,
+)
 
 
 @pytest.fixture
@@ -59,7 +68,10 @@ async def test_workspaces_are_chosen_by_label(three: Cluster, selector: str, fou
     assert names(await listed(three, label_selector=selector)) == list(found)
 
 
-@pytest.mark.parametrize(("selector", "found"), [("metadata.name=b", "b"), ("metadata.name!=b", "ac"), ("metadata.namespace=other", "")])
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [("metadata.name=b", "b"), ("metadata.name!=b", "ac"), ("metadata.namespace=other", "")],
+)
 async def test_workspaces_are_chosen_by_field(three: Cluster, selector: str, found: str) -> None:
     assert names(await listed(three, field_selector=selector)) == list(found)
 
@@ -72,13 +84,17 @@ async def test_workspaces_are_chosen_by_field(three: Cluster, selector: str, fou
         ({"resource_version": "new"}, 'strconv.ParseUint: parsing "new": invalid syntax'),
     ],
 )
-async def test_what_cannot_be_chosen_by_is_refused(cluster: Cluster, parameters: dict[str, str], text: str) -> None:
+async def test_what_cannot_be_chosen_by_is_refused(
+    cluster: Cluster, parameters: dict[str, str], text: str
+) -> None:
     with refused(400, "BadRequest", text):
         await listed(cluster, **parameters)
 
 
 async def test_workspaces_of_all_namespaces_are_one_list(three: Cluster) -> None:
-    everywhere = await three.custom.list_cluster_custom_object(*KAITO, "workspaces", field_selector=f"metadata.namespace={three.namespace}")
+    everywhere = await three.custom.list_cluster_custom_object(
+        *KAITO, "workspaces", field_selector=f"metadata.namespace={three.namespace}"
+    )
     assert names(everywhere) == ["a", "b", "c"]
     named = await three.core.list_namespace(label_selector=f"kubernetes.io/metadata.name={three.namespace}")
     assert [item.metadata.name for item in named.items] == [three.namespace]
@@ -97,7 +113,9 @@ async def test_a_long_list_comes_in_pages_of_one_moment(three: Cluster) -> None:
     assert names(await listed(three)) == ["a", "b", "bb", "c"]
 
 
-async def test_a_page_that_waited_too_long_is_gone_but_the_list_can_go_on(three: Cluster, standins: StandIns) -> None:
+async def test_a_page_that_waited_too_long_is_gone_but_the_list_can_go_on(
+    three: Cluster, standins: StandIns
+) -> None:
     first = await listed(three, limit=2)
     with options(standins.control, watch_history=1):
         for size in "12":
@@ -134,7 +152,9 @@ async def watched(call: Any, *place: str, count: int | None = None, **parameters
 
 async def seen(cluster: Cluster, count: int | None = None, **parameters: Any) -> list[tuple[str, str]]:
     """Types and names of what a watch of the namespace's workspaces sees."""
-    events = await watched(cluster.custom.list_namespaced_custom_object, *cluster.workspaces, count=count, **parameters)
+    events = await watched(
+        cluster.custom.list_namespaced_custom_object, *cluster.workspaces, count=count, **parameters
+    )
     return [(event["type"], event["object"]["metadata"].get("name", "")) for event in events]
 
 
@@ -153,7 +173,9 @@ async def test_a_watch_sees_what_happens_after_the_version_it_starts_from(three:
     assert events == [("MODIFIED", "a"), ("MODIFIED", "b"), ("MODIFIED", "b"), ("DELETED", "b")]
 
 
-async def test_a_watch_sees_what_the_controllers_do_as_time_passes(cluster: Cluster, standins: StandIns) -> None:
+async def test_a_watch_sees_what_the_controllers_do_as_time_passes(
+    cluster: Cluster, standins: StandIns
+) -> None:
     await cluster.apply(a_workspace())
     version = (await listed(cluster))["metadata"]["resourceVersion"]
     watching = asyncio.create_task(seen(cluster, 1, resource_version=version))
@@ -171,7 +193,9 @@ async def test_a_watch_with_a_selector_sees_objects_come_and_go(three: Cluster) 
 
 
 async def test_a_watch_of_built_in_kinds_speaks_their_language(cluster: Cluster) -> None:
-    events = await watched(cluster.core.list_namespace, field_selector=f"metadata.name={cluster.namespace}", timeout_seconds=1)
+    events = await watched(
+        cluster.core.list_namespace, field_selector=f"metadata.name={cluster.namespace}", timeout_seconds=1
+    )
     assert [(event["type"], event["object"].status.phase) for event in events] == [("ADDED", "Active")]
 
 

@@ -15,7 +15,10 @@ from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
 from tests.wire.azure_clients import managed_identity
 
-SERVICE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-gone/providers/Microsoft.ApiManagement/service/apim-gone"
+SERVICE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-gone/providers/Microsoft.ApiManagement/service/apim-"
+    "gone"
+)
 WORDS = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 
 
@@ -27,7 +30,9 @@ def _managed_identity(standins: StandIns) -> Iterator[None]:
 
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("kind", ["product", "subscription"])
-async def test_an_api_management_that_is_not_there_has_not_lost_its_products(standins: StandIns, kind: str, word: str) -> None:
+async def test_an_api_management_that_is_not_there_has_not_lost_its_products(
+    standins: StandIns, kind: str, word: str
+) -> None:
     standins.control.fault("resource-manager", f"GET {kind}", status=404, code=word)
     async with ManagedIdentityCredential() as credential:
         adapter = ApiManagement(SERVICE, standins.addresses["resource-manager"], credential)

@@ -23,10 +23,15 @@ NAMED = NamedValue("mergekey-odd", "https://contoso.vault.azure.net/secrets/odd"
 #: By kind of call, everything whose end is waited for.
 OPERATIONS: dict[str, Callable[[Adapters], Awaitable[None]]] = {
     "PUT policy fragment": lambda at: at.gateway.put_fragment("odd", "<fragment/>"),
-    "PUT api": lambda at: at.gateway.put_api("odd", DesiredCatalog({}, "", "", ()), Marker(1, "catalogue", "a", "b", "c"), None),
+    "PUT api": lambda at: at.gateway.put_api(
+        "odd", DesiredCatalog({}, "", "", ()), Marker(1, "catalogue", "a", "b", "c"), None
+    ),
     "PUT named value": lambda at: at.gateway.put_named_value(NAMED, 1, None),
 }
-_PATH = "/subscriptions/0/providers/Microsoft.ApiManagement/locations/local/operationStatuses/odd?api-version=2024-05-01"
+_PATH = (
+    "/subscriptions/0/providers/Microsoft.ApiManagement/locations/local/operationStatuses/odd?api-"
+    "version=2024-05-01"
+)
 
 
 @pytest.fixture
@@ -39,13 +44,21 @@ def begins(standins: StandIns, kind: str, pause: str = "") -> None:
     """The next call of the kind is answered as one that goes on."""
     address = standins.addresses["resource-manager"] + _PATH
     body = json.dumps({"name": "odd", "properties": {"provisioningState": "InProgress"}})
-    standins.control.fault("resource-manager", kind, status=201, body=body, headers={"Azure-AsyncOperation": address, **_pause(pause)})
+    standins.control.fault(
+        "resource-manager",
+        kind,
+        status=201,
+        body=body,
+        headers={"Azure-AsyncOperation": address, **_pause(pause)},
+    )
 
 
 def goes(standins: StandIns, body: Any, pause: str = "") -> None:
     """Whoever asks how it goes is told so."""
     text = body if isinstance(body, str) else json.dumps(body)
-    standins.control.fault("resource-manager", "GET operation status", status=200, body=text, headers=_pause(pause), count=None)
+    standins.control.fault(
+        "resource-manager", "GET operation status", status=200, body=text, headers=_pause(pause), count=None
+    )
 
 
 def _pause(seconds: str) -> dict[str, str]:
@@ -57,7 +70,9 @@ def looks(standins: StandIns) -> int:
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-async def test_an_operation_is_looked_at_so_many_times(standins: StandIns, adapters: Adapters, kind: str) -> None:
+async def test_an_operation_is_looked_at_so_many_times(
+    standins: StandIns, adapters: Adapters, kind: str
+) -> None:
     begins(standins, kind)
     goes(standins, {"status": "InProgress"}, "0.001")
     standins.control.forget_calls()
@@ -68,7 +83,9 @@ async def test_an_operation_is_looked_at_so_many_times(standins: StandIns, adapt
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-async def test_an_operation_is_waited_for_so_long_whatever_the_service_asks_for(standins: StandIns, kind: str) -> None:
+async def test_an_operation_is_waited_for_so_long_whatever_the_service_asks_for(
+    standins: StandIns, kind: str
+) -> None:
     async with the_adapters(standins, Patience(seconds=0.5)) as adapters:
         begins(standins, kind, "3600")
         goes(standins, {"status": "InProgress"}, "3600")
@@ -79,7 +96,9 @@ async def test_an_operation_is_waited_for_so_long_whatever_the_service_asks_for(
 
 @pytest.mark.parametrize("kind", OPERATIONS)
 @pytest.mark.parametrize("body", ["", "null", "[]", "<html>", "{}", '{"status": 5}', '{"status": null}'])
-async def test_news_of_an_operation_that_make_no_sense_end_the_wait(standins: StandIns, adapters: Adapters, kind: str, body: str) -> None:
+async def test_news_of_an_operation_that_make_no_sense_end_the_wait(
+    standins: StandIns, adapters: Adapters, kind: str, body: str
+) -> None:
     begins(standins, kind)
     goes(standins, body)
     with pytest.raises(Unavailable):

@@ -1,4 +1,6 @@
-"""Tokens go to the host that the settings name and to no other, wherever an answer leads; and nobody else's answer is believed."""
+"""Tokens go to the host that the settings name and to no other, wherever an answer leads; and nobody else's
+answer is believed.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ async def test_a_list_goes_on_at_no_other_host(
     standins: StandIns, adapters: Adapters, elsewhere: Elsewhere, where: tuple[str, str]
 ) -> None:
     elsewhere.body = b'{"value": []}'
-    standins.control.fault(*where, status=200, body=json.dumps({"value": [], "nextLink": f"{elsewhere.address}/more?x=1"}))
+    standins.control.fault(
+        *where, status=200, body=json.dumps({"value": [], "nextLink": f"{elsewhere.address}/more?x=1"})
+    )
     with pytest.raises(Unavailable) as caught:
         await LISTS[where](adapters)
     assert caught.value.reason == "UnexpectedAnswer"
@@ -72,7 +76,9 @@ async def test_a_redirection_takes_no_token_along_and_is_not_believed(
     standins: StandIns, adapters: Adapters, elsewhere: Elsewhere, where: tuple[str, str], status: int
 ) -> None:
     elsewhere.body = b'{"value": [], "metadata": {"name": "team-alpha", "resourceVersion": "1"}}'
-    standins.control.fault(*where, status=status, body="{}", headers={"Location": f"{elsewhere.address}/there"})
+    standins.control.fault(
+        *where, status=status, body="{}", headers={"Location": f"{elsewhere.address}/there"}
+    )
     with pytest.raises(Unavailable) as caught:
         await CALLS[where](adapters)
     assert caught.value.reason == "UnexpectedAnswer"
@@ -80,7 +86,9 @@ async def test_a_redirection_takes_no_token_along_and_is_not_believed(
 
 
 @pytest.mark.parametrize("header", ["Location", "Azure-AsyncOperation"])
-async def test_an_operation_is_followed_to_no_other_host(standins: StandIns, adapters: Adapters, elsewhere: Elsewhere, header: str) -> None:
+async def test_an_operation_is_followed_to_no_other_host(
+    standins: StandIns, adapters: Adapters, elsewhere: Elsewhere, header: str
+) -> None:
     elsewhere.body = b'{"status": "Succeeded"}'
     body = json.dumps({"name": "odd", "properties": {"provisioningState": "InProgress"}})
     headers = {header: f"{elsewhere.address}/operation"}
@@ -93,7 +101,11 @@ async def test_an_operation_is_followed_to_no_other_host(standins: StandIns, ada
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("https://contoso.vault.azure.net/secrets", "https://contoso.vault.azure.net:443/secrets?$skiptoken=a", True),
+        (
+            "https://contoso.vault.azure.net/secrets",
+            "https://contoso.vault.azure.net:443/secrets?$skiptoken=a",
+            True,
+        ),
         ("https://Management.Azure.com/a", "https://management.azure.com", True),
         ("https://management.azure.com", "http://management.azure.com", False),
         ("https://management.azure.com", "https://management.azure.com:8443", False),
@@ -106,7 +118,7 @@ def test_two_addresses_are_of_one_host(one: str, other: str, same: bool) -> None
     assert (origin(one) == origin(other)) is same
 
 
-# -------------------------------------------------------------------------------------------------------------------- GitHub
+# ----------------------------------------------------------------------------------------------------- GitHub
 
 
 @pytest.fixture
@@ -118,13 +130,17 @@ async def remote(standins: StandIns, tmp_path: Path) -> AsyncIterator[Remote]:
 
 @pytest.fixture
 async def client(remote: Remote) -> AsyncIterator[GitHubClient]:
-    key = AppKey(str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"])
+    key = AppKey(
+        str(remote.installed["app_id"]), remote.installed["private_key"], remote.installed["installation_id"]
+    )
     client = GitHubClient(remote.address, key, None)
     yield client
     await client.close()
 
 
-async def test_githubs_next_page_is_at_no_other_host(remote: Remote, client: GitHubClient, elsewhere: Elsewhere) -> None:
+async def test_githubs_next_page_is_at_no_other_host(
+    remote: Remote, client: GitHubClient, elsewhere: Elsewhere
+) -> None:
     elsewhere.body = b"[]"
     headers = {"Link": f'<{elsewhere.address}/more>; rel="next"'}
     remote.control.fault("github", "LIST deliveries of app", status=200, body="[]", headers=headers)
@@ -133,9 +149,18 @@ async def test_githubs_next_page_is_at_no_other_host(remote: Remote, client: Git
     assert elsewhere.requests == []
 
 
-async def test_github_redirects_no_question_to_another_host(remote: Remote, client: GitHubClient, elsewhere: Elsewhere) -> None:
+async def test_github_redirects_no_question_to_another_host(
+    remote: Remote, client: GitHubClient, elsewhere: Elsewhere
+) -> None:
     headers = {"Location": f"{elsewhere.address}/there"}
-    remote.control.fault("github", "(GET repository|POST status|POST access token)", status=307, body="{}", headers=headers, count=3)
+    remote.control.fault(
+        "github",
+        "(GET repository|POST status|POST access token)",
+        status=307,
+        body="{}",
+        headers=headers,
+        count=3,
+    )
     with pytest.raises(Unavailable, match="UnexpectedAnswer"):  # the App's JWT
         await client.get(remote.path())
     with pytest.raises(Unavailable, match="UnexpectedAnswer"):
@@ -148,7 +173,9 @@ async def test_github_redirects_no_question_to_another_host(remote: Remote, clie
 async def test_an_archive_is_fetched_from_where_github_says_without_our_token(
     remote: Remote, client: GitHubClient, elsewhere: Elsewhere
 ) -> None:
-    """https://docs.github.com/rest/repos/contents#download-a-repository-archive-tar: at github.com it is at codeload.github.com."""
+    """https://docs.github.com/rest/repos/contents#download-a-repository-archive-tar: at github.com it is at
+    codeload.github.com.
+    """
     elsewhere.body = packed({"top/a": b"1"})
     headers = {"Location": f"{elsewhere.address}/codeload"}
     remote.control.fault("github", "GET tarball", status=302, body="", headers=headers)
@@ -156,7 +183,9 @@ async def test_an_archive_is_fetched_from_where_github_says_without_our_token(
     assert elsewhere.requests == [("/codeload", "")]
 
 
-async def test_deliveries_that_make_no_sense_are_a_trouble_that_may_pass(remote: Remote, client: GitHubClient) -> None:
+async def test_deliveries_that_make_no_sense_are_a_trouble_that_may_pass(
+    remote: Remote, client: GitHubClient
+) -> None:
     for body in ("null", "{}", "[null]", "[{}]", '[{"id": 1, "guid": 2}]', "7", "<html>"):
         remote.control.fault("github", "LIST deliveries of app", status=200, body=body)
         with pytest.raises(Unavailable, match="UnexpectedAnswer"):
@@ -166,6 +195,8 @@ async def test_deliveries_that_make_no_sense_are_a_trouble_that_may_pass(remote:
 @pytest.mark.wrong_on_purpose  # the link leads to a page that GitHub does not have
 async def test_deliveries_that_lead_back_to_themselves_end(remote: Remote, client: GitHubClient) -> None:
     headers = {"Link": f'<{remote.address}/app/hook/deliveries?again>; rel="next"'}
-    remote.control.fault("github", "LIST deliveries of app", status=200, body="[]", headers=headers, count=None)
+    remote.control.fault(
+        "github", "LIST deliveries of app", status=200, body="[]", headers=headers, count=None
+    )
     with pytest.raises(Unavailable, match="UnexpectedAnswer"):
         _ = [row async for row in client.listed_for_app("/app/hook/deliveries")]

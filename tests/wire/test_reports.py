@@ -47,7 +47,9 @@ async def place(standins: StandIns, tmp_path: Path) -> AsyncIterator[Place]:
 
 
 async def test_a_crowd_of_teams_is_summed_up_and_what_failed_is_shown_by_itself(place: Place) -> None:
-    await place.reports.statuses([*(place.status(team) for team in range(CROWD + 1)), place.status(999, "failure")])
+    await place.reports.statuses(
+        [*(place.status(team) for team in range(CROWD + 1)), place.status(999, "failure")]
+    )
     shown = await place.shown()
     assert shown == {
         SUMMARY: ("success", f"{CROWD + 1} reports of stages, without those that failed"),
@@ -94,11 +96,13 @@ async def test_warnings_alone_leave_the_verdict_green(place: Place) -> None:
     warning = Problem("access.yaml", 1, 1, "ModelRetires", "gpt-4o retires", "warning")
     await place.reports.verdict(place.commit, [warning], "1 teams queued, 1 warnings")
     assert (await place.shown())[CHECK][0] == "success"
-    await place.reports.verdict(place.commit, [warning, replace(warning, level="failure")], "1 problems, 1 warnings")
+    await place.reports.verdict(
+        place.commit, [warning, replace(warning, level="failure")], "1 problems, 1 warnings"
+    )
     assert (await place.shown())[CHECK][0] == "failure"
 
 
-# ---------------------------------------------------------------------------------------------------------------- check runs
+# ------------------------------------------------------------------------------------------------- check runs
 
 
 @pytest.fixture
@@ -107,7 +111,9 @@ async def as_app(place: Place, standins: StandIns) -> AsyncIterator[Place]:
     address = standins.addresses["github"]
     app = ask("PUT", f"{address}/_standin/app", {})
     token = place.client
-    place.client = GitHubClient(address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None)
+    place.client = GitHubClient(
+        address, AppKey(str(app["app_id"]), app["private_key"], app["installation_id"]), None
+    )
     place.reports = GitHubReports(place.client, place.name, interval=0)
     yield place
     await place.client.close()
@@ -115,17 +121,25 @@ async def as_app(place: Place, standins: StandIns) -> AsyncIterator[Place]:
     standins.control.forget_faults()
 
 
-async def test_of_many_problems_the_most_important_are_shown_and_the_rest_is_counted(as_app: Place, standins: StandIns) -> None:
+async def test_of_many_problems_the_most_important_are_shown_and_the_rest_is_counted(
+    as_app: Place, standins: StandIns
+) -> None:
     warnings = [Problem(f"a/{number:05}", 1, 1, "ModelRetires", "x", "warning") for number in range(300)]
     failures = [Problem(f"b/{number:05}", 1, 1, "MisplacedFile", "x") for number in range(20_000)]
     standins.control.forget_calls()
-    await as_app.reports.verdict(as_app.commit, [*warnings, *failures], "0 teams queued, 20000 problems, 300 warnings")
+    await as_app.reports.verdict(
+        as_app.commit, [*warnings, *failures], "0 teams queued, 20000 problems, 300 warnings"
+    )
     calls = [call.kind for call in standins.control.calls("github")]
     assert (calls.count("POST check run"), calls.count("PATCH check run")) == (1, 3)
-    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))["check_runs"]
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))[
+        "check_runs"
+    ]
     shown: list[dict[str, object]] = []
     for page in (1, 2):
-        shown += await as_app.client.get(f"/repos/{as_app.name}/check-runs/{run['id']}/annotations?per_page=100&page={page}")
+        shown += await as_app.client.get(
+            f"/repos/{as_app.name}/check-runs/{run['id']}/annotations?per_page=100&page={page}"
+        )
     assert len(shown) == MOST_SHOWN
     assert [row["title"] for row in shown] == ["MisplacedFile"] * (MOST_SHOWN - 1) + ["MoreProblems"]
     assert str(shown[-1]["message"]).startswith("20,101 more problems")
@@ -138,5 +152,7 @@ async def test_a_check_run_without_a_number_is_nobodys_trouble(as_app: Place, st
         standins.control.fault("github", "POST check run", status=201, body=body)
         await as_app.reports.verdict(as_app.commit, problems, "60 problems")
     await as_app.reports.verdict(as_app.commit, problems, "60 problems")
-    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))["check_runs"]
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))[
+        "check_runs"
+    ]
     assert run["output"]["annotations_count"] == 60

@@ -1,4 +1,6 @@
-"""What Resource Manager checks and tells whoever comes: tokens, how many requests, where things are, the cluster's address."""
+"""What Resource Manager checks and tells whoever comes: tokens, how many requests, where things are, the
+cluster's address.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +53,18 @@ def options(standins: StandIns, server: str, **changed: Any) -> Iterator[None]:
         standins.control.set_options(server, **{name: before[name] for name in changed})
 
 
-def by_secret(standins: StandIns, client: str = "operator", secret: str = CLIENT_SECRET, tenant: str = TENANT) -> ClientSecretCredential:
+def by_secret(
+    standins: StandIns, client: str = "operator", secret: str = CLIENT_SECRET, tenant: str = TENANT
+) -> ClientSecretCredential:
     """A service principal with a secret, which signs in where Resource Manager says."""
     authority = standins.addresses["resource-manager"]
     return ClientSecretCredential(
-        tenant, client, secret, authority=authority, disable_instance_discovery=True, connection_verify=standins.ca
+        tenant,
+        client,
+        secret,
+        authority=authority,
+        disable_instance_discovery=True,
+        connection_verify=standins.ca,
     )
 
 
@@ -64,7 +73,7 @@ def get(standins: StandIns, path: str, token: str | None) -> tuple[int, Any, dic
     return ask(standins, "GET", standins.addresses["resource-manager"] + path, **headers)
 
 
-# -- tokens ------------------------------------------------------------------------------------------------------------------------------
+# -- tokens --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("audience", [MANAGEMENT, f"{MANAGEMENT}/", "https://management.core.windows.net/"])
@@ -83,12 +92,19 @@ def refused_token(standins: StandIns, token: str | None) -> tuple[str, str, str]
 
 def test_a_request_without_a_token_is_told_where_to_get_one(standins: StandIns) -> None:
     code, message, challenge = refused_token(standins, None)
-    assert (code, message) == ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
-    assert challenge.startswith(f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token"')
+    assert (code, message) == (
+        "AuthenticationFailed",
+        "Authentication failed. The 'Authorization' header is missing.",
+    )
+    assert challenge.startswith(
+        f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token"'
+    )
 
 
 def test_a_token_for_another_service_is_refused(standins: StandIns) -> None:
-    code, message, _ = refused_token(standins, by_secret(standins).get_token("https://vault.azure.net/.default").token)
+    code, message, _ = refused_token(
+        standins, by_secret(standins).get_token("https://vault.azure.net/.default").token
+    )
     assert code == "InvalidAuthenticationTokenAudience"
     assert "audience or resource 'https://vault.azure.net'" in message
 
@@ -103,14 +119,21 @@ def test_an_expired_token_is_refused(standins: StandIns) -> None:
 
 
 def test_a_token_of_another_tenant_is_refused(standins: StandIns) -> None:
-    code, message, _ = refused_token(standins, by_secret(standins, tenant=OTHER_TENANT).get_token(f"{MANAGEMENT}/.default").token)
+    code, message, _ = refused_token(
+        standins, by_secret(standins, tenant=OTHER_TENANT).get_token(f"{MANAGEMENT}/.default").token
+    )
     assert code == "InvalidAuthenticationTokenTenant"
     assert f"wrong issuer 'https://sts.windows.net/{OTHER_TENANT}/'" in message
 
 
 def test_a_forged_token_is_refused(standins: StandIns) -> None:
-    claims = jwt.decode(by_secret(standins).get_token(f"{MANAGEMENT}/.default").token, options={"verify_signature": False})
-    assert refused_token(standins, jwt.encode(claims, "x" * 32, algorithm="HS256"))[0] == "InvalidAuthenticationToken"
+    claims = jwt.decode(
+        by_secret(standins).get_token(f"{MANAGEMENT}/.default").token, options={"verify_signature": False}
+    )
+    assert (
+        refused_token(standins, jwt.encode(claims, "x" * 32, algorithm="HS256"))[0]
+        == "InvalidAuthenticationToken"
+    )
 
 
 async def test_a_managed_identity_gets_a_new_token_when_the_old_one_has_expired(standins: StandIns) -> None:
@@ -121,7 +144,7 @@ async def test_a_managed_identity_gets_a_new_token_when_the_old_one_has_expired(
     assert expired.expires_on <= time.time() < fresh.expires_on
 
 
-# -- signing in --------------------------------------------------------------------------------------------------------------------------
+# -- signing in ----------------------------------------------------------------------------------------------
 
 
 def test_the_endpoints_lead_to_a_sign_in_with_msal(standins: StandIns) -> None:
@@ -130,7 +153,9 @@ def test_the_endpoints_lead_to_a_sign_in_with_msal(standins: StandIns) -> None:
     assert endpoints["resourceManager"] == standins.addresses["resource-manager"]
     assert endpoints["suffixes"]["keyVaultDns"] == standins.addresses["key-vault"].removeprefix("https://")
     authority = f"{endpoints['authentication']['loginEndpoint']}/{TENANT}"
-    app = msal.ConfidentialClientApplication("operator", CLIENT_SECRET, authority, instance_discovery=False, verify=standins.ca)
+    app = msal.ConfidentialClientApplication(
+        "operator", CLIENT_SECRET, authority, instance_discovery=False, verify=standins.ca
+    )
     answer = app.acquire_token_for_client([f"{endpoints['authentication']['audiences'][0]}/.default"])
     assert get(standins, GROUPS, answer["access_token"])[0] == 200
 
@@ -142,7 +167,7 @@ def test_a_wrong_secret_and_an_unknown_tenant_are_refused(standins: StandIns) ->
         by_secret(standins, tenant=str(uuid.uuid4())).get_token(f"{MANAGEMENT}/.default")
 
 
-# -- how many requests -------------------------------------------------------------------------------------------------------------------
+# -- how many requests ---------------------------------------------------------------------------------------
 
 
 class Caller:
@@ -156,7 +181,11 @@ class Caller:
 
     async def ask(self, method: str, path: str) -> tuple[int, dict[str, str], Any]:
         async with self._session.request(method, self._url + path, headers=self._headers) as response:
-            return response.status, dict(response.headers), await response.json(content_type=None) if response.status != 204 else None
+            return (
+                response.status,
+                dict(response.headers),
+                await response.json(content_type=None) if response.status != 204 else None,
+            )
 
     async def many(self, count: int, method: str, path: str) -> tuple[Counter[int], float]:
         """How many of each status, and in how many seconds."""
@@ -165,7 +194,9 @@ class Caller:
         return Counter(status for status, _, _ in answers), time.monotonic() - started
 
     async def until_refused(self, method: str, path: str) -> tuple[int, dict[str, str], Any]:
-        """The first answer that is a refusal: on a busy machine there are tokens again when many have their answers."""
+        """The first answer that is a refusal: on a busy machine there are tokens again when many have their
+        answers.
+        """
         while (answer := await self.ask(method, path))[0] != 429:
             pass
         return answer
@@ -181,7 +212,9 @@ async def a_caller(standins: StandIns) -> AsyncIterator[Caller]:
             ManagedIdentityCredential(client_id=client) as credential,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=20)) as session,
         ):
-            yield Caller(standins, session, client, (await credential.get_token(f"{MANAGEMENT}/.default")).token)
+            yield Caller(
+                standins, session, client, (await credential.get_token(f"{MANAGEMENT}/.default")).token
+            )
 
 
 NOBODY = f"{HERE}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}?api-version=2022-04-01"
@@ -191,7 +224,9 @@ NOBODY = f"{HERE}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4(
     ("method", "path", "kind", "capacity", "rate"),
     [("GET", GROUPS, "read", 250, 25), ("DELETE", NOBODY, "delete", 200, 10)],
 )
-async def test_who_asks_too_much_waits(standins: StandIns, method: str, path: str, kind: str, capacity: int, rate: int) -> None:
+async def test_who_asks_too_much_waits(
+    standins: StandIns, method: str, path: str, kind: str, capacity: int, rate: int
+) -> None:
     async with a_caller(standins) as caller:
         answers, seconds = await caller.many(2 * capacity, method, path)
         assert set(answers) <= {200, 204, 429}
@@ -199,7 +234,9 @@ async def test_who_asks_too_much_waits(standins: StandIns, method: str, path: st
         assert answers[429] > 0
         status, headers, body = await caller.until_refused(method, path)
         assert (status, body["error"]["code"]) == (429, "SubscriptionRequestsThrottled")
-        assert f"Number of '{kind}' requests for subscription '{SUBSCRIPTION}' actor" in body["error"]["message"]
+        assert (
+            f"Number of '{kind}' requests for subscription '{SUBSCRIPTION}' actor" in body["error"]["message"]
+        )
         standins.control.advance(int(headers["Retry-After"]) + 0.1)
         assert (await caller.ask(method, path))[0] in (200, 204)
 
@@ -218,7 +255,10 @@ async def test_who_does_not_wait_is_refused_though_there_are_tokens_again(standi
 
 async def test_every_answer_says_how_many_are_left(standins: StandIns) -> None:
     async with a_caller(standins) as caller:
-        left = [int((await caller.ask("GET", GROUPS))[1]["x-ms-ratelimit-remaining-subscription-reads"]) for _ in range(3)]
+        left = [
+            int((await caller.ask("GET", GROUPS))[1]["x-ms-ratelimit-remaining-subscription-reads"])
+            for _ in range(3)
+        ]
         assert 240 <= left[-1] <= left[0] <= 249
         _, headers, _ = await caller.ask("DELETE", NOBODY)
         assert int(headers["x-ms-ratelimit-remaining-subscription-deletes"]) == 199
@@ -239,17 +279,22 @@ async def test_the_sdk_waits_as_long_as_it_is_told(standins: StandIns) -> None:
     statuses: list[int] = []
     async with a_caller(standins) as caller, ManagedIdentityCredential(client_id=caller.client) as credential:
         base = standins.addresses["resource-manager"]
-        async with AuthorizationManagementClient(credential, SUBSCRIPTION, base_url=base, connection_verify=standins.ca) as sdk:
+        async with AuthorizationManagementClient(
+            credential, SUBSCRIPTION, base_url=base, connection_verify=standins.ca
+        ) as sdk:
             definitions: Any = sdk.role_definitions
 
             async def read() -> list[Any]:
                 noted = definitions.list(
-                    HERE, filter="roleName eq 'Reader'", raw_response_hook=lambda answer: statuses.append(status(answer))
+                    HERE,
+                    filter="roleName eq 'Reader'",
+                    raw_response_hook=lambda answer: statuses.append(status(answer)),
                 )
                 return [row async for row in noted]
 
             await read()
-            for _ in range(5):  # on a busy machine the second that must be waited may be over before the SDK asks
+            # on a busy machine the second that must be waited may be over before the SDK asks
+            for _ in range(5):
                 await caller.many(320, "GET", GROUPS)
                 assert len(await read()) == 1
                 if 429 in statuses:
@@ -261,7 +306,7 @@ def status(answer: Any) -> int:
     return int(answer.http_response.status_code)
 
 
-# -- where things are --------------------------------------------------------------------------------------------------------------------
+# -- where things are ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -304,14 +349,17 @@ def test_a_resource_group_is_made_and_keeps_its_place(standins: StandIns, operat
     assert put({})[1]["error"]["code"] == "LocationRequired"
 
 
-@known_difference("resource-manager", "An operation in a resource group that does not exist is answered with 404 ResourceGroupNotFound.")
+@known_difference(
+    "resource-manager",
+    "An operation in a resource group that does not exist is answered with 404 ResourceGroupNotFound.",
+)
 def test_a_resource_group_must_exist(standins: StandIns, operator: str) -> None:
     service = f"{HERE}/resourceGroups/none/providers/Microsoft.ApiManagement/service/none"
     status, body, _ = get(standins, f"{service}/products?api-version=2024-05-01", operator)
     assert (status, body["error"]["code"]) == (404, "ResourceGroupNotFound")
 
 
-# -- the cluster -------------------------------------------------------------------------------------------------------------------------
+# -- the cluster ---------------------------------------------------------------------------------------------
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -319,7 +367,9 @@ async def clusters(standins: StandIns) -> AsyncIterator[ContainerServiceClient]:
     with managed_identity(standins):
         async with ManagedIdentityCredential() as credential:
             base = standins.addresses["resource-manager"]
-            async with ContainerServiceClient(credential, SUBSCRIPTION, base_url=base, connection_verify=standins.ca) as client:
+            async with ContainerServiceClient(
+                credential, SUBSCRIPTION, base_url=base, connection_verify=standins.ca
+            ) as client:
                 yield client
 
 
@@ -355,13 +405,19 @@ async def test_there_are_no_local_accounts(clusters: ContainerServiceClient) -> 
 
 async def test_the_cluster_is_shown_and_listed(clusters: ContainerServiceClient) -> None:
     cluster: Any = await clusters.managed_clusters.get(*CLUSTER)
-    assert (cluster.name, cluster.provisioning_state, cluster.disable_local_accounts) == ("contoso-gpu", "Succeeded", True)
+    assert (cluster.name, cluster.provisioning_state, cluster.disable_local_accounts) == (
+        "contoso-gpu",
+        "Succeeded",
+        True,
+    )
     assert cluster.id in [found.id async for found in clusters.managed_clusters.list()]
     assert cluster.id in [found.id async for found in clusters.managed_clusters.list_by_resource_group("ai")]
     assert [found.id async for found in clusters.managed_clusters.list_by_resource_group("elsewhere")] == []
 
 
-@known_difference("resource-manager", "A managed cluster that does not exist is answered with 404 ResourceNotFound.")
+@known_difference(
+    "resource-manager", "A managed cluster that does not exist is answered with 404 ResourceNotFound."
+)
 async def test_a_cluster_must_exist(clusters: ContainerServiceClient) -> None:
     with pytest.raises(HttpResponseError, match="ResourceNotFound"):
         await clusters.managed_clusters.get("ai", "none")

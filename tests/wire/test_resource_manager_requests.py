@@ -18,7 +18,10 @@ from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
 from tests.wire.azure_clients import GROUP, SERVICE, ask, managed_identity
 
-_PRODUCT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ApiManagement/service/{SERVICE}/products/absent"
+_PRODUCT = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ApiManagement/service/"
+    f"{SERVICE}/products/absent"
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -29,7 +32,9 @@ async def credential(standins: StandIns) -> AsyncIterator[ManagedIdentityCredent
             yield credential
 
 
-async def test_a_request_without_what_resource_manager_needs_is_refused(standins: StandIns, credential: ManagedIdentityCredential) -> None:
+async def test_a_request_without_what_resource_manager_needs_is_refused(
+    standins: StandIns, credential: ManagedIdentityCredential
+) -> None:
     right = (await credential.get_token("https://management.azure.com/.default")).token
     wrong = (await credential.get_token("https://vault.azure.net/.default")).token
     url = standins.addresses["resource-manager"] + _PRODUCT
@@ -44,7 +49,9 @@ async def test_a_request_without_what_resource_manager_needs_is_refused(standins
         assert (status, answer["error"]["code"]) == expected
 
 
-async def test_a_client_with_a_token_for_another_service_is_told_so(standins: StandIns, credential: ManagedIdentityCredential) -> None:
+async def test_a_client_with_a_token_for_another_service_is_told_so(
+    standins: StandIns, credential: ManagedIdentityCredential
+) -> None:
     async with ApiManagementClient(
         credential,
         SUBSCRIPTION,
@@ -62,9 +69,14 @@ async def test_the_credentials_of_a_cluster_lead_to_the_kubernetes_server(
     if "kubernetes" not in standins.addresses:
         pytest.skip("the Kubernetes stand-in does not run")
     async with ContainerServiceClient(
-        credential, SUBSCRIPTION, base_url=standins.addresses["resource-manager"], connection_verify=standins.ca
+        credential,
+        SUBSCRIPTION,
+        base_url=standins.addresses["resource-manager"],
+        connection_verify=standins.ca,
     ) as client:
-        answer = await client.managed_clusters.list_cluster_user_credentials("rg-aks", "aks-local", format="exec")
+        answer = await client.managed_clusters.list_cluster_user_credentials(
+            "rg-aks", "aks-local", format="exec"
+        )
     assert answer.kubeconfigs is not None
     config = yaml.safe_load(bytes(answer.kubeconfigs[0].value or b""))
     cluster = config["clusters"][0]["cluster"]

@@ -1,4 +1,6 @@
-"""Who may do what at the Service Bus stand-in, driven by azure-servicebus over a socket: keys, tokens, roles."""
+"""Who may do what at the Service Bus stand-in, driven by azure-servicebus over a socket: keys, tokens,
+roles.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from azure.core.credentials import AccessToken, AzureSasCredential
 from azure.servicebus import ServiceBusClient as BlockingClient
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
-from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBusAuthorizationError, ServiceBusError
+from azure.servicebus.exceptions import (
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+)
 
 from standins import identity
 from standins.roles import role_assignments
@@ -46,7 +52,9 @@ class Credential:
 async def token(namespace: Namespace, audience: str = AUDIENCE, client: str = "app") -> str:
     query = {"resource": audience, "api-version": "2019-08-01", "client_id": client}
     async with TestClient(TestServer(identity.build(namespace.world))) as http:
-        answer = await http.get("/msi/token", params=query, headers={"X-IDENTITY-HEADER": identity.IDENTITY_HEADER})
+        answer = await http.get(
+            "/msi/token", params=query, headers={"X-IDENTITY-HEADER": identity.IDENTITY_HEADER}
+        )
         return str((await answer.json())["access_token"])
 
 
@@ -55,12 +63,16 @@ def with_token(namespace: Namespace, token: str) -> ServiceBusClient:
 
 
 def with_key(namespace: Namespace, name: str, key: str) -> ServiceBusClient:
-    return ServiceBusClient.from_connection_string(connection_string(namespace.port, name, key), retry_total=0)
+    return ServiceBusClient.from_connection_string(
+        connection_string(namespace.port, name, key), retry_total=0
+    )
 
 
 def with_signature(namespace: Namespace, path: str, until: float) -> ServiceBusClient:
     signed = signature(f"sb://127.0.0.1:{namespace.port}/{path}", int(until), "local", "local")
-    return ServiceBusClient(f"127.0.0.1:{namespace.port}", AzureSasCredential(signed), use_tls=False, retry_total=0)
+    return ServiceBusClient(
+        f"127.0.0.1:{namespace.port}", AzureSasCredential(signed), use_tls=False, retry_total=0
+    )
 
 
 async def refused(client: ServiceBusClient, queue: str) -> type[BaseException] | None:
@@ -100,7 +112,9 @@ async def test_keys_and_tokens_that_are_not_good_open_nothing(namespace: Namespa
 
 async def test_a_signature_for_the_namespace_is_good_for_its_queues(namespace: Namespace) -> None:
     until = time.time() + 60
-    assert await asyncio.gather(*(refused(with_signature(namespace, path, until), "idle") for path in ("", "idle"))) == [None, None]
+    assert await asyncio.gather(
+        *(refused(with_signature(namespace, path, until), "idle") for path in ("", "idle"))
+    ) == [None, None]
 
 
 async def test_a_key_allows_what_its_claims_say(namespace: Namespace, line: Plain) -> None:
@@ -120,10 +134,18 @@ async def test_a_key_allows_what_its_claims_say(namespace: Namespace, line: Plai
     assert "Unauthorized access. 'Send' claim(s) are required to perform this operation." in str(results[0])
 
 
-async def test_with_roles_checked_a_principal_needs_one_where_it_goes(namespace: Namespace, line: Plain) -> None:
-    scope = f"/subscriptions/s/resourceGroups/g/providers/Microsoft.ServiceBus/namespaces/bus/queues/{line.name}"
+async def test_with_roles_checked_a_principal_needs_one_where_it_goes(
+    namespace: Namespace, line: Plain
+) -> None:
+    scope = (
+        f"/subscriptions/s/resourceGroups/g/providers/Microsoft.ServiceBus/namespaces/bus/queues/{line.name}"
+    )
     client = with_token(namespace, await token(namespace, client="clerk"))
-    row = {"roleDefinitionId": f"/roleDefinitions/{DATA_SENDER}", "principalId": identity.principal("clerk"), "scope": scope}
+    row = {
+        "roleDefinitionId": f"/roleDefinitions/{DATA_SENDER}",
+        "principalId": identity.principal("clerk"),
+        "scope": scope,
+    }
     role_assignments(namespace.world)["clerk"] = {"properties": row}
     with namespace.changed(check_roles=True):
         sender = client.get_queue_sender(line.name)
@@ -141,7 +163,9 @@ async def send_for_ever(sender: ServiceBusSender) -> None:
 
 
 async def opened_for_a_moment(namespace: Namespace, line: Plain) -> ServiceBusSender:
-    """With a token that is good a little longer than it takes to open the link, which depends on how busy the machine is."""
+    """With a token that is good a little longer than it takes to open the link, which depends on how busy the
+    machine is.
+    """
     for seconds in (1.7, 5.0, 20.0):
         sender = with_signature(namespace, "", time.time() + seconds).get_queue_sender(line.name)
         with suppress(ServiceBusError):
@@ -159,7 +183,11 @@ async def test_a_link_ends_with_the_token_that_opened_it(namespace: Namespace, l
 async def test_the_blocking_client_is_served_too(namespace: Namespace) -> None:
     def exchange() -> str:
         client = BlockingClient.from_connection_string(connection_string(namespace.port))
-        with client, client.get_queue_sender("idle-too") as sender, client.get_queue_receiver("idle-too") as receiver:
+        with (
+            client,
+            client.get_queue_sender("idle-too") as sender,
+            client.get_queue_receiver("idle-too") as receiver,
+        ):
             sender.send_messages(ServiceBusMessage("blocking"))
             [message] = receiver.receive_messages(1, max_wait_time=120)
             receiver.complete_message(message)

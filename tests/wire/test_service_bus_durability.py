@@ -29,7 +29,9 @@ ENTITIES = {"queues": {"q": QUEUE | {"duplicate_detection_window": "PT10M"}, "s"
 
 
 async def leave_one_of_each(client: ServiceBusClient) -> int:
-    """An active, a locked, a scheduled, a deferred and a dead-lettered message, and a session with a state; the deferred one's number."""
+    """An active, a locked, a scheduled, a deferred and a dead-lettered message, and a session with a state;
+    the deferred one's number.
+    """
     sender, receiver = client.get_queue_sender("q"), client.get_queue_receiver("q")
     session_sender, session = client.get_queue_sender("s"), client.get_queue_receiver("s", session_id="a")
     async with opened(sender, receiver, session_sender, session):
@@ -52,16 +54,25 @@ async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
     with process(tmp_path, ENTITIES) as (_, address):
         async with ServiceBusClient.from_connection_string(address) as client:
             sender, receiver = client.get_queue_sender("q"), client.get_queue_receiver("q")
-            dead_letters, session = client.get_queue_receiver("q", sub_queue="deadletter"), client.get_queue_receiver("s", session_id="a")
+            dead_letters, session = (
+                client.get_queue_receiver("q", sub_queue="deadletter"),
+                client.get_queue_receiver("s", session_id="a"),
+            )
             async with opened(sender, receiver, dead_letters, session):
-                await sender.send_messages([ServiceBusMessage("again", message_id="active"), ServiceBusMessage("new")])
+                await sender.send_messages(
+                    [ServiceBusMessage("again", message_id="active"), ServiceBusMessage("new")]
+                )
                 received = await receiver.receive_messages(9, max_wait_time=120)
                 assert [text(message) for message in received] == ["locked", "active", "new"]
                 numbers = [number(message) - deferred for message in received]
                 assert numbers[:2] == [2, 3]
                 assert numbers[2] > 4, "a number is not given twice"
-                assert [text(message) for message in await receiver.receive_deferred_messages(deferred)] == ["deferred"]
-                assert "scheduled" in {text(message) for message in await receiver.peek_messages(9, sequence_number=1)}
+                assert [text(message) for message in await receiver.receive_deferred_messages(deferred)] == [
+                    "deferred"
+                ]
+                assert "scheduled" in {
+                    text(message) for message in await receiver.peek_messages(9, sequence_number=1)
+                }
                 assert (await one(dead_letters)).dead_letter_reason == "Bad"
                 assert text(await one(session)) == "in session"
                 assert await session.session.get_state() == b"state"
@@ -99,9 +110,13 @@ async def test_every_acknowledged_message_of_a_stream_survives_a_kill_in_its_mid
 
 async def drained(client: ServiceBusClient, wanted: set[str]) -> list[str]:
     """What is left, which takes longer to arrive as long as something of it is missing."""
-    receiver = client.get_queue_receiver("q", receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE, prefetch_count=500)
+    receiver = client.get_queue_receiver(
+        "q", receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE, prefetch_count=500
+    )
     ids: list[str] = []
     async with receiver:
-        while messages := await receiver.receive_messages(500, max_wait_time=0.3 if wanted <= set(ids) else 30):
+        while messages := await receiver.receive_messages(
+            500, max_wait_time=0.3 if wanted <= set(ids) else 30
+        ):
             ids += [str(message.message_id) for message in messages]
     return ids

@@ -52,12 +52,16 @@ async def test_the_next_session_is_one_that_nobody_holds(namespace: Namespace, o
     receivers = await asyncio.gather(*(namespace.session(ordered, NEXT_AVAILABLE_SESSION) for _ in range(2)))
     third = asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION, wait=0.5))
     assert {receiver.session.session_id for receiver in receivers} == {"a", "b"}
-    assert [text(await one(receiver)) for receiver in receivers] == [f"{receiver.session.session_id}1" for receiver in receivers]
+    assert [text(await one(receiver)) for receiver in receivers] == [
+        f"{receiver.session.session_id}1" for receiver in receivers
+    ]
     with pytest.raises(OperationTimeoutError):
         await third
 
 
-async def test_who_waits_for_a_session_gets_the_next_that_comes(namespace: Namespace, ordered: Ordered) -> None:
+async def test_who_waits_for_a_session_gets_the_next_that_comes(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     waiting = asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION))
     await namespace.session(ordered, "held without messages")
     assert not waiting.done()
@@ -65,7 +69,9 @@ async def test_who_waits_for_a_session_gets_the_next_that_comes(namespace: Names
     assert text(await one(await waiting)) == "l1"
 
 
-async def test_closing_a_session_gives_its_messages_back_without_counting(namespace: Namespace, ordered: Ordered) -> None:
+async def test_closing_a_session_gives_its_messages_back_without_counting(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send_to("a", "a1")
     receiver = await namespace.session(ordered, "a")
     next_one = asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION))
@@ -74,7 +80,9 @@ async def test_closing_a_session_gives_its_messages_back_without_counting(namesp
     assert (await one(await next_one)).delivery_count == 0
 
 
-async def test_a_session_that_is_given_back_goes_to_one_of_those_who_wait(namespace: Namespace, ordered: Ordered) -> None:
+async def test_a_session_that_is_given_back_goes_to_one_of_those_who_wait(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send_to("a", "a1", "a2")
     receiver = await namespace.session(ordered, "a")
     waiting = [asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION)) for _ in range(2)]
@@ -98,7 +106,9 @@ async def test_a_broken_connection_frees_its_session(namespace: Namespace, order
     assert text(await one(await next_one)) == "a1"
 
 
-async def test_a_session_lock_that_expires_is_lost_and_the_deliveries_count(namespace: Namespace, ordered: Ordered) -> None:
+async def test_a_session_lock_that_expires_is_lost_and_the_deliveries_count(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send_to("a", "a1")
     receiver = await namespace.session(ordered, "a")
     next_one = asyncio.create_task(namespace.session(ordered, NEXT_AVAILABLE_SESSION))
@@ -120,7 +130,9 @@ async def test_a_renewed_session_keeps_its_messages(namespace: Namespace, ordere
     await receiver.complete_message(message)
 
 
-async def test_a_broken_connection_that_the_service_does_not_notice_keeps_its_session(namespace: Namespace, ordered: Ordered) -> None:
+async def test_a_broken_connection_that_the_service_does_not_notice_keeps_its_session(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send_to("a", "a1")
     receiver = await namespace.session(ordered, "a")
     message = await one(receiver)
@@ -130,7 +142,9 @@ async def test_a_broken_connection_that_the_service_does_not_notice_keeps_its_se
         with pytest.raises(SessionCannotBeLockedError):
             await namespace.session(ordered, "a")
     namespace.world.advance(LOCK_SECONDS + 1)
-    assert (await one(await namespace.session(ordered, "a"))).delivery_count == 1, "the lock expired, which counts"
+    assert (await one(await namespace.session(ordered, "a"))).delivery_count == 1, (
+        "the lock expired, which counts"
+    )
 
 
 async def test_sessions_with_messages_or_a_state_are_listed(namespace: Namespace, ordered: Ordered) -> None:
@@ -142,7 +156,9 @@ async def test_sessions_with_messages_or_a_state_are_listed(namespace: Namespace
     assert [session async for session in namespace.client.list_queue_sessions(ordered.name)] == wanted
 
 
-async def test_a_message_that_is_too_old_leaves_no_empty_session_behind(namespace: Namespace, ordered: Ordered) -> None:
+async def test_a_message_that_is_too_old_leaves_no_empty_session_behind(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send(ServiceBusMessage("stale", session_id="a", time_to_live=timedelta(seconds=1)))
     namespace.world.advance(2)
     assert (await one(ordered.dead_letters)).dead_letter_reason == "TTLExpiredException"
@@ -150,7 +166,9 @@ async def test_a_message_that_is_too_old_leaves_no_empty_session_behind(namespac
         await namespace.session(ordered, NEXT_AVAILABLE_SESSION, wait=0.2)
 
 
-async def test_deferred_messages_of_a_session_are_received_in_it(namespace: Namespace, ordered: Ordered) -> None:
+async def test_deferred_messages_of_a_session_are_received_in_it(
+    namespace: Namespace, ordered: Ordered
+) -> None:
     await ordered.send_to("a", "a1", "a2")
     receiver = await namespace.session(ordered, "a")
     first = await one(receiver)

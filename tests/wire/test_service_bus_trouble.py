@@ -1,4 +1,6 @@
-"""What the Service Bus stand-in refuses, and how it fails when it is told to, driven by azure-servicebus over a socket."""
+"""What the Service Bus stand-in refuses, and how it fails when it is told to, driven by azure-servicebus over
+a socket.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,17 @@ from tests.wire.service_bus_room import (
 )
 
 namespace, line, ordered = room(
-    plain=8, ordered=1, queues={"idle": QUEUE, "idle-too": QUEUE}, topics={"news": {"subscriptions": {"sport": QUEUE}}}
+    plain=8,
+    ordered=1,
+    queues={"idle": QUEUE, "idle-too": QUEUE},
+    topics={"news": {"subscriptions": {"sport": QUEUE}}},
 )
 
 
 async def test_what_does_not_exist_is_said_when_the_token_is_put(namespace: Namespace) -> None:
-    """As the service does: `status-code: 404` from `$cbs`, which the SDK takes for a failed authentication."""
+    """As the service does: `status-code: 404` from `$cbs`, which the SDK takes for a failed
+    authentication.
+    """
     client = namespace.client
     refusals = await asyncio.gather(
         client.get_queue_sender("nowhere").__aenter__(),
@@ -44,7 +51,9 @@ async def test_what_does_not_exist_is_said_when_the_token_is_put(namespace: Name
     assert answers[-2:] == [404, 404]
 
 
-async def test_a_receiver_of_the_wrong_kind_is_refused(namespace: Namespace, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_receiver_of_the_wrong_kind_is_refused(
+    namespace: Namespace, capfd: pytest.CaptureFixture[str]
+) -> None:
     client = namespace.client
     since = datetime(2026, 1, 1, tzinfo=UTC)
     refusals = await asyncio.gather(
@@ -54,11 +63,15 @@ async def test_a_receiver_of_the_wrong_kind_is_refused(namespace: Namespace, cap
         return_exceptions=True,
     )
     conditions = ["amqp:not-allowed", "amqp:not-allowed", "amqp:not-implemented"]
-    assert all(condition in str(refusal) for condition, refusal in zip(conditions, refusals, strict=True)), refusals
+    assert all(condition in str(refusal) for condition, refusal in zip(conditions, refusals, strict=True)), (
+        refusals
+    )
     assert "501 get-message-sessions on ordered-0" in capfd.readouterr().err
 
 
-async def test_a_peer_that_does_not_speak_amqp_is_shown_the_door(namespace: Namespace, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_peer_that_does_not_speak_amqp_is_shown_the_door(
+    namespace: Namespace, capfd: pytest.CaptureFixture[str]
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", namespace.port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), timeout=300)
@@ -67,7 +80,9 @@ async def test_a_peer_that_does_not_speak_amqp_is_shown_the_door(namespace: Name
     assert "neither AMQP 1.0 nor its SASL layer" in capfd.readouterr().err
 
 
-async def test_an_injected_fault_is_a_busy_server_before_or_after_the_effect(namespace: Namespace, line: Plain) -> None:
+async def test_an_injected_fault_is_a_busy_server_before_or_after_the_effect(
+    namespace: Namespace, line: Plain
+) -> None:
     with namespace.fault(f"send {line.name}"), pytest.raises(ServiceBusServerBusyError):
         await line.send(ServiceBusMessage("before", message_id="before"))
     with namespace.fault(f"send {line.name}", when="after"), pytest.raises(ServiceBusServerBusyError):
@@ -76,12 +91,23 @@ async def test_an_injected_fault_is_a_busy_server_before_or_after_the_effect(nam
     assert message.message_id == "after"
     with namespace.fault(f"complete {line.name}"), pytest.raises(ServiceBusServerBusyError):
         await line.receiver.complete_message(message)
-    calls = [(call.kind.split()[0], call.target, call.status) for call in namespace.world.calls if call.kind.endswith(line.name)]
-    assert calls == [("send", "before", 503), ("send", "after", 503), ("receive", "after", 200), ("complete", "after", 503)]
+    calls = [
+        (call.kind.split()[0], call.target, call.status)
+        for call in namespace.world.calls
+        if call.kind.endswith(line.name)
+    ]
+    assert calls == [
+        ("send", "before", 503),
+        ("send", "after", 503),
+        ("receive", "after", 200),
+        ("complete", "after", 503),
+    ]
 
 
 async def test_a_client_that_retries_survives_a_dropped_connection(namespace: Namespace, line: Plain) -> None:
-    client = ServiceBusClient.from_connection_string(connection_string(namespace.port), retry_backoff_factor=0.01)
+    client = ServiceBusClient.from_connection_string(
+        connection_string(namespace.port), retry_backoff_factor=0.01
+    )
     sender = client.get_queue_sender(line.name)
     await namespace.open(sender)
     with namespace.fault(f"send {line.name}", status=0) as fault:
@@ -92,7 +118,10 @@ async def test_a_client_that_retries_survives_a_dropped_connection(namespace: Na
 
 async def test_a_batch_that_meets_a_fault_is_not_taken_in_parts(namespace: Namespace, line: Plain) -> None:
     await line.send(ServiceBusMessage("before"))
-    with namespace.fault(f"send {line.name}", count=1, probability=1.0) as fault, pytest.raises(ServiceBusServerBusyError):
+    with (
+        namespace.fault(f"send {line.name}", count=1, probability=1.0) as fault,
+        pytest.raises(ServiceBusServerBusyError),
+    ):
         await line.sender.send_messages([ServiceBusMessage("1"), ServiceBusMessage("2")])
     assert fault.count == 0
     assert [text(message) for message in await line.receiver.peek_messages(9)] == ["before"]
@@ -104,7 +133,8 @@ def shared_line(namespace: Namespace) -> Plain:
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"), [(401, ServiceBusAuthorizationError), (408, OperationTimeoutError), (500, ServiceBusError)]
+    ("status", "expected"),
+    [(401, ServiceBusAuthorizationError), (408, OperationTimeoutError), (500, ServiceBusError)],
 )
 async def test_a_fault_of_a_status_is_what_the_sdk_makes_of_it(
     namespace: Namespace, shared_line: Plain, status: int, expected: type[ServiceBusError]
@@ -130,7 +160,10 @@ async def test_a_slow_link_keeps_its_order_and_holds_up_no_other(namespace: Name
 
 
 async def test_an_answer_can_be_late_and_then_the_connection_gone(namespace: Namespace, line: Plain) -> None:
-    with namespace.fault(f"send {line.name}", seconds=0.3, status=0, when="after"), pytest.raises(ServiceBusError):
+    with (
+        namespace.fault(f"send {line.name}", seconds=0.3, status=0, when="after"),
+        pytest.raises(ServiceBusError),
+    ):
         await line.send(ServiceBusMessage("arrived all the same"))
     assert text(await line.receive()) == "arrived all the same"
 
@@ -142,13 +175,17 @@ async def test_the_latency_of_azure_makes_each_send_slower(namespace: Namespace,
         await line.receiver.complete_message(await line.receive())
     finally:
         namespace.world.trouble.use_profile("none")
-    seconds = {call.kind.split()[0]: call.seconds for call in namespace.world.calls if call.kind.endswith(line.name)}
+    seconds = {
+        call.kind.split()[0]: call.seconds for call in namespace.world.calls if call.kind.endswith(line.name)
+    }
     assert seconds["send"] > 0.002
     assert seconds["complete"] > 0.002
 
 
 async def test_a_sender_that_was_idle_for_ten_minutes_has_lost_its_link(namespace: Namespace) -> None:
-    client = ServiceBusClient.from_connection_string(connection_string(namespace.port), retry_total=1, retry_backoff_factor=0.01)
+    client = ServiceBusClient.from_connection_string(
+        connection_string(namespace.port), retry_total=1, retry_backoff_factor=0.01
+    )
     used, idle = (namespace.client.get_queue_sender("idle-too") for _ in range(2))
     patient = client.get_queue_sender("idle-too")
     with namespace.changed(idle_senders_closed_after=600):

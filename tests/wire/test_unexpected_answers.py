@@ -1,4 +1,6 @@
-"""Answers that make no sense: each is a trouble that may pass, whichever service gives it, and never a bug of ours."""
+"""Answers that make no sense: each is a trouble that may pass, whichever service gives it, and never a bug of
+ours.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ CALLS: dict[tuple[str, str], Call] = {
     ("resource-manager", "GET product policy"): lambda at: at.gateway.product_policy("team-odd"),
     ("resource-manager", "GET subscription"): lambda at: at.gateway.subscription("team-odd"),
     ("resource-manager", "LIST subscriptions"): lambda at: at.gateway.subscriptions(),
-    ("resource-manager", "LIST product subscriptions"): lambda at: at.gateway.product_subscriptions("team-odd"),
+    ("resource-manager", "LIST product subscriptions"): lambda at: at.gateway.product_subscriptions(
+        "team-odd"
+    ),
     ("resource-manager", "POST subscription listSecrets"): lambda at: at.gateway.keys("team-odd"),
     ("resource-manager", "LIST api products"): lambda at: at.gateway.linked_products("ai"),
     ("resource-manager", "GET api"): lambda at: at.gateway.api("ai"),
@@ -98,10 +102,14 @@ async def refused(control: Control, where: tuple[str, str], adapters: Adapters, 
 
 @pytest.mark.wrong_on_purpose  # an answer that comes before the body was read leaves it unread
 @pytest.mark.parametrize("where", CALLS, ids=" ".join)
-async def test_what_is_no_object_is_a_trouble_that_may_pass(standins: StandIns, adapters: Adapters, where: tuple[str, str]) -> None:
+async def test_what_is_no_object_is_a_trouble_that_may_pass(
+    standins: StandIns, adapters: Adapters, where: tuple[str, str]
+) -> None:
     for name, body in BODIES.items():
         if (where[1], name) != ("PUT product", "empty"):
-            assert (await refused(standins.control, where, adapters, body=body)).reason == "UnexpectedAnswer", name
+            assert (
+                await refused(standins.control, where, adapters, body=body)
+            ).reason == "UnexpectedAnswer", name
 
 
 @pytest.mark.parametrize("where", [where for where in CALLS if where[1] not in NOT_READ], ids=" ".join)
@@ -109,19 +117,29 @@ async def test_what_lacks_something_or_has_it_of_another_type_is_one_too(
     standins: StandIns, adapters: Adapters, where: tuple[str, str]
 ) -> None:
     for name, part in PARTS.items():
-        assert (await refused(standins.control, where, adapters, body=json.dumps(part))).reason == "UnexpectedAnswer", name
+        assert (
+            await refused(standins.control, where, adapters, body=json.dumps(part))
+        ).reason == "UnexpectedAnswer", name
 
 
 async def test_nothing_of_the_answer_is_told(standins: StandIns, adapters: Adapters) -> None:
     body = json.dumps({"primaryKey": "0123456789abcdef", "secondaryKey": None})
-    error = await refused(standins.control, ("resource-manager", "POST subscription listSecrets"), adapters, body=body)
+    error = await refused(
+        standins.control, ("resource-manager", "POST subscription listSecrets"), adapters, body=body
+    )
     assert "0123456789abcdef" not in str(error)
     assert error.__suppress_context__
 
 
-@pytest.mark.parametrize("body", ["", "null", "[]", "<html>", '{"error": 5}', '{"error": {"code": 5, "details": "x", "innererror": []}}'])
+@pytest.mark.parametrize(
+    "body",
+    ["", "null", "[]", "<html>", '{"error": 5}', '{"error": {"code": 5, "details": "x", "innererror": []}}'],
+)
 @pytest.mark.parametrize("status", [409, 500])
-@pytest.mark.parametrize("where", [("resource-manager", "GET product"), ("key-vault", "LIST secrets"), ("kubernetes", "LIST namespaces")])
+@pytest.mark.parametrize(
+    "where",
+    [("resource-manager", "GET product"), ("key-vault", "LIST secrets"), ("kubernetes", "LIST namespaces")],
+)
 async def test_an_error_counts_by_its_status_whatever_it_says(
     standins: StandIns, adapters: Adapters, where: tuple[str, str], status: int, body: str
 ) -> None:
@@ -135,15 +153,28 @@ async def test_an_error_counts_by_its_status_whatever_it_says(
     [
         ("clusters: [", "no kubeconfig"),
         ("clusters: []", "IndexError"),
-        ("clusters: [{cluster: {server: 'http://localhost:1', certificate-authority-data: eA==}}]", "without TLS"),
-        ("clusters: [{cluster: {server: 'https://localhost:1', certificate-authority-data: '%%%'}}]", "Error"),
-        ("clusters: [{cluster: {server: 'https://localhost:1', certificate-authority-data: eA==}}]", "certificate authority"),
+        (
+            "clusters: [{cluster: {server: 'http://localhost:1', certificate-authority-data: eA==}}]",
+            "without TLS",
+        ),
+        (
+            "clusters: [{cluster: {server: 'https://localhost:1', certificate-authority-data: '%%%'}}]",
+            "Error",
+        ),
+        (
+            "clusters: [{cluster: {server: 'https://localhost:1', certificate-authority-data: eA==}}]",
+            "certificate authority",
+        ),
     ],
 )
-async def test_a_kubeconfig_that_names_no_cluster_gets_no_token(standins: StandIns, adapters: Adapters, kubeconfig: str, said: str) -> None:
+async def test_a_kubeconfig_that_names_no_cluster_gets_no_token(
+    standins: StandIns, adapters: Adapters, kubeconfig: str, said: str
+) -> None:
     where = ("resource-manager", "POST cluster listClusterUserCredential")
     value = base64.b64encode(kubeconfig.encode()).decode()
-    error = await refused(standins.control, where, adapters, body=json.dumps({"kubeconfigs": [{"name": "x", "value": value}]}))
+    error = await refused(
+        standins.control, where, adapters, body=json.dumps({"kubeconfigs": [{"name": "x", "value": value}]})
+    )
     assert said in str(error)
 
 
@@ -155,22 +186,35 @@ async def test_a_list_that_leads_back_to_itself_ends(standins: StandIns, adapter
         await adapters.gateway.products()
 
 
-async def test_a_list_that_changed_too_much_between_two_pages_is_begun_anew_later(standins: StandIns, adapters: Adapters) -> None:
-    body = json.dumps({"kind": "Status", "reason": "Expired", "message": "The provided continue parameter is too old"})
+async def test_a_list_that_changed_too_much_between_two_pages_is_begun_anew_later(
+    standins: StandIns, adapters: Adapters
+) -> None:
+    body = json.dumps(
+        {"kind": "Status", "reason": "Expired", "message": "The provided continue parameter is too old"}
+    )
     standins.control.fault("kubernetes", "LIST namespaces", status=410, body=body)
     with pytest.raises(Unavailable):
         await adapters.cluster.namespaces()
 
 
 async def test_what_the_cluster_asks_for_is_kept(standins: StandIns, adapters: Adapters) -> None:
-    standins.control.fault("kubernetes", "LIST namespaces", status=429, retry_after=7, body="Too many requests")
+    standins.control.fault(
+        "kubernetes", "LIST namespaces", status=429, retry_after=7, body="Too many requests"
+    )
     with pytest.raises(Exception, match="429") as caught:
         await adapters.cluster.namespaces()
     assert caught.value.retry_after.total_seconds() == 7  # type: ignore[attr-defined]
 
 
 async def test_no_resource_provider_is_registered_by_the_way(standins: StandIns, adapters: Adapters) -> None:
-    body = json.dumps({"error": {"code": "MissingSubscriptionRegistration", "message": "not registered to use namespace 'Microsoft.X'"}})
+    body = json.dumps(
+        {
+            "error": {
+                "code": "MissingSubscriptionRegistration",
+                "message": "not registered to use namespace 'Microsoft.X'",
+            }
+        }
+    )
     standins.control.fault("resource-manager", "GET product", status=409, body=body)
     standins.control.forget_calls()
     with pytest.raises(Busy, match="MissingSubscriptionRegistration"):

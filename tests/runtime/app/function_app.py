@@ -1,4 +1,6 @@
-"""One function of each kind. Each appends what it sees, as one line of JSON, to the file that the setting SEEN names."""
+"""One function of each kind. Each appends what it sees, as one line of JSON, to the file that the setting
+SEEN names.
+"""
 
 import asyncio
 import json
@@ -44,14 +46,23 @@ def note_message(function: str, message: func.ServiceBusMessage) -> str:
 
 async def gate(name: str) -> None:
     """Wait until the test opens the gate, by making a file of this name beside the file SEEN."""
-    while not Path(os.environ["SEEN"]).with_name(name).exists():  # noqa: ASYNC110  # the test is another process
+    # the test is another process
+    while not Path(os.environ["SEEN"]).with_name(name).exists():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
 @app.route("echo/{name}", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def echo(req: func.HttpRequest) -> func.HttpResponse:
-    headers = {name: value for name, value in req.headers.items() if name.startswith("x-") or name == "content-type"}
-    seen = {"method": req.method, "url": req.url, "headers": headers, "params": dict(req.params), "route_params": dict(req.route_params)}
+    headers = {
+        name: value for name, value in req.headers.items() if name.startswith("x-") or name == "content-type"
+    }
+    seen = {
+        "method": req.method,
+        "url": req.url,
+        "headers": headers,
+        "params": dict(req.params),
+        "route_params": dict(req.route_params),
+    }
     body = json.dumps(seen | {"body": req.get_body().hex()})
     return func.HttpResponse(body, status_code=201, mimetype="application/json", headers={"X-Answer": "yes"})
 
@@ -92,7 +103,9 @@ async def read_news(message: func.ServiceBusMessage) -> None:
         raise ValueError("bad news")
 
 
-@app.service_bus_topic_trigger("message", "BUS", "news", "readers/$DeadLetterQueue", is_sessions_enabled=False)
+@app.service_bus_topic_trigger(
+    "message", "BUS", "news", "readers/$DeadLetterQueue", is_sessions_enabled=False
+)
 async def collect(message: func.ServiceBusMessage) -> None:
     note_message("collect", message)
 

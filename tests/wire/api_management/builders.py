@@ -28,11 +28,17 @@ SERVER = "resource-manager"
 #: The application id that owns the subscription: `standins.roles`.
 OPERATOR = "operator"
 WHERE = (GROUP, SERVICE)
-INSTANCE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ApiManagement/service/{SERVICE}"
-#: Of the SDK: how long it waits between two looks at a long-running operation when the service does not say, in seconds.
+INSTANCE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ApiManagement/service/"
+    f"{SERVICE}"
+)
+#: Of the SDK: how long it waits between two looks at a long-running operation when the service does not say,
+#: in seconds.
 QUICKLY = {"polling_interval": 0.02}
 
-_POLICY = "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
+_POLICY = (
+    "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"
+)
 _OPENAPI = {
     "openapi": "3.0.1",
     "info": {"title": "AI models", "version": "1"},
@@ -40,7 +46,11 @@ _OPENAPI = {
     "paths": {
         "/deployments/{model}/chat/completions": {
             "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}],
-            "post": {"operationId": "chat-by-path", "summary": "Chat", "responses": {"200": {"description": "an answer"}}},
+            "post": {
+                "operationId": "chat-by-path",
+                "summary": "Chat",
+                "responses": {"200": {"description": "an answer"}},
+            },
         },
         "/v1/chat/completions": {"post": {"responses": {"200": {"description": "an answer"}}}},
     },
@@ -52,7 +62,9 @@ def unique(what: str) -> str:
 
 
 def an_api(path: str) -> ApiCreateOrUpdateParameter:
-    return ApiCreateOrUpdateParameter(path=path, format="openapi+json", value=json.dumps(_OPENAPI), subscription_required=True)
+    return ApiCreateOrUpdateParameter(
+        path=path, format="openapi+json", value=json.dumps(_OPENAPI), subscription_required=True
+    )
 
 
 def a_backend(**properties: Any) -> BackendContract:
@@ -68,7 +80,9 @@ def raw(inbound: str) -> PolicyContract:
 
 
 def a_fragment(content: str = '<set-variable name="v" value="1" />') -> PolicyFragmentContract:
-    return PolicyFragmentContract(value=f"<fragment>{content}</fragment>", format="rawxml", description="which model")
+    return PolicyFragmentContract(
+        value=f"<fragment>{content}</fragment>", format="rawxml", description="which model"
+    )
 
 
 def problem(error: HttpResponseError) -> tuple[str, str, str]:

@@ -23,7 +23,9 @@ async def credential(standins: StandIns) -> AsyncIterator[ManagedIdentityCredent
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def client(standins: StandIns, credential: ManagedIdentityCredential) -> AsyncIterator[ApiManagementClient]:
+async def client(
+    standins: StandIns, credential: ManagedIdentityCredential
+) -> AsyncIterator[ApiManagementClient]:
     async with api_management(standins, credential) as client:
         yield client
 

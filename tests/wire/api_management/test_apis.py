@@ -1,4 +1,6 @@
-"""APIs and their operations, writes that meet, and operations that take their time, driven by azure-mgmt-apimanagement."""
+"""APIs and their operations, writes that meet, and operations that take their time, driven by
+azure-mgmt-apimanagement.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,48 @@ from azure.mgmt.apimanagement.models import (
 )
 
 from tests.conftest import StandIns
-from tests.wire.api_management.builders import QUICKLY, SERVER, WHERE, Client, a_fragment, an_api, options, problem, raw, unique
+from tests.wire.api_management.builders import (
+    QUICKLY,
+    SERVER,
+    WHERE,
+    Client,
+    a_fragment,
+    an_api,
+    options,
+    problem,
+    raw,
+    unique,
+)
 from tests.wire.azure_clients import with_etag
 
 
 def an_operation(**properties: Any) -> OperationContract:
-    return OperationContract(**{"display_name": "Embed", "method": "POST", "url_template": "/v1/embeddings", **properties})
+    return OperationContract(
+        **{"display_name": "Embed", "method": "POST", "url_template": "/v1/embeddings", **properties}
+    )
 
 
 async def test_an_api_gets_its_operations_from_its_openapi_document(client: Client) -> None:
     name = unique("ai")
-    made, etag = await (await client.api.begin_create_or_update(*WHERE, name, an_api(name), cls=with_etag)).result()
-    assert (made.display_name, made.path, made.service_url, made.name) == ("AI models", name, "https://models.example/v1", name)
+    made, etag = await (
+        await client.api.begin_create_or_update(*WHERE, name, an_api(name), cls=with_etag)
+    ).result()
+    assert (made.display_name, made.path, made.service_url, made.name) == (
+        "AI models",
+        name,
+        "https://models.example/v1",
+        name,
+    )
     rows = {row.name: row async for row in client.api_operation.list_by_api(*WHERE, name)}
     assert rows.keys() == {"chat-by-path", "post-v1-chat-completions"}
-    assert (rows["chat-by-path"].method, rows["chat-by-path"].url_template) == ("POST", "/deployments/{model}/chat/completions")
+    assert (rows["chat-by-path"].method, rows["chat-by-path"].url_template) == (
+        "POST",
+        "/deployments/{model}/chat/completions",
+    )
     assert [parameter.name for parameter in rows["chat-by-path"].template_parameters] == ["model"]
-    changed, _ = await client.api.update(*WHERE, name, etag, ApiUpdateContract(description="one for all"), cls=with_etag)
+    changed, _ = await client.api.update(
+        *WHERE, name, etag, ApiUpdateContract(description="one for all"), cls=with_etag
+    )
     assert (changed.description, changed.path) == ("one for all", name)
     policy = await client.api_policy.create_or_update(*WHERE, name, "policy", raw(""))
     assert policy.name == "policy"
@@ -46,7 +73,9 @@ async def test_an_api_gets_its_operations_from_its_openapi_document(client: Clie
         await client.api.get(*WHERE, name)
 
 
-async def test_an_api_may_be_made_without_a_document_and_its_path_has_no_slash_in_front(client: Client) -> None:
+async def test_an_api_may_be_made_without_a_document_and_its_path_has_no_slash_in_front(
+    client: Client,
+) -> None:
     name = unique("ai")
     asked = ApiCreateOrUpdateParameter(display_name="By hand", path=f"/{name}/", protocols=["https"])
     made = await (await client.api.begin_create_or_update(*WHERE, name, asked)).result()
@@ -87,12 +116,16 @@ async def test_every_parameter_of_an_operations_path_must_be_declared(client: Cl
         await client.api_operation.create_or_update(*where, an_operation(url_template=template))
     assert problem(refused.value)[1] == "templateParameters"
     declared = [ParameterContract(name="name", type="string", required=True)]
-    made = await client.api_operation.create_or_update(*where, an_operation(url_template=template, template_parameters=declared))
+    made = await client.api_operation.create_or_update(
+        *where, an_operation(url_template=template, template_parameters=declared)
+    )
     assert made.template_parameters[0].name == "name"
 
 
 async def refused_of(standins: StandIns, *writes: Awaitable[Any]) -> list[ResourceExistsError]:
-    """The conflicts among writes that are made at once. Each takes a minute, which is over when the first has its answer."""
+    """The conflicts among writes that are made at once. Each takes a minute, which is over when the first has
+    its answer.
+    """
     with options(standins, api_write_seconds=60):
         answering = [asyncio.ensure_future(write) for write in writes]
         await asyncio.wait(answering, return_when=asyncio.FIRST_COMPLETED)
@@ -101,16 +134,22 @@ async def refused_of(standins: StandIns, *writes: Awaitable[Any]) -> list[Resour
     return [answer for answer in answers if isinstance(answer, ResourceExistsError)]
 
 
-async def test_two_links_to_one_api_at_once_are_one_too_many(standins: StandIns, client: Client, product: str, api: str) -> None:
+async def test_two_links_to_one_api_at_once_are_one_too_many(
+    standins: StandIns, client: Client, product: str, api: str
+) -> None:
     other = unique("team")
     await client.product.create_or_update(*WHERE, other, ProductContract(display_name=other))
-    [refused] = await refused_of(standins, *(client.product_api.create_or_update(*WHERE, name, api) for name in (product, other)))
+    [refused] = await refused_of(
+        standins, *(client.product_api.create_or_update(*WHERE, name, api) for name in (product, other))
+    )
     assert refused.error is not None
     assert (refused.status_code, refused.error.code) == (409, "PessimisticConcurrencyConflict")
     assert len([row async for row in client.api_product.list_by_apis(*WHERE, api)]) == 1
 
 
-async def test_every_write_on_an_api_locks_it(standins: StandIns, client: Client, product: str, api: str) -> None:
+async def test_every_write_on_an_api_locks_it(
+    standins: StandIns, client: Client, product: str, api: str
+) -> None:
     operation = (*WHERE, api, "chat-by-path")
     await client.api_policy.create_or_update(*WHERE, api, "policy", raw(""))
     writes: tuple[Callable[[], Awaitable[Any]], ...] = (
@@ -131,7 +170,9 @@ async def test_every_write_on_an_api_locks_it(standins: StandIns, client: Client
 
 
 async def ended(standins: StandIns, beginning: Awaitable[AsyncLROPoller[Any]]) -> tuple[Any, list[str]]:
-    """What an operation ends with, and the states that its poller saw; the clock is moved when it was told to wait."""
+    """What an operation ends with, and the states that its poller saw; the clock is moved when it was told to
+    wait.
+    """
     standins.control.forget_calls()
     poller = await beginning
     seen = [poller.status()]
@@ -154,7 +195,9 @@ async def test_an_import_goes_on_after_the_answer(standins: StandIns, client: Cl
         assert (await ended(standins, deletion))[1] == ["InProgress", "Succeeded"]
 
 
-async def test_an_api_is_locked_until_its_import_has_ended(standins: StandIns, client: Client, product: str) -> None:
+async def test_an_api_is_locked_until_its_import_has_ended(
+    standins: StandIns, client: Client, product: str
+) -> None:
     name = unique("ai")
     with options(standins, long_running_seconds=30):
         await client.api.begin_create_or_update(*WHERE, name, an_api(name), polling=False)
@@ -170,10 +213,16 @@ async def test_named_values_and_fragments_may_take_their_time_too(standins: Stan
     name = unique("slow")
     created = NamedValueCreateContract(display_name=name, value="v1")
     with options(standins, long_running_seconds=30):
-        made, states = await ended(standins, client.named_value.begin_create_or_update(*WHERE, name, created, **QUICKLY))
+        made, states = await ended(
+            standins, client.named_value.begin_create_or_update(*WHERE, name, created, **QUICKLY)
+        )
         assert (made.value, states) == ("v1", ["InProgress", "Succeeded"])
-        update = client.named_value.begin_update(*WHERE, name, "*", NamedValueUpdateParameters(value="v2"), **QUICKLY)
+        update = client.named_value.begin_update(
+            *WHERE, name, "*", NamedValueUpdateParameters(value="v2"), **QUICKLY
+        )
         made, states = await ended(standins, update)
         assert (made.value, states) == ("v2", ["InProgress", "Succeeded"])
-        made, states = await ended(standins, client.policy_fragment.begin_create_or_update(*WHERE, name, a_fragment(), **QUICKLY))
+        made, states = await ended(
+            standins, client.policy_fragment.begin_create_or_update(*WHERE, name, a_fragment(), **QUICKLY)
+        )
         assert (made.name, states) == (name, ["InProgress", "Succeeded"])

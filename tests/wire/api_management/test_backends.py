@@ -51,7 +51,9 @@ async def test_a_backend_is_changed_under_its_etag_only(client: Client) -> None:
 async def test_a_backend_stays_while_a_policy_names_it(client: Client, product: str) -> None:
     name = unique("team")
     await client.backend.create_or_update(*WHERE, name, a_backend())
-    await client.product_policy.create_or_update(*WHERE, product, "policy", raw(f'<set-backend-service backend-id="{name}" />'))
+    await client.product_policy.create_or_update(
+        *WHERE, product, "policy", raw(f'<set-backend-service backend-id="{name}" />')
+    )
     with pytest.raises(HttpResponseError, match=f"/products/{product}/policies/policy") as refused:
         await client.backend.delete(*WHERE, name, "*")
     assert refused.value.status_code == 400
@@ -75,13 +77,20 @@ async def test_a_pool_is_made_of_backends_that_exist(client: Client) -> None:
 
 
 async def test_a_circuit_breaker_has_one_rule_that_can_be_read(client: Client) -> None:
-    made = await client.backend.create_or_update(*WHERE, unique("team"), a_backend(circuit_breaker=a_breaker({})))
+    made = await client.backend.create_or_update(
+        *WHERE, unique("team"), a_backend(circuit_breaker=a_breaker({}))
+    )
     assert made.circuit_breaker.rules[0].failure_condition.count == 3
     unlimited = CircuitBreakerFailureCondition(interval=timedelta(minutes=1))
-    wrong: tuple[tuple[dict[str, Any], ...], ...] = (({}, {"name": "again"}), ({"failure_condition": unlimited},))
+    wrong: tuple[tuple[dict[str, Any], ...], ...] = (
+        ({}, {"name": "again"}),
+        ({"failure_condition": unlimited},),
+    )
     for rules in wrong:
         with pytest.raises(HttpResponseError) as refused:
-            await client.backend.create_or_update(*WHERE, unique("team"), a_backend(circuit_breaker=a_breaker(*rules)))
+            await client.backend.create_or_update(
+                *WHERE, unique("team"), a_backend(circuit_breaker=a_breaker(*rules))
+            )
         assert problem(refused.value)[1] == "circuitBreaker"
 
 

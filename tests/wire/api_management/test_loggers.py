@@ -11,7 +11,10 @@ from tests.wire.azure_clients import with_etag
 
 
 def a_logger() -> LoggerContract:
-    return LoggerContract(logger_type="applicationInsights", credentials={"instrumentationKey": "11111111-2222-4333-8444-555555555555"})
+    return LoggerContract(
+        logger_type="applicationInsights",
+        credentials={"instrumentationKey": "11111111-2222-4333-8444-555555555555"},
+    )
 
 
 async def test_a_loggers_credentials_become_a_secret_named_value(client: Client) -> None:
@@ -22,13 +25,17 @@ async def test_a_loggers_credentials_become_a_secret_named_value(client: Client)
     found = client.named_value.list_by_service(*WHERE, filter=f"displayName eq '{reference.strip('{}')}'")
     [value] = [row async for row in found]
     assert (value.secret, value.value) == (True, None)
-    assert (await client.named_value.list_value(*WHERE, value.name)).value == "11111111-2222-4333-8444-555555555555"
+    assert (
+        await client.named_value.list_value(*WHERE, value.name)
+    ).value == "11111111-2222-4333-8444-555555555555"
     await client.logger.delete(*WHERE, name, "*")
     with pytest.raises(ResourceNotFoundError):
         await client.logger.get(*WHERE, name)
 
 
-async def test_the_service_and_an_api_have_diagnostics_that_send_to_a_logger(client: Client, api: str) -> None:
+async def test_the_service_and_an_api_have_diagnostics_that_send_to_a_logger(
+    client: Client, api: str
+) -> None:
     name = unique("log")
     await client.logger.create_or_update(*WHERE, name, a_logger())
     logger = f"{INSTANCE}/loggers/{name}"
@@ -51,5 +58,7 @@ async def test_a_diagnostic_needs_a_logger_that_exists_and_a_name_that_is_known(
     name = unique("log")
     await client.logger.create_or_update(*WHERE, name, a_logger())
     with pytest.raises(HttpResponseError) as refused:
-        await client.diagnostic.create_or_update(*WHERE, "mine", DiagnosticContract(logger_id=f"{INSTANCE}/loggers/{name}"))
+        await client.diagnostic.create_or_update(
+            *WHERE, "mine", DiagnosticContract(logger_id=f"{INSTANCE}/loggers/{name}")
+        )
     assert problem(refused.value)[1] == "diagnosticId"

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.mgmt.apimanagement.models import KeyVaultContractCreateProperties, NamedValueCreateContract, NamedValueUpdateParameters
+from azure.mgmt.apimanagement.models import (
+    KeyVaultContractCreateProperties,
+    NamedValueCreateContract,
+    NamedValueUpdateParameters,
+)
 
 from tests.differences import known_difference
 from tests.wire.api_management.builders import QUICKLY, WHERE, Client, problem, raw, unique
@@ -28,7 +32,9 @@ async def test_a_value_is_read_changed_and_taken_away(client: Client) -> None:
     name = unique("nv")
     made = await put(client, name, a_value(f"shown-{name}", tags=["a"]))
     assert (made.display_name, made.value, made.secret, made.tags) == (f"shown-{name}", "v1", False, ["a"])
-    update = await client.named_value.begin_update(*WHERE, name, "*", NamedValueUpdateParameters(value="v2"), **QUICKLY)
+    update = await client.named_value.begin_update(
+        *WHERE, name, "*", NamedValueUpdateParameters(value="v2"), **QUICKLY
+    )
     assert (await update.result()).value == "v2"
     assert (await client.named_value.list_value(*WHERE, name)).value == "v2"
     assert await client.named_value.get_entity_tag(*WHERE, name) is True
@@ -47,12 +53,18 @@ async def test_a_secret_is_shown_to_whoever_asks_for_it_only(client: Client) -> 
     assert (await client.named_value.list_value(*WHERE, name)).value == "hush"
 
 
-async def test_a_policy_names_a_value_by_its_display_name_and_gets_its_id_back(client: Client, product: str) -> None:
+async def test_a_policy_names_a_value_by_its_display_name_and_gets_its_id_back(
+    client: Client, product: str
+) -> None:
     name = unique("nv")
     await put(client, name, a_value(f"Shown-{name}"))
     with pytest.raises(HttpResponseError, match="Cannot find a property"):
-        await client.product_policy.create_or_update(*WHERE, product, "policy", raw(f'<trace source="{{{{shown-{name}}}}}" />'))
-    made = await client.product_policy.create_or_update(*WHERE, product, "policy", raw(f'<trace source="{{{{Shown-{name}}}}}" />'))
+        await client.product_policy.create_or_update(
+            *WHERE, product, "policy", raw(f'<trace source="{{{{shown-{name}}}}}" />')
+        )
+    made = await client.product_policy.create_or_update(
+        *WHERE, product, "policy", raw(f'<trace source="{{{{Shown-{name}}}}}" />')
+    )
     assert f'<trace source="{{{{{name}}}}}" />' in made.value
     again = await client.product_policy.get(*WHERE, product, "policy")
     await client.product_policy.create_or_update(*WHERE, product, "policy", again)
@@ -71,7 +83,9 @@ async def test_a_secret_in_a_vault_is_a_reference(client: Client) -> None:
     assert refreshed.key_vault.last_status.code == "Success"
 
 
-@known_difference("resource-manager", "A named value that refers to a Key Vault has the value of that secret.")
+@known_difference(
+    "resource-manager", "A named value that refers to a Key Vault has the value of that secret."
+)
 async def test_the_value_of_a_secret_in_a_vault_can_be_asked_for(client: Client) -> None:
     name = unique("nv")
     await put(client, name, a_value(name, value=None, secret=True, key_vault=in_vault(name)))

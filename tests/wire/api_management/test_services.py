@@ -24,7 +24,9 @@ from tests.wire.api_management.builders import INSTANCE, OPERATOR, WHERE, Client
 from tests.wire.azure_clients import GROUP, SERVICE, api_management, ask, managed_identity
 
 
-async def test_a_service_says_where_its_gateway_is_and_of_which_tier_it_is(standins: StandIns, client: Client) -> None:
+async def test_a_service_says_where_its_gateway_is_and_of_which_tier_it_is(
+    standins: StandIns, client: Client
+) -> None:
     with options(standins, tier="StandardV2"):
         found = await client.api_management_service.get(*WHERE)
     assert (found.id, found.name, found.provisioning_state) == (INSTANCE, SERVICE, "Succeeded")
@@ -34,12 +36,20 @@ async def test_a_service_says_where_its_gateway_is_and_of_which_tier_it_is(stand
 async def test_services_are_listed_by_group_and_by_subscription(client: Client) -> None:
     group = unique("rg")
     await client.api_management_service.get(group, "other")
-    assert [row.name async for row in client.api_management_service.list_by_resource_group(group)] == ["other"]
+    assert [row.name async for row in client.api_management_service.list_by_resource_group(group)] == [
+        "other"
+    ]
     everywhere = [row.id async for row in client.api_management_service.list()]
-    assert f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/other" in everywhere
+    assert (
+        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.ApiManagement/service/"
+        "other"
+    ) in everywhere
 
 
-@known_difference("resource-manager", "An API Management service that nobody has made is not found; here every one exists that is named.")
+@known_difference(
+    "resource-manager",
+    "An API Management service that nobody has made is not found; here every one exists that is named.",
+)
 async def test_a_service_that_nobody_has_made_is_not_found(client: Client) -> None:
     with pytest.raises(ResourceNotFoundError):
         await client.api_management_service.get(GROUP, unique("absent"))
@@ -49,7 +59,9 @@ async def test_the_fixed_words_of_a_path_may_be_spelled_in_any_case(
     standins: StandIns, credential: ManagedIdentityCredential, product: str
 ) -> None:
     token = (await credential.get_token("https://management.azure.com/.default")).token
-    path = INSTANCE.replace("resourceGroups", "RESOURCEGROUPS").replace("Microsoft.ApiManagement", "microsoft.apimanagement")
+    path = INSTANCE.replace("resourceGroups", "RESOURCEGROUPS").replace(
+        "Microsoft.ApiManagement", "microsoft.apimanagement"
+    )
     url = f"{standins.addresses['resource-manager']}{path}/Products/{product.upper()}?api-version=2024-05-01"
     status, body, _ = ask(standins, "GET", url, Authorization=f"Bearer {token}")
     assert (status, body["name"]) == (200, product)
@@ -59,7 +71,10 @@ async def test_a_killed_server_forgets_nothing(tmp_path: Path) -> None:
     name = unique("team")
     for life in (1, 2):
         with own_standins(tmp_path) as standins, managed_identity(standins):
-            async with ManagedIdentityCredential(client_id=OPERATOR) as credential, api_management(standins, credential) as client:
+            async with (
+                ManagedIdentityCredential(client_id=OPERATOR) as credential,
+                api_management(standins, credential) as client,
+            ):
                 if life == 1:
                     await client.product.create_or_update(*WHERE, name, ProductContract(display_name="kept"))
                     await client.product_policy.create_or_update(*WHERE, name, "policy", raw(""))
@@ -77,9 +92,20 @@ async def test_a_killed_server_forgets_nothing(tmp_path: Path) -> None:
 @contextmanager
 def own_standins(folder: Path) -> Iterator[StandIns]:
     """A set for one test, which ends it with SIGKILL."""
-    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), "--only", "identity", "resource-manager"]
+    command = [
+        sys.executable,
+        "-m",
+        "standins.run",
+        "--folder",
+        str(folder),
+        "--only",
+        "identity",
+        "resource-manager",
+    ]
     command += ["--control", "--latency", "none"]
-    with subprocess.Popen([*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--with-parent"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         yield StandIns(Control(ready["control"]), ready["addresses"], ready["ca"], folder)
