@@ -60,7 +60,7 @@ $(VENV)/mutate-ready: $(VENV)/ready
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,mutate]'
 	@touch $@
 
-mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices (takes long; a second time only what changed): ONLY='shared.apply.*'
+mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices (takes long; a second time only what changed): ONLY='shared.stages.apply.*'
 	@$(RUN) -m tests.mutation $(ONLY)
 
 .contract-venv/ready: $(VENV)/ready

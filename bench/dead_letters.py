@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from shared.adapters.service_bus import ServiceBus
-from shared.domain.git import blob_id
-from shared.messages import AccessChange, DeadLetter
+from shared.git import blob_id
+from shared.messaging.messages import AccessChange, DeadLetter
+from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Envelope
-from shared.stages import DEAD_LETTERS
 from standins.demo.repository import Clone
 from standins.identity import IDENTITY_HEADER
 from standins.stack import AUDIENCE, Stack, wait_until

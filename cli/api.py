@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shared.domain.problem import visible
+from shared.documents.problem import visible
 
 #: Azure ends a call after 230 seconds.
 PATIENCE = 240

@@ -29,7 +29,7 @@ def schema(
 def _request() -> dict[str, object]:
     from pydantic.json_schema import models_json_schema
 
-    from shared.domain.request import SHAPES
+    from shared.requests.request import SHAPES
 
     references, definitions = models_json_schema(
         [(shape, "validation") for shape in SHAPES], title="Access request"
@@ -38,6 +38,6 @@ def _request() -> dict[str, object]:
 
 
 def _catalog() -> dict[str, object]:
-    from shared.domain.catalog_form import WrittenCatalog
+    from shared.catalog.catalog_schema import WrittenCatalog
 
     return WrittenCatalog.model_json_schema()

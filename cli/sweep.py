@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.api import Api, Audience, Url
-from shared.domain.problem import visible
+from shared.documents.problem import visible
 
 
 def sweep(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.domain.problem import visible
+from shared.documents.problem import visible
 
 Row = dict[str, Any]
 #: Columns.

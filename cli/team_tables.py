@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.tables import GLIMPSE, age
-from shared.domain.problem import visible
+from shared.documents.problem import visible
 
 Row = dict[str, Any]
 _MARKS = {"True": "✓", "False": "✗", "Unknown": "?"}

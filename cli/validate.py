@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
-from shared.domain.policy_table import Tier
-from shared.domain.problem import Problem, failures, visible
+from shared.documents.problem import Problem, failures, visible
+from shared.policies.policy_table import Tier
+from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
 if TYPE_CHECKING:
-    from shared.domain.ledger import Ledger
-    from shared.domain.review import File, Review
+    from shared.branch.review import File, Review
+    from shared.catalog.capacity import Ledger
 
 _MOST_BYTES = 64 * 1024 + 1
 """One more than a file may have: enough to refuse it."""
@@ -51,9 +51,9 @@ def validate(
     ] = None,
 ) -> None:
     """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
-    from shared.domain.platform_faults import tier_faults
-    from shared.domain.review import Past, in_force, review
-    from shared.domain.team_states import days_past
+    from shared.branch.platform_checks import tier_faults
+    from shared.branch.review import Past, in_force, review
+    from shared.branch.team_states import days_past
 
     paths, today = _request_paths(request_path), datetime.now(UTC).date()
     old = None if before is None else _files(before, paths, catalog_path)
@@ -96,7 +96,7 @@ def _checkout(root: Path, paths: RequestPaths, catalog_path: str) -> Iterator[tu
     """Every file of the checkout by its path in the repository; symbolic links are files and are not
     followed.
     """
-    from shared.domain.review import File, is_read
+    from shared.branch.review import File, is_read
 
     for file, mode in _walk(root):
         name = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")

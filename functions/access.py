@@ -11,9 +11,10 @@ import azure.functions as func
 
 from functions.description import description
 from functions.operators import Asked, answered, as_json, problem, told
-from shared import access, settings
-from shared.access import Audience
+from shared import settings
 from shared.adapters.entra import Caller, Refused
+from shared.api import teams
+from shared.api.teams import Audience
 from shared.bootstrap import RealApp
 
 stage = func.Blueprint()
@@ -23,7 +24,7 @@ stage = func.Blueprint()
 async def list_teams(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await access.teams(app, audience(caller)))
+        return 200, told(await teams.teams(app, audience(caller)))
 
     return await answered(req, None, work)
 
@@ -32,7 +33,7 @@ async def list_teams(req: func.HttpRequest) -> func.HttpResponse:
 async def show_team(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        record = await access.team(app, req.route_params["team"], audience(caller))
+        record = await teams.team(app, req.route_params["team"], audience(caller))
         return (
             (200, told(record))
             if record
@@ -46,7 +47,7 @@ async def show_team(req: func.HttpRequest) -> func.HttpResponse:
 async def list_models(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await access.models(app, closely=caller.may("Reader")))
+        return 200, told(await teams.models(app, closely=caller.may("Reader")))
 
     return await answered(req, None, work)
 
@@ -55,7 +56,7 @@ async def list_models(req: func.HttpRequest) -> func.HttpResponse:
 async def list_providers(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, _: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await access.providers(app))
+        return 200, told(await teams.providers(app))
 
     return await answered(req, "Reader", work)
 

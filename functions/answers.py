@@ -9,7 +9,7 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from shared.dead_letters import Answer
+from shared.api.dead_letters import Answer
 
 
 class LetterRow(TypedDict):

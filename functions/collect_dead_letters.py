@@ -6,8 +6,7 @@ import azure.functions as func
 
 from functions.received import BODY, received
 from shared import bootstrap
-from shared.settlement import collect
-from shared.stages import (
+from shared.messaging.routes import (
     DELIVER_KEYS,
     PROVISION_CATALOG,
     PROVISION_GATEWAY,
@@ -15,6 +14,7 @@ from shared.stages import (
     PROVISION_WORKSPACES,
     SWEEP,
 )
+from shared.stages.settlement import collect
 
 stage = func.Blueprint()
 

@@ -19,11 +19,12 @@ from functions.operators import (
     letter_json,
     problem,
 )
-from shared import dead_letters, telemetry
+from shared import telemetry
 from shared.adapters.entra import Caller
+from shared.api import dead_letters
+from shared.api.dead_letters import Order
 from shared.bootstrap import RealApp
-from shared.dead_letters import Order
-from shared.settlement import start_sweep
+from shared.stages.settlement import start_sweep
 
 stage = func.Blueprint()
 

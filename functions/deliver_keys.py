@@ -3,9 +3,10 @@
 import azure.functions as func
 
 from functions.received import BODY, received
-from shared import bootstrap, pipeline
-from shared.settlement import settle
-from shared.stages import DELIVER_KEYS
+from shared import bootstrap
+from shared.messaging.routes import DELIVER_KEYS
+from shared.stages import pipeline
+from shared.stages.settlement import settle
 
 stage = func.Blueprint()
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from functions.answers import Answers, LetterPage, ProblemDetails, Queued, WholeLetter
 from functions.operators import DiscardForm, HealthQuery, Query, ReplayForm, SweepForm
-from shared.domain import names
-from shared.domain.record import Health, ModelList, ProviderList, SettingList, TeamList, TeamRecord
+from shared import names
+from shared.api.records import Health, ModelList, ProviderList, SettingList, TeamList, TeamRecord
 
 _REF = "#/components/schemas/{model}"
 _NUMBER = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63}

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from functions.operators import HealthQuery, answered, as_json, misunderstood, told
 from shared.adapters.entra import Caller
+from shared.api.health_checks import probe_everything
+from shared.api.records import Health
 from shared.bootstrap import RealApp
-from shared.domain.record import Health
-from shared.probing import probe_everything
 
 stage = func.Blueprint()
 

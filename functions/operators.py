@@ -26,9 +26,9 @@ from pydantic_core import PydanticCustomError
 from shared import bootstrap
 from shared.adapters.entra import Caller, Refused, Role
 from shared.bootstrap import RealApp
-from shared.domain.letters import MOST_REPLAYS, Filter, Group, Letter
 from shared.errors import MergekeyError, TemporaryError
-from shared.stages import BY_WORD, STAGES
+from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter
+from shared.messaging.routes import BY_WORD, STAGES
 
 Work = Callable[[RealApp, Caller], Awaitable[tuple[int, Any]]]
 

@@ -3,9 +3,10 @@
 import azure.functions as func
 
 from functions.received import BODY, received
-from shared import bootstrap, pipeline
-from shared.settlement import settle
-from shared.stages import PROVISION_GATEWAY
+from shared import bootstrap
+from shared.messaging.routes import PROVISION_GATEWAY
+from shared.stages import pipeline
+from shared.stages.settlement import settle
 
 stage = func.Blueprint()
 

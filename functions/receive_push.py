@@ -4,7 +4,7 @@ import azure.functions as func
 
 from shared import bootstrap
 from shared.adapters.github_webhook import Expected, Refused, read_delivery
-from shared.settlement import settle_push
+from shared.stages.settlement import settle_push
 
 stage = func.Blueprint()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import azure.functions as func
 
-from shared.trail import Received
+from shared.messaging.retry_state import Received
 
 #: Bodies come as bytes. As text, what is not UTF-8 would be lost, and the host would take members of a JSON
 #: body for properties of the message (a body with `SessionId` or `DeliveryCount` of its own hides the

@@ -5,9 +5,10 @@ at.
 import azure.functions as func
 
 from functions.received import BODY, received
-from shared import bootstrap, pipeline
-from shared.settlement import settle, start_sweep
-from shared.stages import SWEEP
+from shared import bootstrap
+from shared.messaging.routes import SWEEP
+from shared.stages import pipeline
+from shared.stages.settlement import settle, start_sweep
 
 stage = func.Blueprint()
 

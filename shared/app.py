@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from shared.domain.desired import Platform
-from shared.domain.paths import RequestPaths
 from shared.ports import (
     Bus,
     Clock,
@@ -21,6 +19,8 @@ from shared.ports import (
     Roles,
     Vault,
 )
+from shared.requests.paths import RequestPaths
+from shared.resources.desired import Platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ from weakref import WeakKeyDictionary
 
 from shared.adapters.clock import SystemClock
 from shared.app import Limits, Places
-from shared.domain.desired import Platform, Playground
-from shared.domain.review import is_read
-from shared.domain.workspace import Cluster as ClusterFacts
+from shared.branch.review import is_read
 from shared.ports import (
     Bus,
     Cluster,
@@ -30,6 +28,8 @@ from shared.ports import (
     Roles,
     Vault,
 )
+from shared.resources.desired import Platform, Playground
+from shared.resources.workspaces import Cluster as ClusterFacts
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from shared.domain.actual import (
+from shared.documents.problem import Problem
+from shared.git import Tree
+from shared.marker import Marker
+from shared.messaging.messages import CONTENT_TYPE
+from shared.messaging.retry_state import Received
+from shared.messaging.webhook_deliveries import Delivery
+from shared.resources.actual import (
     ActualBackend,
     ActualNamedValue,
     Api,
@@ -29,16 +35,10 @@ from shared.domain.actual import (
     TracingConnection,
     Workspace,
 )
-from shared.domain.backends import Backend, NamedValue
-from shared.domain.deliveries import Delivery
-from shared.domain.desired import DesiredCatalog
-from shared.domain.git import Tree
-from shared.domain.marker import Marker
-from shared.domain.problem import Problem
-from shared.domain.secret import SecretValue
-from shared.domain.workspace import Manifest
-from shared.messages import CONTENT_TYPE
-from shared.trail import Received
+from shared.resources.backends import Backend, NamedValue
+from shared.resources.desired import DesiredCatalog
+from shared.resources.workspaces import Manifest
+from shared.secret import SecretValue
 
 
 class Clock(Protocol):

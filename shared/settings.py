@@ -13,9 +13,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
-from shared.domain.policy_table import Tier
-from shared.domain.record import Setting, SettingList
+from shared.api.records import Setting, SettingList
+from shared.policies.policy_table import Tier
+from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
 _REFERENCE = "@Microsoft.KeyVault("
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"

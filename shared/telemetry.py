@@ -7,12 +7,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from shared.domain.letters import Letter
-from shared.domain.problem import visible
+from shared.documents.problem import visible
 from shared.errors import MergekeyError
-from shared.messages import Message
-from shared.outcome import Done, Waiting
-from shared.stages import Stage
+from shared.messaging.dead_letters import Letter
+from shared.messaging.messages import Message
+from shared.messaging.outcomes import Done, Waiting
+from shared.messaging.routes import Stage
 
 log = logging.getLogger("mergekey")
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from functions.operators import group_json, letter_json, problem, told
-from shared import dead_letters
-from shared.access import Audience, models, providers, team
-from shared.domain.letters import Filter
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.record import Health, ProviderList, Setting, SettingList
+from shared.api import dead_letters
+from shared.api.health_checks import probe_everything
+from shared.api.records import Health, ProviderList, Setting, SettingList
+from shared.api.teams import Audience, models, providers, team
 from shared.errors import Rejected
-from shared.probing import probe_everything
+from shared.messaging.dead_letters import Filter
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_platform, a_team, later, push

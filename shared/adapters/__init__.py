@@ -1,0 +1,1 @@
+"""One file per remote system, behind the ports of `shared.ports`."""

@@ -24,14 +24,14 @@ from shared.adapters.api_management_doors import (
 )
 from shared.adapters.azure_sdk import PATIENCE, Patience, finished, of_resource_manager, rows
 from shared.adapters.translate import require_parent, understood
-from shared.domain.actual import Api, Fragment, Policy, Product, Subscription
-from shared.domain.desired import DesiredCatalog
-from shared.domain.marker import Marker
-from shared.domain.openapi import PATH
-from shared.domain.policy import granted_by
-from shared.domain.policy_xml import digest_of
-from shared.domain.secret import SecretValue
+from shared.marker import Marker
+from shared.policies.policy_xml import digest_of
+from shared.policies.product_policy import granted_by
 from shared.ports import Keys
+from shared.resources.actual import Api, Fragment, Policy, Product, Subscription
+from shared.resources.desired import DesiredCatalog
+from shared.resources.unified_api import PATH
+from shared.secret import SecretValue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.answers import text
 from shared.adapters.azure_sdk import Patience, finished, rows
 from shared.adapters.translate import understood
-from shared.domain.actual import ActualBackend, ActualNamedValue
-from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
-from shared.domain.catalog import Breaker
-from shared.domain.marker import Marker, parse_marker
+from shared.catalog.catalog import Breaker
+from shared.marker import Marker, parse_marker
+from shared.resources.actual import ActualBackend, ActualNamedValue
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 
 if TYPE_CHECKING:
     from azure.mgmt.apimanagement.aio import ApiManagementClient

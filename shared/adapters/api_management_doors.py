@@ -10,10 +10,10 @@ import re
 from typing import Any
 
 from shared.adapters.answers import text
-from shared.domain.actual import Api, Fragment, Product
-from shared.domain.marker import RULES, parse_marker
-from shared.domain.openapi import KEY_NAMES
-from shared.domain.policy_xml import meaning_of
+from shared.marker import RULES, parse_marker
+from shared.policies.policy_xml import meaning_of
+from shared.resources.actual import Api, Fragment, Product
+from shared.resources.unified_api import KEY_NAMES
 
 FRAGMENT_DESCRIPTION = f"managed by mergekey; rules {RULES}"
 _RULES = re.compile(r"managed by mergekey; rules (?P<rules>[0-9]{1,9})")

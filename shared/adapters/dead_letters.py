@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.service_bus import SYSTEM
 from shared.adapters.translate import translated
 from shared.errors import Busy
+from shared.messaging.retry_state import Received
+from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Kept
-from shared.stages import DEAD_LETTERS
-from shared.trail import Received
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.answers import text
 from shared.adapters.azure_sdk import of_resource_manager, rows
 from shared.adapters.translate import by_status, require_parent, understood
-from shared.domain.actual import Project, TracingConnection
-from shared.domain.marker import Marker, parse_marker
-from shared.domain.secret import SecretValue
+from shared.marker import Marker, parse_marker
+from shared.resources.actual import Project, TracingConnection
+from shared.secret import SecretValue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -27,9 +27,9 @@ from shared.adapters.archive import MOST_PACKED, too_large, unpack
 from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
-from shared.domain.git import Tree, blob_id
-from shared.domain.strict_yaml import LARGEST
+from shared.documents.strict_yaml import LARGEST
 from shared.errors import Rejected, Unavailable
+from shared.git import Tree, blob_id
 from shared.ports import Commit, Head
 
 #: A token is renewed this long before it expires.

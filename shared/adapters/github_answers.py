@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.adapters.answers import instance, text
 from shared.adapters.translate import understood
-from shared.domain.git import Entry
+from shared.git import Entry
 from shared.ports import Commit, Head
 
 SYSTEM = "GitHub"

@@ -14,7 +14,7 @@ from shared.adapters.github import GitHubClient
 from shared.adapters.github_answers import SYSTEM
 from shared.adapters.sharing import Recent
 from shared.adapters.translate import understood
-from shared.domain.deliveries import Delivery
+from shared.messaging.webhook_deliveries import Delivery
 
 _PATH = "/app/hook/deliveries"
 #: Twenty pages: a busy organisation's App hears of other repositories too.

@@ -16,7 +16,7 @@ from shared.adapters.answers import instance
 from shared.adapters.github import GitHubClient
 from shared.adapters.github_answers import SYSTEM
 from shared.adapters.translate import understood
-from shared.domain.problem import Problem, failures, most_important
+from shared.documents.problem import Problem, failures, most_important
 from shared.errors import MergekeyError
 from shared.ports import Status
 

@@ -15,14 +15,15 @@ from typing import Any
 from gidgethub import ValidationFailure
 from gidgethub.sansio import validate_event
 
-from shared.outcome import Arrived
+from shared.messaging.outcomes import Arrived
 
 #: GitHub delivers at most 25 MB (https://docs.github.com/webhooks/webhook-events-and-payloads).
 LARGEST_BODY = 25 * 1024 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
-#: How the line of a commit's message begins that gives leave for withdrawals: `shared.domain.guard`.
+#: How the line of a commit's message begins that gives leave for withdrawals:
+#: `shared.branch.withdrawal_guard`.
 _LEAVE = "Allow-Withdrawals:"
 
 

@@ -34,9 +34,9 @@ from shared.adapters.kaito_objects import (
     workspace_of,
 )
 from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
-from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.domain.workspace import API_VERSIONS, Dialect, Manifest
 from shared.errors import Busy
+from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.workspaces import API_VERSIONS, Dialect, Manifest
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from shared.adapters.answers import instance, text
-from shared.domain.actual import GpuNode, Namespace, Route, Workspace
-from shared.domain.workspace import Manifest, fixed_fields, marker_of
+from shared.resources.actual import GpuNode, Namespace, Route, Workspace
+from shared.resources.workspaces import Manifest, fixed_fields, marker_of
 
 V = TypeVar("V")
 

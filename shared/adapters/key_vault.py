@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.answers import instance, text
 from shared.adapters.azure_sdk import Lists, options, rows
 from shared.adapters.translate import by_status, understood
-from shared.domain.actual import SecretVersion
-from shared.domain.secret import SecretValue
+from shared.resources.actual import SecretVersion
+from shared.secret import SecretValue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.answers import text
 from shared.adapters.azure_sdk import of_resource_manager, rows
 from shared.adapters.translate import understood
-from shared.domain.actual import Reader
 from shared.errors import InvalidRequest
+from shared.resources.actual import Reader
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
+from shared.messaging.routes import TOPIC
 from shared.ports import Envelope
-from shared.stages import TOPIC
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from azure.servicebus import ServiceBusMessage
 
-from shared.domain.guard import SHARE
+from shared.branch.withdrawal_guard import SHARE
 from standins.faults import Fault
 from tests.chaos import strangers
 from tests.chaos.platform import MINUTE, Platform

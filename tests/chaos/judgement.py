@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.messages import CATALOG_TEAM
-from shared.stages import STAGES
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import STAGES
 from tests.chaos import strangers
 from tests.chaos.deliveries import Delivery, deliveries
 from tests.chaos.people import People

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from shared.domain.guard import SHARE
-from shared.messages import CATALOG_TEAM
+from shared.branch.withdrawal_guard import SHARE
+from shared.messaging.messages import CATALOG_TEAM
 from tests.end_to_end.written import CATALOG_PATH, GPU, LARGER_GPU, Clone, Request
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini")

@@ -18,7 +18,7 @@ from typing import Any
 
 from azure.servicebus import ServiceBusMessage
 
-from shared.messages import CONTENT_TYPE, Sweep
+from shared.messaging.messages import CONTENT_TYPE, Sweep
 from standins.faults import Fault
 from standins.identity import IDENTITY_HEADER
 from standins.stack import Stack, wait_until

@@ -235,7 +235,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
 def test_the_command_loads_nothing_of_azure() -> None:
     heavy = "{'azure', 'kubernetes', 'aiohttp'}"
     code = (
-        f"import sys, cli.main, shared.domain.review; print(sorted({heavy} & {{name.split('.')[0] for name "
+        f"import sys, cli.main, shared.branch.review; print(sorted({heavy} & {{name.split('.')[0] for name "
         "in sys.modules}))"
     )
     finished = subprocess.run(

@@ -19,8 +19,8 @@ from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceiveMode
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import OperationTimeoutError
 
-from shared.domain.names import API, FRAGMENT
-from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
+from shared.messaging.routes import DEAD_LETTERS, STAGES, TOPIC, Stage
+from shared.names import API, FRAGMENT
 from tests.contract.targets import PREFIX, Targets, named
 
 _ARM_SCOPE = "https://management.azure.com/.default"

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
+from shared.messaging.routes import STAGES, TOPIC, Stage
 from shared.ports import Bus, Envelope
-from shared.stages import STAGES, TOPIC, Stage
 from standins.control import Control
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock

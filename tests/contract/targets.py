@@ -29,7 +29,7 @@ from functools import cache
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.domain.workspace import Dialect
+from shared.resources.workspaces import Dialect
 from standins.stack import FOUNDRY_ID, TRACES_ID
 from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from shared.errors import AccessDenied, TooLarge
-from shared.messages import CONTENT_TYPE, DeadLetter
+from shared.messaging.messages import CONTENT_TYPE, DeadLetter
+from shared.messaging.retry_state import LARGEST_MESSAGE
+from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
 from shared.ports import Envelope
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
-from shared.trail import LARGEST_MESSAGE
 from tests.contract.sides import BusSide, Seen, Watch, everywhere
 from tests.contract.targets import unique
 

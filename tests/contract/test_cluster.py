@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.domain.actual import Limit, Namespace, Workspace
-from shared.domain.desired import DesiredWorkspaces, compile_workspaces
-from shared.domain.marker import Marker
-from shared.domain.readiness import NotYet, Ready, readiness
-from shared.domain.workspace import Manifest, namespace_manifest, says
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
+from shared.marker import Marker
 from shared.ports import Cluster
+from shared.resources.actual import Limit, Namespace, Workspace
+from shared.resources.desired import DesiredWorkspaces, compile_workspaces
+from shared.resources.readiness import NotYet, Ready, readiness
+from shared.resources.workspaces import Manifest, namespace_manifest, says
 from tests.contract.sides import Watch
 from tests.contract.targets import unique
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog

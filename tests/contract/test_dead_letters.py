@@ -16,9 +16,9 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 from shared.adapters.dead_letters import ServiceBusDeadLetters
 from shared.adapters.service_bus import a_client
 from shared.errors import Busy
-from shared.letters import read_letter
+from shared.inventory.dead_letters import read_letter
+from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Bus, DeadLetters, Envelope, Kept
-from shared.stages import DEAD_LETTERS
 from tests.conftest import StandIns
 from tests.contract.sides import Watch
 from tests.contract.targets import Targets, unique

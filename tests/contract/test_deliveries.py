@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from shared.adapters.github_deliveries import GitHubDeliveries
-from shared.domain.deliveries import Delivery, missed
 from shared.errors import Unavailable
+from shared.messaging.webhook_deliveries import Delivery, missed
 from tests.contract.announcers import Announcer, RealAnnouncer
 from tests.contract.sides import Watch
 

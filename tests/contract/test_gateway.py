@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from shared.apply import ADMINISTRATOR
-from shared.domain.actual import Fragment, Policy, Product
-from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
-from shared.domain.catalog import Breaker
-from shared.domain.desired import compile_catalog
-from shared.domain.marker import RULES, Marker
-from shared.domain.names import API, FRAGMENT, SAFETY_BACKEND
-from shared.domain.policy import product_policy
-from shared.domain.policy_xml import digest_of, meaning_of
+from shared.catalog.catalog import Breaker
 from shared.errors import Busy, Rejected, Unavailable
+from shared.marker import RULES, Marker
+from shared.names import API, FRAGMENT, SAFETY_BACKEND
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.product_policy import product_policy
 from shared.ports import Gateway, Keys
+from shared.resources.actual import Fragment, Policy, Product
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.desired import compile_catalog
+from shared.stages.apply import ADMINISTRATOR
 from tests.contract.targets import unique
 from tests.domain.policy_cases import GOVERNED, asking
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import Reader, TracingConnection
-from shared.domain.marker import Marker
 from shared.errors import Busy
+from shared.marker import Marker
 from shared.ports import Projects, Roles
+from shared.resources.actual import Reader, TracingConnection
 from standins.stack import TRACES_ID
 from tests.conftest import StandIns
 from tests.contract.sides import Watch

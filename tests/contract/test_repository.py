@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from shared.domain.git import blob_id
-from shared.domain.problem import Problem
+from shared.documents.problem import Problem
 from shared.errors import Unavailable
+from shared.git import blob_id
 from shared.ports import Head, Status
 from tests.contract.sources import Source
 

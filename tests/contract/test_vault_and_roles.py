@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import Reader
-from shared.domain.secret import SecretValue
 from shared.errors import Busy, Unavailable
 from shared.ports import Roles, Vault
+from shared.resources.actual import Reader
+from shared.secret import SecretValue
 from tests.contract.sides import Watch
 from tests.contract.targets import unique
 

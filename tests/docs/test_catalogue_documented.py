@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from shared.domain.catalog import read_catalog
-from shared.domain.catalog_form import WrittenCatalog
+from shared.catalog.catalog import read_catalog
+from shared.catalog.catalog_schema import WrittenCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "catalogue.md").read_text()

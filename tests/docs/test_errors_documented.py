@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared import errors
-from shared.domain.readiness import NotYet, readiness
+from shared.resources.readiness import NotYet, readiness
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
 REASON = re.compile(r"[A-Z][a-z]+[0-9]?([A-Z][a-z]+[0-9]?)*")
+#: Where files of people are judged.
+JUDGING = [ROOT / "shared" / "names.py"] + [
+    path
+    for room in ("documents", "catalog", "requests", "policies", "branch")
+    for path in (ROOT / "shared" / room).glob("*.py")
+]
 #: Calls that are given the reason of a problem as an argument of its own.
 COMPLAINTS = {"problem", "problem_at", "complain", "refusal", "_refuse", "_refused", "_matching", "_text"}
 
@@ -64,7 +70,7 @@ def of_stages() -> set[str]:
 
 def of_waiting_for_kaito() -> set[str]:
     """What `readiness` makes of each of KAITO's conditions."""
-    tree = ast.parse((ROOT / "shared" / "domain" / "readiness.py").read_text())
+    tree = ast.parse((ROOT / "shared" / "resources" / "readiness.py").read_text())
     conditions = [text for text in texts(tree) if text.endswith("Ready")]
     judged = [
         readiness([]),
@@ -84,7 +90,7 @@ def of_problems() -> set[str]:
         for argument in call.args
         for word in words(argument)
     }
-    for path in sorted((ROOT / "shared" / "domain").glob("*.py")):
+    for path in sorted(JUDGING):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and name_of(node) in COMPLAINTS:

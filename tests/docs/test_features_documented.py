@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from shared.domain.policy_table import TABLE
+from shared.policies.policy_table import TABLE
 from tests.conftest import ROOT
 
 ROWS = [

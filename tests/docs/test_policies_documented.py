@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from shared.domain.policy_table import TABLE
+from shared.policies.policy_table import TABLE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policies.md").read_text()
 

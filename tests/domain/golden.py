@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
-from shared.domain.review import File, Review, review
+from shared.branch.review import File, Review, review
+from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
 
 CASES = Path(__file__).parent / "cases"
 PATHS = RequestPaths()

@@ -7,7 +7,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from shared.domain.catalog import (
+from shared.catalog.catalog import (
     Breaker,
     Catalog,
     CatalogModel,
@@ -18,9 +18,9 @@ from shared.domain.catalog import (
     SemanticCache,
     SharedWorkspace,
 )
-from shared.domain.request import AccessRequest
-from shared.domain.terms import Classification, Provider
-from shared.domain.wishes import ModelAccess, Period, TokenQuota
+from shared.catalog.terms import Classification, Provider
+from shared.requests.details import ModelAccess, Period, TokenQuota
+from shared.requests.request import AccessRequest
 from tests.domain.policy_cases import EVERY_CLASS, PLAIN
 from tests.fakes.app import GPU
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.domain.plan import Plan
+from shared.resources.plan import Plan
 
 
 def steps_of(plan: Plan) -> list[list[str]]:

@@ -10,8 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from shared.domain.api_policy import api_policy
-from shared.domain.catalog import (
+from shared.catalog.catalog import (
     Breaker,
     Catalog,
     CatalogModel,
@@ -22,9 +21,10 @@ from shared.domain.catalog import (
     SemanticCache,
     SharedWorkspace,
 )
-from shared.domain.policy import product_policy, requested_model_fragment
-from shared.domain.request import AccessRequest, ModelAccess, TokenQuota
-from shared.domain.terms import Classification
+from shared.catalog.terms import Classification
+from shared.policies.api_policy import api_policy
+from shared.policies.product_policy import product_policy, requested_model_fragment
+from shared.requests.request import AccessRequest, ModelAccess, TokenQuota
 from tests.fakes.app import GPU, Asked, a_catalog
 
 POLICIES = Path(__file__).parent / "policies"

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from shared.domain import names
-from shared.domain.actual import ActualBackend, Api, Product, Workspace
-from shared.domain.answers import model_list, provider_list, team_record
-from shared.domain.catalog import Catalog, CatalogModel, Member, Price, Retirement
-from shared.domain.desired import Platform, Playground, compile_catalog
-from shared.domain.ledger import Books, Grants, keep_books, overdrawn
-from shared.domain.marker import Marker
-from shared.domain.record import Granted, GrantedModel, Offer, Share, TeamRecord
-from shared.domain.record import Grants as Sums
-from shared.domain.review import Review
-from shared.domain.view import Condition, Said, View
-from shared.domain.wishes import TokenQuota
-from shared.domain.world import Times, World
+from shared import names
+from shared.api.answers import model_list, provider_list, team_record
+from shared.api.records import Granted, GrantedModel, Offer, Share, TeamRecord
+from shared.api.records import Grants as Sums
+from shared.api.team_view import Condition, Said, View
+from shared.branch.review import Review
+from shared.catalog.capacity import Books, Grants, keep_books, overdrawn
+from shared.catalog.catalog import Catalog, CatalogModel, Member, Price, Retirement
+from shared.inventory.snapshot import Times, World
+from shared.marker import Marker
+from shared.requests.details import TokenQuota
+from shared.resources.actual import ActualBackend, Api, Product, Workspace
+from shared.resources.desired import Platform, Playground, compile_catalog
 from tests.domain.policy_cases import FULL, GOVERNED
 from tests.fakes.app import GATEWAY_URL, GPU, REPOSITORY, Asked, a_catalog, path_of
 

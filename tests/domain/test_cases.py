@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.problem import failures
-from shared.domain.review import File
+from shared.branch.review import File
+from shared.documents.problem import failures
 from tests.domain.golden import CASES, REQUEST, case_names, rendered, review_of, review_of_case
 
 

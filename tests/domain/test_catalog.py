@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.catalog import (
+from shared.catalog.catalog import (
     Breaker,
     Catalog,
     CatalogModel,
@@ -27,7 +27,7 @@ from shared.domain.catalog import (
     SharedWorkspace,
     read_catalog,
 )
-from shared.domain.disclosure import looks_like_a_key
+from shared.documents.secret_detection import looks_like_a_key
 from tests.domain.golden import catalog_file
 
 SHARED = catalog_file().content

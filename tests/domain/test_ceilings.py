@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.ceilings import Platform, beyond, may_be_beyond
-from shared.domain.policy_table import MOST_PRODUCTS
-from shared.domain.request import AccessRequest
+from shared.branch.ceilings import Platform, beyond, may_be_beyond
+from shared.policies.policy_table import MOST_PRODUCTS
+from shared.requests.request import AccessRequest
 from standins.resource_manager.tiers import CEILINGS
 from tests.fakes.app import Asked
 

@@ -8,16 +8,24 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.domain.actual import Namespace, Product, Project, Reader, SecretVersion, Subscription, Workspace
-from shared.domain.conditions import conditions
-from shared.domain.desired import Platform, Playground
-from shared.domain.marker import Marker, format_time
-from shared.domain.problem import Position, problem_at
-from shared.domain.request import AccessRequest
-from shared.domain.states import Access, Files
-from shared.domain.view import Condition, Said, View
-from shared.domain.world import Part, Times, World
+from shared import names
+from shared.api.conditions import conditions
+from shared.api.team_view import Condition, Said, View
+from shared.branch.states import Access, Files
+from shared.documents.problem import Position, problem_at
+from shared.inventory.snapshot import Part, Times, World
+from shared.marker import Marker, format_time
+from shared.requests.request import AccessRequest
+from shared.resources.actual import (
+    Namespace,
+    Product,
+    Project,
+    Reader,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
+from shared.resources.desired import Platform, Playground
 from tests.fakes.app import GATEWAY_URL, GPU, READERS, REPOSITORY, Asked, a_catalog
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from shared.domain.deliveries import MOST_ATTEMPTS, Delivery, missed
+from shared.messaging.webhook_deliveries import MOST_ATTEMPTS, Delivery, missed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OURS = 700_000_001

@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 
-from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
-from shared.domain.catalog import Breaker, Catalog, ContentSafety
-from shared.domain.desired import (
+from shared.catalog.catalog import Breaker, Catalog, ContentSafety
+from shared.requests.request import AccessRequest
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.desired import (
     DesiredWorkspaces,
     Platform,
     compile_catalog,
@@ -21,8 +22,7 @@ from shared.domain.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.domain.openapi import unified_api
-from shared.domain.request import AccessRequest
+from shared.resources.unified_api import unified_api
 from tests.domain.many import catalogs
 from tests.domain.policy_cases import GOVERNED
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, a_catalog, catalog_text

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
-from shared.domain.catalog import Breaker, Catalog, read_catalog
-from shared.domain.desired import (
+from shared.catalog.catalog import Breaker, Catalog, read_catalog
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.requests.paths import RequestPaths
+from shared.requests.request import read_request
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.desired import (
     DesiredCatalog,
     DesiredGateway,
     DesiredProject,
@@ -25,10 +28,7 @@ from shared.domain.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.domain.paths import RequestPaths
-from shared.domain.policy_xml import digest_of, meaning_of
-from shared.domain.request import read_request
-from shared.domain.workspace import Cluster, Dialect
+from shared.resources.workspaces import Cluster, Dialect
 
 GOLDEN = yaml.safe_load(Path(__file__).with_name("digests.yaml").read_text(encoding="utf-8"))
 CATALOGUES, REQUESTS = GOLDEN["catalogues"], GOLDEN["requests"]

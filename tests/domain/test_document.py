@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.domain.document import Document
-from shared.domain.strict_yaml import read_bytes
+from shared.documents.document import Document
+from shared.documents.strict_yaml import read_bytes
 
 TEXT = b"team:\n  name: alpha\n  tags: [a, b]\nalias: *x\n"
 

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain import drift, leftovers
-from shared.domain.actual import (
+from shared.catalog.catalog import SharedWorkspace
+from shared.inventory import drift, orphans
+from shared.inventory.snapshot import Wanted, World
+from shared.marker import Marker, format_time
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.resources.actual import (
     ActualBackend,
     Api,
     GpuNode,
@@ -21,12 +25,8 @@ from shared.domain.actual import (
     Subscription,
     Workspace,
 )
-from shared.domain.catalog import SharedWorkspace
-from shared.domain.desired import Platform
-from shared.domain.marker import Marker, format_time
-from shared.domain.policy_xml import digest_of, meaning_of
-from shared.domain.slots import EXPOSED
-from shared.domain.world import Wanted, World
+from shared.resources.desired import Platform
+from shared.resources.key_slots import EXPOSED
 from tests.domain.worlds import (
     API,
     CATALOG,
@@ -386,14 +386,14 @@ def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ou
 def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
     bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     world = replace(bare, **{of: getattr(WORLD, of)})
-    assert leftovers.teams_with_objects(REPOSITORY, world) == {"alpha"}
-    assert leftovers.teams_with_objects(REPOSITORY + 1, world) == frozenset()
+    assert orphans.teams_with_objects(REPOSITORY, world) == {"alpha"}
+    assert orphans.teams_with_objects(REPOSITORY + 1, world) == frozenset()
 
 
 def test_a_secret_without_a_team_names_nobody() -> None:
     nameless = replace(WORLD.secrets[KEY], tags={"repository": str(REPOSITORY)})
     bare = World(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
-    assert leftovers.teams_with_objects(REPOSITORY, bare) == frozenset()
+    assert orphans.teams_with_objects(REPOSITORY, bare) == frozenset()
 
 
 def test_a_route_is_missed_only_where_its_workspace_stands() -> None:

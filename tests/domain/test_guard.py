@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.guard import Gone, judge, teams_allowed
+from shared.branch.withdrawal_guard import Gone, judge, teams_allowed
 
 
 def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[Gone]:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.ledger import Grants, Ledger, Workspaces, keep_books, overdrawn
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import File, Past, Review, review
+from shared.branch.review import File, Past, Review, review
+from shared.catalog.capacity import Grants, Ledger, Workspaces, keep_books, overdrawn
+from shared.catalog.catalog import Catalog, read_catalog
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.domain.golden import PATHS
 
 GPT, PHI = "gpt-4.1", "phi-4"

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain import drift, leftovers, names
-from shared.domain.actual import Project
-from shared.domain.marker import Marker
-from shared.domain.world import Times, World
+from shared import names
+from shared.inventory import drift, orphans
+from shared.inventory.snapshot import Times, World
+from shared.marker import Marker
+from shared.resources.actual import Project
 from tests.domain.worlds import KEY, MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTION, TAGS, WORLD, a_product
 from tests.fakes.app import REPOSITORY
 from tests.fakes.clock import START
@@ -37,7 +38,7 @@ def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: i
         secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
         namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
     )
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, world)) == told
+    assert list(orphans.of_access_that_ended("alpha", TIMES, world)) == told
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_end
 ) -> None:
     shown = {
         opened: list(
-            leftovers.of_access_that_ended(
+            orphans.of_access_that_ended(
                 "alpha", TIMES, a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)
             )
         )
@@ -56,11 +57,11 @@ def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_end
     }
     assert set(shown[True]) - set(shown[False]) == {drift.OPEN}
     theirs = a_product(marker=None, subscription_required=False)(WORLD)
-    assert drift.OPEN not in list(leftovers.of_access_that_ended("alpha", TIMES, theirs))
+    assert drift.OPEN not in list(orphans.of_access_that_ended("alpha", TIMES, theirs))
 
 
 def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, WORLD)) == [
+    assert list(orphans.of_access_that_ended("alpha", TIMES, WORLD)) == [
         "its access has ended and its product is not withdrawn",
         "its access has ended and its keys are active",
         "its access has ended and its secrets are enabled",
@@ -68,17 +69,17 @@ def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() ->
     ]
     going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
     assert "its access has ended and its workspaces are not withdrawn" not in list(
-        leftovers.of_access_that_ended("alpha", TIMES, going)
+        orphans.of_access_that_ended("alpha", TIMES, going)
     )
 
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
 def test_objects_without_a_product_are_left_over(of: str) -> None:
     assert "its product is gone and other objects are left" in list(
-        leftovers.of_access_that_ended("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
+        orphans.of_access_that_ended("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
     )
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(leftovers.of_access_that_ended("alpha", TIMES, replace(BARE, backends=shared))) == []
+    assert list(orphans.of_access_that_ended("alpha", TIMES, replace(BARE, backends=shared))) == []
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_objects_without_a_product_are_left_over(of: str) -> None:
 )
 def test_a_held_team_whose_product_does_not_say_so_is_told(changed: dict[str, Any], told: bool) -> None:
     words = ["its withdrawal is held and its product does not say so"]
-    assert list(leftovers.of_held("alpha", a_product(**changed)(WORLD))) == (words if told else [])
-    assert list(leftovers.of_held("bravo", WORLD)) == []
+    assert list(orphans.of_held("alpha", a_product(**changed)(WORLD))) == (words if told else [])
+    assert list(orphans.of_held("bravo", WORLD)) == []
 
 
 STRANGE = replace(MARKER, repository=REPOSITORY + 1)
@@ -116,11 +117,11 @@ def _marked(of: str, marker: Marker | None) -> World:
 
 @pytest.mark.parametrize("of", ["products", "backends", "namespaces", "projects"])
 def test_every_marked_object_alone_names_its_team(of: str) -> None:
-    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
-    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
-    assert leftovers.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
+    assert orphans.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
+    assert orphans.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
+    assert orphans.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
     assert (
-        leftovers.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM)))
+        orphans.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM)))
         == frozenset()
     )
 
@@ -171,7 +172,7 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
     ],
 )
 def test_tags_and_names_tell_of_a_team_too(world: World, teams: set[str]) -> None:
-    assert leftovers.teams_with_objects(REPOSITORY, world) == teams
+    assert orphans.teams_with_objects(REPOSITORY, world) == teams
 
 
 WITHDRAWN = replace(MARKER, withdrawn=START)
@@ -205,4 +206,4 @@ WITHDRAWN = replace(MARKER, withdrawn=START)
     ],
 )
 def test_a_team_is_in_use_while_anything_but_its_product_is_in_force(world: World, used: bool) -> None:
-    assert leftovers.is_in_use("alpha", REPOSITORY, world) is used
+    assert orphans.is_in_use("alpha", REPOSITORY, world) is used

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.letters import MOST_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
+from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LETTER = Letter(

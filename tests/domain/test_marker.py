@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.marker import Marker, format_time, is_team, owner_of, parse_marker, parse_time, read_time
-from shared.domain.workspace import marker_annotations, marker_of, namespace_manifest
+from shared.marker import Marker, format_time, is_team, owner_of, parse_marker, parse_time, read_time
+from shared.resources.workspaces import marker_annotations, marker_of, namespace_manifest
 
 WHEN = datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC)
 COMMIT = "0123abcd" * 5

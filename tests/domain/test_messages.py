@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.git import blob_id
 from shared.errors import MalformedMessage, NewerMessage
-from shared.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, read_envelope
+from shared.git import blob_id
+from shared.messaging.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, read_envelope
 from tests.fakes.clock import START
 
 SHA = "a" * 40

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import names
+from shared import names
 
 # A small alphabet, and the very words that names are made of, so that collisions would be found.
 _parts = st.sampled_from(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths, catalog_near_miss
+from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths, catalog_near_miss
 
 PATHS = RequestPaths()
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.actual import ActualBackend, Policy, Product
-from shared.domain.backends import Backend
-from shared.domain.desired import DesiredGateway
-from shared.domain.marker import Marker
-from shared.domain.plan import ActualGateway, Plan, plan_gateway, plan_reservation
-from shared.domain.policy import product_policy
-from shared.domain.policy_xml import digest_of
 from shared.errors import NotManaged
+from shared.marker import Marker
+from shared.policies.policy_xml import digest_of
+from shared.policies.product_policy import product_policy
+from shared.resources.actual import ActualBackend, Policy, Product
+from shared.resources.backends import Backend
+from shared.resources.desired import DesiredGateway
+from shared.resources.plan import ActualGateway, Plan, plan_gateway, plan_reservation
 from tests.domain.plans import steps_of
 from tests.fakes.app import REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Policy
-from shared.domain.backends import Backend, Credential, NamedValue, PoolMember
-from shared.domain.catalog import Breaker
-from shared.domain.desired import DesiredCatalog, compile_catalog
-from shared.domain.marker import Marker
-from shared.domain.plan import ActualCatalog, Create, Update, plan_catalog, plan_cleaning
-from shared.domain.policy_xml import digest_of, meaning_of
+from shared.catalog.catalog import Breaker
 from shared.errors import NotManaged
+from shared.marker import Marker
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.desired import DesiredCatalog, compile_catalog
+from shared.resources.plan import ActualCatalog, Create, Update, plan_catalog, plan_cleaning
 from tests.domain.plans import steps_of
 from tests.fakes.app import REPOSITORY, FakeApp, a_catalog
 

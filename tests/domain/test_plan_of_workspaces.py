@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.actual import Route, Workspace
-from shared.domain.desired import DesiredWorkspaces, compile_workspaces
-from shared.domain.plan import plan_workspaces
-from shared.domain.workspace import fixed_fields
 from shared.errors import NotManaged
+from shared.resources.actual import Route, Workspace
+from shared.resources.desired import DesiredWorkspaces, compile_workspaces
+from shared.resources.plan import plan_workspaces
+from shared.resources.workspaces import fixed_fields
 from tests.domain.plans import steps_of
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, a_catalog
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.domain.actual import Project, Reader, TracingConnection
-from shared.domain.desired import Platform, Playground, compile_project
-from shared.domain.marker import Marker
-from shared.domain.playground import ActualProject, plan_project
-from shared.domain.playground_drift import of_access_that_ended, of_others, of_team, teams_let_in
-from shared.domain.world import Times, Wanted, World
+from shared import names
 from shared.errors import NotManaged
+from shared.inventory.project_drift import of_access_that_ended, of_others, of_team, teams_let_in
+from shared.inventory.snapshot import Times, Wanted, World
+from shared.marker import Marker
+from shared.resources.actual import Project, Reader, TracingConnection
+from shared.resources.desired import Platform, Playground, compile_project
+from shared.resources.project import ActualProject, plan_project
 from tests.fakes.app import OTHER_READERS, READERS, Asked
 from tests.fakes.clock import START
 

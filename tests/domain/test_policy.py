@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import names
-from shared.domain.api_policy import api_policy
-from shared.domain.catalog import Catalog
-from shared.domain.policy import granted_by, product_policy
-from shared.domain.policy_xml import EXPRESSIONS, digest_of, literal
-from shared.domain.request import AccessRequest, ModelAccess, read_request
+from shared import names
+from shared.catalog.catalog import Catalog
+from shared.policies.api_policy import api_policy
+from shared.policies.policy_xml import EXPRESSIONS, digest_of, literal
+from shared.policies.product_policy import granted_by, product_policy
+from shared.requests.request import AccessRequest, ModelAccess, read_request
 from tests.domain.policy_cases import EVERY_CLASS, FULL, GOVERNED, PLAIN, POLICIES, asking, policy_texts
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 

@@ -14,21 +14,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.api_policy import api_policy
-from shared.domain.catalog import Catalog
-from shared.domain.names import FRAGMENT, LONGEST_TEAM
-from shared.domain.platform_faults import (
+from shared.branch.platform_checks import (
     everything,
     faults_of,
     platform_faults,
     read_fitting_catalog,
     tier_faults,
 )
-from shared.domain.policy import product_policy, requested_model_fragment
-from shared.domain.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
-from shared.domain.request import AccessRequest, read_request
-from shared.domain.terms import Classification
-from shared.domain.written import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
+from shared.catalog.catalog import Catalog
+from shared.catalog.terms import Classification
+from shared.documents.field_types import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
+from shared.names import FRAGMENT, LONGEST_TEAM
+from shared.policies.api_policy import api_policy
+from shared.policies.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
+from shared.policies.product_policy import product_policy, requested_model_fragment
+from shared.requests.request import AccessRequest, read_request
 from tests.domain.many import catalogs, requests_of
 from tests.domain.policy_cases import GOVERNED, policy_texts
 from tests.fakes.app import GPU, PATHS, FakeApp, a_catalog, catalog_text, path_of

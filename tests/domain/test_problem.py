@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.problem import (
+from shared.documents.problem import (
     START,
     Position,
     capped,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.git import Entry, Tree
-from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
-from shared.domain.push import Touched, compare, homes, requests_of
+from shared.branch.tree_diff import Touched, compare, homes, requests_of
+from shared.git import Entry, Tree
+from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
 
 PATHS = RequestPaths()
 ALPHA, BRAVO = "tenant-access/config/alpha/access.yaml", "developer-requests/bravo/access.yaml"

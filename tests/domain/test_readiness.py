@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.readiness import Failed, NotYet, Readiness, Ready, readiness
+from shared.resources.readiness import Failed, NotYet, Readiness, Ready, readiness
 
 ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 

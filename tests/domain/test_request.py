@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.names import team_fault
-from shared.domain.paths import RequestPaths
-from shared.domain.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
-from shared.domain.shapes import ShapeA
-from shared.domain.strict_yaml import read_bytes
-from shared.domain.terms import Provider
-from shared.domain.wishes import Wish
+from shared.catalog.catalog import Catalog, read_catalog
+from shared.catalog.terms import Provider
+from shared.documents.strict_yaml import read_bytes
+from shared.names import team_fault
+from shared.requests.details import Wish
+from shared.requests.paths import RequestPaths
+from shared.requests.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
+from shared.requests.shapes import ShapeA
 from tests.domain.golden import CASES, REQUEST, case_names, catalog_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"

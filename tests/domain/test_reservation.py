@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.ledger import limits_of
-from shared.domain.reservation import Account, Share, growth, room
+from shared.catalog.capacity import limits_of
+from shared.catalog.catalog import Catalog, read_catalog
+from shared.catalog.reservation import Account, Share, growth, room
 
 GPT, PHI = "gpt-4.1", "phi-4"
 _TEXT = f"""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.catalog import Catalog
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.platform_faults import Fault
-from shared.domain.review import File, Past, Review, in_force, is_read, review
+from shared.branch.platform_checks import Fault
+from shared.branch.review import File, Past, Review, in_force, is_read, review
+from shared.catalog.catalog import Catalog
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "access-repo"

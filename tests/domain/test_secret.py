@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from shared.adapters.translate import translated
-from shared.apply import Secret
-from shared.domain.secret import SecretValue
+from shared.secret import SecretValue
+from shared.stages.apply import Secret
 
 KEY = "0123456789abcdef0123456789abcdef"
 

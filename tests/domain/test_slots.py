@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.marker import format_time
-from shared.domain.slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
+from shared.marker import format_time
+from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
 from tests.fakes.app import OTHER_READERS, READERS
 from tests.fakes.clock import START
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.problem import Position
-from shared.domain.strict_yaml import LARGEST, embed, read_bytes
+from shared.documents.problem import Position
+from shared.documents.strict_yaml import LARGEST, embed, read_bytes
 
 
 def test_plain_scalars_mean_what_yaml_1_2_says() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.github_webhook import LARGEST_BODY, Expected, Refused, is_signed, read_delivery
-from shared.domain.guard import Gone, judge
-from shared.outcome import Arrived
+from shared.branch.withdrawal_guard import Gone, judge
+from shared.messaging.outcomes import Arrived
 
 SECRET, PREVIOUS = "It's a Secret to Everybody", "the one before"
 EXPECTED = Expected((SECRET,), repository_id=7, branch="main", installation_id=9)

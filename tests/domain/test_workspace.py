@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.domain.desired import Platform, compile_workspaces
-from shared.domain.marker import Marker
-from shared.domain.names import LONGEST_SLUG, LONGEST_TEAM, node_label
-from shared.domain.workspace import (
+from shared.marker import Marker
+from shared.names import LONGEST_SLUG, LONGEST_TEAM, node_label
+from shared.resources.desired import Platform, compile_workspaces
+from shared.resources.workspaces import (
     Cluster,
     Dialect,
     Manifest,

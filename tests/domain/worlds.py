@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain import names
-from shared.domain.actual import (
+from shared import names
+from shared.inventory.snapshot import Times, World
+from shared.marker import Marker
+from shared.resources.actual import (
     ActualBackend,
     Api,
     Namespace,
@@ -18,12 +20,10 @@ from shared.domain.actual import (
     Subscription,
     Workspace,
 )
-from shared.domain.backends import Backend
-from shared.domain.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
-from shared.domain.marker import Marker
-from shared.domain.secret import SecretValue
-from shared.domain.workspace import Cluster, fixed_fields
-from shared.domain.world import Times, World
+from shared.resources.backends import Backend
+from shared.resources.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
+from shared.resources.workspaces import Cluster, fixed_fields
+from shared.secret import SecretValue
 from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from azure.servicebus import ServiceBusMessage
 from kubernetes import client as kubernetes
 
-from shared.domain.names import FRAGMENT
-from shared.messages import Sweep
+from shared.messaging.messages import Sweep
+from shared.names import FRAGMENT
 from standins.stack import Invocation, wait_until
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import GPU, Request

@@ -8,14 +8,14 @@ from functools import cache
 from typing import TypeVar
 
 from shared.app import Limits, Places
-from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.desired import Platform, Playground
-from shared.domain.git import blob_id
-from shared.domain.paths import DEFAULT_CATALOG_PATH, RequestPaths
-from shared.domain.request import AccessRequest, read_request
-from shared.domain.workspace import Cluster as ClusterFacts
-from shared.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Message, TeamMessage
-from shared.outcome import Event
+from shared.catalog.catalog import Catalog, read_catalog
+from shared.git import blob_id
+from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Message, TeamMessage
+from shared.messaging.outcomes import Event
+from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
+from shared.requests.request import AccessRequest, read_request
+from shared.resources.desired import Platform, Playground
+from shared.resources.workspaces import Cluster as ClusterFacts
 from tests.fakes.bus import FakeBus
 from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock

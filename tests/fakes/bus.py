@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from shared.errors import AccessDenied, TooLarge
-from shared.messages import TO_ALL, read_envelope
+from shared.messaging.messages import TO_ALL, read_envelope
+from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, Received
+from shared.messaging.routes import DEAD_LETTERS, STAGES, TOPIC, Stage
 from shared.ports import Clock, Envelope
-from shared.stages import DEAD_LETTERS, STAGES, TOPIC, Stage
-from shared.trail import LARGEST_MESSAGE, LONGEST_ID, Received
 from tests.fakes.calls import Calls
 
 WINDOW = timedelta(minutes=10)

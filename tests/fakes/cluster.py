@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.domain.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.domain.workspace import Manifest, fixed_fields, marker_of
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Clock
+from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.workspaces import Manifest, fixed_fields, marker_of
 from tests.fakes.calls import Calls
 
 QUOTA = "count/workspaces.kaito.sh"

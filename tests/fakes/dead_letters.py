@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from shared.errors import Busy
+from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Clock, Kept
-from shared.stages import DEAD_LETTERS
 from tests.fakes.bus import FakeBus, Held
 from tests.fakes.calls import Calls
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
-from shared.domain.deliveries import Delivery
 from shared.errors import Unavailable
+from shared.messaging.webhook_deliveries import Delivery
 from shared.ports import Clock
 from tests.fakes.calls import Calls
 

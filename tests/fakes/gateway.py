@@ -11,17 +11,17 @@ from itertools import count
 from typing import TypeVar
 from xml.etree import ElementTree
 
-from shared.apply import ADMINISTRATOR
-from shared.domain.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
-from shared.domain.actual import Policy as ActualPolicy
-from shared.domain.backends import Backend, NamedValue
-from shared.domain.desired import DesiredCatalog
-from shared.domain.marker import RULES, Marker
-from shared.domain.policy import granted_by
-from shared.domain.policy_xml import digest_of, meaning_of
-from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
+from shared.marker import RULES, Marker
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.product_policy import granted_by
 from shared.ports import Keys
+from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
+from shared.resources.actual import Policy as ActualPolicy
+from shared.resources.backends import Backend, NamedValue
+from shared.resources.desired import DesiredCatalog
+from shared.secret import SecretValue
+from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.calls import Calls
 
 V = TypeVar("V")

@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.actual import Project, TracingConnection
-from shared.domain.marker import Marker
-from shared.domain.playground import MOST_PROJECTS
-from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
+from shared.marker import Marker
 from shared.ports import Clock
+from shared.resources.actual import Project, TracingConnection
+from shared.resources.project import MOST_PROJECTS
+from shared.secret import SecretValue
 from tests.fakes.calls import Calls
 
 TRACING = "/subscriptions/x/resourceGroups/ai/providers/Microsoft.Insights/components/traces"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.domain.problem import Problem
+from shared.documents.problem import Problem
 from shared.ports import Status
 from tests.fakes.calls import Calls
 

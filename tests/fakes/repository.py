@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from shared.domain.git import Entry, Tree, blob_id
 from shared.errors import Rejected, Unavailable
+from shared.git import Entry, Tree, blob_id
 from shared.ports import Commit, Head
 from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock

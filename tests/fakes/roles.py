@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.domain.actual import Reader
+from shared.resources.actual import Reader
 from tests.fakes.calls import Calls
 
 

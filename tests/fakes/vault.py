@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.domain.actual import SecretVersion
-from shared.domain.secret import SecretValue
 from shared.errors import Busy, Rejected, Unavailable
 from shared.ports import Clock
+from shared.resources.actual import SecretVersion
+from shared.secret import SecretValue
 from tests.fakes.calls import Calls
 
 

@@ -14,14 +14,14 @@ import httpx
 from azure.identity.aio import ManagedIdentityCredential
 
 from shared.adapters.api_management import ApiManagement
-from shared.apply import GatewayWriter, perform
-from shared.domain.backends import Backend
-from shared.domain.catalog import Catalog
-from shared.domain.desired import Platform, compile_catalog, compile_gateway
-from shared.domain.marker import Marker
-from shared.domain.plan import ActualCatalog, ActualGateway, plan_catalog, plan_gateway
-from shared.domain.request import AccessRequest
-from shared.domain.workspace import Cluster
+from shared.catalog.catalog import Catalog
+from shared.marker import Marker
+from shared.requests.request import AccessRequest
+from shared.resources.backends import Backend
+from shared.resources.desired import Platform, compile_catalog, compile_gateway
+from shared.resources.plan import ActualCatalog, ActualGateway, plan_catalog, plan_gateway
+from shared.resources.workspaces import Cluster
+from shared.stages.apply import GatewayWriter, perform
 from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
 from tests.fakes.app import Asked
@@ -36,7 +36,7 @@ def asking(*models: str, of: Catalog, **terms: Any) -> AccessRequest:
     """A request of team alpha for models of the catalogue, by name; `terms` are other fields of
     `AccessRequest`.
     """
-    from shared.domain.request import ModelAccess
+    from shared.requests.request import ModelAccess
 
     granted = tuple(
         ModelAccess(model.name, model.provider, None, None, None)

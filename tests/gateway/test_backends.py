@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from shared.domain.catalog import Breaker, Catalog, CatalogModel, Member
-from shared.domain.names import member_backend
+from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
+from shared.names import member_backend
 from tests.gateway.room import CHAT, Room, asking, saying
 from tests.wire.azure_clients import key_vault
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.domain.catalog import Catalog, CatalogModel, Member
+from shared.catalog.catalog import Catalog, CatalogModel, Member
 from tests.gateway.room import CHAT, Room, asking, saying
 
 FOUNDRY = "https://contoso-ai.openai.azure.com/openai/v1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain import policy_xml
+from shared.policies import policy_xml
 from standins.gateway import expressions
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.context import NotKnown

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
-from shared.domain.catalog import Catalog, CatalogModel, ContentSafety, EntraTokens, Member, SemanticCache
-from shared.domain.request import ModelAccess
+from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, EntraTokens, Member, SemanticCache
+from shared.requests.request import ModelAccess
 from standins.identity import OTHER_TENANT
 from standins.world import TENANT
 from tests.gateway.room import CHAT, Room, asking, saying

@@ -10,9 +10,9 @@ from azure.mgmt.apimanagement.models import (
     SubscriptionUpdateParameters,
 )
 
-from shared.domain.actual import Product
-from shared.domain.marker import Marker
-from shared.domain.openapi import KEY_NAMES
+from shared.marker import Marker
+from shared.resources.actual import Product
+from shared.resources.unified_api import KEY_NAMES
 from tests.gateway.room import Room, asking, saying
 from tests.gateway.test_calls import CATALOG, alpha
 

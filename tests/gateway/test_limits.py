@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.request import ModelAccess, TokenQuota
-from shared.domain.wishes import Period
+from shared.requests.details import Period
+from shared.requests.request import ModelAccess, TokenQuota
 from standins.stack import wait_until
 from tests.gateway.room import CHAT, Room, asking, saying
 from tests.gateway.test_calls import CATALOG

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from shared.messages import TO_ALL
+from shared.messaging.messages import TO_ALL
+from shared.messaging.routes import DEAD_LETTERS, STAGES, TOPIC
 from shared.settings import Settings
-from shared.stages import DEAD_LETTERS, STAGES, TOPIC
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTITIES = json.loads((ROOT / "infra" / "service-bus.json").read_text())

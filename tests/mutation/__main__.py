@@ -4,7 +4,7 @@ changes the tests notice.
 Prints a table and every survivor that `survivors.toml` does not judge. Fails when fewer than 85 % of the
 mutants are killed. Mutants that the type checker refuses are left out: they cannot get into the app. Each
 gets eight seconds of tests, the quickest first. `mutants/` remembers what is known; a second run tests only
-functions that changed since. With names such as 'shared.settlement.*' only those are tested, again.
+functions that changed since. With names such as 'shared.stages.settlement.*' only those are tested, again.
 """
 
 from __future__ import annotations

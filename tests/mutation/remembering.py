@@ -15,17 +15,20 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase, settings
 
-from shared.domain import catalog, platform_faults, request, review, strict_yaml
-from shared.domain.document import Document
+from shared.branch import platform_checks, review
+from shared.catalog import catalog
+from shared.documents import strict_yaml
+from shared.documents.document import Document
+from shared.requests import request
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
 #: function, everything is read anew.
 READING = (
     "stats",
-    "shared.domain.strict_yaml.",
-    "shared.domain.yaml_",
-    "shared.domain.document.",
-    "shared.domain.problem.",
+    "shared.documents.strict_yaml.",
+    "shared.documents.yaml_",
+    "shared.documents.document.",
+    "shared.documents.problem.",
 )
 
 #: Seconds of computing time for one mutant; tests begin with the quickest. What nobody has noticed by then
@@ -60,5 +63,5 @@ def pytest_runtest_setup() -> None:
     if os.environ.get("MUTANT_UNDER_TEST", "").startswith("shared.") and time.process_time() > PATIENCE:
         pytest.skip("enough was tried")
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
-    for remembered in (platform_faults.read_fitting_catalog, review.read, platform_faults.faults_of):
+    for remembered in (platform_checks.read_fitting_catalog, review.read, platform_checks.faults_of):
         remembered.cache_clear()

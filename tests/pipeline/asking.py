@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.access import Audience, team, teams
-from shared.domain.record import TeamRecord
-from shared.domain.view import Condition
+from shared.api.records import TeamRecord
+from shared.api.team_view import Condition
+from shared.api.teams import Audience, team, teams
 from shared.errors import Rejected
 from tests.fakes.app import FakeApp
 from tests.fakes.calls import Call

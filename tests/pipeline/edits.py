@@ -8,8 +8,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
-from shared.domain.names import FRAGMENT
-from shared.domain.secret import SecretValue
+from shared.names import FRAGMENT
+from shared.secret import SecretValue
 from tests.fakes.app import GPU, LARGER_GPU, READERS, Asked, FakeApp
 from tests.fakes.cluster import Kept
 from tests.fakes.gateway import Policy

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from shared import dead_letters
-from shared.dead_letters import Answer, Order
+from shared.api import dead_letters
+from shared.api.dead_letters import Answer, Order
 from shared.errors import Rejected
-from shared.letters import letters
-from shared.messages import Sweep
+from shared.inventory.dead_letters import letters
+from shared.messaging.messages import Sweep
+from shared.messaging.routes import TOPIC
 from shared.ports import Envelope
-from shared.settlement import start_sweep
-from shared.stages import TOPIC
-from shared.successors import sweep
+from shared.stages.outgoing import sweep
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_platform, ask, drain

@@ -8,18 +8,13 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared import pipeline
+from shared import names
 from shared.app import App
-from shared.domain import names
-from shared.domain.guard import teams_allowed
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.slots import EXPOSED
-from shared.intake import take_push
-from shared.messages import CATALOG_TEAM
-from shared.outcome import Arrived, Event, Outcome
-from shared.settlement import settle
-from shared.stages import (
+from shared.branch.withdrawal_guard import teams_allowed
+from shared.marker import Marker
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.outcomes import Arrived, Event, Outcome
+from shared.messaging.routes import (
     DELIVER_KEYS,
     PROVISION_CATALOG,
     PROVISION_GATEWAY,
@@ -29,6 +24,11 @@ from shared.stages import (
     SWEEP,
     Stage,
 )
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.key_slots import EXPOSED
+from shared.stages import pipeline
+from shared.stages.receive_push import take_push
+from shared.stages.settlement import settle
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 

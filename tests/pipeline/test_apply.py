@@ -8,7 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from shared.apply import (
+from shared.errors import Busy, MergekeyError, NotManaged, Rejected, Throttled
+from shared.marker import Marker
+from shared.ports import Cluster, Gateway
+from shared.resources.actual import Limit, Product, Subscription
+from shared.resources.plan import Change, Create, Delete, Plan, Replace, Update
+from shared.secret import SecretValue
+from shared.stages.apply import (
     GatewayWriter,
     Secret,
     WorkspaceWriter,
@@ -18,12 +24,6 @@ from shared.apply import (
     together,
     write_secret,
 )
-from shared.domain.actual import Limit, Product, Subscription
-from shared.domain.marker import Marker
-from shared.domain.plan import Change, Create, Delete, Plan, Replace, Update
-from shared.domain.secret import SecretValue
-from shared.errors import Busy, MergekeyError, NotManaged, Rejected, Throttled
-from shared.ports import Cluster, Gateway
 from tests.fakes.app import REPOSITORY, FakeApp
 from tests.fakes.calls import Call
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from shared.access import Audience, team, teams
-from shared.domain import names
-from shared.domain.marker import format_time
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.stages import DELIVER_KEYS
+from shared import names
+from shared.api.teams import Audience, team, teams
+from shared.marker import format_time
+from shared.messaging.routes import DELIVER_KEYS
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.asking import EVERYBODY, condition, reasons, record, refusing
 from tests.pipeline.road import a_platform, a_team, ask, later, push, withdraw

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain import names
-from shared.domain.marker import format_time
-from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared import names
+from shared.marker import format_time
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.projects import Kept
 from tests.pipeline.asking import condition, reasons, record

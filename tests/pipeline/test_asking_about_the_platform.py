@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.access import models, providers
-from shared.domain.backends import PoolMember
-from shared.domain.catalog import Breaker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.api.health_checks import probe_everything
+from shared.api.teams import models, providers
+from shared.catalog.catalog import Breaker
 from shared.errors import Unavailable
-from shared.probing import probe_everything
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.backends import PoolMember
 from tests.api_page import POOLED
 from tests.fakes.app import GPU, Asked, path_of
 from tests.fakes.calls import Call

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.access import Audience, team, teams
-from shared.domain.conditions import PARTS
+from shared.api.conditions import PARTS
+from shared.api.teams import Audience, team, teams
 from shared.errors import Unavailable
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, path_of
 from tests.fakes.calls import Call

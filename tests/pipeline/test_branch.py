@@ -6,15 +6,15 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.domain.git import blob_id
-from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared.branch.decision import Standing
 from shared.errors import Busy, InvalidRequest, Unavailable
-from shared.messages import CATALOG_TEAM, AccessChange
-from shared.outcome import Done
-from shared.pipeline import provision_catalog, provision_gateway
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
-from shared.standing import Standing
+from shared.git import blob_id
+from shared.messaging.messages import CATALOG_TEAM, AccessChange
+from shared.messaging.outcomes import Done
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.pipeline import provision_catalog, provision_gateway
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import (
     GPU,
     OTHER_READERS,

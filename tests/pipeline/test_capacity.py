@@ -14,16 +14,16 @@ from itertools import count
 
 import pytest
 
-from shared.domain.git import blob_id
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.policy import granted_by
 from shared.errors import NewerVersion
-from shared.messages import AccessChange
-from shared.outcome import Done, Event, Outcome, Waiting
-from shared.pipeline import provision_gateway
-from shared.settlement import start_sweep
-from shared.stages import PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.git import blob_id
+from shared.marker import Marker
+from shared.messaging.messages import AccessChange
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.policies.product_policy import granted_by
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.pipeline import provision_gateway
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import Kill, Killed, a_platform, arrive, ask, drain, later, push, run

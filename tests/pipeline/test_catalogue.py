@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.names import FRAGMENT
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import CATALOG_TEAM
-from shared.pipeline import provision_gateway, provision_workspaces
-from shared.settlement import start_sweep
-from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.names import FRAGMENT
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.pipeline import provision_gateway, provision_workspaces
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw, world
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from shared import dead_letters
-from shared.dead_letters import Answer, Order
-from shared.domain.letters import MOST_REPLAYS, Filter
+from shared.api import dead_letters
+from shared.api.dead_letters import Answer, Order
 from shared.errors import Rejected, Unavailable
-from shared.letters import letters
-from shared.messages import DeadLetter
+from shared.inventory.dead_letters import letters
+from shared.messaging.dead_letters import MOST_REPLAYS, Filter
+from shared.messaging.messages import DeadLetter
+from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY, TOPIC
 from shared.ports import Envelope
-from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, TOPIC
 from tests.fakes.app import Asked, FakeApp
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.operators import MINUTES, Refusing, a_dead_letter, discard, numbers, outcomes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import MergekeyError, Rejected, Unavailable
-from shared.messages import CATALOG_TEAM, Sweep
-from shared.pipeline import sweep
-from shared.settlement import start_sweep
-from shared.stages import TOPIC
+from shared.messaging.messages import CATALOG_TEAM, Sweep
+from shared.messaging.routes import TOPIC
+from shared.stages.pipeline import sweep
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp, an_event
 from tests.fakes.calls import Call, nothing
 from tests.fakes.gateway import Policy

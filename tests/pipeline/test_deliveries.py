@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.deliveries import AT_ONCE, MOST_ATTEMPTS, WINDOW
 from shared.errors import AccessDenied, MergekeyError, PermanentError, Rejected, Throttled, Unavailable
-from shared.settlement import start_sweep
+from shared.messaging.webhook_deliveries import AT_ONCE, MOST_ATTEMPTS, WINDOW
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.calls import Call
 from tests.fakes.deliveries import FakeDeliveries

@@ -7,11 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.names import product
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import DeadLetter
-from shared.ports import Envelope
-from shared.stages import (
+from shared.messaging.messages import DeadLetter
+from shared.messaging.routes import (
     DEAD_LETTERS,
     DELIVER_KEYS,
     PROVISION_GATEWAY,
@@ -21,6 +18,9 @@ from shared.stages import (
     TOPIC,
     Stage,
 )
+from shared.names import product
+from shared.ports import Envelope
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.operators import (
     Refusing,

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.actual import GpuNode, Product, Subscription
-from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Busy
-from shared.messages import Sweep
-from shared.pipeline import sweep
-from shared.settlement import start_sweep
-from shared.stages import PROVISION_GATEWAY, TOPIC
+from shared.messaging.messages import Sweep
+from shared.messaging.routes import PROVISION_GATEWAY, TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import GpuNode, Product, Subscription
+from shared.stages.pipeline import sweep
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.pipeline import edits
 from tests.pipeline.road import a_team, ask, drain, later, push, run, world

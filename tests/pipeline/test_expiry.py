@@ -9,9 +9,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.settlement import start_sweep
-from shared.stages import PROVISION_GATEWAY
+from shared.messaging.routes import PROVISION_GATEWAY
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.road import a_platform, drain, later, push
 

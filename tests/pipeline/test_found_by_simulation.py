@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.domain.actual import ActualBackend
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
+from shared import names
 from shared.errors import Busy, Rejected
-from shared.messages import CATALOG_TEAM
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.marker import Marker
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import ActualBackend
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import (
     GPU,
     LARGER_GPU,

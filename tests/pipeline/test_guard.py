@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.intake import take_push
-from shared.messages import AccessChange
-from shared.outcome import Arrived, Done
-from shared.settlement import settle, start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, Stage
+from shared import names
+from shared.messaging.messages import AccessChange
+from shared.messaging.outcomes import Arrived, Done
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, Stage
+from shared.stages.receive_push import take_push
+from shared.stages.settlement import settle, start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, an_event, path_of
 from tests.pipeline.road import WORK, a_platform, arrive, drain, later, push, run
 

@@ -14,10 +14,10 @@ from itertools import count
 
 import pytest
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.intake import take_push
-from shared.outcome import Arrived
-from shared.settlement import start_sweep
+from shared.messaging.outcomes import Arrived
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.receive_push import take_push
+from shared.stages.settlement import start_sweep
 from tests.conftest import THOROUGH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.road import Kill, Killed, a_platform, a_team, ask, later, withdraw, world

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.domain.marker import format_time
-from shared.domain.slots import EXPOSED, PRIMARY, SECONDARY
+from shared import names
 from shared.errors import Busy
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS
+from shared.marker import format_time
+from shared.messaging.routes import DELIVER_KEYS
+from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import (

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Busy
-from shared.stages import DELIVER_KEYS, PROVISION_WORKSPACES, Stage
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_WORKSPACES, Stage
 from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_team, later, run, withdraw

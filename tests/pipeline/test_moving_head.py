@@ -14,11 +14,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.apply import ADMINISTRATOR
-from shared.domain.names import API
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.workspace import PREFIX
-from shared.stages import PROVISION_GATEWAY, PROVISION_PROJECTS
+from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_PROJECTS
+from shared.names import API
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.workspaces import PREFIX
+from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import a_platform, a_team, drain, later, push, run, withdraw, world

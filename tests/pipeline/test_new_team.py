@@ -7,14 +7,20 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain import review
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import CATALOG_TEAM
-from shared.outcome import Done, Waiting
-from shared.pipeline import provision_gateway
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, TOPIC
-from shared.successors import access_change
+from shared.branch import review
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.outcomes import Done, Waiting
+from shared.messaging.routes import (
+    DELIVER_KEYS,
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_WORKSPACES,
+    TOPIC,
+)
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.outgoing import access_change
+from shared.stages.pipeline import provision_gateway
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import (
     GPU,
     OTHER_READERS,

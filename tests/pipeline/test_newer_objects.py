@@ -10,19 +10,19 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain import names
-from shared.domain.marker import parse_marker
-from shared.domain.slots import EXPOSED
+from shared import names
 from shared.errors import NewerVersion
-from shared.messages import CATALOG_TEAM
-from shared.settlement import start_sweep
-from shared.stages import (
+from shared.marker import parse_marker
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import (
     PROVISION_CATALOG,
     PROVISION_GATEWAY,
     PROVISION_PROJECTS,
     PROVISION_WORKSPACES,
     Stage,
 )
+from shared.resources.key_slots import EXPOSED
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.pipeline.edits import QUOTA, objects_of
 from tests.pipeline.road import a_platform, ask, drain, later, push, run, shown, withdraw

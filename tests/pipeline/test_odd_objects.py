@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.operators import as_json, told
-from shared import access
-from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
-from shared.domain.marker import Marker, parse_marker
-from shared.domain.names import CATALOGUE_TEAM
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.slots import EXPOSED
-from shared.domain.workspace import marker_annotations
-from shared.messages import read_envelope
-from shared.outcome import Arrived
-from shared.settlement import settle_push, start_sweep
-from shared.stages import TOPIC
-from shared.sweeping import unsettled_teams
+from shared.api import teams
+from shared.marker import Marker, parse_marker
+from shared.messaging.messages import read_envelope
+from shared.messaging.outcomes import Arrived
+from shared.messaging.routes import TOPIC
+from shared.names import CATALOGUE_TEAM
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
+from shared.resources.key_slots import EXPOSED
+from shared.resources.workspaces import marker_annotations
+from shared.stages.settlement import settle_push, start_sweep
+from shared.stages.sweep import unsettled_teams
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.cluster import Kept as Applied
 from tests.fakes.projects import Kept as KeptProject
@@ -496,14 +496,14 @@ async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
         app.repository.commit({path_of("alpha"): b"oops"})
     listed = [
         as_json(200, told(each)).get_body()
-        for each in (await access.teams(app, EVERYBODY)).teams
+        for each in (await teams.teams(app, EVERYBODY)).teams
         if each.team in OTHERS
     ]
-    as_json(200, told(await access.teams(app, EVERYBODY))).get_body()
-    if (alpha := await access.team(app, "alpha", EVERYBODY)) is not None:
+    as_json(200, told(await teams.teams(app, EVERYBODY))).get_body()
+    if (alpha := await teams.team(app, "alpha", EVERYBODY)) is not None:
         as_json(200, told(alpha)).get_body()
-    one = told(await access.team(app, "carol", EVERYBODY))
-    models = told(await access.models(app, closely=True))
+    one = told(await teams.team(app, "carol", EVERYBODY))
+    models = told(await teams.models(app, closely=True))
     unsettled = await unsettled_teams(app, app.clock.now())
     return {
         "listed": [json.loads(each) for each in listed],

@@ -11,14 +11,20 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import ActualBackend, Api, Product, Subscription
-from shared.domain.marker import Marker
-from shared.domain.secret import SecretValue
-from shared.domain.workspace import Manifest, marker_annotations, namespace_manifest
 from shared.errors import NotManaged
-from shared.messages import CATALOG_TEAM
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES, Stage
+from shared.marker import Marker
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import (
+    DELIVER_KEYS,
+    PROVISION_CATALOG,
+    PROVISION_GATEWAY,
+    PROVISION_WORKSPACES,
+    Stage,
+)
+from shared.resources.actual import ActualBackend, Api, Product, Subscription
+from shared.resources.workspaces import Manifest, marker_annotations, namespace_manifest
+from shared.secret import SecretValue
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.gateway import Policy
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, withdraw, world

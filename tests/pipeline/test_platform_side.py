@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from shared.domain.backends import PoolMember
-from shared.domain.catalog import Breaker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import CATALOG_TEAM, Sweep
-from shared.outcome import Done
-from shared.pipeline import sweep
-from shared.stages import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.catalog.catalog import Breaker
+from shared.messaging.messages import CATALOG_TEAM, Sweep
+from shared.messaging.outcomes import Done
+from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.backends import PoolMember
+from shared.stages.pipeline import sweep
 from tests.fakes.app import GPU, PLATFORM_VAULT_URL, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.pipeline.road import a_platform, a_team, arrive, drain, later, push, run, world
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import TracingConnection
-from shared.domain.marker import Marker
 from shared.errors import InvalidRequest, NotManaged, PermanentError, Unavailable
-from shared.outcome import Done, Waiting
-from shared.settlement import start_sweep
-from shared.stages import PROVISION_CATALOG, PROVISION_PROJECTS
+from shared.marker import Marker
+from shared.messaging.outcomes import Done, Waiting
+from shared.messaging.routes import PROVISION_CATALOG, PROVISION_PROJECTS
+from shared.resources.actual import TracingConnection
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import OTHER_READERS, READERS, REPOSITORY, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 from tests.fakes.projects import TRACING, FakeProjects, Kept

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import Product
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import Rejected
-from shared.intake import LARGE_PUSH, take_push
-from shared.messages import AccessChange, Sweep
-from shared.outcome import Arrived
-from shared.stages import SWEEP, TOPIC
+from shared.marker import Marker
+from shared.messaging.messages import AccessChange, Sweep
+from shared.messaging.outcomes import Arrived
+from shared.messaging.routes import SWEEP, TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Product
+from shared.stages.receive_push import LARGE_PUSH, take_push
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 
 ALPHA, BRAVO = path_of("alpha"), path_of("bravo")

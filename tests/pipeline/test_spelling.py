@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 
 from shared.adapters.github_reports import CHECK, SUMMARY
-from shared.domain.names import node_label
-from shared.domain.secret import SecretValue
-from shared.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, TeamMessage
-from shared.trail import Properties, Received, Trail, bounded
+from shared.messaging.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, TeamMessage
+from shared.messaging.retry_state import Properties, Received, Trail, bounded
+from shared.names import node_label
+from shared.secret import SecretValue
 from tests.fakes.app import GPU, OTHER_READERS, Asked, path_of
 from tests.fakes.clock import START
 from tests.pipeline.road import a_team, push, withdraw

@@ -1,6 +1,6 @@
 """Every cell of the table of states, through the real entry points: sweep, stages, push and HTTP answers.
 
-The table is written down here once more, by itself: a cell that is changed in `shared/domain/states.py` alone
+The table is written down here once more, by itself: a cell that is changed in `shared/branch/states.py` alone
 fails.
 """
 
@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from shared import access
-from shared.domain import names, states
-from shared.domain.actual import Product
-from shared.domain.git import blob_id
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import AccessChange
-from shared.settlement import start_sweep
-from shared.successors import access_change
+from shared import names
+from shared.api import teams
+from shared.branch import states
+from shared.git import blob_id
+from shared.marker import Marker
+from shared.messaging.messages import AccessChange
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Product
+from shared.stages.outgoing import access_change
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp, catalog_text, path_of
 from tests.fakes.clock import START
 from tests.pipeline.road import a_platform, arrive, drain, later, push
@@ -291,8 +292,8 @@ async def test_what_people_are_told(files: str, mark: str, what: str, many: bool
         told = "held" if what == "end?" else "kept"
     if mark == "strange" and what == "keep":
         told = "not_ours"
-    one = await access.team(app, "alpha", access.Audience(None))
-    every = {record.team: record for record in (await access.teams(app, access.Audience(None))).teams}
+    one = await teams.team(app, "alpha", teams.Audience(None))
+    every = {record.team: record for record in (await teams.teams(app, teams.Audience(None))).teams}
     if mark == "none" and files in ("gone", "unreadable"):
         assert (one, "alpha" in every) == (None, False)
         return

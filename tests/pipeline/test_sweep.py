@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import Product
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import AccessChange, Sweep
-from shared.outcome import Done
-from shared.pipeline import sweep
-from shared.settlement import start_sweep
-from shared.stages import TOPIC
+from shared.marker import Marker
+from shared.messaging.messages import AccessChange, Sweep
+from shared.messaging.outcomes import Done
+from shared.messaging.routes import TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Product
+from shared.stages.pipeline import sweep
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.pipeline.road import a_team, ask, drain, later, push, world
 

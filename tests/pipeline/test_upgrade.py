@@ -10,12 +10,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.marker import RULES
-from shared.domain.names import FRAGMENT
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import AccessChange
-from shared.settlement import start_sweep
-from shared.stages import TOPIC
+from shared.marker import RULES
+from shared.messaging.messages import AccessChange
+from shared.messaging.routes import TOPIC
+from shared.names import FRAGMENT
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp, path_of
 from tests.pipeline.road import a_platform, drain, push
 

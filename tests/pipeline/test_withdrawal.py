@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.domain.actual import Subscription
 from shared.errors import Unavailable
-from shared.settlement import start_sweep
-from shared.stages import DELIVER_KEYS, PROVISION_GATEWAY
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
+from shared.resources.actual import Subscription
+from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.fakes.clock import START

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import Rejected
-from shared.outcome import Done, Waiting
-from shared.stages import PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.messaging.outcomes import Done, Waiting
+from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, a_change, path_of
 from tests.fakes.cluster import FakeCluster, Kept
 from tests.pipeline.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw

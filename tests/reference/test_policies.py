@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.api_policy import api_policy
-from shared.domain.policy import product_policy
+from shared.policies.api_policy import api_policy
+from shared.policies.product_policy import product_policy
 from tests.domain.many import catalogs, requests_of
 from tests.domain.policy_cases import policy_texts
 from tests.reference.policies import document_flaws

@@ -9,11 +9,11 @@ from typing import Any
 
 from shared.app import App
 from shared.errors import MergekeyError
-from shared.outcome import Event, Outcome
+from shared.messaging.outcomes import Event, Outcome
+from shared.messaging.retry_state import Received
+from shared.messaging.routes import PROVISION_GATEWAY, Stage
 from shared.ports import Envelope
-from shared.settlement import settle
-from shared.stages import PROVISION_GATEWAY, Stage
-from shared.trail import Received
+from shared.stages.settlement import settle
 from tests.fakes.app import Asked, FakeApp, a_change, path_of
 
 ROOT = "72d3162e-cc78-11e3-81ab-4c9367dc0958/alpha"

@@ -10,10 +10,10 @@ import pytest
 
 from shared.app import App
 from shared.errors import InvalidRequest, Rejected, Unavailable
-from shared.messages import DeadLetter, Sweep
-from shared.outcome import Done, Event, Outcome, Waiting
-from shared.settlement import settle
-from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
+from shared.messaging.messages import DeadLetter, Sweep
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY, SWEEP
+from shared.stages.settlement import settle
 from tests.settlement.stage import ROOT, a_message, an_app, settled
 
 MINUTE = timedelta(minutes=1)

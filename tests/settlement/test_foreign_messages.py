@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import dead_letters
-from shared.dead_letters import Order
-from shared.domain.letters import Filter, Letter
-from shared.domain.marker import format_time
+from shared.api import dead_letters
+from shared.api.dead_letters import Order
 from shared.errors import Rejected, TooLarge, Unavailable
-from shared.letters import letters
-from shared.messages import CUT, AccessChange, DeadLetter
-from shared.outcome import Done, Outcome, Waiting
+from shared.inventory.dead_letters import letters
+from shared.marker import format_time
+from shared.messaging.dead_letters import Filter, Letter
+from shared.messaging.messages import CUT, AccessChange, DeadLetter
+from shared.messaging.outcomes import Done, Outcome, Waiting
+from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, Received
+from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY
 from shared.ports import Envelope
-from shared.settlement import BEGINNING, collect, settle
-from shared.stages import DEAD_LETTERS, PROVISION_GATEWAY
-from shared.trail import LARGEST_MESSAGE, LONGEST_ID, Received
+from shared.stages.settlement import BEGINNING, collect, settle
 from tests.fakes.app import FakeApp, a_change
 from tests.fakes.calls import Call
 from tests.settlement.stage import a_message, an_app, as_received, ends_with, settled

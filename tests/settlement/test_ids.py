@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PermanentError, Unavailable
-from shared.messages import AccessChange, Sweep
-from shared.outcome import Done, Waiting
-from shared.settlement import collect, start_sweep
-from shared.stages import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
-from shared.successors import access_change, ask_for_keys, sweep
-from shared.trail import LONGEST_ID, Received, waiting_id
+from shared.messaging.messages import AccessChange, Sweep
+from shared.messaging.outcomes import Done, Waiting
+from shared.messaging.retry_state import LONGEST_ID, Received, waiting_id
+from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
+from shared.stages.outgoing import access_change, ask_for_keys, sweep
+from shared.stages.settlement import collect, start_sweep
 from tests.fakes.app import FakeApp, a_change, an_event
 from tests.fakes.clock import START
 from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from shared.domain.letters import Letter
-from shared.letters import letters, numbered, read_letter
+from shared.inventory.dead_letters import letters, numbered, read_letter
+from shared.messaging.dead_letters import Letter
+from shared.messaging.retry_state import Received
+from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Envelope, Kept
-from shared.stages import DEAD_LETTERS
-from shared.trail import Received
 from tests.fakes.app import FakeApp
 from tests.fakes.dead_letters import PAGE
 from tests.settlement.stage import a_message, an_app

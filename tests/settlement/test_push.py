@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from shared import settlement
-from shared.domain.paths import DEFAULT_CATALOG_PATH
 from shared.errors import AccessDenied, MergekeyError, Rejected, Throttled, Unavailable
-from shared.messages import Sweep
-from shared.outcome import Arrived
-from shared.settlement import settle_push
-from shared.stages import SWEEP, TOPIC
+from shared.messaging.messages import Sweep
+from shared.messaging.outcomes import Arrived
+from shared.messaging.routes import SWEEP, TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages import settlement
+from shared.stages.settlement import settle_push
 from tests.fakes.app import Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, Hook
 

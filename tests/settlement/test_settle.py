@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.app import App
-from shared.domain.letters import refusal
-from shared.domain.marker import format_time
 from shared.errors import (
     AccessDenied,
     Busy,
@@ -27,11 +25,13 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.letters import read_letter
-from shared.messages import DeadLetter, Sweep
-from shared.outcome import Done, Event, Outcome, Waiting
-from shared.settlement import settle
-from shared.stages import (
+from shared.inventory.dead_letters import read_letter
+from shared.marker import format_time
+from shared.messaging.dead_letters import refusal
+from shared.messaging.messages import DeadLetter, Sweep
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.messaging.retry_state import LONGEST_ID, Received, Trail, bounded, delay, waiting_until
+from shared.messaging.routes import (
     DEAD_LETTERS,
     DELIVER_KEYS,
     PROVISION_GATEWAY,
@@ -41,7 +41,7 @@ from shared.stages import (
     TOPIC,
     Stage,
 )
-from shared.trail import LONGEST_ID, Received, Trail, bounded, delay, waiting_until
+from shared.stages.settlement import settle
 from tests.fakes.app import FakeApp, a_change, keys_message
 from tests.fakes.calls import Call
 from tests.fakes.clock import START

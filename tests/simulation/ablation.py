@@ -13,21 +13,22 @@ from datetime import date, timedelta
 from typing import Any
 from unittest.mock import patch
 
-from shared import absence, endings, gateway, intake, keys, pipeline, standing, withdrawal
 from shared.app import App
-from shared.apply import perform
-from shared.domain import drift, states, team_states
-from shared.domain.catalog import read_catalog
-from shared.domain.guard import Absence, Gone
-from shared.domain.marker import Marker
-from shared.domain.plan import Change, Plan, Update
-from shared.domain.problem import Problem
-from shared.domain.request import read_request
-from shared.domain.slots import Renewal
-from shared.domain.states import Files, Home
-from shared.messages import CATALOG_TEAM, TeamMessage
-from shared.outcome import Done, Event, Outcome
-from shared.standing import Standing
+from shared.branch import decision, endings, missing_teams, states, team_states
+from shared.branch.decision import Standing
+from shared.branch.states import Files, Home
+from shared.branch.withdrawal_guard import Absence, Gone
+from shared.catalog.catalog import read_catalog
+from shared.documents.problem import Problem
+from shared.inventory import drift
+from shared.marker import Marker
+from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.outcomes import Done, Event, Outcome
+from shared.requests.request import read_request
+from shared.resources.key_slots import Renewal
+from shared.resources.plan import Change, Plan, Update
+from shared.stages import deliver_keys, pipeline, provision_gateway, receive_push, withdrawal
+from shared.stages.apply import perform
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster
 from tests.fakes import gateway as fake_gateway
@@ -60,7 +61,7 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
     if message.change == "withdrawn":
         return Standing("ended", message.commit, message.path)
     head = await app.repository.head()
-    tree = {} if head is None else await standing.tree_of(app.repository, head)
+    tree = {} if head is None else await decision.tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
         catalog = read_catalog(message.path, message.text.encode()).catalog
         return Standing(
@@ -70,7 +71,7 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
             (message.blob,),
             catalog=catalog,
         )
-    catalog = (await standing.catalog_of(app, tree)).catalog
+    catalog = (await decision.catalog_of(app, tree)).catalog
     request = (
         catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
     )
@@ -88,7 +89,7 @@ Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
 async def _follow_once(
     app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
 ) -> Outcome:
-    found = await standing.look(app, event.message, event.now)
+    found = await decision.look(app, event.message, event.now)
     if found.verdict == "superseded":
         return Done()
     if found.verdict == "held":
@@ -179,7 +180,7 @@ async def _nothing_grows(*_: object) -> None:
 SAFEGUARDS = (
     Safeguard(
         "the head is read again, the message's text is not trusted",
-        ((pipeline, "look", _believe_the_message), (standing, "look", _believe_the_message)),
+        ((pipeline, "look", _believe_the_message), (decision, "look", _believe_the_message)),
     ),
     Safeguard(
         "If-Match and resourceVersion",
@@ -187,33 +188,35 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "the branch is looked at again before writing",
-        ((gateway, "require_unmoved", _do_not_look), (withdrawal, "require_unmoved", _do_not_look)),
+        ((provision_gateway, "require_unmoved", _do_not_look), (withdrawal, "require_unmoved", _do_not_look)),
     ),
     Safeguard("the branch is looked at again after writing", ((pipeline, "_follow", _follow_once),)),
     Safeguard(
         "only what carries our marker is touched",
         (
             (Marker, "owns", _owns_everything),
-            (keys, "_require_own_secrets", _nothing),
+            (deliver_keys, "_require_own_secrets", _nothing),
             (withdrawal, "_is_ours", _always),
             (withdrawal, "_require_ours", _as_if_ours),
         ),
     ),
-    Safeguard("the guard", ((absence, "judge", _let_everybody_go),)),
+    Safeguard("the guard", ((missing_teams, "judge", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
     Safeguard(
         "access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)
     ),
     Safeguard(
         "keys that another group could read are made new",
-        ((keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
+        ((deliver_keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
     ),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
-    Safeguard("the marker is written last", ((gateway, "perform", _marker_first),)),
-    Safeguard("capacity is reserved before it is granted", ((gateway, "growth_of", _nothing_grows),)),
+    Safeguard("the marker is written last", ((provision_gateway, "perform", _marker_first),)),
+    Safeguard(
+        "capacity is reserved before it is granted", ((provision_gateway, "growth_of", _nothing_grows),)
+    ),
     Safeguard(
         "a last day that was past when it came ends nothing",
-        ((endings, "slips", _no_slips), (standing, "slips", _no_slips), (intake, "slips", _no_slips)),
+        ((endings, "slips", _no_slips), (decision, "slips", _no_slips), (receive_push, "slips", _no_slips)),
     ),
     Safeguard("a new last day is the guard's", ((states, "_by_day", _as_granted),)),
     Safeguard("a last day brought forward is the guard's", ((states, "is_shortened", _never),)),
@@ -224,15 +227,15 @@ SAFEGUARDS = (
         (
             (team_states, "is_hidden", _never),
             (team_states, "_is_folder_hidden", _never),
-            (absence, "is_hidden", _never),
-            (intake, "is_hidden", _never),
+            (missing_teams, "is_hidden", _never),
+            (receive_push, "is_hidden", _never),
         ),
     ),
     Safeguard(
         "what a newer version wrote is left alone",
         (
             (Marker, "may_change", Marker.owns),
-            (gateway, "require_known", _nothing),
+            (provision_gateway, "require_known", _nothing),
             (withdrawal, "require_known", _nothing),
         ),
     ),

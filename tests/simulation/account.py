@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from math import floor
 from xml.etree import ElementTree
 
-from shared.domain import names
-from shared.domain.catalog import Catalog, read_catalog
-from shared.domain.ledger import Grants
-from shared.domain.marker import NOWHERE, Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.request import read_request
-from shared.domain.review import Past
+from shared import names
+from shared.branch.review import Past
+from shared.catalog.capacity import Grants
+from shared.catalog.catalog import Catalog, read_catalog
+from shared.marker import NOWHERE, Marker
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.requests.request import read_request
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.calls import Call
 from tests.fakes.cluster import WORKSPACE

@@ -10,23 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from shared import account, gateway, intake, settlement, standing, trail, verdict, withdrawal, workspaces
-from shared.domain import (
-    backends,
-    catalog,
-    conditions,
-    desired,
-    drift,
-    marker,
-    plan,
-    platform_faults,
-    policy_xml,
-    review,
-    slots,
-    view,
-)
-from shared.domain.paths import RequestPaths
-from shared.domain.platform_faults import Faults
+from shared import marker
+from shared.api import conditions, team_view
+from shared.branch import account, decision, evaluation, platform_checks, review
+from shared.branch.platform_checks import Faults
+from shared.catalog import catalog
+from shared.inventory import drift
+from shared.messaging import retry_state
+from shared.policies import policy_xml
+from shared.requests.paths import RequestPaths
+from shared.resources import backends, desired, key_slots, plan
+from shared.stages import provision_gateway, provision_workspaces, receive_push, settlement, withdrawal
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
 from tests.simulation import rules
@@ -34,18 +28,19 @@ from tests.simulation import rules
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart
 #: by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
-    (catalog, "read_catalog"), (platform_faults, "read_catalog"),
-    (review, "read"), (standing, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (gateway, "compile_gateway"), (account, "compile_gateway"), (workspaces, "compile_gateway"),
+    (catalog, "read_catalog"), (platform_checks, "read_catalog"),
+    (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
+    (provision_gateway, "compile_gateway"), (account, "compile_gateway"),
+    (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
-    (gateway, "compile_catalog"), (drift, "compile_catalog"),
-    (workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
+    (provision_gateway, "compile_catalog"), (drift, "compile_catalog"),
+    (provision_workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (trail, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"),
-    (slots, "read_time"), (view, "read_time"),
+    (marker, "read_time"), (retry_state, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"),
+    (key_slots, "read_time"), (team_view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
-    (verdict, "review"), (standing, "review"), (intake, "review"), (rules, "review"),
+    (evaluation, "review"), (decision, "review"), (receive_push, "review"), (rules, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
 DIGESTS: tuple[tuple[type, str], ...] = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.stages import DEAD_LETTERS, STAGES
+from shared.messaging.routes import DEAD_LETTERS, STAGES
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import PATHS
 from tests.simulation.catalogs import TIGHT
 from tests.simulation.expected import platform, slice_of, without_hands

@@ -10,12 +10,12 @@ from functools import lru_cache
 from random import Random
 from typing import Any, cast
 
-from shared.apply import ADMINISTRATOR
-from shared.domain import names
-from shared.domain.actual import ActualBackend
-from shared.domain.marker import read_time
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.slots import EXPOSED
+from shared import names
+from shared.marker import read_time
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import ActualBackend
+from shared.resources.key_slots import EXPOSED
+from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import FakeApp
 from tests.pipeline.road import later, matches_the_gateway, push
 from tests.simulation.loop import VirtualLoop

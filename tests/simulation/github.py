@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import hashlib
 
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import AccessChange, DeliverKeys
+from shared.messaging.messages import AccessChange, DeliverKeys
+from shared.messaging.routes import DELIVER_KEYS, STAGES, SWEEP, TOPIC
 from shared.ports import Envelope
-from shared.stages import DELIVER_KEYS, STAGES, SWEEP, TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import READERS, Asked, path_of
 from tests.fakes.bus import Held
 from tests.simulation.hosts import Hosts

@@ -9,10 +9,10 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.domain import names
-from shared.domain.actual import ActualBackend, Product, SecretVersion, Subscription
-from shared.domain.secret import SecretValue
-from shared.messages import CATALOG_TEAM
+from shared import names
+from shared.messaging.messages import CATALOG_TEAM
+from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
+from shared.secret import SecretValue
 from tests.fakes.cluster import WORKSPACE, Kept, State
 from tests.fakes.gateway import Policy
 from tests.fakes.projects import FakeProjects

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from shared.domain import names
-from shared.domain.actual import ActualBackend, ActualNamedValue
+from shared import names
+from shared.resources.actual import ActualBackend, ActualNamedValue
 from tests.fakes.gateway import Policy
 from tests.simulation.scene import Scene
 

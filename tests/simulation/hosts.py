@@ -12,13 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 
-from shared import dead_letters
+from shared.api import dead_letters
 from shared.errors import MergekeyError
-from shared.messages import read_envelope
-from shared.outcome import Arrived
-from shared.settlement import collect, settle, settle_push, start_sweep
-from shared.stages import STAGES, Stage
-from shared.trail import Received
+from shared.messaging.messages import read_envelope
+from shared.messaging.outcomes import Arrived
+from shared.messaging.retry_state import Received
+from shared.messaging.routes import STAGES, Stage
+from shared.stages.settlement import collect, settle, settle_push, start_sweep
 from tests.fakes.bus import MOST_DELIVERIES, Held
 from tests.fakes.calls import Call
 from tests.pipeline.road import WORK

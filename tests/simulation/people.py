@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from shared.domain.guard import teams_allowed
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import CATALOG_TEAM
+from shared.branch.withdrawal_guard import teams_allowed
+from shared.messaging.messages import CATALOG_TEAM
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START
 from tests.fakes.repository import SYMBOLIC_LINK, Files

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from shared.domain import names
-from shared.domain.slots import PRIMARY
+from shared import names
+from shared.resources.key_slots import PRIMARY
 from tests.fakes.calls import Call
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from shared.domain import names
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.request import AccessRequest
-from shared.domain.review import File, Past, Review, review
+from shared import names
+from shared.branch.review import File, Past, Review, review
+from shared.marker import Marker
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.requests.request import AccessRequest
 from tests.fakes.app import PATHS, REPOSITORY
 from tests.fakes.repository import SYMBOLIC_LINK, TOLD, Files
 from tests.simulation.account import Accounts

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from time import perf_counter
 
-from shared import dead_letters
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.settlement import start_sweep
-from shared.stages import DEAD_LETTERS
+from shared.api import dead_letters
+from shared.messaging.routes import DEAD_LETTERS
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.settlement import start_sweep
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.simulation.catalogs import COMPLETE

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.domain import names
+from shared import names
 from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
 from tests.fakes.calls import Call
 from tests.simulation.hosts import Hosts

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.apply import ADMINISTRATOR
-from shared.domain import names
-from shared.domain.backends import SAFETY_SECRET
-from shared.domain.marker import Marker
-from shared.domain.names import SAFETY_BACKEND
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.domain.review import Review
-from shared.domain.slots import EXPOSED
-from shared.domain.workspace import marker_of
+from shared import names
+from shared.branch.review import Review
+from shared.marker import Marker
+from shared.names import SAFETY_BACKEND
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.backends import SAFETY_SECRET
+from shared.resources.key_slots import EXPOSED
+from shared.resources.workspaces import marker_of
+from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import PATHS
 from tests.pipeline.road import matches_the_gateway
 from tests.simulation.expected import (

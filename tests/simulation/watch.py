@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from shared.domain import names
-from shared.domain.marker import Marker
-from shared.domain.paths import DEFAULT_CATALOG_PATH
-from shared.messages import CATALOG_TEAM
-from shared.stages import STAGES
+from shared import names
+from shared.marker import Marker
+from shared.messaging.messages import CATALOG_TEAM
+from shared.messaging.routes import STAGES
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import PATHS
 from tests.fakes.calls import Call
 from tests.fakes.cluster import WORKSPACE, State

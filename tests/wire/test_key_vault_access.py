@@ -26,8 +26,8 @@ from azure.mgmt.authorization.v2022_04_01.models import (
 )
 
 from shared.adapters.key_vault import KeyVault
-from shared.domain.secret import SecretValue
 from shared.errors import Busy
+from shared.secret import SecretValue
 from standins.identity import CLIENT_SECRET, OTHER_TENANT, principal
 from standins.key_vault.access import OWN_ACTIONS
 from standins.world import SUBSCRIPTION, TENANT

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from shared.adapters.azure_sdk import Patience
-from shared.domain.backends import NamedValue
-from shared.domain.desired import DesiredCatalog
-from shared.domain.marker import Marker
 from shared.errors import Rejected, Unavailable
+from shared.marker import Marker
+from shared.resources.backends import NamedValue
+from shared.resources.desired import DesiredCatalog
 from tests.conftest import StandIns
 from tests.wire.adapters import Adapters, the_adapters
 

@@ -11,7 +11,7 @@ import pytest
 
 from shared.adapters.github import AppKey, GitHubClient
 from shared.adapters.github_reports import CHECK, CROWD, MOST_SHOWN, SUMMARY, GitHubReports
-from shared.domain.problem import Problem
+from shared.documents.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
 from standins.stack import ask

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.marker import Marker
-from shared.domain.secret import SecretValue
 from shared.errors import Busy, Unavailable
+from shared.marker import Marker
+from shared.secret import SecretValue
 from standins.control import Control
 from tests.conftest import StandIns
 from tests.wire.adapters import Adapters, the_adapters

@@ -1,0 +1,64 @@
+"""Which teams did a push touch: two trees compared by path and blob, never a list of commits.
+
+So the first push, a force push, a revert and a thousand commits at once all come out right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.git import NOT_REGULAR, Entry, Tree
+from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or
+    went, misplaced files and links that hide requests.
+    """
+
+    changed: tuple[str, ...]
+    gone: tuple[str, ...]
+    catalog: bool
+    near_misses: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.changed) + len(self.gone)
+
+
+def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> Touched:
+    """The requests that a push touched. `before` is empty for a first push: then everything is new and
+    nothing is gone.
+    """
+    differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    requests = [path for path in differing if paths.folder(path) is not None]
+    gone = tuple(path for path in requests if path not in after)
+    # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that
+    # stays.
+    stays = {home for path in gone for home in homes(after, paths.team_of(path) or "", paths)}
+    return Touched(
+        changed=tuple(sorted({path for path in requests if path in after} | stays)),
+        gone=gone,
+        catalog=catalog_path in differing,
+        near_misses=tuple(
+            path
+            for path in differing
+            if path in after and _is_misplaced(path, after[path], paths, catalog_path)
+        ),
+    )
+
+
+def _is_misplaced(path: str, entry: Entry, paths: RequestPaths, catalog_path: str) -> bool:
+    if entry.mode in NOT_REGULAR:
+        return encloses(path, paths, catalog_path)
+    return paths.near_miss(path) is not None or catalog_near_miss(path, catalog_path) is not None
+
+
+def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
+    """The paths of all requests in a tree."""
+    return tuple(sorted(path for path in tree if paths.folder(path) is not None))
+
+
+def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
+    """The files of this team: more than one is a mistake."""
+    return tuple(path for path in requests_of(tree, paths) if paths.team_of(path) == team)

@@ -1,0 +1,237 @@
+"""How much of each model is granted to whom, and which requests ask for more than there is.
+
+A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force counts for
+every team, whether it has a request or not, and is never refused as long as it does not grow: it comes first,
+as it is. Then those that grow, by name; then the newcomers, by name; each is admitted as a whole while it
+fits. So the outcome depends on what is asked for and what is in force, not on who looked first, and who was
+admitted stays admitted while the others' access is being written. What a growing request gives back of
+another model is free when that is done. A model without a capacity has a ledger too: of that, nobody is
+refused anything. The dedicated workspaces of a model are granted by the same rule, one by one; one that is
+there counts until it is gone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from math import floor
+
+from shared.catalog.catalog import Catalog, CatalogModel
+from shared.documents.problem import quote
+
+#: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a
+#: dedicated workspace.
+Grants = Mapping[str, int | None]
+
+#: By model, the teams in whose namespace a workspace for it is there.
+Standing = Mapping[str, Set[str]]
+
+#: What is counted: tokens per minute of a model, or (True) its dedicated workspaces.
+Meter = tuple[str, bool]
+
+#: Teams that are named in one message.
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """One model: what its backends can do and what may be granted in sum, in tokens per minute, and who has
+    how much of it.
+
+    Both are None where nobody said; `granted` has None for a team without a bound, which only such a model
+    can have.
+    """
+
+    model: str
+    capacity: int | None
+    limit: int | None
+    granted: Mapping[str, int | None]
+
+    @property
+    def total(self) -> int:
+        """What is granted in sum to the teams with a bound."""
+        return sum(tokens or 0 for tokens in self.granted.values())
+
+    @property
+    def unlimited(self) -> int:
+        """How many teams have no bound."""
+        return sum(tokens is None for tokens in self.granted.values())
+
+    @property
+    def left(self) -> int | None:
+        """What may still be granted; below 0 where the capacity was lowered below what is in force."""
+        return None if self.limit is None else self.limit - self.total
+
+    def explain(self) -> str:
+        """Who has how much, the largest first, of a model with a capacity."""
+        assert self.left is not None
+        rows = sorted(
+            ((team, tokens or 0) for team, tokens in self.granted.items()), key=lambda row: (-row[1], row[0])
+        )
+        shown = [f"{team} {tokens:,}" for team, tokens in rows[:_NAMED]]
+        more = (
+            [f"{len(rows) - _NAMED} more teams {sum(tokens for _, tokens in rows[_NAMED:]):,}"]
+            if len(rows) > _NAMED
+            else []
+        )
+        holders = ", ".join([*shown, *more]) or "nobody has any"
+        return (
+            f"{quote(self.model)} has {self.limit:,} tokens per minute for all teams: {holders}; "
+            f"{max(self.left, 0):,} are left"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Workspaces:
+    """One model: how many dedicated workspaces all teams together may have, and who has one, by name."""
+
+    model: str
+    total: int
+    teams: tuple[str, ...]
+
+    @property
+    def left(self) -> int:
+        """How many there may still be; below 0 where the total was lowered below what is in force."""
+        return self.total - len(self.teams)
+
+    def explain(self) -> str:
+        """Who has one."""
+        more = [f"{len(self.teams) - _NAMED} more teams"] if len(self.teams) > _NAMED else []
+        holders = ", ".join([*self.teams[:_NAMED], *more]) or "nobody has one"
+        return (
+            f"All teams together may have {self.total} dedicated {quote(self.model)}: {holders}; "
+            f"{max(self.left, 0)} are left"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens,
+    or one workspace too many.
+    """
+
+    ledgers: Mapping[str, Ledger]
+    refused: Mapping[str, tuple[str, ...]]
+    workspaces: Mapping[str, Workspaces]
+    crowded_out: Mapping[str, tuple[str, ...]]
+
+
+def keep_books(
+    catalog: Catalog,
+    asked: Mapping[str, Grants],
+    in_force: Mapping[str, Grants],
+    standing: Standing | None = None,
+) -> Books:
+    """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it
+    has.
+    """
+    limits, standing = limits_of(catalog), standing or {}
+    teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
+    before = {
+        team: _with_standing(metered(catalog, in_force.get(team, {})), team, standing) for team in teams
+    }
+    wanted = {
+        team: _with_standing(metered(catalog, grants), team, standing) for team, grants in asked.items()
+    }
+    totals, held, refused = _sum(before), dict(in_force), dict[str, tuple[Meter, ...]]()
+    for team in sorted(
+        wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)
+    ):
+        step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
+        beyond = tuple(
+            meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter]
+        )
+        if beyond:
+            refused[team] = beyond
+        else:
+            held[team] = asked[team]
+            totals.update(step if not _grows(wanted[team], before[team]) else +Counter(step))
+    return Books(
+        ledgers={
+            model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models
+        },
+        refused=_of_kind(refused, dedicated=False),
+        workspaces={
+            model: _workspaces(model, total, held, standing)
+            for (model, dedicated), total in limits.items()
+            if dedicated
+        },
+        crowded_out=_of_kind(refused, dedicated=True),
+    )
+
+
+def limits_of(catalog: Catalog) -> dict[Meter, int]:
+    """Everything that a catalogue bounds over all teams."""
+    tokens = {
+        (model.name, False): floor(model.capacity * catalog.over_commitment)
+        for model in catalog.models
+        if model.capacity is not None
+    }
+    return tokens | {
+        (model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None
+    }
+
+
+def metered(catalog: Catalog, grants: Grants) -> dict[Meter, int]:
+    """What of that the grants take. Without a bound, from before the model had a capacity, they take what a
+    team may have now.
+    """
+    found: dict[Meter, int] = {}
+    for model, own in limits_of(catalog):
+        if model in grants:
+            tokens = grants[model]
+            found[model, own] = (
+                int(tokens == 0) if own else ceiling(catalog, model) if tokens is None else tokens
+            )
+    return {meter: amount for meter, amount in found.items() if amount}
+
+
+def ceiling(catalog: Catalog, model: str) -> int:
+    """What one team may have of a model in a minute; of one without a ceiling, all that there is."""
+    found = catalog.model(model)
+    return 0 if found is None else found.max_tokens_per_minute or found.capacity or 0
+
+
+def _with_standing(amounts: dict[Meter, int], team: str, standing: Standing) -> dict[Meter, int]:
+    """A workspace that is there has its GPU, whatever is asked for."""
+    return amounts | {(model, True): 1 for model, teams in standing.items() if team in teams}
+
+
+def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
+    totals = Counter[Meter]()
+    for each in amounts.values():
+        totals.update(each)
+    return totals
+
+
+def _of_kind(refused: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
+    found = {
+        team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()
+    }
+    return {team: models for team, models in found.items() if models}
+
+
+def _grows(wanted: Mapping[Meter, int], before: Mapping[Meter, int]) -> bool:
+    return any(amount > before.get(meter, 0) for meter, amount in wanted.items())
+
+
+def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Ledger:
+    """Whoever had no bound before the model had a capacity counts with the ceiling of today."""
+    bound = None if limit is None else model.max_tokens_per_minute or model.capacity
+    shares = {team: grants.get(model.name, 0) for team, grants in sorted(held.items())}
+    bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
+    return Ledger(
+        model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0}
+    )
+
+
+def _workspaces(model: str, total: int, held: Mapping[str, Grants], standing: Standing) -> Workspaces:
+    asked = {team for team, grants in held.items() if grants.get(model) == 0}
+    return Workspaces(model, total, tuple(sorted(asked | standing.get(model, frozenset()))))
+
+
+def overdrawn(books: Books) -> Iterator[Ledger | Workspaces]:
+    """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
+    both: list[Ledger | Workspaces] = [*books.ledgers.values(), *books.workspaces.values()]
+    return (each for each in both if each.left is not None and each.left < 0)

@@ -1,0 +1,261 @@
+"""The catalogue: the models a request may name, who serves them and how much a team may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from pydantic import ValidationError
+
+from shared import names
+from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenCatalog, WrittenModel
+from shared.catalog.cross_checks import contradictions
+from shared.catalog.terms import Classification, Provider
+from shared.documents.problem import Problem, capped
+from shared.documents.strict_yaml import read_bytes
+from shared.documents.validation_messages import explain
+
+
+@dataclass(frozen=True, slots=True)
+class Dedicated:
+    """A model's permission for workspaces of a team's own.
+
+    `instance_types`: Azure VM sizes, the default first. `per_team`: how many dedicated workspaces, of any
+    model, a team may have when one of them is of this model. `total`: how many of this model all teams
+    together may have.
+    """
+
+    instance_types: tuple[str, ...]
+    per_team: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One backend of a model. `name` is empty when the model has only this one.
+
+    `endpoint` is an OpenAI-compatible `/v1` base URL; `served_name` is what this backend calls the model.
+    Members of the smallest `priority` are asked first, each with its `weight` in percent of the members of
+    its priority; the others when all of those have tripped. `credential` names a secret of the platform's own
+    vault that is sent as a bearer token, None where none is needed.
+    """
+
+    endpoint: str
+    served_name: str
+    name: str = ""
+    weight: int = 100
+    priority: int = 1
+    credential: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """After so many `failures` within `interval` a backend is left alone for `trip`; both in seconds. API
+    Management has one rule.
+    """
+
+    failures: int
+    interval: int
+    trip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Per million tokens, in the catalogue's currency."""
+
+    prompt: Decimal
+    completion: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """The last day on which the model is served, UTC, and the model to use instead."""
+
+    on: date
+    successor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWorkspace:
+    """A KAITO workspace that the platform runs for all teams."""
+
+    instance_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogModel:
+    """A model on offer.
+
+    `members` are the backends that serve it to all teams, none for a model that only dedicated workspaces
+    serve; with `shared` the platform runs the one that serves it. `max_tokens_per_minute` is a team's
+    ceiling, `max_daily_tokens` the ceiling of its quota per day; `capacity` is what the backends can do, in
+    tokens per minute, None when nobody said. `retries`: how often a failed call is repeated, before the model
+    `fallback` is asked. `data_classes`: the classes of data that may be sent to it; `private`: it does not
+    leave the company's own network. `access_secret`: the Kubernetes secret with the Hugging Face token that
+    its preset needs. `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content
+    safety service.
+    """
+
+    name: str
+    provider: Provider
+    members: tuple[Member, ...] = ()
+    breaker: Breaker | None = None
+    retries: int = 0
+    fallback: str | None = None
+    price: Price | None = None
+    max_tokens_per_minute: int | None = None
+    max_daily_tokens: int | None = None
+    capacity: int | None = None
+    data_classes: frozenset[Classification] = frozenset({"public", "internal", "confidential"})
+    private: bool = False
+    preset: str | None = None
+    access_secret: str | None = None
+    dedicated: Dedicated | None = None
+    shared: SharedWorkspace | None = None
+    retirement: Retirement | None = None
+    cached: bool = False
+    screened: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The model in remote names."""
+        return names.slug(self.name)
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether several teams can share it: there are backends, or a workspace that the platform runs."""
+        return bool(self.members) or self.shared is not None
+
+    @property
+    def served_name(self) -> str:
+        """What its backends call it: all of them the same. A KAITO workspace calls it by its preset."""
+        return self.members[0].served_name if self.members else self.preset or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSafety:
+    """The Azure AI Content Safety resource that screens prompts; `threshold` 0-7, the severity from which a
+    prompt is refused.
+    """
+
+    endpoint: str
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticCache:
+    """Answers to prompts of the same meaning. `embeddings` is a model of the catalogue; `score` 0-1, smaller
+    is stricter.
+    """
+
+    embeddings: str
+    score: Decimal
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntraTokens:
+    """Besides the key, callers need an Entra token of this tenant for this audience."""
+
+    tenant: str
+    audience: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
+    granted in sum.
+    """
+
+    models: tuple[CatalogModel, ...]
+    currency: str | None = None
+    over_commitment: Decimal = Decimal(1)
+    content_safety: ContentSafety | None = None
+    cache: SemanticCache | None = None
+    tokens: EntraTokens | None = None
+    origins: tuple[str, ...] = ()
+
+    def model(self, name: str) -> CatalogModel | None:
+        """The model of that name, None when it is not on offer."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogVerdict:
+    """The catalogue, or None and what is wrong with it."""
+
+    catalog: Catalog | None
+    problems: tuple[Problem, ...]
+
+
+def read_catalog(path: str, content: bytes) -> CatalogVerdict:
+    """The catalogue in a file's content. Never raises; all problems at once."""
+    document = read_bytes(path, content)
+    problems = list(document.problems)
+    written: WrittenCatalog | None = None
+    try:
+        written = WrittenCatalog.model_validate(document.data)
+    except ValidationError as error:
+        problems.extend(explain(error, WrittenCatalog, document))
+    problems.extend(contradictions(document))
+    if problems or written is None:
+        return CatalogVerdict(None, capped(problems))
+    return CatalogVerdict(_catalog(written), ())
+
+
+def _catalog(written: WrittenCatalog) -> Catalog:
+    safety, cache, tokens = written.content_safety, written.semantic_cache, written.entra_tokens
+    return Catalog(
+        models=tuple(sorted(map(_model, written.models), key=lambda model: model.name)),
+        currency=written.currency,
+        over_commitment=Decimal(1) if written.over_commitment is None else written.over_commitment,
+        content_safety=ContentSafety(safety.endpoint, safety.threshold) if safety else None,
+        cache=SemanticCache(cache.embeddings, cache.score, cache.seconds) if cache else None,
+        tokens=EntraTokens(tokens.tenant, tokens.audience) if tokens else None,
+        origins=tuple(written.origins),
+    )
+
+
+def _model(written: WrittenModel) -> CatalogModel:
+    breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
+    return CatalogModel(
+        name=written.name,
+        provider=written.provider,
+        members=tuple(_members(written)),
+        breaker=Breaker(breaker.failures, breaker.interval, breaker.trip) if breaker else None,
+        retries=written.retries,
+        fallback=written.fallback,
+        price=Price(price.prompt, price.completion) if price else None,
+        max_tokens_per_minute=written.max_tokens_per_minute,
+        max_daily_tokens=written.max_daily_tokens,
+        capacity=written.capacity,
+        data_classes=USUAL_CLASSES if written.data_classes is None else frozenset(written.data_classes),
+        private=bool(written.private) or written.provider == "kaito",
+        preset=written.preset,
+        access_secret=written.access_secret,
+        dedicated=Dedicated(tuple(asked.instance_types), asked.per_team, asked.total) if asked else None,
+        shared=SharedWorkspace(written.shared.instance_type) if written.shared else None,
+        retirement=Retirement(written.retires_on, written.successor)
+        if written.retires_on and written.successor
+        else None,
+        cached=written.cached,
+        screened=written.screened,
+    )
+
+
+def _members(written: WrittenModel) -> Iterator[Member]:
+    """Where no backend of a priority has a weight, they have equal shares."""
+    if written.endpoint is not None:
+        yield Member(written.endpoint, written.served_name or written.name, credential=written.credential)
+    for member in written.pool or ():
+        peers = sum(other.priority == member.priority for other in written.pool or ())
+        yield Member(
+            endpoint=member.endpoint,
+            served_name=member.served_name or written.name,
+            name=member.name,
+            weight=member.weight or 100 // peers,
+            priority=member.priority,
+            credential=member.credential,
+        )

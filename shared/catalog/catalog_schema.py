@@ -1,0 +1,203 @@
+"""The catalogue as it is written: its keys, and what each may be by itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.catalog.catalog_fields import (
+    Amount,
+    Audience,
+    Count,
+    Currency,
+    Endpoint,
+    KubernetesName,
+    MemberName,
+    Origin,
+    OverCommitment,
+    Score,
+    SecretName,
+    ServedName,
+    ServiceUrl,
+    Share,
+)
+from shared.catalog.terms import Classification, Provider
+from shared.documents.field_types import (
+    Day,
+    GroupId,
+    InstanceType,
+    ModelName,
+    Tokens,
+    TokensPerMinute,
+    Written,
+)
+
+MOST_MEMBERS = 30
+"""As many as a pool of API Management may have."""
+
+Seconds = Count
+
+
+class WrittenDedicated(Written):
+    """Permission for workspaces of a team's own."""
+
+    instance_types: list[InstanceType] = Field(
+        min_length=1, description="the allowed instance types, the default first"
+    )
+    per_team: Count = Field(
+        default=1,
+        description="how many dedicated workspaces, of any model, a team with one of this model may have",
+    )
+    total: Count = Field(
+        description="how many dedicated workspaces of this model all teams together may have"
+    )
+
+
+class WrittenMember(Written):
+    """One backend of a pool."""
+
+    name: MemberName = Field(description="the backend's name in this pool, such as sweden")
+    endpoint: Endpoint = Field(description="its OpenAI-compatible base URL, ending in /v1")
+    served_name: ServedName | None = Field(
+        default=None, description="what it calls the model; default: the model's name"
+    )
+    weight: Share | None = Field(
+        default=None, description="its share of the calls in percent; default: equal shares"
+    )
+    priority: Count = Field(default=1, description="the smallest is asked first, the others when those fail")
+    credential: SecretName | None = Field(
+        default=None, description="the name of the secret with its key in the platform's vault"
+    )
+
+
+class WrittenBreaker(Written):
+    """When a backend is left alone."""
+
+    failures: Count = Field(description="so many failures")
+    interval: Seconds = Field(description="within so many seconds")
+    trip: Seconds = Field(description="leave it alone for so many seconds")
+
+
+class WrittenPrice(Written):
+    """Per million tokens."""
+
+    prompt: Amount = Field(description="per million tokens of prompts")
+    completion: Amount = Field(description="per million tokens of answers")
+
+
+class WrittenShared(Written):
+    """A KAITO workspace that the platform runs for all teams."""
+
+    instance_type: InstanceType = Field(description="the instance type of its nodes")
+
+
+class WrittenModel(Written):
+    """A model on offer."""
+
+    name: ModelName = Field(description="the name that requests and callers use, such as gpt-4.1")
+    provider: Provider = Field(description="foundry, kaito or openai")
+    endpoint: Endpoint | None = Field(
+        default=None, description="the OpenAI-compatible base URL of the backend, ending in /v1"
+    )
+    served_name: ServedName | None = Field(
+        default=None, description="what the backend calls the model; default: name"
+    )
+    credential: SecretName | None = Field(
+        default=None, description="the name of the secret with the backend's key in the platform's vault"
+    )
+    pool: list[WrittenMember] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=MOST_MEMBERS,
+        description="several backends instead of 'endpoint'",
+    )
+    circuit_breaker: WrittenBreaker | None = Field(default=None, description="when a backend is left alone")
+    retries: int = Field(default=0, ge=0, le=3, description="how often a failed call is repeated")
+    fallback: ModelName | None = Field(
+        default=None, description="the model that is asked when this one cannot answer"
+    )
+    price: WrittenPrice | None = Field(
+        default=None, description="per million tokens, in the catalogue's currency"
+    )
+    max_tokens_per_minute: TokensPerMinute | None = Field(
+        default=None, description="the most that one team may ask for"
+    )
+    max_daily_tokens: Tokens | None = Field(
+        default=None, description="the most that one team may use in a day"
+    )
+    capacity: TokensPerMinute | None = Field(
+        default=None, description="what the backends can do, in tokens per minute for all teams"
+    )
+    data_classes: list[Classification] | None = Field(
+        default=None, min_length=1, description="the classes of data that it may be sent"
+    )
+    private: bool | None = Field(
+        default=None, description="whether it stays in the company's own network; kaito models do"
+    )
+    preset: ServedName | None = Field(default=None, description="the KAITO preset that a workspace runs")
+    access_secret: KubernetesName | None = Field(
+        default=None, description="the Kubernetes secret with the token that the preset needs"
+    )
+    dedicated: WrittenDedicated | None = Field(
+        default=None, description="permission for workspaces of a team's own"
+    )
+    shared: WrittenShared | None = Field(
+        default=None, description="a workspace that the platform runs for all teams"
+    )
+    retires_on: Day | None = Field(default=None, description="the last day on which it is served")
+    successor: ModelName | None = Field(
+        default=None, description="the model to use instead of one that retires"
+    )
+    cached: bool = Field(
+        default=False, description="whether answers are kept for prompts of the same meaning"
+    )
+    screened: bool = Field(default=False, description="whether prompts pass the content safety service")
+
+
+class WrittenContentSafety(Written):
+    """The Azure AI Content Safety resource that screens prompts."""
+
+    endpoint: ServiceUrl = Field(
+        description="its URL, such as https://contoso-safety.cognitiveservices.azure.com"
+    )
+    threshold: int = Field(ge=0, le=7, description="the severity from which a prompt is refused, 0 to 7")
+
+
+class WrittenCache(Written):
+    """Answers to prompts of the same meaning."""
+
+    embeddings: ModelName = Field(description="the model of this catalogue that compares prompts")
+    score: Score = Field(description="how near two prompts must be, 0 to 1; smaller is stricter")
+    seconds: int = Field(ge=1, le=86_400, description="how long an answer is kept, up to a day")
+
+
+class WrittenTokens(Written):
+    """Entra tokens that callers need besides the key."""
+
+    tenant: GroupId = Field(description="the id of the tenant")
+    audience: Audience = Field(description="the application that tokens must be for, such as api://mergekey")
+
+
+class WrittenCatalog(Written):
+    """The models that requests may name: platform/config/model_catalog.yaml."""
+
+    currency: Currency | None = Field(default=None, description="the currency of all prices, such as EUR")
+    over_commitment: OverCommitment | None = Field(
+        default=None, description="how many times a model's capacity may be granted in sum"
+    )
+    content_safety: WrittenContentSafety | None = Field(
+        default=None, description="the service that screens prompts"
+    )
+    semantic_cache: WrittenCache | None = Field(
+        default=None, description="answers to prompts of the same meaning"
+    )
+    entra_tokens: WrittenTokens | None = Field(
+        default=None, description="tokens that callers need besides the key"
+    )
+    origins: list[Origin] = Field(
+        default_factory=list, description="the web pages that may call, such as https://chat.contoso.com"
+    )
+    models: list[WrittenModel] = Field(min_length=1, description="the models on offer")
+
+
+#: What a model may be sent when the catalogue does not say.
+USUAL_CLASSES: frozenset[Classification] = frozenset(("public", "internal", "confidential"))

@@ -1,0 +1,212 @@
+"""What the entries of a catalogue may not say together: names that collide, references that lead nowhere, in
+a circle, or too far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from shared import names
+from shared.catalog.catalog_schema import WrittenModel
+from shared.catalog.endpoints import host_fault, host_of
+from shared.catalog.entry_checks import Entry, Fault, faults
+from shared.documents.document import Document
+from shared.documents.field_types import salvage
+from shared.documents.problem import Problem, did_you_mean, listed, quote
+
+#: The entries by name; of two with one name the first.
+Entries = Mapping[str, Entry]
+
+
+def contradictions(document: Document) -> Iterator[Problem]:
+    """What each entry may say by itself, but not together with its other keys, with the other entries, or
+    with the whole.
+    """
+    written = list(_entries(document))
+    by_name: dict[str, Entry] = {}
+    for entry in written:
+        by_name.setdefault(entry.model.name, entry)
+    seen: dict[str, str] = {}
+    for entry in written:
+        for where, reason, message in (
+            *_clashes(entry, seen),
+            *faults(entry),
+            *_references(entry, by_name),
+            *_needs(entry, document),
+        ):
+            yield document.problem(("models", entry.index, *where), reason, message)
+    yield from _services(document, by_name)
+
+
+def _entries(document: Document) -> Iterator[Entry]:
+    models = document.get(("models",))
+    for index, raw in enumerate(models if isinstance(models, list) else []):
+        model = salvage(WrittenModel, raw)
+        if model is not None:
+            yield Entry(index, model, raw)
+
+
+def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[Fault]:
+    """`seen`: the names of the entries before, by slug; this entry's name is added."""
+    name = entry.model.name
+    slug = names.slug(name)
+    if seen.get(slug) == name:
+        yield (
+            ("name",),
+            "DuplicateModel",
+            f"The model {quote(name)} stands here a second time. Remove one of the two.",
+        )
+    elif slug in seen:
+        advice = (
+            f"{quote(name)} and {quote(seen[slug])} have the same remote name '{slug}'. Rename one of them."
+        )
+        yield ("name",), "DuplicateSlug", advice
+    seen.setdefault(slug, name)
+
+
+def _references(entry: Entry, entries: Entries) -> Iterator[Fault]:
+    yield from _fallback_faults(entry, entries)
+    yield from _successor_faults(entry, entries)
+
+
+def _fallback_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
+    fallback = entry.model.fallback
+    if fallback is None:
+        return
+    other = entries.get(fallback)
+    if other is None:
+        yield ("fallback",), "UnknownModel", _unknown(fallback, entries)
+    elif circle := _circle(entry.model.name, entries):
+        yield (
+            ("fallback",),
+            "FallbackLoop",
+            f"The fallbacks lead back to where they began: {' > '.join(map(quote, circle))}. Remove one.",
+        )
+    elif not other.served:
+        advice = "Nothing serves it to several teams; name a model with 'endpoint', 'pool' or 'shared'."
+        yield ("fallback",), "BadFallback", f"{quote(fallback)} cannot stand in for another model. {advice}"
+    elif missing := sorted(entry.classes - other.classes):
+        advice = (
+            f"It may not be sent {' or '.join(missing)} data, as this model may. Change 'dataClasses' of "
+            "one, or choose another."
+        )
+        yield (
+            ("fallback",),
+            "BadFallback",
+            f"{quote(fallback)} cannot stand in for {quote(entry.model.name)}. {advice}",
+        )
+
+
+def _circle(start: str, entries: Entries) -> list[str]:
+    """The way from a model over fallbacks back to it; empty when it does not come back."""
+    way = [start]
+    while (
+        (entry := entries.get(way[-1])) is not None
+        and entry.model.fallback is not None
+        and len(way) <= len(entries)
+    ):
+        way.append(entry.model.fallback)
+        if way[-1] == start:
+            return way
+    return []
+
+
+def _successor_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
+    """Each successor must last longer, so that no circle of them is possible."""
+    successor, last = entry.model.successor, entry.model.retires_on
+    if successor is None:
+        return
+    other = entries.get(successor)
+    if other is None:
+        yield ("successor",), "UnknownModel", _unknown(successor, entries)
+    elif successor == entry.model.name:
+        yield (
+            ("successor",),
+            "BadSuccessor",
+            f"{quote(successor)} cannot be its own successor. Name the model that teams shall use instead.",
+        )
+    elif last is not None and other.model.retires_on is not None and other.model.retires_on <= last:
+        when = f"{quote(successor)} itself retires on {other.model.retires_on}, not later than this model"
+        yield ("successor",), "BadSuccessor", f"{when}. Name a model that lasts longer."
+
+
+def _unknown(name: str, entries: Entries) -> str:
+    return (
+        f"There is no model {quote(name)} in this catalogue.{did_you_mean(name, entries)} There are: "
+        f"{listed(list(entries)[:20])}."
+    )
+
+
+def _needs(entry: Entry, document: Document) -> Iterator[Fault]:
+    """Keys that mean something only beside a key of the whole catalogue."""
+    if entry.has("price") and document.get(("currency",)) is None:
+        yield (
+            ("price",),
+            "MissingKey",
+            (
+                "A price says nothing without 'currency'. Add it to the catalogue, outside 'models', such as "
+                "EUR."
+            ),
+        )
+    for key, on, service in (
+        ("cached", entry.model.cached, "semanticCache"),
+        ("screened", entry.model.screened, "contentSafety"),
+    ):
+        if on and document.get((service,)) is None:
+            yield (
+                (key,),
+                "MissingKey",
+                f"'{key}' needs '{service}'. Add it to the catalogue, outside 'models', or remove '{key}'.",
+            )
+
+
+def _services(document: Document, entries: Entries) -> Iterator[Problem]:
+    where: tuple[str, ...] = ("semanticCache", "embeddings")
+    named = document.get(where)
+    if isinstance(named, str) and named not in entries:
+        yield document.problem(where, "UnknownModel", _unknown(named, entries))
+    elif isinstance(named, str) and not entries[named].served:
+        yield document.problem(
+            where, "NotAllowed", f"Nothing serves {quote(named)} to all teams. Name a model with an endpoint."
+        )
+    elif isinstance(named, str) and not _is_one_foundry_backend(entries[named]):
+        advice = (
+            "The gateway asks one deployment by its own URL. Name a foundry model with 'endpoint', ending in "
+            "/openai/v1."
+        )
+        yield document.problem(
+            where, "NotAllowed", f"{quote(named)} cannot find answers of the same meaning. {advice}"
+        )
+    where = ("contentSafety", "endpoint")
+    url = document.get(where)
+    if (
+        isinstance(url, str)
+        and url.startswith("https://")
+        and (fault := host_fault(host_of(url), private=False))
+    ):
+        yield document.problem(
+            where,
+            fault[0],
+            f"{quote(host_of(url))} must be a public host, such as "
+            "contoso-safety.cognitiveservices.azure.com.",
+        )
+    yield from _repeated_origins(document)
+
+
+def _is_one_foundry_backend(entry: Entry) -> bool:
+    endpoint = entry.model.endpoint
+    return (
+        entry.model.provider == "foundry"
+        and (endpoint is None or endpoint.endswith("/openai/v1"))
+        and not entry.has("pool")
+    )
+
+
+def _repeated_origins(document: Document) -> Iterator[Problem]:
+    found = document.get(("origins",))
+    origins: list[object] = found if isinstance(found, list) else []
+    for index, origin in enumerate(origins):
+        if origin in origins[:index]:
+            yield document.problem(
+                ("origins", index), "DuplicateOrigin", f"{quote(origin)} stands here twice. Remove one."
+            )

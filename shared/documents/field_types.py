@@ -1,0 +1,183 @@
+"""What the written forms have in common: how strictly they are read, and the kinds of text and number they
+are made of.
+
+Each kind checks itself and says in its own words what to write; its JSON Schema tells an editor the same.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import partial
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from shared import names
+from shared.documents.problem import quote
+
+MOST_TOKENS_PER_MINUTE = 2**31 - 1
+MOST_TOKENS = 10**12
+MOST_REQUESTS_PER_MINUTE = 1_000_000
+
+_EMAIL = r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_INSTANCE_TYPE = r"^Standard_[A-Za-z0-9]+(_[A-Za-z0-9]+)*$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_NUMBER = r"^[1-9][0-9]{0,11}$"
+
+
+class Written(BaseModel):
+    """A mapping that somebody wrote: keys in camelCase, nothing converted, nothing unknown."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+Form = TypeVar("Form", bound=Written)
+
+
+def salvage(form: type[Form], raw: object) -> Form | None:
+    """What can be read of a mapping when the keys with problems are left out; None when too little is
+    left.
+    """
+    try:
+        return form.model_validate(raw)
+    except ValidationError as error:
+        if not isinstance(raw, dict):
+            return None
+        wrong = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+    try:
+        return form.model_validate({key: value for key, value in raw.items() if key not in wrong})
+    except ValidationError:
+        return None
+
+
+def refusal(reason: str, message: str) -> PydanticCustomError:
+    """What a check raises: the reason and message of the problem."""
+    return PydanticCustomError(reason, "{message}", {"message": message})
+
+
+def _team(text: str) -> str:
+    if fault := names.team_fault(text):
+        raise refusal(fault[0], f"{quote(text)} cannot be a team's name: {fault[1]}.")
+    return text
+
+
+def _model(text: str) -> str:
+    if fault := names.model_fault(text):
+        raise refusal(fault[0], f"{quote(text)} cannot be a model's name: {fault[1]}.")
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise refusal("BadText", f"{quote(text)} must be one line of visible text.")
+    return text
+
+
+def _matching(pattern: str, reason: str, advice: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise refusal(reason, f"{quote(text)} {advice}.")
+    return text
+
+
+def _date(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value if re.fullmatch(_DATE, value) else "")
+    except ValueError:
+        raise refusal(
+            "BadDate", f"{quote(value)} is not a date. Write year, month and day, such as 2027-03-31."
+        ) from None
+
+
+def _number(value: object) -> object:
+    if not isinstance(value, str):
+        raise refusal(
+            "WrongType", 'Write the number in quotes, such as "10000": every value of a ConfigMap is text.'
+        )
+    if not re.fullmatch(_NUMBER, value):
+        raise refusal(
+            "BadNumber",
+            f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "10000".',
+        )
+    return int(value)
+
+
+def _flag(value: object) -> object:
+    if value not in ("true", "false"):
+        raise refusal("WrongType", 'Write "true" or "false", in quotes: every value of a ConfigMap is text.')
+    return value == "true"
+
+
+def _pattern(pattern: str, shortest: int, longest: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "minLength": shortest, "maxLength": longest})
+
+
+TeamName = Annotated[
+    str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.SHORTEST_TEAM, names.LONGEST_TEAM)
+]
+ModelName = Annotated[str, AfterValidator(_model), _pattern(names.MODEL_PATTERN, 1, names.LONGEST_MODEL)]
+Line = Annotated[str, Field(max_length=100), AfterValidator(_line)]
+Email = Annotated[
+    str,
+    Field(max_length=254),
+    AfterValidator(
+        partial(
+            _matching,
+            _EMAIL,
+            "BadEmail",
+            "is not an e-mail address; write one such as alpha-lead@contoso.com",
+        )
+    ),
+    WithJsonSchema({"type": "string", "pattern": _EMAIL, "maxLength": 254}),
+]
+GroupId = Annotated[
+    str,
+    AfterValidator(
+        partial(
+            _matching,
+            _UUID,
+            "BadUuid",
+            "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits",
+        )
+    ),
+    AfterValidator(str.lower),
+    WithJsonSchema({"type": "string", "pattern": _UUID}),
+]
+InstanceType = Annotated[
+    str,
+    Field(max_length=64),
+    AfterValidator(
+        partial(
+            _matching,
+            _INSTANCE_TYPE,
+            "BadInstanceType",
+            "is not an instance type; write one such as Standard_NC24ads_A100_v4",
+        )
+    ),
+    WithJsonSchema({"type": "string", "pattern": _INSTANCE_TYPE, "maxLength": 64}),
+]
+Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
+TokensPerMinute = Annotated[int, Field(ge=1, le=MOST_TOKENS_PER_MINUTE)]
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+RequestsPerMinute = Annotated[int, Field(ge=1, le=MOST_REQUESTS_PER_MINUTE)]
+
+_NUMBER_AS_TEXT = WithJsonSchema({"type": "string", "pattern": _NUMBER})
+TokensPerMinuteText = Annotated[TokensPerMinute, BeforeValidator(_number), _NUMBER_AS_TEXT]
+RequestsPerMinuteText = Annotated[RequestsPerMinute, BeforeValidator(_number), _NUMBER_AS_TEXT]
+TokensText = Annotated[Tokens, BeforeValidator(_number), _NUMBER_AS_TEXT]
+FlagText = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"enum": ["true", "false"]})]

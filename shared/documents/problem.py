@@ -1,0 +1,115 @@
+"""What is wrong with a written file, and where: the one way in which this package says no."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.documents.secret_detection import looks_like_a_key
+
+Level = Literal["failure", "warning"]
+
+_LONGEST_QUOTE = 60
+_MOST = 100
+_HELD, _MISPLACED = frozenset({"WithdrawalsHeld", "EndsHeld"}), "MisplacedFile"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a text: `line` and `column` count from 1, the column in characters."""
+
+    line: int
+    column: int
+
+
+START = Position(1, 1)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing to change in one file.
+
+    `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong
+    and what to write instead. Problems sort by path, then by place. A warning is told, and nothing is refused
+    because of it.
+    """
+
+    path: str
+    line: int
+    column: int
+    reason: str
+    message: str
+    level: Level = "failure"
+
+
+def problem_at(path: str, position: Position, reason: str, message: str, level: Level = "failure") -> Problem:
+    """A problem at a position."""
+    return Problem(path, position.line, position.column, reason, message, level)
+
+
+def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Without the warnings."""
+    return tuple(problem for problem in problems if problem.level == "failure")
+
+
+def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems of one file in order, without repetition, the first 100: nobody reads more before the next
+    attempt.
+    """
+    return tuple(sorted(set(problems))[:_MOST])
+
+
+def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
+    """At most so many, the most important first and otherwise in order. Where some are left out the last one
+    says how many.
+    """
+    if len(problems) <= most:
+        return tuple(problems)
+    ranked = sorted(problems, key=_rank)
+    shown, first = ranked[: most - 1], ranked[most - 1]
+    message = (
+        f"{len(ranked) - len(shown):,} more problems are not shown. Mend those that are, and the next check "
+        "shows others."
+    )
+    return (*shown, problem_at(first.path, START, "MoreProblems", message, first.level))
+
+
+def _rank(problem: Problem) -> int:
+    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of
+    files. Warnings come last.
+    """
+    if problem.level == "warning":
+        return 3
+    return 0 if problem.reason in _HELD else 2 if problem.reason == _MISPLACED else 1
+
+
+def quote(value: object) -> str:
+    """What somebody wrote, fit to be shown: in quotes, at most 60 characters, nothing invisible, no key."""
+    text = str(value)
+    if looks_like_a_key(text):
+        return "(not shown, it looks like a key)"
+    shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+    return "'" + visible(shown) + "'"
+
+
+def visible(text: str) -> str:
+    """The text with every character that a terminal or a page would act on, or not show, written as its
+    escape.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence: `'a', 'b', 'c'`."""
+    return ", ".join(quote(name) for name in names)
+
+
+def did_you_mean(written: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the known name nearest to the written one; empty when none is near."""
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(written.casefold()[:_LONGEST_QUOTE], by_folded, n=1, cutoff=0.6)
+    return f" Did you mean {quote(by_folded[near[0]])}?" if near else ""

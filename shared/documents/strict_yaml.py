@@ -1,0 +1,93 @@
+"""A strict reading of YAML: plain data, where each part stands, and everything that is wrong with the text.
+
+Refused: anchors, aliases, merge keys, tags, directives, duplicate keys, several documents, invisible
+characters, more than 64 KiB, more than 20 levels. The text is read as a stream of events without recursion,
+and nothing is ever expanded, so a hostile file costs no more than its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.documents.document import Document, KeyPath
+from shared.documents.problem import START, Position, problem_at
+from shared.documents.yaml_reader import Place, Reader
+from shared.documents.yaml_scalars import forbidden_in
+
+LARGEST = 64 * 1024
+#: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether a file's content only tells where Git LFS keeps it."""
+    return content.startswith(_POINTER)
+
+
+def read_bytes(path: str, content: bytes) -> Document:
+    """A file's content as a document. Never raises; a UTF-8 byte order mark at the start is accepted."""
+    if is_pointer(content):
+        advice = (
+            "This is a pointer of Git LFS, and what it points to is not read. Take the file out of LFS and "
+            "commit its text."
+        )
+        return _refused(path, START, "LfsPointer", advice)
+    if len(content) > LARGEST:
+        return _refused(
+            path, START, "TooLarge", f"The file has more than {LARGEST:,} bytes (64 KiB). Shorten it."
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8", "replace")
+        position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return _refused(
+            path,
+            position,
+            "NotUtf8",
+            "From here on the file is not UTF-8 text. Save it with the encoding UTF-8.",
+        )
+    return read_text(path, text, lambda line, column: Position(line + 1, column + 1))
+
+
+def read_text(path: str, text: str, place: Place) -> Document:
+    """A text as a document, `place` telling where it stands in the file. Never raises."""
+    reader = Reader(path, text, place)
+    for line, column, code in forbidden_in(text):
+        reader.complain(
+            line, column, "ControlCharacter", f"There is an invisible character ({code}) here. Remove it."
+        )
+    reader.read()
+    return reader.document()
+
+
+def embed(document: Document, where: KeyPath) -> Document:
+    """The document with a text of it, itself YAML, replaced by what it says.
+
+    `where` must name a text in a mapping, else `ValueError`. The data is changed in place: go on with the
+    answer only.
+    """
+    parent, text = document.get(where[:-1]), document.get(where)
+    if not isinstance(parent, dict) or not isinstance(text, str):
+        raise ValueError(f"no text at {where}")
+    start, fallback = document.text_starts.get(where), document.at(where)
+
+    def place(line: int, column: int) -> Position:
+        return fallback if start is None else Position(start.line + line, start.column + column)
+
+    inner = read_text(document.path, text, place)
+    parent[where[-1]] = inner.data
+    return replace(
+        document,
+        keys={**document.keys, **{(*where, *way): position for way, position in inner.keys.items()}},
+        values={
+            **document.values,
+            **{(*where, *way): position for way, position in inner.values.items() if way},
+        },
+        unread=document.unread | {(*where, *way) for way in inner.unread},
+        problems=document.problems + inner.problems,
+    )
+
+
+def _refused(path: str, position: Position, reason: str, message: str) -> Document:
+    return Document(path, None, {}, {}, {}, frozenset({()}), (problem_at(path, position, reason, message),))

@@ -1,0 +1,156 @@
+"""From pydantic's errors to problems that an application developer understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from shared.documents.document import Document, KeyPath
+from shared.documents.problem import Problem, did_you_mean, listed, problem_at, quote
+
+MOST_EXPLAINED = 50
+
+_MUST_BE = {
+    "string_type": "text",
+    "int_type": "a whole number without quotes, such as 10000",
+    "bool_type": "true or false, without quotes",
+    "date_type": "a date such as 2027-03-31",
+    "list_type": "a list: lines that start with '- '",
+    "dict_type": "a mapping: indented lines 'key: value'",
+    "model_type": "a mapping: indented lines 'key: value'",
+}
+
+
+def explain(error: ValidationError, form: type[BaseModel], document: Document) -> Iterator[Problem]:
+    """The problems of a document that does not have the form: at most 50, none about a part that could not be
+    read.
+    """
+    for details in error.errors(include_url=False)[:MOST_EXPLAINED]:
+        where: KeyPath = details["loc"]
+        if document.knows(where):
+            yield _explained(details, where, form, document)
+
+
+def dotted(where: KeyPath) -> str:
+    """A path as people write it: `models.foundry[0].name`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
+
+
+def _explained(details: ErrorDetails, where: KeyPath, form: type[BaseModel], document: Document) -> Problem:
+    kind, path = details["type"], document.path
+    if kind == "extra_forbidden":
+        return problem_at(path, document.key_at(where), "UnknownKey", _unknown_key(where, form))
+    if kind == "missing":
+        return problem_at(path, document.key_at(where), "MissingKey", _missing_key(where, form))
+    reason, message = _wrong_value(details, where, document)
+    return document.problem(where, reason, message)
+
+
+def _unknown_key(where: KeyPath, form: type[BaseModel]) -> str:
+    key, known = str(where[-1]), list(_fields(form, where[:-1]))
+    inside = f" in {quote(dotted(where[:-1]))}" if where[:-1] else ""
+    return f"There is no key {quote(key)}{inside}." + (
+        did_you_mean(key, known) or f" Known keys: {listed(known)}."
+    )
+
+
+def _missing_key(where: KeyPath, form: type[BaseModel]) -> str:
+    field = _fields(form, where[:-1]).get(str(where[-1]))
+    meaning = f": {field.description}" if field is not None and field.description else ""
+    return f"{quote(dotted(where))} is missing. Add it{meaning}."
+
+
+def _wrong_value(details: ErrorDetails, where: KeyPath, document: Document) -> tuple[str, str]:
+    kind, name = details["type"], quote(dotted(where) or "the file")
+    bounds: dict[str, Any] = details.get("ctx", {})
+    if kind[:1].isupper():
+        return kind, f"{name}: {bounds['message']}"
+    if kind in _MUST_BE:
+        hint = (
+            " Put it in quotes."
+            if kind == "string_type" and isinstance(document.get(where), bool | int | float)
+            else ""
+        )
+        return "WrongType", f"{name} must be {_MUST_BE[kind]}; {_found(document.get(where))}.{hint}"
+    if kind == "literal_error":
+        written = document.get(where)
+        return (
+            "NotAllowed",
+            (
+                f"{name} must be {bounds['expected']}, not "
+                f"{quote(written)}.{did_you_mean(str(written), _options(bounds))}"
+            ),
+        )
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {bounds['ge']:,}" if "ge" in bounds else f"at most {bounds['le']:,}"
+        return "OutOfRange", f"{name} must be {bound}, not {quote(document.get(where))}."
+    if kind == "string_too_long":
+        return "TooLong", f"{name} must have at most {bounds['max_length']} characters."
+    if kind == "too_short":
+        return _too_few(name, bounds)
+    if kind == "too_long":
+        return (
+            "TooManyEntries",
+            f"{name} has {bounds['actual_length']} entries; there may be {bounds['max_length']}.",
+        )
+    return "WrongValue", f"{name}: {details['msg']}."
+
+
+def _too_few(name: str, bounds: dict[str, Any]) -> tuple[str, str]:
+    if bounds["actual_length"] == 0:
+        return (
+            "EmptyList",
+            (
+                f"{name} is empty. Add at least "
+                f"{'one entry' if bounds['min_length'] == 1 else bounds['min_length']}."
+            ),
+        )
+    return (
+        "TooFewEntries",
+        f"{name} needs at least {bounds['min_length']} entries; it has {bounds['actual_length']}.",
+    )
+
+
+def _options(bounds: dict[str, Any]) -> list[str]:
+    return str(bounds["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
+
+
+def _found(value: object) -> str:
+    if value is None:
+        return "it has no value: give it one, or remove the line"
+    if isinstance(value, str):
+        return f"it is the text {quote(value)}"
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number with a fraction",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return f"it is {kinds[type(value)]}"
+
+
+def _fields(form: type[BaseModel], where: KeyPath) -> dict[str, FieldInfo]:
+    """The fields that a mapping at the path may have, by their written names."""
+    for step in where:
+        if isinstance(step, str):
+            inner = _form_in(_by_written_name(form)[step].annotation)
+            if inner is None:
+                return {}
+            form = inner
+    return _by_written_name(form)
+
+
+def _by_written_name(form: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in form.model_fields.items()}
+
+
+def _form_in(annotation: Any) -> type[BaseModel] | None:
+    """The form inside an annotation such as `list[Form] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _form_in(part)) is not None), None)

@@ -1,0 +1,248 @@
+"""YAML events, one after the other, become plain data; what strict reading refuses is noted with its
+place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    MappingStartEvent,
+    ScalarEvent,
+)
+
+from shared.documents.document import Document, KeyPath
+from shared.documents.problem import Position, Problem, problem_at, quote
+from shared.documents.yaml_scalars import first_forbidden, value_of, without_forbidden
+
+DEEPEST = 20
+
+Place = Callable[[int, int], Position]
+"""Where a line and column of a text, counted from 0, stand in the file."""
+
+
+class _Stop(Exception):
+    """What follows cannot be read with any sense."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not been read yet; in a mapping, `slot` is the key whose value comes
+    next.
+    """
+
+    value: dict[str, object] | list[object]
+    path: KeyPath
+    slot: str | None = None
+    stored: bool = True
+
+
+class Reader:
+    """Plain data out of a stream of YAML events, without recursion: `complain` and `read`, then
+    `document`.
+    """
+
+    def __init__(self, path: str, text: str, place: Place) -> None:
+        self._path, self._place = path, place
+        self._text = without_forbidden(text)
+        self._lines = self._text.splitlines()
+        self._stack: list[_Open] = []
+        self._documents = 0
+        self._data: object = None
+        self._keys: dict[KeyPath, Position] = {}
+        self._values: dict[KeyPath, Position] = {}
+        self._text_starts: dict[KeyPath, Position] = {}
+        self._unread: set[KeyPath] = set()
+        self._problems: list[Problem] = []
+
+    def complain(self, line: int, column: int, reason: str, message: str) -> None:
+        self._problems.append(problem_at(self._path, self._place(line, column), reason, message))
+
+    def read(self) -> None:
+        try:
+            for event in YAML(typ="safe", pure=True).parse(self._text):
+                self._take(event)
+        except _Stop:
+            if self._documents == 1:
+                self._end_early()
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._give_up(
+                mark.line if mark else 0, mark.column if mark else 0, str(error.problem or error.context)
+            )
+        # the parser lets these out for escapes and numbers out of range, without a place
+        except (YAMLError, ValueError, OverflowError):
+            self._give_up(0, 0, "an escape or a number is out of range")
+        if self._data is None and not self._problems:
+            self.complain(0, 0, "Empty", "There is nothing to read here.")
+            self._end_early()
+
+    def document(self) -> Document:
+        unread = frozenset(self._unread)
+        return Document(
+            self._path, self._data, self._keys, self._values, self._text_starts, unread, tuple(self._problems)
+        )
+
+    def _end_early(self) -> None:
+        self._data = None
+        self._unread.add(())
+
+    def _give_up(self, line: int, column: int, cause: str) -> None:
+        hint = "Check the indentation, quotes and brackets here and in the line before"
+        if "\\t" in cause:
+            hint = "Indent with spaces, not with tabs"
+        self.complain(line, column, "NotYaml", f"This is not valid YAML: {cause}. {hint}.")
+        self._end_early()
+
+    def _refuse(self, event: Any, reason: str, message: str) -> None:
+        self.complain(event.start_mark.line, event.start_mark.column, reason, message)
+
+    def _take(self, event: Any) -> None:
+        match event:
+            case DocumentStartEvent():
+                self._begin_document(event)
+            case AliasEvent():
+                self._take_alias(event)
+            case ScalarEvent() if self._awaits_key():
+                self._take_key(event)
+            case ScalarEvent():
+                self._take_scalar(event)
+            case CollectionStartEvent():
+                self._open(event)
+            case CollectionEndEvent():
+                self._put(self._stack.pop().value)
+            case _:
+                pass  # the ends of documents and the stream say nothing
+
+    def _begin_document(self, event: Any) -> None:
+        self._documents += 1
+        if self._documents > 1:
+            self._refuse(
+                event,
+                "SeveralDocuments",
+                "A second document starts here ('---'). Write one document per file.",
+            )
+            raise _Stop
+        if event.version or event.tags:
+            self._refuse(event, "Directive", "Lines that start with '%' are not accepted. Remove them.")
+
+    def _awaits_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].slot is None
+
+    def _here(self) -> KeyPath:
+        if not self._stack:
+            return ()
+        top = self._stack[-1]
+        return (*top.path, len(top.value) if isinstance(top.value, list) else str(top.slot))
+
+    def _mark(self, event: Any) -> None:
+        """Notes the place of a value and refuses the properties it may not have."""
+        self._values[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
+        if event.anchor is not None:
+            self._refuse(
+                event,
+                "AnchorOrAlias",
+                f"Anchors are not accepted. Remove {quote('&' + event.anchor)} and write each value out.",
+            )
+        if event.tag is not None:
+            self._unread.add(self._here())
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(
+                event,
+                "Tag",
+                f"Tags are not accepted. Remove {quote(tag)}; put text that looks like a number in quotes.",
+            )
+
+    def _take_alias(self, event: Any) -> None:
+        self._refuse(
+            event,
+            "AnchorOrAlias",
+            f"Aliases are not accepted. Replace {quote('*' + event.anchor)} by the value itself.",
+        )
+        if self._awaits_key():
+            raise _Stop
+        self._unread.add(self._here())
+        self._put(None)
+
+    def _take_key(self, event: Any) -> None:
+        top, key = self._stack[-1], event.value
+        plain = event.implicit[0]
+        top.stored = False
+        top.slot = f"{key} (again)" if key in top.value else key
+        if event.anchor is not None or event.tag is not None:
+            self._refuse(event, "AnchorOrAlias", f"Write the key {quote(key)} without anchor or tag.")
+        if plain and key == "<<":
+            self._refuse(event, "MergeKey", "Merge keys ('<<') are not accepted. Write the keys out.")
+        elif plain and not isinstance(value_of(key), str):
+            self._refuse(
+                event, "KeyNotText", f"The key {quote(key)} is not text. Keys are names, such as 'team'."
+            )
+        elif key in top.value:
+            first = self._keys[(*top.path, key)].line
+            self._refuse(
+                event,
+                "DuplicateKey",
+                f"The key {quote(key)} stands here a second time; the first is in line {first}. Remove one.",
+            )
+        else:
+            top.stored = True
+            self._keys[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
+
+    def _take_scalar(self, event: Any) -> None:
+        self._mark(event)
+        if event.style == "|" or event.start_mark.line == event.end_mark.line:
+            self._text_starts[self._here()] = self._text_start(event)
+        if (code := first_forbidden(event.value)) is not None:
+            self._refuse(
+                event, "ControlCharacter", f"This text contains an invisible character ({code}). Remove it."
+            )
+            self._unread.add(self._here())
+        self._put(value_of(event.value) if event.implicit[0] else event.value)
+
+    def _text_start(self, event: Any) -> Position:
+        line, column = event.start_mark.line, event.start_mark.column
+        if event.style != "|":
+            return self._place(line, column + (event.style is not None))
+        for number, inside in enumerate(event.value.split("\n")):
+            if inside:
+                return self._place(line + 1, len(self._lines[line + 1 + number]) - len(inside))
+        return self._place(line, column)
+
+    def _open(self, event: Any) -> None:
+        if self._awaits_key():
+            self._refuse(
+                event,
+                "KeyNotText",
+                "A key must be a simple name; this one is a list or a mapping. Remove the '{', '[' or '?'.",
+            )
+            raise _Stop
+        if len(self._stack) == DEEPEST:
+            self._refuse(
+                event,
+                "TooDeep",
+                f"This is nested deeper than {DEEPEST} levels. Nothing here needs so many: check brackets "
+                "and indentation.",
+            )
+            raise _Stop
+        self._mark(event)
+        self._stack.append(_Open({} if isinstance(event, MappingStartEvent) else [], self._here()))
+
+    def _put(self, value: object) -> None:
+        if not self._stack:
+            self._data = value
+            return
+        top = self._stack[-1]
+        if isinstance(top.value, list):
+            top.value.append(value)
+        elif top.slot is not None:
+            if top.stored:
+                top.value[top.slot] = value
+            top.slot = None

@@ -1,0 +1,90 @@
+"""Where Foundry projects are not what the requests say, judged from lists alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared import names
+from shared.inventory.snapshot import Times, Wanted, World
+from shared.marker import Marker
+from shared.resources.desired import Platform, compile_project
+from shared.resources.project import GOING, READY, ActualProject, is_marked
+
+
+def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> Iterator[str]:
+    """What differs for a team that has a request in force; where there is no playground nobody can have a
+    project.
+    """
+    request, playground = wanted.request, platform.playground
+    if not request.playground_access:
+        yield from of_access_that_ended(request.team, platform.repository, times, world)
+    elif playground is not None:
+        desired = compile_project(request, playground)
+        marker = Marker(platform.repository, request.team, wanted.path, "", desired.digest)
+        yield from _unlike(marker, _actual(request.team, world), request.entra_group)
+
+
+def of_access_that_ended(team: str, repository: int, times: Times, world: World) -> Iterator[str]:
+    """What is still there of a playground that was withdrawn, by itself or with everything else of its
+    team.
+    """
+    actual = _actual(team, world)
+    project, known = actual.project, actual.project.marker if actual.project else None
+    if project is not None and not Marker(repository, team, "", "").owns(known):
+        return
+    if actual.strangers(None):
+        yield "its playground access has ended and a group may use its Foundry project"
+    if known is None or known.newer or project is None or project.state == GOING:
+        return
+    if known.withdrawn is None:
+        yield "its playground access has ended and its Foundry project is not withdrawn"
+    elif times.now >= known.withdrawn + times.grace:
+        yield "its Foundry project outlived its grace period"
+
+
+def teams_let_in(world: World) -> frozenset[str]:
+    """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
+    names_left = (
+        name
+        for name, users in world.users.items()
+        if name not in world.projects and any(user.ours for user in users)
+    )
+    return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)
+
+
+def of_others(repository: int, world: World) -> Iterator[str]:
+    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
+    name.
+    """
+    for name, found in sorted(world.projects.items()):
+        if found.marker is None or found.marker.repository != repository:
+            continue
+        secret = world.secrets.get(names.endpoint_secret(found.marker.team))
+        named = secret.tags.get("reader") if secret else None
+        strangers = sorted(
+            reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named
+        )
+        yield from (
+            f"{group} may use the Foundry project {name} and no request names it" for group in strangers
+        )
+
+
+def _actual(team: str, world: World) -> ActualProject:
+    name = names.project(team)
+    return ActualProject(world.projects.get(name), world.users.get(name, frozenset()))
+
+
+def _unlike(marker: Marker, actual: ActualProject, group: str | None) -> Iterator[str]:
+    project = actual.project
+    if project is not None and project.marker is not None and project.marker.newer:
+        return
+    if project is None:
+        yield "its Foundry project is not there"
+    elif not marker.owns(project.marker):
+        yield "its Foundry project is not managed by mergekey"
+    elif project.state != READY or not is_marked(project, marker):
+        yield "its Foundry project is not what the request says"
+    if project is not None and group is not None and group not in {reader.group for reader in actual.readers}:
+        yield "its group may not use its Foundry project"
+    if actual.strangers(group):
+        yield "another group than its own may use its Foundry project"

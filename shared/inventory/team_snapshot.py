@@ -1,0 +1,186 @@
+"""One team by itself: its objects in every system, side by side, by single reads. A system that gives no
+answer hides its part only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared import names
+from shared.app import App
+from shared.errors import MergekeyError
+from shared.inventory.snapshot import Part, World
+from shared.requests.request import AccessRequest
+from shared.resources.actual import (
+    ActualBackend,
+    Namespace,
+    Product,
+    Project,
+    Reader,
+    Route,
+    SecretVersion,
+    Subscription,
+    Workspace,
+)
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class OnGateway:
+    product: Product | None = None
+    linked: bool = False
+    backends: tuple[ActualBackend, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InVault:
+    """The subscription and the newest version of each secret; `granted` are the secrets that `group` may
+    read.
+    """
+
+    subscription: Subscription | None = None
+    secrets: tuple[SecretVersion, ...] = ()
+    group: str = ""
+    granted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class InCluster:
+    namespace: Namespace | None = None
+    workspaces: tuple[Workspace, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InAccount:
+    """The Foundry project, and who may use it, whether it is there or not."""
+
+    project: Project | None = None
+    users: frozenset[Reader] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was seen of one team; `errors` why a part was not."""
+
+    world: World
+    errors: Mapping[Part, MergekeyError]
+
+    @property
+    def unread(self) -> dict[Part, tuple[str, str]]:
+        return {part: (error.reason, error.message) for part, error in self.errors.items()}
+
+    def require(self, *parts: Part) -> None:
+        """Raises why one of these parts was not seen: what is not known of it decides."""
+        for part in parts:
+            if part in self.errors:
+                raise self.errors[part]
+
+
+async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
+    """Without a request everything that the team may have is looked for."""
+    gateway, vault, cluster, account = await asyncio.gather(
+        _tried(lambda: _on_gateway(app, team, request)),
+        _tried(lambda: _in_vault(app, team, request)),
+        _tried(lambda: _in_cluster(app, team, request)),
+        _tried(lambda: _in_account(app, team)),
+    )
+    found: dict[Part, object] = {
+        "Gateway": gateway,
+        "Keys": vault,
+        "Workspaces": cluster,
+        "Projects": account,
+    }
+    world = _world(
+        team,
+        OnGateway() if isinstance(gateway, MergekeyError) else gateway,
+        InVault() if isinstance(vault, MergekeyError) else vault,
+        InCluster() if isinstance(cluster, MergekeyError) else cluster,
+        InAccount() if isinstance(account, MergekeyError) else account,
+    )
+    return Sighting(world, {part: error for part, error in found.items() if isinstance(error, MergekeyError)})
+
+
+async def _tried(read: Callable[[], Awaitable[V]]) -> V | MergekeyError:
+    try:
+        return await read()
+    except MergekeyError as error:
+        return error
+
+
+async def _on_gateway(app: App, team: str, request: AccessRequest | None) -> OnGateway:
+    name = names.product(team)
+    backends = app.gateway.backends(f"{name}--") if _has_own_models(request) else _none()
+    product, linked, found = await asyncio.gather(
+        app.gateway.product(name), app.gateway.is_linked(name, names.API), backends
+    )
+    return OnGateway(product, linked, tuple(found))
+
+
+async def _in_vault(app: App, team: str, request: AccessRequest | None) -> InVault:
+    group = (request.entra_group if request else None) or ""
+    subscription, granted, versions = await asyncio.gather(
+        app.gateway.subscription(names.subscription(team)),
+        app.roles.granted(group) if group else _none(),
+        asyncio.gather(*(app.vault.versions(secret) for secret in names.secrets(team))),
+    )
+    return InVault(subscription, tuple(found[0] for found in versions if found), group, frozenset(granted))
+
+
+async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InCluster:
+    """Who asks for no workspace of its own may still have one that is being removed: its namespace tells."""
+    if app.cluster is None:
+        return InCluster()
+    name = names.namespace(team)
+    if not _has_own_models(request):
+        namespace = await app.cluster.namespace(name)
+        return (
+            InCluster()
+            if namespace is None
+            else InCluster(namespace, tuple(await app.cluster.workspaces(name)))
+        )
+    namespace, workspaces, routes = await asyncio.gather(
+        app.cluster.namespace(name), app.cluster.workspaces(name), app.cluster.routes(name)
+    )
+    return InCluster(namespace, tuple(workspaces), tuple(route for route in routes if route.managed))
+
+
+async def _in_account(app: App, team: str) -> InAccount:
+    """Who asks for no playground (any more) may still have one, and a group that may use it."""
+    if app.projects is None or app.project_roles is None:
+        return InAccount()
+    name = names.project(team)
+    return InAccount(*await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name)))
+
+
+def _has_own_models(request: AccessRequest | None) -> bool:
+    return request is not None and any(model.instance_type for model in request.models)
+
+
+async def _none() -> tuple[()]:
+    return ()
+
+
+def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, account: InAccount) -> World:
+    product, home, project = names.product(team), names.namespace(team), names.project(team)
+    reader = frozenset([Reader(vault.group, ours=True)])
+    return World(
+        api=None,
+        products={product: gateway.product} if gateway.product else {},
+        linked=frozenset([product] if gateway.linked else []),
+        subscriptions={vault.subscription.name: vault.subscription} if vault.subscription else {},
+        backends={backend.name: backend for backend in gateway.backends},
+        secret_urls={},
+        secrets={secret.name: secret for secret in vault.secrets},
+        readers=dict.fromkeys(vault.granted, reader),
+        namespaces={home: cluster.namespace} if cluster.namespace else {},
+        workspaces={home: cluster.workspaces},
+        routes={home: cluster.routes},
+        nodes=(),
+        projects={project: account.project} if account.project else {},
+        users={project: account.users},
+    )

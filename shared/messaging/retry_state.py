@@ -1,0 +1,158 @@
+"""What a message and its copies remember, and what follows from it: ids, delays. Pure:
+`shared.stages.settlement` acts on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.errors import Busy, MergekeyError, TemporaryError
+from shared.marker import format_time, read_time
+from shared.messaging.messages import LONGEST_WORD, Message, TeamMessage, fitting, is_count, whole
+from shared.messaging.outcomes import Waiting
+from shared.messaging.routes import Stage
+
+Properties = Mapping[str, str | int | float | bool]
+
+#: Service Bus allows 128 characters for a message id.
+LONGEST_ID = 128
+#: Bytes of a whole message in the tier Standard:
+#: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
+LARGEST_MESSAGE = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native
+    dead-letter queue.
+    """
+
+    body: bytes
+    message_id: str
+    session: str | None
+    enqueued: datetime
+    properties: Properties = field(default_factory=dict)
+    delivery_count: int = 1
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty
+    for never.
+
+    `replays` counts how often people sent it again after it had become a dead letter.
+    """
+
+    root: str
+    sequence: int = 0
+    attempt: int = 0
+    waiting_for: str = ""
+    waiting_since: str = ""
+    failing_since: str = ""
+    denied_since: str = ""
+    replays: int = 0
+
+    @classmethod
+    def of(cls, received: Received) -> Trail:
+        """Properties of a message that is not ours can be anything, and of any length."""
+        known, enqueued = received.properties, received.enqueued
+        return cls(
+            root=bounded(whole(str(known.get("root") or received.message_id))),
+            sequence=_number(known.get("sequence")),
+            attempt=_number(known.get("attempt")),
+            waiting_for=fitting(known.get("waiting-for") or "", LONGEST_WORD),
+            waiting_since=_moment(known.get("waiting-since"), enqueued),
+            failing_since=_moment(known.get("failing-since"), enqueued),
+            denied_since=_moment(known.get("denied-since"), enqueued),
+            replays=_number(known.get("replays")),
+        )
+
+    def properties(self) -> dict[str, str | int | float | bool]:
+        times = {
+            "waiting-since": self.waiting_since,
+            "failing-since": self.failing_since,
+            "denied-since": self.denied_since,
+        }
+        named: dict[str, str | int | float | bool] = {
+            "waiting-for": self.waiting_for,
+            **times,
+            "replays": self.replays,
+        }
+        counts: dict[str, str | int | float | bool] = {
+            "root": self.root,
+            "sequence": self.sequence,
+            "attempt": self.attempt,
+        }
+        return {**counts, **{name: value for name, value in named.items() if value}}
+
+
+#: The longest time between two looks at what is waited for.
+LONGEST_WAIT = timedelta(minutes=1)
+
+
+def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
+    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute
+    between two looks.
+
+    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and
+    go on as one.
+    """
+    wait = max(outcome.after, min((now - since) / 4, LONGEST_WAIT))
+    if outcome.patient:
+        return now + wait
+    quantum = 2 ** max(0, min(int(wait.total_seconds()), 64).bit_length() - 1)
+    return datetime.fromtimestamp(math.ceil((now + wait).timestamp() / quantum) * quantum, now.tzinfo)
+
+
+def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
+    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same
+    revision join.
+    """
+    slot = int(due.timestamp())
+    if not isinstance(message, TeamMessage):
+        return f"{stage.name}/{slot}"
+    whose = message.commit[:12] if message.cause == "push" else message.cause
+    return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
+
+
+def delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
+    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no
+    crowd comes back at once.
+
+    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
+    """
+    asked = error.retry_after if isinstance(error, TemporaryError) else None
+    spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
+    exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
+    seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
+    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(
+        seconds=seconds / 2 * spread
+    )
+
+
+def bounded(message_id: str) -> str:
+    """The id, or what stands for it when it is too long."""
+    if len(message_id) <= LONGEST_ID:
+        return message_id
+    return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
+
+
+def _moment(value: object, latest: datetime) -> str:
+    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts
+    from then would never end.
+    """
+    found = read_time(str(value))
+    if found is None:
+        return ""
+    return str(value) if found <= latest else format_time(latest)
+
+
+def _number(value: object) -> int:
+    """What is counted on from there is still a count for whoever reads it next."""
+    return value if isinstance(value, int) and is_count(value, most=2**30) else 0

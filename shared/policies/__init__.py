@@ -1,0 +1,1 @@
+"""The policies of the gateway, compiled from requests and catalogue. Pure."""

@@ -1,0 +1,228 @@
+"""The policy of a team's product: what the team may call, and how much of it. And the fragment that finds out
+what it calls.
+
+The gateway runs product policies before API policies. The product decides whether and how much, the API
+decides where to; what the product decided, it says in variables: `granted-model`, `data-class`,
+`fallback-model`, `dedicated`, `cached`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring
+
+from shared.catalog.capacity import Grants
+from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, SemanticCache
+from shared.names import CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, backend, product
+from shared.policies.policy_xml import (
+    another_when,
+    carries_digest,
+    expression,
+    is_literal,
+    literal,
+    policies,
+    refuse,
+    sealed,
+    section,
+    set_variable,
+    text_of,
+    when,
+)
+from shared.requests.request import AccessRequest, ModelAccess
+
+#: What the content safety service looks for:
+#: https://learn.microsoft.com/azure/ai-services/content-safety/concepts/harm-categories
+HARMS = ("Hate", "SelfHarm", "Sexual", "Violence")
+
+#: Seconds; the longest that API Management allows is 300.
+_MINUTE = "60"
+
+
+def requested_model_fragment() -> str:
+    """The fragment that finds the model in the path or in the body, and in a header where neither names
+    one.
+    """
+    root = Element("fragment")
+    set_variable(root, "requested-model", expression("requested model"))
+    choose = SubElement(root, "choose")
+    refuse(another_when(choose, "unreadable"), 400, "The body of the request is not a JSON object.")
+    refuse(
+        another_when(choose, "contradiction"),
+        400,
+        "The path and the body of the request name different models.",
+    )
+    return text_of(root)
+
+
+def product_policy(request: AccessRequest, catalog: Catalog) -> str:
+    """What the team may call, and how much of it.
+
+    A model that may not see the team's class of data is not named, whatever the request says; nor is one that
+    is not on offer.
+    """
+    root = policies()
+    inbound = section(root, "inbound")
+    set_variable(inbound, "data-class", literal(request.data_classification))
+    SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
+    _team_limits(inbound, request)
+    allowed = list(_allowed(request, catalog))
+    names = ", ".join(literal(access.name) for access, _ in allowed)
+    message = f"This key is not for that model. It is for: {names or 'no model'}."
+    choose = SubElement(inbound, "choose") if allowed else inbound
+    for access, model in allowed:
+        _grant(
+            another_when(choose, "variable is", name="requested-model", value=access.name),
+            request,
+            access,
+            model,
+            catalog,
+        )
+    refuse(SubElement(choose, "otherwise") if allowed else inbound, 403, message)
+    if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
+        _answer_from_cache(root, catalog.cache)
+    return sealed(root)
+
+
+def granted_by(policy: str) -> Grants | None:
+    """What a product's policy of ours lets its team take, by model, as `AccessRequest.tokens` says it; None
+    for a text that is not ours.
+
+    One that was edited since is read as it is: what it says holds.
+    """
+    try:
+        # what the gateway holds was written by who may write policies: no stranger's XML
+        root = fromstring(policy)  # noqa: S314
+    except ParseError:
+        return None
+    inbound = root.find("inbound")
+    if inbound is None or not carries_digest(root):
+        return None
+    branches = {_variable(branch, "granted-model"): branch for branch in inbound.iterfind("choose/when")}
+    overall = _per_minute(inbound)
+    return {model: _least(branch, overall) for model, branch in branches.items() if model is not None}
+
+
+def _least(branch: Element, overall: int | None) -> int | None:
+    if _variable(branch, "dedicated") is not None:
+        return 0
+    return min((bound for bound in (_per_minute(branch), overall) if bound is not None), default=None)
+
+
+def _variable(parent: Element, name: str) -> str | None:
+    found = parent.find(f"set-variable[@name='{name}']")
+    return None if found is None else found.get("value")
+
+
+def _per_minute(parent: Element) -> int | None:
+    """The limit that stands right here; None for none, and for what is no number."""
+    found = parent.find("llm-token-limit[@tokens-per-minute]")
+    text = "" if found is None else found.get("tokens-per-minute", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAccess, CatalogModel]]:
+    for access in request.models:
+        model = catalog.model(access.name)
+        if model is not None and request.data_classification in model.data_classes:
+            yield access, model
+
+
+def _team_limits(inbound: Element, request: AccessRequest) -> None:
+    """Over all models together: calls first, as they cost nothing to count."""
+    if request.requests_per_minute is not None:
+        counting = {
+            "counter-key": literal(request.team),
+            "remaining-calls-header-name": "x-remaining-requests",
+        }
+        SubElement(
+            inbound,
+            "rate-limit-by-key",
+            {"calls": str(request.requests_per_minute), "renewal-period": _MINUTE, **counting},
+        )
+    daily = None if request.daily_token_quota is None else (request.daily_token_quota, "Daily")
+    _token_limit(inbound, literal(request.team), request.tokens_per_minute, daily)
+
+
+def _grant(
+    branch: Element, request: AccessRequest, access: ModelAccess, model: CatalogModel, catalog: Catalog
+) -> None:
+    quota = None if access.token_quota is None else (access.token_quota.tokens, access.token_quota.period)
+    _token_limit(branch, f"{literal(request.team)}:{literal(access.name)}", access.tokens_per_minute, quota)
+    if model.screened and catalog.content_safety is not None:
+        _screen(branch, catalog.content_safety)
+    metric = SubElement(branch, "llm-emit-token-metric", namespace="mergekey")
+    for name, value in _dimensions(request, access):
+        SubElement(metric, "dimension", name=name, value=value)
+    set_variable(branch, "granted-model", literal(access.name))
+    fallback = _fallback(request, model, catalog)
+    if fallback is not None:
+        set_variable(branch, "fallback-model", literal(fallback))
+    if _is_cached(request, model, catalog):
+        set_variable(branch, "cached", "yes")
+    if access.instance_type is not None:
+        set_variable(branch, "dedicated", "yes")
+        SubElement(branch, "set-backend-service", {"backend-id": backend(request.team, access.name)})
+
+
+def _dimensions(request: AccessRequest, access: ModelAccess) -> Iterator[tuple[str, str]]:
+    """API Management takes at most five of one's own."""
+    yield "Team", literal(request.team)
+    yield "Model", literal(access.name)
+    if request.cost_center is not None and is_literal(request.cost_center):
+        yield "Cost centre", request.cost_center
+    yield "Product", product(request.team)
+
+
+def _fallback(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> str | None:
+    """The model to ask when this one fails: only one that the team may call itself, and that is served to all
+    teams.
+    """
+    granted = {
+        access.name: known for access, known in _allowed(request, catalog) if access.instance_type is None
+    }
+    fallback = granted.get(model.fallback or "")
+    return fallback.name if fallback is not None and fallback.serves_all else None
+
+
+def _is_cached(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> bool:
+    """Restricted data is kept nowhere."""
+    return model.cached and catalog.cache is not None and request.data_classification != "restricted"
+
+
+def _screen(branch: Element, safety: ContentSafety) -> None:
+    """What is found harmful is answered with 403 before it reaches a model."""
+    screen = SubElement(branch, "llm-content-safety", {"backend-id": SAFETY_BACKEND, "shield-prompt": "true"})
+    categories = SubElement(screen, "categories", {"output-type": "EightSeverityLevels"})
+    for harm in HARMS:
+        SubElement(categories, "category", name=harm, threshold=str(safety.threshold))
+
+
+def _answer_from_cache(root: Element, cache: SemanticCache) -> None:
+    """Once per section, as API Management allows. Neither another team nor another model gets an answer that
+    was kept.
+    """
+    found = when(section(root, "inbound"), "variable is set", name="cached")
+    asked = {"embeddings-backend-id": CACHE_BACKEND, "embeddings-backend-auth": "system-assigned"}
+    lookup = SubElement(
+        found, "llm-semantic-cache-lookup", {"score-threshold": format(cache.score.normalize(), "f"), **asked}
+    )
+    SubElement(lookup, "vary-by").text = expression("subscription")
+    SubElement(lookup, "vary-by").text = expression("the variable", name="granted-model")
+    keep = when(section(root, "outbound"), "variable is set", name="cached")
+    SubElement(keep, "llm-semantic-cache-store", duration=str(cache.seconds))
+
+
+def _token_limit(
+    parent: Element, counter: str, per_minute: int | None, quota: tuple[int, str] | None
+) -> None:
+    """One counter per key whatever the scope, so the key names the team. A limit per minute answers 429, a
+    quota 403.
+    """
+    if per_minute is None and quota is None:
+        return
+    limits = {"counter-key": counter, "estimate-prompt-tokens": "false"}
+    if per_minute is not None:
+        limits |= {"tokens-per-minute": str(per_minute), "remaining-tokens-header-name": "x-remaining-tokens"}
+    if quota is not None:
+        limits |= {"token-quota": str(quota[0]), "token-quota-period": quota[1]}
+    SubElement(parent, "llm-token-limit", limits)

@@ -1,0 +1,1 @@
+"""Access requests, `access.yaml`: their three shapes, and what they may ask for. Pure."""

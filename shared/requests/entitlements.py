@@ -1,0 +1,170 @@
+"""What the catalogue lets a request ask for, and what is granted."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final, get_args
+
+from shared.catalog.catalog import Catalog, CatalogModel, Dedicated
+from shared.catalog.terms import Classification
+from shared.documents.problem import did_you_mean, listed, quote
+from shared.requests.details import ModelAccess, Period, TokenQuota, Wish
+
+Objection = tuple[Wish, str, str, str]
+"""The wish, the key of its entry that is at fault, the reason and the message."""
+
+_Fault = tuple[str, str, str]
+_DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Yearly": 365}
+
+
+def objections(
+    wishes: Sequence[Wish], catalog: Catalog, classification: object, leaving: Container[str]
+) -> Iterator[Objection]:
+    """Everything in the wishes that the catalogue does not allow for data of this class, which may be none
+    that is known.
+
+    About models that are `leaving` without leave nothing is said here: that is the catalogue's fault.
+    """
+    seen: set[str] = set()
+    for wish in wishes:
+        if wish.name in seen:
+            yield (
+                wish,
+                "name",
+                "DuplicateModel",
+                f"The model {quote(wish.name)} is asked for twice. Remove one of the two entries.",
+            )
+        seen.add(wish.name)
+        model = catalog.model(wish.name)
+        faults: Iterable[_Fault]
+        if model is None:
+            faults = () if wish.name in leaving else _unknown(wish, catalog)
+        else:
+            faults = chain(
+                _refused(wish, model, wishes), _not_for_class(model, wishes, catalog, classification)
+            )
+        for key, reason, message in faults:
+            yield wish, key, reason, message
+
+
+def granted(wish: Wish, model: CatalogModel) -> ModelAccess:
+    """What a wish without objections is granted. Where it names no limit, the catalogue's ceiling holds."""
+    daily = TokenQuota(model.max_daily_tokens, "Daily") if model.max_daily_tokens is not None else None
+    default = model.dedicated.instance_types[0] if wish.dedicated and model.dedicated else None
+    return ModelAccess(
+        name=model.name,
+        provider=model.provider,
+        tokens_per_minute=wish.tokens_per_minute
+        if wish.tokens_per_minute is not None
+        else model.max_tokens_per_minute,
+        token_quota=wish.token_quota or daily,
+        instance_type=wish.instance_type or default,
+    )
+
+
+def _unknown(wish: Wish, catalog: Catalog) -> Iterator[_Fault]:
+    known = [model.name for model in catalog.models]
+    nearest = did_you_mean(wish.name, known)
+    yield (
+        "name",
+        "UnknownModel",
+        f"There is no model {quote(wish.name)} in the catalogue.{nearest} On offer: {listed(known[:20])}.",
+    )
+
+
+def _refused(wish: Wish, model: CatalogModel, wishes: Sequence[Wish]) -> Iterator[_Fault]:
+    if wish.provider != model.provider:
+        advice = (
+            f"{quote(model.name)} is a {model.provider} model, but is asked for as {wish.provider}. Write it "
+            f"under '{model.provider}'."
+        )
+        yield "name", "WrongProvider", advice
+        return
+    yield from _above_ceilings(wish, model)
+    if wish.instance_type is not None and not wish.dedicated:
+        advice = "'instanceType' is for workspaces of your own only. Add 'dedicated: true', or remove it."
+        if wish.provider == "foundry":
+            advice = "'instanceType' is for kaito models only. Remove it."
+        yield "instanceType", "NotAllowed", advice
+    if wish.dedicated:
+        yield from _dedicated_faults(wish, model.dedicated, wishes)
+    elif not model.serves_all:
+        advice = (
+            f"Nothing serves {quote(model.name)} to several teams. Ask for a workspace of your own: "
+            f"{_how_dedicated(wish)}."
+        )
+        yield "name", "NoSharedEndpoint", advice
+
+
+def _not_for_class(
+    model: CatalogModel, wishes: Sequence[Wish], catalog: Catalog, classification: object
+) -> Iterator[_Fault]:
+    if classification not in get_args(Classification) or classification in model.data_classes:
+        return
+    allowed = [other.name for other in catalog.models if classification in other.data_classes]
+    asked = [name for name in allowed if name in {wish.name for wish in wishes}]
+    which = (
+        f"Of the models in this request {listed(asked)} may be"
+        if asked
+        else "No model in this request may be"
+    )
+    offer = f"on offer for it: {listed(allowed[:20])}" if allowed else "the catalogue has none for it"
+    advice = (
+        f"{quote(model.name)} may not be sent {classification} data, which 'dataClassification' speaks of. "
+        f"{which}; {offer}."
+    )
+    yield "name", "DataClassNotAllowed", advice
+
+
+def _how_dedicated(wish: Wish) -> str:
+    return "add 'instanceType'" if wish.where[0] == "data" else "add 'dedicated: true'"
+
+
+def _above_ceilings(wish: Wish, model: CatalogModel) -> Iterator[_Fault]:
+    most = model.max_tokens_per_minute
+    if most is not None and wish.tokens_per_minute is not None and wish.tokens_per_minute > most:
+        advice = (
+            f"{wish.tokens_per_minute:,} tokens per minute are more than a team may have of "
+            f"{quote(model.name)}. Write at most {most}."
+        )
+        yield "tokensPerMinute", "AboveCeiling", advice
+    if wish.token_quota is not None and model.max_daily_tokens is not None:
+        quota, ceiling = wish.token_quota, _quota_ceiling(model.max_daily_tokens, wish.token_quota.period)
+        if quota.tokens > ceiling:
+            advice = (
+                f"A {quota.period} quota of {quota.tokens:,} tokens is more than a team may have of "
+                f"{quote(model.name)}."
+            )
+            yield (
+                "tokenQuota",
+                "AboveCeiling",
+                f"{advice} Write at most {ceiling} ({model.max_daily_tokens} a day).",
+            )
+
+
+def _quota_ceiling(daily: int, period: Period) -> int:
+    return daily // 24 if period == "Hourly" else daily * _DAYS[period]
+
+
+def _dedicated_faults(wish: Wish, permission: Dedicated | None, wishes: Sequence[Wish]) -> Iterator[_Fault]:
+    if permission is None:
+        advice = (
+            f"The catalogue allows no workspaces of a team's own for {quote(wish.name)}. Ask the platform "
+            "team, or choose another model."
+        )
+        yield "dedicated", "DedicatedNotAllowed", advice
+        return
+    if wish.instance_type is not None and wish.instance_type not in permission.instance_types:
+        advice = (
+            f"{quote(wish.instance_type)} is not allowed for {quote(wish.name)}. Write one of "
+            f"{listed(permission.instance_types)}."
+        )
+        yield "instanceType", "InstanceTypeNotAllowed", advice
+    count = len({other.name for other in wishes if other.dedicated})
+    if count > permission.per_team:
+        advice = (
+            f"This request asks for {count} dedicated models; with {quote(wish.name)} among them a team may "
+            f"have {permission.per_team}."
+        )
+        yield "dedicated", "AboveCeiling", advice

@@ -1,0 +1,249 @@
+"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is
+wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import get_args
+
+from pydantic import ValidationError
+
+from shared.catalog.catalog import Catalog
+from shared.catalog.terms import Classification, Provider
+from shared.documents.document import Document
+from shared.documents.problem import START, Position, Problem, capped, listed, quote
+from shared.documents.strict_yaml import read_bytes
+from shared.documents.validation_messages import dotted, explain
+from shared.names import team_fault
+from shared.requests.config_map import ShapeB
+from shared.requests.details import ModelAccess, Period, Terms, TokenQuota, Wish
+from shared.requests.entitlements import Objection, granted, objections
+from shared.requests.paths import RequestPaths
+from shared.requests.shapes import Shape, ShapeA, ShapeC
+
+__all__ = [
+    "SHAPES",
+    "AccessRequest",
+    "Classification",
+    "ModelAccess",
+    "Period",
+    "TokenQuota",
+    "Verdict",
+    "read_request",
+]
+
+SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """What a team may have, whatever shape it was written in.
+
+    `models` are sorted by name and unique, at least one; the limits are over all of them together.
+    `display_name` is the team's name where none was given. `entra_group` is an object id in lower case.
+    `expires` is the last day, UTC.
+    """
+
+    team: str
+    display_name: str
+    owner: str
+    cost_center: str | None
+    entra_group: str | None
+    models: tuple[ModelAccess, ...]
+    tokens_per_minute: int | None
+    daily_token_quota: int | None
+    playground_access: bool
+    tracing_enabled: bool
+    data_classification: Classification
+    expires: date | None
+    requests_per_minute: int | None = None
+
+    @property
+    def tokens(self) -> dict[str, int | None]:
+        """What it can take of each model's shared backends in a minute: 0 for nothing, None for no bound."""
+        return {model.name: self._least(model) for model in self.models}
+
+    def _least(self, model: ModelAccess) -> int | None:
+        bounds = (model.tokens_per_minute, self.tokens_per_minute)
+        return (
+            0
+            if model.instance_type is not None
+            else min((bound for bound in bounds if bound is not None), default=None)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The request, or None and what is wrong with it.
+
+    `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
+    `expires_at` say where it, the models and the last day stand.
+    `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no
+    bound.
+    """
+
+    request: AccessRequest | None
+    problems: tuple[Problem, ...]
+    team: str | None = None
+    team_at: Position = START
+    models_at: Mapping[str, Position] = field(default_factory=dict)
+    tokens: Mapping[str, int | None] = field(default_factory=dict)
+    expires_at: Position = START
+
+
+def read_request(
+    path: str,
+    content: bytes,
+    catalog: Catalog | None,
+    paths: RequestPaths,
+    leaving: frozenset[str] = frozenset(),
+) -> Verdict:
+    """The request in a file's content. Never raises; all problems at once.
+
+    There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong
+    itself) only the problems that do not depend on it are told, and there is no request. `leaving` are models
+    that the catalogue dropped while they were in use: that is its fault, and nothing is said about them here.
+    """
+    document = read_bytes(path, content)
+    shape = _shape(document.data)
+    if shape is None:
+        return Verdict(None, capped([*document.problems, *_no_shape(document)]))
+    document = shape.prepared(document)
+    entries = list(shape.wishes(document))
+    wishes = [wish for wish in entries if wish is not None]
+    written, wrong = _validated(shape, document)
+    team, team_wrong = _claimed_team(shape, document, paths)
+    problems = [*document.problems, *wrong, *team_wrong, *_contradictions(shape, document)]
+    if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
+        problems.append(
+            document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one.")
+        )
+    if catalog is not None:
+        problems.extend(
+            document.problem((*wish.where, key), *fault)
+            for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
+        )
+    terms = written.terms() if written is not None else None
+    request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
+    places = {wish.name: document.at(wish.where) for wish in wishes}
+    tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
+    return Verdict(
+        request,
+        capped(problems),
+        team,
+        document.at(shape.team_at),
+        places,
+        tokens,
+        document.at(shape.expires_at),
+    )
+
+
+def _objections(
+    shape: type[Shape], document: Document, wishes: Sequence[Wish], catalog: Catalog, leaving: frozenset[str]
+) -> Iterator[Objection]:
+    written = document.get(shape.classification_at)
+    known = document.knows(shape.classification_at)
+    return objections(wishes, catalog, (written or "internal") if known else None, leaving)
+
+
+def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int | None:
+    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each
+    model, too.
+    """
+    model = catalog.model(wish.name) if catalog is not None else None
+    if model is None or wish.dedicated:
+        return 0
+    bounds = (granted(wish, model).tokens_per_minute, terms.tokens_per_minute if terms is not None else None)
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _shape(data: object) -> type[Shape] | None:
+    if not isinstance(data, dict) or not data.keys() & {"kind", "data", "team", "models"}:
+        return None
+    if data.keys() & {"kind", "data"}:
+        return ShapeB
+    models = data.get("models")
+    choices = [models.get(provider) for provider in get_args(Provider)] if isinstance(models, dict) else []
+    return (
+        ShapeC
+        if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list)
+        else ShapeA
+    )
+
+
+def _no_shape(document: Document) -> Iterator[Problem]:
+    if document.knows(()):
+        advice = (
+            "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with "
+            "foundry, kaito or both)."
+        )
+        yield document.problem((), "UnknownShape", advice)
+
+
+def _validated(shape: type[Shape], document: Document) -> tuple[Shape | None, list[Problem]]:
+    try:
+        return shape.model_validate(document.data), []
+    except ValidationError as error:
+        return None, list(explain(error, shape, document))
+
+
+def _claimed_team(
+    shape: type[Shape], document: Document, paths: RequestPaths
+) -> tuple[str | None, list[Problem]]:
+    team = document.get(shape.team_at)
+    if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
+        return None, []
+    if team == paths.team_of(document.path):
+        return team, []
+    folder = paths.folder(document.path)
+    if folder is None:
+        advice = f"Requests are only read from {listed(paths.patterns)}. Move this file."
+    else:
+        advice = f"This file names the team {quote(team)}, but stands in the folder {quote(folder)}. "
+        advice += f"Correct the name, or move the file to a folder {quote(team)} or {quote('team-' + team)}."
+    return team, [document.problem(shape.team_at, "WrongFolder", advice)]
+
+
+def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]:
+    """What each key may say by itself, but not together with others."""
+    if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (
+        True,
+        "true",
+    ):
+        advice = (
+            "A playground does not pass the gateway, so it is not for restricted data. Write false here, or "
+            "lower 'dataClassification'."
+        )
+        yield document.problem(shape.playground_at, "PlaygroundNotAllowed", advice)
+    team, where = document.get(shape.team_at), shape.named_after_team
+    if where is not None and isinstance(team, str) and team_fault(team) is None:
+        found, expected = document.get(where), f"{team}-access-request"
+        if isinstance(found, str) and document.knows(where) and found != expected:
+            yield document.problem(
+                where, "WrongName", f"{quote(dotted(where))} must be {quote(expected)}, not {quote(found)}."
+            )
+
+
+def _request(terms: Terms, wishes: Sequence[Wish], catalog: Catalog) -> AccessRequest:
+    known = ((wish, catalog.model(wish.name)) for wish in wishes)
+    models = sorted(
+        (granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name
+    )
+    return AccessRequest(
+        team=terms.team,
+        display_name=terms.display_name,
+        owner=terms.owner,
+        cost_center=terms.cost_center,
+        entra_group=terms.entra_group,
+        models=tuple(models),
+        tokens_per_minute=terms.tokens_per_minute,
+        daily_token_quota=terms.daily_token_quota,
+        playground_access=terms.playground_access,
+        tracing_enabled=terms.tracing_enabled,
+        data_classification=terms.data_classification,
+        expires=terms.expires,
+        requests_per_minute=terms.requests_per_minute,
+    )

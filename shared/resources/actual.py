@@ -1,0 +1,228 @@
+"""What is: the parts of remote objects that decisions need, with the tags that fence writes (ETag,
+resourceVersion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.catalog.capacity import Grants
+from shared.catalog.catalog import Breaker
+from shared.marker import Marker
+from shared.resources.backends import Backend, PoolMember
+from shared.resources.unified_api import KEY_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One that does not require a subscription is open: whoever calls without a key is served as it says,
+    published or not.
+    """
+
+    name: str
+    etag: str
+    display_name: str
+    published: bool
+    marker: Marker | None
+    subscription_required: bool = True
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all was written once: it is published, or it was, as its marker says, until somebody else
+        changed that.
+        """
+        return self.published or (self.marker is not None and bool(self.marker.digest))
+
+    def is_shown_as(self, *display_names: str) -> bool:
+        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service
+        may cut them off.
+        """
+        return self.published and self.display_name.strip() in {name.strip() for name in display_names}
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The unified API. `operations` is the digest of the operations that were imported last, `key_names` the
+    header and the parameter of the query in which it takes keys.
+    """
+
+    etag: str
+    operations: str
+    marker: Marker | None
+    subscription_required: bool = True
+    key_names: tuple[str, str] = KEY_NAMES
+
+    def is_as(self, digest: str, operations: str) -> bool:
+        """Whether its marker vouches for this catalogue, and it was imported from these operations."""
+        return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
+
+    @property
+    def was_finished(self) -> bool:
+        """Whether all was written once. Until then its digest is empty; one that somebody made unreadable was
+        there.
+        """
+        return self.marker is not None and (bool(self.marker.digest) or "digest" in self.marker.unreadable)
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether it lets nobody in without a key, and looks for keys where clients send them."""
+        return self.subscription_required and self.key_names == KEY_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours.
+
+    `grants` is what a product's lets its team take, by model; None for one that is not ours.
+    """
+
+    etag: str
+    digest: str
+    grants: Grants | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the
+    rules by which sweeps have judged (`shared.branch.states.RULES`), 0 where it does not say.
+    """
+
+    digest: str = ""
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActualBackend:
+    """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's
+    `members` are sorted.
+    """
+
+    name: str
+    etag: str
+    url: str
+    marker: Marker | None
+    breaker: Breaker | None = None
+    members: tuple[PoolMember, ...] = ()
+
+    def is_as(self, desired: Backend) -> bool:
+        """Whether it is what was wanted, and was not changed since."""
+        shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
+        return shown and self.marker is not None and self.marker.digest == desired.digest
+
+
+@dataclass(frozen=True, slots=True)
+class ActualNamedValue:
+    """A named value; `url` is empty when it is in no vault, `ours` when it carries the tag of this
+    repository.
+    """
+
+    name: str
+    etag: str
+    url: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An APIM subscription; `product` is the last part of its scope, empty for other scopes, `owner` the same
+    of its owner.
+    """
+
+    name: str
+    etag: str
+    display_name: str
+    product: str
+    owner: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVersion:
+    """One version of a vault secret, without its value. `tags` are ours when they carry our marker."""
+
+    name: str
+    version: str
+    enabled: bool
+    created: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A group that may read a secret, or use a project; `ours` when it was us who let it in."""
+
+    group: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    name: str
+    resource_version: str
+    terminating: bool
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A KAITO Workspace: what cannot be changed in place (`fixed`), how it is, whether it is being
+    deleted.
+    """
+
+    name: str
+    resource_version: str
+    fixed: Mapping[str, Any]
+    conditions: tuple[Mapping[str, Any], ...]
+    terminating: bool
+    managed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with what it fills in by
+    itself.
+    """
+
+    name: str
+    managed: bool
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A quota or a network policy in a team's namespace; `spec` as of a route."""
+
+    managed: bool
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNode:
+    """A node that KAITO had made for a workspace."""
+
+    name: str
+    namespace: str
+    workspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A Foundry project. `state` is Resource Manager's provisioning state: `Succeeded`, `Creating`,
+    `Deleting`, `Failed`, ...
+    """
+
+    name: str
+    display_name: str
+    state: str
+    marker: Marker | None
+
+
+@dataclass(frozen=True, slots=True)
+class TracingConnection:
+    """What connects a project to Application Insights; `target` is the id of that resource."""
+
+    target: str
+    ours: bool

@@ -1,0 +1,175 @@
+"""What serves the models: API Management's backends, pools of them, and the secrets that they need, as they
+should be.
+
+A model with one member is one backend; with more it is a pool, and a backend per member. Two more serve the
+gateway itself. Each `hashed` is what digests are over (`shared.resources.desired` says why it is spelt out).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
+from shared.marker import Marker
+from shared.names import (
+    CACHE_BACKEND,
+    CATALOGUE_TEAM,
+    SAFETY_BACKEND,
+    credential,
+    member_backend,
+    shared_backend,
+)
+from shared.resources.workspaces import Cluster, workspace_url
+
+#: The secret of the platform's own vault with the key of the content safety resource.
+SAFETY_SECRET = "content-safety"  # noqa: S105 - a name
+SAFETY_HEADER = "Ocp-Apim-Subscription-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMember:
+    """A backend in a pool: its name, its share in percent of its priority, and the priority, of which the
+    smallest is asked first.
+    """
+
+    backend: str
+    weight: int
+    priority: int
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"backend": self.backend, "weight": self.weight, "priority": self.priority}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A named value that is sent in a header; in `Authorization` as a bearer token."""
+
+    named_value: str
+    header: str = "Authorization"
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"named_value": self.named_value, "header": self.header}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL."""
+
+    name: str
+    url: str = ""
+    breaker: Breaker | None = None
+    credential: Credential | None = None
+    members: tuple[PoolMember, ...] = ()
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "url": self.url,
+            "breaker": None if self.breaker is None else _hashed(self.breaker),
+            "credential": None if self.credential is None else self.credential.hashed,
+            "members": [each.hashed for each in self.members],
+        }
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.hashed, sort_keys=True).encode()).hexdigest()
+
+    def sealed(self, marker: Marker) -> Marker:
+        """The marker that the backend itself carries: lists do not show everything that was written, its
+        digest does.
+        """
+        return replace(marker, digest=self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedValue:
+    """A secret of the platform's own vault, which the gateway reads by itself. `url` has no version, so that
+    it reads it again.
+    """
+
+    name: str
+    url: str
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"name": self.name, "url": self.url}
+
+
+def catalog_backends(catalog: Catalog, cluster: Cluster | None) -> tuple[Backend, ...]:
+    """Of all models that are served to all teams, single ones before the pools that are made of them."""
+    singles = [backend for model in catalog.models for backend in _singles(model, cluster)]
+    pools = [_pool(model) for model in catalog.models if _is_pool(model)]
+    return (*singles, *_gateways_own(catalog), *pools)
+
+
+def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
+    """The secrets that the catalogue's backends need; `vault` is the URL of the platform's own."""
+    wanted = {
+        member.credential.lower()
+        for model in catalog.models
+        for member in model.members
+        if member.credential is not None
+    }
+    if catalog.content_safety is not None:
+        wanted.add(SAFETY_SECRET)
+    return tuple(
+        NamedValue(credential(secret), f"{vault.rstrip('/')}/secrets/{secret}") for secret in sorted(wanted)
+    )
+
+
+def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:
+    """Those that send one of these named values."""
+    return (
+        each for each in backends if each.credential is not None and each.credential.named_value in secrets
+    )
+
+
+def _hashed(breaker: Breaker) -> dict[str, Any]:
+    return {"failures": breaker.failures, "interval": breaker.interval, "trip": breaker.trip}
+
+
+def _is_pool(model: CatalogModel) -> bool:
+    return any(member.name for member in model.members)
+
+
+def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
+    for member in model.members:
+        secret = None if member.credential is None else Credential(credential(member.credential))
+        yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
+    if model.shared is not None and not model.members and cluster is not None:
+        yield Backend(
+            shared_backend(model.name), workspace_url(cluster, CATALOGUE_TEAM, model.name), model.breaker
+        )
+
+
+def _pool(model: CatalogModel) -> Backend:
+    members = (
+        PoolMember(member_backend(model.name, each.name), each.weight, each.priority)
+        for each in model.members
+    )
+    return Backend(
+        shared_backend(model.name), members=tuple(sorted(members, key=lambda member: member.backend))
+    )
+
+
+def _gateways_own(catalog: Catalog) -> Iterator[Backend]:
+    if catalog.content_safety is not None:
+        key = Credential(credential(SAFETY_SECRET), SAFETY_HEADER)
+        yield Backend(SAFETY_BACKEND, catalog.content_safety.endpoint.rstrip("/"), credential=key)
+    model = None if catalog.cache is None else catalog.model(catalog.cache.embeddings)
+    if model is not None and model.members:
+        yield Backend(CACHE_BACKEND, _embeddings_url(model.members[0]))
+
+
+def _embeddings_url(member: Member) -> str:
+    """The cache asks one deployment by its own URL: no body names the model.
+    https://learn.microsoft.com/azure/api-management/azure-openai-enable-semantic-caching
+    """
+    return f"{member.endpoint.removesuffix('/v1')}/deployments/{member.served_name}/embeddings"

@@ -1,0 +1,244 @@
+"""What should be: a request and the catalogue compiled into one slice per stage, each with its digest.
+
+A digest says whether a slice is the one that was written last. It is over everything that is written, so a
+new version of this code that writes something else converges by itself. What it is over is spelt out in
+`hashed`, because its keys are part of it: a field may get another name, but with another key everything would
+be written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.catalog.catalog import Catalog
+from shared.marker import Marker
+from shared.names import CATALOGUE_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
+from shared.policies.api_policy import api_policy
+from shared.policies.policy_table import Tier
+from shared.policies.product_policy import product_policy, requested_model_fragment
+from shared.requests.request import AccessRequest, ModelAccess
+from shared.resources.backends import Backend, NamedValue, catalog_backends, named_values
+from shared.resources.unified_api import unified_api
+from shared.resources.workspaces import (
+    Cluster,
+    Manifest,
+    network_policy_manifest,
+    quota_manifest,
+    route_manifest,
+    workspace_manifest,
+    workspace_url,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Playground:
+    """Where Foundry projects are made. `tracing` is the resource id of the Application Insights that takes
+    their traces, if any.
+    """
+
+    tracing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is
+    one, the URL of the platform's own vault, whose secrets no team reads, if there is one, the tier of API
+    Management, and the playground if there is one.
+    """
+
+    repository: int
+    gateway_url: str
+    cluster: Cluster | None
+    vault_url: str | None = None
+    tier: Tier = "premium"
+    playground: Playground | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredGateway:
+    """A team's product, its policy, and a backend per dedicated model. `display_name` is what the team calls
+    itself.
+    """
+
+    product: str
+    display_name: str
+    policy: str
+    backends: tuple[Backend, ...]
+
+    @property
+    def shown_as(self) -> str:
+        """The product's display name. API Management takes each only once, and two teams may call themselves
+        the same.
+        """
+        return f"{self.display_name.strip()} ({self.product.removeprefix(PRODUCT_PREFIX)})"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Display names that stay as they are: earlier versions wrote the plain one, and two versions side by
+        side must not take turns.
+        """
+        return self.shown_as, self.display_name
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "product": self.product,
+            "display_name": self.display_name,
+            "policy": self.policy,
+            "backends": [each.hashed for each in self.backends],
+        }
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.hashed)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredCatalog:
+    """The unified API with its fragment and policy, what serves the models to all teams, and the secrets that
+    this needs.
+    """
+
+    api: dict[str, Any]
+    fragment: str
+    policy: str
+    backends: tuple[Backend, ...]
+    named_values: tuple[NamedValue, ...] = ()
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {
+            "api": self.api,
+            "fragment": self.fragment,
+            "policy": self.policy,
+            "backends": [each.hashed for each in self.backends],
+            "named_values": [each.hashed for each in self.named_values],
+        }
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.hashed)
+
+    @property
+    def api_digest(self) -> str:
+        """Of the API's operations alone: importing them again is slow and locks the API."""
+        return _digest(self.api)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredWorkspaces:
+    """What stands in the team's namespace besides the namespace itself. `workspaces` and `routes` are by
+    workspace name.
+    """
+
+    limits: tuple[Manifest, ...]
+    workspaces: dict[str, Manifest]
+    routes: dict[str, Manifest]
+
+    def without(self, missing: Set[str]) -> DesiredWorkspaces:
+        """The same without some of the workspaces, and their routes."""
+        left = {name: manifest for name, manifest in self.workspaces.items() if name not in missing}
+        return replace(
+            self,
+            workspaces=left,
+            routes={name: manifest for name, manifest in self.routes.items() if name in left},
+        )
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"limits": self.limits, "workspaces": self.workspaces, "routes": self.routes}
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.hashed)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredProject:
+    """A team's Foundry project. `tracing` is the id of what it is connected to for its traces. Who may use it
+    is in no digest: it is looked at each time.
+    """
+
+    name: str
+    display_name: str
+    tracing: str | None
+
+    @property
+    def hashed(self) -> dict[str, Any]:
+        return {"name": self.name, "display_name": self.display_name, "tracing": self.tracing}
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.hashed)
+
+
+def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredGateway:
+    return DesiredGateway(
+        product=product(request.team),
+        display_name=request.display_name,
+        policy=product_policy(request, catalog),
+        backends=tuple(_dedicated_backends(request, platform.cluster)),
+    )
+
+
+def _dedicated_backends(request: AccessRequest, cluster: Cluster | None) -> Iterator[Backend]:
+    for model in request.models:
+        if cluster is not None and model.instance_type is not None:
+            yield Backend(backend(request.team, model.name), workspace_url(cluster, request.team, model.name))
+
+
+def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
+    backends = catalog_backends(catalog, platform.cluster)
+    secrets = named_values(catalog, platform.vault_url or "")
+    return DesiredCatalog(unified_api(), requested_model_fragment(), api_policy(catalog), backends, secrets)
+
+
+def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
+    """A team's own. Empty without a cluster or without dedicated models."""
+    return _workspaces(
+        request.team,
+        [model for model in request.models if model.instance_type is not None],
+        catalog,
+        platform,
+    )
+
+
+def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
+    """Those that the platform runs for all teams. Empty without a cluster or without such models."""
+    shared = [
+        ModelAccess(each.name, each.provider, None, None, each.shared.instance_type)
+        for each in catalog.models
+        if each.shared
+    ]
+    return _workspaces(CATALOGUE_TEAM, shared, catalog, platform)
+
+
+def _workspaces(
+    team: str, models: Sequence[ModelAccess], catalog: Catalog, platform: Platform
+) -> DesiredWorkspaces:
+    cluster = platform.cluster
+    if cluster is None or not models:
+        return DesiredWorkspaces((), {}, {})
+    marker = Marker(platform.repository, team, "", "")
+    return DesiredWorkspaces(
+        limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
+        workspaces={
+            workspace(m.name): workspace_manifest(marker, m, catalog, cluster.dialect) for m in models
+        },
+        routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
+    )
+
+
+def compile_project(request: AccessRequest, playground: Playground) -> DesiredProject:
+    """Of a request with playground access."""
+    return DesiredProject(
+        project(request.team), request.display_name, playground.tracing if request.tracing_enabled else None
+    )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""Which of a team's two keys are made new, now or later. Pure: `shared.stages.renew_key` does it.
+
+A subscription has two slots, the primary and the secondary key, and each has a secret, whose tag `reader`
+names the group that may read the key. A key that a group could read which may read it no more is *exposed*,
+and stays so until its slot is renewed: value, fingerprint and reader change in one write. The secondary is
+renewed at once. The primary is what the team's services hold: it works on for the overlap, and its secret
+says since when it has to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.marker import format_time, read_time
+
+#: The tag of an exposed key that works on: since when, as `format_time` writes it. Written once, and gone
+#: with the key.
+EXPOSED = "exposed-since"
+PRIMARY, SECONDARY = 0, 1
+#: The secondary first: until it is in the vault, nothing else is taken from the team.
+_ORDER = (SECONDARY, PRIMARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the two keys: the tags of its secret's newest version, None where there is none, and the
+    fingerprint of the key that the gateway takes, None where it was not asked.
+    """
+
+    tags: Mapping[str, str] | None
+    at_gateway: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """`now` are the slots to be renewed, in this order; `waiting` since when those are exposed whose keys
+    work until `until`.
+    """
+
+    now: tuple[int, ...] = ()
+    waiting: Mapping[int, datetime] = field(default_factory=dict)
+    until: datetime | None = None
+
+    @property
+    def nothing(self) -> bool:
+        return not self.now and not self.waiting
+
+
+def renewal(slots: Sequence[Slot], reader: str, now: datetime, overlap: timedelta) -> Renewal:
+    """What becomes of the slots, primary first, of a team whose keys `reader` may read (empty: nobody).
+    Without an overlap all at once.
+    """
+    exposed = {
+        which: since
+        for which, slot in enumerate(slots)
+        if (since := exposed_since(slot, reader, now)) is not None
+    }
+    due = tuple(
+        which
+        for which in _ORDER
+        if which in exposed and _is_due(which, slots[which], now - exposed[which] >= overlap)
+    )
+    waiting = {which: since for which, since in exposed.items() if which not in due}
+    return Renewal(due, waiting, max(waiting.values()) + overlap if waiting else None)
+
+
+def exposed_since(slot: Slot, reader: str, now: datetime) -> datetime | None:
+    """Since when a group that may read no more has, perhaps, the key: since now, where the secret does not
+    say it yet. None: no group.
+
+    A mark stands whoever may read by now: the key was open to somebody in between. One that is later than
+    now, by a clock that was fast, counts from now on.
+    """
+    if slot.tags is None:
+        return None
+    before, mark = slot.tags.get("reader", ""), slot.tags.get(EXPOSED)
+    if mark is None and (not before or before.lower() == reader.lower()):
+        return None
+    return min(read_time(mark) or now, now).replace(microsecond=0)
+
+
+def is_marked(tags: Mapping[str, str], since: datetime) -> bool:
+    """Whether the secret says so already."""
+    return tags.get(EXPOSED) == format_time(since)
+
+
+def _is_due(which: int, slot: Slot, is_over: bool) -> bool:
+    """An overlap is for a key that services hold: not for one that was withdrawn, nor for one that the
+    gateway takes no more.
+    """
+    assert slot.tags is not None
+    dead = slot.at_gateway is not None and slot.at_gateway != slot.tags.get("fingerprint")
+    return is_over or which == SECONDARY or dead or "withdrawn" in slot.tags

@@ -1,0 +1,336 @@
+"""The difference between desired and actual as a value: changes in the order in which they are written.
+
+A plan can be printed and compared; `shared.stages.apply` performs it. What a plan does not contain is not
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from shared.errors import NotManaged
+from shared.marker import Marker, require_known
+from shared.names import API, FRAGMENT
+from shared.policies.policy_xml import digest_of, meaning_of
+from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
+from shared.resources.backends import Backend, NamedValue, senders
+from shared.resources.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
+from shared.resources.workspaces import fixed_fields, says
+
+Kind = Literal[
+    "product", "product policy", "product link", "product marker", "product reservation",
+    "administrator subscription", "backend", "named value",
+    "api", "api policy", "api marker", "policy fragment", "workspace", "route", "limits",
+    "project", "project marker", "project role", "tracing connection",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    kind: Kind
+    name: str
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """`tag` is the ETag or resourceVersion that was read; the write fails if the object has changed since."""
+
+    kind: Kind
+    name: str
+    tag: str | None
+    body: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Delete now; the next look finds it gone and creates it: something that cannot be changed in place."""
+
+    kind: Kind
+    name: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Can only be made of an object that carries our marker: see `managed`."""
+
+    kind: Kind
+    name: str
+    tag: str
+
+
+Change = Create | Update | Replace | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps one after the other; the changes of one step side by side."""
+
+    steps: tuple[tuple[Change, ...], ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(self.steps)
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change for step in self.steps for change in step)
+
+    def after_first(self) -> Plan:
+        """The same, when the first step has been done: what is done beside the second begins at once."""
+        return Plan(((), *self.steps))
+
+    def __str__(self) -> str:
+        return "; ".join(f"{type(change).__name__.lower()} {change.kind} {change.name}" for change in self)
+
+
+@dataclass(frozen=True, slots=True)
+class ActualGateway:
+    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker
+    vouches for them.
+    """
+
+    product: Product | None
+    policy: Policy | None
+    backends: tuple[ActualBackend, ...] | None = None
+    linked: bool | None = None
+
+
+def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
+    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all,
+    so it comes last.
+
+    The policy says itself which one it is: a change that was taken back before its marker was written is
+    seen. A product that is open to calls without a key is closed before anything else, which may fail.
+    """
+    product = actual.product
+    before = product.marker if product else None
+    seal = Update(
+        "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+    )
+    same = before is not None and before.digest == marker.digest
+    shown = product is not None and product.is_shown_as(*desired.names)
+    sealed = same and shown and before is not None and before.stands_as(marker)
+    finished = before is not None and before.digest != ""
+    wanted, unwanted = (
+        ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
+    )
+    # A policy goes with its product: one that was read of a product which is gone is gone, too.
+    rules = _policy_change(
+        "product policy", desired.product, desired.policy, actual.policy if product else None
+    )
+    opening: list[tuple[Change, ...]] = []
+    if product is not None and not product.subscription_required:
+        opening.append((Update("product", desired.product, product.etag),))
+    if product is None:
+        opening.append((Create("product", desired.product, (desired.shown_as, marker.unfinished())),))
+    beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
+    opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
+    if not finished or actual.linked is False:
+        opening.append((Create("product link", desired.product, API),))
+    return _steps(*opening, unwanted, () if sealed else (seal,))
+
+
+def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
+    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this
+    commit, without a digest.
+    """
+    reserved = marker.unfinished()
+    if product is None:
+        return Plan(((Create("product", desired.product, (desired.shown_as, reserved)),),))
+    closing = () if product.subscription_required else (Update("product", desired.product, product.etag),)
+    return _steps(
+        closing,
+        ()
+        if product.marker == reserved
+        else (Update("product reservation", desired.product, product.etag, reserved),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ActualCatalog:
+    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is
+    none.
+    """
+
+    api: Api | None
+    policy: Policy | None
+    backends: tuple[ActualBackend, ...]
+    named_values: tuple[ActualNamedValue, ...] = ()
+    fragment: str = ""
+
+
+def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
+    """The unified API. Its policy names the fragment and the backends, a pool names backends, a backend named
+    values: in that order.
+    """
+    secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
+    wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
+    gone = {change.name for change in secrets if isinstance(change, Create)}
+    robbed = [
+        each
+        for each in senders(desired.backends, gone)
+        if each.name not in {change.name for change in wanted}
+    ]
+    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of
+    # a crash in between.
+    bared = tuple(Update("backend", each.name, "*", replace(each, credential=None)) for each in robbed)
+    wanted += tuple(Update("backend", each.name, "*", each) for each in robbed)
+    singles = tuple(change for change in wanted if not _is_pool(change))
+    pools = tuple(change for change in wanted if _is_pool(change))
+    rules = _policy_change("api policy", API, desired.policy, actual.policy)
+    api = actual.api
+    beside, after = ((), singles) if secrets else (singles, ())
+    fragment = Create("policy fragment", FRAGMENT, desired.fragment)
+    if api is not None and api.is_as(marker.digest, desired.api_digest):
+        asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
+        edited = () if actual.fragment == meaning_of(desired.fragment) else (fragment,)
+        return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
+    first: list[Change] = [fragment, *secrets, *beside]
+    if api is None or api.operations != desired.api_digest:
+        kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
+        first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
+    return _steps(bared, tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
+
+
+def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
+    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then
+    it goes later.
+    """
+    _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
+    _, secrets = _diff_named_values(desired.named_values, actual.named_values)
+    pools = {backend.name for backend in actual.backends if backend.members}
+    first, then = (
+        tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False)
+    )
+    return _steps(first, then, secrets)
+
+
+def _is_pool(change: Change) -> bool:
+    return (
+        isinstance(change, Create | Update) and isinstance(change.body, Backend) and bool(change.body.members)
+    )
+
+
+def _diff_named_values(
+    desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {value.name: value for value in actual}
+    wanted: list[Change] = []
+    for value in desired:
+        known = standing.pop(value.name, None)
+        if known is None:
+            wanted.append(Create("named value", value.name, value))
+        elif not known.ours:
+            raise NotManaged(
+                f"there is a named value {value.name} that is not managed by mergekey: rename or remove it"
+            )
+        elif known.url != value.url:
+            wanted.append(Update("named value", value.name, known.etag, value))
+    return tuple(wanted), tuple(
+        Delete("named value", known.name, known.etag) for known in standing.values() if known.ours
+    )
+
+
+def _policy_change(kind: Kind, name: str, text: str, actual: Policy | None) -> tuple[Change, ...]:
+    if actual is not None and actual.digest == digest_of(text):
+        return ()
+    return (Update(kind, name, actual.etag if actual else None, text),)
+
+
+def _steps(*steps: tuple[Change, ...]) -> Plan:
+    return Plan(tuple(step for step in steps if step))
+
+
+def plan_workspaces(
+    desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool
+) -> Plan:
+    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that
+    its limits stand: then only what is gone or was edited comes back.
+
+    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its
+    workspace and goes before it. The quota counts a workspace until it is gone: what has no room beside those
+    that go is planned when they are.
+    """
+    standing = {workspace.name: workspace for workspace in actual}
+    limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
+    changes = [
+        change
+        for name, manifest in desired.workspaces.items()
+        for change in _workspace_change(name, manifest, standing.get(name))
+    ]
+    for name, workspace in standing.items():
+        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
+            changes.append(Delete("workspace", name, workspace.resource_version))
+    leaving = {each.name for each in changes if not isinstance(each, Create)} | {
+        name for name in standing if standing[name].terminating
+    }
+    if leaving:
+        room = max(len(desired.workspaces) - len(standing), 0)
+        late = {change.name for change in [each for each in changes if isinstance(each, Create)][room:]}
+        changes, leaving = [change for change in changes if change.name not in late], leaving | late
+    opened, closed = _diff_routes(
+        {name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked
+    )
+    return _steps((*limits, *closed), tuple(changes), opened)
+
+
+def _diff_routes(
+    desired: Mapping[str, Any], actual: Iterable[Route], marked: bool
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {route.name: route for route in actual}
+    for name in desired:
+        if name in standing and not standing[name].managed:
+            raise NotManaged(
+                f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or "
+                "remove it"
+            )
+    kept = {
+        name
+        for name, manifest in desired.items()
+        if marked and name in standing and says(standing[name].spec, manifest)
+    }
+    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if name not in kept)
+    return opened, tuple(
+        Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
+    )
+
+
+def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:
+    if actual is None:
+        return [Create("workspace", name, manifest)]
+    if not actual.managed:
+        raise NotManaged(
+            f"there is a workspace {name} in the team's namespace that is not managed by mergekey: rename or "
+            "remove it"
+        )
+    if actual.terminating or dict(actual.fixed) == fixed_fields(manifest):
+        return []
+    return [Replace("workspace", name, actual.resource_version)]
+
+
+def _diff_backends(
+    desired: Iterable[Backend], marker: Marker, actual: Iterable[ActualBackend]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    standing = {backend.name: backend for backend in actual}
+    wanted: list[Change] = []
+    for backend in desired:
+        known = standing.pop(backend.name, None)
+        if known is None:
+            wanted.append(Create("backend", backend.name, backend))
+            continue
+        if not marker.owns(known.marker):
+            raise NotManaged(
+                f"there is a backend {backend.name} that is not managed by mergekey for {marker.team}: "
+                "rename or remove it"
+            )
+        require_known(known.marker, f"the backend {backend.name}")
+        if not known.is_as(backend):
+            wanted.append(Update("backend", backend.name, known.etag, backend))
+    unwanted = tuple(
+        Delete("backend", known.name, known.etag)
+        for known in standing.values()
+        if marker.may_change(known.marker)
+    )
+    return tuple(wanted), unwanted

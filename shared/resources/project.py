@@ -1,0 +1,88 @@
+"""The playground: what is to be done to bring a team's Foundry project to what its request says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import NotManaged
+from shared.marker import Marker, require_known
+from shared.resources.actual import Project, Reader, TracingConnection
+from shared.resources.desired import DesiredProject
+from shared.resources.plan import Change, Create, Delete, Plan, Update
+
+#: https://learn.microsoft.com/azure/ai-foundry/foundry-models/quotas-limits
+MOST_PROJECTS = 250
+READY, GOING = "Succeeded", "Deleting"
+FAILED = frozenset({"Failed", "Canceled"})
+
+
+@dataclass(frozen=True, slots=True)
+class ActualProject:
+    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not
+    show it yet.
+    """
+
+    project: Project | None
+    readers: frozenset[Reader]
+    connection: TracingConnection | None = None
+    let_in: frozenset[str] = frozenset()
+
+    def strangers(self, group: str | None) -> frozenset[str]:
+        """The groups that we let in and that the request does not name (any more)."""
+        return self.let_in.union(reader.group for reader in self.readers if reader.ours) - {group or ""}
+
+
+def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
+    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built
+    on.
+
+    The marker vouches for the connection, which no list of the account shows, so it comes last where there is
+    to be one.
+    """
+    project = actual.project
+    _require_ours(marker, desired, actual)
+    steps: list[tuple[Change, ...]] = [
+        tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))
+    ]
+    if project is None or project.state in FAILED:
+        first = marker if desired.tracing is None else marker.unfinished()
+        steps.append((Create("project", desired.name, (desired.display_name, first)),))
+    elif project.state == READY:
+        known = group is None or group in {reader.group for reader in actual.readers}
+        steps += [
+            _connection_changes(desired, actual.connection),
+            () if known else (Create("project role", group or ""),),
+        ]
+        if not is_marked(project, marker):
+            steps.append((Update("project marker", desired.name, None, (desired.display_name, marker)),))
+    return Plan(tuple(step for step in steps if step))
+
+
+def is_marked(project: Project, marker: Marker) -> bool:
+    """Whether the project says that everything of this marker was written, and that nothing was taken
+    away.
+    """
+    known = project.marker
+    return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
+
+
+def _connection_changes(desired: DesiredProject, connection: TracingConnection | None) -> tuple[Change, ...]:
+    if desired.tracing is None:
+        return (
+            (Delete("tracing connection", connection.target, ""),)
+            if connection is not None and connection.ours
+            else ()
+        )
+    if connection is not None and connection.target.lower() == desired.tracing.lower():
+        return ()
+    return (Create("tracing connection", desired.tracing),)
+
+
+def _require_ours(marker: Marker, desired: DesiredProject, actual: ActualProject) -> None:
+    advice = f"that is not managed by mergekey for {marker.team}: rename or remove it"
+    known = actual.project.marker if actual.project else None
+    if actual.project is not None and not marker.owns(known):
+        raise NotManaged(f"there is a Foundry project {desired.name} {advice}")
+    require_known(known, f"the Foundry project {desired.name}")
+    if actual.connection is not None and not actual.connection.ours and desired.tracing is not None:
+        raise NotManaged(f"there is a tracing connection in the Foundry project {desired.name} {advice}")

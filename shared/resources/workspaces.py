@@ -1,0 +1,199 @@
+"""What a team with dedicated GPU workspaces gets in the cluster: a namespace, its limits, a Workspace and a
+route per model.
+
+Two dialects of KAITO: 0.12 (Helm chart, `kaito.sh/v1beta1`) and 0.6 (the AKS add-on, `kaito.sh/v1alpha1`).
+The label selector is unique per team and model: two workspaces with one selector would share their nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.catalog.catalog import Catalog
+from shared.marker import Marker, format_time, marker_from
+from shared.names import namespace, node_label, workspace
+from shared.requests.request import ModelAccess
+
+Dialect = Literal["0.12", "0.6"]
+Manifest = dict[str, Any]
+
+API_VERSIONS: dict[Dialect, str] = {"0.12": "kaito.sh/v1beta1", "0.6": "kaito.sh/v1alpha1"}
+#: What the cluster fills in where a manifest of ours says nothing:
+#: https://gateway-api.sigs.k8s.io/reference/spec
+_FILLED_IN = (
+    ("group", ""),
+    ("kind", "Service"),
+    ("weight", 1),
+    ("group", "gateway.networking.k8s.io"),
+    ("kind", "Gateway"),
+)
+#: A map into which others may put more, beside what is ours.
+_SHARED = "hard"
+#: Prefix of our labels and annotations.
+PREFIX = "mergekey.dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url`
+    how APIM reaches it.
+    """
+
+    dialect: Dialect
+    gateway: str
+    url: str
+
+
+def workspace_url(cluster: Cluster, team: str, model: str) -> str:
+    """The OpenAI-compatible base URL of a dedicated workspace, as the gateway calls it."""
+    return f"{cluster.url.rstrip('/')}/{namespace(team)}/{workspace(model)}/v1"
+
+
+def namespace_manifest(marker: Marker) -> Manifest:
+    name = namespace(marker.team)
+    metadata = {"name": name, "labels": _labels(marker), "annotations": marker_annotations(marker)}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def marker_annotations(marker: Marker) -> dict[str, str]:
+    """The marker, spelt as annotations. An empty withdrawal is written too, so that a return within grace
+    clears it.
+    """
+    return {
+        f"{PREFIX}/repository": str(marker.repository),
+        f"{PREFIX}/team": marker.team,
+        f"{PREFIX}/path": marker.path,
+        f"{PREFIX}/commit": marker.commit,
+        f"{PREFIX}/digest": marker.digest,
+        f"{PREFIX}/withdrawn": "" if marker.withdrawn is None else format_time(marker.withdrawn),
+    }
+
+
+def marker_of(annotations: Mapping[str, str]) -> Marker | None:
+    """Read it back; None for an object without our annotations. An empty withdrawal is none."""
+    known = {
+        name.removeprefix(f"{PREFIX}/"): value
+        for name, value in annotations.items()
+        if name.startswith(f"{PREFIX}/")
+    }
+    repository, team = known.pop("repository", ""), known.pop("team", "")
+    return marker_from(
+        repository, team, [(name, text) for name, text in known.items() if (name, text) != ("withdrawn", "")]
+    )
+
+
+def quota_manifest(marker: Marker, count: int) -> Manifest:
+    """No more workspaces than the request has, whoever creates them."""
+    return _object(
+        "v1", "ResourceQuota", marker, "workspaces", {"hard": {"count/workspaces.kaito.sh": str(count)}}
+    )
+
+
+def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
+    """Only the team's own namespace and the namespace of the Gateway may call the models: no way around the
+    API gateway.
+    """
+    gateway_namespace = cluster.gateway.partition("/")[0]
+    peers = [
+        {"podSelector": {}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway_namespace}}},
+    ]
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]}
+    return _object("networking.k8s.io/v1", "NetworkPolicy", marker, "only-through-the-gateway", spec)
+
+
+def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dialect: Dialect) -> Manifest:
+    """A Workspace has no `spec`: `resource` and `inference` stand at the top. An access secret has to be in
+    the namespace already.
+    """
+    entry = catalog.model(model.name)
+    if entry is None or entry.preset is None:
+        raise ValueError(f"the catalogue has no preset for {model.name}")
+    name = workspace(model.name)
+    options = (
+        {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
+    )
+    return {
+        "apiVersion": API_VERSIONS[dialect],
+        "kind": "Workspace",
+        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)},
+        "resource": {
+            "instanceType": model.instance_type,
+            "labelSelector": {"matchLabels": {"apps": node_label(marker.team, model.name)}},
+        },
+        "inference": {"preset": {"name": entry.preset, **options}},
+    }
+
+
+def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
+    """The way from the Gateway to the Service that KAITO names after the workspace; the prefix is cut off on
+    the way.
+    """
+    gateway_namespace, _, gateway_name = cluster.gateway.partition("/")
+    name = workspace(model.name)
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": f"/{namespace(marker.team)}/{name}"}}],
+        "filters": [
+            {
+                "type": "URLRewrite",
+                "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+            }
+        ],
+        "backendRefs": [{"name": name, "port": 80}],
+    }
+    spec = {"parentRefs": [{"name": gateway_name, "namespace": gateway_namespace}], "rules": [rule]}
+    return _object("gateway.networking.k8s.io/v1", "HTTPRoute", marker, name, spec)
+
+
+def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What KAITO does not let anybody change in a Workspace that exists."""
+    resource = manifest.get("resource", {})
+    preset = manifest.get("inference", {}).get("preset", {})
+    return {
+        "instanceType": resource.get("instanceType"),
+        "labelSelector": resource.get("labelSelector"),
+        "preset": preset.get("name"),
+        "accessSecret": (preset.get("presetOptions") or {}).get("modelAccessSecret"),
+    }
+
+
+def says(spec: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Whether an object that stands there says what was written: each of our fields, wholly.
+
+    Fields that others set beside ours stay theirs: applying would not take them away. Inside of ours nothing
+    is added: one more word in a selector or a list can open what was closed.
+    """
+    return _holds(spec, manifest["spec"])
+
+
+def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(
+        _holds(found.get(each) or {}, value) if each == _SHARED else _same(found.get(each), value)
+        for each, value in wanted.items()
+    )
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(found, Mapping):
+        added = [(name, value) for name, value in found.items() if name not in wanted]
+        return all(each in _FILLED_IN for each in added) and all(
+            _same(found.get(name), value) for name, value in wanted.items()
+        )
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    return bool(found == wanted)
+
+
+def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:
+    metadata = {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _labels(marker: Marker) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/managed-by": "mergekey",
+        f"{PREFIX}/team": marker.team,
+        f"{PREFIX}/repository": str(marker.repository),
+    }

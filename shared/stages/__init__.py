@@ -1,0 +1,1 @@
+"""The work of the stages, and what becomes of their messages."""

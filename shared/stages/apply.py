@@ -1,0 +1,257 @@
+"""Performs a plan: step after step, the changes of a step side by side, the marker last. Every write may be
+repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from shared.app import App
+from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
+from shared.marker import Marker
+from shared.ports import Cluster, Gateway, Projects, Roles
+from shared.resources.actual import Product, SecretVersion
+from shared.resources.plan import Change, Create, Delete, Plan, Replace, Update
+from shared.resources.secret_tags import are_as, with_others
+from shared.resources.workspaces import Manifest
+from shared.secret import SecretValue
+
+#: The administrator of every API Management service. It gets a subscription to each new product, with keys
+#: that nobody asked for.
+ADMINISTRATOR = "1"
+#: The tags that say whose a secret is.
+OWNER_TAGS = ("repository", "team")
+
+
+async def together(*calls: Awaitable[object]) -> None:
+    """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may
+    pass.
+
+    Nothing is cancelled: a write that has begun comes to its end, so that a retry finds what it did.
+    """
+    failures = [
+        result
+        for result in await asyncio.gather(*calls, return_exceptions=True)
+        if isinstance(result, BaseException)
+    ]
+    if failures:
+        raise min(
+            failures,
+            key=lambda error: (
+                0 if not isinstance(error, MergekeyError) else 1 if isinstance(error, PermanentError) else 2
+            ),
+        )
+
+
+async def perform(
+    plan: Plan,
+    write: Callable[[Change], Awaitable[None]],
+    after_first: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Write a plan. `after_first` runs beside the second step, as soon as the first stands."""
+    first, *rest = plan.steps or ((),)
+    await together(*(write(change) for change in first))
+    await together(_steps(rest, write), *([after_first()] if after_first else []))
+
+
+async def _steps(steps: list[tuple[Change, ...]], write: Callable[[Change], Awaitable[None]]) -> None:
+    for step in steps:
+        await together(*(write(change) for change in step))
+
+
+async def remove_administrator(gateway: Gateway, product: str) -> None:
+    subscriptions = await gateway.product_subscriptions(product)
+    strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
+    await together(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
+
+
+async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
+    """A product as it is when the owner's has been closed to calls without a key. A newer version's is its
+    business.
+    """
+    if product is None or product.subscription_required or not owner.may_change(product.marker):
+        return product
+    return replace(
+        product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag)
+    )
+
+
+class GatewayWriter:
+    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created, closed
+    or marked.
+    """
+
+    def __init__(self, gateway: Gateway, marker: Marker) -> None:
+        self._gateway = gateway
+        self._marker = marker
+        self._written: str | None = None
+
+    def etag_of(self, product: Product | None) -> str:
+        """The product's ETag as it is now, as far as this one wrote it."""
+        return self._written or (product.etag if product else "*")
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Create("product", name, (display_name, marker)):
+                self._written = await self._gateway.create_product(name, display_name, marker)
+            case Update("product", name, tag):
+                self._written = await self._gateway.close_product(name, tag or "*")
+            case Update("product policy", name, tag, policy):
+                await self._gateway.put_product_policy(name, policy, tag)
+            case Create("product link", name, api):
+                await self._gateway.link_product(name, api)
+            case Create("administrator subscription", name):
+                await remove_administrator(self._gateway, name)
+            case Update("product marker", name, tag, (display_name, marker)):
+                await self._gateway.publish_product(name, self._written or tag or "*", display_name, marker)
+            case Create("backend", _, body):
+                await self._gateway.put_backend(body, self._marker, None)
+            case Update("backend", _, tag, body):
+                await self._gateway.put_backend(body, self._marker, tag)
+            case Delete("backend", name, tag):
+                await self._gateway.delete_backend(name, tag)
+            case _:
+                await self._write_other(change)
+
+    async def _write_other(self, change: Change) -> None:
+        match change:
+            case Update("product reservation", name, tag, marker):
+                self._written = await self._gateway.mark_product(name, self._written or tag or "*", marker)
+            case Update("api", name, tag, (desired, marker)):
+                await self._gateway.put_api(name, desired, marker, tag)
+            case Create("policy fragment", name, text):
+                await self._gateway.put_fragment(name, text)
+            case Update("api policy", name, tag, policy):
+                await self._gateway.put_api_policy(name, policy, tag)
+            case Create("named value", _, body):
+                await self._gateway.put_named_value(body, self._marker.repository, None)
+            case Update("named value", _, tag, body):
+                await self._gateway.put_named_value(body, self._marker.repository, tag)
+            case Delete("named value", name, tag):
+                await self._gateway.delete_named_value(name, tag)
+            case Update("api marker", name, _, marker):
+                await self._gateway.mark_api(name, marker)
+            case _:
+                raise TypeError(f"the gateway cannot write {change}")
+
+
+class WorkspaceWriter:
+    """Writes what stands in a team's namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Create("workspace", _, manifest):
+                await self._cluster.create(manifest)
+            case Create("limits", _, manifest):
+                await self._limit(manifest)
+            case Create(_, _, manifest):
+                await self._cluster.apply(manifest)
+            case Replace("workspace", name, tag) | Delete("workspace", name, tag):
+                await self._cluster.delete_workspace(self._namespace, name, tag)
+            case Delete("route", name):
+                await self._cluster.delete_route(self._namespace, name)
+            case _:
+                raise TypeError(f"the cluster cannot write {change}")
+
+    async def _limit(self, manifest: Manifest) -> None:
+        """Limits are not listed: each is looked at before it is written over."""
+        standing = await self._cluster.limit(manifest)
+        if standing is not None and not standing.managed:
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise NotManaged(
+                f"there is a {what} in the team's namespace that is not managed by mergekey: rename or "
+                "remove it"
+            )
+        await self._cluster.apply(manifest)
+
+
+class ProjectWriter:
+    """Writes a team's Foundry project, where its traces go, and who may use it."""
+
+    def __init__(self, projects: Projects, roles: Roles, name: str) -> None:
+        self._projects = projects
+        self._roles = roles
+        self._name = name
+
+    async def __call__(self, change: Change) -> None:
+        match change:
+            case Delete("project role", group):
+                await self._roles.revoke(self._name, group)
+            case Create("project role", group):
+                await self._roles.grant(self._name, group)
+            case Create("project", name, (display_name, marker)):
+                await self._projects.create_project(name, display_name, marker)
+            case Update("project marker", name, _, (display_name, marker)):
+                await self._projects.update_project(name, display_name, marker)
+            case Create("tracing connection", target):
+                await self._projects.put_connection(self._name, target, await self._projects.tracing_key())
+            case Delete("tracing connection"):
+                await self._projects.delete_connection(self._name)
+            case _:
+                raise TypeError(f"the playground cannot write {change}")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a vault secret should hold."""
+
+    name: str
+    content_type: str
+    value: SecretValue
+
+
+async def write_secret(
+    app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]
+) -> bool:
+    """Bring one secret to its value, enabled, with these tags: a new version only when the value differs.
+    Whether anything was written.
+    """
+    fingerprint = secret.value.fingerprint(secret.name)
+    found = {} if newest is None else newest.tags
+    wanted = with_others({**tags, "fingerprint": fingerprint}, found)
+    if newest is None or found.get("fingerprint") != fingerprint:
+        await set_secret(app, secret, wanted)
+        return True
+    if not newest.enabled or not are_as(found, wanted):
+        await app.vault.update(newest, True, wanted)
+        return True
+    return False
+
+
+async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
+    """A new version, with these tags and its fingerprint. A soft-deleted secret keeps its name: ours is
+    recovered, and the stage comes back when the vault is done with it.
+    """
+    try:
+        await app.vault.set(
+            secret.name,
+            secret.value,
+            secret.content_type,
+            {**tags, "fingerprint": secret.value.fingerprint(secret.name)},
+        )
+    except Busy as error:
+        if error.reason == "SecretIsDeleted":
+            await _recover(app, secret.name, tags)
+        raise
+
+
+async def _recover(app: App, name: str, wanted: Mapping[str, str]) -> None:
+    """Raises NotManaged for a secret that was not this team's: recovered, it could be read again by whoever
+    could read it before.
+    """
+    found = await app.vault.deleted_tags(name)
+    if found is None:
+        return  # the list lags behind, or another host has recovered it: the stage comes back anyway
+    if any(found.get(tag) != wanted.get(tag) for tag in OWNER_TAGS):
+        team = wanted.get("team", "")
+        raise NotManaged(
+            f"there is a deleted secret {name} that is not managed by mergekey for {team}: its name is free "
+            "once it is purged"
+        )
+    await app.vault.recover(name)

@@ -1,0 +1,340 @@
+"""Delivering keys: the team's subscription, its secrets in the vault, and who may read them.
+
+Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again
+afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared import names
+from shared.app import App
+from shared.branch.decision import Standing, require_unmoved
+from shared.errors import Busy, NotManaged, Rejected
+from shared.marker import format_time, owner_of, reader_of
+from shared.messaging.messages import TeamMessage
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
+from shared.ports import Keys
+from shared.requests.request import AccessRequest
+from shared.resources.actual import SecretVersion, Subscription
+from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
+from shared.resources.secret_tags import are_as, marked, with_others
+from shared.secret import SecretValue
+from shared.stages.apply import Secret, together, write_secret
+from shared.stages.renew_key import KEY, make_new, publish
+
+ENDPOINT = "URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group
+    may read; `let_in` are all groups that we let in, by secret, where that was looked at.
+    """
+
+    subscription: Subscription | None
+    secrets: Mapping[str, Sequence[SecretVersion]]
+    granted: frozenset[str]
+    let_in: Mapping[str, frozenset[str]]
+
+    def newest(self, secret: str) -> SecretVersion | None:
+        return next(iter(self.secrets[secret]), None)
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost
+        the role already, or is about to: then the roles tell.
+        """
+        newest = (self.newest(secret) for secret in self.secrets)
+        named = [
+            reader_of(version.tags)
+            for version in newest
+            if version is not None and EXPOSED not in version.tags
+        ]
+        return frozenset(reader for reader in named if reader).union(*self.let_in.values())
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a secret says that its key is open to others."""
+        newest = (self.newest(secret) for secret in self.secrets)
+        return any(version is not None and EXPOSED in version.tags for version in newest)
+
+    def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
+        """The two keys, primary first; with what the gateway takes where that was asked."""
+        newest = [(name, self.newest(name)) for name in names.key_secrets(team)]
+        found = [
+            None if keys is None else keys[which].fingerprint(name) for which, (name, _) in enumerate(newest)
+        ]
+        return tuple(
+            Slot(None if version is None else version.tags, at)
+            for (_, version), at in zip(newest, found, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The gateway's keys, None where nobody needs them, and which of them are not what they shall be.
+    `woken`: those of the subscription that has just been made or woken are new already, as far as they are
+    exposed.
+    """
+
+    keys: Keys | None
+    renewal: Renewal
+    woken: bool
+
+
+async def observe(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+    """Reads everything at once. Raises NotManaged when something of the name is not ours.
+
+    `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
+    """
+    held = await observe_secrets(app, team, group, closely)
+    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
+        raise NotManaged(
+            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}"
+        )
+    return held
+
+
+async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+    """The same, whosever the subscription is: what is in the vault can be taken back anyway."""
+    secrets = names.secrets(team)
+    subscription, (granted, let_in), versions = await asyncio.gather(
+        app.gateway.subscription(names.subscription(team)),
+        _all_readers(app, secrets, group) if closely else _reader(app, group),
+        asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
+    )
+    held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
+    _require_own_secrets(app, team, held)
+    return held
+
+
+async def _reader(app: App, group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+    return (await app.roles.granted(group) if group else frozenset()), {}
+
+
+async def _all_readers(
+    app: App, secrets: Sequence[str], group: str | None
+) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+    readers = dict(
+        zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True)
+    )
+    granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
+    let_in = {
+        secret: frozenset(reader.group for reader in found if reader.ours)
+        for secret, found in readers.items()
+    }
+    return frozenset(granted), let_in
+
+
+async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+    """Bring subscription, secrets and readers to what the request says; write only what differs."""
+    request = standing.request
+    assert request is not None
+    held = await _remember_strangers(app, event, request, await _observe_hands(app, event, request))
+    gone = (held.readers | standing.let_in) - {request.entra_group}
+    await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
+    given, tags = (
+        await _keys(app, event, standing, held, changed_hands=bool(gone)),
+        _tags(app, request, standing.commit),
+    )
+    for which in given.renewal.now:
+        value = (
+            given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
+        )
+        await publish(
+            app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which]))
+        )
+    wrote = await _write_secrets(app, request.team, held, given, tags)
+    missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
+    await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
+    return _outcome(
+        event, request, given.renewal, wrote or bool(missing or gone or given.woken or given.renewal.now)
+    )
+
+
+async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
+    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its
+    tag was gone. And where a key is marked: whoever marked it may not have taken the role away yet, and the
+    new key would be open to the same group.
+    """
+    held = await observe(app, request.team, request.entra_group, event.closely)
+    if event.closely or not (held.is_marked or held.readers - {request.entra_group}):
+        return held
+    return await observe(app, request.team, request.entra_group, closely=True)
+
+
+async def _remember_strangers(
+    app: App, event: Event[TeamMessage], request: AccessRequest, held: Held
+) -> Held:
+    """A delivery that came too late may have let a group in that no tag names: the role is the only trace of
+    it. The key's secret says so before the role is taken away.
+    """
+    known: dict[str, SecretVersion] = {}
+    for secret in names.key_secrets(request.team):
+        newest, let_in = held.newest(secret), held.let_in.get(secret, frozenset())
+        if (
+            newest is not None
+            and EXPOSED not in newest.tags
+            and let_in - {request.entra_group, newest.tags.get("reader")}
+        ):
+            known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
+    await together(*(app.vault.update(version, version.enabled, version.tags) for version in known.values()))
+    return replace(
+        held, secrets={**held.secrets, **{secret: (version,) for secret, version in known.items()}}
+    )
+
+
+def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:
+    """Whoever pushed sees until when a key works on. For everybody else a sweep finds it when it is time."""
+    note = _note(request)
+    if renewal.until is None:
+        return Done(worth_saying(event, changed, note), wrote=changed)
+    until = f"primary key renewed after {format_time(renewal.until)}"
+    if event.message.cause == "push":
+        return Waiting(renewal.until - event.now, "HandOverDelay", patient=True, note=until)
+    return Done(worth_saying(event, changed, f"{note}; {until}"), wrote=changed)
+
+
+def _note(request: AccessRequest) -> str:
+    if request.entra_group is None:
+        return "keys in vault; nobody may read them yet: add entraGroup"
+    return (
+        f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
+    )
+
+
+async def _keys(
+    app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool
+) -> _Given:
+    """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They
+    are needed too where what the vault holds shall be compared with them (`event.closely`), and where one was
+    open to others.
+    """
+    team, subscription = event.message.team, held.subscription
+    assert standing.request is not None
+    reader, overlap = standing.request.entra_group or "", app.limits.key_overlap
+    if subscription is None or subscription.state != "active" or subscription.product != names.product(team):
+        # Nobody uses keys that are asleep: there both are made new for any reason, and nothing has to wait.
+        asleep = renewal(held.slots(team), reader, event.now, timedelta(0))
+        both = Renewal((SECONDARY, PRIMARY)) if asleep.now or changed_hands else Renewal()
+        return _Given(await _wake(app, event, standing, subscription, both), both, woken=True)
+    whole = all(_is_whole(held.newest(secret)) for secret in names.key_secrets(team))
+    if whole and not event.closely and renewal(held.slots(team), reader, event.now, overlap).nothing:
+        return _Given(None, Renewal(), woken=False)
+    keys = await app.gateway.keys(names.subscription(team))
+    return _Given(keys, renewal(held.slots(team, keys), reader, event.now, overlap), woken=False)
+
+
+async def _wake(
+    app: App,
+    event: Event[TeamMessage],
+    standing: Standing,
+    subscription: Subscription | None,
+    exposed: Renewal,
+) -> Keys:
+    """What others could read is made new before the keys work (again). Nothing fences a new key."""
+    team = event.message.team
+    name = names.subscription(team)
+    if subscription is not None and exposed.now:
+        await require_unmoved(app, event, standing)
+        await together(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
+        subscription = await app.gateway.subscription(name)
+    if subscription is not None:
+        await require_unmoved(app, event, standing)
+    answer = await _put_subscription(app, team, subscription.etag if subscription else None)
+    return answer or await app.gateway.keys(name)
+
+
+async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | None:
+    """The keys may have been asked for when the branch said something else, or somebody deleted the product:
+    it comes (back).
+    """
+    given = names.subscription(team), names.product(team), display_name(app, team), etag
+    try:
+        return await app.gateway.put_subscription(*given)
+    except Rejected:
+        if await app.gateway.product(names.product(team)) is None:
+            raise Busy(f"{team} has no product yet", reason="ProductNotThere") from None
+        return await app.gateway.put_subscription(*given)
+
+
+async def _write_secrets(app: App, team: str, held: Held, given: _Given, tags: Mapping[str, str]) -> bool:
+    """All but the keys that were made new: those are in the vault already."""
+    endpoint = Secret(names.endpoint_secret(team), ENDPOINT, SecretValue(app.platform.gateway_url))
+    written = [write_secret(app, endpoint, held.newest(endpoint.name), tags)]
+    for which, name in enumerate(names.key_secrets(team)):
+        newest, since = held.newest(name), given.renewal.waiting.get(which)
+        if newest is not None and since is not None:
+            written.append(_leave(app, newest, since))
+        elif given.keys is not None and which not in given.renewal.now:
+            written.append(write_secret(app, Secret(name, KEY, given.keys[which]), newest, tags))
+        elif given.keys is None:
+            written.append(_retag(app, newest, tags))
+    return any(await _all(written))
+
+
+async def _leave(app: App, newest: SecretVersion, since: datetime) -> bool:
+    """A key that was open to others and works on for a while. Who could read it stays written there until it
+    is made new.
+    """
+    if newest.enabled and is_marked(newest.tags, since):
+        return False
+    await app.vault.update(newest, True, marked(newest.tags, {EXPOSED: format_time(since)}))
+    return True
+
+
+async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
+    """The value is right and stays; the tags may have to say who reads it now."""
+    if newest is None:
+        return False
+    wanted = with_others({**tags, "fingerprint": newest.tags.get("fingerprint", "")}, newest.tags)
+    if are_as(newest.tags, wanted):
+        return False
+    await app.vault.update(newest, True, wanted)
+    return True
+
+
+async def _all(written: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in written]
+    await together(*tasks)
+    return [task.result() for task in tasks]
+
+
+def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
+    """At most 256 characters each; the fingerprint is added with the value."""
+    return {
+        "managed-by": "mergekey",
+        "repository": str(app.platform.repository),
+        "team": request.team,
+        "commit": commit,
+        "reader": request.entra_group or "",
+    }
+
+
+def _kept(tags: Mapping[str, str], newest: SecretVersion | None) -> dict[str, str]:
+    """With what others wrote on the version that is there."""
+    return with_others({**tags, "fingerprint": ""}, None if newest is None else newest.tags)
+
+
+def display_name(app: App, team: str) -> str:
+    """A subscription has no description: its display name is where our marker stands."""
+    return f"mergekey/{app.platform.repository}/{team}"
+
+
+def _is_whole(version: SecretVersion | None) -> bool:
+    return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
+
+
+def _require_own_secrets(app: App, team: str, held: Held) -> None:
+    ours = (app.platform.repository, team)
+    for secret in held.secrets:
+        newest = held.newest(secret)
+        if newest is not None and owner_of(newest.tags) != ours:
+            raise NotManaged(
+                f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it"
+            )

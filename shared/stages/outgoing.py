@@ -1,0 +1,52 @@
+"""Messages that lead from one stage to the next, and their ids: who asks twice asks once (duplicate
+detection).
+
+Ids grow along a chain, and a chain of sweeps that set off sweeps has no end: hence `bounded`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.app import App
+from shared.messaging.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
+from shared.messaging.outcomes import Event
+from shared.messaging.retry_state import bounded
+from shared.messaging.routes import DELIVER_KEYS, SWEEP, TOPIC, Stage
+from shared.ports import Envelope
+
+
+async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
+    """Queue DeliverKeys for the team: one per chain."""
+    message = DeliverKeys(**{**event.message.model_dump(by_alias=True), "commit": commit})
+    message_id = bounded(f"{event.root}/{DELIVER_KEYS.name}")
+    await app.bus.send(
+        [
+            Envelope(
+                DELIVER_KEYS.entity,
+                message_id,
+                encode(app, message, message_id, event.now),
+                session=message.team,
+            )
+        ]
+    )
+
+
+def access_change(
+    app: App, change: AccessChange, cause: str, now: datetime, stage: Stage | None = None
+) -> Envelope:
+    """The first message of a chain, to all stages or to one of the topic. `cause` is the delivery or the
+    sweep that set it off.
+    """
+    message_id = bounded(f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}")
+    to = TO_ALL if stage is None else stage.to
+    return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to)
+
+
+def sweep(app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None) -> Envelope:
+    known = bounded(message_id)
+    return Envelope(SWEEP.entity, known, encode(app, message, known, now), session=message.session, due=due)
+
+
+def encode(app: App, message: Message, message_id: str, now: datetime) -> bytes:
+    return message.encode(message_id, f"/repositories/{app.platform.repository}", now)

@@ -1,0 +1,127 @@
+"""The whole story on one page, in the order in which an event travels.
+
+Stages get the app and an event, look at what the branch says (`shared.branch.decision`), bring the world to
+it in their room, and return `Done` or `Waiting`; what cannot be done they raise (`shared.errors`). What
+becomes of their message is `shared.stages.settlement`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from shared.app import App
+from shared.branch.decision import Standing, look
+from shared.errors import Busy
+from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.stages import deliver_keys as keys
+from shared.stages import outgoing, withdrawal
+from shared.stages import provision_gateway as gateway
+from shared.stages import provision_projects as projects
+from shared.stages import provision_workspaces as workspaces
+from shared.stages.receive_push import take_push
+from shared.stages.sweep import look_at_everything
+
+#: How often a stage starts anew because the branch moved while it wrote.
+ROUNDS = 3
+
+Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
+
+#: A push becomes access changes on the topic: `receive_push(app, push, now)`.
+receive_push = take_push
+
+
+async def sweep(app: App, event: Event[Sweep]) -> Outcome:
+    """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody
+    changed something.
+    """
+    return await look_at_everything(app, event)
+
+
+async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
+    """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
+    return (
+        await _follow(app, event, gateway.provide_models, _keep)
+        if event.message.team == CATALOG_TEAM
+        else Done()
+    )
+
+
+async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
+    if event.message.team == CATALOG_TEAM:
+        return Done()
+    return await _follow(app, event, gateway.provide_product, withdrawal.from_gateway, withdrawal.hold)
+
+
+async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's own GPU workspaces, or those of the catalogue for all teams. Waiting for a node is a result,
+    not an error.
+    """
+    if app.cluster is None:
+        return Done()
+    if event.message.team == CATALOG_TEAM:
+        return await _follow(app, event, workspaces.provide_shared, _keep)
+    return await _follow(app, event, workspaces.provide, withdrawal.from_cluster)
+
+
+async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
+    """The team's Foundry project, which only its own group may use."""
+    return (
+        Done()
+        if event.message.team == CATALOG_TEAM
+        else await _follow(app, event, projects.provide, withdrawal.from_playground)
+    )
+
+
+async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
+    """The team's subscription, and its keys in the vault."""
+    return await _follow(app, event, keys.deliver, withdrawal.from_vault)
+
+
+async def _follow(
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+) -> Outcome:
+    """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
+    meanwhile is followed.
+    """
+    standing = await look(app, event.message, event.now)
+    for rounds in range(ROUNDS):
+        match standing.verdict:
+            case "superseded":
+                if rounds:
+                    await _have_looked_at(app, event)
+                return Done()
+            case "held":
+                outcome = await hold(app, event, standing)
+            case "wanted":
+                outcome = await grant(app, event, standing)
+            case "ended":
+                outcome = await withdraw(app, event, standing)
+        if isinstance(outcome, Done) and not outcome.wrote:
+            return outcome
+        again = await look(app, event.message, event.now)
+        if again.same_as(standing):
+            return (
+                replace(outcome, revision=standing.blobs[0])
+                if isinstance(outcome, Waiting) and standing.blobs
+                else outcome
+            )
+        standing, event = again.after(standing), replace(event, again=True)
+    raise Busy("the branch keeps moving", reason="BranchMoving")
+
+
+async def _have_looked_at(app: App, event: Event[TeamMessage]) -> None:
+    """What was written came too late, and this message cannot say what to write instead: a request that went,
+    or one that came back.
+    """
+    again = Sweep(why=f"the branch moved while something was written for {event.message.team}")
+    await app.bus.send(
+        [outgoing.sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)]
+    )
+
+
+async def _keep(_: App, __: Event[TeamMessage], ___: Standing) -> Outcome:
+    """A catalogue that is gone changes nothing: the last valid one stays in force."""
+    return Done()
