@@ -17,6 +17,7 @@ from hypothesis import Phase, settings
 
 from shared.domain import catalog, platform_faults, request, review, strict_yaml
 from shared.domain.document import Document
+from tests.pipeline import road
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
 #: function, everything is read anew.
@@ -62,3 +63,4 @@ def pytest_runtest_setup() -> None:
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
     for remembered in (platform_faults.read_fitting_catalog, review.read, platform_faults.faults_of):
         remembered.cache_clear()
+    road.IN_FORCE.clear()
