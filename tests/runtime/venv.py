@@ -7,6 +7,7 @@ it cannot be had.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -30,10 +31,12 @@ def interpreter() -> Path:
     """The interpreter of the environment, which is made anew when the requirements have changed."""
     python = FOLDER / "bin" / "python"
     stamp = FOLDER / "requirements.sha256"
-    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes() + RUNTIME.encode()).hexdigest()
-    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
-        _make(python)
-        stamp.write_text(wanted)
+    with (ROOT / "requirements.txt").open("rb") as requirements:
+        fcntl.flock(requirements, fcntl.LOCK_EX)  # of several processes one makes it, and the others wait
+        wanted = hashlib.sha256(requirements.read() + RUNTIME.encode()).hexdigest()
+        if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+            _make(python)
+            stamp.write_text(wanted)
     return python
 
 
