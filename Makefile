@@ -24,7 +24,7 @@ demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdra
 up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
 	@$(RUN) -m standins.demo --up $(STATE)
 
-# One process per core; tests/conftest.py says in which order files are handed out.
+# A process more than there are cores; tests/conftest.py says so, and in which order files are handed out.
 SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes

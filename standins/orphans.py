@@ -29,6 +29,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 def end_with_parent(options: argparse.Namespace) -> None:
     """Watch the parent from now on, if the options say so."""
     if options.with_parent:
+        # Whoever started this may have blocked the signal, and a blocked one stays so in children.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         threading.Thread(target=_watch, name="parent", daemon=True).start()
 
 

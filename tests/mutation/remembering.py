@@ -20,6 +20,7 @@ from shared.catalog import catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
 from shared.requests import request
+from tests.pipeline import road
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
 #: function, everything is read anew.
@@ -65,3 +66,4 @@ def pytest_runtest_setup() -> None:
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
     for remembered in (platform_checks.read_fitting_catalog, review.read, platform_checks.faults_of):
         remembered.cache_clear()
+    road.IN_FORCE.clear()

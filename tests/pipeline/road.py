@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -41,6 +42,8 @@ WORK: dict[Stage, Callable[[App, Event[Any]], Awaitable[Outcome]]] = {
     DELIVER_KEYS: pipeline.deliver_keys,
 }
 _deliveries = count(1)
+#: What `teams_in_force` has made.
+IN_FORCE: dict[tuple[str, ...], FakeApp] = {}
 
 
 class Killed(Exception):
@@ -92,6 +95,14 @@ async def a_team(asked: Asked | None = None) -> FakeApp:
     await ask(app, asked or Asked())
     app.calls.forget()
     return app
+
+
+async def teams_in_force(*teams: str) -> FakeApp:
+    """An app in which a push has brought these teams all that they ask for: a copy of one made once."""
+    if teams not in IN_FORCE:
+        IN_FORCE[teams] = await a_platform()
+        await push(IN_FORCE[teams], {path_of(team): Asked(team=team).text() for team in teams})
+    return deepcopy(IN_FORCE[teams])
 
 
 async def run(app: FakeApp, stage: Stage, team: str = "alpha") -> Outcome:

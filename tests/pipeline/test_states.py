@@ -25,7 +25,7 @@ from shared.stages.outgoing import access_change
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp, catalog_text, path_of
 from tests.fakes.clock import START
-from tests.pipeline.road import a_platform, arrive, drain, later, push
+from tests.pipeline.road import arrive, drain, later, push, teams_in_force
 
 OTHERS = ("bravo", "carol", "delta")
 PATH, ELSEWHERE, FOLDER = (
@@ -103,9 +103,7 @@ async def a_world(mark: str, many: bool = False) -> FakeApp:
     """Four teams in force, of which alpha is brought to this mark; ten days later. `many`: others go with
     it.
     """
-    app = await a_platform()
-    teams = OTHERS if mark == "none" else ("alpha", *OTHERS)
-    await push(app, {path_of(team): Asked(team=team).text() for team in teams})
+    app = await teams_in_force(*(OTHERS if mark == "none" else ("alpha", *OTHERS)))
     app.clock.advance(timedelta(days=10))
     if mark == "withdrawn":
         await push(app, {PATH: None})

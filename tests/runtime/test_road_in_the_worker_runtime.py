@@ -49,10 +49,7 @@ async def test_a_push_becomes_a_key_inside_the_worker_runtime(runtime: Path, sta
     clone.fill(ROOT / "examples" / "access-repo")
     clone.write("tenant-access/config/golf/access.yaml", REQUEST)
     clone.push("golf asks")
-    assert [
-        answer["response"]["status"]
-        for answer in driven(runtime, stack, [health(), webhook(stack), forged(stack)])
-    ] == [200, 202, 401]
+    take_in(runtime, stack)
     async with ServiceBusClient.from_connection_string(stack.settings()["SERVICE_BUS"]) as bus:
         catalog = await message(
             bus.get_subscription_receiver(TOPIC, "provision-catalog", session_id="catalogue"),
@@ -83,6 +80,19 @@ async def test_a_push_becomes_a_key_inside_the_worker_runtime(runtime: Path, sta
     assert [target.partition("?")[0] for target in made] == [GOLFS_PROJECT]
 
 
+def take_in(runtime: Path, stack: Stack) -> None:
+    """The webhook takes the push in. On a busy machine its seconds may be over before that, and it leaves the
+    push to a sweep: then it is called again.
+    """
+    for attempt in range(5):
+        answers = driven(runtime, stack, [health(), webhook(stack, f"delivery-{attempt}"), forged(stack)])
+        responses = [answer["response"] for answer in answers]
+        assert [response["status"] for response in responses] == [200, 202, 401]
+        if "everything is looked at" not in responses[1]["body"]:
+            return
+    raise AssertionError("every push was left to a sweep")
+
+
 def driven(runtime: Path, stack: Stack, invocations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = drive(
         runtime, ROOT, invocations, {**stack.settings(), "SSL_CERT_FILE": stack.ca}
@@ -99,7 +109,7 @@ def health() -> dict[str, Any]:
     }
 
 
-def webhook(stack: Stack, secret: str | None = None) -> dict[str, Any]:
+def webhook(stack: Stack, delivery: str, secret: str | None = None) -> dict[str, Any]:
     """A push to a new branch, as far as the app reads it."""
     payload = {
         "ref": "refs/heads/main",
@@ -112,14 +122,14 @@ def webhook(stack: Stack, secret: str | None = None) -> dict[str, Any]:
     headers = {
         "x-hub-signature-256": f"sha256={signature}",
         "x-github-event": "push",
-        "x-github-delivery": "in-the-runtime",
+        "x-github-delivery": delivery,
     }
     metadata = {"method": "POST", "url": "http://app/api/github/webhook", "headers": headers}
     return {"function": "receive_push", "kind": "http", "body": body, "metadata": metadata}
 
 
 def forged(stack: Stack) -> dict[str, Any]:
-    return webhook(stack, secret="a secret that is not ours")
+    return webhook(stack, "forged", secret="a secret that is not ours")
 
 
 async def message(receiver: ServiceBusReceiver, function: str) -> dict[str, Any]:

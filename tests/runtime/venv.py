@@ -7,6 +7,7 @@ it cannot be had.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -30,10 +31,12 @@ def interpreter() -> Path:
     """The interpreter of the environment, which is made anew when the requirements have changed."""
     python = FOLDER / "bin" / "python"
     stamp = FOLDER / "requirements.sha256"
-    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes() + RUNTIME.encode()).hexdigest()
-    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
-        _make(python)
-        stamp.write_text(wanted)
+    with (ROOT / "requirements.txt").open("rb") as requirements:
+        fcntl.flock(requirements, fcntl.LOCK_EX)  # of several processes one makes it, and the others wait
+        wanted = hashlib.sha256(requirements.read() + RUNTIME.encode()).hexdigest()
+        if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+            _make(python)
+            stamp.write_text(wanted)
     return python
 
 
@@ -44,17 +47,9 @@ def _make(python: Path) -> None:
             "Microsoft's worker runtime needs Python 3.13 or newer: install one, or name it in RUNTIME_PYTHON"
         )
     _run(base, "-m", "venv", "--clear", str(FOLDER))
-    _run(
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-        str(ROOT / "requirements.txt"),
-        RUNTIME,
-    )
+    # Uncompiled: of the thousands of files a few are imported, and those are compiled then.
+    pip = (str(python), "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
+    _run(*pip, "-r", str(ROOT / "requirements.txt"), RUNTIME)
 
 
 def _candidates() -> Iterator[str]:

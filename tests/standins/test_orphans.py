@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -36,6 +37,31 @@ def test_stand_ins_and_host_end_when_whoever_started_them_is_killed(tmp_path: Pa
         assert all(map(_listens, told["addresses"]))
         parent.kill()
     wait_until("every server is gone", lambda: not any(map(_listens, told["addresses"])))
+
+
+def test_a_server_ends_in_order_although_whoever_started_it_had_blocked_the_signal(tmp_path: Path) -> None:
+    """Else it is gone after half a minute, with another status."""
+    command = [
+        sys.executable,
+        "-m",
+        "standins.run",
+        "--folder",
+        str(tmp_path),
+        "--only",
+        "identity",
+        "--with-parent",
+    ]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        server.stdin.close()
+        assert server.wait() == 0
 
 
 def _listens(address: str) -> bool:
