@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from shared.messaging.routes import DEAD_LETTERS, STAGES
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -86,19 +86,20 @@ class Checks:
 
     def when_calm(self) -> Iterator[tuple[int, str]]:
         """Whatever is a dead letter still, when all was replayed without any fault, has something that is
-        somebody else's as its reason, or a newer version's.
+        somebody else's as its reason, or a newer version's; or it waited for what another one could not do.
         """
+        letters = [each.properties for each in self.scene.app.bus.dead_letters()]
+        refused = {letter["team"] for letter in letters if self._is_refused(letter)}
+        for letter in letters:
+            follows = str(letter["message"]).startswith("ProductNotThere ") and letter["team"] in refused
+            if not follows and not self._is_refused(letter):
+                what = f"{letter['reason']} of {letter['team']}: {letter['message']}"
+                yield 1, f"a dead letter when all is calm: {what}"
+
+    def _is_refused(self, letter: Mapping[str, object]) -> bool:
         theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer]
-        for letter in (each.properties for each in self.scene.app.bus.dead_letters()):
-            foreign = letter["reason"] == "NotManaged" or "newer version" in str(letter["message"])
-            if not foreign or not any(name in str(letter["message"]) for name in theirs):
-                yield (
-                    1,
-                    (
-                        f"a dead letter when all is calm: {letter['reason']} of {letter['team']}: "
-                        f"{letter['message']}"
-                    ),
-                )
+        foreign = letter["reason"] == "NotManaged" or "newer version" in str(letter["message"])
+        return foreign and any(name in str(letter["message"]) for name in theirs)
 
     def in_peace(self, unseen: set[str]) -> Iterator[tuple[int, str]]:
         """What was pushed is done by itself, for all but the `unseen`: they wait for a sweep."""
