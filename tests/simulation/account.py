@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from math import floor
+from math import floor, inf
 from xml.etree import ElementTree
 
 from shared import names
@@ -114,6 +114,10 @@ class Judge:
         #: Teams that come back, and have only reserved what their policy still says.
         self._returning: set[str] = set()
         self._before: tuple[bool, dict[str, int]] = (False, {})
+        #: Of every write that gave more, in order, the place in the branch's history by which it was decided;
+        #: and how many of them there were when a handler looked last at what everybody has.
+        self._decided: list[int] = []
+        self._looked: dict[Handling, int] = {}
 
     def before(self, call: Call) -> None:
         if call.system == "gateway" and call.name in (
@@ -129,6 +133,8 @@ class Judge:
             self._before = counts, (self._written.get(call.target, {}) if counts else {})
 
     def after(self, call: Call, handling: Handling) -> None:
+        if call.system == "gateway" and call.name == "products":
+            self._looked[handling] = len(self._decided)
         if call.system != "gateway" or call.name not in (
             "put_product_policy",
             "publish_product",
@@ -142,31 +148,44 @@ class Judge:
         if call.name == "put_product_policy":
             self._written[call.target] = granted(self._scene.app.gateway.state.policies[call.target].text)
         self._returning.discard(call.target)
-        for what in self._too_much(call.target, had, handling):
-            # Who has lost the lock may stand still between its last look and a write that nothing fences.
-            if handling.locked:
-                self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
+        has = self._written.get(call.target, {}) if self._counts(call.target) else {}
+        grown = [model for model, amount in has.items() if amount > had.get(model, 0)]
+        if grown:
+            for what in self._too_much(grown, handling):
+                # Who has lost the lock may stand still between its last look and a write that nothing fences.
+                if handling.locked:
+                    self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
+            self._decided.append(handling.seen)
 
-    def _too_much(self, product: str, had: dict[str, int], handling: Handling) -> Iterator[str]:
-        catalog = catalog_in(
-            self._scene.repository.files_of(self._scene.repository.history[handling.seen][1])
-        )
-        has = self._written.get(product, {}) if self._counts(product) else {}
+    def _too_much(self, grown: list[str], handling: Handling) -> Iterator[str]:
         totals = Counter[str]()
         for name, amounts in self._written.items():
             totals.update(amounts if self._counts(name) else {})
-        for model in () if catalog is None else catalog.models:
-            limit = (
-                None
-                if model.capacity is None or catalog is None
-                else floor(model.capacity * catalog.over_commitment)
-            )
-            if (
-                limit is not None
-                and has.get(model.name, 0) > had.get(model.name, 0)
-                and totals[model.name] > limit
-            ):
-                yield f"{totals[model.name]} of {limit} of {model.name}"
+        limits = self._limits(self._since(handling))
+        for model in grown:
+            if totals[model] > limits.get(model, inf):
+                yield f"{totals[model]} of {limits[model]} of {model}"
+
+    def _since(self, handling: Handling) -> int:
+        """The oldest place in the branch's history by which somebody decided what this one could not see yet:
+        itself, and whoever has written after it looked at what everybody has.
+        """
+        unseen = self._decided[self._looked.get(handling, len(self._decided)) :]
+        return min([handling.seen, *unseen])
+
+    def _limits(self, since: int) -> dict[str, float]:
+        """By model, the most that the branch has allowed all teams from that place on. Where a limit was
+        raised, or lifted, others may have grown beyond the older one before this write; where it was lowered,
+        what was granted before stays.
+        """
+        found: dict[str, float] = {}
+        for _, commit in self._scene.repository.history[since:]:
+            catalog = catalog_in(self._scene.repository.files_of(commit))
+            if catalog is not None:
+                for model in catalog.models:
+                    limit = inf if model.capacity is None else floor(model.capacity * catalog.over_commitment)
+                    found[model.name] = max(found.get(model.name, 0), limit)
+        return found
 
     def _counts(self, name: str) -> bool:
         """Whether a product's policy is in force, linked or not, published or not."""

@@ -1,0 +1,111 @@
+"""The judge of promise 13: which limit holds for a write that was decided before the catalogue changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared import names
+from shared.marker import Marker
+from shared.policies.product_policy import product_policy
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Product
+from tests.fakes.app import REPOSITORY, Asked, a_catalog, catalog_text, path_of
+from tests.fakes.calls import Call
+from tests.fakes.gateway import Policy
+from tests.simulation.account import Judge, catalog_in
+from tests.simulation.scene import Handling, Machine, Scene
+
+#: What the catalogue says of gpt-4.1, and what it says here: a ceiling may not be above the limit.
+_SAID, _CEILING = "    maxTokensPerMinute: 100000\n", "    maxTokensPerMinute: 20000\n"
+
+
+class Story:
+    """alpha and mike ask for gpt-4.1; what they have is written beside what the other one has."""
+
+    def __init__(self) -> None:
+        self.scene = Scene(0)
+        self._judge = Judge(self.scene)
+        for team in ("alpha", "mike"):
+            name, marker = names.product(team), Marker(REPOSITORY, team, path_of(team), "0" * 40)
+            self.scene.app.gateway.state.products[name] = Product(
+                name, "1", team, published=False, marker=marker
+            )
+
+    def offers(self, limit: int | None) -> None:
+        """A push whose catalogue has so many tokens per minute for all teams; None for no limit."""
+        capacity = "" if limit is None else f"    capacity: {limit}\n"
+        text = catalog_text().replace(_SAID, _CEILING + capacity)
+        self.scene.repository.commit({DEFAULT_CATALOG_PATH: text})
+        self.scene.repository.note()
+        assert catalog_in(self.scene.repository.files()) is not None
+
+    def looks(self, team: str) -> Handling:
+        """At the branch, then at what everybody has."""
+        found = Handling(Machine("m0"), f"provision-gateway {team}", team, 0.0)
+        found.seen = len(self.scene.repository.history) - 1
+        self._judge.after(Call("gateway", "products", "", writes=False), found)
+        return found
+
+    def writes(self, handling: Handling, tokens: int) -> None:
+        assert handling.team is not None
+        call = Call("gateway", "put_product_policy", names.product(handling.team), writes=True)
+        text = product_policy(Asked(handling.team, tokens=tokens).read(), a_catalog())
+        self._judge.before(call)
+        self.scene.app.gateway.state.policies[call.target] = Policy(text, "1")
+        self._judge.after(call, handling)
+
+    @property
+    def broken(self) -> list[int]:
+        return [violation.number for violation in self.scene.violations]
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    told = Story()
+    yield told
+    told.scene.loop.close()
+
+
+def test_two_that_get_the_same_part_break_the_promise(story: Story) -> None:
+    story.offers(25_000)
+    mike, alpha = story.looks("mike"), story.looks("alpha")
+    story.writes(alpha, 20_000)
+    assert story.broken == []
+    story.writes(mike, 10_000)
+    assert story.broken == [13]
+
+
+@pytest.mark.parametrize(("meanwhile", "broken"), [(None, []), (30_000, []), (29_000, [13]), (25_000, [13])])
+def test_by_a_limit_that_was_raised_before_the_write_others_may_have_grown(
+    story: Story, meanwhile: int | None, broken: list[int]
+) -> None:
+    story.offers(25_000)
+    mike = story.looks("mike")
+    story.offers(meanwhile)
+    story.writes(story.looks("alpha"), 20_000)
+    story.writes(mike, 10_000)
+    assert story.broken == broken
+
+
+def test_what_was_decided_before_a_limit_was_lowered_may_still_be_written(story: Story) -> None:
+    story.offers(30_000)
+    story.writes(story.looks("alpha"), 20_000)
+    mike = story.looks("mike")
+    story.offers(25_000)
+    story.writes(mike, 10_000)
+    assert story.broken == []
+
+
+@pytest.mark.parametrize(("sees", "broken"), [(False, []), (True, [13])])
+def test_what_another_was_granted_by_the_older_limit_excuses_only_whoever_could_not_see_it(
+    story: Story, sees: bool, broken: list[int]
+) -> None:
+    story.offers(None)
+    alpha = story.looks("alpha")
+    story.offers(25_000)
+    mike = story.looks("mike")
+    story.writes(alpha, 20_000)
+    story.writes(story.looks("mike") if sees else mike, 10_000)
+    assert story.broken == broken
