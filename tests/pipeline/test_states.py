@@ -236,6 +236,18 @@ async def test_what_follows(files: str, mark: str, what: str, asker: str, many: 
     assert seen(app) in expected(what, before, mark, many)
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["alone", "with others"])
+@pytest.mark.parametrize("asker", ASKERS)
+@pytest.mark.parametrize("mark", ["robbed", "in_force"])
+async def test_a_file_in_the_place_of_a_folder_hides_nothing(mark: str, asker: str, many: bool) -> None:
+    """Unlike a link: nothing can be under it, so the team's own file is gone, and the guard counts that."""
+    app = await a_world(mark, many)
+    app.repository.commit({PATH: None, FOLDER: "elsewhere"})
+    before = seen(app)
+    await ASKERS[asker](app)
+    assert seen(app) in expected("end?", before, mark, many)
+
+
 @pytest.mark.parametrize(("files", "mark", "what"), [cell for cell in CELLS if cell[1] != "none"])
 async def test_what_is_left_after_the_grace_period(files: str, mark: str, what: str) -> None:
     """Whatever ended is deleted then, and nothing else is; a stranger's product stays."""

@@ -99,10 +99,10 @@ class People:
         before, old = self.scene.repository.branch, self.scene.repository.files()
         if before is None and self.lost is not None:
             self.scene.repository.reset(self.lost)
-        # Git has no file under a link.
+        # Git has no file under a link, nor under another file.
         hiding = {
             path
-            for path in self.links()
+            for path in self.scene.repository.files()
             if any(each.startswith(f"{path}/") and files[each] is not None for each in files)
         }
         self.scene.repository.commit({**dict.fromkeys(hiding), **files}, links, message)
@@ -369,7 +369,9 @@ class People:
         return self._pushed(before, old)
 
     def rewrite(self) -> Push | None:
-        """A history without parents; GitHub forgets the old one."""
+        """A history without parents; GitHub forgets the old one. Links become files, as tools without links
+        write them: such a file hides nothing.
+        """
         repository = self.scene.repository
         before, old = repository.branch, repository.files()
         if before is None:

@@ -76,7 +76,7 @@ class Rules:
         commit = self._scene.repository.history[place][1]
         files, markers = self._scene.repository.files_of(commit), self.markers()
         teams = {team for path in files if (team := PATHS.team_of(path))} | markers.keys()
-        teams |= {team for team in TEAMS if any(folder in files for folder in PATHS.folders_of(team))}
+        teams |= {team for team in TEAMS if _is_folder_a_link(files, team)}
         if not files or commit is None:
             return dict.fromkeys(teams, Said("doubt"))
         reviewed = self.reviewed(files)
@@ -90,11 +90,7 @@ class Rules:
         if homes and reviewed.catalog is None:
             return Said("doubt")
         if not counts:
-            hidden = (
-                is_hidden(files, at)
-                if marker is not None
-                else any(folder in files for folder in PATHS.folders_of(team))
-            )
+            hidden = is_hidden(files, at) if marker is not None else _is_folder_a_link(files, team)
             return Said("doubt" if hidden or requests else "missing")
         request = reviewed.requests.get(counts)
         return (
@@ -182,6 +178,13 @@ class Rules:
 def is_hidden(files: Files, path: str) -> bool:
     """Whether a link stands above the path."""
     return any(mode == SYMBOLIC_LINK and path.startswith(f"{link}/") for link, (_, mode) in files.items())
+
+
+def _is_folder_a_link(files: Files, team: str) -> bool:
+    """Whether a link stands in the place of a folder of the team. A file there hides nothing: then the folder
+    is gone.
+    """
+    return any(files.get(folder, (b"", ""))[1] == SYMBOLIC_LINK for folder in PATHS.folders_of(team))
 
 
 def _named_in(message: str) -> set[str]:
