@@ -9,11 +9,12 @@ says since when it has to go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.marker import format_time, read_time
+from shared.resources.actual import SecretVersion
 
 #: The tag of an exposed key that works on: since when, as `format_time` writes it. Written once, and gone
 #: with the key.
@@ -26,11 +27,29 @@ _ORDER = (SECONDARY, PRIMARY)
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One of the two keys: the tags of its secret's newest version, None where there is none, and the
-    fingerprint of the key that the gateway takes, None where it was not asked.
+    fingerprint of the key that the gateway takes, None where it was not asked. `older` are the tags of the
+    versions below, where those were read: lists show the newest one only.
     """
 
     tags: Mapping[str, str] | None
     at_gateway: str | None = None
+    older: Sequence[Mapping[str, str]] = ()
+
+    @classmethod
+    def of(cls, versions: Sequence[SecretVersion], at_gateway: str | None = None) -> Slot:
+        """By all versions of its secret, newest first."""
+        tags = [version.tags for version in versions]
+        return cls(tags[0] if tags else None, at_gateway, tags[1:])
+
+    @property
+    def told(self) -> Iterator[Mapping[str, str]]:
+        """The tags of all versions that hold the key which works. A delivery that had seen no secret yet may
+        have written the same key once more, over the name of who could read it.
+        """
+        if self.tags is not None:
+            yield self.tags
+            same = {self.tags.get("fingerprint"), self.at_gateway}
+            yield from (tags for tags in self.older if tags.get("fingerprint") in same - {None, ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +92,13 @@ def exposed_since(slot: Slot, reader: str, now: datetime) -> datetime | None:
     A mark stands whoever may read by now: the key was open to somebody in between. One that is later than
     now, by a clock that was fast, counts from now on.
     """
-    if slot.tags is None:
-        return None
-    before, mark = slot.tags.get("reader", ""), slot.tags.get(EXPOSED)
-    if mark is None and (not before or before.lower() == reader.lower()):
-        return None
-    return min(read_time(mark) or now, now).replace(microsecond=0)
+    marks = [tags.get(EXPOSED) for tags in slot.told if _is_open(tags, reader)]
+    since = min((read_time(mark) or now for mark in marks), default=None)
+    return None if since is None else min(since, now).replace(microsecond=0)
+
+
+def _is_open(tags: Mapping[str, str], reader: str) -> bool:
+    return EXPOSED in tags or tags.get("reader", "").lower() not in ("", reader.lower())
 
 
 def is_marked(tags: Mapping[str, str], since: datetime) -> bool:

@@ -1,5 +1,5 @@
-"""What lists cannot show (a policy that was edited, a key that was made new): teams read one by one, each
-about once a day.
+"""What lists cannot show (a policy that was edited, a key that was made new, or that another group could
+read): teams read one by one, each about once a day.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from shared.inventory.snapshot import Finding, Wanted, World
 from shared.messaging.messages import CATALOG_TEAM, Sweep
 from shared.messaging.outcomes import Event
 from shared.policies.policy_xml import digest_of
+from shared.ports import Keys
+from shared.requests.request import AccessRequest
 from shared.resources.desired import (
     DesiredWorkspaces,
     compile_gateway,
@@ -27,6 +29,7 @@ from shared.resources.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
+from shared.resources.key_slots import EXPOSED, Slot, exposed_since
 
 #: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
 SLICES, SLICE = 96, timedelta(minutes=15)
@@ -103,11 +106,22 @@ async def _look(app: App, wanted: Wanted, catalog: Catalog, world: World) -> lis
     )
     if policy is None or policy.digest != digest_of(desired.policy):
         found.append("its policy is not what was written")
-    for name, value in zip(
-        (names.primary_key_secret(team), names.secondary_key_secret(team)), keys, strict=True
-    ):
-        if name in world.secrets and world.secrets[name].tags.get("fingerprint") != value.fingerprint(name):
+    return found + await _look_at_keys(app, wanted.request, world, keys)
+
+
+async def _look_at_keys(app: App, request: AccessRequest, world: World, keys: Keys) -> list[str]:
+    """Whether the vault has what the gateway takes. Who could read a key, a write that came too late may have
+    hidden in a version below.
+    """
+    found, secrets, reader = [], names.key_secrets(request.team), request.entra_group or ""
+    listed = await asyncio.gather(*map(app.vault.versions, secrets))
+    for name, value, versions in zip(secrets, keys, listed, strict=True):
+        fingerprint = value.fingerprint(name)
+        if name in world.secrets and world.secrets[name].tags.get("fingerprint") != fingerprint:
             found.append(f"secret {name} is not the key that the gateway takes")
+        slot = Slot.of(versions, fingerprint)
+        if EXPOSED not in (slot.tags or {}) and exposed_since(slot, reader, app.clock.now()):
+            found.append(f"secret {name} holds a key that another group could read")
     return found
 
 

@@ -57,21 +57,11 @@ class Held:
         ]
         return frozenset(reader for reader in named if reader).union(*self.let_in.values())
 
-    @property
-    def is_marked(self) -> bool:
-        """Whether a secret says that its key is open to others."""
-        newest = (self.newest(secret) for secret in self.secrets)
-        return any(version is not None and EXPOSED in version.tags for version in newest)
-
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
         """The two keys, primary first; with what the gateway takes where that was asked."""
-        newest = [(name, self.newest(name)) for name in names.key_secrets(team)]
-        found = [
-            None if keys is None else keys[which].fingerprint(name) for which, (name, _) in enumerate(newest)
-        ]
         return tuple(
-            Slot(None if version is None else version.tags, at)
-            for (_, version), at in zip(newest, found, strict=True)
+            Slot.of(self.secrets[name], None if keys is None else keys[which].fingerprint(name))
+            for which, name in enumerate(names.key_secrets(team))
         )
 
 
@@ -159,11 +149,12 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
 
 async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
     """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its
-    tag was gone. And where a key is marked: whoever marked it may not have taken the role away yet, and the
+    tag was gone. And where a key is exposed: whoever marked it may not have taken the role away yet, and the
     new key would be open to the same group.
     """
-    held = await observe(app, request.team, request.entra_group, event.closely)
-    if event.closely or not (held.is_marked or held.readers - {request.entra_group}):
+    held, reader = await observe(app, request.team, request.entra_group, event.closely), request.entra_group
+    exposed = renewal(held.slots(request.team), reader or "", event.now, app.limits.key_overlap)
+    if event.closely or (exposed.nothing and not held.readers - {reader}):
         return held
     return await observe(app, request.team, request.entra_group, closely=True)
 
@@ -184,9 +175,8 @@ async def _remember_strangers(
         ):
             known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
     await together(*(app.vault.update(version, version.enabled, version.tags) for version in known.values()))
-    return replace(
-        held, secrets={**held.secrets, **{secret: (version,) for secret, version in known.items()}}
-    )
+    written = {secret: (version, *held.secrets[secret][1:]) for secret, version in known.items()}
+    return replace(held, secrets={**held.secrets, **written})
 
 
 def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:

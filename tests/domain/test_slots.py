@@ -75,6 +75,30 @@ def test_a_key_that_was_withdrawn_or_opens_nothing_need_not_wait() -> None:
         assert renewal([Slot(THEIRS, at_gateway), Slot(OURS, "f")], READERS, START, DAY).now == now
 
 
+def _below(*older: Mapping[str, str], at_gateway: str | None = None) -> Renewal:
+    return renewal([Slot(OURS, at_gateway, older), Slot(OURS, at_gateway, older)], READERS, START, DAY)
+
+
+def test_a_version_below_that_holds_the_same_key_tells_as_much_as_the_newest() -> None:
+    assert _below(THEIRS) == _below(OURS, THEIRS) == _renewal(THEIRS, THEIRS)
+    marked = _below(THEIRS, {**THEIRS, **_since(HOUR)}, {**OURS, **_since(2 * HOUR)})
+    assert dict(marked.waiting) == {PRIMARY: START - 2 * HOUR}
+
+
+@pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"fingerprint": ""}, {}])
+def test_a_version_below_that_holds_another_key_tells_nothing(other: Mapping[str, str]) -> None:
+    below = {"reader": OTHER_READERS, **_since(HOUR), **other}
+    assert _below(below).nothing
+    assert _below(below, at_gateway="f").nothing
+    without = {"reader": READERS}
+    assert renewal([Slot(without, None, (below,)), Slot(without, "", (below,))], READERS, START, DAY).nothing
+
+
+def test_a_version_below_that_holds_what_the_gateway_takes_tells_too() -> None:
+    """Somebody has put an old key back: the newest version is the one that opens nothing."""
+    assert _below({**THEIRS, "fingerprint": "g"}, at_gateway="g") == Renewal((SECONDARY, PRIMARY))
+
+
 def test_a_secret_says_so_only_with_the_same_moment() -> None:
     assert is_marked(_since(HOUR), START - HOUR)
     assert not is_marked(_since(HOUR), START)

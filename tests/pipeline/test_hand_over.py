@@ -15,14 +15,16 @@ import pytest
 from shared import names
 from shared.errors import Busy
 from shared.marker import format_time
-from shared.messaging.routes import DELIVER_KEYS
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY
+from shared.secret import SecretValue
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.road import (
     Kill,
     Killed,
+    a_platform,
     a_team,
     ask,
     drain,
@@ -345,3 +347,90 @@ async def test_a_key_is_not_made_new_while_the_group_that_had_the_old_one_still_
         for call in (f"revoke {SECOND} {OTHER_READERS}", f"regenerate_key team-alpha {SECONDARY}")
     )
     assert revoked < renewed
+
+
+async def _written_over(marked: bool = False) -> FakeApp:
+    """Another group could read both keys; then a delivery that had seen no secrets yet wrote the same keys
+    once more, for the group that may read them now.
+    """
+    app = await a_team()
+    for secret in (KEY, SECOND):
+        kept = app.vault.kept[secret]
+        [newest] = kept.versions
+        mark = {EXPOSED: format_time(app.clock.now())} if marked else {}
+        kept.versions = [replace(newest, tags={**newest.tags, "reader": OTHER_READERS, **mark})]
+        await app.vault.set(secret, SecretValue(kept.values[newest.version]), "API key", newest.tags)
+    app.calls.forget()
+    return app
+
+
+@pytest.mark.parametrize("marked", [False, True])
+async def test_a_late_delivery_that_writes_over_who_could_read_does_not_hide_them(marked: bool) -> None:
+    app = await _written_over(marked)
+    primary, secondary = _keys(app)
+    await later(app, HOUR)
+    await ask(app, Asked(tokens=7_000))
+    assert (_keys(app)[PRIMARY], _keys(app)[SECONDARY] != secondary) == (primary, True)
+    await later(app, DAY - HOUR if marked else DAY)
+    assert _keys(app)[PRIMARY] != primary
+    _require_whole(app, READERS)
+
+
+async def test_whom_a_late_delivery_wrote_over_a_deep_sweep_finds() -> None:
+    """Whoever wrote it died, and nobody else had the message: no list shows the version below."""
+    app = await _written_over()
+    before = _keys(app)
+    await _sweep(app, deep=True)
+    assert _keys(app)[SECONDARY] != before[SECONDARY]
+    app.calls.forget()
+    await _sweep(app, deep=True)
+    assert app.calls.writes() == []
+    await later(app, DAY)
+    await _sweep(app)
+    assert not set(before) & set(_keys(app))
+    _require_whole(app, READERS)
+
+
+async def test_a_mind_changed_and_changed_back_while_keys_are_delivered_leaves_nobody_a_key() -> None:
+    """Two hosts make the first delivery; the later one to write was the first to look."""
+    app = _strict(await a_platform())
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    await run(app, PROVISION_GATEWAY)
+    app.bus.queues[DELIVER_KEYS.name].clear()
+    read: set[str] = set()
+
+    async def another_host(call: Call) -> None:
+        if call.name == "put_subscription":
+            app.calls.before = nothing
+            app.repository.commit({**NEW})
+            await run(app, DELIVER_KEYS)
+            read.update(_keys(app))
+            app.repository.commit({path_of("alpha"): Asked().text()})
+
+    app.calls.before = another_host
+    await run(app, DELIVER_KEYS)
+    assert read
+    assert app.roles.assigned >= {(KEY, OTHER_READERS), (SECOND, OTHER_READERS)}
+    await run(app, DELIVER_KEYS)
+    assert not read & set(_keys(app))
+    _require_whole(app, READERS)
+
+
+async def test_no_host_makes_a_key_new_for_a_group_that_only_the_version_below_names() -> None:
+    app = await _written_over()
+    app.roles.assigned |= {(SECOND, OTHER_READERS)}
+    await run(app, DELIVER_KEYS)
+    made = app.calls.writes()
+    assert made.index(f"revoke {SECOND} {OTHER_READERS}") < made.index("regenerate_key team-alpha 1")
+
+
+@pytest.mark.parametrize("secret", [KEY, SECOND])
+async def test_an_old_key_that_somebody_puts_back_is_not_kept(secret: str) -> None:
+    """Who could read it then may read no more."""
+    app, which = _strict(await a_team()), names.key_secrets("alpha").index(secret)
+    old = _keys(app)[which]
+    await ask(app, Asked(readers=OTHER_READERS))
+    app.gateway.state.keys["team-alpha"][which] = old
+    await _sweep(app, deep=True)
+    assert old not in _keys(app)
+    _require_whole(app)
