@@ -181,7 +181,7 @@ class Hands:
         product = self._product(team)
         if product is not None:
             self._state.products[product.name] = replace(
-                product, display_name="Somebody's", etag=self._etag()
+                product, display_name=f"Somebody's {product.name}", etag=self._etag()
             )
         return product is not None
 
