@@ -125,7 +125,8 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     """Bring subscription, secrets and readers to what the request says; write only what differs."""
     request = standing.request
     assert request is not None
-    held = await _remember_strangers(app, event, request, await _observe_hands(app, event, request))
+    found = await _observe_hands(app, event, request)
+    held = await _remember_strangers(app, event, request, found)
     gone = (held.readers | standing.let_in) - {request.entra_group}
     await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
     given, tags = (
@@ -142,9 +143,8 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     wrote = await _write_secrets(app, request.team, held, given, tags)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
     await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    return _outcome(
-        event, request, given.renewal, wrote or bool(missing or gone or given.woken or given.renewal.now)
-    )
+    changed = wrote or bool(missing or gone or given.woken or given.renewal.now)
+    return _outcome(event, request, given.renewal, changed, began=_begins(found, request.team, given.renewal))
 
 
 async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
@@ -179,13 +179,26 @@ async def _remember_strangers(
     return replace(held, secrets={**held.secrets, **written})
 
 
-def _outcome(event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool) -> Outcome:
-    """Whoever pushed sees until when a key works on. For everybody else a sweep finds it when it is time."""
+def _begins(found: Held, team: str, renewal: Renewal) -> bool:
+    """Whether the time of a key that works on begins now: its secret, as it was found, did not say so yet."""
+    newest = {which: found.newest(names.key_secrets(team)[which]) for which in renewal.waiting}
+    return any(
+        version is not None and not is_marked(version.tags, renewal.waiting[which])
+        for which, version in newest.items()
+    )
+
+
+def _outcome(
+    event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool, *, began: bool
+) -> Outcome:
+    """Whoever pushed sees until when a key works on. So does whoever began that time, or may have died in it:
+    a push may be left to a sweep, after which none needs to come. Later sweeps leave no message behind.
+    """
     note = _note(request)
     if renewal.until is None:
         return Done(worth_saying(event, changed, note), wrote=changed)
     until = f"primary key renewed after {format_time(renewal.until)}"
-    if event.message.cause == "push":
+    if event.message.cause == "push" or event.again or began:
         return Waiting(renewal.until - event.now, "HandOverDelay", patient=True, note=until)
     return Done(worth_saying(event, changed, f"{note}; {until}"), wrote=changed)
 

@@ -26,6 +26,7 @@ from tests.pipeline.road import (
     Killed,
     a_platform,
     a_team,
+    arrive,
     ask,
     drain,
     later,
@@ -183,6 +184,62 @@ async def test_sweeps_that_come_by_while_a_key_waits_leave_no_message_behind() -
     await _sweep(app)
     assert (ENDPOINT, OTHER_READERS) in app.roles.assigned
     assert len(app.bus.waiting(DELIVER_KEYS)) == waiting == 1
+
+
+async def _left_to_a_sweep(app: FakeApp) -> None:
+    """A push of which GitHub no longer knows the commit before it: no message of a team's is the push's."""
+    app.repository.commit({**NEW})
+    await arrive(app, "0" * 40)
+
+
+async def test_a_push_that_is_left_to_a_sweep_needs_no_other_sweep() -> None:
+    app = await a_team()
+    # A sweep that no push set off does nothing then.
+    app.sweep_report_only = True
+    primary, until = _keys(app)[PRIMARY], format_time(app.clock.now() + DAY)
+    await _left_to_a_sweep(app)
+    assert shown(app)["keys"] == f"pending: waiting: HandOverDelay: primary key renewed after {until}"
+    await later(app, DAY - timedelta(seconds=1))
+    assert _keys(app)[PRIMARY] == primary
+    await later(app, timedelta(seconds=1))
+    assert _keys(app)[PRIMARY] != primary
+    assert shown(app)["keys"] == f"success: keys in vault: {KEY}, {SECOND}"
+    assert app.bus.next_due() is None
+    _require_whole(app)
+
+
+@pytest.mark.parametrize("after", [f"update {KEY}", f"grant {KEY} {OTHER_READERS}"])
+async def test_who_was_killed_after_a_mark_comes_back_for_the_key_although_a_sweep_sent_him(
+    after: str,
+) -> None:
+    app = await a_team()
+    primary, dead = _keys(app)[PRIMARY], False
+
+    async def kill(call: Call) -> None:
+        nonlocal dead
+        dead = dead or str(call) == after
+        if dead:
+            raise Killed(after)
+
+    app.calls.after = kill
+    with pytest.raises(Killed):
+        await _left_to_a_sweep(app)
+    app.calls.after = nothing
+    await drain(app)
+    await later(app, DAY)
+    assert _keys(app)[PRIMARY] != primary
+    _require_whole(app)
+
+
+async def test_a_sweep_that_marks_a_key_comes_back_for_it() -> None:
+    app = await a_team()
+    primary = _keys(app)[PRIMARY]
+    app.roles.assigned.add((KEY, OTHER_READERS))
+    await _sweep(app)
+    assert EXPOSED in _tags(app, KEY)
+    await later(app, DAY)
+    assert _keys(app)[PRIMARY] != primary
+    _require_whole(app, READERS)
 
 
 async def test_another_change_does_not_let_the_old_key_live_longer() -> None:
