@@ -103,6 +103,10 @@ class Accounts:
         return found
 
 
+#: The writes by which a team may come to have more, or less.
+_WEIGHED = ("put_product_policy", "publish_product", "mark_product", "put_subscription")
+
+
 class Judge:
     """Looks at every write that lets a team take more, by what was written before: edits by hand are nobody's
     grant.
@@ -120,12 +124,7 @@ class Judge:
         self._looked: dict[Handling, int] = {}
 
     def before(self, call: Call) -> None:
-        if call.system == "gateway" and call.name in (
-            "put_product_policy",
-            "publish_product",
-            "mark_product",
-            "create_product",
-        ):
+        if call.system == "gateway" and call.name in (*_WEIGHED, "create_product"):
             if call.target not in self._scene.app.gateway.state.products:
                 # Its policy went with it.
                 self._written.pop(call.target, None)
@@ -135,11 +134,7 @@ class Judge:
     def after(self, call: Call, handling: Handling) -> None:
         if call.system == "gateway" and call.name == "products":
             self._looked[handling] = len(self._decided)
-        if call.system != "gateway" or call.name not in (
-            "put_product_policy",
-            "publish_product",
-            "mark_product",
-        ):
+        if call.system != "gateway" or call.name not in _WEIGHED:
             return
         counted, had = self._before
         if call.name == "mark_product" and not counted and self._written.get(call.target):
@@ -147,7 +142,8 @@ class Judge:
             return
         if call.name == "put_product_policy":
             self._written[call.target] = granted(self._scene.app.gateway.state.policies[call.target].text)
-        self._returning.discard(call.target)
+        if self._is_back(call):
+            self._returning.discard(call.target)
         has = self._written.get(call.target, {}) if self._counts(call.target) else {}
         grown = [model for model, amount in has.items() if amount > had.get(model, 0)]
         if grown:
@@ -156,6 +152,14 @@ class Judge:
                 if handling.locked:
                     self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
             self._decided.append(handling.seen)
+
+    def _is_back(self, call: Call) -> bool:
+        """Whether a team that only reserved may take what its policy says: its keys work, the policy is new,
+        or its marker vouches for it. A reservation that the guard holds is published and lets it take
+        nothing. (A team's subscription has its product's name.)
+        """
+        marker = self._scene.app.gateway.state.products[call.target].marker
+        return call.name in ("put_product_policy", "put_subscription") or bool(marker and marker.digest)
 
     def _too_much(self, grown: list[str], handling: Handling) -> Iterator[str]:
         totals = Counter[str]()

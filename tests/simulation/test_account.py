@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -49,11 +53,30 @@ class Story:
         return found
 
     def writes(self, handling: Handling, tokens: int) -> None:
-        assert handling.team is not None
-        call = Call("gateway", "put_product_policy", names.product(handling.team), writes=True)
-        text = product_policy(Asked(handling.team, tokens=tokens).read(), a_catalog())
+        text = product_policy(Asked(handling.team or "", tokens=tokens).read(), a_catalog())
+        with self._judged("put_product_policy", handling) as name:
+            self.scene.app.gateway.state.policies[name] = Policy(text, "1")
+
+    def marks(self, call: str, handling: Handling, **fields: Any) -> None:
+        """`fields` are those of the product's marker that change."""
+        with self._judged(call, handling) as name:
+            found = self.scene.app.gateway.state.products[name]
+            assert found.marker is not None
+            self.scene.app.gateway.state.products[name] = replace(
+                found, marker=replace(found.marker, **fields)
+            )
+
+    def wakes(self, handling: Handling) -> None:
+        """The team's keys work from now on."""
+        with self._judged("put_subscription", handling):
+            pass
+
+    @contextmanager
+    def _judged(self, name: str, handling: Handling) -> Iterator[str]:
+        """A write to the product of the handler's team, whose name is given."""
+        call = Call("gateway", name, names.product(handling.team or ""), writes=True)
         self._judge.before(call)
-        self.scene.app.gateway.state.policies[call.target] = Policy(text, "1")
+        yield call.target
         self._judge.after(call, handling)
 
     @property
@@ -109,3 +132,42 @@ def test_what_another_was_granted_by_the_older_limit_excuses_only_whoever_could_
     story.writes(alpha, 20_000)
     story.writes(story.looks("mike") if sees else mike, 10_000)
     assert story.broken == broken
+
+
+#: What lets a team that was withdrawn, and has only reserved, take what its policy says.
+_BACK: dict[str, Callable[[Story, Handling], None]] = {
+    "its marker vouches for it": lambda story, mike: story.marks("publish_product", mike, digest="ab"),
+    "its keys work": lambda story, mike: story.wakes(mike),
+    "its policy is new": lambda story, mike: story.writes(mike, 10_000),
+}
+
+
+def _reserved_anew(story: Story) -> Handling:
+    """The team mike had 10,000, was withdrawn, and has only reserved since alpha got 20,000 of 25,000."""
+    story.offers(25_000)
+    mike, now = story.looks("mike"), datetime(2026, 3, 2, 9, tzinfo=UTC)
+    story.writes(mike, 10_000)
+    story.marks("publish_product", mike, digest="ab", withdrawn=now)
+    story.writes(story.looks("alpha"), 20_000)
+    again = story.looks("mike")
+    story.marks("mark_product", again, digest="", withdrawn=None)
+    assert story.broken == []
+    return again
+
+
+def test_a_reservation_that_the_guard_holds_lets_nobody_take_more(story: Story) -> None:
+    mike = _reserved_anew(story)
+    story.marks("publish_product", mike, held=datetime(2026, 3, 2, 10, tzinfo=UTC))
+    assert story.broken == []
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("how", _BACK)
+def test_whoever_comes_back_where_there_is_no_room_breaks_the_promise(
+    story: Story, how: str, held: bool
+) -> None:
+    mike = _reserved_anew(story)
+    if held:
+        story.marks("publish_product", mike, held=datetime(2026, 3, 2, 10, tzinfo=UTC))
+    _BACK[how](story, mike)
+    assert story.broken == [13]
