@@ -26,7 +26,7 @@ from shared.adapters.service_bus import ServiceBus
 from shared.git import blob_id
 from shared.messaging.messages import AccessChange, DeadLetter
 from shared.messaging.routes import DEAD_LETTERS
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from standins.demo.repository import Clone
 from standins.identity import IDENTITY_HEADER
 from standins.stack import AUDIENCE, Stack, wait_until
@@ -82,7 +82,7 @@ async def _fill(stack: Stack, count: int) -> None:
     await bus.close()
 
 
-def _letters(count: int) -> Iterator[Envelope]:
+def _letters(count: int) -> Iterator[OutgoingMessage]:
     for number in range(count):
         team = f"t{number:05}"
         path, text, root = (
@@ -107,7 +107,7 @@ def _letters(count: int) -> Iterator[Envelope]:
             1,
         )
         body = change.encode(root, "/bench", datetime.now(UTC))
-        yield Envelope(
+        yield OutgoingMessage(
             DEAD_LETTERS, f"{root}/dead-letter/provision-gateway", body, properties=letter.properties()
         )
 

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 #: Columns.
 WIDTH = 120
 #: Characters of a message in a list.
-GLIMPSE = 90
+PREVIEW_LENGTH = 90
 #: Stages or teams that are named in one question; more are counted.
 MOST_NAMED = 5
 
@@ -44,7 +44,9 @@ def show_letters(console: Console, letters: Iterable[Row]) -> None:
     for letter in letters:
         replays = f"{letter['replays']} of {letter['most_replays']}"
         message = (
-            letter["message"] if len(letter["message"]) <= GLIMPSE else letter["message"][:GLIMPSE] + "…"
+            letter["message"]
+            if len(letter["message"]) <= PREVIEW_LENGTH
+            else letter["message"][:PREVIEW_LENGTH] + "…"
         )
         known = "(converged) " if letter.get("converged") else ""
         known += "(cut) " if letter.get("body_sha256") else ""

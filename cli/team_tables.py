@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.tables import GLIMPSE, age
+from cli.tables import PREVIEW_LENGTH, age
 from shared.documents.problem import visible
 
 Row = dict[str, Any]
@@ -137,7 +137,7 @@ def _line(console: Console, name: str, value: str) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", max_width=GLIMPSE)
+        table.add_column(column, overflow="fold", max_width=PREVIEW_LENGTH)
     return table
 
 

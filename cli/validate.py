@@ -21,7 +21,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, Reques
 
 if TYPE_CHECKING:
     from shared.branch.review import File, Review
-    from shared.catalog.capacity import Ledger
+    from shared.catalog.capacity import Capacity
 
 _MOST_BYTES = 64 * 1024 + 1
 """One more than a file may have: enough to refuse it."""
@@ -52,12 +52,12 @@ def validate(
 ) -> None:
     """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
     from shared.branch.platform_checks import tier_faults
-    from shared.branch.review import Past, in_force, review
+    from shared.branch.review import Baseline, current_grants, review
     from shared.branch.team_states import days_past
 
     paths, today = _request_paths(request_path), datetime.now(UTC).date()
     old = None if before is None else _files(before, paths, catalog_path)
-    past = Past(today=today) if old is None else in_force(old, paths, catalog_path, today)
+    past = Baseline(today=today) if old is None else current_grants(old, paths, catalog_path, today)
     files = _files(path, paths, catalog_path)
     faults = None if tier is None else partial(tier_faults, tier=tier)
     found = review(files, paths, catalog_path, past, faults)
@@ -149,7 +149,7 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")
 
 
-def _show_ledgers(ledgers: Iterable[Ledger]) -> None:
+def _show_ledgers(ledgers: Iterable[Capacity]) -> None:
     """Tokens per minute of each model whose capacity is known."""
     from rich.console import Console
     from rich.table import Table

@@ -10,7 +10,7 @@ from typing import Any
 import azure.functions as func
 
 from functions.description import description
-from functions.operators import Asked, answered, as_json, problem, told
+from functions.operators import Asked, as_json, authorized, problem, to_json
 from shared import settings
 from shared.adapters.entra import Caller, Refused
 from shared.api import teams
@@ -24,9 +24,9 @@ stage = func.Blueprint()
 async def list_teams(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await teams.teams(app, audience(caller)))
+        return 200, to_json(await teams.teams(app, audience(caller)))
 
-    return await answered(req, None, work)
+    return await authorized(req, None, work)
 
 
 @stage.route(route="teams/{team}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -35,39 +35,39 @@ async def show_team(req: func.HttpRequest) -> func.HttpResponse:
         Asked.model_validate(dict(req.params))
         record = await teams.team(app, req.route_params["team"], audience(caller))
         return (
-            (200, told(record))
+            (200, to_json(record))
             if record
             else problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours")
         )
 
-    return await answered(req, None, work)
+    return await authorized(req, None, work)
 
 
 @stage.route(route="models", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def list_models(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, caller: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await teams.models(app, closely=caller.may("Reader")))
+        return 200, to_json(await teams.models(app, closely=caller.may("Reader")))
 
-    return await answered(req, None, work)
+    return await authorized(req, None, work)
 
 
 @stage.route(route="providers", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def list_providers(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, _: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(await teams.providers(app))
+        return 200, to_json(await teams.providers(app))
 
-    return await answered(req, "Reader", work)
+    return await authorized(req, "Reader", work)
 
 
 @stage.route(route="config", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def show_config(req: func.HttpRequest) -> func.HttpResponse:
     async def work(app: RealApp, _: Caller) -> tuple[int, Any]:
         Asked.model_validate(dict(req.params))
-        return 200, told(settings.shown(app.settings))
+        return 200, to_json(settings.shown(app.settings))
 
-    return await answered(req, "Reader", work)
+    return await authorized(req, "Reader", work)
 
 
 @stage.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

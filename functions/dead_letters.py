@@ -14,7 +14,7 @@ from functions.operators import (
     Query,
     ReplayForm,
     SweepForm,
-    answered,
+    authorized,
     group_json,
     letter_json,
     problem,
@@ -44,7 +44,7 @@ async def list_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
         groups = None if page.groups is None else [group_json(group) for group in page.groups]
         return 200, {"groups": groups, "letters": letters, "next": page.following}
 
-    return await answered(req, "Reader", work)
+    return await authorized(req, "Reader", work)
 
 
 @stage.route(route="dead-letters/{sequence}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -59,7 +59,7 @@ async def show_dead_letter(req: func.HttpRequest) -> func.HttpResponse:
             "body": letter.body.decode(errors="backslashreplace"),
         }
 
-    return await answered(req, "Reader", work)
+    return await authorized(req, "Reader", work)
 
 
 @stage.route(route="dead-letters/replay", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -69,7 +69,7 @@ async def replay_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
         answers = await dead_letters.replay(app, Order(form.sequences, caller.name, form.dry_run))
         return 200, {"answers": [asdict(answer) for answer in answers]}
 
-    return await answered(req, "Operator", work)
+    return await authorized(req, "Operator", work)
 
 
 @stage.route(route="dead-letters/discard", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -80,7 +80,7 @@ async def discard_dead_letters(req: func.HttpRequest) -> func.HttpResponse:
         answers = await dead_letters.discard(app, order, form.why, form.only_converged)
         return 200, {"answers": [asdict(answer) for answer in answers]}
 
-    return await answered(req, "Operator", work)
+    return await authorized(req, "Operator", work)
 
 
 @stage.route(route="sweeps", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -91,4 +91,4 @@ async def order_sweep(req: func.HttpRequest) -> func.HttpResponse:
         telemetry.sweep_ordered(caller.name, message_id, deep)
         return 202, {"queued": message_id}
 
-    return await answered(req, "Operator", work)
+    return await authorized(req, "Operator", work)

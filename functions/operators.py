@@ -119,7 +119,7 @@ class SweepForm(Form):
     deep: bool = False
 
 
-async def answered(req: func.HttpRequest, role: Role | None, work: Work) -> func.HttpResponse:
+async def authorized(req: func.HttpRequest, role: Role | None, work: Work) -> func.HttpResponse:
     """The answer of the work, if the caller may have it done; else why not. Without a role every valid token
     will do.
     """
@@ -137,18 +137,18 @@ async def answered(req: func.HttpRequest, role: Role | None, work: Work) -> func
     except Refused as refused:
         return _error(refused.status, refused.reason, refused.message)
     except ValidationError as error:
-        return misunderstood(error)
+        return bad_request(error)
     except MergekeyError as error:
         return _error(503 if isinstance(error, TemporaryError) else 502, error.reason, error.message)
 
 
-def misunderstood(error: ValidationError) -> func.HttpResponse:
+def bad_request(error: ValidationError) -> func.HttpResponse:
     """400, with the first thing that is wrong with what was sent."""
     first = error.errors(include_url=False, include_input=False)[0]
     return _error(400, "BadRequest", f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}")
 
 
-def told(record: object) -> Any:
+def to_json(record: object) -> Any:
     """A record as JSON: moments and dates in ISO 8601, money as text, so that no digit is lost."""
     return TypeAdapter(type(record)).dump_python(record, mode="json")
 

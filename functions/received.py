@@ -7,7 +7,7 @@ from typing import Any
 
 import azure.functions as func
 
-from shared.messaging.retry_state import Received
+from shared.messaging.retry_state import IncomingMessage
 
 #: Bodies come as bytes. As text, what is not UTF-8 would be lost, and the host would take members of a JSON
 #: body for properties of the message (a body with `SessionId` or `DeliveryCount` of its own hides the
@@ -15,13 +15,13 @@ from shared.messaging.retry_state import Received
 BODY = func.DataType.BINARY
 
 
-def received(message: func.ServiceBusMessage) -> Received:
+def received(message: func.ServiceBusMessage) -> IncomingMessage:
     """The time comes without its zone, which is UTC; the broker's reasons for a dead letter come as
     application properties.
     """
     enqueued = message.enqueued_time_utc or datetime.now(UTC)
     properties = _properties(message)
-    return Received(
+    return IncomingMessage(
         body=message.get_body(),
         # Of two messages without an id, neither may be taken for the other's repetition.
         message_id=message.message_id or f"sequence-{message.sequence_number}",

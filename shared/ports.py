@@ -15,7 +15,7 @@ from shared.documents.problem import Problem
 from shared.git import Tree
 from shared.marker import Marker
 from shared.messaging.messages import CONTENT_TYPE
-from shared.messaging.retry_state import Received
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.webhook_deliveries import Delivery
 from shared.resources.actual import (
     ActualBackend,
@@ -28,7 +28,7 @@ from shared.resources.actual import (
     Policy,
     Product,
     Project,
-    Reader,
+    RoleGrant,
     Route,
     SecretVersion,
     Subscription,
@@ -53,7 +53,7 @@ _SECTIONS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class OutgoingMessage:
     """A message on its way to Service Bus. `due` schedules it; `properties` are application properties."""
 
     entity: str
@@ -87,7 +87,7 @@ class Envelope:
 
 
 class Bus(Protocol):
-    async def send(self, envelopes: Sequence[Envelope]) -> None:
+    async def send(self, envelopes: Sequence[OutgoingMessage]) -> None:
         """Queue all of them, in order per entity, or raise: then some may be queued. Their ids make a
         repetition harmless. Raises TooLarge for one that is larger than the service takes.
         """
@@ -95,25 +95,25 @@ class Bus(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QueuedDeadLetter:
     """A message in the queue of dead letters. `sequence` is its number there; who comes later has a higher
     one.
     """
 
     sequence: int
-    received: Received
+    received: IncomingMessage
 
 
 class DeadLetters(Protocol):
     """The queue of dead letters. Who dies while holding some loses nothing: they come back by themselves."""
 
-    async def peek(self, first: int) -> list[Kept]:
+    async def peek(self, first: int) -> list[QueuedDeadLetter]:
         """The next page from a number on, in order, without locking any; empty when there are no more. Locked
         ones are shown too.
         """
         ...
 
-    async def lock(self, sequence: int) -> Kept | None:
+    async def lock(self, sequence: int) -> QueuedDeadLetter | None:
         """Hold one for some minutes, or None when it is gone. Raises Busy while somebody else holds it."""
         ...
 
@@ -319,11 +319,11 @@ class Roles(Protocol):
         """The secrets (projects) on which the Entra group has the role."""
         ...
 
-    async def readers(self) -> Mapping[str, frozenset[Reader]]:
+    async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
         """Who has the role, by secret (project)."""
         ...
 
-    async def readers_of(self, name: str) -> frozenset[Reader]:
+    async def readers_of(self, name: str) -> frozenset[RoleGrant]:
         """The same of one, which need not be there (any more)."""
         ...
 

@@ -81,7 +81,7 @@ def ends_by_new_rules(team: str) -> None:
     )
 
 
-def found_of_others(what: str) -> None:
+def unmanaged_resource(what: str) -> None:
     """Nothing is changed: a person must look."""
     log.error("Sweep: %s", what)
 

@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from functions.operators import group_json, letter_json, problem, told
+from functions.operators import group_json, letter_json, problem, to_json
 from shared.api import dead_letters
-from shared.api.health_checks import probe_everything
+from shared.api.health_checks import check_everything
 from shared.api.records import Health, ProviderList, Setting, SettingList
 from shared.api.teams import Audience, models, providers, team
 from shared.errors import Rejected
@@ -62,14 +62,14 @@ async def _answers() -> dict[str, tuple[int, Any]]:
     record = await team(app, "alpha", everybody)
     letters = await _letters(await a_team())
     whole = await models(app, closely=True)
-    backends = told(await _providers())
+    backends = to_json(await _providers())
     settings = (Setting("GRACE_DAYS", "7.0", False, True), Setting("GITHUB_WEBHOOK_SECRET", None, True, True))
     return {
-        "show_team": (200, told(record)),
-        "list_models": (200, {**told(whole), "models": told(whole)["models"][:1]}),
+        "show_team": (200, to_json(record)),
+        "list_models": (200, {**to_json(whole), "models": to_json(whole)["models"][:1]}),
         "list_providers": (200, {**backends, "backends": backends["backends"][:2]}),
-        "show_config": (200, told(SettingList(settings))),
-        "health": (200, told(await _health(app))),
+        "show_config": (200, to_json(SettingList(settings))),
+        "health": (200, to_json(await _health(app))),
         "list_dead_letters": (200, letters),
         "problem": problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours"),
     }
@@ -87,7 +87,7 @@ async def _health(app: FakeApp) -> Health:
             raise Rejected("Key Vault answered 400")
 
     app.calls.before = refused
-    return await probe_everything(app)
+    return await check_everything(app)
 
 
 async def _letters(app: FakeApp) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.adapters.answers import text
 from shared.marker import RULES, parse_marker
-from shared.policies.policy_xml import meaning_of
+from shared.policies.policy_xml import canonical_digest
 from shared.resources.actual import Api, Fragment, Product
 from shared.resources.unified_api import KEY_NAMES
 
@@ -45,7 +45,7 @@ def api_of(contract: Any, etag: str) -> Api:
 def fragment_of(contract: Any, _: str) -> Fragment:
     """Its description is for people, and has the number of the rules behind it."""
     said = _RULES.fullmatch(contract.description or "")
-    return Fragment(meaning_of(text(contract.value)), int(said["rules"]) if said else 0)
+    return Fragment(canonical_digest(text(contract.value)), int(said["rules"]) if said else 0)
 
 
 def asking_for_keys() -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.service_bus import SYSTEM
 from shared.adapters.translate import translated
 from shared.errors import Busy
-from shared.messaging.retry_state import Received
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS
-from shared.ports import Kept
+from shared.ports import QueuedDeadLetter
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -42,12 +42,12 @@ class ServiceBusDeadLetters:
         self._held: dict[int, ServiceBusReceivedMessage] = {}
         self._deferred_up_to = 0
 
-    async def peek(self, first: int) -> list[Kept]:
+    async def peek(self, first: int) -> list[QueuedDeadLetter]:
         async with self._turn:
             with translated(SYSTEM):
                 return [_kept(message) for message in await self._peek(first, PAGE)]
 
-    async def lock(self, sequence: int) -> Kept | None:
+    async def lock(self, sequence: int) -> QueuedDeadLetter | None:
         async with self._turn:
             with translated(SYSTEM):
                 if (found := await self._find(sequence)) is None:
@@ -160,7 +160,7 @@ def _number(message: ServiceBusReceivedMessage) -> int:
     return message.sequence_number or 0
 
 
-def _kept(message: ServiceBusReceivedMessage) -> Kept:
+def _kept(message: ServiceBusReceivedMessage) -> QueuedDeadLetter:
     enqueued = message.enqueued_time_utc
     assert enqueued is not None
     properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
@@ -168,7 +168,9 @@ def _kept(message: ServiceBusReceivedMessage) -> Kept:
     message_id, session = (
         None if name is None else str(_text(name)) for name in (message.message_id, message.session_id)
     )
-    return Kept(_number(message), Received(_body(message), message_id or "", session, moment, properties))
+    return QueuedDeadLetter(
+        _number(message), IncomingMessage(_body(message), message_id or "", session, moment, properties)
+    )
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:

@@ -26,7 +26,7 @@ CHECK = "mergekey/requests"
 SUMMARY = "mergekey/teams"
 #: With more than this waiting beside one commit they are summed up: at a second for each, nobody would wait
 #: for the last.
-CROWD = 50
+SUMMARY_THRESHOLD = 50
 #: GitHub's limits: annotations per call, characters of a status, of a summary.
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
 #: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour
@@ -94,7 +94,7 @@ class GitHubReports:
             for status in self._waiting.values()
             if status.commit == commit and status.state in ("success", "pending")
         ]
-        if len(well) <= CROWD:
+        if len(well) <= SUMMARY_THRESHOLD:
             return self._waiting.pop((commit, context))
         for status in well:
             del self._waiting[commit, status.context]

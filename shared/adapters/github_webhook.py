@@ -15,7 +15,7 @@ from typing import Any
 from gidgethub import ValidationFailure
 from gidgethub.sansio import validate_event
 
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 
 #: GitHub delivers at most 25 MB (https://docs.github.com/webhooks/webhook-events-and-payloads).
 LARGEST_BODY = 25 * 1024 * 1024
@@ -46,7 +46,7 @@ class Refused(Exception):
         self.message = message
 
 
-def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -> Arrived | None:
+def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -> Push | None:
     """The push that a webhook call tells of, or None for a `ping`. Raises Refused for everything else.
 
     Header names are looked up in lower case.
@@ -97,7 +97,7 @@ def _payload(body: bytes) -> dict[str, Any]:
     return payload
 
 
-def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Arrived:
+def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Push:
     try:
         repository, ref, before = payload["repository"]["id"], payload["ref"], payload["before"]
         installation = (payload.get("installation") or {}).get("id")
@@ -111,7 +111,7 @@ def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Arrived
         raise Refused(204)
     if not isinstance(before, str) or not _SHA.fullmatch(before):
         raise Refused(400, "the body is not a push event")
-    return Arrived(delivery, None if set(before) == {"0"} else before, _allows(payload))
+    return Push(delivery, None if set(before) == {"0"} else before, _allows(payload))
 
 
 def _allows(payload: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from shared.adapters.answers import text
 from shared.adapters.azure_sdk import of_resource_manager, rows
 from shared.adapters.translate import understood
 from shared.errors import InvalidRequest
-from shared.resources.actual import Reader
+from shared.resources.actual import RoleGrant
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -50,13 +50,13 @@ class RoleAssignments:
         """One call for all: the assignments of the group below the vault (account)."""
         return frozenset(name for name, _ in await self._assigned(self._owner, f"principalId eq '{group}'"))
 
-    async def readers(self) -> Mapping[str, frozenset[Reader]]:
-        found: dict[str, frozenset[Reader]] = {}
+    async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
+        found: dict[str, frozenset[RoleGrant]] = {}
         for name, reader in await self._assigned(self._owner, None):
             found[name] = found.get(name, frozenset()) | {reader}
         return found
 
-    async def readers_of(self, name: str) -> frozenset[Reader]:
+    async def readers_of(self, name: str) -> frozenset[RoleGrant]:
         from azure.core.exceptions import ResourceNotFoundError
 
         with understood(SYSTEM):
@@ -65,12 +65,12 @@ class RoleAssignments:
             except ResourceNotFoundError:
                 return frozenset()
 
-    async def _assigned(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
+    async def _assigned(self, scope: str, condition: str | None) -> list[tuple[str, RoleGrant]]:
         """Name and reader of every assignment of the role on a member of the collection."""
         with understood(SYSTEM):
             return await self._listed(scope, condition)
 
-    async def _listed(self, scope: str, condition: str | None) -> list[tuple[str, Reader]]:
+    async def _listed(self, scope: str, condition: str | None) -> list[tuple[str, RoleGrant]]:
         listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
         assigned = [
             found
@@ -81,9 +81,9 @@ class RoleAssignments:
         below = [found for found in assigned if text(found.scope).lower().startswith(prefix)]
         return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
 
-    def _reader(self, found: Any) -> Reader:
+    def _reader(self, found: Any) -> RoleGrant:
         group = text(found.principal_id)
-        return Reader(group, found.name == self._name(str(found.scope), group))
+        return RoleGrant(group, found.name == self._name(str(found.scope), group))
 
     async def grant(self, name: str, group: str) -> None:
         from azure.core.exceptions import HttpResponseError, ResourceExistsError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.adapters.translate import translated
 from shared.messaging.routes import TOPIC
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -32,7 +32,7 @@ class ServiceBus:
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def send(self, envelopes: Sequence[Envelope]) -> None:
+    async def send(self, envelopes: Sequence[OutgoingMessage]) -> None:
         """Queue all, in batches as large as the service takes; a message that is due later carries its time
         itself.
         """
@@ -97,7 +97,7 @@ def a_client(
     return ServiceBusClient(namespace, credential, **options)
 
 
-def _message(envelope: Envelope) -> ServiceBusMessage:
+def _message(envelope: OutgoingMessage) -> ServiceBusMessage:
     from azure.servicebus import ServiceBusMessage
 
     return ServiceBusMessage(

@@ -23,10 +23,10 @@ from shared.api.records import (
 )
 from shared.api.team_view import View
 from shared.branch.review import Review
-from shared.catalog.capacity import Ledger
+from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
-from shared.inventory.drift import of_catalog
-from shared.inventory.snapshot import World
+from shared.inventory.drift import catalog_drift
+from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, reader_of
 from shared.requests.details import ModelAccess
 from shared.requests.request import AccessRequest
@@ -85,7 +85,7 @@ def model_list(catalog: Catalog, reviewed: Review, commit: str, closely: bool) -
     return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
 
 
-def _grants(ledger: Ledger, closely: bool) -> Grants:
+def _grants(ledger: Capacity, closely: bool) -> Grants:
     shares = tuple(Share(team, tokens) for team, tokens in ledger.granted.items()) if closely else None
     return Grants(ledger.capacity, ledger.limit, ledger.total, ledger.unlimited, shares)
 
@@ -148,14 +148,14 @@ def _offer(model: CatalogModel, grants: Grants, overcommitted: bool) -> Offer:
     )
 
 
-def provider_list(catalog: Catalog, platform: Platform, world: World, commit: str) -> ProviderList:
+def provider_list(catalog: Catalog, platform: Platform, world: Snapshot, commit: str) -> ProviderList:
     """`world` needs the platform's side only: the unified API, backends, named values, shared workspaces."""
     marker = world.api.marker if world.api else None
     return ProviderList(
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
         backends=tuple(_backends(catalog, platform, world.backends)),
-        differences=tuple(of_catalog(catalog, platform, world)),
+        differences=tuple(catalog_drift(catalog, platform, world)),
     )
 
 

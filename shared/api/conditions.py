@@ -15,7 +15,7 @@ from shared.api.team_view import Condition, View
 from shared.documents.problem import Problem
 from shared.inventory import project_drift
 from shared.inventory.drift import by_part, renewal_of
-from shared.inventory.snapshot import Part, Wanted
+from shared.inventory.snapshot import DesiredTeam, Part
 from shared.marker import Marker, format_time, read_time
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Project, Workspace
@@ -151,9 +151,9 @@ def _granted(part: Part, view: View, platform: Platform) -> Condition:
 def _differences(part: Part, view: View, platform: Platform) -> list[str]:
     assert view.said.request is not None
     assert view.catalog is not None
-    wanted = Wanted(view.said.request, view.said.path, False)
+    wanted = DesiredTeam(view.said.request, view.said.path, False)
     if part == "Projects":
-        return list(project_drift.of_team(wanted, platform, view.times, view.world))
+        return list(project_drift.project_drift(wanted, platform, view.times, view.world))
     return list(by_part(wanted, view.catalog, platform, view.world, view.times).get(part, ()))
 
 
@@ -324,9 +324,7 @@ def _not_ready(project: Project) -> Condition:
 
 
 def _ended_project(view: View, platform: Platform) -> Condition:
-    left = list(
-        project_drift.of_access_that_ended(view.said.team, platform.repository, view.times, view.world)
-    )
+    left = list(project_drift.ended_access(view.said.team, platform.repository, view.times, view.world))
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)

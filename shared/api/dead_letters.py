@@ -19,9 +19,9 @@ from shared.inventory.dead_letters import letters, numbered
 from shared.marker import Marker
 from shared.messaging.dead_letters import Filter, Group, Letter, grouped, refusal, team_of
 from shared.messaging.messages import content_type, whole
-from shared.messaging.retry_state import Trail, bounded
+from shared.messaging.retry_state import RetryState, bounded
 from shared.messaging.routes import STAGES, Stage
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.stages.sweep import unsettled_teams
 
 _STAGES = {stage.name: stage for stage in STAGES}
@@ -139,12 +139,12 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
     return await _one_after_another(app, order, act)
 
 
-def replay_of(letter: Letter, stage: Stage) -> Envelope:
+def replay_of(letter: Letter, stage: Stage) -> OutgoingMessage:
     """The message as it was, for the one stage. Attempts start anew; copies are numbered on, so that none has
     the id of an earlier one.
     """
-    trail = Trail(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
-    return Envelope(
+    trail = RetryState(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
+    return OutgoingMessage(
         entity=stage.entity,
         message_id=bounded(whole(letter.replay_id)),
         body=letter.body,

@@ -12,8 +12,8 @@ from shared import names
 from shared.api.records import Health, Probe
 from shared.app import App
 from shared.branch.account import Seen
-from shared.branch.evaluation import judge_all
-from shared.branch.review import Past
+from shared.branch.evaluation import evaluate_all
+from shared.branch.review import Baseline
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
 
@@ -23,7 +23,7 @@ PATIENCE = timedelta(seconds=5)
 _LONGER = 8
 
 
-async def probe_everything(app: App, patience: timedelta = PATIENCE) -> Health:
+async def check_everything(app: App, patience: timedelta = PATIENCE) -> Health:
     """Roles are tried too: who may not read is told so, with the system's own words."""
     asked = [_probe(app, system, question, patience) for system, question in _questions(app)]
     probes = await asyncio.gather(*asked, _probe(app, "capacity", _capacity(app), patience * _LONGER))
@@ -55,8 +55,8 @@ async def _capacity(app: App) -> None:
         tree = None if head is None else await app.repository.tree(head.tree)
         if head is None or tree is None:
             return
-        reviewed = await judge_all(
-            app, head.commit, tree, Past(today=app.clock.now().date()), Seen(await app.gateway.products())
+        reviewed = await evaluate_all(
+            app, head.commit, tree, Baseline(today=app.clock.now().date()), Seen(await app.gateway.products())
         )
     except MergekeyError:
         return

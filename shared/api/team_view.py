@@ -11,7 +11,7 @@ from shared import names
 from shared.branch.states import Access, Files
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
-from shared.inventory.snapshot import Part, Times, World
+from shared.inventory.snapshot import Part, Snapshot, Times
 from shared.marker import Marker, read_time
 from shared.messaging.dead_letters import Letter
 from shared.requests.request import AccessRequest
@@ -55,7 +55,7 @@ class View:
     """
 
     said: Said
-    world: World
+    world: Snapshot
     catalog: Catalog | None
     times: Times
     letters: Mapping[Part, Letter] = field(default_factory=dict)

@@ -20,21 +20,21 @@ from shared.app import App
 from shared.branch.account import Seen
 from shared.branch.decision import catalog_of, tree_of
 from shared.branch.endings import judged_by_products
-from shared.branch.evaluation import judge, read_files
+from shared.branch.evaluation import evaluate, read_files
 from shared.branch.last_days import slips
-from shared.branch.missing_teams import absence, markers_of
-from shared.branch.review import Past, Review
+from shared.branch.missing_teams import find_missing, markers_of
+from shared.branch.review import Baseline, Review
 from shared.branch.states import Access, TeamState
 from shared.branch.team_states import BranchFiles, Existing, ending, state
-from shared.branch.tree_diff import homes
+from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
 from shared.errors import Unavailable
 from shared.git import Tree
 from shared.inventory import orphans
 from shared.inventory.dead_letters import letters
-from shared.inventory.snapshot import Part, Times, World
-from shared.inventory.team_snapshot import Sighting, sight
+from shared.inventory.snapshot import Part, Snapshot, Times
+from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.ports import Head
@@ -92,7 +92,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     request = next(iter(branch.reviewed.requests.values()), None)
     if request is not None and not audience.sees(request.entra_group):
         return None
-    seen, about = await asyncio.gather(sight(app, name, request), _letters(app, name))
+    seen, about = await asyncio.gather(read_team(app, name, request), _letters(app, name))
     said = await _said(app, name, branch, seen, at)
     view = View(said, seen.world, branch.reviewed.catalog, _times(app), _of(about, said), seen.unread)
     if not audience.sees(group_of(view, app.platform)):
@@ -118,7 +118,7 @@ async def providers(app: App) -> ProviderList:
     return provider_list(catalog, app.platform, world, head.commit)
 
 
-async def _platform_side(app: App) -> World:
+async def _platform_side(app: App) -> Snapshot:
     """What the catalogue provisions, and nothing of any team."""
     home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
     in_cluster = (
@@ -132,7 +132,7 @@ async def _platform_side(app: App) -> World:
         app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
         in_cluster,
     )
-    return World(
+    return Snapshot(
         api=api,
         products={},
         linked=frozenset(),
@@ -182,7 +182,7 @@ async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
     products, contents = await asyncio.gather(app.gateway.products(), app.repository.archive(head.commit))
     files = await read_files(app, tree, tree, contents)
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    return await judge(app, files, Past(in_force, today=app.clock.now().date()), Seen(products))
+    return await evaluate(app, files, Baseline(in_force, today=app.clock.now().date()), Seen(products))
 
 
 # One team
@@ -199,31 +199,31 @@ class _At:
 
 async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
     """The team's own files and the catalogue, reviewed by themselves."""
-    paths = homes(at.tree, name, app.places.requests)
+    paths = request_paths_of(at.tree, name, app.places.requests)
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
     files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
     held = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
-    past = Past(held, today=at.today)
+    past = Baseline(held, today=at.today)
     # What is in force elsewhere, the review of all files says, where it matters.
-    reviewed = await judge(app, files, past, Seen((), {}))
+    reviewed = await evaluate(app, files, past, Seen((), {}))
     if any(problem.reason == "UnknownModel" for problem in reviewed.problems):
         product = product or await app.gateway.product(names.product(name))
-        reviewed = await judge(app, files, past, Seen([product] if product else [], {}))
+        reviewed = await evaluate(app, files, past, Seen([product] if product else [], {}))
     return BranchFiles(at.tree, files, reviewed, app.places.requests)
 
 
-async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _At) -> Said:
+async def _said(app: App, name: str, branch: BranchFiles, seen: TeamSnapshot, at: _At) -> Said:
     """The team's state. Where the guard decides, the products of all teams, or their files, are read."""
     works = orphans.is_in_use(name, app.platform.repository, seen.world)
     existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if works else ()))
-    found = state(branch, existing, name, homes(at.tree, name, app.places.requests), at.today)
+    found = state(branch, existing, name, request_paths_of(at.tree, name, app.places.requests), at.today)
     wrong = await slips(app, [found], branch.reviewed, at.head)
     found = replace(found, files="invalid", request=None) if wrong else found
     if not found.is_guarded:
         return _told(app, found, branch, wrong, held=False)
     if found.files == "gone":
         this = ending(found, at.today)
-        held = await absence(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
+        held = await find_missing(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
         return _told(app, found, branch, (), held=held.holds(name))
     judged = await judged_by_products(app, at.tree, at.head, at.today, frozenset({name} if works else ()))
     problems = [
@@ -235,7 +235,7 @@ async def _said(app: App, name: str, branch: BranchFiles, seen: Sighting, at: _A
 
 
 def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool) -> Said:
-    paths = {*homes(branch.tree, found.team, branch.paths)} | (
+    paths = {*request_paths_of(branch.tree, found.team, branch.paths)} | (
         {app.places.catalog} if found.files == "no_catalogue" else set()
     )
     problems = tuple(

@@ -11,14 +11,14 @@ from typing import Literal
 from shared import names
 from shared.app import App
 from shared.branch.endings import judged_by_products
-from shared.branch.evaluation import REGULAR, judge_all, read_files
+from shared.branch.evaluation import REGULAR, evaluate_all, read_files
 from shared.branch.last_days import slips
 from shared.branch.missing_teams import is_in_use, markers_of
 from shared.branch.platform_checks import faults_of, read_fitting_catalog
-from shared.branch.review import BEYOND_WHAT_IS_LEFT, Past, read, review
+from shared.branch.review import BEYOND_WHAT_IS_LEFT, Baseline, read, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, ending, state
-from shared.branch.tree_diff import homes
+from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog, CatalogVerdict
 from shared.documents.strict_yaml import LARGEST
 from shared.errors import Busy, Rejected, Unavailable
@@ -32,7 +32,7 @@ from shared.resources.actual import Product
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Decision:
     """The branch's word: the team's cell of the table of states (`shared.branch.states`), when the guard has
     been asked.
 
@@ -56,12 +56,12 @@ class Standing:
     let_in: frozenset[str] = frozenset()
     in_doubt: bool = False
 
-    def after(self, before: Standing) -> Standing:
+    def after(self, before: Decision) -> Decision:
         """The same, with what is known of the round before."""
         group = before.request.entra_group if before.request else None
         return replace(self, let_in=before.let_in | ({group} if group else set()))
 
-    def same_as(self, other: Standing) -> bool:
+    def same_as(self, other: Decision) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""
         return (self.verdict, self.path, self.blobs) == (other.verdict, other.path, other.blobs)
 
@@ -85,14 +85,14 @@ class _Look:
         return self.now.date()
 
 
-async def look(app: App, message: TeamMessage, now: datetime) -> Standing:
+async def decide(app: App, message: TeamMessage, now: datetime) -> Decision:
     """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when
     it has.
     """
     head = await app.repository.head()
     if message.team == CATALOG_TEAM:
         return (
-            Standing("superseded")
+            Decision("superseded")
             if head is None
             else await _look_at_catalog(app, now, await tree_of(app.repository, head), head)
         )
@@ -113,13 +113,13 @@ async def _look_of(app: App, message: TeamMessage, now: datetime, head: Head | N
         return _Look(message, now, {}, head, error)
 
 
-async def require_unmoved(app: App, event: Event[TeamMessage], standing: Standing) -> None:
+async def ensure_branch_unchanged(app: App, event: Event[TeamMessage], standing: Decision) -> None:
     """Between reading what is out there and writing over it. An ETag only fences a decision that is at least
     as new as itself.
 
     Raises Busy when the branch says something else by now.
     """
-    if not (await look(app, event.message, event.now)).same_as(standing):
+    if not (await decide(app, event.message, event.now)).same_as(standing):
         raise Busy("the branch has moved on", reason="BranchMoving")
 
 
@@ -140,20 +140,20 @@ async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
     )
 
 
-async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Standing:
+async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Decision:
     """With the requests: a catalogue without a model that is still used is wrong, whatever it says itself."""
     if (await catalog_of(app, tree)).catalog is None:
-        return Standing("superseded")
-    catalog = (await judge_all(app, head.commit, tree, Past(today=now.date()))).catalog
+        return Decision("superseded")
+    catalog = (await evaluate_all(app, head.commit, tree, Baseline(today=now.date()))).catalog
     path = app.places.catalog
     return (
-        Standing("superseded")
+        Decision("superseded")
         if catalog is None
-        else Standing("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+        else Decision("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
     )
 
 
-async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
+async def _plainly_wanted(app: App, look_at: _Look) -> Decision | None:
     """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end
     soon. All cells of that row say the same. None for all others.
     """
@@ -162,7 +162,7 @@ async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
     if (
         message.change != "requested"
         or entry is None
-        or homes(tree, message.team, app.places.requests) != (message.path,)
+        or request_paths_of(tree, message.team, app.places.requests) != (message.path,)
     ):
         return None
     catalog = (await catalog_of(app, tree)).catalog
@@ -172,11 +172,11 @@ async def _plainly_wanted(app: App, look_at: _Look) -> Standing | None:
     return _wanted(app, look_at, request, catalog)
 
 
-def _wanted(app: App, look_at: _Look, request: AccessRequest, catalog: Catalog | None) -> Standing:
+def _wanted(app: App, look_at: _Look, request: AccessRequest, catalog: Catalog | None) -> Decision:
     assert look_at.head is not None
     path = look_at.message.path
     blobs = look_at.tree[path].blob, look_at.tree[app.places.catalog].blob
-    return Standing("wanted", look_at.head.commit, path, blobs, request, catalog)
+    return Decision("wanted", look_at.head.commit, path, blobs, request, catalog)
 
 
 async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entry) -> AccessRequest | None:
@@ -200,8 +200,8 @@ async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_a
     if not any(_is_counted(access, catalog) for access in request.models):
         return False
     path = look_at.message.path
-    reviewed = await judge_all(
-        app, look_at.head.commit, look_at.tree, Past(frozenset({path}), today=look_at.today)
+    reviewed = await evaluate_all(
+        app, look_at.head.commit, look_at.tree, Baseline(frozenset({path}), today=look_at.today)
     )
     refused = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
     return reviewed.catalog is None or path in refused
@@ -212,7 +212,7 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
     return access.instance_type is not None or (model is not None and model.capacity is not None)
 
 
-async def _by_the_table(app: App, look_at: _Look) -> Standing:
+async def _by_the_table(app: App, look_at: _Look) -> Decision:
     """The team's state, and what its cell says."""
     message = look_at.message
     product = await app.gateway.product(names.product(message.team))
@@ -223,23 +223,23 @@ async def _by_the_table(app: App, look_at: _Look) -> Standing:
         refused = await _is_refused(app, found.request, branch.reviewed.catalog, look_at)
         found = replace(found, files="invalid", request=None) if refused else found
     if not _is_about(message, found):
-        return Standing("superseded")
+        return Decision("superseded")
     commit = look_at.head.commit if look_at.head is not None else message.commit
     blobs = (look_at.tree[found.path].blob,) if found.path in look_at.tree else ()
-    ended = Standing("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
+    ended = Decision("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
     match found.action:
         case "grant":
             return await _grant(app, look_at, branch, found)
         case "grant?":
             held = await _is_held(app, look_at, found)
-            return Standing("superseded") if held else await _grant(app, look_at, branch, found)
+            return Decision("superseded") if held else await _grant(app, look_at, branch, found)
         case "end?":
             kept = message.change == "held" or await _is_held(app, look_at, found)
             return replace(ended, verdict="held") if kept else ended
         case "end" | "rest" | "freeze":
-            return ended if message.change != "held" else Standing("superseded")
+            return ended if message.change != "held" else Decision("superseded")
         case _:
-            return Standing("superseded")
+            return Decision("superseded")
 
 
 def _is_about(message: TeamMessage, found: TeamState) -> bool:
@@ -260,10 +260,12 @@ async def _own_files(app: App, look_at: _Look, product: Product | None) -> Branc
     places, tree = app.places, look_at.tree
     held = frozenset(marker.path for marker in markers_of(app, [product]))
     files = await read_files(
-        app, {*homes(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(), tree
+        app,
+        {*request_paths_of(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(),
+        tree,
     )
     reviewed = review(
-        files, places.requests, places.catalog, Past(held, today=look_at.today), faults_of(app.platform)
+        files, places.requests, places.catalog, Baseline(held, today=look_at.today), faults_of(app.platform)
     )
     return BranchFiles(tree, files, reviewed, places.requests)
 
@@ -277,20 +279,22 @@ async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product
         {product.name: product} if product else {},
         frozenset({team} if works else ()),
     )
-    found = state(branch, existing, team, homes(look_at.tree, team, app.places.requests), look_at.today)
+    found = state(
+        branch, existing, team, request_paths_of(look_at.tree, team, app.places.requests), look_at.today
+    )
     if look_at.head is None or not await slips(app, [found], branch.reviewed, look_at.head):
         return found
     return replace(found, files="invalid", request=None)
 
 
-async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Standing:
+async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
     catalog, message = branch.reviewed.catalog, look_at.message
     if found.request is None or catalog is None:
-        return Standing("superseded")
+        return Decision("superseded")
     return (
         _wanted(app, look_at, found.request, catalog)
         if message.path in look_at.tree
-        else Standing("superseded")
+        else Decision("superseded")
     )
 
 

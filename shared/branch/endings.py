@@ -10,13 +10,13 @@ from datetime import date
 
 from shared.app import App
 from shared.branch.account import Seen
-from shared.branch.evaluation import judge, read_files
+from shared.branch.evaluation import evaluate, read_files
 from shared.branch.last_days import slips
 from shared.branch.missing_teams import guarded
-from shared.branch.review import Past, Review, is_read
+from shared.branch.review import Baseline, Review, is_read
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, ending, ends_held, paths_by_team, states
-from shared.branch.withdrawal_guard import Absence
+from shared.branch.withdrawal_guard import MissingTeams
 from shared.git import Tree
 from shared.ports import Head
 
@@ -29,7 +29,7 @@ class Judged:
 
     teams: Mapping[str, TeamState]
     reviewed: Review
-    absence: Absence
+    absence: MissingTeams
 
 
 async def judged(
@@ -48,7 +48,7 @@ async def judged(
     absence = (
         await guarded(app, paths_by_team(branch.tree, branch.paths), endings, head)
         if branch.tree
-        else Absence()
+        else MissingTeams()
     )
     reviewed = branch.reviewed.without(wrong)
     return Judged(found, reviewed.without(ends_held(absence.held, absence.allowance, reviewed)), absence)
@@ -63,7 +63,7 @@ async def judged_by_products(
     places, products = app.places, await app.gateway.products()
     paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
     files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
-    reviewed = await judge(app, files, Past(today=today), Seen(products))
+    reviewed = await evaluate(app, files, Baseline(today=today), Seen(products))
     existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]
     return await judged(

@@ -16,7 +16,7 @@ from shared.branch.account import Files, Seen, account_of
 from shared.branch.ceilings import Platform
 from shared.branch.missing_teams import markers_of
 from shared.branch.platform_checks import faults_of
-from shared.branch.review import File, Past, Review, is_read, review
+from shared.branch.review import Baseline, File, Review, is_read, review
 from shared.catalog.capacity import limits_of
 from shared.documents.strict_yaml import LARGEST
 from shared.git import Tree, blob_id
@@ -56,7 +56,7 @@ async def read_files(
     }
 
 
-async def judge(app: App, files: Mapping[str, File], past: Past, seen: Seen | None = None) -> Review:
+async def evaluate(app: App, files: Mapping[str, File], past: Baseline, seen: Seen | None = None) -> Review:
     """The review of these files. What is in force is asked for only where it decides; who has `seen` it is
     told of the account anyway.
     """
@@ -104,9 +104,9 @@ def _texts(app: App, files: Mapping[str, File]) -> dict[str, bytes]:
     }
 
 
-async def judge_all(app: App, commit: str, tree: Tree, past: Past, seen: Seen | None = None) -> Review:
+async def evaluate_all(app: App, commit: str, tree: Tree, past: Baseline, seen: Seen | None = None) -> Review:
     """The review of all requests of a commit, and of its catalogue."""
     paths = [path for path in tree if is_read(path, app.places.requests, app.places.catalog)]
-    return await judge(
+    return await evaluate(
         app, await read_files(app, paths, tree, await app.repository.archive(commit)), past, seen
     )

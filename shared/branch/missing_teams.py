@@ -9,10 +9,10 @@ from dataclasses import replace
 from shared import names
 from shared.app import App
 from shared.branch.team_states import paths_by_team, speaking
-from shared.branch.withdrawal_guard import Absence, Gone, judge, teams_allowed
+from shared.branch.withdrawal_guard import MissingTeam, MissingTeams, teams_allowed, withhold
 from shared.git import Tree, is_hidden
 from shared.inventory import orphans
-from shared.inventory.team_snapshot import sight
+from shared.inventory.team_snapshot import read_team
 from shared.marker import Marker
 from shared.ports import Head
 from shared.resources.actual import Product
@@ -39,22 +39,24 @@ def markers_of(app: App, products: Iterable[Product | None]) -> list[Marker]:
     return [product.marker for product in found if product.marker is not None]
 
 
-async def guarded(app: App, present: Iterable[str], endings: Iterable[Gone], head: Head) -> Absence:
+async def guarded(
+    app: App, present: Iterable[str], endings: Iterable[MissingTeam], head: Head
+) -> MissingTeams:
     """What the guard lets go. Git is asked for a person's leave only while somebody is held."""
     teams, found = frozenset(present), tuple(endings)
-    judged = judge(teams, found)
-    return judge(teams, found, await _allowed(app, judged.held, head)) if judged.held else judged
+    judged = withhold(teams, found)
+    return withhold(teams, found, await _allowed(app, judged.held, head)) if judged.held else judged
 
 
-async def absence(
-    app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[Gone] = ()
-) -> Absence:
+async def find_missing(
+    app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[MissingTeam] = ()
+) -> MissingTeams:
     """By paths and markers alone: no file is read. `others` are teams that may have no product.
 
     A tree without any file says nothing.
     """
     if not tree:
-        return Absence()
+        return MissingTeams()
     today, present = app.clock.now().date(), paths_by_team(tree, app.places.requests).keys()
     endings = {each.team: each for each in others if each.team not in present}
     for marker in markers_of(app, products):
@@ -63,14 +65,14 @@ async def absence(
     return await guarded(app, present, endings.values(), head)
 
 
-def _gone(marker: Marker, lapsed: bool) -> Gone:
+def _gone(marker: Marker, lapsed: bool) -> MissingTeam:
     held = marker.held is not None or "held" in marker.unreadable
-    return Gone(
+    return MissingTeam(
         marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True
     )
 
 
-async def _allowed(app: App, held: Iterable[Gone], head: Head) -> frozenset[str]:
+async def _allowed(app: App, held: Iterable[MissingTeam], head: Head) -> frozenset[str]:
     """The teams that a commit on the branch names, which is not older than the one that their access comes
     from. Of a history that was rewritten nobody can say which is older: then any commit that names the team
     counts.
@@ -82,7 +84,7 @@ async def _allowed(app: App, held: Iterable[Gone], head: Head) -> frozenset[str]
     leave = [(sha, teams) for sha, teams in named if teams]
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def is_allowed(each: Gone) -> bool:
+    async def is_allowed(each: MissingTeam) -> bool:
         async with gate:
             naming = [sha for sha, teams in leave if each.team in teams]
             if not each.commit or not await app.repository.is_ancestor(each.commit, head.commit):
@@ -98,6 +100,6 @@ async def is_in_use(app: App, team: str) -> bool:
     """Whether a team without a product has anything that was not withdrawn: somebody else has taken its
     product away.
     """
-    seen = await sight(app, team, None)
+    seen = await read_team(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")
     return orphans.is_in_use(team, app.platform.repository, seen.world)

@@ -11,7 +11,15 @@ from functools import lru_cache
 from shared.branch.ceilings import Platform, beyond
 from shared.branch.platform_checks import Faults, read_fitting_catalog
 from shared.branch.retirement import models_still_used, naming_removed, removals, retiring
-from shared.catalog.capacity import Books, Grants, Ledger, Standing, keep_books, metered, overdrawn
+from shared.catalog.capacity import (
+    Allocation,
+    Capacity,
+    ExistingWorkspaces,
+    Grants,
+    allocate,
+    metered,
+    over_allocated,
+)
 from shared.catalog.catalog import Catalog, CatalogVerdict
 from shared.documents.problem import START, Position, Problem, failures, listed, problem_at, quote
 from shared.git import NOT_REGULAR, SYMBOLIC_LINK
@@ -35,7 +43,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Baseline:
     """What was before.
 
     - `held`: the paths that were there before: a second file of a team beside them is at fault, not they.
@@ -50,13 +58,13 @@ class Past:
 
     held: frozenset[str] = frozenset()
     in_force: Mapping[str, Grants] = field(default_factory=dict)
-    standing: Standing = field(default_factory=dict)
+    standing: ExistingWorkspaces = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     platform: Platform | None = None
     today: date | None = None
 
 
-NOTHING = Past()
+NO_BASELINE = Baseline()
 
 #: Why a request is refused that is right by itself: others have what it asks for.
 BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull"})
@@ -77,7 +85,7 @@ class Review:
     requests: dict[str, AccessRequest]
     problems: tuple[Problem, ...]
     catalog: Catalog | None
-    ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+    ledgers: Mapping[str, Capacity] = field(default_factory=dict)
     in_doubt: frozenset[str] = frozenset()
     counted: bool = False
     overcommitted: frozenset[str] = frozenset()
@@ -93,7 +101,9 @@ class Review:
         return replace(self, requests=requests, problems=tuple(sorted({*self.problems, *problems})))
 
 
-def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date) -> Past:
+def current_grants(
+    files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date
+) -> Baseline:
     """The past as these files tell it: all that was valid in them is taken for in force, also where it is
     more than there may be.
     """
@@ -107,10 +117,10 @@ def in_force(files: Mapping[str, File], paths: RequestPaths, catalog_path: str, 
     over = {
         path
         for path in tokens
-        if _is_over(read(path, files[path].content, found.catalog, paths).request, Past(today=today))
+        if _is_over(read(path, files[path].content, found.catalog, paths).request, Baseline(today=today))
     }
     teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
-    return Past(frozenset(tokens), teams, today=today)
+    return Baseline(frozenset(tokens), teams, today=today)
 
 
 def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
@@ -122,7 +132,7 @@ def review(
     files: Mapping[str, File],
     paths: RequestPaths,
     catalog_path: str,
-    past: Past = NOTHING,
+    past: Baseline = NO_BASELINE,
     faults: Faults | None = None,
 ) -> Review:
     """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows
@@ -161,7 +171,7 @@ class _Read:
     verdicts: Mapping[str, Verdict]
 
 
-def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
+def _granted(read: _Read, problems: list[Problem], past: Baseline) -> Review:
     """What the requests ask for together, beside a catalogue that is as it should be."""
     counted = _counted(read.verdicts, past)
     books = _books(read, counted, past)
@@ -190,7 +200,7 @@ def _granted(read: _Read, problems: list[Problem], past: Past) -> Review:
     )
 
 
-def _full(accepted: Mapping[str, Verdict], past: Past) -> Iterator[Problem]:
+def _full(accepted: Mapping[str, Verdict], past: Baseline) -> Iterator[Problem]:
     if past.platform is not None:
         requests = {
             path: verdict.request for path, verdict in accepted.items() if verdict.request is not None
@@ -280,7 +290,7 @@ def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:
     return [path for path in claimed if path not in holders] if len(holders) == 1 else claimed
 
 
-def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
+def _counted(verdicts: Mapping[str, Verdict], past: Baseline) -> dict[str, str]:
     """By team, the request that counts against capacities and totals: one that is right by itself; of several
     the one that was there before, else the first.
     """
@@ -289,12 +299,12 @@ def _counted(verdicts: Mapping[str, Verdict], past: Past) -> dict[str, str]:
     return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
 
 
-def _books(read: _Read, counted: Mapping[str, str], past: Past) -> Books:
+def _books(read: _Read, counted: Mapping[str, str], past: Baseline) -> Allocation:
     asked = {team: read.verdicts[path].tokens for team, path in counted.items() if team not in past.kept}
-    return keep_books(read.catalog, asked, past.in_force, past.standing)
+    return allocate(read.catalog, asked, past.in_force, past.standing)
 
 
-def _is_over(request: AccessRequest | None, past: Past) -> bool:
+def _is_over(request: AccessRequest | None, past: Baseline) -> bool:
     return (
         past.today is not None
         and request is not None
@@ -303,7 +313,7 @@ def _is_over(request: AccessRequest | None, past: Past) -> bool:
     )
 
 
-def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
+def _above_capacity(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
     for team, models in books.refused.items():
         path = counted[team]
         verdict = read.verdicts[path]
@@ -319,7 +329,7 @@ def _above_capacity(read: _Read, counted: Mapping[str, str], books: Books) -> It
             yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
 
 
-def _above_totals(read: _Read, counted: Mapping[str, str], books: Books) -> Iterator[Problem]:
+def _above_totals(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
     for team, models in books.crowded_out.items():
         path = counted[team]
         for model in models:
@@ -335,12 +345,12 @@ def _above_totals(read: _Read, counted: Mapping[str, str], books: Books) -> Iter
             )
 
 
-def _overcommitted(books: Books) -> frozenset[str]:
-    return frozenset(each.model for each in overdrawn(books))
+def _overcommitted(books: Allocation) -> frozenset[str]:
+    return frozenset(each.model for each in over_allocated(books))
 
 
-def _overdrawn(books: Books, catalog_path: str) -> Iterator[Problem]:
-    for ledger in overdrawn(books):
+def _overdrawn(books: Allocation, catalog_path: str) -> Iterator[Problem]:
+    for ledger in over_allocated(books):
         message = (
             f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is "
             "granted more."

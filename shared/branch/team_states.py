@@ -10,7 +10,7 @@ from shared import names
 from shared.branch.review import File, Review
 from shared.branch.states import Found, Home, TeamState, files_of, is_over, mark_of
 from shared.branch.tree_diff import requests_of
-from shared.branch.withdrawal_guard import Gone, Why
+from shared.branch.withdrawal_guard import MissingTeam, Why
 from shared.documents.problem import Problem, listed, problem_at
 from shared.documents.strict_yaml import LARGEST, is_pointer
 from shared.git import NOT_REGULAR, Tree, is_hidden
@@ -111,13 +111,13 @@ def _is_folder_hidden(branch: BranchFiles, team: str) -> bool:
     )
 
 
-def ending(found: TeamState, today: date) -> Gone | None:
+def ending(found: TeamState, today: date) -> MissingTeam | None:
     """The team as the guard counts it: when its access would end, or has ended and is in its grace period.
     None for all others: whoever comes back, too.
     """
     marker = found.marker
     if marker is not None and found.mark == "withdrawn" and found.action != "grant":
-        return Gone(
+        return MissingTeam(
             found.team,
             found.path,
             marker.commit,
@@ -129,11 +129,11 @@ def ending(found: TeamState, today: date) -> Gone | None:
     if not found.is_guarded or (found.mark == "strange" and not found.in_use):
         return None
     if marker is None:
-        return Gone(found.team, found.path, "", False, why=_why(found))
+        return MissingTeam(found.team, found.path, "", False, why=_why(found))
     # A day that is brought forward is asked about anew each time: while it is not written, the one that is in
     # force stays.
     held = found.files != "shortened" and (marker.held is not None or "held" in marker.unreadable)
-    return Gone(
+    return MissingTeam(
         found.team, found.path or marker.path, marker.commit, False, held, marked=True, why=_why(found)
     )
 
@@ -177,7 +177,7 @@ def days_past(found: Review, before: Review | None, today: date) -> list[Problem
     ]
 
 
-def ends_held(held: Iterable[Gone], allowance: str, reviewed: Review) -> list[Problem]:
+def ends_held(held: Iterable[MissingTeam], allowance: str, reviewed: Review) -> list[Problem]:
     """One for each team whose last day is brought forward, together with too many others'."""
     shortened = [each for each in held if each.why == "shortened"]
     teams = listed(each.team for each in shortened)

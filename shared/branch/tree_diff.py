@@ -12,7 +12,7 @@ from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class TreeDiff:
     """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or
     went, misplaced files and links that hide requests.
     """
@@ -26,7 +26,7 @@ class Touched:
         return len(self.changed) + len(self.gone)
 
 
-def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> Touched:
+def diff_trees(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> TreeDiff:
     """The requests that a push touched. `before` is empty for a first push: then everything is new and
     nothing is gone.
     """
@@ -35,8 +35,8 @@ def compare(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -
     gone = tuple(path for path in requests if path not in after)
     # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that
     # stays.
-    stays = {home for path in gone for home in homes(after, paths.team_of(path) or "", paths)}
-    return Touched(
+    stays = {home for path in gone for home in request_paths_of(after, paths.team_of(path) or "", paths)}
+    return TreeDiff(
         changed=tuple(sorted({path for path in requests if path in after} | stays)),
         gone=gone,
         catalog=catalog_path in differing,
@@ -59,6 +59,6 @@ def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
     return tuple(sorted(path for path in tree if paths.folder(path) is not None))
 
 
-def homes(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
+def request_paths_of(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
     """The files of this team: more than one is a mistake."""
     return tuple(path for path in requests_of(tree, paths) if paths.team_of(path) == team)

@@ -34,7 +34,7 @@ _TRAILER = re.compile(r"[A-Za-z0-9-]+:\s.*|\s+\S.*")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Gone:
+class MissingTeam:
     """A team that has objects of ours and whose access would end. `commit` is its marker's, empty where
     nothing says one; `why` as above.
 
@@ -60,15 +60,15 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class MissingTeams:
     """The teams whose access would end. `held` keep it until a person allows it; the others may go."""
 
-    gone: tuple[Gone, ...] = ()
+    gone: tuple[MissingTeam, ...] = ()
     teams: int = 0
-    held: tuple[Gone, ...] = ()
+    held: tuple[MissingTeam, ...] = ()
 
     @property
-    def let_go(self) -> tuple[Gone, ...]:
+    def let_go(self) -> tuple[MissingTeam, ...]:
         return tuple(each for each in self.gone if each not in self.held)
 
     def holds(self, team: str) -> bool:
@@ -91,14 +91,16 @@ class Absence:
         )
 
 
-def judge(present: Iterable[str], gone: Iterable[Gone], allowed: Set[str] = frozenset()) -> Absence:
+def withhold(
+    present: Iterable[str], gone: Iterable[MissingTeam], allowed: Set[str] = frozenset()
+) -> MissingTeams:
     """What may go. `present` are the teams with a request, `allowed` those that a person has named."""
     absent = tuple(sorted(gone))
     counted = [each.team for each in absent if each.counts]
     teams = len({*present, *counted})
     many = _too_many(len(counted), teams)
     held = (each for each in absent if each.counts and not each.withdrawn and (many or each.held))
-    return Absence(absent, teams, tuple(each for each in held if each.team not in allowed))
+    return MissingTeams(absent, teams, tuple(each for each in held if each.team not in allowed))
 
 
 def teams_allowed(message: str) -> frozenset[str]:

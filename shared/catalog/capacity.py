@@ -25,7 +25,7 @@ from shared.documents.problem import quote
 Grants = Mapping[str, int | None]
 
 #: By model, the teams in whose namespace a workspace for it is there.
-Standing = Mapping[str, Set[str]]
+ExistingWorkspaces = Mapping[str, Set[str]]
 
 #: What is counted: tokens per minute of a model, or (True) its dedicated workspaces.
 Meter = tuple[str, bool]
@@ -35,7 +35,7 @@ _NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Capacity:
     """One model: what its backends can do and what may be granted in sum, in tokens per minute, and who has
     how much of it.
 
@@ -106,23 +106,23 @@ class Workspaces:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Allocation:
     """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens,
     or one workspace too many.
     """
 
-    ledgers: Mapping[str, Ledger]
+    ledgers: Mapping[str, Capacity]
     refused: Mapping[str, tuple[str, ...]]
     workspaces: Mapping[str, Workspaces]
     crowded_out: Mapping[str, tuple[str, ...]]
 
 
-def keep_books(
+def allocate(
     catalog: Catalog,
     asked: Mapping[str, Grants],
     in_force: Mapping[str, Grants],
-    standing: Standing | None = None,
-) -> Books:
+    standing: ExistingWorkspaces | None = None,
+) -> Allocation:
     """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it
     has.
     """
@@ -147,7 +147,7 @@ def keep_books(
         else:
             held[team] = asked[team]
             totals.update(step if not _grows(wanted[team], before[team]) else +Counter(step))
-    return Books(
+    return Allocation(
         ledgers={
             model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models
         },
@@ -193,7 +193,7 @@ def ceiling(catalog: Catalog, model: str) -> int:
     return 0 if found is None else found.max_tokens_per_minute or found.capacity or 0
 
 
-def _with_standing(amounts: dict[Meter, int], team: str, standing: Standing) -> dict[Meter, int]:
+def _with_standing(amounts: dict[Meter, int], team: str, standing: ExistingWorkspaces) -> dict[Meter, int]:
     """A workspace that is there has its GPU, whatever is asked for."""
     return amounts | {(model, True): 1 for model, teams in standing.items() if team in teams}
 
@@ -216,22 +216,24 @@ def _grows(wanted: Mapping[Meter, int], before: Mapping[Meter, int]) -> bool:
     return any(amount > before.get(meter, 0) for meter, amount in wanted.items())
 
 
-def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Ledger:
+def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Capacity:
     """Whoever had no bound before the model had a capacity counts with the ceiling of today."""
     bound = None if limit is None else model.max_tokens_per_minute or model.capacity
     shares = {team: grants.get(model.name, 0) for team, grants in sorted(held.items())}
     bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
-    return Ledger(
+    return Capacity(
         model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0}
     )
 
 
-def _workspaces(model: str, total: int, held: Mapping[str, Grants], standing: Standing) -> Workspaces:
+def _workspaces(
+    model: str, total: int, held: Mapping[str, Grants], standing: ExistingWorkspaces
+) -> Workspaces:
     asked = {team for team, grants in held.items() if grants.get(model) == 0}
     return Workspaces(model, total, tuple(sorted(asked | standing.get(model, frozenset()))))
 
 
-def overdrawn(books: Books) -> Iterator[Ledger | Workspaces]:
+def over_allocated(books: Allocation) -> Iterator[Capacity | Workspaces]:
     """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
-    both: list[Ledger | Workspaces] = [*books.ledgers.values(), *books.workspaces.values()]
+    both: list[Capacity | Workspaces] = [*books.ledgers.values(), *books.workspaces.values()]
     return (each for each in both if each.left is not None and each.left < 0)

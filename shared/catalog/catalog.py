@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenCatalog, WrittenModel
-from shared.catalog.cross_checks import contradictions
+from shared.catalog.cross_checks import cross_field_checks
 from shared.catalog.terms import Classification, Provider
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
@@ -199,7 +199,7 @@ def read_catalog(path: str, content: bytes) -> CatalogVerdict:
         written = WrittenCatalog.model_validate(document.data)
     except ValidationError as error:
         problems.extend(explain(error, WrittenCatalog, document))
-    problems.extend(contradictions(document))
+    problems.extend(cross_field_checks(document))
     if problems or written is None:
         return CatalogVerdict(None, capped(problems))
     return CatalogVerdict(_catalog(written), ())

@@ -11,14 +11,14 @@ from shared.catalog.catalog_schema import WrittenModel
 from shared.catalog.endpoints import host_fault, host_of
 from shared.catalog.entry_checks import Entry, Fault, faults
 from shared.documents.document import Document
-from shared.documents.field_types import salvage
+from shared.documents.field_types import parse_leniently
 from shared.documents.problem import Problem, did_you_mean, listed, quote
 
 #: The entries by name; of two with one name the first.
 Entries = Mapping[str, Entry]
 
 
-def contradictions(document: Document) -> Iterator[Problem]:
+def cross_field_checks(document: Document) -> Iterator[Problem]:
     """What each entry may say by itself, but not together with its other keys, with the other entries, or
     with the whole.
     """
@@ -41,7 +41,7 @@ def contradictions(document: Document) -> Iterator[Problem]:
 def _entries(document: Document) -> Iterator[Entry]:
     models = document.get(("models",))
     for index, raw in enumerate(models if isinstance(models, list) else []):
-        model = salvage(WrittenModel, raw)
+        model = parse_leniently(WrittenModel, raw)
         if model is not None:
             yield Entry(index, model, raw)
 

@@ -11,7 +11,7 @@ from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenMember, WrittenM
 from shared.catalog.endpoints import host_fault, host_of
 from shared.catalog.terms import Classification
 from shared.documents.document import KeyPath
-from shared.documents.field_types import salvage
+from shared.documents.field_types import parse_leniently
 from shared.documents.problem import listed, quote
 from shared.documents.secret_detection import looks_like_a_key
 
@@ -163,7 +163,7 @@ def _members(entry: Entry) -> Iterator[tuple[KeyPath, WrittenMember]]:
     """The backends that could be read, each with its place."""
     pool = entry.raw.get("pool")
     for index, raw in enumerate(pool if isinstance(pool, list) else []):
-        member = salvage(WrittenMember, raw)
+        member = parse_leniently(WrittenMember, raw)
         if member is not None:
             yield ("pool", index), member
     model = entry.model

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.catalog.capacity import Grants, Meter, Standing, limits_of, metered
+from shared.catalog.capacity import ExistingWorkspaces, Grants, Meter, limits_of, metered
 from shared.catalog.catalog import Catalog
 
 #: `wait`: others who have reserved come after this team and will give way, or have it already.
@@ -53,7 +53,7 @@ class Account:
     """
 
     shares: Mapping[str, Share] = field(default_factory=dict)
-    standing: Standing = field(default_factory=dict)
+    standing: ExistingWorkspaces = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
 
     @property

@@ -48,7 +48,7 @@ class Written(BaseModel):
 Form = TypeVar("Form", bound=Written)
 
 
-def salvage(form: type[Form], raw: object) -> Form | None:
+def parse_leniently(form: type[Form], raw: object) -> Form | None:
     """What can be read of a mapping when the keys with problems are left out; None when too little is
     left.
     """

@@ -8,7 +8,7 @@ from shared.app import App
 from shared.errors import MalformedMessage
 from shared.messaging.dead_letters import Letter
 from shared.messaging.messages import DeadLetter, read_envelope
-from shared.ports import Kept
+from shared.ports import QueuedDeadLetter
 
 
 async def letters(app: App, first: int = 1) -> AsyncIterator[Letter]:
@@ -29,7 +29,7 @@ async def numbered(app: App, sequences: Iterable[int]) -> dict[int, Letter]:
     return found
 
 
-def read_letter(kept: Kept) -> Letter:
+def read_letter(kept: QueuedDeadLetter) -> Letter:
     """What no stage of ours put there is a letter too, without a stage."""
     received = kept.received
     try:

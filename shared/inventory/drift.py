@@ -12,9 +12,9 @@ from itertools import chain
 
 from shared import names
 from shared.catalog.catalog import Catalog
-from shared.inventory.snapshot import Part, Times, Wanted, World
+from shared.inventory.snapshot import DesiredTeam, Part, Snapshot, Times
 from shared.marker import Marker, is_team, owner_of
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Limit, Route, Subscription
 from shared.resources.backends import Backend
@@ -46,7 +46,7 @@ BUILT_IN = "master"
 OPEN = "its product can be used without a key"
 
 
-def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[str]:
+def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iterator[str]:
     """What differs in the unified API, what serves the models, and the secrets that this needs."""
     desired = compile_catalog(catalog, platform)
     if world.api is not None and world.api.marker is not None and world.api.marker.newer:
@@ -57,7 +57,7 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
         yield "the unified API does not ask for keys as it should"
     if world.api_policy not in (None, digest_of(desired.policy)):
         yield "the policy of the unified API is not what was written"
-    if world.fragment not in (None, meaning_of(desired.fragment)):
+    if world.fragment not in (None, canonical_digest(desired.fragment)):
         yield "the policy fragment is not what was written"
     yield from _backends(
         desired.backends,
@@ -81,8 +81,8 @@ def of_catalog(catalog: Catalog, platform: Platform, world: World) -> Iterator[s
     )
 
 
-def of_team(
-    wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times
+def team_drift(
+    wanted: DesiredTeam, catalog: Catalog, platform: Platform, world: Snapshot, times: Times
 ) -> Iterator[str]:
     """What differs for a team that has a request in force."""
     for differences in by_part(wanted, catalog, platform, world, times).values():
@@ -90,7 +90,7 @@ def of_team(
 
 
 def by_part(
-    wanted: Wanted, catalog: Catalog, platform: Platform, world: World, times: Times
+    wanted: DesiredTeam, catalog: Catalog, platform: Platform, world: Snapshot, times: Times
 ) -> Mapping[Part, Iterator[str]]:
     """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects
     are `playground`'s.
@@ -116,7 +116,7 @@ def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iter
             yield f"{name} is not what was written"
 
 
-def of_others(repository: int, world: World) -> Iterator[str]:
+def unmanaged(repository: int, world: Snapshot) -> Iterator[str]:
     """What is not ours and opens what is ours, or costs money for nobody. A copy of a product carries our
     marker under another name.
     """
@@ -182,7 +182,7 @@ def of_others(repository: int, world: World) -> Iterator[str]:
     )
 
 
-def _named(tags: Mapping[str, str], world: World) -> str | None:
+def _named(tags: Mapping[str, str], world: Snapshot) -> str | None:
     """The group that the request names, by the endpoint's tag: that of a key may still name whoever could
     read it before.
     """
@@ -191,7 +191,7 @@ def _named(tags: Mapping[str, str], world: World) -> str | None:
 
 
 def _gateway(
-    wanted: Wanted, marker: Marker, catalog: Catalog, platform: Platform, world: World
+    wanted: DesiredTeam, marker: Marker, catalog: Catalog, platform: Platform, world: Snapshot
 ) -> Iterator[str]:
     desired = compile_gateway(wanted.request, catalog, platform)
     product = world.products.get(desired.product)
@@ -217,7 +217,7 @@ def _gateway(
     yield from _backends(desired.backends, f"{desired.product}--", marker, world)
 
 
-def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: World) -> Iterator[str]:
+def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Snapshot) -> Iterator[str]:
     wanted = {backend.name: backend for backend in desired}
     for name, backend in wanted.items():
         found = world.backends.get(name)
@@ -229,7 +229,7 @@ def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Wo
             yield f"backend {name} is not needed any more"
 
 
-def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: World) -> Iterator[str]:
+def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Snapshot) -> Iterator[str]:
     subscription = world.subscriptions.get(names.subscription(request.team))
     if (
         subscription is None
@@ -265,14 +265,14 @@ def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Wor
             yield f"another group than its own may read {name}"
 
 
-def renewal_of(request: AccessRequest, times: Times, world: World) -> Renewal:
+def renewal_of(request: AccessRequest, times: Times, world: Snapshot) -> Renewal:
     """Which of the team's keys are to be made new, as far as lists show: now, or when their time is over."""
     found = (world.secrets.get(name) for name in names.key_secrets(request.team))
     slots = [Slot(None if secret is None else secret.tags) for secret in found]
     return renewal(slots, request.entra_group or "", times.now, times.key_overlap)
 
 
-def _exposed(request: AccessRequest, times: Times, world: World) -> Iterator[str]:
+def _exposed(request: AccessRequest, times: Times, world: Snapshot) -> Iterator[str]:
     """Keys that are marked as open to others, and whose time is over. While it runs nothing is to be done."""
     renewed = renewal_of(request, times, world)
     for which, name in enumerate(names.key_secrets(request.team)):
@@ -282,7 +282,7 @@ def _exposed(request: AccessRequest, times: Times, world: World) -> Iterator[str
             yield f"secret {name} holds a key that another group could read"
 
 
-def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: World) -> Iterator[str]:
+def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: Snapshot) -> Iterator[str]:
     name = names.namespace(team)
     namespace = world.namespaces.get(name)
     known = namespace.marker if namespace else None

@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from shared import names
 from shared.app import App
-from shared.inventory.snapshot import World
+from shared.inventory.snapshot import Snapshot
 from shared.ports import Cluster
-from shared.resources.actual import GpuNode, Namespace, Product, Project, Reader, Route, Workspace
+from shared.resources.actual import GpuNode, Namespace, Product, Project, RoleGrant, Route, Workspace
 
 
 class _Named(Protocol):
@@ -21,7 +21,7 @@ class _Named(Protocol):
 N = TypeVar("N", bound=_Named)
 
 
-async def survey(app: App, products: Iterable[Product]) -> World:
+async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
     """Everything but the products, which the caller has already."""
     gateway = app.gateway
     unified = asyncio.gather(
@@ -54,12 +54,12 @@ async def survey(app: App, products: Iterable[Product]) -> World:
         readers,
     )
     digest = rules.digest if rules else ""
-    return World(
+    return Snapshot(
         api, *found, *cluster, *playground, api_policy=digest, fragment=fragment.digest, rules=fragment.rules
     )
 
 
-async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[Reader]]]:
+async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[RoleGrant]]]:
     if app.projects is None or app.project_roles is None:
         return {}, {}
     projects, users = await asyncio.gather(app.projects.projects(), app.project_roles.readers())

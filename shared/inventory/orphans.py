@@ -10,13 +10,13 @@ from typing import Protocol
 
 from shared import names
 from shared.inventory.drift import OPEN, team_displayed
-from shared.inventory.snapshot import Times, World
+from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker, owner_of
 from shared.resources.actual import Namespace
 from shared.resources.project import GOING
 
 
-def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]:
+def of_access_that_ended(team: str, times: Times, world: Snapshot) -> Iterator[str]:
     """What is still there of a team whose access was withdrawn or is over by its date."""
     product, subscription = (
         world.products.get(names.product(team)),
@@ -41,7 +41,7 @@ def of_access_that_ended(team: str, times: Times, world: World) -> Iterator[str]
     yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
 
 
-def of_held(team: str, world: World) -> Iterator[str]:
+def of_held(team: str, world: Snapshot) -> Iterator[str]:
     """A team that the guard holds: its product says so, and no later look lets it go."""
     product = world.products.get(names.product(team))
     if (
@@ -53,7 +53,7 @@ def of_held(team: str, world: World) -> Iterator[str]:
         yield "its withdrawal is held and its product does not say so"
 
 
-def teams_with_objects(repository: int, world: World) -> frozenset[str]:
+def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
     """Every team that something of ours is marked with, under the name that we give it: a copy under another
     name is nobody's.
     """
@@ -82,13 +82,13 @@ def _marked(found: Mapping[str, _HasMarker], name_of: Callable[[str], str]) -> I
             yield each.marker.repository, each.marker.team
 
 
-def _backends(world: World) -> Iterator[Marker]:
+def _backends(world: Snapshot) -> Iterator[Marker]:
     for name, found in world.backends.items():
         if found.marker is not None and name.startswith(f"{names.product(found.marker.team)}--"):
             yield found.marker
 
 
-def is_in_use(team: str, repository: int, world: World) -> bool:
+def is_in_use(team: str, repository: int, world: Snapshot) -> bool:
     """Whether anything of ours but its product says that the team has access, or had it when its product was
     taken away.
     """
@@ -124,7 +124,7 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
         yield "its workspaces outlived their grace period"
 
 
-def _own_backends(team: str, world: World) -> bool:
+def _own_backends(team: str, world: Snapshot) -> bool:
     """What a newer version looks after, or another team owns, is not left over."""
     named = (
         found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--")

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared import names
-from shared.inventory.snapshot import Times, Wanted, World
+from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.marker import Marker
 from shared.resources.desired import Platform, compile_project
 from shared.resources.project import GOING, READY, ActualProject, is_marked
 
 
-def of_team(wanted: Wanted, platform: Platform, times: Times, world: World) -> Iterator[str]:
+def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: Snapshot) -> Iterator[str]:
     """What differs for a team that has a request in force; where there is no playground nobody can have a
     project.
     """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
-        yield from of_access_that_ended(request.team, platform.repository, times, world)
+        yield from ended_access(request.team, platform.repository, times, world)
     elif playground is not None:
         desired = compile_project(request, playground)
         marker = Marker(platform.repository, request.team, wanted.path, "", desired.digest)
         yield from _unlike(marker, _actual(request.team, world), request.entra_group)
 
 
-def of_access_that_ended(team: str, repository: int, times: Times, world: World) -> Iterator[str]:
+def ended_access(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
     """What is still there of a playground that was withdrawn, by itself or with everything else of its
     team.
     """
@@ -42,7 +42,7 @@ def of_access_that_ended(team: str, repository: int, times: Times, world: World)
         yield "its Foundry project outlived its grace period"
 
 
-def teams_let_in(world: World) -> frozenset[str]:
+def teams_with_roles(world: Snapshot) -> frozenset[str]:
     """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
     names_left = (
         name
@@ -52,7 +52,7 @@ def teams_let_in(world: World) -> frozenset[str]:
     return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)
 
 
-def of_others(repository: int, world: World) -> Iterator[str]:
+def unmanaged_readers(repository: int, world: Snapshot) -> Iterator[str]:
     """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
     name.
     """
@@ -69,7 +69,7 @@ def of_others(repository: int, world: World) -> Iterator[str]:
         )
 
 
-def _actual(team: str, world: World) -> ActualProject:
+def _actual(team: str, world: Snapshot) -> ActualProject:
     name = names.project(team)
     return ActualProject(world.projects.get(name), world.users.get(name, frozenset()))
 

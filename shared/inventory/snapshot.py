@@ -15,7 +15,7 @@ from shared.resources.actual import (
     Namespace,
     Product,
     Project,
-    Reader,
+    RoleGrant,
     Route,
     SecretVersion,
     Subscription,
@@ -27,7 +27,7 @@ Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Snapshot:
     """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
     projects. `secret_urls` are where our named values of the gateway point to; `api_policy` and `fragment`
@@ -42,13 +42,13 @@ class World:
     backends: Mapping[str, ActualBackend]
     secret_urls: Mapping[str, str]
     secrets: Mapping[str, SecretVersion]
-    readers: Mapping[str, frozenset[Reader]]
+    readers: Mapping[str, frozenset[RoleGrant]]
     namespaces: Mapping[str, Namespace]
     workspaces: Mapping[str, tuple[Workspace, ...]]
     routes: Mapping[str, tuple[Route, ...]]
     nodes: tuple[GpuNode, ...]
     projects: Mapping[str, Project] = field(default_factory=dict)
-    users: Mapping[str, frozenset[Reader]] = field(default_factory=dict)
+    users: Mapping[str, frozenset[RoleGrant]] = field(default_factory=dict)
     api_policy: str | None = None
     fragment: str | None = None
     rules: int = 0
@@ -63,7 +63,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredTeam:
     """A valid request and where it stands. `over` when its last day has passed."""
 
     request: AccessRequest

@@ -12,14 +12,14 @@ from typing import TypeVar
 from shared import names
 from shared.app import App
 from shared.errors import MergekeyError
-from shared.inventory.snapshot import Part, World
+from shared.inventory.snapshot import Part, Snapshot
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
     Namespace,
     Product,
     Project,
-    Reader,
+    RoleGrant,
     Route,
     SecretVersion,
     Subscription,
@@ -60,14 +60,14 @@ class InAccount:
     """The Foundry project, and who may use it, whether it is there or not."""
 
     project: Project | None = None
-    users: frozenset[Reader] = frozenset()
+    users: frozenset[RoleGrant] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TeamSnapshot:
     """What was seen of one team; `errors` why a part was not."""
 
-    world: World
+    world: Snapshot
     errors: Mapping[Part, MergekeyError]
 
     @property
@@ -81,7 +81,7 @@ class Sighting:
                 raise self.errors[part]
 
 
-async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
+async def read_team(app: App, team: str, request: AccessRequest | None) -> TeamSnapshot:
     """Without a request everything that the team may have is looked for."""
     gateway, vault, cluster, account = await asyncio.gather(
         _tried(lambda: _on_gateway(app, team, request)),
@@ -102,7 +102,9 @@ async def sight(app: App, team: str, request: AccessRequest | None) -> Sighting:
         InCluster() if isinstance(cluster, MergekeyError) else cluster,
         InAccount() if isinstance(account, MergekeyError) else account,
     )
-    return Sighting(world, {part: error for part, error in found.items() if isinstance(error, MergekeyError)})
+    return TeamSnapshot(
+        world, {part: error for part, error in found.items() if isinstance(error, MergekeyError)}
+    )
 
 
 async def _tried(read: Callable[[], Awaitable[V]]) -> V | MergekeyError:
@@ -165,10 +167,10 @@ async def _none() -> tuple[()]:
     return ()
 
 
-def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, account: InAccount) -> World:
+def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, account: InAccount) -> Snapshot:
     product, home, project = names.product(team), names.namespace(team), names.project(team)
-    reader = frozenset([Reader(vault.group, ours=True)])
-    return World(
+    reader = frozenset([RoleGrant(vault.group, ours=True)])
+    return Snapshot(
         api=None,
         products={product: gateway.product} if gateway.product else {},
         linked=frozenset([product] if gateway.linked else []),

@@ -33,7 +33,7 @@ class Event(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class Push:
     """A push to our branch, as one webhook call tells of it. `before` is None when the branch is new.
 
     `allows` is whether one of its commits gives leave for withdrawals.

@@ -26,7 +26,7 @@ LARGEST_MESSAGE = 262_144
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class IncomingMessage:
     """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native
     dead-letter queue.
     """
@@ -42,7 +42,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class RetryState:
     """What the copies of a message carry as application properties. Times are texts of `format_time`, empty
     for never.
 
@@ -59,7 +59,7 @@ class Trail:
     replays: int = 0
 
     @classmethod
-    def of(cls, received: Received) -> Trail:
+    def of(cls, received: IncomingMessage) -> RetryState:
         """Properties of a message that is not ours can be anything, and of any length."""
         known, enqueued = received.properties, received.enqueued
         return cls(
@@ -121,7 +121,7 @@ def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) 
     return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
 
 
-def delay(error: MergekeyError, trail: Trail, lasted: timedelta) -> timedelta:
+def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedelta:
     """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no
     crowd comes back at once.
 

@@ -21,11 +21,11 @@ from shared.policies.policy_xml import (
     policies,
     refuse,
     remove_header,
-    sealed,
     section,
     set_header,
     set_variable,
     when,
+    with_digest,
 )
 
 #: A model's three retries and its fallback.
@@ -64,7 +64,7 @@ def api_policy(catalog: Catalog) -> str:
     _forward(root, catalog)
     for name in ("outbound", "on-error"):
         _secure(section(root, name))
-    return sealed(root)
+    return with_digest(root)
 
 
 def _before_the_products(catalog: Catalog) -> Element:

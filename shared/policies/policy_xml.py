@@ -141,7 +141,7 @@ def refuse(parent: Element, status: Status, message: str) -> None:
     ).text = f'{{"error": {{"code": "{_CODES[status]}", "message": "{message}"}}}}'
 
 
-def sealed(root: Element) -> str:
+def with_digest(root: Element) -> str:
     """The text, with the digest of all the rest as a variable: so the gateway can tell which policy it
     has.
     """
@@ -175,7 +175,7 @@ def carries_digest(root: Element) -> bool:
     return root.find(f"inbound/set-variable[@name='{_DIGEST}']") is not None
 
 
-def meaning_of(text: str) -> str:
+def canonical_digest(text: str) -> str:
     """The digest of what a document without a digest of its own says, such as a fragment; empty for what is
     no XML.
     """

@@ -22,11 +22,11 @@ from shared.policies.policy_xml import (
     literal,
     policies,
     refuse,
-    sealed,
     section,
     set_variable,
     text_of,
     when,
+    with_digest,
 )
 from shared.requests.request import AccessRequest, ModelAccess
 
@@ -80,7 +80,7 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     refuse(SubElement(choose, "otherwise") if allowed else inbound, 403, message)
     if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
         _answer_from_cache(root, catalog.cache)
-    return sealed(root)
+    return with_digest(root)
 
 
 def granted_by(policy: str) -> Grants | None:

@@ -25,10 +25,10 @@ from shared.documents.field_types import (
     TokensPerMinuteText,
     TokensText,
     Written,
-    salvage,
+    parse_leniently,
 )
 from shared.documents.strict_yaml import embed
-from shared.requests.details import Terms, Wish
+from shared.requests.details import RequestDetails, RequestedModel
 from shared.requests.shapes import EXPIRES, GROUP, MODEL, OWNER, TEAM, Shape, entries
 
 _MODELS = ("data", "models")
@@ -118,20 +118,20 @@ class ShapeB(Shape):
         return document
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[Wish | None]:
+    def wishes(document: Document) -> Iterator[RequestedModel | None]:
         for where, raw in entries(document, _MODELS):
-            entry = salvage(ModelEntry, raw)
+            entry = parse_leniently(ModelEntry, raw)
             if entry is None:
                 yield None
             elif entry.enabled:
                 dedicated = entry.type == "kaito" and entry.instance_type is not None
-                yield Wish(
+                yield RequestedModel(
                     where, entry.type, entry.name, dedicated=dedicated, instance_type=entry.instance_type
                 )
 
-    def terms(self) -> Terms:
+    def terms(self) -> RequestDetails:
         data = self.data
-        return Terms(
+        return RequestDetails(
             team=data.team,
             display_name=data.display_name or data.team,
             owner=data.owner,

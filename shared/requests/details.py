@@ -21,7 +21,7 @@ class TokenQuota:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedModel:
     """One model that a request asks for; `where` is its entry in the document."""
 
     where: KeyPath
@@ -34,7 +34,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RequestDetails:
     """Everything that a request says besides its models."""
 
     team: str

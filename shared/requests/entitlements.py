@@ -9,17 +9,17 @@ from typing import Final, get_args
 from shared.catalog.catalog import Catalog, CatalogModel, Dedicated
 from shared.catalog.terms import Classification
 from shared.documents.problem import did_you_mean, listed, quote
-from shared.requests.details import ModelAccess, Period, TokenQuota, Wish
+from shared.requests.details import ModelAccess, Period, RequestedModel, TokenQuota
 
-Objection = tuple[Wish, str, str, str]
+Objection = tuple[RequestedModel, str, str, str]
 """The wish, the key of its entry that is at fault, the reason and the message."""
 
 _Fault = tuple[str, str, str]
 _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Yearly": 365}
 
 
-def objections(
-    wishes: Sequence[Wish], catalog: Catalog, classification: object, leaving: Container[str]
+def check_entitlements(
+    wishes: Sequence[RequestedModel], catalog: Catalog, classification: object, leaving: Container[str]
 ) -> Iterator[Objection]:
     """Everything in the wishes that the catalogue does not allow for data of this class, which may be none
     that is known.
@@ -48,7 +48,7 @@ def objections(
             yield wish, key, reason, message
 
 
-def granted(wish: Wish, model: CatalogModel) -> ModelAccess:
+def granted(wish: RequestedModel, model: CatalogModel) -> ModelAccess:
     """What a wish without objections is granted. Where it names no limit, the catalogue's ceiling holds."""
     daily = TokenQuota(model.max_daily_tokens, "Daily") if model.max_daily_tokens is not None else None
     default = model.dedicated.instance_types[0] if wish.dedicated and model.dedicated else None
@@ -63,7 +63,7 @@ def granted(wish: Wish, model: CatalogModel) -> ModelAccess:
     )
 
 
-def _unknown(wish: Wish, catalog: Catalog) -> Iterator[_Fault]:
+def _unknown(wish: RequestedModel, catalog: Catalog) -> Iterator[_Fault]:
     known = [model.name for model in catalog.models]
     nearest = did_you_mean(wish.name, known)
     yield (
@@ -73,7 +73,7 @@ def _unknown(wish: Wish, catalog: Catalog) -> Iterator[_Fault]:
     )
 
 
-def _refused(wish: Wish, model: CatalogModel, wishes: Sequence[Wish]) -> Iterator[_Fault]:
+def _refused(wish: RequestedModel, model: CatalogModel, wishes: Sequence[RequestedModel]) -> Iterator[_Fault]:
     if wish.provider != model.provider:
         advice = (
             f"{quote(model.name)} is a {model.provider} model, but is asked for as {wish.provider}. Write it "
@@ -98,7 +98,7 @@ def _refused(wish: Wish, model: CatalogModel, wishes: Sequence[Wish]) -> Iterato
 
 
 def _not_for_class(
-    model: CatalogModel, wishes: Sequence[Wish], catalog: Catalog, classification: object
+    model: CatalogModel, wishes: Sequence[RequestedModel], catalog: Catalog, classification: object
 ) -> Iterator[_Fault]:
     if classification not in get_args(Classification) or classification in model.data_classes:
         return
@@ -117,11 +117,11 @@ def _not_for_class(
     yield "name", "DataClassNotAllowed", advice
 
 
-def _how_dedicated(wish: Wish) -> str:
+def _how_dedicated(wish: RequestedModel) -> str:
     return "add 'instanceType'" if wish.where[0] == "data" else "add 'dedicated: true'"
 
 
-def _above_ceilings(wish: Wish, model: CatalogModel) -> Iterator[_Fault]:
+def _above_ceilings(wish: RequestedModel, model: CatalogModel) -> Iterator[_Fault]:
     most = model.max_tokens_per_minute
     if most is not None and wish.tokens_per_minute is not None and wish.tokens_per_minute > most:
         advice = (
@@ -147,7 +147,9 @@ def _quota_ceiling(daily: int, period: Period) -> int:
     return daily // 24 if period == "Hourly" else daily * _DAYS[period]
 
 
-def _dedicated_faults(wish: Wish, permission: Dedicated | None, wishes: Sequence[Wish]) -> Iterator[_Fault]:
+def _dedicated_faults(
+    wish: RequestedModel, permission: Dedicated | None, wishes: Sequence[RequestedModel]
+) -> Iterator[_Fault]:
     if permission is None:
         advice = (
             f"The catalogue allows no workspaces of a team's own for {quote(wish.name)}. Ask the platform "

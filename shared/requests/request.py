@@ -19,8 +19,8 @@ from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import dotted, explain
 from shared.names import team_fault
 from shared.requests.config_map import ShapeB
-from shared.requests.details import ModelAccess, Period, Terms, TokenQuota, Wish
-from shared.requests.entitlements import Objection, granted, objections
+from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
+from shared.requests.entitlements import Objection, check_entitlements, granted
 from shared.requests.paths import RequestPaths
 from shared.requests.shapes import Shape, ShapeA, ShapeC
 
@@ -142,14 +142,18 @@ def read_request(
 
 
 def _objections(
-    shape: type[Shape], document: Document, wishes: Sequence[Wish], catalog: Catalog, leaving: frozenset[str]
+    shape: type[Shape],
+    document: Document,
+    wishes: Sequence[RequestedModel],
+    catalog: Catalog,
+    leaving: frozenset[str],
 ) -> Iterator[Objection]:
     written = document.get(shape.classification_at)
     known = document.knows(shape.classification_at)
-    return objections(wishes, catalog, (written or "internal") if known else None, leaving)
+    return check_entitlements(wishes, catalog, (written or "internal") if known else None, leaving)
 
 
-def _tokens(wish: Wish, catalog: Catalog | None, terms: Terms | None) -> int | None:
+def _tokens(wish: RequestedModel, catalog: Catalog | None, terms: RequestDetails | None) -> int | None:
     """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each
     model, too.
     """
@@ -227,7 +231,7 @@ def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]
             )
 
 
-def _request(terms: Terms, wishes: Sequence[Wish], catalog: Catalog) -> AccessRequest:
+def _request(terms: RequestDetails, wishes: Sequence[RequestedModel], catalog: Catalog) -> AccessRequest:
     known = ((wish, catalog.model(wish.name)) for wish in wishes)
     models = sorted(
         (granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name

@@ -1,8 +1,8 @@
 """The three shapes in which a team may write its request.
 
 A is canonical; B is a Kubernetes ConfigMap whose `data.models` is YAML in a text; C lists plain model names
-behind `enabled`. Each says what it asks for as `Terms` and `Wish`es; the wishes are read entry by entry, so
-that a problem in one hides none in another.
+behind `enabled`. Each says what it asks for as `RequestDetails` and `RequestedModel`s, which are read entry
+by entry, so that a problem in one hides none in another.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from shared.documents.field_types import (
     Tokens,
     TokensPerMinute,
     Written,
-    salvage,
+    parse_leniently,
 )
-from shared.requests.details import Period, Terms, TokenQuota, Wish
+from shared.requests.details import Period, RequestDetails, RequestedModel, TokenQuota
 
 TEAM = "the team's name, which is also its folder's"
 OWNER = "the e-mail address of the person who answers for the team"
@@ -55,11 +55,11 @@ class Shape(Written, ABC):
 
     @staticmethod
     @abstractmethod
-    def wishes(document: Document) -> Iterator[Wish | None]:
+    def wishes(document: Document) -> Iterator[RequestedModel | None]:
         """Each model asked for, None for an entry that cannot be read."""
 
     @abstractmethod
-    def terms(self) -> Terms:
+    def terms(self) -> RequestDetails:
         """Everything else."""
 
 
@@ -103,8 +103,8 @@ class _WithTeam(Shape):
     data_classification: Classification = "internal"
     expires: Day | None = Field(default=None, description=EXPIRES)
 
-    def terms(self) -> Terms:
-        return Terms(
+    def terms(self) -> RequestDetails:
+        return RequestDetails(
             team=self.team.name,
             display_name=self.team.display_name or self.team.name,
             owner=self.team.owner,
@@ -136,9 +136,9 @@ class FoundryEntry(Written):
     )
     token_quota: WrittenQuota | None = None
 
-    def wish(self, where: KeyPath) -> Wish:
+    def wish(self, where: KeyPath) -> RequestedModel:
         """The entry in common words."""
-        return Wish(where, "foundry", self.name, self.tokens_per_minute, self._quota())
+        return RequestedModel(where, "foundry", self.name, self.tokens_per_minute, self._quota())
 
     def _quota(self) -> TokenQuota | None:
         return TokenQuota(self.token_quota.tokens, self.token_quota.period) if self.token_quota else None
@@ -152,8 +152,8 @@ class KaitoEntry(FoundryEntry):
         default=None, description="default: the catalogue's first instance type"
     )
 
-    def wish(self, where: KeyPath) -> Wish:
-        return Wish(
+    def wish(self, where: KeyPath) -> RequestedModel:
+        return RequestedModel(
             where,
             "kaito",
             self.name,
@@ -167,8 +167,8 @@ class KaitoEntry(FoundryEntry):
 class OpenAIEntry(FoundryEntry):
     """A model behind any other endpoint that speaks OpenAI's protocol."""
 
-    def wish(self, where: KeyPath) -> Wish:
-        return Wish(where, "openai", self.name, self.tokens_per_minute, self._quota())
+    def wish(self, where: KeyPath) -> RequestedModel:
+        return RequestedModel(where, "openai", self.name, self.tokens_per_minute, self._quota())
 
 
 class ModelsA(Written):
@@ -187,7 +187,7 @@ class ShapeA(_WithTeam):
     )
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[Wish | None]:
+    def wishes(document: Document) -> Iterator[RequestedModel | None]:
         kinds: list[tuple[str, type[FoundryEntry]]] = [
             ("foundry", FoundryEntry),
             ("kaito", KaitoEntry),
@@ -195,7 +195,7 @@ class ShapeA(_WithTeam):
         ]
         for key, form in kinds:
             for where, raw in entries(document, ("models", key)):
-                entry = salvage(form, raw)
+                entry = parse_leniently(form, raw)
                 yield entry.wish(where) if entry else None
 
 
@@ -224,13 +224,13 @@ class ShapeC(_WithTeam):
     )
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[Wish | None]:
+    def wishes(document: Document) -> Iterator[RequestedModel | None]:
         shared: tuple[Provider, ...] = ("foundry", "openai")
         for provider in shared:
             for where, raw in _enabled(document, provider):
-                yield Wish(where, provider, raw) if isinstance(raw, str) else None
+                yield RequestedModel(where, provider, raw) if isinstance(raw, str) else None
         for where, raw in _enabled(document, "kaito"):
-            yield Wish(where, "kaito", raw, dedicated=True) if isinstance(raw, str) else None
+            yield RequestedModel(where, "kaito", raw, dedicated=True) if isinstance(raw, str) else None
 
 
 def entries(document: Document, where: KeyPath) -> Iterator[tuple[KeyPath, object]]:

@@ -151,7 +151,7 @@ class SecretVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class RoleGrant:
     """A group that may read a secret, or use a project; `ours` when it was us who let it in."""
 
     group: str

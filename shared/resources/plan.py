@@ -13,7 +13,7 @@ from typing import Any, Literal
 from shared.errors import NotManaged
 from shared.marker import Marker, require_known
 from shared.names import API, FRAGMENT
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
 from shared.resources.backends import Backend, NamedValue, senders
 from shared.resources.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
@@ -185,7 +185,7 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     fragment = Create("policy fragment", FRAGMENT, desired.fragment)
     if api is not None and api.is_as(marker.digest, desired.api_digest):
         asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
-        edited = () if actual.fragment == meaning_of(desired.fragment) else (fragment,)
+        edited = () if actual.fragment == canonical_digest(desired.fragment) else (fragment,)
         return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
     first: list[Change] = [fragment, *secrets, *beside]
     if api is None or api.operations != desired.api_digest:

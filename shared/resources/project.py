@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.errors import NotManaged
 from shared.marker import Marker, require_known
-from shared.resources.actual import Project, Reader, TracingConnection
+from shared.resources.actual import Project, RoleGrant, TracingConnection
 from shared.resources.desired import DesiredProject
 from shared.resources.plan import Change, Create, Delete, Plan, Update
 
@@ -23,7 +23,7 @@ class ActualProject:
     """
 
     project: Project | None
-    readers: frozenset[Reader]
+    readers: frozenset[RoleGrant]
     connection: TracingConnection | None = None
     let_in: frozenset[str] = frozenset()
 

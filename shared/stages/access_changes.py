@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared.app import App
 from shared.branch.review import File, Review
-from shared.branch.withdrawal_guard import Absence, Gone
+from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.documents.problem import START, Problem, failures, problem_at
 from shared.git import Tree
 from shared.messaging.messages import CATALOG_TEAM, AccessChange
@@ -25,7 +25,7 @@ def requested(
     ]
 
 
-def held(judged: Absence, head: Head) -> list[AccessChange]:
+def held(judged: MissingTeams, head: Head) -> list[AccessChange]:
     """A change per team that is held and whose product does not say so yet."""
     unmarked = (each for each in judged.held if each.marked and not each.held and each.why != "shortened")
     return [
@@ -33,13 +33,13 @@ def held(judged: Absence, head: Head) -> list[AccessChange]:
     ]
 
 
-def withdrawn(gone: Gone, head: Head) -> AccessChange:
+def withdrawn(gone: MissingTeam, head: Head) -> AccessChange:
     return AccessChange(
         change="withdrawn", team=gone.team, path=gone.path, commit=head.commit, granted=gone.commit
     )
 
 
-def held_problems(judged: Absence) -> list[Problem]:
+def held_problems(judged: MissingTeams) -> list[Problem]:
     """Where the files were, so that whoever looks at the push finds it."""
     return [
         problem_at(each.path, START, "WithdrawalsHeld", judged.explain())

@@ -25,7 +25,7 @@ ADMINISTRATOR = "1"
 OWNER_TAGS = ("repository", "team")
 
 
-async def together(*calls: Awaitable[object]) -> None:
+async def gather_all(*calls: Awaitable[object]) -> None:
     """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may
     pass.
 
@@ -45,26 +45,26 @@ async def together(*calls: Awaitable[object]) -> None:
         )
 
 
-async def perform(
+async def apply_plan(
     plan: Plan,
     write: Callable[[Change], Awaitable[None]],
     after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Write a plan. `after_first` runs beside the second step, as soon as the first stands."""
     first, *rest = plan.steps or ((),)
-    await together(*(write(change) for change in first))
-    await together(_steps(rest, write), *([after_first()] if after_first else []))
+    await gather_all(*(write(change) for change in first))
+    await gather_all(_steps(rest, write), *([after_first()] if after_first else []))
 
 
 async def _steps(steps: list[tuple[Change, ...]], write: Callable[[Change], Awaitable[None]]) -> None:
     for step in steps:
-        await together(*(write(change) for change in step))
+        await gather_all(*(write(change) for change in step))
 
 
 async def remove_administrator(gateway: Gateway, product: str) -> None:
     subscriptions = await gateway.product_subscriptions(product)
     strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
-    await together(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
+    await gather_all(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
 
 
 async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:

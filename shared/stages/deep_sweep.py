@@ -16,7 +16,7 @@ from shared.app import App
 from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError
 from shared.inventory import drift
-from shared.inventory.snapshot import Finding, Wanted, World
+from shared.inventory.snapshot import DesiredTeam, Finding, Snapshot
 from shared.messaging.messages import CATALOG_TEAM, Sweep
 from shared.messaging.outcomes import Event
 from shared.policies.policy_xml import digest_of
@@ -46,7 +46,7 @@ class DeepLook:
 
 
 async def look_deeply(
-    app: App, catalog: Catalog | None, wanted: Iterable[Wanted], world: World, event: Event[Sweep]
+    app: App, catalog: Catalog | None, wanted: Iterable[DesiredTeam], world: Snapshot, event: Event[Sweep]
 ) -> DeepLook:
     """At those whose turn it is, or at all when the sweep is deep. Without a valid catalogue nobody knows
     what should be.
@@ -83,7 +83,7 @@ def _slice(team: str) -> int:
     return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
-async def _look(app: App, wanted: Wanted, catalog: Catalog, world: World) -> list[str]:
+async def _look(app: App, wanted: DesiredTeam, catalog: Catalog, world: Snapshot) -> list[str]:
     """What lists cannot show: limits and a policy that were edited, keys that are not those in the vault."""
     desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
     workspaces = compile_workspaces(wanted.request, catalog, app.platform)
@@ -109,7 +109,7 @@ async def _look(app: App, wanted: Wanted, catalog: Catalog, world: World) -> lis
     return found + await _look_at_keys(app, wanted.request, world, keys)
 
 
-async def _look_at_keys(app: App, request: AccessRequest, world: World, keys: Keys) -> list[str]:
+async def _look_at_keys(app: App, request: AccessRequest, world: Snapshot, keys: Keys) -> list[str]:
     """Whether the vault has what the gateway takes. Who could read a key, a write that came too late may have
     hidden in a version below.
     """
@@ -125,14 +125,14 @@ async def _look_at_keys(app: App, request: AccessRequest, world: World, keys: Ke
     return found
 
 
-async def _look_at_catalog(app: App, catalog: Catalog, world: World) -> list[str]:
+async def _look_at_catalog(app: App, catalog: Catalog, world: Snapshot) -> list[str]:
     """The same of the catalogue's own: the limits of its workspaces."""
     return await _look_at_limits(
         app, compile_shared_workspaces(catalog, app.platform), names.CATALOGUE_TEAM, world
     )
 
 
-async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: World) -> list[str]:
+async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: Snapshot) -> list[str]:
     """Of a namespace that stands, and that no newer version looks after. Those of one that does not stand are
     written with it.
     """
@@ -144,7 +144,7 @@ async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world
     )
 
 
-async def _look_at_traces(app: App, wanted: Wanted, world: World) -> list[str]:
+async def _look_at_traces(app: App, wanted: DesiredTeam, world: Snapshot) -> list[str]:
     """No list of the account shows the connections of its projects."""
     playground, request = app.platform.playground, wanted.request
     project = world.projects.get(names.project(request.team))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from shared import names
 from shared.app import App
-from shared.branch.decision import Standing, require_unmoved
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NotManaged, Rejected
 from shared.marker import format_time, owner_of, reader_of
 from shared.messaging.messages import TeamMessage
@@ -24,14 +24,14 @@ from shared.resources.actual import SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
 from shared.resources.secret_tags import are_as, marked, with_others
 from shared.secret import SecretValue
-from shared.stages.apply import Secret, together, write_secret
+from shared.stages.apply import Secret, gather_all, write_secret
 from shared.stages.renew_key import KEY, make_new, publish
 
 ENDPOINT = "URL"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ExistingKeys:
     """What is there: the subscription, the versions of each secret (newest first), the secrets that the group
     may read; `let_in` are all groups that we let in, by secret, where that was looked at.
     """
@@ -77,7 +77,7 @@ class _Given:
     woken: bool
 
 
-async def observe(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+async def observe(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
     """Reads everything at once. Raises NotManaged when something of the name is not ours.
 
     `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
@@ -90,7 +90,7 @@ async def observe(app: App, team: str, group: str | None, closely: bool = False)
     return held
 
 
-async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> Held:
+async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
     """The same, whosever the subscription is: what is in the vault can be taken back anyway."""
     secrets = names.secrets(team)
     subscription, (granted, let_in), versions = await asyncio.gather(
@@ -98,7 +98,7 @@ async def observe_secrets(app: App, team: str, group: str | None, closely: bool 
         _all_readers(app, secrets, group) if closely else _reader(app, group),
         asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
     )
-    held = Held(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
+    held = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
     _require_own_secrets(app, team, held)
     return held
 
@@ -121,14 +121,14 @@ async def _all_readers(
     return frozenset(granted), let_in
 
 
-async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def deliver(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """Bring subscription, secrets and readers to what the request says; write only what differs."""
     request = standing.request
     assert request is not None
     found = await _observe_hands(app, event, request)
     held = await _remember_strangers(app, event, request, found)
     gone = (held.readers | standing.let_in) - {request.entra_group}
-    await together(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
+    await gather_all(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
     given, tags = (
         await _keys(app, event, standing, held, changed_hands=bool(gone)),
         _tags(app, request, standing.commit),
@@ -142,12 +142,12 @@ async def deliver(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
         )
     wrote = await _write_secrets(app, request.team, held, given, tags)
     missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
-    await together(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
+    await gather_all(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
     changed = wrote or bool(missing or gone or given.woken or given.renewal.now)
     return _outcome(event, request, given.renewal, changed, began=_begins(found, request.team, given.renewal))
 
 
-async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> Held:
+async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> ExistingKeys:
     """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its
     tag was gone. And where a key is exposed: whoever marked it may not have taken the role away yet, and the
     new key would be open to the same group.
@@ -160,8 +160,8 @@ async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessReq
 
 
 async def _remember_strangers(
-    app: App, event: Event[TeamMessage], request: AccessRequest, held: Held
-) -> Held:
+    app: App, event: Event[TeamMessage], request: AccessRequest, held: ExistingKeys
+) -> ExistingKeys:
     """A delivery that came too late may have let a group in that no tag names: the role is the only trace of
     it. The key's secret says so before the role is taken away.
     """
@@ -174,12 +174,14 @@ async def _remember_strangers(
             and let_in - {request.entra_group, newest.tags.get("reader")}
         ):
             known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
-    await together(*(app.vault.update(version, version.enabled, version.tags) for version in known.values()))
+    await gather_all(
+        *(app.vault.update(version, version.enabled, version.tags) for version in known.values())
+    )
     written = {secret: (version, *held.secrets[secret][1:]) for secret, version in known.items()}
     return replace(held, secrets={**held.secrets, **written})
 
 
-def _begins(found: Held, team: str, renewal: Renewal) -> bool:
+def _begins(found: ExistingKeys, team: str, renewal: Renewal) -> bool:
     """Whether the time of a key that works on begins now: its secret, as it was found, did not say so yet."""
     newest = {which: found.newest(names.key_secrets(team)[which]) for which in renewal.waiting}
     return any(
@@ -212,7 +214,7 @@ def _note(request: AccessRequest) -> str:
 
 
 async def _keys(
-    app: App, event: Event[TeamMessage], standing: Standing, held: Held, changed_hands: bool
+    app: App, event: Event[TeamMessage], standing: Decision, held: ExistingKeys, changed_hands: bool
 ) -> _Given:
     """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They
     are needed too where what the vault holds shall be compared with them (`event.closely`), and where one was
@@ -236,7 +238,7 @@ async def _keys(
 async def _wake(
     app: App,
     event: Event[TeamMessage],
-    standing: Standing,
+    standing: Decision,
     subscription: Subscription | None,
     exposed: Renewal,
 ) -> Keys:
@@ -244,11 +246,11 @@ async def _wake(
     team = event.message.team
     name = names.subscription(team)
     if subscription is not None and exposed.now:
-        await require_unmoved(app, event, standing)
-        await together(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
+        await ensure_branch_unchanged(app, event, standing)
+        await gather_all(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
         subscription = await app.gateway.subscription(name)
     if subscription is not None:
-        await require_unmoved(app, event, standing)
+        await ensure_branch_unchanged(app, event, standing)
     answer = await _put_subscription(app, team, subscription.etag if subscription else None)
     return answer or await app.gateway.keys(name)
 
@@ -266,7 +268,9 @@ async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | Non
         return await app.gateway.put_subscription(*given)
 
 
-async def _write_secrets(app: App, team: str, held: Held, given: _Given, tags: Mapping[str, str]) -> bool:
+async def _write_secrets(
+    app: App, team: str, held: ExistingKeys, given: _Given, tags: Mapping[str, str]
+) -> bool:
     """All but the keys that were made new: those are in the vault already."""
     endpoint = Secret(names.endpoint_secret(team), ENDPOINT, SecretValue(app.platform.gateway_url))
     written = [write_secret(app, endpoint, held.newest(endpoint.name), tags)]
@@ -304,7 +308,7 @@ async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]
 
 async def _all(written: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
     tasks = [asyncio.ensure_future(coroutine) for coroutine in written]
-    await together(*tasks)
+    await gather_all(*tasks)
     return [task.result() for task in tasks]
 
 
@@ -333,7 +337,7 @@ def _is_whole(version: SecretVersion | None) -> bool:
     return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
 
 
-def _require_own_secrets(app: App, team: str, held: Held) -> None:
+def _require_own_secrets(app: App, team: str, held: ExistingKeys) -> None:
     ours = (app.platform.repository, team)
     for secret in held.secrets:
         newest = held.newest(secret)

@@ -13,7 +13,7 @@ from shared.messaging.messages import TO_ALL, AccessChange, DeliverKeys, Message
 from shared.messaging.outcomes import Event
 from shared.messaging.retry_state import bounded
 from shared.messaging.routes import DELIVER_KEYS, SWEEP, TOPIC, Stage
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 
 
 async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
@@ -22,7 +22,7 @@ async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None
     message_id = bounded(f"{event.root}/{DELIVER_KEYS.name}")
     await app.bus.send(
         [
-            Envelope(
+            OutgoingMessage(
                 DELIVER_KEYS.entity,
                 message_id,
                 encode(app, message, message_id, event.now),
@@ -34,18 +34,24 @@ async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None
 
 def access_change(
     app: App, change: AccessChange, cause: str, now: datetime, stage: Stage | None = None
-) -> Envelope:
+) -> OutgoingMessage:
     """The first message of a chain, to all stages or to one of the topic. `cause` is the delivery or the
     sweep that set it off.
     """
     message_id = bounded(f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}")
     to = TO_ALL if stage is None else stage.to
-    return Envelope(TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to)
+    return OutgoingMessage(
+        TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to
+    )
 
 
-def sweep(app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None) -> Envelope:
+def sweep(
+    app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None
+) -> OutgoingMessage:
     known = bounded(message_id)
-    return Envelope(SWEEP.entity, known, encode(app, message, known, now), session=message.session, due=due)
+    return OutgoingMessage(
+        SWEEP.entity, known, encode(app, message, known, now), session=message.session, due=due
+    )
 
 
 def encode(app: App, message: Message, message_id: str, now: datetime) -> bytes:

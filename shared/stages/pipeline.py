@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from shared.app import App
-from shared.branch.decision import Standing, look
+from shared.branch.decision import Decision, decide
 from shared.errors import Busy
 from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
@@ -20,29 +20,29 @@ from shared.stages import outgoing, withdrawal
 from shared.stages import provision_gateway as gateway
 from shared.stages import provision_projects as projects
 from shared.stages import provision_workspaces as workspaces
-from shared.stages.receive_push import take_push
-from shared.stages.sweep import look_at_everything
+from shared.stages.receive_push import queue_changes
+from shared.stages.sweep import run_sweep
 
 #: How often a stage starts anew because the branch moved while it wrote.
 ROUNDS = 3
 
-Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
+Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
 #: A push becomes access changes on the topic: `receive_push(app, push, now)`.
-receive_push = take_push
+receive_push = queue_changes
 
 
 async def sweep(app: App, event: Event[Sweep]) -> Outcome:
     """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody
     changed something.
     """
-    return await look_at_everything(app, event)
+    return await run_sweep(app, event)
 
 
 async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
     """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
     return (
-        await _follow(app, event, gateway.provide_models, _keep)
+        await _follow(app, event, gateway.provision_models, _keep)
         if event.message.team == CATALOG_TEAM
         else Done()
     )
@@ -52,7 +52,7 @@ async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
     if event.message.team == CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, gateway.provide_product, withdrawal.from_gateway, withdrawal.hold)
+    return await _follow(app, event, gateway.provision_product, withdrawal.from_gateway, withdrawal.hold)
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
@@ -62,8 +62,8 @@ async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
     if app.cluster is None:
         return Done()
     if event.message.team == CATALOG_TEAM:
-        return await _follow(app, event, workspaces.provide_shared, _keep)
-    return await _follow(app, event, workspaces.provide, withdrawal.from_cluster)
+        return await _follow(app, event, workspaces.provision_shared, _keep)
+    return await _follow(app, event, workspaces.provision, withdrawal.from_cluster)
 
 
 async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
@@ -71,7 +71,7 @@ async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
     return (
         Done()
         if event.message.team == CATALOG_TEAM
-        else await _follow(app, event, projects.provide, withdrawal.from_playground)
+        else await _follow(app, event, projects.provision, withdrawal.from_playground)
     )
 
 
@@ -86,7 +86,7 @@ async def _follow(
     """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
     meanwhile is followed.
     """
-    standing = await look(app, event.message, event.now)
+    standing = await decide(app, event.message, event.now)
     for rounds in range(ROUNDS):
         match standing.verdict:
             case "superseded":
@@ -101,7 +101,7 @@ async def _follow(
                 outcome = await withdraw(app, event, standing)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
-        again = await look(app, event.message, event.now)
+        again = await decide(app, event.message, event.now)
         if again.same_as(standing):
             return (
                 replace(outcome, revision=standing.blobs[0])
@@ -122,6 +122,6 @@ async def _have_looked_at(app: App, event: Event[TeamMessage]) -> None:
     )
 
 
-async def _keep(_: App, __: Event[TeamMessage], ___: Standing) -> Outcome:
+async def _keep(_: App, __: Event[TeamMessage], ___: Decision) -> Outcome:
     """A catalogue that is gone changes nothing: the last valid one stays in force."""
     return Done()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.app import App
-from shared.branch.decision import Standing, require_unmoved
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
 from shared.marker import Marker, require_known
 from shared.messaging.messages import CATALOG_TEAM, TeamMessage
@@ -23,7 +23,7 @@ from shared.names import (
     SHARED_PREFIX,
     product,
 )
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Policy
 from shared.resources.backends import Backend, NamedValue
@@ -39,9 +39,9 @@ from shared.resources.plan import (
     plan_cleaning,
     plan_gateway,
 )
-from shared.stages.apply import GatewayWriter, perform
+from shared.stages.apply import GatewayWriter, apply_plan
 from shared.stages.outgoing import ask_for_keys
-from shared.stages.reserve_capacity import Wanted, growth_of, reserve
+from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
@@ -49,7 +49,7 @@ FIRST_WAIT = timedelta(seconds=1)
 ROOM_WAIT = timedelta(seconds=10)
 
 
-async def provide_models(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def provision_models(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
     assert standing.catalog is not None
     desired = compile_catalog(standing.catalog, app.platform)
@@ -64,7 +64,7 @@ async def provide_models(app: App, event: Event[TeamMessage], standing: Standing
         await _keep_the_fragment(app, desired.fragment, actual)
         raise
     if plan or cleaning:
-        await require_unmoved(app, event, standing)
+        await ensure_branch_unchanged(app, event, standing)
     await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
     left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
@@ -75,7 +75,7 @@ async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None
     """Every team's policy includes it, and it is always the same: whoever has taken another name of ours
     keeps no team from its policy.
     """
-    if actual.fragment != meaning_of(text):
+    if actual.fragment != canonical_digest(text):
         await app.gateway.put_fragment(FRAGMENT, text)
 
 
@@ -93,7 +93,7 @@ async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWri
         if isinstance(change, Create | Update) and isinstance(change.body, Backend | NamedValue):
             stood.add(change.name)
 
-    await perform(plan, write)
+    await apply_plan(plan, write)
 
 
 def _misses(error: Rejected, needed: set[str], standing: set[str]) -> bool:
@@ -119,7 +119,7 @@ async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
         except Rejected:
             left.append(change.name)
 
-    await perform(cleaning, delete)
+    await apply_plan(cleaning, delete)
     return left
 
 
@@ -134,7 +134,7 @@ async def _actual_catalog(app: App) -> ActualCatalog:
     return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment.digest)
 
 
-async def provide_product(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def provision_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The team's product. The backends are read only when something differs."""
     assert standing.request is not None
     assert standing.catalog is not None
@@ -168,15 +168,17 @@ async def provide_product(app: App, event: Event[TeamMessage], standing: Standin
     found, writer = ActualGateway(actual, policy, backends, linked), GatewayWriter(app.gateway, marker)
     plan = plan_gateway(desired, marker, found)
     if plan:
-        await require_unmoved(app, event, standing)
-        growth = await growth_of(app, Wanted(standing.request, standing.catalog, desired, marker), actual)
+        await ensure_branch_unchanged(app, event, standing)
+        growth = await growth_of(
+            app, DesiredProduct(standing.request, standing.catalog, desired, marker), actual
+        )
         if growth is not None:
             reserved = await reserve(app, event, growth, writer)
             if reserved is None:
                 return Waiting(ROOM_WAIT, "CapacityInUse")
             plan = plan_gateway(desired, marker, replace(found, product=reserved)).after_first()
     try:
-        await perform(plan, writer, lambda: ask_for_keys(app, event, standing.commit))
+        await apply_plan(plan, writer, lambda: ask_for_keys(app, event, standing.commit))
     except Rejected as error:
         await _require_backends(app, desired, error)
         await _require_own_policy(app, desired, policy)

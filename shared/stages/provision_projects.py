@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from shared.app import App
-from shared.branch.decision import Standing
+from shared.branch.decision import Decision
 from shared.errors import InvalidRequest, PermanentError, Rejected
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
@@ -18,14 +18,14 @@ from shared.ports import Projects
 from shared.requests.request import AccessRequest
 from shared.resources.desired import compile_project
 from shared.resources.project import FAILED, GOING, MOST_PROJECTS, READY, ActualProject, plan_project
-from shared.stages.apply import ProjectWriter, perform
+from shared.stages.apply import ProjectWriter, apply_plan
 from shared.stages.withdrawal import from_playground
 
 #: Foundry makes a project in some seconds.
 PROJECT_WAIT = timedelta(seconds=10)
 
 
-async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def provision(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The project, where its traces go, who may use it; nothing of it without playground access."""
     request = standing.request
     assert request is not None
@@ -46,7 +46,7 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     )
     if project is None:
         await _require_room(projects)
-    await perform(plan, ProjectWriter(projects, roles, desired.name))
+    await apply_plan(plan, ProjectWriter(projects, roles, desired.name))
     if project is None or project.state != READY:
         return _not_ready(desired.name, project.state if project else "")
     return Done(worth_saying(event, bool(plan), _note(request, desired.tracing)), wrote=bool(plan))

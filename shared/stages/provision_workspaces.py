@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.app import App
-from shared.branch.decision import Standing, require_unmoved
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NotManaged, Rejected
 from shared.inventory.drift import of_limits
 from shared.marker import Marker, require_known
@@ -28,16 +28,16 @@ from shared.resources.desired import (
 from shared.resources.plan import Delete, Plan, Replace, plan_workspaces
 from shared.resources.readiness import Failed, NotYet, readiness
 from shared.resources.workspaces import namespace_manifest
-from shared.stages.apply import WorkspaceWriter, perform, together
+from shared.stages.apply import WorkspaceWriter, apply_plan, gather_all
 
 #: A node takes minutes to come and to go.
 NODE_WAIT = timedelta(seconds=30)
-NO_ROOM = "QuotaExceeded"
+QUOTA_EXCEEDED = "QuotaExceeded"
 #: The product is written at the same time, in some seconds.
 GRANT_WAIT = timedelta(seconds=5)
 
 
-async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def provision(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """A team's own workspaces."""
     assert standing.request is not None
     assert standing.catalog is not None
@@ -46,14 +46,14 @@ async def provide(app: App, event: Event[TeamMessage], standing: Standing) -> Ou
     )
 
 
-async def provide_shared(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def provision_shared(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The workspaces that the platform runs for all teams, in a namespace of the catalogue's."""
     assert standing.catalog is not None
     return await _provide(app, event, standing, compile_shared_workspaces(standing.catalog, app.platform))
 
 
 async def _provide(
-    app: App, event: Event[TeamMessage], standing: Standing, desired: DesiredWorkspaces
+    app: App, event: Event[TeamMessage], standing: Decision, desired: DesiredWorkspaces
 ) -> Outcome:
     """Namespace, limits, workspaces and routes; then what KAITO says about them."""
     assert app.cluster is not None
@@ -82,7 +82,7 @@ async def _provide(
         # or older.
         plan = plan_workspaces(desired, found, routes, False)
     if not await _follow(app, event, standing, plan):
-        return Waiting(NODE_WAIT, NO_ROOM)
+        return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
     if desired is not all_of_it:
         return Waiting(GRANT_WAIT, "ProductNotThere")
     if plan:
@@ -101,7 +101,7 @@ async def _begin(cluster: Cluster, actual: Namespace | None, marker: Marker) -> 
 
 
 async def _as_granted(
-    app: App, standing: Standing, desired: DesiredWorkspaces, found: Sequence[Workspace]
+    app: App, standing: Decision, desired: DesiredWorkspaces, found: Sequence[Workspace]
 ) -> DesiredWorkspaces:
     """Whose GPU it is, is settled by the team's product: until that stands, no node is started. The
     platform's own need none.
@@ -112,7 +112,7 @@ async def _as_granted(
     return desired.without(missing)
 
 
-async def _is_granted(app: App, request: AccessRequest, standing: Standing) -> bool:
+async def _is_granted(app: App, request: AccessRequest, standing: Decision) -> bool:
     """Whether the team's product stands as its request says, so that its workspaces count as its own."""
     assert standing.catalog is not None
     desired = compile_gateway(request, standing.catalog, app.platform)
@@ -127,24 +127,24 @@ async def _is_granted(app: App, request: AccessRequest, standing: Standing) -> b
     return marker is not None and marker.withdrawn is None and marker.digest == desired.digest
 
 
-async def _follow(app: App, event: Event[TeamMessage], standing: Standing, plan: Plan) -> bool:
+async def _follow(app: App, event: Event[TeamMessage], standing: Decision, plan: Plan) -> bool:
     """False when there is no room yet: a quota is counted some moments after it was raised, or after a
     workspace went; one of somebody else's may take it.
     """
     assert app.cluster is not None
     if any(isinstance(change, Delete | Replace) for change in plan):
-        await require_unmoved(app, event, standing)
+        await ensure_branch_unchanged(app, event, standing)
     try:
-        await perform(plan, WorkspaceWriter(app.cluster, namespace(event.message.team)))
+        await apply_plan(plan, WorkspaceWriter(app.cluster, namespace(event.message.team)))
     except Busy as error:
-        if error.reason != NO_ROOM:
+        if error.reason != QUOTA_EXCEEDED:
             raise
         return False
     return True
 
 
 async def remove_namespace(
-    app: App, event: Event[TeamMessage], standing: Standing, workspaces: Sequence[Workspace]
+    app: App, event: Event[TeamMessage], standing: Decision, workspaces: Sequence[Workspace]
 ) -> Outcome:
     """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if
     its team comes back; the namespace when they are gone. The branch is asked right before: a GPU takes half
@@ -159,16 +159,16 @@ async def remove_namespace(
         )
     going = [workspace for workspace in workspaces if not workspace.terminating]
     if going:
-        await require_unmoved(app, event, standing)
-    await together(*(cluster.delete_route(name, workspace.name) for workspace in going))
-    await together(
+        await ensure_branch_unchanged(app, event, standing)
+    await gather_all(*(cluster.delete_route(name, workspace.name) for workspace in going))
+    await gather_all(
         *(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going)
     )
     if workspaces:
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
     actual = await cluster.namespace(name)
     if actual is not None and not actual.terminating:
-        await require_unmoved(app, event, standing)
+        await ensure_branch_unchanged(app, event, standing)
         await cluster.delete_namespace(name, actual.resource_version)
     return Done("workspaces deleted")
 

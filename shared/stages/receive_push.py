@@ -16,17 +16,17 @@ from shared import names
 from shared.app import App
 from shared.branch.ceilings import may_be_beyond
 from shared.branch.decision import tree_of
-from shared.branch.evaluation import judge, read_files
+from shared.branch.evaluation import evaluate, read_files
 from shared.branch.last_days import slips
-from shared.branch.missing_teams import absence, markers_of
-from shared.branch.review import File, Past, Review, review
+from shared.branch.missing_teams import find_missing, markers_of
+from shared.branch.review import Baseline, File, Review, review
 from shared.branch.states import SOON
 from shared.branch.team_states import BranchFiles, Existing, state
-from shared.branch.tree_diff import Touched, compare, homes, requests_of
-from shared.branch.withdrawal_guard import Absence, Gone
+from shared.branch.tree_diff import TreeDiff, diff_trees, request_paths_of, requests_of
+from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.git import Tree, is_hidden
 from shared.messaging.messages import AccessChange, Sweep
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 from shared.messaging.routes import PROVISION_GATEWAY
 from shared.ports import Head
 from shared.stages.access_changes import catalog_change, held, held_problems, report, requested, withdrawn
@@ -46,7 +46,7 @@ class _At:
     now: datetime
 
 
-async def take_push(app: App, push: Arrived, now: datetime) -> str:
+async def queue_changes(app: App, push: Push, now: datetime) -> str:
     """Queue what the push asks for and tell the verdict; returns a line for the delivery's log at GitHub."""
     head = await app.repository.head()
     if head is None:
@@ -60,7 +60,7 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     if push.allows:
         # Which teams it is about, the touched files do not say.
         return await _leave_to_sweep(app, push, "withdrawals are allowed", now)
-    touched = compare(before, after, app.places.requests, app.places.catalog)
+    touched = diff_trees(before, after, app.places.requests, app.places.catalog)
     if len(touched) > LARGE_PUSH:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
     if not (touched or touched.catalog or touched.near_misses):
@@ -90,23 +90,21 @@ async def take_push(app: App, push: Arrived, now: datetime) -> str:
     return await report(app, head, len(changes), [*reviewed.problems, *held_problems(judged)])
 
 
-async def _tree_before(app: App, push: Arrived) -> Tree | None:
+async def _tree_before(app: App, push: Push) -> Tree | None:
     return {} if push.before is None else await app.repository.tree(push.before)
 
 
-async def _leave_to_sweep(
-    app: App, push: Arrived, why: str, now: datetime, due: datetime | None = None
-) -> str:
+async def _leave_to_sweep(app: App, push: Push, why: str, now: datetime, due: datetime | None = None) -> str:
     await app.bus.send([sweep(app, Sweep(why=why, verdict=True), f"{push.delivery}/sweep", now, due)])
     return f"{why}: everything is looked at"
 
 
 async def _review_touched(
-    app: App, push: Touched, before: Tree, after: Tree, at: _At
+    app: App, push: TreeDiff, before: Tree, after: Tree, at: _At
 ) -> tuple[Review, Mapping[str, File]]:
     """Reads the touched files only, unless others decide too."""
     paths = {*push.changed, *push.near_misses, app.places.catalog} & after.keys()
-    past = Past(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
+    past = Baseline(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
     files = await read_files(app, paths, after)
     reviewed = review(files, app.places.requests, app.places.catalog, past)
     crowded = _crowded(app, after)
@@ -114,7 +112,7 @@ async def _review_touched(
         app.places.requests.team_of(path) in crowded for path in push.changed
     ):
         files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
-        reviewed = await judge(app, files, replace(past, held=await _in_force(app, past.held, crowded)))
+        reviewed = await evaluate(app, files, replace(past, held=await _in_force(app, past.held, crowded)))
     problems = tuple(
         problem
         for problem in reviewed.problems
@@ -123,7 +121,7 @@ async def _review_touched(
     return replace(reviewed, problems=problems), files
 
 
-def _others_decide(app: App, reviewed: Review, push: Touched, after: Tree) -> bool:
+def _others_decide(app: App, reviewed: Review, push: TreeDiff, after: Tree) -> bool:
     """GPUs and capacities are counted over all teams; what a catalogue takes away may be in use. Where there
     are many, a sweep looks.
     """
@@ -159,7 +157,9 @@ async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -
     )
 
 
-async def _by_last_days(app: App, touched: Touched, branch: BranchFiles, at: _At) -> tuple[Review, list[str]]:
+async def _by_last_days(
+    app: App, touched: TreeDiff, branch: BranchFiles, at: _At
+) -> tuple[Review, list[str]]:
     """The review without requests whose last day was past when they came; and the teams whose access a
     touched file would end.
 
@@ -185,7 +185,9 @@ async def _by_last_days(app: App, touched: Touched, branch: BranchFiles, at: _At
         if found
     ]
     existing = Existing(app.platform.repository, {product.name: product for product in products}, frozenset())
-    found = [state(branch, existing, team, homes(branch.tree, team, paths), today) for team in teams]
+    found = [
+        state(branch, existing, team, request_paths_of(branch.tree, team, paths), today) for team in teams
+    ]
     # A new team has no day that was in force: its day is new.
     dated = (
         replace(each, files="new_end") if (each.files, each.mark) == ("over", "none") else each
@@ -203,22 +205,28 @@ def _ends_soon(reviewed: Review, path: str, today: date) -> bool:
     return request is not None and request.expires is not None and request.expires < today + SOON
 
 
-async def _judged(app: App, gone: Sequence[str], after: Tree, head: Head) -> Absence:
+async def _judged(app: App, gone: Sequence[str], after: Tree, head: Head) -> MissingTeams:
     """Asks for the products only when a request is gone. Its team may have no product yet."""
     named = [(app.places.requests.team_of(path) or "", path) for path in gone if not is_hidden(after, path)]
     if not named:
-        return Absence()
-    others = [Gone(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None]
-    return await absence(app, await app.gateway.products(), after, head, others)
+        return MissingTeams()
+    others = [
+        MissingTeam(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None
+    ]
+    return await find_missing(app, await app.gateway.products(), after, head, others)
 
 
-def _withdrawn(app: App, gone: Iterable[str], judged: Absence, after: Tree, head: Head) -> list[AccessChange]:
+def _withdrawn(
+    app: App, gone: Iterable[str], judged: MissingTeams, after: Tree, head: Head
+) -> list[AccessChange]:
     """The teams whose file is gone and that have no other, without those that the guard holds."""
     if not after:
         return []
     paths = app.places.requests
     named = {paths.team_of(path) or "": path for path in gone}
-    teams = {team for team in named if names.team_fault(team) is None and not homes(after, team, paths)}
+    teams = {
+        team for team in named if names.team_fault(team) is None and not request_paths_of(after, team, paths)
+    }
     return [
         withdrawn(replace(each, path=named[each.team]), head) for each in judged.let_go if each.team in teams
     ]

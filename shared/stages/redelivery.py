@@ -70,6 +70,6 @@ def _tell(deliveries: Sequence[Delivery], what: str) -> None:
             f"{count} with {status}"
             for status, count in sorted(Counter(each.status for each in deliveries).items())
         )
-        telemetry.found_of_others(
+        telemetry.unmanaged_resource(
             f"deliveries of GitHub {what}: {answers}; the last is {deliveries[-1].guid}"
         )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from shared import names
 from shared.app import App
-from shared.branch.decision import Standing, require_unmoved
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
@@ -22,9 +22,9 @@ from shared.stages.apply import Secret, set_secret
 KEY = "API key"
 
 
-async def make_new(app: App, event: Event[TeamMessage], standing: Standing, which: int) -> SecretValue:
+async def make_new(app: App, event: Event[TeamMessage], standing: Decision, which: int) -> SecretValue:
     """From here on the old key opens nothing. Nothing fences a new key: the branch is asked right before."""
-    await require_unmoved(app, event, standing)
+    await ensure_branch_unchanged(app, event, standing)
     subscription = names.subscription(event.message.team)
     await app.gateway.regenerate_key(subscription, which)
     return (await app.gateway.keys(subscription))[which]

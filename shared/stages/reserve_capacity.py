@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from shared import names
 from shared.app import App
 from shared.branch.account import Files, Seen, account_of, share_of
-from shared.branch.decision import look
+from shared.branch.decision import decide
 from shared.catalog.capacity import Grants, Meter, metered
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Room, growth, room
@@ -24,12 +24,12 @@ from shared.requests.request import AccessRequest
 from shared.resources.actual import Product
 from shared.resources.desired import DesiredGateway
 from shared.resources.plan import plan_reservation
-from shared.stages.apply import GatewayWriter, perform, remove_administrator
+from shared.stages.apply import GatewayWriter, apply_plan, remove_administrator
 from shared.stages.outgoing import sweep
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredProduct:
     """What shall be written for a team."""
 
     request: AccessRequest
@@ -42,12 +42,12 @@ class Wanted:
 class Growth:
     """What of that is counted over all teams and is more than the team has; `product` as it was found."""
 
-    wanted: Wanted
+    wanted: DesiredProduct
     product: Product | None
     meters: frozenset[Meter]
 
 
-async def growth_of(app: App, wanted: Wanted, product: Product | None) -> Growth | None:
+async def growth_of(app: App, wanted: DesiredProduct, product: Product | None) -> Growth | None:
     """None where nothing grows. Where nothing is counted, nothing is read."""
     tokens, marker = wanted.request.tokens, None if product is None else product.marker
     if not metered(wanted.catalog, tokens) or (
@@ -58,7 +58,7 @@ async def growth_of(app: App, wanted: Wanted, product: Product | None) -> Growth
     return Growth(wanted, product, meters) if meters else None
 
 
-async def _before(app: App, wanted: Wanted, product: Product) -> Grants:
+async def _before(app: App, wanted: DesiredProduct, product: Product) -> Grants:
     """What is in force of it. What was reserved and never finished is, if the team's keys work: else it was
     for somebody new, or back.
     """
@@ -81,7 +81,7 @@ async def reserve(
     Where others are in the way who have to give way themselves, the reservation stays: else it is given back.
     """
     wanted, product = growth.wanted, growth.product
-    await perform(plan_reservation(wanted.desired, wanted.marker, product), writer)
+    await apply_plan(plan_reservation(wanted.desired, wanted.marker, product), writer)
     etag, verdict = writer.etag_of(product), await _look(app, growth)
     if verdict == "no":
         await app.gateway.mark_product(wanted.desired.product, etag, await _as_before(app, event, growth))
@@ -89,7 +89,7 @@ async def reserve(
     return _as_reserved(wanted, product, etag) if verdict == "yes" else None
 
 
-def _as_reserved(wanted: Wanted, product: Product | None, etag: str) -> Product:
+def _as_reserved(wanted: DesiredProduct, product: Product | None, etag: str) -> Product:
     """With the marker that it had: what that vouched for is there."""
     if product is None:
         return Product(
@@ -106,7 +106,7 @@ async def _tell(app: App, event: Event[TeamMessage]) -> None:
     """Its check said that all is well. Where that is not so any more a sweep says it anew; else the team
     comes back in a moment.
     """
-    if (await look(app, event.message, event.now)).verdict != "wanted":
+    if (await decide(app, event.message, event.now)).verdict != "wanted":
         again = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
         await app.bus.send([sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)])
 
@@ -119,7 +119,7 @@ async def _look(app: App, growth: Growth) -> Room:
     return room(wanted.catalog, account, wanted.request.team, wanted.request.tokens, growth.meters)
 
 
-async def _files(app: App, wanted: Wanted) -> Files:
+async def _files(app: App, wanted: DesiredProduct) -> Files:
     contents = await app.repository.archive(wanted.marker.commit)
     return Files(
         wanted.catalog,

@@ -38,18 +38,18 @@ from shared.messaging.messages import (
     content_type,
     read_envelope,
 )
-from shared.messaging.outcomes import Arrived, Done, Event, Outcome
+from shared.messaging.outcomes import Done, Event, Outcome, Push
 from shared.messaging.retry_state import (
     LARGEST_MESSAGE,
-    Received,
-    Trail,
+    IncomingMessage,
+    RetryState,
     bounded,
     delay,
     waiting_id,
     waiting_until,
 )
 from shared.messaging.routes import DEAD_LETTERS, Stage
-from shared.ports import Envelope, Status
+from shared.ports import OutgoingMessage, Status
 from shared.stages.outgoing import sweep
 from shared.stages.pipeline import receive_push
 
@@ -70,8 +70,8 @@ class Case:
 
     app: App
     stage: Stage
-    received: Received
-    trail: Trail
+    received: IncomingMessage
+    trail: RetryState
     now: datetime
     message: Message | None = None
 
@@ -88,9 +88,9 @@ class Case:
         return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
 
 
-async def settle(app: App, stage: Stage, received: Received, work: Work) -> None:
+async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) -> None:
     """Run a stage on a message and see to what follows."""
-    case = Case(app, stage, received, Trail.of(received), max(app.clock.now(), received.enqueued))
+    case = Case(app, stage, received, RetryState.of(received), max(app.clock.now(), received.enqueued))
     try:
         case = replace(case, message=stage.message.decode(received.body))
         outcome = await work(app, Event(case.message, case.now, case.trail.root, again=case.again))
@@ -103,7 +103,7 @@ async def settle(app: App, stage: Stage, received: Received, work: Work) -> None
         )
 
 
-async def settle_push(app: App, push: Arrived) -> tuple[int, str]:
+async def settle_push(app: App, push: Push) -> tuple[int, str]:
     """HTTP status and text for GitHub. Trouble with GitHub becomes a sweep; trouble with Service Bus a 503,
     which GitHub shows.
     """
@@ -142,14 +142,14 @@ async def start_sweep(app: App, why: str, deep: bool = False) -> str:
     return message_id
 
 
-async def collect(app: App, stage: Stage, received: Received) -> None:
+async def collect(app: App, stage: Stage, received: IncomingMessage) -> None:
     """Take what the broker put aside (too many deliveries, no session id, ...) to the one list of dead
     letters.
     """
     error = PermanentError(
         received.description or "the broker put the message aside", reason=received.reason or "DeadLettered"
     )
-    trail = replace(Trail.of(received), attempt=received.delivery_count - 1)
+    trail = replace(RetryState.of(received), attempt=received.delivery_count - 1)
     await _dead_letter(Case(app, stage, received, trail, received.enqueued), error)
 
 
@@ -167,7 +167,7 @@ async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
     if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
         raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
     due = waiting_until(outcome, now, parse_time(since))
-    copy = Trail(
+    copy = RetryState(
         trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays
     )
     await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
@@ -197,13 +197,13 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
     return "failure", f"{error.reason}: {error.message}"
 
 
-async def _try_again(case: Case, trail: Trail, error: MergekeyError, lasted: timedelta) -> None:
+async def _try_again(case: Case, trail: RetryState, error: MergekeyError, lasted: timedelta) -> None:
     due = case.now + delay(error, trail, lasted)
     await _come_back(case, trail, f"{trail.root}/{case.stage.name}/{trail.sequence}", due)
     telemetry.retrying(case.stage, trail.root, error, due)
 
 
-def _failing(case: Case, error: MergekeyError) -> Trail:
+def _failing(case: Case, error: MergekeyError) -> RetryState:
     """The trail of the next copy. Who is busy costs no attempt; how long a role is missing is counted by
     itself.
     """
@@ -224,10 +224,10 @@ def _patience(case: Case, error: MergekeyError) -> timedelta:
     return min(limit, SWEEP_PATIENCE) if case.swept else limit
 
 
-async def _come_back(case: Case, trail: Trail, message_id: str, due: datetime) -> None:
+async def _come_back(case: Case, trail: RetryState, message_id: str, due: datetime) -> None:
     received, stage = case.received, case.stage
     properties = trail.properties()
-    copy = Envelope(
+    copy = OutgoingMessage(
         stage.entity,
         bounded(message_id),
         received.body,
@@ -267,7 +267,7 @@ async def _keep(case: Case, letter: DeadLetter) -> None:
         case.received.body,
         bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}"),
     )
-    entire = Envelope(
+    entire = OutgoingMessage(
         DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body)
     )
     if entire.size <= LARGEST_MESSAGE:

@@ -19,20 +19,20 @@ from shared.app import App
 from shared.branch.account import Seen
 from shared.branch.decision import tree_of
 from shared.branch.endings import judged
-from shared.branch.evaluation import judge, read_files
+from shared.branch.evaluation import evaluate, read_files
 from shared.branch.missing_teams import markers_of
-from shared.branch.review import File, Past, Review
+from shared.branch.review import Baseline, File, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.tree_diff import requests_of
-from shared.branch.withdrawal_guard import Absence
+from shared.branch.withdrawal_guard import MissingTeams
 from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError, Rejected
 from shared.git import Tree
 from shared.inventory import drift, orphans, project_drift
 from shared.inventory.dead_letters import letters
-from shared.inventory.list_all import survey
-from shared.inventory.snapshot import Finding, Times, Wanted, World
+from shared.inventory.list_all import list_all
+from shared.inventory.snapshot import DesiredTeam, Finding, Snapshot, Times
 from shared.marker import NOWHERE
 from shared.messaging.dead_letters import Trouble
 from shared.messaging.messages import CATALOG_TEAM, AccessChange, Sweep
@@ -46,7 +46,7 @@ from shared.messaging.routes import (
 )
 from shared.names import FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
-from shared.ports import Envelope, Head
+from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, report
 from shared.stages.deep_sweep import look_deeply
@@ -78,21 +78,23 @@ class Branch:
     files: Mapping[str, File]
     reviewed: Review
     teams: Mapping[str, TeamState]
-    judged: Absence
+    judged: MissingTeams
     unlisted: Rejected | None = None
 
     @property
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[DesiredTeam]:
         """The requests that are to be brought about."""
         granted = (
             found
             for found in self.teams.values()
             if found.action.startswith("grant") and not self.judged.holds(found.team)
         )
-        return [Wanted(found.request, found.path, False) for found in granted if found.request is not None]
+        return [
+            DesiredTeam(found.request, found.path, False) for found in granted if found.request is not None
+        ]
 
 
-async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
+async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written
     and no team is read.
     """
@@ -104,12 +106,12 @@ async def look_at_everything(app: App, event: Event[Sweep]) -> Outcome:
     deep = await look_deeply(app, reviewed.catalog, branch.wanted, world, event)
     findings = [*_compare(app, branch, world, event.now), *deep.findings]
     for stranger in (
-        *drift.of_others(app.platform.repository, world),
-        *project_drift.of_others(app.platform.repository, world),
+        *drift.unmanaged(app.platform.repository, world),
+        *project_drift.unmanaged_readers(app.platform.repository, world),
     ):
-        telemetry.found_of_others(stranger)
+        telemetry.unmanaged_resource(stranger)
     for text in _of_the_branch(branch):
-        telemetry.found_of_others(text)
+        telemetry.unmanaged_resource(text)
     # A push that is left to a sweep was promised to be acted on.
     only_told = app.sweep_report_only and not event.message.verdict
     first = is_first_sweep(world) and not event.message.verdict
@@ -176,16 +178,18 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, world)))
 
 
-async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, World]:
+async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, Snapshot]:
     """What should be and what is, side by side."""
     (tree, unlisted), products, contents = await asyncio.gather(
         _tree(app, head), app.gateway.products(), _contents(app, head)
     )
-    world, files = await asyncio.gather(survey(app, products), read_files(app, tree, tree, contents))
+    world, files = await asyncio.gather(list_all(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    reviewed = await judge(app, files, Past(in_force, today=now.date()), Seen(products, world.workspaces))
+    reviewed = await evaluate(
+        app, files, Baseline(in_force, today=now.date()), Seen(products, world.workspaces)
+    )
     repository = app.platform.repository
-    teams = orphans.teams_with_objects(repository, world) | project_drift.teams_let_in(world)
+    teams = orphans.teams_with_objects(repository, world) | project_drift.teams_with_roles(world)
     in_use = frozenset(team for team in teams if orphans.is_in_use(team, repository, world))
     existing, files_of = (
         Existing(repository, world.products, in_use),
@@ -193,7 +197,13 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, W
     )
     if head is None or not tree:
         return Branch(
-            head, tree, files, reviewed, states(files_of, existing, teams, now.date()), Absence(), unlisted
+            head,
+            tree,
+            files,
+            reviewed,
+            states(files_of, existing, teams, now.date()),
+            MissingTeams(),
+            unlisted,
         ), world
     found = await judged(app, files_of, existing, teams, head, now.date())
     return Branch(head, tree, files, found.reviewed, found.teams, found.absence), world
@@ -226,7 +236,7 @@ async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange])
 
 def _envelopes(
     app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]
-) -> list[Envelope]:
+) -> list[OutgoingMessage]:
     """One to all stages; when some of them have a letter about it, one to each of the others that has work
     for the team. That a team is held concerns its product only.
     """
@@ -246,7 +256,7 @@ def _envelopes(
     return [access_change(app, change, event.root, event.now, stage) for stage in free]
 
 
-def _without_models(repository: int, world: World) -> Iterator[str]:
+def _without_models(repository: int, world: Snapshot) -> Iterator[str]:
     """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend
     it.
     """
@@ -258,14 +268,14 @@ def _without_models(repository: int, world: World) -> Iterator[str]:
             yield marker.team
 
 
-def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[Finding]:
+def _compare(app: App, branch: Branch, world: Snapshot, now: datetime) -> Iterator[Finding]:
     """By lists alone, team by team: one that cannot be compared costs no other anything."""
     catalog, times = (
         branch.reviewed.catalog,
         Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap),
     )
     if catalog is not None:
-        yield from _about(CATALOG_TEAM, drift.of_catalog(catalog, app.platform, world))
+        yield from _about(CATALOG_TEAM, drift.catalog_drift(catalog, app.platform, world))
     for team, found in branch.teams.items():
         try:
             yield from list(_about(team, _differences(app, branch, found, times, world)))
@@ -273,14 +283,14 @@ def _compare(app: App, branch: Branch, world: World, now: datetime) -> Iterator[
             telemetry.not_compared(team, error)
 
 
-def _differences(app: App, branch: Branch, found: TeamState, times: Times, world: World) -> Iterator[str]:
+def _differences(app: App, branch: Branch, found: TeamState, times: Times, world: Snapshot) -> Iterator[str]:
     """What differs of one team, by its cell of the table."""
     held = branch.judged.holds(found.team)
     match found.action:
         case "grant" | "grant?":
             if found.request is not None and branch.reviewed.catalog is not None and not held:
                 yield from _unlike(
-                    app, Wanted(found.request, found.path, False), branch.reviewed.catalog, times, world
+                    app, DesiredTeam(found.request, found.path, False), branch.reviewed.catalog, times, world
                 )
         case "end?" if held:
             yield from orphans.of_held(found.team, world)
@@ -292,14 +302,14 @@ def _differences(app: App, branch: Branch, found: TeamState, times: Times, world
             return
 
 
-def _unlike(app: App, wanted: Wanted, catalog: Catalog, times: Times, world: World) -> Iterator[str]:
-    yield from drift.of_team(wanted, catalog, app.platform, world, times)
-    yield from project_drift.of_team(wanted, app.platform, times, world)
+def _unlike(app: App, wanted: DesiredTeam, catalog: Catalog, times: Times, world: Snapshot) -> Iterator[str]:
+    yield from drift.team_drift(wanted, catalog, app.platform, world, times)
+    yield from project_drift.project_drift(wanted, app.platform, times, world)
 
 
-def _ended(app: App, team: str, times: Times, world: World) -> Iterator[str]:
+def _ended(app: App, team: str, times: Times, world: Snapshot) -> Iterator[str]:
     yield from orphans.of_access_that_ended(team, times, world)
-    yield from project_drift.of_access_that_ended(team, app.platform.repository, times, world)
+    yield from project_drift.ended_access(team, app.platform.repository, times, world)
 
 
 def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:

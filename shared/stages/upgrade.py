@@ -16,7 +16,7 @@ from shared.app import App
 from shared.branch.states import TeamState
 from shared.git import Tree, blob_id
 from shared.inventory.drift import is_by_digest
-from shared.inventory.snapshot import Finding, World
+from shared.inventory.snapshot import Finding, Snapshot
 from shared.marker import RULES, Marker
 
 #: Teams whose texts are looked up at the same time, and at most in one sweep: two calls of GitHub each, none
@@ -32,7 +32,7 @@ class Portion:
     queued: int = 0
 
 
-def is_first_sweep(world: World) -> bool:
+def is_first_sweep(world: Snapshot) -> bool:
     """Whether no sweep has judged by these rules yet: the policy fragment, which stands since the platform
     does, says by which.
     """

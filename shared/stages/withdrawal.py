@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from shared import names
 from shared.app import App
-from shared.branch.decision import Standing, require_unmoved
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NewerVersion, NotManaged, Rejected
 from shared.marker import Marker, format_time, read_time, require_known
 from shared.messaging.messages import TeamMessage
@@ -22,7 +22,7 @@ from shared.resources.actual import Product, SecretVersion, Subscription
 from shared.resources.project import GOING, ActualProject
 from shared.resources.secret_tags import marked
 from shared.resources.workspaces import namespace_manifest
-from shared.stages.apply import ADMINISTRATOR, closed, remove_administrator, together
+from shared.stages.apply import ADMINISTRATOR, closed, gather_all, remove_administrator
 from shared.stages.deliver_keys import display_name, observe_secrets
 from shared.stages.outgoing import ask_for_keys
 from shared.stages.provision_workspaces import remove_namespace
@@ -31,7 +31,7 @@ from shared.stages.provision_workspaces import remove_namespace
 DELETING = timedelta(seconds=30)
 
 
-async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def from_gateway(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete
     what is ours.
     """
@@ -39,7 +39,7 @@ async def from_gateway(app: App, event: Event[TeamMessage], standing: Standing) 
     subscription, product = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)), app.gateway.product(names.product(team))
     )
-    await require_unmoved(app, event, standing)
+    await ensure_branch_unchanged(app, event, standing)
     if subscription is not None and _is_ours(app, team, subscription) and subscription.state == "active":
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
     product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
@@ -80,12 +80,12 @@ async def _mark_withdrawn(app: App, product: Product, before: Marker, marker: Ma
 HELD = "withdrawal held: too many teams are gone at once; see the check"
 
 
-async def leave_held(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:  # noqa: ARG001
+async def leave_held(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:  # noqa: ARG001
     """Nothing is done about a team that the guard holds."""
     return Done(HELD, wrote=False)
 
 
-async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def hold(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away.
     Nothing is withdrawn.
     """
@@ -102,7 +102,7 @@ async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outco
         or not product.is_finished
     ):
         return Done(HELD, wrote=False)
-    await require_unmoved(app, event, standing)
+    await ensure_branch_unchanged(app, event, standing)
     await app.gateway.publish_product(
         product.name, product.etag, product.display_name, replace(marker, held=event.now)
     )
@@ -112,7 +112,7 @@ async def hold(app: App, event: Event[TeamMessage], standing: Standing) -> Outco
 async def _end(
     app: App,
     event: Event[TeamMessage],
-    standing: Standing,
+    standing: Decision,
     product: Product | None,
     subscription: Subscription | None,
 ) -> Outcome:
@@ -138,7 +138,7 @@ async def _end(
     return Done(None if product is None else "deleted")
 
 
-async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def from_vault(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and
     the roles on them.
     """
@@ -153,15 +153,15 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
     ):
         # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's
         # stage had looked.
-        await require_unmoved(app, event, standing)
+        await ensure_branch_unchanged(app, event, standing)
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
     if (
         product is None or (since is not None and event.now >= since + app.limits.grace)
     ) and not standing.in_doubt:
         readers = (await observe_secrets(app, team, None, closely=True)).readers
-        await together(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
-        await together(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
+        await gather_all(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
+        await gather_all(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
         return Done("keys deleted" if any(held.secrets.values()) else None)
     live = [
         version
@@ -170,7 +170,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
         if version.enabled or not version.tags.get("withdrawn")
     ]
     mark = {"withdrawn": format_time(since or event.now)}
-    await together(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
+    await gather_all(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
     if (
         held.subscription is not None
         and not _is_ours(app, team, held.subscription)
@@ -183,7 +183,7 @@ async def from_vault(app: App, event: Event[TeamMessage], standing: Standing) ->
     return Done("keys disabled" if live else None)
 
 
-async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def from_cluster(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """A GPU costs money, a mistake costs half an hour: workspaces have a shorter grace of their own."""
     assert app.cluster is not None
     team = event.message.team
@@ -204,7 +204,7 @@ async def from_cluster(app: App, event: Event[TeamMessage], standing: Standing) 
     return await remove_namespace(app, event, standing, await app.cluster.workspaces(namespace.name))
 
 
-async def from_playground(app: App, event: Event[TeamMessage], standing: Standing) -> Outcome:
+async def from_playground(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """Nobody may use the project from now on; what was made in it goes when the grace period has ended."""
     name, team = names.project(event.message.team), event.message.team
     if app.projects is None or app.project_roles is None:
@@ -214,7 +214,7 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
     if project is not None and not Marker(app.platform.repository, team, "", "").owns(known):
         return Done(wrote=False)
     strangers = ActualProject(project, readers, let_in=standing.let_in).strangers(None)
-    await together(*(app.project_roles.revoke(name, group) for group in strangers))
+    await gather_all(*(app.project_roles.revoke(name, group) for group in strangers))
     if project is None or known is None:
         return Done("playground access withdrawn" if strangers else None, wrote=bool(strangers))
     require_known(known, f"the Foundry project {name}")
@@ -229,7 +229,7 @@ async def from_playground(app: App, event: Event[TeamMessage], standing: Standin
     if not _is_over(app, event, known) or standing.in_doubt:
         return Done(wrote=bool(strangers))
     # Nothing fences a deletion here, and what people made in the project does not come back.
-    await require_unmoved(app, event, standing)
+    await ensure_branch_unchanged(app, event, standing)
     await app.projects.delete_project(name)
     return Waiting(DELETING, "ProjectDeleting")
 
@@ -245,7 +245,7 @@ async def _delete_product(app: App, team: str, product: Product, subscription: S
         raise NotManaged(
             f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
         )
-    await together(
+    await gather_all(
         *(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known)
     )
     try:
@@ -266,7 +266,7 @@ async def _delete_backends(app: App, team: str) -> None:
         if marker.may_change(found.marker)
     ]
     try:
-        await together(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
+        await gather_all(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
     except Rejected:
         if await app.gateway.product(names.product(team)) is not None:
             raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None

@@ -12,7 +12,7 @@ import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from shared.messaging.routes import STAGES, TOPIC, Stage
-from shared.ports import Bus, Envelope
+from shared.ports import Bus, OutgoingMessage
 from standins.control import Control
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
@@ -93,7 +93,7 @@ class FakeBusSide:
         return [_seen(envelope) for envelope in self._bus.dead_letters()]
 
 
-def _seen(envelope: Envelope) -> Seen:
+def _seen(envelope: OutgoingMessage) -> Seen:
     return Seen(
         envelope.message_id, envelope.body, envelope.session, dict(envelope.properties), envelope.content_type
     )

@@ -13,7 +13,7 @@ from shared.errors import AccessDenied, TooLarge
 from shared.messaging.messages import CONTENT_TYPE, DeadLetter
 from shared.messaging.retry_state import LARGEST_MESSAGE
 from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from tests.contract.sides import BusSide, Seen, Watch, everywhere
 from tests.contract.targets import unique
 
@@ -23,7 +23,7 @@ def team() -> str:
     return unique("t")
 
 
-def _message(team: str, number: int = 0, **changed: Any) -> Envelope:
+def _message(team: str, number: int = 0, **changed: Any) -> OutgoingMessage:
     fields: dict[str, Any] = {
         "entity": TOPIC,
         "message_id": f"{team}/{number}",
@@ -31,10 +31,10 @@ def _message(team: str, number: int = 0, **changed: Any) -> Envelope:
         "session": team,
         "to": "all",
     }
-    return Envelope(**fields | changed)
+    return OutgoingMessage(**fields | changed)
 
 
-def _to_keys(team: str, number: int = 0, **changed: Any) -> Envelope:
+def _to_keys(team: str, number: int = 0, **changed: Any) -> OutgoingMessage:
     return _message(team, number, entity=DELIVER_KEYS.entity, to=None, **changed)
 
 
@@ -107,7 +107,7 @@ async def test_sessions_do_not_meet(bus: BusSide, team: str) -> None:
 
 async def test_one_send_reaches_several_entities(bus: BusSide, team: str) -> None:
     await bus.port.send(
-        [_message(team), _to_keys(team), Envelope(SWEEP.entity, f"{team}/sweep", b"{}", session=team)]
+        [_message(team), _to_keys(team), OutgoingMessage(SWEEP.entity, f"{team}/sweep", b"{}", session=team)]
     )
     found = await asyncio.gather(
         *(bus.waiting(stage, team) for stage in (PROVISION_GATEWAY, DELIVER_KEYS, SWEEP))
@@ -123,7 +123,7 @@ async def test_a_dead_letter_needs_no_session_and_keeps_any_body(bus: BusSide, t
     properties: dict[str, Any] = {"reason": "MalformedMessage"}
     await bus.port.send(
         [
-            Envelope(
+            OutgoingMessage(
                 DEAD_LETTERS,
                 team,
                 b"\xff\x00",

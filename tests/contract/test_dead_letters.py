@@ -18,7 +18,7 @@ from shared.adapters.service_bus import a_client
 from shared.errors import Busy
 from shared.inventory.dead_letters import read_letter
 from shared.messaging.routes import DEAD_LETTERS
-from shared.ports import Bus, DeadLetters, Envelope, Kept
+from shared.ports import Bus, DeadLetters, OutgoingMessage, QueuedDeadLetter
 from tests.conftest import StandIns
 from tests.contract.sides import Watch
 from tests.contract.targets import Targets, unique
@@ -40,7 +40,9 @@ class Room:
         ids = [f"{self.mark}/{number}" for number in range(count)]
         await self.sender.send(
             [
-                Envelope(DEAD_LETTERS, each, each.encode(), properties={"stage": "sweeps", "replays": 2})
+                OutgoingMessage(
+                    DEAD_LETTERS, each, each.encode(), properties={"stage": "sweeps", "replays": 2}
+                )
                 for each in ids
             ]
         )
@@ -48,9 +50,9 @@ class Room:
         assert [kept.received.message_id for kept in found] == ids
         return [kept.sequence for kept in found]
 
-    async def own(self) -> list[Kept]:
+    async def own(self) -> list[QueuedDeadLetter]:
         """Page by page."""
-        found: list[Kept] = []
+        found: list[QueuedDeadLetter] = []
         first = 1
         while page := await self.port.peek(first):
             found += page
@@ -120,7 +122,7 @@ async def test_those_that_were_passed_over_can_be_taken_in_any_order(room: Room)
 async def test_what_comes_while_another_is_held_can_be_taken_too(room: Room) -> None:
     [first] = await room.put(1)
     await room.port.lock(first)
-    await room.sender.send([Envelope(DEAD_LETTERS, f"{room.mark}/late", b"late")])
+    await room.sender.send([OutgoingMessage(DEAD_LETTERS, f"{room.mark}/late", b"late")])
     late = (await room.numbers())[-1]
     assert await room.port.lock(late) is not None
     await room.port.complete(late)
@@ -242,7 +244,7 @@ async def test_a_message_of_another_form_hides_no_other_letter(
     await room.port.complete(odd)
 
 
-async def _all(room: Room) -> AsyncIterator[Kept]:
+async def _all(room: Room) -> AsyncIterator[QueuedDeadLetter]:
     first = 1
     while page := await room.port.peek(first):
         for kept in page:

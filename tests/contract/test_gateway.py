@@ -12,7 +12,7 @@ from shared.catalog.catalog import Breaker
 from shared.errors import Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
 from shared.names import API, FRAGMENT, SAFETY_BACKEND
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.policies.product_policy import product_policy
 from shared.ports import Gateway, Keys
 from shared.resources.actual import Fragment, Policy, Product
@@ -476,7 +476,7 @@ async def test_a_fragment_is_known_by_what_it_says(gateway: Gateway) -> None:
         CATALOG.fragment,
     ):
         await gateway.put_fragment(FRAGMENT, text)
-        assert await gateway.fragment(FRAGMENT) == Fragment(meaning_of(text), RULES)
+        assert await gateway.fragment(FRAGMENT) == Fragment(canonical_digest(text), RULES)
 
 
 async def test_the_apis_policy_names_what_exists(gateway: Gateway) -> None:

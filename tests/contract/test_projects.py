@@ -12,7 +12,7 @@ import pytest
 from shared.errors import Busy
 from shared.marker import Marker
 from shared.ports import Projects, Roles
-from shared.resources.actual import Reader, TracingConnection
+from shared.resources.actual import RoleGrant, TracingConnection
 from standins.stack import TRACES_ID
 from tests.conftest import StandIns
 from tests.contract.sides import Watch
@@ -159,10 +159,10 @@ async def test_a_role_on_a_project_is_for_one_group_and_no_secret(
     group, other = str(uuid.uuid4()), str(uuid.uuid4())
     for each in (group, group, other):
         await project_roles.grant(name, each)
-    found = frozenset({Reader(group, ours=True), Reader(other, ours=True)})
+    found = frozenset({RoleGrant(group, ours=True), RoleGrant(other, ours=True)})
     assert ((await project_roles.readers())[name], await project_roles.readers_of(name)) == (found, found)
     assert await project_roles.granted(group) == {name}
     assert await roles.granted(group) == frozenset(), "a project is no secret"
     await project_roles.revoke(name, group)
     await project_roles.revoke(name, group)
-    assert await project_roles.readers_of(name) == frozenset({Reader(other, ours=True)})
+    assert await project_roles.readers_of(name) == frozenset({RoleGrant(other, ours=True)})

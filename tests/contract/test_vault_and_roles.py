@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import Busy, Unavailable
 from shared.ports import Roles, Vault
-from shared.resources.actual import Reader
+from shared.resources.actual import RoleGrant
 from shared.secret import SecretValue
 from tests.contract.sides import Watch
 from tests.contract.targets import unique
@@ -148,7 +148,7 @@ async def test_all_readers_are_told_at_once(roles: Roles, name: str) -> None:
     assert name not in await roles.readers()
     await roles.grant(name, group)
     await roles.grant(name, other)
-    found = frozenset({Reader(group, ours=True), Reader(other, ours=True)})
+    found = frozenset({RoleGrant(group, ours=True), RoleGrant(other, ours=True)})
     assert ((await roles.readers())[name], await roles.readers_of(name)) == (found, found)
 
 

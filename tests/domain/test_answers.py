@@ -15,9 +15,9 @@ from shared.api.records import Granted, GrantedModel, Offer, Share, TeamRecord
 from shared.api.records import Grants as Sums
 from shared.api.team_view import Condition, Said, View
 from shared.branch.review import Review
-from shared.catalog.capacity import Books, Grants, keep_books, overdrawn
+from shared.catalog.capacity import Allocation, Grants, allocate, over_allocated
 from shared.catalog.catalog import Catalog, CatalogModel, Member, Price, Retirement
-from shared.inventory.snapshot import Times, World
+from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker
 from shared.requests.details import TokenQuota
 from shared.resources.actual import ActualBackend, Api, Product, Workspace
@@ -31,11 +31,11 @@ TIMES = Times(NOW, timedelta(days=7), timedelta(hours=1), timedelta(hours=24))
 EARLIER = "2026-03-02T08:30:00Z"
 
 
-def a_world(*workspaces: Workspace) -> World:
-    return World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {"team-alpha": workspaces}, {}, ())
+def a_world(*workspaces: Workspace) -> Snapshot:
+    return Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {"team-alpha": workspaces}, {}, ())
 
 
-def a_record(catalog: Catalog, asked: Asked, world: World | None = None) -> TeamRecord:
+def a_record(catalog: Catalog, asked: Asked, world: Snapshot | None = None) -> TeamRecord:
     said = Said("alpha", "valid", "granted", path_of("alpha"), "", asked.read(catalog))
     return team_record(View(said, world or a_world(), catalog, TIMES), PLATFORM, "c" * 40)
 
@@ -121,15 +121,15 @@ def test_a_models_name_is_one_part_of_its_address() -> None:
     assert granted.models[0].embeddings_url == f"{GATEWAY_URL}/openai/deployments/meta%2Fllama-3/embeddings"
 
 
-def _reviewed(books: Books) -> Review:
+def _reviewed(books: Allocation) -> Review:
     return Review(
-        {}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in overdrawn(books))
+        {}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in over_allocated(books))
     )
 
 
 def test_a_model_of_which_more_is_in_force_than_there_may_be_is_overcommitted() -> None:
     catalog, had = the_catalog(capacity=100_000), {"alpha": {"gpt-4.1": 60_000}, "bravo": {"gpt-4.1": 60_000}}
-    told = model_list(catalog, _reviewed(keep_books(catalog, {}, had)), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, {}, had)), "c", closely=True)
     assert [offer.name for offer in told.models if offer.overcommitted] == ["gpt-4.1"]
 
 
@@ -139,7 +139,7 @@ def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None
         "bravo": {"gpt-4.1": 20_000, "phi-4": None},
         "alpha": {"gpt-4.1": 30_000, "phi-4": 5},
     }
-    told = model_list(catalog, _reviewed(keep_books(catalog, asked, {})), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, asked, {})), "c", closely=True)
     grants = {offer.name: offer.grants for offer in told.models}
     assert grants["gpt-4.1"] == Sums(
         100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000))
@@ -153,7 +153,7 @@ def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is
         the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})),
         currency="EUR",
     )
-    told = model_list(catalog, _reviewed(keep_books(catalog, {}, {})), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, {}, {})), "c", closely=True)
     offer = next(each for each in told.models if each.name == "gpt-4.1")
     assert (told.currency, offer.price, offer.fallback, offer.data_classes) == (
         "EUR",
@@ -245,7 +245,7 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
     )
     catalog = replace(GOVERNED, models=(model,))
     [offer] = model_list(
-        catalog, _reviewed(keep_books(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False
+        catalog, _reviewed(allocate(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False
     ).models
     assert offer == Offer(
         name="mistral-small",

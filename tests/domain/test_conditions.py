@@ -13,14 +13,14 @@ from shared.api.conditions import conditions
 from shared.api.team_view import Condition, Said, View
 from shared.branch.states import Access, Files
 from shared.documents.problem import Position, problem_at
-from shared.inventory.snapshot import Part, Times, World
+from shared.inventory.snapshot import Part, Snapshot, Times
 from shared.marker import Marker, format_time
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     Namespace,
     Product,
     Project,
-    Reader,
+    RoleGrant,
     SecretVersion,
     Subscription,
     Workspace,
@@ -48,7 +48,7 @@ class Seen:
     namespace: Marker | None = None
     workspaces: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
 
-    def world(self) -> World:
+    def world(self) -> Snapshot:
         product = Product("team-alpha", "1", "alpha", self.published, self.product)
         subscription = Subscription("team-alpha", "1", "alpha", "team-alpha", "", self.subscription or "")
         namespace = Namespace("team-alpha", "1", terminating=False, marker=self.namespace)
@@ -56,7 +56,7 @@ class Seen:
             Workspace(name, "1", {}, rows, terminating=False, managed=True)
             for name, rows in self.workspaces.items()
         )
-        return World(
+        return Snapshot(
             api=None,
             products={"team-alpha": product} if self.product else {},
             linked=frozenset(),
@@ -280,7 +280,7 @@ def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
     assert found["Gateway"].status == "True"
 
 
-def _granted(request: AccessRequest, world: World, of: Part, platform: Platform = PLATFORM) -> Condition:
+def _granted(request: AccessRequest, world: Snapshot, of: Part, platform: Platform = PLATFORM) -> Condition:
     view = View(Said("alpha", "valid", "granted", "p", request=request), world, a_catalog(), TIMES)
     return {condition.type: condition for condition in conditions(view, platform)}[of]
 
@@ -294,7 +294,7 @@ def test_a_dedicated_model_on_a_platform_without_a_cluster_is_told() -> None:
     assert _granted(Asked().read(a_catalog()), Seen().world(), "Workspaces").reason == "NothingAsked"
 
 
-def _tried_out(state: str, marker: Marker = OURS, readers: tuple[Reader, ...] = ()) -> World:
+def _tried_out(state: str, marker: Marker = OURS, readers: tuple[RoleGrant, ...] = ()) -> Snapshot:
     """A world with a Foundry project of alpha's."""
     project = Project("team-alpha", "Team Alpha", state, marker)
     return replace(Seen().world(), projects={"team-alpha": project}, users={"team-alpha": frozenset(readers)})
@@ -317,7 +317,7 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
 
 
 def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_it_stays() -> None:
-    def ended(world: World) -> Condition:
+    def ended(world: Snapshot) -> Condition:
         view = View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES)
         return {
             condition.type: condition
@@ -326,7 +326,7 @@ def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_
 
     group, project = "a group may use its Foundry project", "its Foundry project is not withdrawn"
     message = f"its playground access has ended and {group}; its playground access has ended and {project}"
-    readers = (Reader(READERS, ours=True),)
+    readers = (RoleGrant(READERS, ours=True),)
     assert ended(_tried_out("Succeeded", readers=readers)) == Condition(
         "Projects", "False", "InProgress", message
     )

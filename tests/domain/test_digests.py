@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from shared.catalog.catalog import Breaker, Catalog, read_catalog
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.requests.paths import RequestPaths
 from shared.requests.request import read_request
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
@@ -69,7 +69,7 @@ def _of_catalogue(name: str) -> dict[str, Any]:
         "catalogue": desired.digest,
         "operations": desired.api_digest,
         "policy": digest_of(desired.policy),
-        "fragment": meaning_of(desired.fragment),
+        "fragment": canonical_digest(desired.fragment),
         "workspaces": compile_shared_workspaces(catalog, platform).digest,
         "backends": {each.name: each.digest for each in desired.backends},
     }

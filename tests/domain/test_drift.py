@@ -12,16 +12,16 @@ import pytest
 
 from shared.catalog.catalog import SharedWorkspace
 from shared.inventory import drift, orphans
-from shared.inventory.snapshot import Wanted, World
+from shared.inventory.snapshot import DesiredTeam, Snapshot
 from shared.marker import Marker, format_time
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import (
     ActualBackend,
     Api,
     GpuNode,
     Limit,
     Namespace,
-    Reader,
+    RoleGrant,
     Subscription,
     Workspace,
 )
@@ -54,9 +54,11 @@ from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, path_of
 from tests.fakes.clock import START
 
 
-def _team(world: World, platform: Platform = PLATFORM, **changed: object) -> list[str]:
+def _team(world: Snapshot, platform: Platform = PLATFORM, **changed: object) -> list[str]:
     request = replace(REQUEST, **changed)  # type: ignore[arg-type]  # fields of AccessRequest
-    return list(drift.of_team(Wanted(request, path_of("alpha"), over=False), CATALOG, platform, world, TIMES))
+    return list(
+        drift.team_drift(DesiredTeam(request, path_of("alpha"), over=False), CATALOG, platform, world, TIMES)
+    )
 
 
 def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
@@ -66,7 +68,7 @@ def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference
 
 
 def _backend(name: str, **changed: object) -> Difference:
-    def differ(world: World) -> World:
+    def differ(world: Snapshot) -> Snapshot:
         backend = replace(world.backends[OWN], name=name, **changed)  # type: ignore[arg-type]
         return replace(world, backends={**world.backends, name: backend})
 
@@ -78,8 +80,8 @@ EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"
 
 def test_where_nothing_differs_nothing_is_told() -> None:
     assert _team(WORLD) == []
-    assert list(drift.of_catalog(CATALOG, PLATFORM, WORLD)) == []
-    assert list(drift.of_others(REPOSITORY, WORLD)) == []
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, WORLD)) == []
+    assert list(drift.unmanaged(REPOSITORY, WORLD)) == []
 
 
 EDITED = "the policy fragment is not what was written"
@@ -146,14 +148,15 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         ),
         (
             lambda world: replace(
-                world, readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=True)}}
+                world,
+                readers={**world.readers, KEY: world.readers[KEY] | {RoleGrant(OTHER_READERS, ours=True)}},
             ),
             [f"another group than its own may read {KEY}"],
         ),
         (
             lambda world: replace(
                 world,
-                readers={**world.readers, KEY: world.readers[KEY] | {Reader(OTHER_READERS, ours=False)}},
+                readers={**world.readers, KEY: world.readers[KEY] | {RoleGrant(OTHER_READERS, ours=False)}},
             ),
             [],
         ),
@@ -253,7 +256,7 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(
         WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)}
     )
     words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
-    assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
+    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
 
 
 def test_the_last_day_of_a_request_stands_on_its_product() -> None:
@@ -324,7 +327,7 @@ def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_n
     ids=["gone", "unmarked", "another catalogue", "other operations"],
 )
 def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
-    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == [
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api=api))) == [
         "the unified API is not what the catalogue says"
     ]
 
@@ -340,23 +343,23 @@ def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
 def test_an_api_that_asks_for_no_keys_or_elsewhere_is_told(changed: dict[str, Any]) -> None:
     api = replace(Api("1", API.api_digest, SEAL), **changed)
     told = ["the unified API does not ask for keys as it should"]
-    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api=api))) == told
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api=api))) == told
 
 
 @pytest.mark.parametrize(
     ("fragment", "told"),
-    [(None, []), (meaning_of(API.fragment), []), ("", [EDITED]), ("e" * 64, [EDITED])],
+    [(None, []), (canonical_digest(API.fragment), []), ("", [EDITED]), ("e" * 64, [EDITED])],
     ids=["nobody looked", "as it was written", "gone", "edited"],
 )
 def test_a_fragment_that_is_not_what_was_written_is_told(fragment: str | None, told: list[str]) -> None:
-    assert list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, fragment=fragment))) == told
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, fragment=fragment))) == told
 
 
 def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
     told = ["the policy of the unified API is not what was written"]
     seen: dict[str | None, list[str]] = {None: [], digest_of(API.policy): [], "": told, "another": told}
     assert {
-        digest: list(drift.of_catalog(CATALOG, PLATFORM, replace(WORLD, api_policy=digest)))
+        digest: list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api_policy=digest)))
         for digest in seen
     } == seen
 
@@ -369,7 +372,7 @@ def test_workspaces_that_the_platform_shares_are_told_where_there_is_a_cluster()
         CATALOG, models=tuple(model if each.name == model.name else each for each in CATALOG.models)
     )
     shown = {
-        cluster is not None: list(drift.of_catalog(catalog, replace(PLATFORM, cluster=cluster), WORLD))
+        cluster is not None: list(drift.catalog_drift(catalog, replace(PLATFORM, cluster=cluster), WORLD))
         for cluster in (PLATFORM.cluster, None)
     }
     assert ["namespace" in " ".join(told) for told in (shown[True], shown[False])] == [True, False]
@@ -379,12 +382,14 @@ def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ou
     ours = {"shared--old": ActualBackend("shared--old", "1", "https://old", SEAL)}
     theirs = {"shared--x": ActualBackend("shared--x", "1", "https://x", MARKER)}
     world = replace(WORLD, backends={**WORLD.backends, **ours, **theirs})
-    assert list(drift.of_catalog(CATALOG, PLATFORM, world)) == ["backend shared--old is not needed any more"]
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, world)) == [
+        "backend shared--old is not needed any more"
+    ]
 
 
 @pytest.mark.parametrize("of", ["products", "backends", "namespaces", "secrets", "subscriptions"])
 def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
+    bare = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     world = replace(bare, **{of: getattr(WORLD, of)})
     assert orphans.teams_with_objects(REPOSITORY, world) == {"alpha"}
     assert orphans.teams_with_objects(REPOSITORY + 1, world) == frozenset()
@@ -392,7 +397,7 @@ def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
 
 def test_a_secret_without_a_team_names_nobody() -> None:
     nameless = replace(WORLD.secrets[KEY], tags={"repository": str(REPOSITORY)})
-    bare = World(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
+    bare = Snapshot(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
     assert orphans.teams_with_objects(REPOSITORY, bare) == frozenset()
 
 
@@ -447,7 +452,7 @@ def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(
     found: Subscription, told: list[str]
 ) -> None:
     world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
-    assert list(drift.of_others(REPOSITORY, world)) == told
+    assert list(drift.unmanaged(REPOSITORY, world)) == told
 
 
 def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_was_before() -> None:
@@ -456,27 +461,27 @@ def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_wa
         (READERS, []),
         (OTHER_READERS, [f"{OTHER_READERS} may read the secret {KEY} and no request names it"]),
     ):
-        readers = {KEY: frozenset({Reader(group, ours=False)})}
+        readers = {KEY: frozenset({RoleGrant(group, ours=False)})}
         world = replace(WORLD, secrets={**WORLD.secrets, KEY: key}, readers=readers)
-        assert list(drift.of_others(REPOSITORY, world)) == told
+        assert list(drift.unmanaged(REPOSITORY, world)) == told
 
 
 @pytest.mark.parametrize(
     ("reader", "told"),
     [
         (
-            Reader(OTHER_READERS, ours=False),
+            RoleGrant(OTHER_READERS, ours=False),
             [f"{OTHER_READERS} may read the secret {KEY} and no request names it"],
         ),
-        (Reader(OTHER_READERS, ours=True), []),
-        (Reader(READERS, ours=False), []),
+        (RoleGrant(OTHER_READERS, ours=True), []),
+        (RoleGrant(READERS, ours=False), []),
     ],
 )
 def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(
-    reader: Reader, told: list[str]
+    reader: RoleGrant, told: list[str]
 ) -> None:
-    readers = {KEY: frozenset({reader}), "not-ours": frozenset({Reader(OTHER_READERS, ours=False)})}
-    assert list(drift.of_others(REPOSITORY, replace(WORLD, readers=readers))) == told
+    readers = {KEY: frozenset({reader}), "not-ours": frozenset({RoleGrant(OTHER_READERS, ours=False)})}
+    assert list(drift.unmanaged(REPOSITORY, replace(WORLD, readers=readers))) == told
 
 
 @pytest.mark.parametrize(
@@ -487,13 +492,13 @@ def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(
 ) -> None:
     world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
     words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
-    assert list(drift.of_others(REPOSITORY, world)) == (words if told else [])
+    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
 
 
 def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:
     nodes = (GpuNode("n1", "team-alpha", "phi-4"), GpuNode("n2", "team-alpha", "gone"))
     assert list(
-        drift.of_others(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))
+        drift.unmanaged(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))
     ) == [
         "product starter is linked to the unified API and not managed by mergekey",
         "GPU node n2 was made for the workspace team-alpha/gone, which is gone: delete its node pool",

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.branch.withdrawal_guard import Gone, judge, teams_allowed
+from shared.branch.withdrawal_guard import MissingTeam, teams_allowed, withhold
 
 
-def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[Gone]:
+def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[MissingTeam]:
     return [
-        Gone(f"gone-{number:03}", f"path/{number}", commit, number < withdrawn, marked=True)
+        MissingTeam(f"gone-{number:03}", f"path/{number}", commit, number < withdrawn, marked=True)
         for number in range(count)
     ]
 
@@ -30,35 +30,35 @@ def _present(count: int) -> list[str]:
     ],
 )  # fmt: skip
 def test_a_quarter_may_go_and_below_twelve_teams_one(teams: int, gone: int, held: bool) -> None:
-    judged = judge(_present(teams - gone), _gone(gone))
+    judged = withhold(_present(teams - gone), _gone(gone))
     assert judged.teams == teams
     assert len(judged.held) == (gone if held else 0)
     assert len(judged.let_go) == (0 if held else gone)
 
 
 def test_teams_in_their_grace_period_count_and_are_not_held_again() -> None:
-    judged = judge(_present(34), _gone(6, withdrawn=2))
+    judged = withhold(_present(34), _gone(6, withdrawn=2))
     assert judged.held == ()
-    judged = judge(_present(29), _gone(11, withdrawn=8))
+    judged = withhold(_present(29), _gone(11, withdrawn=8))
     assert [each.team for each in judged.held] == ["gone-008", "gone-009", "gone-010"]
     assert [each.withdrawn for each in judged.let_go] == [True] * 8
 
 
 def test_access_that_ended_by_its_date_is_nobodys_to_hold_and_does_not_count() -> None:
     over = [replace(each, over=True) for each in _gone(2)]
-    assert judge(_present(3), over).let_go == tuple(over)
-    one = Gone("held-by-nobody", "path", "c1", withdrawn=False)
-    assert judge(_present(3), [*over, one]).held == ()
-    assert judge(_present(0), [*over, one]).held == (one,)
-    assert judge(_present(3), [replace(each, held=True) for each in over]).held == ()
+    assert withhold(_present(3), over).let_go == tuple(over)
+    one = MissingTeam("held-by-nobody", "path", "c1", withdrawn=False)
+    assert withhold(_present(3), [*over, one]).held == ()
+    assert withhold(_present(0), [*over, one]).held == (one,)
+    assert withhold(_present(3), [replace(each, held=True) for each in over]).held == ()
 
 
 def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
     over = [replace(each, over=True, withdrawn=True) for each in _gone(2)]
-    others = [Gone(f"other-{number}", "path", "c1", withdrawn=False) for number in range(2)]
+    others = [MissingTeam(f"other-{number}", "path", "c1", withdrawn=False) for number in range(2)]
     assert (
         "2 of 5 teams would lose their access (other-0, other-1)."
-        in judge(_present(3), [*over, *others]).explain()
+        in withhold(_present(3), [*over, *others]).explain()
     )
 
 
@@ -76,7 +76,9 @@ def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
 def test_a_trailer_in_any_block_of_trailers_names_teams(form: str) -> None:
     named = teams_allowed(form.format("Allow-Withdrawals: gone-000, gone-001"))
     assert "gone-000" in named
-    assert [each.team for each in judge(_present(1), _gone(3), {"gone-000", "gone-001"}).held] == ["gone-002"]
+    assert [each.team for each in withhold(_present(1), _gone(3), {"gone-000", "gone-001"}).held] == [
+        "gone-002"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +96,9 @@ def test_words_in_a_text_are_no_trailer(message: str) -> None:
 
 
 def test_the_trailer_that_is_printed_names_exactly_those_that_are_held() -> None:
-    judged = judge(_present(1), _gone(5, withdrawn=1))
+    judged = withhold(_present(1), _gone(5, withdrawn=1))
     assert judged.allowance == "Allow-Withdrawals: gone-001, gone-002, gone-003, gone-004"
-    assert judge(_present(1), _gone(5, withdrawn=1), teams_allowed(judged.allowance)).held == ()
+    assert withhold(_present(1), _gone(5, withdrawn=1), teams_allowed(judged.allowance)).held == ()
 
 
 def test_a_number_and_a_digest_name_no_team() -> None:
@@ -104,22 +106,22 @@ def test_a_number_and_a_digest_name_no_team() -> None:
 
 
 def test_the_explanation_says_who_how_many_and_what_to_write() -> None:
-    judged = judge(_present(3), _gone(3, withdrawn=1))
+    judged = withhold(_present(3), _gone(3, withdrawn=1))
     text = judged.explain()
     assert "2 of 6 teams" in text
     assert "gone-001, gone-002" in text
     assert "1 more in their grace period" in text
     assert f"\n    {judged.allowance}\n" in text
-    assert judge(_present(3), _gone(3, withdrawn=1), teams_allowed(judged.allowance)).held == ()
+    assert withhold(_present(3), _gone(3, withdrawn=1), teams_allowed(judged.allowance)).held == ()
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_nothing_is_held_and_let_go_at_once(present: int, gone: int) -> None:
-    judged = judge(_present(present), _gone(gone, withdrawn=gone // 2))
+    judged = withhold(_present(present), _gone(gone, withdrawn=gone // 2))
     assert set(judged.held) | set(judged.let_go) == set(judged.gone)
     assert not set(judged.held) & set(judged.let_go)
     assert not any(each.withdrawn for each in judged.held)
 
 
 def test_the_explanation_is_silent_about_grace_periods_when_there_are_none() -> None:
-    assert "(gone-000, gone-001). Nothing was withdrawn." in judge(_present(2), _gone(2)).explain()
+    assert "(gone-000, gone-001). Nothing was withdrawn." in withhold(_present(2), _gone(2)).explain()

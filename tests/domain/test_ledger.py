@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.branch.review import File, Past, Review, review
-from shared.catalog.capacity import Grants, Ledger, Workspaces, keep_books, overdrawn
+from shared.branch.review import Baseline, File, Review, review
+from shared.catalog.capacity import Capacity, Grants, Workspaces, allocate, over_allocated
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.domain.golden import PATHS
@@ -38,7 +38,7 @@ def _catalog(capacity: int = 100, over: str = "1") -> Catalog:
 
 
 def test_what_fits_is_granted_and_counted() -> None:
-    books = keep_books(_catalog(), {"alpha": {GPT: 60, "free": 9999}, "bravo": {GPT: 30, PHI: 50}}, {})
+    books = allocate(_catalog(), {"alpha": {GPT: 60, "free": 9999}, "bravo": {GPT: 30, PHI: 50}}, {})
     assert books.refused == {}
     assert (books.ledgers[GPT].granted, books.ledgers[GPT].left) == ({"alpha": 60, "bravo": 30}, 10)
 
@@ -50,7 +50,7 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
         "charlie": {"free": 0},
         "delta": {"free": 9, GPT: 60},
     }
-    books = keep_books(_catalog(), asked, {"alpha": asked["alpha"], "delta": {"free": None}})
+    books = allocate(_catalog(), asked, {"alpha": asked["alpha"], "delta": {"free": None}})
     free = books.ledgers["free"]
     assert (free.limit, free.left, free.total, free.unlimited) == (None, None, 30, 2)
     assert free.granted == {"alpha": None, "bravo": 30, "delta": None}, (
@@ -61,14 +61,14 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
 
 def test_who_had_no_bound_before_there_was_a_capacity_counts_with_the_ceiling_until_its_request() -> None:
     before: Mapping[str, Grants] = {"alpha": {GPT: None}, "bravo": {GPT: 90}}
-    books = keep_books(_catalog(), {"bravo": {GPT: 90}}, before)
+    books = allocate(_catalog(), {"bravo": {GPT: 90}}, before)
     assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
-    books = keep_books(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, before)
+    books = allocate(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, before)
     assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 80, "bravo": 90})
 
 
 def test_a_team_without_a_request_keeps_what_it_has_and_it_counts() -> None:
-    books = keep_books(_catalog(), {"alpha": {GPT: 50}}, {"zulu": {GPT: 60}})
+    books = allocate(_catalog(), {"alpha": {GPT: 50}}, {"zulu": {GPT: 60}})
     assert (books.refused, books.ledgers[GPT].granted) == ({"alpha": (GPT,)}, {"zulu": 60})
 
 
@@ -78,20 +78,20 @@ def test_a_workspace_that_is_there_counts_once_and_is_nobodys_growth() -> None:
     catalog = read_catalog("c.yaml", text.encode()).catalog
     assert catalog is not None
     both: Mapping[str, Grants] = {"alpha": {PHI: 0}, "bravo": {PHI: 0}}
-    assert keep_books(catalog, both, {}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
-    assert keep_books(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {
+    assert allocate(catalog, both, {}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
+    assert allocate(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {
         "alpha": (PHI,)
     }
-    assert keep_books(
+    assert allocate(
         catalog, {"alpha": {PHI: 0}, "bravo": {}}, {"bravo": {PHI: 0}}, {PHI: {"bravo"}}
     ).crowded_out == {"alpha": (PHI,)}
-    assert keep_books(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(
+    assert allocate(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(
         PHI, 1, ("alpha", "bravo")
     )
 
 
 def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_models() -> None:
-    books = keep_books(
+    books = allocate(
         _catalog(), {"alpha": {GPT: 80, PHI: 50}, "bravo": {GPT: 60}, "zulu": {PHI: 50}}, {"bravo": {GPT: 60}}
     )
     assert books.refused == {"alpha": (GPT,)}
@@ -99,13 +99,13 @@ def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_mo
 
 
 def test_what_is_in_force_comes_before_newcomers_whatever_their_names() -> None:
-    assert keep_books(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {
+    assert allocate(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {
         "alpha": (GPT,)
     }
 
 
 def test_who_is_refused_keeps_what_it_had_and_it_counts() -> None:
-    books = keep_books(
+    books = allocate(
         _catalog(),
         {"alpha": {GPT: 90}, "bravo": {GPT: 20}, "charlie": {GPT: 10}},
         {"alpha": {GPT: 70}, "bravo": {GPT: 20}},
@@ -116,43 +116,43 @@ def test_who_is_refused_keeps_what_it_had_and_it_counts() -> None:
 
 def test_nobody_loses_anything_when_the_capacity_is_lowered() -> None:
     now = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
-    books = keep_books(_catalog(), now, now)
+    books = allocate(_catalog(), now, now)
     assert books.refused == {}
-    assert [(ledger.model, ledger.left) for ledger in overdrawn(books)] == [(GPT, -80)]
+    assert [(ledger.model, ledger.left) for ledger in over_allocated(books)] == [(GPT, -80)]
 
 
 def test_who_takes_less_is_never_refused_and_makes_room() -> None:
     before = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
-    assert keep_books(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 80}}, before).refused == {}
-    assert keep_books(_catalog(), {"alpha": {GPT: 10}, "bravo": {GPT: 90}}, before).refused == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 80}}, before).refused == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 10}, "bravo": {GPT: 90}}, before).refused == {}
 
 
 def test_who_has_access_grows_before_a_newcomer_comes_in() -> None:
-    assert keep_books(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {
+    assert allocate(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {
         "alpha": (GPT,)
     }
 
 
 def test_what_a_growing_request_gives_back_is_free_when_that_is_done() -> None:
     asked = {"charlie": {GPT: 10, PHI: 10}, "alpha": {GPT: 50}}
-    assert keep_books(_catalog(), asked, {"charlie": {GPT: 100}}).refused == {"alpha": (GPT,)}
-    assert keep_books(_catalog(), asked, {"charlie": asked["charlie"]}).refused == {}
+    assert allocate(_catalog(), asked, {"charlie": {GPT: 100}}).refused == {"alpha": (GPT,)}
+    assert allocate(_catalog(), asked, {"charlie": asked["charlie"]}).refused == {}
 
 
 def test_one_token_is_growth_and_one_token_too_many_is_too_many() -> None:
     asked, before = {"zulu": {GPT: 100}, "alpha": {GPT: 1}}, {"zulu": {GPT: 90}}
-    assert keep_books(_catalog(), asked, before).refused == {"alpha": (GPT,)}
+    assert allocate(_catalog(), asked, before).refused == {"alpha": (GPT,)}
 
 
 def test_who_keeps_one_model_and_takes_less_of_another_makes_room() -> None:
     before = {"alpha": {GPT: 50, PHI: 50}}
-    assert keep_books(_catalog(), {"alpha": {GPT: 50, PHI: 20}, "bravo": {PHI: 30}}, before).refused == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 50, PHI: 20}, "bravo": {PHI: 30}}, before).refused == {}
 
 
 def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() -> None:
     asked = {"alpha": {GPT: 100}, "bravo": {GPT: 50}}
-    assert keep_books(_catalog(over="1.5"), asked, {}).refused == {}
-    assert keep_books(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
+    assert allocate(_catalog(over="1.5"), asked, {}).refused == {}
+    assert allocate(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
 
 
 @pytest.mark.parametrize(
@@ -181,16 +181,16 @@ _teams = st.dictionaries(st.sampled_from(["alpha", "bravo", "charlie", "delta"])
 def test_who_was_admitted_stays_so_while_the_others_are_written(
     asked: Known, before: Known, data: Any
 ) -> None:
-    first = keep_books(_catalog(), asked, before)
+    first = allocate(_catalog(), asked, before)
     then = dict(before)
     for team in data.draw(st.permutations(sorted(asked.keys() - first.refused.keys()))):
         then[team] = asked[team]
-        assert keep_books(_catalog(), asked, then).refused.keys() <= first.refused.keys()
+        assert allocate(_catalog(), asked, then).refused.keys() <= first.refused.keys()
 
 
 @given(_teams, _teams)
 def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Known, before: Known) -> None:
-    books = keep_books(_catalog(), asked, before)
+    books = allocate(_catalog(), asked, before)
     for name, ledger in books.ledgers.items():
         had = sum(grants.get(name, 0) for grants in before.values())
         assert ledger.limit is None or ledger.total <= max(ledger.limit, had)
@@ -209,12 +209,12 @@ def _request(team: str, asked: str, more: str = "") -> File:
     return File(f"team: {{name: {team}, owner: a@b.com}}\nmodels: {{foundry: [{asked}]}}\n{more}".encode())
 
 
-def _review(files: Mapping[str, File], catalog: str = "", past: Past | None = None) -> Review:
+def _review(files: Mapping[str, File], catalog: str = "", past: Baseline | None = None) -> Review:
     return review(
         {DEFAULT_CATALOG_PATH: File((catalog or _catalog_text()).encode()), **files},
         PATHS,
         DEFAULT_CATALOG_PATH,
-        past or Past(),
+        past or Baseline(),
     )
 
 
@@ -237,8 +237,8 @@ def test_access_that_is_over_takes_nothing() -> None:
         _path("alpha"): _request("alpha", "{name: gpt-4.1}", "expires: 2026-03-31\n"),
         _path("bravo"): _request("bravo", "{name: gpt-4.1}"),
     }
-    assert _told(_review(files, past=Past(today=date(2026, 4, 1)))) == []
-    assert _told(_review(files, past=Past(today=date(2026, 3, 31)))) == [
+    assert _told(_review(files, past=Baseline(today=date(2026, 4, 1)))) == []
+    assert _told(_review(files, past=Baseline(today=date(2026, 3, 31)))) == [
         (_path("bravo"), "AboveCapacity", "failure")
     ]
 
@@ -261,7 +261,7 @@ def test_of_two_files_of_a_team_the_one_that_was_there_counts_else_the_first() -
         for path, n in ((first, 20), (second, 30))
     }
     assert _review(files).ledgers[GPT].granted == {"alpha": 20}
-    assert _review(files, past=Past(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
+    assert _review(files, past=Baseline(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
 
 
 def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:
@@ -281,13 +281,13 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
     files = {_path(team): _request(team, "{name: old}") for team in ("alpha", "bravo")} | {
         _path("zulu"): _request("zulu", "{name: free}")
     }
-    found = _review(files, past=Past(in_force={"alpha": {"old": 5}, "bravo": {"old": 0}}))
+    found = _review(files, past=Baseline(in_force={"alpha": {"old": 5}, "bravo": {"old": 0}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed", "failure")]
     assert _path("alpha") in found.problems[0].message
     assert _path("bravo") in found.problems[0].message
     assert (found.catalog, found.requests) == (None, {})
     wrong = {**files, _path("zulu"): _request("zulu", "{name: none}")}
-    told = _told(_review(wrong, past=Past(in_force={"alpha": {"old": 5}})))
+    told = _told(_review(wrong, past=Baseline(in_force={"alpha": {"old": 5}})))
     assert (_path("zulu"), "UnknownModel", "failure") in told, "what else is wrong is told, too"
 
 
@@ -295,7 +295,7 @@ def test_a_model_that_teams_still_use_cannot_be_removed() -> None:
 def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) -> None:
     teams = [f"t{number:02}" for number in range(count)]
     files = {_path(team): _request(team, "{name: old}") for team in teams}
-    [problem] = _review(files, past=Past(in_force={team: {"old": 5} for team in teams})).problems
+    [problem] = _review(files, past=Baseline(in_force={team: {"old": 5} for team in teams})).problems
     named = ", ".join(f"'{_path(team)}'" for team in teams[:20])
     more = " and 3 more" if count > 20 else ""
     advice = (
@@ -309,8 +309,8 @@ def test_whoever_removes_a_model_is_told_who_uses_it_and_what_to_do(count: int) 
 def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
     large = {f"t{number:02}": 10 for number in range(20)}
     few, many = (
-        Ledger(GPT, 900, 900, {"bravo": 5, "alpha": 5, "zulu": 7}),
-        Ledger(GPT, 300, 300, {**large, "small": 1, "tiny": 2}),
+        Capacity(GPT, 900, 900, {"bravo": 5, "alpha": 5, "zulu": 7}),
+        Capacity(GPT, 300, 300, {**large, "small": 1, "tiny": 2}),
     )
     assert (
         few.explain()
@@ -326,7 +326,7 @@ def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
         == f"'gpt-4.1' has 300 tokens per minute for all teams: {named}; 100 are left"
     )
     assert (
-        Ledger(GPT, 5, 5, {}).explain()
+        Capacity(GPT, 5, 5, {}).explain()
         == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
     )
 
@@ -336,7 +336,7 @@ def test_a_model_that_nobody_had_is_the_requests_mistake() -> None:
         _path("alpha"): _request("alpha", "{name: old}"),
         _path("bravo"): _request("bravo", "{name: free}"),
     }
-    found = _review(files, past=Past(in_force={"alpha": {"free": 0}, "bravo": {"old": 5}}))
+    found = _review(files, past=Baseline(in_force={"alpha": {"free": 0}, "bravo": {"old": 5}}))
     assert _told(found) == [(_path("alpha"), "UnknownModel", "failure")]
     assert found.in_doubt == {_path("alpha")}
     assert list(found.requests) == [_path("bravo")]
@@ -360,6 +360,6 @@ def test_a_capacity_below_what_is_in_force_is_a_warning_at_the_catalogue() -> No
         _path("alpha"): _request("alpha", "{name: gpt-4.1}"),
         _path("bravo"): _request("bravo", "{name: gpt-4.1}"),
     }
-    found = _review(files, past=Past(in_force={"alpha": {GPT: 100}, "bravo": {GPT: 100}}))
+    found = _review(files, past=Baseline(in_force={"alpha": {GPT: 100}, "bravo": {GPT: 100}}))
     assert _told(found) == [(DEFAULT_CATALOG_PATH, "Overcommitted", "warning")]
     assert len(found.requests) == 2

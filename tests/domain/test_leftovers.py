@@ -10,7 +10,7 @@ import pytest
 
 from shared import names
 from shared.inventory import drift, orphans
-from shared.inventory.snapshot import Times, World
+from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker
 from shared.resources.actual import Project
 from tests.domain.worlds import KEY, MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTION, TAGS, WORLD, a_product
@@ -18,7 +18,7 @@ from tests.fakes.app import REPOSITORY
 from tests.fakes.clock import START
 
 TIMES = Times(START, timedelta(days=7), timedelta(days=1), timedelta(hours=24))
-BARE = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
+BARE = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ PROJECT = Project("team-alpha", "Team Alpha", "Succeeded", MARKER)
 SECRET = WORLD.secrets[KEY]
 
 
-def _marked(of: str, marker: Marker | None) -> World:
+def _marked(of: str, marker: Marker | None) -> Snapshot:
     """A world with one marked object."""
     objects = {
         "products": {"team-alpha": replace(PRODUCT, marker=marker)},
@@ -171,7 +171,7 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
         (BARE, set()),
     ],
 )
-def test_tags_and_names_tell_of_a_team_too(world: World, teams: set[str]) -> None:
+def test_tags_and_names_tell_of_a_team_too(world: Snapshot, teams: set[str]) -> None:
     assert orphans.teams_with_objects(REPOSITORY, world) == teams
 
 
@@ -205,5 +205,5 @@ WITHDRAWN = replace(MARKER, withdrawn=START)
         (replace(BARE, secrets={KEY: replace(SECRET, tags={})}), False),
     ],
 )
-def test_a_team_is_in_use_while_anything_but_its_product_is_in_force(world: World, used: bool) -> None:
+def test_a_team_is_in_use_while_anything_but_its_product_is_in_force(world: Snapshot, used: bool) -> None:
     assert orphans.is_in_use("alpha", REPOSITORY, world) is used

@@ -12,7 +12,7 @@ import pytest
 from shared.catalog.catalog import Breaker
 from shared.errors import NotManaged
 from shared.marker import Marker
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import DesiredCatalog, compile_catalog
@@ -24,7 +24,7 @@ from tests.fakes.app import REPOSITORY, FakeApp, a_catalog
 OLD = Policy('"1"', "other")
 CATALOG = compile_catalog(a_catalog(), FakeApp().platform)
 RULES = Policy('"1"', digest_of(CATALOG.policy))
-SAID = meaning_of(CATALOG.fragment)
+SAID = canonical_digest(CATALOG.fragment)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, CATALOG.digest)
 
 
@@ -189,7 +189,7 @@ def test_a_fragment_that_is_not_the_one_that_was_written_is_put_before_any_polic
         ["update api policy ai"],
     ]
     assert not plan_catalog(
-        CATALOG, SEAL, replace(standing, policy=RULES, fragment=meaning_of(CATALOG.fragment))
+        CATALOG, SEAL, replace(standing, policy=RULES, fragment=canonical_digest(CATALOG.fragment))
     )
 
 

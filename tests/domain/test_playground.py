@@ -9,10 +9,10 @@ import pytest
 
 from shared import names
 from shared.errors import NotManaged
-from shared.inventory.project_drift import of_access_that_ended, of_others, of_team, teams_let_in
-from shared.inventory.snapshot import Times, Wanted, World
+from shared.inventory.project_drift import ended_access, project_drift, teams_with_roles, unmanaged_readers
+from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.marker import Marker
-from shared.resources.actual import Project, Reader, TracingConnection
+from shared.resources.actual import Project, RoleGrant, TracingConnection
 from shared.resources.desired import Platform, Playground, compile_project
 from shared.resources.project import ActualProject, plan_project
 from tests.fakes.app import OTHER_READERS, READERS, Asked
@@ -22,9 +22,9 @@ TRACES = "/subscriptions/x/resourceGroups/ai/providers/Microsoft.Insights/compon
 TRIED, TRACED = Asked(playground=True).read(), Asked(playground=True, tracing=True).read()
 PLAIN, WITH_TRACES = compile_project(TRIED, Playground(TRACES)), compile_project(TRACED, Playground(TRACES))
 US, THEM, BY_HAND = (
-    Reader(READERS, ours=True),
-    Reader(OTHER_READERS, ours=True),
-    Reader(OTHER_READERS, ours=False),
+    RoleGrant(READERS, ours=True),
+    RoleGrant(OTHER_READERS, ours=True),
+    RoleGrant(OTHER_READERS, ours=False),
 )
 
 
@@ -35,7 +35,7 @@ def marker(digest: str = "") -> Marker:
 def actual(
     state: str = "Succeeded",
     mark: Marker | None = None,
-    readers: tuple[Reader, ...] = (US,),
+    readers: tuple[RoleGrant, ...] = (US,),
     connection: TracingConnection | None = None,
 ) -> ActualProject:
     return ActualProject(
@@ -140,8 +140,8 @@ PLATFORM = Platform(1, "https://ai.contoso.com", None, playground=Playground(TRA
 WITHDRAWN = replace(marker(), withdrawn=START)
 
 
-def world(project: Project | None, *readers: Reader) -> World:
-    bare = World(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
+def world(project: Project | None, *readers: RoleGrant) -> Snapshot:
+    bare = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
     return replace(
         bare, projects={project.name: project} if project else {}, users={"team-alpha": frozenset(readers)}
     )
@@ -176,17 +176,21 @@ STRANGER = "another group than its own may use its Foundry project"
         (world(project("Failed"), THEM), [UNLIKE, NOT_IN, STRANGER]),
     ],
 )
-def test_lists_show_what_differs_from_a_request(seen: World, expected: list[str]) -> None:
+def test_lists_show_what_differs_from_a_request(seen: Snapshot, expected: list[str]) -> None:
     assert (
-        list(of_team(Wanted(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen))
+        list(
+            project_drift(
+                DesiredTeam(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen
+            )
+        )
         == expected
     )
 
 
 def test_a_request_without_a_group_lets_nobody_in() -> None:
-    nobody = Wanted(replace(TRIED, entra_group=None), "p", over=False)
+    nobody = DesiredTeam(replace(TRIED, entra_group=None), "p", over=False)
     for seen, expected in ((world(project()), []), (world(project(), US), [STRANGER])):
-        assert list(of_team(nobody, PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
+        assert list(project_drift(nobody, PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
 
 
 STILL_IN = "its playground access has ended and a group may use its Foundry project"
@@ -209,26 +213,26 @@ OUTLIVED = "its Foundry project outlived its grace period"
     ],
 )
 def test_lists_show_what_is_left_of_access_that_has_ended(
-    seen: World, after: timedelta, expected: list[str]
+    seen: Snapshot, after: timedelta, expected: list[str]
 ) -> None:
     times = Times(START + after, GRACE, GRACE, GRACE)
-    assert list(of_access_that_ended("alpha", 1, times, seen)) == expected
-    without = Wanted(replace(TRIED, playground_access=False), "p", over=False)
-    assert list(of_team(without, PLATFORM, times, seen)) == expected
+    assert list(ended_access("alpha", 1, times, seen)) == expected
+    without = DesiredTeam(replace(TRIED, playground_access=False), "p", over=False)
+    assert list(project_drift(without, PLATFORM, times, seen)) == expected
 
 
 def test_who_may_use_a_project_that_is_gone_names_its_team() -> None:
-    assert teams_let_in(world(None, US)) == {"alpha"}
-    assert teams_let_in(world(None, BY_HAND)) == frozenset()
-    assert teams_let_in(world(None)) == frozenset()
-    assert teams_let_in(world(project(), US)) == frozenset(), "its marker tells"
+    assert teams_with_roles(world(None, US)) == {"alpha"}
+    assert teams_with_roles(world(None, BY_HAND)) == frozenset()
+    assert teams_with_roles(world(None)) == frozenset()
+    assert teams_with_roles(world(project(), US)) == frozenset(), "its marker tells"
 
 
 def test_strangers_are_told_of_each_project_of_ours() -> None:
     theirs = Project("team-aaron", "Aaron", "Succeeded", replace(marker(), team="aaron", repository=2))
     both = replace(world(project(), BY_HAND), projects={"team-aaron": theirs, "team-alpha": project()})
     seen = replace(both, users={"team-aaron": frozenset({BY_HAND}), "team-alpha": frozenset({BY_HAND})})
-    assert list(of_others(1, seen)) == [
+    assert list(unmanaged_readers(1, seen)) == [
         f"{OTHER_READERS} may use the Foundry project team-alpha and no request names it"
     ]
 
@@ -236,8 +240,8 @@ def test_strangers_are_told_of_each_project_of_ours() -> None:
 def test_where_there_is_no_playground_nothing_is_missing() -> None:
     assert (
         list(
-            of_team(
-                Wanted(TRIED, "p", over=False),
+            project_drift(
+                DesiredTeam(TRIED, "p", over=False),
                 replace(PLATFORM, playground=None),
                 Times(START, GRACE, GRACE, GRACE),
                 world(None),

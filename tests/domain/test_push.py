@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.branch.tree_diff import Touched, compare, homes, requests_of
+from shared.branch.tree_diff import TreeDiff, diff_trees, request_paths_of, requests_of
 from shared.git import Entry, Tree
 from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
 
@@ -24,8 +24,8 @@ def _tree(**files: str) -> Tree:
     return {known[name]: Entry(blob, "100644") for name, blob in files.items()}
 
 
-def _touched(before: Tree, after: Tree) -> Touched:
-    return compare(before, after, PATHS, DEFAULT_CATALOG_PATH)
+def _touched(before: Tree, after: Tree) -> TreeDiff:
+    return diff_trees(before, after, PATHS, DEFAULT_CATALOG_PATH)
 
 
 def test_what_is_new_changed_and_gone_is_told_apart() -> None:
@@ -72,7 +72,9 @@ def test_a_tree_does_not_differ_from_itself(tree: Tree) -> None:
 def test_every_difference_of_a_request_is_told_exactly_once(before: Tree, after: Tree) -> None:
     touched = _touched(before, after)
     differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    stays = {home for path in touched.gone for home in homes(after, PATHS.team_of(path) or "", PATHS)}
+    stays = {
+        home for path in touched.gone for home in request_paths_of(after, PATHS.team_of(path) or "", PATHS)
+    }
     told = [*touched.changed, *touched.gone]
     assert set(told) == {path for path in differing if PATHS.folder(path) is not None} | stays
     assert len(told) == len(set(told))
@@ -85,7 +87,7 @@ def test_a_team_may_stand_in_two_folders() -> None:
         path: Entry("1", "100644")
         for path in (ALPHA, ALPHA.replace("alpha", "team-alpha"), BRAVO, "README.md")
     }
-    assert homes(tree, "alpha", PATHS) == (ALPHA, ALPHA.replace("alpha", "team-alpha"))
-    assert homes(tree, "bravo", PATHS) == (BRAVO,)
-    assert homes(tree, "charlie", PATHS) == ()
+    assert request_paths_of(tree, "alpha", PATHS) == (ALPHA, ALPHA.replace("alpha", "team-alpha"))
+    assert request_paths_of(tree, "bravo", PATHS) == (BRAVO,)
+    assert request_paths_of(tree, "charlie", PATHS) == ()
     assert requests_of(tree, PATHS) == (BRAVO, ALPHA, ALPHA.replace("alpha", "team-alpha"))

@@ -15,7 +15,7 @@ from shared.catalog.catalog import Catalog, read_catalog
 from shared.catalog.terms import Provider
 from shared.documents.strict_yaml import read_bytes
 from shared.names import team_fault
-from shared.requests.details import Wish
+from shared.requests.details import RequestedModel
 from shared.requests.paths import RequestPaths
 from shared.requests.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
 from shared.requests.shapes import ShapeA
@@ -138,7 +138,7 @@ def test_each_kind_of_model_has_limits_of_its_own(provider: Provider) -> None:
         "a.yaml", f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n".encode()
     )
     assert list(ShapeA.wishes(document)) == [
-        Wish(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))
+        RequestedModel(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))
     ]
 
 

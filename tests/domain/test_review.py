@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.branch.platform_checks import Fault
-from shared.branch.review import File, Past, Review, in_force, is_read, review
+from shared.branch.review import Baseline, File, Review, current_grants, is_read, review
 from shared.catalog.catalog import Catalog
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.domain.golden import CASES, PATHS, REQUEST, catalog_file, review_of
@@ -101,7 +101,7 @@ def test_what_the_platform_cannot_do_is_told_of_the_catalogue_and_nothing_of_it_
 
 def test_a_request_for_a_model_that_was_removed_while_others_use_it_is_in_doubt() -> None:
     files = {REQUEST: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
-    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={"alpha": {"gone": 5}}))
+    found = review(files, PATHS, DEFAULT_CATALOG_PATH, Baseline(in_force={"alpha": {"gone": 5}}))
     assert [problem.reason for problem in found.problems if problem.path == DEFAULT_CATALOG_PATH] == [
         "ModelStillUsed"
     ]
@@ -110,7 +110,7 @@ def test_a_request_for_a_model_that_was_removed_while_others_use_it_is_in_doubt(
 
 def test_a_request_that_was_moved_still_uses_the_model_that_it_had() -> None:
     files = {ONE: File(VALID.content.replace(b"gpt-4.1", b"gone")), DEFAULT_CATALOG_PATH: catalog_file()}
-    [problem] = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(in_force={"alpha": {"gone": 5}})).problems
+    [problem] = review(files, PATHS, DEFAULT_CATALOG_PATH, Baseline(in_force={"alpha": {"gone": 5}})).problems
     assert (problem.path, problem.reason) == (DEFAULT_CATALOG_PATH, "ModelStillUsed")
     assert ONE in problem.message
 
@@ -147,14 +147,14 @@ def test_a_newcomer_is_at_fault_and_where_two_were_in_force_both_are() -> None:
     files = {DEFAULT_CATALOG_PATH: catalog_file(), first: VALID, second: VALID, third: VALID}
 
     def at_fault(*held: str) -> list[str]:
-        problems = review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset(held))).problems
+        problems = review(files, PATHS, DEFAULT_CATALOG_PATH, Baseline(frozenset(held))).problems
         return [problem.path for problem in problems if problem.reason == "DuplicateTeam"]
 
     assert at_fault(first) == [second, third]
     assert at_fault(first, second) == at_fault() == [first, second, third]
 
 
-def _two_with_one_workspace(past: Past, *more: str) -> Review:
+def _two_with_one_workspace(past: Baseline, *more: str) -> Review:
     """`more`: lines of alpha's request."""
     alpha = File(_dedicated("alpha").content + "".join(more).encode())
     return review(
@@ -177,7 +177,7 @@ def _told(found: Review) -> list[tuple[str, str]]:
 def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many(
     holder: str, other: str
 ) -> None:
-    found = _two_with_one_workspace(Past(in_force={team_of(holder): {"phi-4": 0}, team_of(other): {}}))
+    found = _two_with_one_workspace(Baseline(in_force={team_of(holder): {"phi-4": 0}, team_of(other): {}}))
     [problem] = found.problems
     all_of_it = (
         f"All teams together may have 1 dedicated 'phi-4': {PATHS.team_of(holder)}; 0 are left. Ask the "
@@ -189,13 +189,13 @@ def test_who_has_a_workspace_keeps_it_when_another_team_asks_for_one_too_many(
 
 
 def test_who_shared_the_model_before_does_not_have_its_workspace() -> None:
-    assert _told(_two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 50}, "bravo": {"phi-4": 0}}))) == [
-        (ONE, "AboveCeiling")
-    ]
+    assert _told(
+        _two_with_one_workspace(Baseline(in_force={"alpha": {"phi-4": 50}, "bravo": {"phi-4": 0}}))
+    ) == [(ONE, "AboveCeiling")]
 
 
 def test_a_total_below_what_is_in_force_is_a_warning_at_the_catalogue_and_nobody_loses_a_workspace() -> None:
-    found = _two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 0}, "bravo": {"phi-4": 0}}))
+    found = _two_with_one_workspace(Baseline(in_force={"alpha": {"phi-4": 0}, "bravo": {"phi-4": 0}}))
     assert [(problem.path, problem.reason, problem.level) for problem in found.problems] == [
         (DEFAULT_CATALOG_PATH, "Overcommitted", "warning")
     ]
@@ -211,7 +211,7 @@ def test_files_that_ask_for_more_than_there_may_be_were_in_force_all_the_same() 
         TWO: _dedicated("bravo"),
         "tenant-access/config/charlie/access.yaml": File(b"nonsense: ["),
     }
-    past = in_force(files, PATHS, DEFAULT_CATALOG_PATH, date(2026, 3, 2))
+    past = current_grants(files, PATHS, DEFAULT_CATALOG_PATH, date(2026, 3, 2))
     assert past.held == {ONE, TWO}
     assert past.in_force.keys() == {"alpha", "bravo"}
     assert _told(_two_with_one_workspace(past)) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
@@ -223,30 +223,30 @@ def test_files_that_ask_for_more_than_there_may_be_were_in_force_all_the_same() 
 def test_a_workspace_of_access_that_is_over_is_asked_for_no_more(
     today: date, refused: list[tuple[str, str]]
 ) -> None:
-    assert _told(_two_with_one_workspace(Past(today=today), "expires: 2026-03-31\n")) == refused
+    assert _told(_two_with_one_workspace(Baseline(today=today), "expires: 2026-03-31\n")) == refused
 
 
 def test_access_that_is_over_counts_until_it_was_taken_away() -> None:
-    past = Past(in_force={"alpha": {"phi-4": 0}}, today=date(2026, 4, 1))
+    past = Baseline(in_force={"alpha": {"phi-4": 0}}, today=date(2026, 4, 1))
     assert _told(_two_with_one_workspace(past, "expires: 2026-03-31\n")) == [(TWO, "AboveCeiling")]
 
 
 def test_a_workspace_that_is_there_counts_until_it_is_gone_whatever_its_team_asks_for() -> None:
-    past = Past(standing={"phi-4": {"zulu"}})
+    past = Baseline(standing={"phi-4": {"zulu"}})
     assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
     assert "1 dedicated 'phi-4': zulu; 0 are left" in _two_with_one_workspace(past).problems[0].message
-    assert _told(_two_with_one_workspace(Past(standing={"phi-4": {"bravo"}}))) == [(ONE, "AboveCeiling")], (
-        "its own is no second one"
-    )
+    assert _told(_two_with_one_workspace(Baseline(standing={"phi-4": {"bravo"}}))) == [
+        (ONE, "AboveCeiling")
+    ], "its own is no second one"
 
 
 def test_what_a_team_without_a_request_has_counts() -> None:
-    past = Past(in_force={"zulu": {"phi-4": 0}})
+    past = Baseline(in_force={"zulu": {"phi-4": 0}})
     assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
 
 
 def test_a_team_whose_name_somebody_elses_product_has_keeps_what_that_may_take() -> None:
-    found = _two_with_one_workspace(Past(in_force={"alpha": {"phi-4": 0}}, kept=frozenset({"alpha"})))
+    found = _two_with_one_workspace(Baseline(in_force={"alpha": {"phi-4": 0}}, kept=frozenset({"alpha"})))
     assert _told(found) == [(TWO, "AboveCeiling")]
 
 
@@ -274,7 +274,9 @@ def test_who_is_refused_a_workspace_takes_nothing_of_a_capacity_and_all_that_sha
 
 
 def test_a_request_that_was_moved_has_what_it_had() -> None:
-    assert _told(_two_with_one_workspace(Past(in_force={"bravo": {"phi-4": 0}}))) == [(ONE, "AboveCeiling")]
+    assert _told(_two_with_one_workspace(Baseline(in_force={"bravo": {"phi-4": 0}}))) == [
+        (ONE, "AboveCeiling")
+    ]
 
 
 @pytest.mark.parametrize("spoilt", [b"team: [", b"team: {name: bravo}"])
@@ -283,7 +285,7 @@ def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_an
     files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(spoilt), second: VALID}
     told = {
         problem.path: problem
-        for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, Past(frozenset({REQUEST}))).problems
+        for problem in review(files, PATHS, DEFAULT_CATALOG_PATH, Baseline(frozenset({REQUEST}))).problems
     }
     assert told[second].reason == "DuplicateTeam"
     assert (
@@ -304,8 +306,8 @@ def test_what_was_valid_before_is_taken_for_in_force_with_its_tokens_and_the_day
         wrong: File(b"team: {name: bravo}\n"),
     }
     today = date(2026, 3, 2)
-    assert in_force(files, PATHS, DEFAULT_CATALOG_PATH, today) == Past(
+    assert current_grants(files, PATHS, DEFAULT_CATALOG_PATH, today) == Baseline(
         frozenset({REQUEST}), {"alpha": {"m": 7}}, today=today
     )
     ended = {**files, REQUEST: File(files[REQUEST].content + b"expires: 2026-03-01\n")}
-    assert in_force(ended, PATHS, DEFAULT_CATALOG_PATH, today).in_force == {}
+    assert current_grants(ended, PATHS, DEFAULT_CATALOG_PATH, today).in_force == {}

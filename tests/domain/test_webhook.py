@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.github_webhook import LARGEST_BODY, Expected, Refused, is_signed, read_delivery
-from shared.branch.withdrawal_guard import Gone, judge
-from shared.messaging.outcomes import Arrived
+from shared.branch.withdrawal_guard import MissingTeam, withhold
+from shared.messaging.outcomes import Push
 
 SECRET, PREVIOUS = "It's a Secret to Everybody", "the one before"
 EXPECTED = Expected((SECRET,), repository_id=7, branch="main", installation_id=9)
@@ -31,7 +31,7 @@ def _signature(body: bytes, secret: str = SECRET) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-def _read(body: bytes, expected: Expected = EXPECTED, **headers: str) -> Arrived | None:
+def _read(body: bytes, expected: Expected = EXPECTED, **headers: str) -> Push | None:
     given = {"x-github-event": "push", "x-github-delivery": DELIVERY, "x-hub-signature-256": _signature(body)}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     return read_delivery({name: value for name, value in given.items() if value}, body, expected)
@@ -57,12 +57,12 @@ def test_githubs_own_example_of_a_signature_is_accepted() -> None:
 
 
 def test_a_push_to_our_branch_is_taken() -> None:
-    assert _read(_body()) == Arrived(DELIVERY, BEFORE)
+    assert _read(_body()) == Push(DELIVERY, BEFORE)
 
 
 #: The line that the guard asks for.
-LEAVE = judge(
-    [], [Gone("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)]
+LEAVE = withhold(
+    [], [MissingTeam("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)]
 ).allowance
 
 
@@ -81,7 +81,7 @@ LEAVE = judge(
     ids=["a commit", "the head", "not the head", "in a line", "other words"],
 )
 def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any], allows: bool) -> None:
-    assert _read(_body(**about)) == Arrived(DELIVERY, BEFORE, allows)
+    assert _read(_body(**about)) == Push(DELIVERY, BEFORE, allows)
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any
     ],
 )
 def test_commits_of_another_shape_say_nothing(odd: Any) -> None:
-    assert _read(_body(commits=odd, head_commit=odd)) == Arrived(DELIVERY, BEFORE)
-    assert _read(_body(commits=odd, head_commit={"message": LEAVE})) == Arrived(DELIVERY, BEFORE, allows=True)
+    assert _read(_body(commits=odd, head_commit=odd)) == Push(DELIVERY, BEFORE)
+    assert _read(_body(commits=odd, head_commit={"message": LEAVE})) == Push(DELIVERY, BEFORE, allows=True)
 
 
 @pytest.mark.parametrize("zeros", ["0" * 40, "0" * 64])
 def test_a_new_branch_has_nothing_before(zeros: str) -> None:
-    assert _read(_body(before=zeros)) == Arrived(DELIVERY, None)
+    assert _read(_body(before=zeros)) == Push(DELIVERY, None)
 
 
 def test_a_repository_with_longer_ids_is_read_too() -> None:
-    assert _read(_body(before="c" * 64)) == Arrived(DELIVERY, "c" * 64)
+    assert _read(_body(before="c" * 64)) == Push(DELIVERY, "c" * 64)
 
 
 def test_two_secrets_are_accepted_while_one_replaces_the_other() -> None:
@@ -206,7 +206,7 @@ def test_pushes_of_others_are_forbidden(changed: dict[str, Any]) -> None:
 
 def test_without_an_app_any_installation_is_ours() -> None:
     plain = Expected((SECRET,), 7, "main", None)
-    assert _read(_body(installation=None), plain) == Arrived(DELIVERY, BEFORE)
+    assert _read(_body(installation=None), plain) == Push(DELIVERY, BEFORE)
 
 
 @pytest.mark.parametrize(

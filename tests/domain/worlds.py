@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared import names
-from shared.inventory.snapshot import Times, World
+from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker
 from shared.resources.actual import (
     ActualBackend,
     Api,
     Namespace,
     Product,
-    Reader,
+    RoleGrant,
     Route,
     SecretVersion,
     Subscription,
@@ -60,7 +60,7 @@ def _standing(backend: Backend, marker: Marker) -> ActualBackend:
     )
 
 
-WORLD = World(
+WORLD = Snapshot(
     api=Api("1", API.api_digest, SEAL),
     products={"team-alpha": PRODUCT},
     linked=frozenset({"team-alpha"}),
@@ -74,14 +74,14 @@ WORLD = World(
         name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS)
         for name in (KEY, SECOND, ENDPOINT)
     },
-    readers={name: frozenset({Reader(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
+    readers={name: frozenset({RoleGrant(READERS, ours=True)}) for name in (KEY, SECOND, ENDPOINT)},
     namespaces={"team-alpha": NAMESPACE},
     workspaces={"team-alpha": (PHI,)},
     routes={"team-alpha": (WAY,)},
     nodes=(),
 )
 TIMES = Times(START, timedelta(days=7), timedelta(hours=1), timedelta(hours=24))
-Difference = Callable[[World], World]
+Difference = Callable[[Snapshot], Snapshot]
 
 
 def a_product(**changed: object) -> Difference:

@@ -11,9 +11,9 @@ from itertools import count
 
 from shared.errors import AccessDenied, TooLarge
 from shared.messaging.messages import TO_ALL, read_envelope
-from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, Received
+from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS, STAGES, TOPIC, Stage
-from shared.ports import Clock, Envelope
+from shared.ports import Clock, OutgoingMessage
 from tests.fakes.calls import Calls
 
 WINDOW = timedelta(minutes=10)
@@ -26,16 +26,16 @@ class Held:
     every message.
     """
 
-    envelope: Envelope
+    envelope: OutgoingMessage
     enqueued: datetime
     sequence: int
     deliveries: int = 0
 
-    def received(self) -> Received:
+    def received(self) -> IncomingMessage:
         """As a trigger gets it."""
         envelope = self.envelope
         properties = dict(envelope.properties)
-        return Received(
+        return IncomingMessage(
             envelope.body, envelope.message_id, envelope.session, self.enqueued, properties, self.deliveries
         )
 
@@ -50,13 +50,13 @@ class FakeBus:
         self._clock = clock
         self._seen: dict[tuple[str, str], datetime] = {}
         self._numbers = count(1)
-        self.sent: list[Envelope] = []
+        self.sent: list[OutgoingMessage] = []
         self.queues: dict[str, list[Held]] = {
             name: [] for name in (*(stage.name for stage in STAGES), DEAD_LETTERS)
         }
         self.put_aside: dict[str, list[Held]] = {stage.name: [] for stage in STAGES}
 
-    async def send(self, envelopes: Sequence[Envelope]) -> None:
+    async def send(self, envelopes: Sequence[OutgoingMessage]) -> None:
         """One call per entity, as the adapter makes them."""
         for entity in dict.fromkeys(envelope.entity for envelope in envelopes):
             batch = [envelope for envelope in envelopes if envelope.entity == entity]
@@ -67,7 +67,7 @@ class FakeBus:
                 for envelope in batch:
                     self._accept(envelope)
 
-    def _require_acceptable(self, batch: Sequence[Envelope]) -> None:
+    def _require_acceptable(self, batch: Sequence[OutgoingMessage]) -> None:
         if any(len(envelope.message_id) > LONGEST_ID for envelope in batch):
             # the SDK's, and no error of ours
             raise ValueError(f"message_id cannot be longer than {LONGEST_ID} characters.")
@@ -80,7 +80,7 @@ class FakeBus:
         if any(envelope.size > LARGEST_MESSAGE for envelope in batch):
             raise TooLarge("Service Bus: MessageSizeExceededError")
 
-    def _accept(self, envelope: Envelope) -> None:
+    def _accept(self, envelope: OutgoingMessage) -> None:
         now, key = self._clock.now(), (envelope.entity, envelope.message_id)
         if key in self._seen and now - self._seen[key] < WINDOW:
             return
@@ -91,12 +91,12 @@ class FakeBus:
             nowhere = envelope.session is None and name != DEAD_LETTERS
             (self.put_aside if nowhere else self.queues)[name].append(held)
 
-    def _addressed(self, envelope: Envelope) -> list[str]:
+    def _addressed(self, envelope: OutgoingMessage) -> list[str]:
         if envelope.entity != TOPIC:
             return [envelope.entity]
         return [stage.name for stage in STAGES if stage.entity == TOPIC and envelope.to in (TO_ALL, stage.to)]
 
-    def waiting(self, stage: Stage) -> list[Envelope]:
+    def waiting(self, stage: Stage) -> list[OutgoingMessage]:
         """All messages of a stage, scheduled ones too."""
         return [held.envelope for held in self.queues[stage.name]]
 
@@ -125,7 +125,7 @@ class FakeBus:
             self.queues[stage.name].remove(held)
             self.put_aside[stage.name].append(held)
 
-    def dead_letters(self) -> list[Envelope]:
+    def dead_letters(self) -> list[OutgoingMessage]:
         return [held.envelope for held in self.queues[DEAD_LETTERS]]
 
     def bodies(self, entity: str) -> list[dict[str, object]]:
@@ -133,7 +133,7 @@ class FakeBus:
         return [read_envelope(envelope.body)["data"] for envelope in self.sent if envelope.entity == entity]
 
 
-def _require_encodable(envelope: Envelope) -> None:
+def _require_encodable(envelope: OutgoingMessage) -> None:
     """The SDK encodes texts as UTF-8 and numbers as 32 bits; what cannot be is no error of ours either."""
     for value in (
         envelope.message_id,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.errors import Busy
 from shared.messaging.routes import DEAD_LETTERS
-from shared.ports import Clock, Kept
+from shared.ports import Clock, QueuedDeadLetter
 from tests.fakes.bus import FakeBus, Held
 from tests.fakes.calls import Calls
 
@@ -24,12 +24,12 @@ class FakeDeadLetters:
         self._bus = bus
         self.holding: dict[int, datetime] = {}
 
-    async def peek(self, first: int) -> list[Kept]:
+    async def peek(self, first: int) -> list[QueuedDeadLetter]:
         async with self._calls.read("dead-letters", "peek", str(first)):
             waiting = sorted(self._bus.queues[DEAD_LETTERS], key=lambda held: held.sequence)
             return [_kept(held) for held in waiting if held.sequence >= first][:PAGE]
 
-    async def lock(self, sequence: int) -> Kept | None:
+    async def lock(self, sequence: int) -> QueuedDeadLetter | None:
         async with self._calls.write("dead-letters", "lock", str(sequence)):
             held = self._find(sequence)
             if held is None:
@@ -63,5 +63,5 @@ class FakeDeadLetters:
         return sequence in self.holding and self._clock.now() < self.holding[sequence]
 
 
-def _kept(held: Held) -> Kept:
-    return Kept(held.sequence, held.received())
+def _kept(held: Held) -> QueuedDeadLetter:
+    return QueuedDeadLetter(held.sequence, held.received())

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from shared.errors import Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
-from shared.policies.policy_xml import digest_of, meaning_of
+from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.policies.product_policy import granted_by
 from shared.ports import Keys
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
@@ -343,7 +343,7 @@ class FakeGateway:
     async def fragment(self, name: str) -> Fragment:
         async with self._calls.read("gateway", "fragment", name):
             return (
-                Fragment(meaning_of(self.state.fragments[name]), self.state.rules)
+                Fragment(canonical_digest(self.state.fragments[name]), self.state.rules)
                 if name in self.state.fragments
                 else Fragment()
             )

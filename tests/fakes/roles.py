@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.resources.actual import Reader
+from shared.resources.actual import RoleGrant
 from tests.fakes.calls import Calls
 
 
@@ -22,17 +22,17 @@ class FakeRoles:
         async with self._calls.read("roles", "granted", group):
             return frozenset(secret for secret, reader in self.assigned | self.by_others if reader == group)
 
-    async def readers(self) -> Mapping[str, frozenset[Reader]]:
+    async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
         async with self._calls.read("roles", "readers"):
             return {secret: self._of(secret) for secret, _ in self.assigned | self.by_others}
 
-    async def readers_of(self, name: str) -> frozenset[Reader]:
+    async def readers_of(self, name: str) -> frozenset[RoleGrant]:
         async with self._calls.read("roles", "readers_of", name):
             return self._of(name)
 
-    def _of(self, secret: str) -> frozenset[Reader]:
-        ours = {Reader(group, True) for each, group in self.assigned if each == secret}
-        return frozenset(ours | {Reader(group, False) for each, group in self.by_others if each == secret})
+    def _of(self, secret: str) -> frozenset[RoleGrant]:
+        ours = {RoleGrant(group, True) for each, group in self.assigned if each == secret}
+        return frozenset(ours | {RoleGrant(group, False) for each, group in self.by_others if each == secret})
 
     async def grant(self, name: str, group: str) -> None:
         async with self._calls.write("roles", "grant", f"{name} {group}"):

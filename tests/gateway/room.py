@@ -21,7 +21,7 @@ from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog, compile_gateway
 from shared.resources.plan import ActualCatalog, ActualGateway, plan_catalog, plan_gateway
 from shared.resources.workspaces import Cluster
-from shared.stages.apply import GatewayWriter, perform
+from shared.stages.apply import GatewayWriter, apply_plan
 from standins.world import SUBSCRIPTION
 from tests.conftest import StandIns
 from tests.fakes.app import Asked
@@ -77,13 +77,13 @@ class Room:
         desired = compile_catalog(catalog, self.platform)
         marker = Marker(1, "catalogue", "catalog.yaml", "c0ffee", desired.digest)
         plan = plan_catalog(desired, marker, ActualCatalog(None, None, ()))
-        await perform(plan, GatewayWriter(self.writer, marker))
+        await apply_plan(plan, GatewayWriter(self.writer, marker))
 
     async def team(self, request: AccessRequest, catalog: Catalog) -> str:
         """What the app writes for a team; its first key."""
         desired = compile_gateway(request, catalog, self.platform)
         marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
-        await perform(
+        await apply_plan(
             plan_gateway(desired, marker, ActualGateway(None, None)), GatewayWriter(self.writer, marker)
         )
         product = f"team-{request.team}"
@@ -95,7 +95,7 @@ class Room:
         desired = compile_gateway(request, catalog, self.platform)
         marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
         actual = ActualGateway(await self.writer.product(name), await self.writer.product_policy(name))
-        await perform(plan_gateway(desired, marker, actual), GatewayWriter(self.writer, marker))
+        await apply_plan(plan_gateway(desired, marker, actual), GatewayWriter(self.writer, marker))
 
     async def subscription(self, name: str, scope: str) -> str:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters

@@ -11,7 +11,7 @@ from shared.errors import Rejected
 from shared.inventory.dead_letters import letters
 from shared.messaging.messages import Sweep
 from shared.messaging.routes import TOPIC
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.stages.outgoing import sweep
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp
@@ -58,7 +58,7 @@ async def discard(app: FakeApp, *sequences: int, **options: Any) -> list[Answer]
     )
 
 
-async def sweep_now(app: FakeApp, verdict: bool = False) -> list[Envelope]:
+async def sweep_now(app: FakeApp, verdict: bool = False) -> list[OutgoingMessage]:
     """What a sweep queues; then everything that is due happens."""
     app.clock.advance(MINUTES)
     seen = len(app.bus.sent)
@@ -74,7 +74,7 @@ def outcomes(answers: list[Answer]) -> list[str]:
     return [answer.outcome for answer in answers]
 
 
-def addressed(sent: list[Envelope]) -> list[tuple[str | None, str | None]]:
+def addressed(sent: list[OutgoingMessage]) -> list[tuple[str | None, str | None]]:
     return [(envelope.session, envelope.to) for envelope in sent]
 
 

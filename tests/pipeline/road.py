@@ -14,7 +14,7 @@ from shared.app import App
 from shared.branch.withdrawal_guard import teams_allowed
 from shared.marker import Marker
 from shared.messaging.messages import CATALOG_TEAM
-from shared.messaging.outcomes import Arrived, Event, Outcome
+from shared.messaging.outcomes import Event, Outcome, Push
 from shared.messaging.routes import (
     DELIVER_KEYS,
     PROVISION_CATALOG,
@@ -28,7 +28,7 @@ from shared.messaging.routes import (
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.key_slots import EXPOSED
 from shared.stages import pipeline
-from shared.stages.receive_push import take_push
+from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import settle
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
@@ -133,8 +133,8 @@ async def push(app: FakeApp, files: dict[str, str | bytes | None], delivery: str
 async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) -> str:
     """A webhook call about the branch as it is; then everything that is due happens."""
     allows = any(teams_allowed(message) for message in app.repository.messages_since(before))
-    summary = await take_push(
-        app, Arrived(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now()
+    summary = await queue_changes(
+        app, Push(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now()
     )
     await drain(app)
     return summary

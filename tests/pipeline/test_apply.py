@@ -18,10 +18,10 @@ from shared.stages.apply import (
     GatewayWriter,
     Secret,
     WorkspaceWriter,
+    apply_plan,
     closed,
-    perform,
+    gather_all,
     remove_administrator,
-    together,
     write_secret,
 )
 from tests.fakes.app import REPOSITORY, FakeApp
@@ -234,14 +234,14 @@ async def test_of_several_failures_the_one_that_weighs_most_is_raised(
     errors: tuple[BaseException | None, ...], raised: Exception
 ) -> None:
     with pytest.raises((MergekeyError, KeyError)) as caught:
-        await together(*(_fails(error, []) for error in errors))
+        await gather_all(*(_fails(error, []) for error in errors))
     assert caught.value is raised
 
 
 async def test_what_has_begun_comes_to_its_end_when_something_beside_it_fails() -> None:
     done: list[object] = []
     with pytest.raises(Rejected):
-        await together(_fails(STAYS, done), _fails(None, done, turns=5))
+        await gather_all(_fails(STAYS, done), _fails(None, done, turns=5))
     assert done == [STAYS, None]
 
 
@@ -255,10 +255,10 @@ async def test_steps_follow_each_other_and_what_is_said_to_follow_the_first_runs
         order.append("after first")
 
     one, two, three = (Create("product", name) for name in ("one", "two", "three"))
-    await perform(Plan(((one,), (two,), (three,))), write, after_first)
+    await apply_plan(Plan(((one,), (two,), (three,))), write, after_first)
     assert order[0] == "one"
     assert [name for name in order if name != "after first"] == ["one", "two", "three"]
     assert "after first" in order
     order.clear()
-    await perform(Plan(), write, after_first)
+    await apply_plan(Plan(), write, after_first)
     assert order == ["after first"]

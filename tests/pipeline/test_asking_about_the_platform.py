@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.api.health_checks import probe_everything
+from shared.api.health_checks import check_everything
 from shared.api.teams import models, providers
 from shared.catalog.catalog import Breaker
 from shared.errors import Unavailable
@@ -173,7 +173,7 @@ async def test_pools_are_told_with_their_members_and_backends_with_their_breaker
 async def test_every_system_is_asked_once() -> None:
     app = await a_team()
     app.calls.forget()
-    health = await probe_everything(app)
+    health = await check_everything(app)
     assert health.healthy
     assert [probe.system for probe in health.probes] == [
         "GitHub",
@@ -205,13 +205,13 @@ async def test_where_more_is_in_force_than_may_be_the_platform_is_not_healthy_an
             app, {DEFAULT_CATALOG_PATH: _COUNTED, **asking(name, "kaito: [{name: phi-4, dedicated: true}]")}
         )
     assert not any(offer.overcommitted for offer in (await models(app, closely=False)).models)
-    assert (await probe_everything(app)).healthy
+    assert (await check_everything(app)).healthy
     lower = _COUNTED.replace("total: 3", "total: 1").replace("perTeam: 1", "perTeam: 1")
     await push(app, {DEFAULT_CATALOG_PATH: lower, path_of("alpha"): "team: ["})
     assert [offer.name for offer in (await models(app, closely=False)).models if offer.overcommitted] == [
         "phi-4"
     ]
-    [unwell] = [probe for probe in (await probe_everything(app)).probes if not probe.healthy]
+    [unwell] = [probe for probe in (await check_everything(app)).probes if not probe.healthy]
     assert (unwell.system, unwell.reason) == ("capacity", "Overcommitted")
     assert "'phi-4'" in (unwell.message or "")
 
@@ -220,7 +220,7 @@ async def test_without_its_branch_github_is_not_healthy() -> None:
     app = await a_team()
     app.repository.delete_branch()
     assert [
-        (probe.system, probe.reason) for probe in (await probe_everything(app)).probes if not probe.healthy
+        (probe.system, probe.reason) for probe in (await check_everything(app)).probes if not probe.healthy
     ] == [("GitHub", "NoBranch")]
 
 
@@ -235,7 +235,7 @@ async def test_a_system_that_refuses_or_is_slow_is_named_and_nobody_waits_for_it
             raise Unavailable("503 from somewhere")
 
     app.calls.before = trouble
-    health = await probe_everything(app, timedelta(milliseconds=50))
+    health = await check_everything(app, timedelta(milliseconds=50))
     assert not health.healthy
     assert {probe.system: probe.reason for probe in health.probes if not probe.healthy} == {
         "API Management": "Unavailable",

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.branch.decision import Standing
+from shared.branch.decision import Decision
 from shared.errors import Busy, InvalidRequest, Unavailable
 from shared.git import blob_id
 from shared.messaging.messages import CATALOG_TEAM, AccessChange
@@ -319,14 +319,14 @@ async def test_the_holder_can_change_beside_a_second_file() -> None:
 
 
 def test_groups_that_were_let_in_for_what_the_branch_said_before_are_remembered_round_after_round() -> None:
-    first = Standing("wanted", request=Asked().read())
-    second = Standing("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
-    third = Standing("ended").after(second)
+    first = Decision("wanted", request=Asked().read())
+    second = Decision("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
+    third = Decision("ended").after(second)
     assert [sorted(each.let_in) for each in (first, second, third)] == [
         [],
         [READERS],
         sorted((READERS, OTHER_READERS)),
     ]
     assert (
-        Standing("ended").after(Standing("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+        Decision("ended").after(Decision("wanted", request=Asked(readers=None).read())).let_in == frozenset()
     )

@@ -14,7 +14,7 @@ from shared.inventory.dead_letters import letters
 from shared.messaging.dead_letters import MOST_REPLAYS, Filter
 from shared.messaging.messages import DeadLetter
 from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY, TOPIC
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from tests.fakes.app import Asked, FakeApp
 from tests.fakes.calls import Call, nothing
 from tests.pipeline.operators import MINUTES, Refusing, a_dead_letter, discard, numbers, outcomes
@@ -198,7 +198,7 @@ async def test_a_message_of_somebody_else_is_shown_and_can_only_be_discarded(
     properties: dict[str, Any], body: bytes
 ) -> None:
     app = await a_platform()
-    await app.bus.send([Envelope(DEAD_LETTERS, "foreign", body, properties=properties)])
+    await app.bus.send([OutgoingMessage(DEAD_LETTERS, "foreign", body, properties=properties)])
     page = await dead_letters.listing(app, Filter(), 1, 10)
     assert [(letter.stage, letter.reason) for letter in page.letters] == [("", "MalformedMessage")]
     assert outcomes(await replay(app)) == ["refused"]
@@ -208,7 +208,7 @@ async def test_a_message_of_somebody_else_is_shown_and_can_only_be_discarded(
 async def test_a_stage_that_there_is_no_more_is_told() -> None:
     app = await a_platform()
     about = DeadLetter("provision-nothing", "alpha", "X", "x", "the team", 1, "m", "alpha", "m", 0)
-    await app.bus.send([Envelope(DEAD_LETTERS, "old", b"{}", properties=about.properties())])
+    await app.bus.send([OutgoingMessage(DEAD_LETTERS, "old", b"{}", properties=about.properties())])
     [answer] = await replay(app)
     assert (answer.outcome, "provision-nothing" in answer.why) == ("refused", True)
 
@@ -220,7 +220,9 @@ async def test_a_list_comes_in_pages_with_the_groups_of_all_on_the_first() -> No
     app = await a_platform()
     about = DeadLetter("sweeps", "sweep", "Rejected", "x", "the platform", 1, "m", "sweep", "m", 0)
     ids = [f"letter-{number}" for number in range(600)]
-    await app.bus.send([Envelope(DEAD_LETTERS, each, b"{}", properties=about.properties()) for each in ids])
+    await app.bus.send(
+        [OutgoingMessage(DEAD_LETTERS, each, b"{}", properties=about.properties()) for each in ids]
+    )
     found: list[str] = []
     first: int | None = 1
     while first is not None:

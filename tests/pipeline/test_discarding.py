@@ -19,7 +19,7 @@ from shared.messaging.routes import (
     Stage,
 )
 from shared.names import product
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.pipeline.operators import (
@@ -47,7 +47,7 @@ async def test_after_a_discard_the_next_sweep_looks_again() -> None:
 async def test_a_discard_makes_the_next_sweep_look_even_where_lists_show_nothing() -> None:
     app = await a_team()
     about = DeadLetter("deliver-keys", "alpha", "X", "x", "the platform", 1, "m", "alpha", "m", 0)
-    await app.bus.send([Envelope(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
+    await app.bus.send([OutgoingMessage(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
     before = world(app)
     assert await sweep_now(app) == []
     await discard(app)
@@ -157,7 +157,7 @@ async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:
     about = DeadLetter(
         "provision-workspaces", "alpha", "WaitedTooLong", "x", "the platform", 1, "m", "alpha", "m", 0
     )
-    await app.bus.send([Envelope(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
+    await app.bus.send([OutgoingMessage(DEAD_LETTERS, "x", b"{}", properties=about.properties())])
     assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
     await later(app, timedelta(minutes=30))
     assert outcomes(await discard(app, only_converged=True)) == ["discarded"]
@@ -205,7 +205,9 @@ async def test_each_stage_stands_for_itself_and_keys_for_the_gateway_that_asks_f
 async def _letter_about_alpha(app: FakeApp, stage: Stage) -> None:
     [sent] = [sent for sent in app.bus.sent if sent.entity == TOPIC and sent.session == "alpha"]
     about = DeadLetter(stage.name, "alpha", "X", "x", "the platform", 1, "m", "alpha", "m", 0)
-    await app.bus.send([Envelope(DEAD_LETTERS, f"x-{stage.name}", sent.body, properties=about.properties())])
+    await app.bus.send(
+        [OutgoingMessage(DEAD_LETTERS, f"x-{stage.name}", sent.body, properties=about.properties())]
+    )
 
 
 async def test_with_letters_of_all_its_stages_a_team_is_not_queued() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from shared import names
 from shared.messaging.messages import AccessChange
-from shared.messaging.outcomes import Arrived, Done
+from shared.messaging.outcomes import Done, Push
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, Stage
-from shared.stages.receive_push import take_push
+from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import settle, start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, an_event, path_of
 from tests.pipeline.road import WORK, a_platform, arrive, drain, later, push, run
@@ -125,7 +125,7 @@ async def test_leave_holds_for_its_messages_when_the_branch_has_moved_on() -> No
     await push(app, dict(GONE))
     before = app.repository.branch
     app.repository.commit({}, message=f"Close two teams\n\n{allowance(app)}\n")
-    await take_push(app, Arrived("d-leave", before, allows=True), app.clock.now())
+    await queue_changes(app, Push("d-leave", before, allows=True), app.clock.now())
     swept = app.bus.receive(SWEEP)
     assert swept is not None
     await settle(app, SWEEP, swept.received(), WORK[SWEEP])
@@ -376,6 +376,6 @@ async def test_whoever_asks_counts_a_withdrawn_team_whose_file_is_no_request(swe
     app.repository.commit({"developer-requests/alpha/access.yaml": "notes\n"})
     head = app.repository.branch
     app.repository.commit({path_of("bravo"): None})
-    await (start_sweep(app, "the timer") if swept else take_push(app, Arrived("d1", head), app.clock.now()))
+    await (start_sweep(app, "the timer") if swept else queue_changes(app, Push("d1", head), app.clock.now()))
     await drain(app)
     assert live(app) == ["bravo", "carol"]

@@ -14,9 +14,9 @@ from itertools import count
 
 import pytest
 
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 from shared.requests.paths import DEFAULT_CATALOG_PATH
-from shared.stages.receive_push import take_push
+from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import start_sweep
 from tests.conftest import THOROUGH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
@@ -83,11 +83,11 @@ async def _every_kill_ends_the_same(begin: FakeApp, start: Start, settled: timed
 
 def _merge(app: FakeApp, files: dict[str, str | bytes | None]) -> Start:
     """Files are merged on the branch; what follows is the webhook's call."""
-    push = Arrived("d1", app.repository.branch)
+    push = Push("d1", app.repository.branch)
     app.repository.commit(files)
 
     async def arrive(app: FakeApp) -> None:
-        await take_push(app, push, app.clock.now())
+        await queue_changes(app, push, app.clock.now())
 
     return arrive
 

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.operators import as_json, told
+from functions.operators import as_json, to_json
 from shared.api import teams
 from shared.marker import Marker, parse_marker
 from shared.messaging.messages import read_envelope
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 from shared.messaging.routes import TOPIC
 from shared.names import CATALOGUE_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -481,7 +481,7 @@ async def _swept(app: FakeApp, *, deep: bool) -> set[str]:
 async def _pushed(app: FakeApp, files: dict[str, str | bytes | None]) -> set[str]:
     before = app.repository.branch
     app.repository.commit(files)
-    status, text = await settle_push(app, Arrived("odd", before))
+    status, text = await settle_push(app, Push("odd", before))
     assert status == 202
     assert text != "everything is looked at in a moment", "it was taken in without trouble"
     await later(app, SOON)
@@ -495,15 +495,15 @@ async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
     if broken:
         app.repository.commit({path_of("alpha"): b"oops"})
     listed = [
-        as_json(200, told(each)).get_body()
+        as_json(200, to_json(each)).get_body()
         for each in (await teams.teams(app, EVERYBODY)).teams
         if each.team in OTHERS
     ]
-    as_json(200, told(await teams.teams(app, EVERYBODY))).get_body()
+    as_json(200, to_json(await teams.teams(app, EVERYBODY))).get_body()
     if (alpha := await teams.team(app, "alpha", EVERYBODY)) is not None:
-        as_json(200, told(alpha)).get_body()
-    one = told(await teams.team(app, "carol", EVERYBODY))
-    models = told(await teams.models(app, closely=True))
+        as_json(200, to_json(alpha)).get_body()
+    one = to_json(await teams.team(app, "carol", EVERYBODY))
+    models = to_json(await teams.models(app, closely=True))
     unsettled = await unsettled_teams(app, app.clock.now())
     return {
         "listed": [json.loads(each) for each in listed],

@@ -9,11 +9,11 @@ import pytest
 from shared.errors import Rejected
 from shared.marker import Marker
 from shared.messaging.messages import AccessChange, Sweep
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 from shared.messaging.routes import SWEEP, TOPIC
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import Product
-from shared.stages.receive_push import LARGE_PUSH, take_push
+from shared.stages.receive_push import LARGE_PUSH, queue_changes
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 
 ALPHA, BRAVO = path_of("alpha"), path_of("bravo")
@@ -36,7 +36,7 @@ async def _push(app: FakeApp, files: Files, links: dict[str, str] | None = None)
 
 
 async def _arrive(app: FakeApp, before: str | None, delivery: str = "d1") -> str:
-    return await take_push(app, Arrived(delivery, before), app.clock.now())
+    return await queue_changes(app, Push(delivery, before), app.clock.now())
 
 
 def _changes(app: FakeApp) -> list[AccessChange]:

@@ -12,7 +12,7 @@ import pytest
 
 from shared.adapters.github_reports import CHECK, SUMMARY
 from shared.messaging.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, TeamMessage
-from shared.messaging.retry_state import Properties, Received, Trail, bounded
+from shared.messaging.retry_state import IncomingMessage, Properties, RetryState, bounded
 from shared.names import node_label
 from shared.secret import SecretValue
 from tests.fakes.app import GPU, OTHER_READERS, Asked, path_of
@@ -96,9 +96,9 @@ def test_what_the_copies_of_a_message_carry_is_spelt_as_ever() -> None:
     named = dict(zip(("waiting-since", "failing-since", "denied-since"), times, strict=True))
     counts: Properties = {"root": "d1/alpha", "sequence": 4, "attempt": 2, "replays": 1}
     properties = {**counts, "waiting-for": "NodesNotReady", **named}
-    trail = Trail("d1/alpha", 4, 2, "NodesNotReady", times[0], times[1], times[2], 1)
+    trail = RetryState("d1/alpha", 4, 2, "NodesNotReady", times[0], times[1], times[2], 1)
     assert trail.properties() == properties
-    assert Trail.of(Received(b"", "m", None, START, properties)) == trail
+    assert RetryState.of(IncomingMessage(b"", "m", None, START, properties)) == trail
 
 
 def test_names_that_are_made_of_hashes_are_spelt_as_ever() -> None:

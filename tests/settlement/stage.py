@@ -10,9 +10,9 @@ from typing import Any
 from shared.app import App
 from shared.errors import MergekeyError
 from shared.messaging.outcomes import Event, Outcome
-from shared.messaging.retry_state import Received
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import PROVISION_GATEWAY, Stage
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.stages.settlement import settle
 from tests.fakes.app import Asked, FakeApp, a_change, path_of
 
@@ -38,24 +38,26 @@ def an_app() -> FakeApp:
     return app
 
 
-def a_message(app: FakeApp, **changed: Any) -> Received:
+def a_message(app: FakeApp, **changed: Any) -> IncomingMessage:
     """The first message of a chain, as the gateway's stage receives it."""
     body = a_change(app).encode(ROOT, "/repositories/1", app.clock.now())
-    return replace(Received(body, ROOT, "alpha", app.clock.now()), **changed)
+    return replace(IncomingMessage(body, ROOT, "alpha", app.clock.now()), **changed)
 
 
-def as_received(app: FakeApp, envelope: Envelope) -> Received:
+def as_received(app: FakeApp, envelope: OutgoingMessage) -> IncomingMessage:
     """A copy that came back when it was due."""
     enqueued = envelope.due or app.clock.now()
-    return Received(envelope.body, envelope.message_id, envelope.session, enqueued, dict(envelope.properties))
+    return IncomingMessage(
+        envelope.body, envelope.message_id, envelope.session, enqueued, dict(envelope.properties)
+    )
 
 
 async def settled(
     app: FakeApp,
     result: Outcome | Exception,
-    message: Received | None = None,
+    message: IncomingMessage | None = None,
     stage: Stage = PROVISION_GATEWAY,
-) -> list[Envelope]:
+) -> list[OutgoingMessage]:
     """What was queued by it."""
     seen = len(app.bus.sent)
     await settle(app, stage, message or a_message(app), ends_with(result))
@@ -67,7 +69,7 @@ async def chain(
     result: Callable[[], Outcome | MergekeyError],
     most: timedelta,
     stage: Stage = PROVISION_GATEWAY,
-) -> list[Envelope]:
+) -> list[OutgoingMessage]:
     """The same result again and again until nothing comes back, or for so long; the clock goes along. Returns
     all that was queued.
     """

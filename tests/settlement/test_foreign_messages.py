@@ -24,9 +24,9 @@ from shared.marker import format_time
 from shared.messaging.dead_letters import Filter, Letter
 from shared.messaging.messages import CUT, AccessChange, DeadLetter
 from shared.messaging.outcomes import Done, Outcome, Waiting
-from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, Received
+from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.stages.settlement import BEGINNING, collect, settle
 from tests.fakes.app import FakeApp, a_change
 from tests.fakes.calls import Call
@@ -260,7 +260,7 @@ async def test_anything_ends_as_at_most_one_message_that_can_be_sent(
     message: dict[str, Any], result: Outcome | Exception, collected: bool, log: Lines
 ) -> None:
     app = an_app()
-    received = Received(enqueued=app.clock.now(), **message)
+    received = IncomingMessage(enqueued=app.clock.now(), **message)
     if collected:
         await collect(app, PROVISION_GATEWAY, received)
         assert len(app.bus.dead_letters()) == 1
@@ -295,8 +295,8 @@ async def test_a_letter_that_somebody_else_wrote_is_shown_and_a_replay_of_it_bre
     changed: dict[str, Any],
 ) -> None:
     app = an_app()
-    received = Received(b"{}", "m" * LONGEST_ID, None, app.clock.now(), LETTER.properties() | changed)
-    held = Envelope(DEAD_LETTERS, received.message_id, received.body)
+    received = IncomingMessage(b"{}", "m" * LONGEST_ID, None, app.clock.now(), LETTER.properties() | changed)
+    held = OutgoingMessage(DEAD_LETTERS, received.message_id, received.body)
     await app.bus.send([held])
     app.bus.queues[DEAD_LETTERS][0].envelope = replace(held, properties=received.properties)
     letter = await the_letter(app)
@@ -310,7 +310,7 @@ async def test_a_letter_of_a_newer_version_is_shown_and_can_be_replayed() -> Non
     app = an_app()
     await app.bus.send(
         [
-            Envelope(
+            OutgoingMessage(
                 DEAD_LETTERS, "m", b"{}", properties=LETTER.properties() | {"cause": "quota", "urgent": True}
             )
         ]

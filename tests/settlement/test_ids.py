@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared.errors import PermanentError, Unavailable
 from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Done, Waiting
-from shared.messaging.retry_state import LONGEST_ID, Received, waiting_id
+from shared.messaging.retry_state import LONGEST_ID, IncomingMessage, waiting_id
 from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
 from shared.stages.outgoing import access_change, ask_for_keys, sweep
 from shared.stages.settlement import collect, start_sweep
@@ -176,7 +176,7 @@ async def test_a_sweep_says_whether_it_looks_deeply_and_why_in_two_hundred_chara
 # ------------------------------------------------------------------------------ what the broker has put aside
 
 
-def _put_aside(app: FakeApp, **changed: object) -> Received:
+def _put_aside(app: FakeApp, **changed: object) -> IncomingMessage:
     message = a_message(
         app, delivery_count=6, reason="MaxDeliveryCountExceeded", description="Message could not be consumed."
     )

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from shared.inventory.dead_letters import letters, numbered, read_letter
 from shared.messaging.dead_letters import Letter
-from shared.messaging.retry_state import Received
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS
-from shared.ports import Envelope, Kept
+from shared.ports import OutgoingMessage, QueuedDeadLetter
 from tests.fakes.app import FakeApp
 from tests.fakes.dead_letters import PAGE
 from tests.settlement.stage import a_message, an_app
@@ -16,7 +16,7 @@ from tests.settlement.stage import a_message, an_app
 
 async def _many(count: int) -> FakeApp:
     app = an_app()
-    await app.bus.send([Envelope(DEAD_LETTERS, f"m{number}", b"{}") for number in range(count)])
+    await app.bus.send([OutgoingMessage(DEAD_LETTERS, f"m{number}", b"{}") for number in range(count)])
     return app
 
 
@@ -44,8 +44,8 @@ async def test_letters_are_found_by_their_numbers_whatever_page_they_are_on() ->
 
 def test_what_no_stage_of_ours_put_there_has_neither_stage_nor_team() -> None:
     app = an_app()
-    foreign = Received(b"hello", "x1", "somebody", app.clock.now())
-    found = read_letter(Kept(7, foreign))
+    foreign = IncomingMessage(b"hello", "x1", "somebody", app.clock.now())
+    found = read_letter(QueuedDeadLetter(7, foreign))
     assert found == Letter(
         sequence=7,
         message_id="x1",
@@ -68,8 +68,16 @@ def test_what_no_stage_of_ours_put_there_has_neither_stage_nor_team() -> None:
 
 def test_the_revision_is_the_one_that_the_message_speaks_of() -> None:
     message = a_message(an_app())
-    assert len(read_letter(Kept(1, message)).blob) == 40
+    assert len(read_letter(QueuedDeadLetter(1, message)).blob) == 40
     withdrawal = b'{"data": {"blob": "", "granted": "9f"}}'
-    assert read_letter(Kept(1, Received(withdrawal, "x", None, message.enqueued))).blob == "9f"
+    assert (
+        read_letter(QueuedDeadLetter(1, IncomingMessage(withdrawal, "x", None, message.enqueued))).blob
+        == "9f"
+    )
     for body in (b'{"data": {}}', b'{"data": {"blob": null}}', b'{"data": []}', b"{}"):
-        assert read_letter(Kept(1, Received(body, "x", None, message.enqueued + timedelta(1)))).blob == ""
+        assert (
+            read_letter(
+                QueuedDeadLetter(1, IncomingMessage(body, "x", None, message.enqueued + timedelta(1)))
+            ).blob
+            == ""
+        )

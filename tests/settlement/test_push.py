@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import AccessDenied, MergekeyError, Rejected, Throttled, Unavailable
 from shared.messaging.messages import Sweep
-from shared.messaging.outcomes import Arrived
+from shared.messaging.outcomes import Push
 from shared.messaging.routes import SWEEP, TOPIC
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages import settlement
@@ -37,7 +37,7 @@ def _down(system: str, error: Exception, times: int = 100) -> Hook:
 
 async def test_a_push_is_accepted_when_its_changes_are_queued() -> None:
     app = _app()
-    assert await settle_push(app, Arrived("d1", None)) == (202, "1 teams queued")
+    assert await settle_push(app, Push("d1", None)) == (202, "1 teams queued")
     assert {envelope.entity for envelope in app.bus.sent} == {TOPIC}
 
 
@@ -47,7 +47,7 @@ async def test_a_push_is_accepted_when_its_changes_are_queued() -> None:
 async def test_trouble_with_github_becomes_a_look_at_everything(error: MergekeyError) -> None:
     app = _app()
     app.calls.before = _down("repository", error)
-    status, text = await settle_push(app, Arrived("d1", None))
+    status, text = await settle_push(app, Push("d1", None))
     assert (status, text) == (202, "everything is looked at in a moment")
     [envelope] = app.bus.waiting(SWEEP)
     assert (envelope.message_id, envelope.session) == ("d1/sweep", "sweep")
@@ -57,15 +57,15 @@ async def test_trouble_with_github_becomes_a_look_at_everything(error: MergekeyE
 async def test_trouble_with_service_bus_is_shown_so_that_redelivery_works() -> None:
     app = _app()
     app.calls.before = _down("bus", Unavailable("no connection"))
-    assert await settle_push(app, Arrived("d1", None)) == (503, "the push could not be queued: redeliver it")
+    assert await settle_push(app, Push("d1", None)) == (503, "the push could not be queued: redeliver it")
     app.calls.before = _down("bus", Unavailable("no connection"), times=0)
-    assert await settle_push(app, Arrived("d1", None)) == (202, "1 teams queued")
+    assert await settle_push(app, Push("d1", None)) == (202, "1 teams queued")
 
 
 async def test_a_short_trouble_with_service_bus_becomes_a_look_at_everything() -> None:
     app = _app()
     app.calls.before = _down("bus", Unavailable("no connection"), times=1)
-    assert (await settle_push(app, Arrived("d1", None)))[0] == 202
+    assert (await settle_push(app, Push("d1", None)))[0] == 202
     assert len(app.bus.waiting(SWEEP)) == 1
 
 
@@ -73,14 +73,14 @@ async def test_a_bug_is_no_202() -> None:
     app = _app()
     app.calls.before = _down("repository", KeyError("tree"))
     with pytest.raises(KeyError):
-        await settle_push(app, Arrived("d1", None))
+        await settle_push(app, Push("d1", None))
     assert app.bus.sent == []
 
 
 async def test_a_redelivered_push_is_queued_once() -> None:
     app = _app()
     for _ in range(2):
-        await settle_push(app, Arrived("d1", None))
+        await settle_push(app, Push("d1", None))
     assert [envelope.message_id for envelope in app.bus.sent] == ["d1/catalogue", "d1/alpha"]
 
 
@@ -95,5 +95,5 @@ async def test_what_takes_longer_than_github_waits_becomes_a_look_at_everything(
             await asyncio.Event().wait()
 
     app.calls.before = hang
-    assert (await settle_push(app, Arrived("d1", None)))[0] == 202
+    assert (await settle_push(app, Push("d1", None)))[0] == 202
     assert [envelope.message_id for envelope in app.bus.waiting(SWEEP)] == ["d1/sweep"]

@@ -30,7 +30,14 @@ from shared.marker import format_time
 from shared.messaging.dead_letters import refusal
 from shared.messaging.messages import DeadLetter, Sweep
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
-from shared.messaging.retry_state import LONGEST_ID, Received, Trail, bounded, delay, waiting_until
+from shared.messaging.retry_state import (
+    LONGEST_ID,
+    IncomingMessage,
+    RetryState,
+    bounded,
+    delay,
+    waiting_until,
+)
 from shared.messaging.routes import (
     DEAD_LETTERS,
     DELIVER_KEYS,
@@ -195,7 +202,7 @@ async def test_a_wait_is_given_up_when_its_time_is_over_and_not_before() -> None
     app = an_app()
     begun = app.clock.now() - app.limits.waiting
     for since, given_up in ((begun + SECOND, False), (begun, True)):
-        trail = Trail("root", waiting_for=WAITING.reason, waiting_since=format_time(since))
+        trail = RetryState("root", waiting_for=WAITING.reason, waiting_since=format_time(since))
         [queued] = await settled(
             app, WAITING, a_message(app, message_id=f"at {since}", properties=trail.properties())
         )
@@ -255,7 +262,7 @@ async def test_who_waited_in_vain_is_told_that_nothing_is_left_to_wait_for() -> 
 
 async def test_a_wait_goes_on_counting_copies_and_replays() -> None:
     app = an_app()
-    begun = Trail("root", sequence=4, replays=2)
+    begun = RetryState("root", sequence=4, replays=2)
     [copy] = await settled(app, WAITING, a_message(app, message_id="copy", properties=begun.properties()))
     assert (copy.properties["sequence"], copy.properties["replays"], copy.properties["root"]) == (
         5,
@@ -385,7 +392,7 @@ async def test_how_long_a_role_is_missing_is_counted_by_itself() -> None:
 # -------------------------------------------------------------------------------------------------- of sweeps
 
 
-def _swept(app: FakeApp, **changed: Any) -> Received:
+def _swept(app: FakeApp, **changed: Any) -> IncomingMessage:
     """A message that a sweep set off."""
     body = a_change(app).model_copy(update={"cause": "sweep"}).encode(ROOT, "x", app.clock.now())
     return a_message(app, body=body, **changed)
@@ -422,13 +429,13 @@ def test_a_pause_is_between_half_and_the_whole_of_its_nominal_length(
         (Busy("409"), timedelta(seconds=80), 20),
         (Busy("409"), timedelta(hours=1), 60),
     ):
-        pause = delay(error, Trail(root, sequence, attempt), lasted).total_seconds()
+        pause = delay(error, RetryState(root, sequence, attempt), lasted).total_seconds()
         assert nominal / 2 <= pause <= nominal
 
 
 def test_pauses_are_spread_over_the_whole_half() -> None:
     pauses = sorted(
-        delay(Unavailable("502"), Trail("d1/alpha", number, 20), timedelta(0)).total_seconds()
+        delay(Unavailable("502"), RetryState("d1/alpha", number, 20), timedelta(0)).total_seconds()
         for number in range(500)
     )
     assert pauses[0] < 302
@@ -449,12 +456,12 @@ async def test_a_stage_is_told_that_a_message_was_begun_before() -> None:
 
 
 def test_a_message_of_somebody_else_is_counted_from_nought() -> None:
-    odd = Received(
+    odd = IncomingMessage(
         b"", "x1", None, START, {"sequence": -1, "attempt": "7", "waiting-since": "yesterday", "replays": 1.5}
     )
-    assert Trail.of(odd) == Trail("x1")
+    assert RetryState.of(odd) == RetryState("x1")
     zero = replace(odd, properties={"sequence": 0, "attempt": 0, "replays": 2})
-    assert Trail.of(zero) == Trail("x1", replays=2)
+    assert RetryState.of(zero) == RetryState("x1", replays=2)
 
 
 def test_an_id_of_the_greatest_length_stays_as_it_is() -> None:
@@ -463,7 +470,7 @@ def test_an_id_of_the_greatest_length_stays_as_it_is() -> None:
     assert (len(longer), longer[:64]) == (LONGEST_ID, "x" * 63 + "/")
 
 
-def _newer(app: FakeApp, **data: Any) -> Received:
+def _newer(app: FakeApp, **data: Any) -> IncomingMessage:
     """What a newer version writes: fields that are not known here, in another order, with spaces."""
     envelope = json.loads(a_message(app).body)
     envelope["data"] |= data
@@ -495,7 +502,7 @@ async def test_a_message_of_a_newer_version_waits_for_whoever_can_read_it(data: 
 
 async def test_a_newer_versions_message_that_nobody_reads_for_a_day_is_a_dead_letter_to_be_replayed() -> None:
     app = an_app()
-    message: Received | None = _newer(app, priority=1)
+    message: IncomingMessage | None = _newer(app, priority=1)
     first = message
     begun, tries = app.clock.now(), 0
     while message is not None:

@@ -15,9 +15,9 @@ from unittest.mock import patch
 
 from shared.app import App
 from shared.branch import decision, endings, missing_teams, states, team_states
-from shared.branch.decision import Standing
+from shared.branch.decision import Decision
 from shared.branch.states import Files, Home
-from shared.branch.withdrawal_guard import Absence, Gone
+from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
 from shared.inventory import drift
@@ -28,7 +28,7 @@ from shared.requests.request import read_request
 from shared.resources.key_slots import Renewal
 from shared.resources.plan import Change, Plan, Update
 from shared.stages import deliver_keys, pipeline, provision_gateway, receive_push, withdrawal
-from shared.stages.apply import perform
+from shared.stages.apply import apply_plan
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster
 from tests.fakes import gateway as fake_gateway
@@ -57,14 +57,14 @@ def without(safeguard: Safeguard) -> Iterator[None]:
 # --------------------------------------------------------------------------------- the head is not read again
 
 
-async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Standing:
+async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Decision:
     if message.change == "withdrawn":
-        return Standing("ended", message.commit, message.path)
+        return Decision("ended", message.commit, message.path)
     head = await app.repository.head()
     tree = {} if head is None else await decision.tree_of(app.repository, head)
     if message.team == CATALOG_TEAM:
         catalog = read_catalog(message.path, message.text.encode()).catalog
-        return Standing(
+        return Decision(
             "wanted" if catalog else "superseded",
             message.commit,
             message.path,
@@ -76,20 +76,20 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Stan
         catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
     )
     if not request:
-        return Standing("superseded")
-    return Standing("wanted", message.commit, message.path, (message.blob,), request, catalog)
+        return Decision("superseded")
+    return Decision("wanted", message.commit, message.path, (message.blob,), request, catalog)
 
 
 # ----------------------------------------------------------------------------------------- nobody looks again
 
 
-Act = Callable[[App, Event[TeamMessage], Standing], Awaitable[Outcome]]
+Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
 
 async def _follow_once(
     app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
 ) -> Outcome:
-    found = await decision.look(app, event.message, event.now)
+    found = await decision.decide(app, event.message, event.now)
     if found.verdict == "superseded":
         return Done()
     if found.verdict == "held":
@@ -97,7 +97,7 @@ async def _follow_once(
     return await (grant if found.verdict == "wanted" else withdraw)(app, event, found)
 
 
-async def _do_not_look(app: App, event: Event[TeamMessage], found: Standing) -> None:
+async def _do_not_look(app: App, event: Event[TeamMessage], found: Decision) -> None:
     """Nothing has moved, for all we know."""
 
 
@@ -115,9 +115,9 @@ def _as_if_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker
 # ------------------------------------------------------------------------------------------------- the others
 
 
-def _let_everybody_go(present: Iterable[str], gone: Iterable[Gone], message: str) -> Absence:
+def _let_everybody_go(present: Iterable[str], gone: Iterable[MissingTeam], message: str) -> MissingTeams:
     absent = tuple(sorted(gone))
-    return Absence(absent, len({*present, *(each.team for each in absent)}))
+    return MissingTeams(absent, len({*present, *(each.team for each in absent)}))
 
 
 async def _marker_first(
@@ -131,7 +131,7 @@ async def _marker_first(
     await _perform(Plan((first, *([seals] if seals else []), *others)), write, after_first)
 
 
-_perform = perform
+_perform = apply_plan
 
 
 def _no_renewal(*_: object) -> Renewal:
@@ -180,7 +180,7 @@ async def _nothing_grows(*_: object) -> None:
 SAFEGUARDS = (
     Safeguard(
         "the head is read again, the message's text is not trusted",
-        ((pipeline, "look", _believe_the_message), (decision, "look", _believe_the_message)),
+        ((pipeline, "decide", _believe_the_message), (decision, "decide", _believe_the_message)),
     ),
     Safeguard(
         "If-Match and resourceVersion",
@@ -188,7 +188,10 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "the branch is looked at again before writing",
-        ((provision_gateway, "require_unmoved", _do_not_look), (withdrawal, "require_unmoved", _do_not_look)),
+        (
+            (provision_gateway, "ensure_branch_unchanged", _do_not_look),
+            (withdrawal, "ensure_branch_unchanged", _do_not_look),
+        ),
     ),
     Safeguard("the branch is looked at again after writing", ((pipeline, "_follow", _follow_once),)),
     Safeguard(
@@ -200,7 +203,7 @@ SAFEGUARDS = (
             (withdrawal, "_require_ours", _as_if_ours),
         ),
     ),
-    Safeguard("the guard", ((missing_teams, "judge", _let_everybody_go),)),
+    Safeguard("the guard", ((missing_teams, "withhold", _let_everybody_go),)),
     Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
     Safeguard(
         "access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)
@@ -210,7 +213,7 @@ SAFEGUARDS = (
         ((deliver_keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
     ),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
-    Safeguard("the marker is written last", ((provision_gateway, "perform", _marker_first),)),
+    Safeguard("the marker is written last", ((provision_gateway, "apply_plan", _marker_first),)),
     Safeguard(
         "capacity is reserved before it is granted", ((provision_gateway, "growth_of", _nothing_grows),)
     ),

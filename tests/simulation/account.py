@@ -10,7 +10,7 @@ from math import floor, inf
 from xml.etree import ElementTree
 
 from shared import names
-from shared.branch.review import Past
+from shared.branch.review import Baseline
 from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.marker import NOWHERE, Marker
@@ -53,7 +53,7 @@ class Accounts:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def past(self, files: Files) -> Past:
+    def past(self, files: Files) -> Baseline:
         """For a review of these files, beside what is there now."""
         products = self._scene.app.gateway.state.products
         marked = {name: product.marker for name, product in products.items() if product.marker is not None}
@@ -66,7 +66,9 @@ class Accounts:
         for team in strange:
             in_force[team] = self._written(team, {}) or self._at_the_ceiling(team, files)
         held = frozenset(marker.path for marker in own.values())
-        return Past(held, in_force, self._standing(), frozenset(strange), today=self._scene.true.now().date())
+        return Baseline(
+            held, in_force, self._standing(), frozenset(strange), today=self._scene.true.now().date()
+        )
 
     def _of(self, team: str, marker: Marker) -> Grants:
         """What was asked for at the marker's commit; of what was not finished, or less, what the policy

@@ -93,7 +93,7 @@ def _review_key(
     files: Mapping[str, review.File],
     paths: RequestPaths,
     catalog: str,
-    past: review.Past = review.NOTHING,
+    past: review.Baseline = review.NO_BASELINE,
     faults: Faults | None = None,
 ) -> object:
     """Everything by content: the same files are put together anew for every look."""

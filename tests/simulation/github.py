@@ -8,7 +8,7 @@ import hashlib
 
 from shared.messaging.messages import AccessChange, DeliverKeys
 from shared.messaging.routes import DELIVER_KEYS, STAGES, SWEEP, TOPIC
-from shared.ports import Envelope
+from shared.ports import OutgoingMessage
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import READERS, Asked, path_of
 from tests.fakes.bus import Held
@@ -86,7 +86,7 @@ class GitHub:
         name = f"forged-{self._scene.loop.steps}"
         body = message.encode(name, "/forged", self._scene.true.now())
         self._put(
-            Envelope(
+            OutgoingMessage(
                 DELIVER_KEYS.entity if keys else TOPIC, name, body, session=team, to=None if keys else "all"
             )
         )
@@ -100,7 +100,7 @@ class GitHub:
             (b"", b"{}", b"\xff", b'{"specversion":"1.0","type":"dev.mergekey.sweep.v9","data":{}}')
         )
         self._put(
-            Envelope(
+            OutgoingMessage(
                 stage.entity,
                 f"garbage-{self._scene.loop.steps}",
                 body,
@@ -125,6 +125,6 @@ class GitHub:
             self._scene.note("the broker", f"repeats {envelope.message_id}")
             self._hosts.poke()
 
-    def _put(self, envelope: Envelope) -> None:
+    def _put(self, envelope: OutgoingMessage) -> None:
         self._scene.app.bus._accept(envelope)
         self._hosts.poke()

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from shared.api import dead_letters
 from shared.errors import MergekeyError
 from shared.messaging.messages import read_envelope
-from shared.messaging.outcomes import Arrived
-from shared.messaging.retry_state import Received
+from shared.messaging.outcomes import Push
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import STAGES, Stage
 from shared.stages.settlement import collect, settle, settle_push, start_sweep
 from tests.fakes.bus import MOST_DELIVERIES, Held
@@ -56,7 +56,7 @@ class Hosts:
     def push(self, delivery: str, before: str | None, allows: bool = False) -> None:
         """A webhook call of GitHub; `allows`: one of the pushed commits gives leave."""
         handling = self._handling(f"push {delivery}", None)
-        self._run(handling, lambda: self._take_push(Arrived(delivery, before, allows)))
+        self._run(handling, lambda: self._take_push(Push(delivery, before, allows)))
 
     def timer(self) -> None:
         """Time for a sweep."""
@@ -239,7 +239,7 @@ class Hosts:
     async def _collect(self, stage: Stage, held: Held) -> None:
         envelope = held.envelope
         properties = {**envelope.properties, **TOO_OFTEN}
-        received = Received(
+        received = IncomingMessage(
             envelope.body,
             envelope.message_id,
             envelope.session,
@@ -255,7 +255,7 @@ class Hosts:
         self._collecting.discard(held.sequence)
         self.poke()
 
-    async def _take_push(self, push: Arrived) -> None:
+    async def _take_push(self, push: Push) -> None:
         status, text = await settle_push(self._scene.app, push)
         self.answers[push.delivery] = status
         self._scene.note("GitHub", f"{push.delivery} answered with {status}: {text}")

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from shared import names
-from shared.branch.review import File, Past, Review, review
+from shared.branch.review import Baseline, File, Review, review
 from shared.marker import Marker
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.requests.request import AccessRequest
@@ -191,7 +191,7 @@ def _named_in(message: str) -> set[str]:
     return {name for line in _TRAILER.findall(message) for name in re.split(r"[,\s]+", line) if name}
 
 
-def _is_missed(files: Mapping[str, File], past: Past) -> bool:
+def _is_missed(files: Mapping[str, File], past: Baseline) -> bool:
     """Whether the catalogue has lost a model that a team has and still names: such a catalogue counts for
     nothing.
     """

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from shared.adapters.github import AppKey, GitHubClient
-from shared.adapters.github_reports import CHECK, CROWD, MOST_SHOWN, SUMMARY, GitHubReports
+from shared.adapters.github_reports import CHECK, MOST_SHOWN, SUMMARY, SUMMARY_THRESHOLD, GitHubReports
 from shared.documents.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
@@ -48,11 +48,11 @@ async def place(standins: StandIns, tmp_path: Path) -> AsyncIterator[Place]:
 
 async def test_a_crowd_of_teams_is_summed_up_and_what_failed_is_shown_by_itself(place: Place) -> None:
     await place.reports.statuses(
-        [*(place.status(team) for team in range(CROWD + 1)), place.status(999, "failure")]
+        [*(place.status(team) for team in range(SUMMARY_THRESHOLD + 1)), place.status(999, "failure")]
     )
     shown = await place.shown()
     assert shown == {
-        SUMMARY: ("success", f"{CROWD + 1} reports of stages, without those that failed"),
+        SUMMARY: ("success", f"{SUMMARY_THRESHOLD + 1} reports of stages, without those that failed"),
         "mergekey/team999/keys": ("failure", "keys in vault"),
     }
 
