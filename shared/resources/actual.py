@@ -36,6 +36,11 @@ class Product:
         """
         return self.published or (self.marker is not None and bool(self.marker.digest))
 
+    @property
+    def is_in_force(self) -> bool:
+        """Whether all that its marker vouches for was written, and nothing was taken away since."""
+        return self.marker is not None and bool(self.marker.digest) and self.marker.withdrawn is None
+
     def is_shown_as(self, *display_names: str) -> bool:
         """Whether it is published under one of these names. Spaces around a name nobody sees, and a service
         may cut them off.

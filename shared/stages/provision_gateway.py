@@ -177,12 +177,20 @@ async def provision_product(app: App, event: Event[TeamMessage], standing: Decis
             if reserved is None:
                 return Waiting(ROOM_WAIT, "CapacityInUse")
             plan = plan_gateway(desired, marker, replace(found, product=reserved)).after_first()
+
+    async def keys() -> None:
+        await ask_for_keys(app, event, standing.commit)
+
+    # Keys that sleep are woken when the policy is right: the one that stands may grant more.
+    sleeping = actual is not None and not actual.is_in_force
     try:
-        await apply_plan(plan, writer, lambda: ask_for_keys(app, event, standing.commit))
+        await apply_plan(plan, writer, None if sleeping else keys)
     except Rejected as error:
         await _require_backends(app, desired, error)
         await _require_own_policy(app, desired, policy)
         raise
+    if sleeping:
+        await keys()
     return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 
 

@@ -14,12 +14,12 @@ from itertools import count
 
 import pytest
 
-from shared.errors import NewerVersion
+from shared.errors import NewerVersion, Unavailable
 from shared.git import blob_id
 from shared.marker import Marker
 from shared.messaging.messages import AccessChange
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
-from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.policies.product_policy import granted_by
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_gateway
@@ -518,3 +518,29 @@ async def test_a_product_of_a_newer_version_is_told_by_the_workspaces_stage_too(
     with pytest.raises(NewerVersion):
         await run(app, PROVISION_WORKSPACES, "alpha")
     assert _gpus(app) == set()
+
+
+# ------------------------------------------------------------------------------------------ who comes back
+
+
+async def test_sleeping_keys_wake_under_the_new_policy() -> None:
+    """A team that comes back and asks for less: what it had would be in force until its policy is written."""
+    app = await _a_platform()
+    await ask(app, Asked("bravo", tokens=10_000))
+    await ask(app, Asked("mike", tokens=60_000))
+    await push(app, {path_of("mike"): None})
+    await ask(app, Asked("aaron", tokens=60_000))
+    app.repository.commit({path_of("mike"): Asked("mike", tokens=30_000).text()})
+
+    async def fail() -> None:
+        raise Unavailable("503")
+
+    def asked() -> int:
+        return sum(sent.entity == DELIVER_KEYS.entity and sent.session == "mike" for sent in app.bus.sent)
+
+    before = asked()
+    with _at(app, "put_product_policy team-mike", fail), pytest.raises(Unavailable):
+        await run(app, PROVISION_GATEWAY, "mike")
+    assert asked() == before, "its old policy is in force"
+    await run(app, PROVISION_GATEWAY, "mike")
+    assert asked() == before + 1
