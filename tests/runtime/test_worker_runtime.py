@@ -54,7 +54,8 @@ def drive(
 ) -> dict[str, Any]:
     """What `drive.py` answers."""
     command = [str(runtime), str(ROOT / "tests" / "runtime" / "drive.py"), str(app_dir)]
-    environment = {**os.environ, **settings}
+    # What is compiled once stays so, where the machine's own setting would have every process do it anew.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **settings}
     done = subprocess.run(
         command, input=json.dumps(invocations), env=environment, capture_output=True, text=True, timeout=300
     )
