@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
@@ -11,6 +11,7 @@ from functools import lru_cache
 from shared.branch.ceilings import Platform, beyond
 from shared.branch.platform_checks import Faults, read_fitting_catalog
 from shared.branch.retirement import models_still_used, naming_removed, removals, retiring
+from shared.branch.states import SOON
 from shared.catalog.capacity import (
     Allocation,
     Capacity,
@@ -174,7 +175,9 @@ class _Read:
 def _granted(read: _Read, problems: list[Problem], past: Baseline) -> Review:
     """What the requests ask for together, beside a catalogue that is as it should be."""
     counted = _counted(read.verdicts, past)
-    books = _books(read, counted, past)
+    refused = {problem.path for problem in failures(problems)}
+    refused |= {problem.path for problem in _full(_without(read.verdicts, problems), past)}
+    books = _books(read, counted, past, refused)
     problems.extend(_above_capacity(read, counted, books))
     problems.extend(_above_totals(read, counted, books))
     problems.extend(_overdrawn(books, read.catalog_path))
@@ -299,9 +302,22 @@ def _counted(verdicts: Mapping[str, Verdict], past: Baseline) -> dict[str, str]:
     return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
 
 
-def _books(read: _Read, counted: Mapping[str, str], past: Baseline) -> Allocation:
+def _books(read: _Read, counted: Mapping[str, str], past: Baseline, refused: Set[str]) -> Allocation:
+    """A request that is refused for another reason gives nothing back, and neither does one whose last day is
+    near: the guard may hold it.
+    """
     asked = {team: read.verdicts[path].tokens for team, path in counted.items() if team not in past.kept}
-    return allocate(read.catalog, asked, past.in_force, past.standing)
+    holding = {
+        team
+        for team, path in counted.items()
+        if path in refused or _ends_soon(read.verdicts[path].request, past)
+    }
+    return allocate(read.catalog, asked, past.in_force, past.standing, holding)
+
+
+def _ends_soon(request: AccessRequest | None, past: Baseline) -> bool:
+    day = None if request is None else request.expires
+    return past.today is not None and day is not None and day < past.today + SOON
 
 
 def _is_over(request: AccessRequest | None, past: Baseline) -> bool:

@@ -122,9 +122,10 @@ def allocate(
     asked: Mapping[str, Grants],
     in_force: Mapping[str, Grants],
     standing: ExistingWorkspaces | None = None,
+    holding: Set[str] = frozenset(),
 ) -> Allocation:
     """What teams ask for, and what is in force, both by team: a team that asks for nothing keeps what it
-    has.
+    has. What the teams `holding` give back stays taken, because it may be held.
     """
     limits, standing = limits_of(catalog), standing or {}
     teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
@@ -146,7 +147,8 @@ def allocate(
             refused[team] = beyond
         else:
             held[team] = asked[team]
-            totals.update(step if not _grows(wanted[team], before[team]) else +Counter(step))
+            keeps = team in holding or _grows(wanted[team], before[team])
+            totals.update(+Counter(step) if keeps else step)
     return Allocation(
         ledgers={
             model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models

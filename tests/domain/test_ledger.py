@@ -243,6 +243,31 @@ def test_access_that_is_over_takes_nothing() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("last_day", "refused"), [("2026-04-07", ["bravo"]), ("2026-04-08", []), ("2027-01-01", [])]
+)
+def test_what_the_guard_may_hold_is_given_to_nobody(last_day: str, refused: list[str]) -> None:
+    """A last day that is brought forward may be held, and with it the whole file that says so."""
+    files = {
+        _path("alpha"): _request("alpha", "{name: gpt-4.1, tokensPerMinute: 10}", f"expires: {last_day}\n"),
+        _path("bravo"): _request("bravo", "{name: gpt-4.1, tokensPerMinute: 90}"),
+    }
+    past = Baseline(frozenset({_path("alpha")}), {"alpha": {GPT: 100}}, today=date(2026, 4, 1))
+    told = [(_path(team), "AboveCapacity", "failure") for team in refused]
+    assert _told(_review(files, past=past)) == told
+
+
+def test_a_request_that_is_refused_gives_nothing_back() -> None:
+    """Two files of one team of which none was there before: it keeps what it has."""
+    second = "tenant-access/config/alpha/access.yaml"
+    less = _request("alpha", "{name: gpt-4.1, tokensPerMinute: 10}")
+    files = {_path("bravo"): _request("bravo", "{name: gpt-4.1, tokensPerMinute: 90}")}
+    past = Baseline(in_force={"alpha": {GPT: 100}})
+    assert _told(_review({**files, _path("alpha"): less}, past=past)) == []
+    doubled = {**files, _path("alpha"): less, second: less}
+    assert (_path("bravo"), "AboveCapacity", "failure") in _told(_review(doubled, past=past))
+
+
 def test_the_refusal_shows_the_ledger() -> None:
     files = {
         _path(team): _request(team, f"{{name: gpt-4.1, tokensPerMinute: {tokens}}}")
