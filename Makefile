@@ -24,6 +24,9 @@ demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdra
 up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
 	@$(RUN) -m standins.demo --up $(STATE)
 
+# The tests of what is pure, one folder a room.
+PURE := $(addprefix tests/,basics documents messaging catalog requests policies resources inventory branch api adapters)
+
 # A process more than there are cores; tests/conftest.py says so, and in which order files are handed out.
 SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
@@ -51,7 +54,7 @@ bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how
 simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill and 500 examples; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
-	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/pipeline/test_half_states.py tests/domain tests/settlement)
+	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/settlement $(PURE))
 
 chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
 	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))

@@ -23,7 +23,7 @@ from shared.messaging.dead_letters import Filter
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
-from tests.pipeline.road import a_platform, a_team, later, push
+from tests.stages.road import a_platform, a_team, later, push
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 #: A pool with a reserve, and a backend by itself.

@@ -20,8 +20,8 @@ from shared.resources.backends import Backend, Credential, NamedValue, PoolMembe
 from shared.resources.desired import compile_catalog
 from shared.stages.apply import ADMINISTRATOR
 from tests.contract.targets import unique
-from tests.domain.policy_cases import GOVERNED, asking
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
+from tests.policies.policy_cases import GOVERNED, asking
 
 POLICY = (
     "<policies><inbound><base />{}</inbound><backend><base /></backend><outbound /><on-error /></policies>"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared import ports
-from tests.pipeline.test_moving_head import RACES, VERSIONS
+from tests.stages.test_moving_head import RACES, VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -49,9 +49,7 @@ IF_MATCH, VERSION, LOOK_AGAIN = "If-Match", "resourceVersion", "look again"
 FIRST = f"{IF_MATCH}; the first: {LOOK_AGAIN}"
 GATEWAY, CLUSTER = "tests/contract/test_gateway.py", "tests/contract/test_cluster.py"
 LETTERS = "tests/contract/test_dead_letters.py"
-MOVING = (
-    "tests/pipeline/test_moving_head.py::test_a_head_that_moves_right_after_an_unfenced_write_is_followed"
-)
+MOVING = "tests/stages/test_moving_head.py::test_a_head_that_moves_right_after_an_unfenced_write_is_followed"
 PRODUCT_FENCED = f"{GATEWAY}::test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted"
 SUBSCRIPTION_FENCED = f"{GATEWAY}::test_a_suspended_subscription_wakes_with_the_same_keys"
 LETTER_HELD = f"{LETTERS}::test_a_letter_whose_holder_died_comes_back_and_cannot_be_taken_out_by_the_dead"

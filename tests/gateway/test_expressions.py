@@ -8,7 +8,7 @@ from shared.policies import policy_xml
 from standins.gateway import expressions
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.context import NotKnown
-from tests.domain.policy_cases import policy_texts
+from tests.policies.policy_cases import policy_texts
 
 _POLICY = (
     "<policies><inbound>{}</inbound><backend>{}</backend><outbound><base /></outbound><on-error><base "

@@ -20,7 +20,7 @@ from shared.catalog import catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
 from shared.requests import request
-from tests.pipeline import road
+from tests.stages import road
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
 #: function, everything is read anew.

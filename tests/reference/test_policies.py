@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from shared.policies.api_policy import api_policy
 from shared.policies.product_policy import product_policy
-from tests.domain.many import catalogs, requests_of
-from tests.domain.policy_cases import policy_texts
+from tests.policies.policy_cases import policy_texts
+from tests.policies.strategies import catalogs, requests_of
 from tests.reference.policies import document_flaws
 
 

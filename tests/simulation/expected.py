@@ -17,8 +17,8 @@ from shared.resources.actual import ActualBackend
 from shared.resources.key_slots import EXPOSED
 from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import FakeApp
-from tests.pipeline.road import later, matches_the_gateway, push
 from tests.simulation.loop import VirtualLoop
+from tests.stages.road import later, matches_the_gateway, push
 
 Slice = Mapping[str, object]
 #: Whether it is enabled, its tags, whether it is what the gateway takes.

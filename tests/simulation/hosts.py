@@ -21,8 +21,8 @@ from shared.messaging.routes import STAGES, Stage
 from shared.stages.settlement import collect, settle, settle_push, start_sweep
 from tests.fakes.bus import MOST_DELIVERIES, Held
 from tests.fakes.calls import Call
-from tests.pipeline.road import WORK
 from tests.simulation.scene import Handling, Machine, Scene, current
+from tests.stages.road import WORK
 
 #: What the broker says of a message that was handed out too often.
 TOO_OFTEN = {"DeadLetterReason": "MaxDeliveryCountExceeded"}

@@ -17,7 +17,6 @@ from shared.resources.key_slots import EXPOSED
 from shared.resources.workspaces import marker_of
 from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import PATHS
-from tests.pipeline.road import matches_the_gateway
 from tests.simulation.expected import (
     difference,
     handed_over,
@@ -32,6 +31,7 @@ from tests.simulation.readers import Readers
 from tests.simulation.rules import Said
 from tests.simulation.scene import KEY, Scene
 from tests.simulation.watch import Watch
+from tests.stages.road import matches_the_gateway
 
 #: The parts of a platform that serve its models, as `expected.platform` has them.
 SERVING = ("backends", "credentials", "named values")

@@ -1,0 +1,505 @@
+"""What lists show of a team, of the catalogue and of others: each difference is told in words, and nothing
+else is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.catalog.catalog import SharedWorkspace
+from shared.inventory import drift, orphans
+from shared.inventory.snapshot import DesiredTeam, Snapshot
+from shared.marker import Marker, format_time
+from shared.policies.policy_xml import canonical_digest, digest_of
+from shared.resources.actual import (
+    ActualBackend,
+    Api,
+    GpuNode,
+    Limit,
+    Namespace,
+    RoleGrant,
+    Subscription,
+    Workspace,
+)
+from shared.resources.desired import Platform
+from shared.resources.key_slots import EXPOSED
+from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, path_of
+from tests.fakes.clock import START
+from tests.inventory.worlds import (
+    API,
+    CATALOG,
+    ENDPOINT,
+    GATEWAY,
+    KEY,
+    MARKER,
+    NAMESPACE,
+    OWN,
+    PHI,
+    PLATFORM,
+    REQUEST,
+    SEAL,
+    SECOND,
+    SUBSCRIPTION,
+    TAGS,
+    TIMES,
+    WAY,
+    WORKSPACES,
+    WORLD,
+    Difference,
+    a_product,
+)
+
+
+def _team(world: Snapshot, platform: Platform = PLATFORM, **changed: object) -> list[str]:
+    request = replace(REQUEST, **changed)  # type: ignore[arg-type]  # fields of AccessRequest
+    return list(
+        drift.team_drift(DesiredTeam(request, path_of("alpha"), over=False), CATALOG, platform, world, TIMES)
+    )
+
+
+def _secret(tags: dict[str, str] | None = None, **changed: object) -> Difference:
+    edit: dict[str, object] = changed if tags is None else {"tags": {**TAGS, **tags}}
+    found = replace(WORLD.secrets[KEY], **edit)  # type: ignore[arg-type]
+    return lambda world: replace(world, secrets={**world.secrets, KEY: found})
+
+
+def _backend(name: str, **changed: object) -> Difference:
+    def differ(world: Snapshot) -> Snapshot:
+        backend = replace(world.backends[OWN], name=name, **changed)  # type: ignore[arg-type]
+        return replace(world, backends={**world.backends, name: backend})
+
+    return differ
+
+
+EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"
+
+
+def test_where_nothing_differs_nothing_is_told() -> None:
+    assert _team(WORLD) == []
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, WORLD)) == []
+    assert list(drift.unmanaged(REPOSITORY, WORLD)) == []
+
+
+EDITED = "the policy fragment is not what was written"
+UNLIKE = "its product is not what the request says"
+INACTIVE = "its subscription is not active"
+NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagged as the request says"
+
+
+@pytest.mark.parametrize(
+    ("differ", "told"),
+    [
+        (lambda world: replace(world, products={}), ["its product is not there"]),
+        (a_product(marker=None), ["its product is not managed by mergekey"]),
+        (a_product(marker=replace(MARKER, team="bravo")), ["its product is not managed by mergekey"]),
+        (a_product(marker=replace(MARKER, digest="old")), [UNLIKE]),
+        (a_product(published=False), [UNLIKE]),
+        (a_product(display_name="Somebody's"), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, path="elsewhere")), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, held=START)), [UNLIKE]),
+        (a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=START.date())), [UNLIKE]),
+        (a_product(subscription_required=False), [drift.OPEN]),
+        (
+            a_product(subscription_required=False, marker=replace(MARKER, team="bravo")),
+            ["its product is not managed by mergekey"],
+        ),
+        (lambda world: replace(world, linked=frozenset()), ["its product is not linked to the unified API"]),
+        (_backend(OWN, url="https://elsewhere"), [f"backend {OWN} is not what it should be"]),
+        (_backend("team-alpha--old"), ["backend team-alpha--old is not needed any more"]),
+        (_backend("team-alpha--old", marker=None), []),
+        (_backend("team-alphabet--old"), []),
+        (lambda world: replace(world, subscriptions={}), [INACTIVE]),
+        (
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")}
+            ),
+            [INACTIVE],
+        ),
+        (
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, product="team-bravo")}
+            ),
+            [INACTIVE],
+        ),
+        (
+            lambda world: replace(
+                world, subscriptions={"team-alpha": replace(SUBSCRIPTION, display_name="mine")}
+            ),
+            ["its subscription is not managed by mergekey"],
+        ),
+        (
+            lambda world: replace(world, secrets={n: s for n, s in world.secrets.items() if n != KEY}),
+            [NOT_WHOLE],
+        ),
+        (_secret(enabled=False), [NOT_WHOLE]),
+        (_secret({"fingerprint": ""}), [NOT_WHOLE]),
+        (_secret({"withdrawn": "2026-03-02T12:00:00Z"}), [NOT_WHOLE]),
+        (_secret({"repository": "1"}), [NOT_TAGGED]),
+        (_secret({"team": "bravo"}), [NOT_TAGGED]),
+        (_secret({"reader": OTHER_READERS}), [NOT_TAGGED]),
+        (
+            lambda world: replace(world, readers={**world.readers, KEY: frozenset()}),
+            [f"its group may not read {KEY}"],
+        ),
+        (
+            lambda world: replace(
+                world,
+                readers={**world.readers, KEY: world.readers[KEY] | {RoleGrant(OTHER_READERS, ours=True)}},
+            ),
+            [f"another group than its own may read {KEY}"],
+        ),
+        (
+            lambda world: replace(
+                world,
+                readers={**world.readers, KEY: world.readers[KEY] | {RoleGrant(OTHER_READERS, ours=False)}},
+            ),
+            [],
+        ),
+        (lambda world: replace(world, namespaces={}), ["namespace team-alpha is not what the request says"]),
+        (
+            lambda world: replace(
+                world, namespaces={"team-alpha": replace(NAMESPACE, marker=replace(MARKER, digest="old"))}
+            ),
+            ["namespace team-alpha is not what the request says"],
+        ),
+        (
+            lambda world: replace(
+                world,
+                namespaces={
+                    "team-alpha": replace(
+                        NAMESPACE, marker=replace(MARKER, digest=WORKSPACES.digest, withdrawn=START)
+                    )
+                },
+            ),
+            ["namespace team-alpha is not what the request says"],
+        ),
+        (lambda world: replace(world, workspaces={}), ["workspace phi-4 is not there"]),
+        (
+            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}),
+            ["workspace phi-4 is not there"],
+        ),
+        (lambda world: replace(world, routes={}), ["the route to phi-4 is not there"]),
+        (
+            lambda world: replace(world, routes={"team-alpha": (WAY, replace(WAY, name="old"))}),
+            ["the route to old is not needed any more"],
+        ),
+        (
+            lambda world: replace(
+                world, routes={"team-alpha": (replace(WAY, spec={**WAY.spec, "parentRefs": []}),)}
+            ),
+            ["the route to phi-4 is not what was written"],
+        ),
+        (
+            lambda world: replace(
+                world, workspaces={"team-alpha": (replace(PHI, fixed={**PHI.fixed, "preset": "phi-3"}),)}
+            ),
+            ["workspace phi-4 is not the one that was made"],
+        ),
+        (
+            lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, managed=False),)}),
+            ["workspace phi-4 is not the one that was made"],
+        ),
+    ],
+)
+def test_each_difference_of_a_team_is_told_once(differ: Difference, told: list[str]) -> None:
+    found = _team(differ(WORLD))
+    assert [each for each in found if each not in told] == [], found
+    assert [each for each in told if each not in found] == [], found
+
+
+def test_an_endpoint_that_is_not_where_the_gateway_is_by_now_is_told() -> None:
+    assert _team(WORLD, replace(PLATFORM, gateway_url="https://ai.fabrikam.com")) == [
+        f"secret {ENDPOINT} is not the gateway's address"
+    ]
+
+
+OLD = replace(PHI, name="old")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (OLD, ["workspace old is not needed any more"]),
+        (replace(OLD, terminating=True), []),
+        (replace(OLD, managed=False), []),
+    ],
+)
+def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(
+    found: Workspace, told: list[str]
+) -> None:
+    assert _team(replace(WORLD, workspaces={"team-alpha": (PHI, found)})) == told
+
+
+@pytest.mark.parametrize(
+    ("found", "home", "told"),
+    [
+        (replace(OLD, managed=False), NAMESPACE, True),
+        (replace(OLD, managed=False, terminating=True), NAMESPACE, False),
+        (OLD, NAMESPACE, False),
+        (replace(OLD, managed=False), replace(NAMESPACE, marker=None), False),
+        (
+            replace(OLD, managed=False),
+            replace(NAMESPACE, marker=replace(MARKER, repository=REPOSITORY + 1)),
+            False,
+        ),
+    ],
+)
+def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(
+    found: Workspace, home: Namespace, told: bool
+) -> None:
+    world = replace(
+        WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)}
+    )
+    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
+    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
+
+
+def test_the_last_day_of_a_request_stands_on_its_product() -> None:
+    day = START.date()
+    assert _team(WORLD, expires=day) == [UNLIKE]
+    assert (
+        _team(a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=day))(WORLD), expires=day) == []
+    )
+
+
+MARKED = {EXPOSED: format_time(START - TIMES.key_overlap + timedelta(seconds=1))}
+OVER = {EXPOSED: format_time(START - TIMES.key_overlap)}
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "told"),
+    [
+        (KEY, {"reader": OTHER_READERS, **MARKED}, []),
+        (KEY, MARKED, []),
+        (KEY, {"reader": OTHER_READERS, **OVER}, [EXPOSED_KEY]),
+        (KEY, OVER, [EXPOSED_KEY]),
+        (KEY, {EXPOSED: "soon"}, [EXPOSED_KEY]),
+        (KEY, {**MARKED, "team": "bravo"}, [NOT_TAGGED]),
+        (SECOND, {"reader": OTHER_READERS}, [NOT_TAGGED.replace(KEY, SECOND)]),
+        (SECOND, MARKED, [EXPOSED_KEY.replace(KEY, SECOND)]),
+        (ENDPOINT, {"reader": OTHER_READERS, **MARKED}, [NOT_TAGGED.replace(KEY, ENDPOINT)]),
+    ],
+)
+def test_a_key_that_another_group_could_read_is_told_when_its_time_is_over(
+    name: str, tags: dict[str, str], told: list[str]
+) -> None:
+    found = WORLD.secrets[name]
+    assert (
+        _team(replace(WORLD, secrets={**WORLD.secrets, name: replace(found, tags={**found.tags, **tags})}))
+        == told
+    )
+
+
+def test_a_team_without_a_group_has_no_reader() -> None:
+    for tags in ({"reader": ""}, {}):
+        plain = {
+            name: {tag: said for tag, said in found.tags.items() if tag != "reader"}
+            for name, found in WORLD.secrets.items()
+        }
+        untagged = {
+            name: replace(found, tags={**plain[name], **tags}) for name, found in WORLD.secrets.items()
+        }
+        assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
+
+
+def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_not_needed() -> None:
+    told = _team(replace(WORLD, namespaces={}), platform=replace(PLATFORM, cluster=None))
+    assert sorted(told) == [f"backend {OWN} is not needed any more", UNLIKE]
+    shared = tuple(replace(model, instance_type=None) for model in REQUEST.models)
+    assert "namespace team-alpha is not needed any more" in _team(WORLD, models=shared)
+    theirs = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, marker=None)})
+    assert "namespace team-alpha is not needed any more" not in _team(theirs, models=shared)
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        None,
+        Api("1", API.api_digest, None),
+        Api("1", API.api_digest, replace(SEAL, digest="old")),
+        Api("1", "old", SEAL),
+    ],
+    ids=["gone", "unmarked", "another catalogue", "other operations"],
+)
+def test_an_api_that_is_not_the_catalogues_is_told(api: Api | None) -> None:
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api=api))) == [
+        "the unified API is not what the catalogue says"
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"subscription_required": False},
+        {"key_names": ("x-key", "api-key")},
+        {"key_names": ("api-key", "key")},
+    ],
+)
+def test_an_api_that_asks_for_no_keys_or_elsewhere_is_told(changed: dict[str, Any]) -> None:
+    api = replace(Api("1", API.api_digest, SEAL), **changed)
+    told = ["the unified API does not ask for keys as it should"]
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api=api))) == told
+
+
+@pytest.mark.parametrize(
+    ("fragment", "told"),
+    [(None, []), (canonical_digest(API.fragment), []), ("", [EDITED]), ("e" * 64, [EDITED])],
+    ids=["nobody looked", "as it was written", "gone", "edited"],
+)
+def test_a_fragment_that_is_not_what_was_written_is_told(fragment: str | None, told: list[str]) -> None:
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, fragment=fragment))) == told
+
+
+def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
+    told = ["the policy of the unified API is not what was written"]
+    seen: dict[str | None, list[str]] = {None: [], digest_of(API.policy): [], "": told, "another": told}
+    assert {
+        digest: list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, api_policy=digest)))
+        for digest in seen
+    } == seen
+
+
+def test_workspaces_that_the_platform_shares_are_told_where_there_is_a_cluster() -> None:
+    model = replace(
+        next(each for each in CATALOG.models if each.name == "mistral-7b"), shared=SharedWorkspace(GPU)
+    )
+    catalog = replace(
+        CATALOG, models=tuple(model if each.name == model.name else each for each in CATALOG.models)
+    )
+    shown = {
+        cluster is not None: list(drift.catalog_drift(catalog, replace(PLATFORM, cluster=cluster), WORLD))
+        for cluster in (PLATFORM.cluster, None)
+    }
+    assert ["namespace" in " ".join(told) for told in (shown[True], shown[False])] == [True, False]
+
+
+def test_a_shared_backend_that_the_catalogue_does_not_name_is_told_when_it_is_ours() -> None:
+    ours = {"shared--old": ActualBackend("shared--old", "1", "https://old", SEAL)}
+    theirs = {"shared--x": ActualBackend("shared--x", "1", "https://x", MARKER)}
+    world = replace(WORLD, backends={**WORLD.backends, **ours, **theirs})
+    assert list(drift.catalog_drift(CATALOG, PLATFORM, world)) == [
+        "backend shared--old is not needed any more"
+    ]
+
+
+@pytest.mark.parametrize("of", ["products", "backends", "namespaces", "secrets", "subscriptions"])
+def test_whatever_alone_is_left_of_a_team_names_it(of: str) -> None:
+    bare = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
+    world = replace(bare, **{of: getattr(WORLD, of)})
+    assert orphans.teams_with_objects(REPOSITORY, world) == {"alpha"}
+    assert orphans.teams_with_objects(REPOSITORY + 1, world) == frozenset()
+
+
+def test_a_secret_without_a_team_names_nobody() -> None:
+    nameless = replace(WORLD.secrets[KEY], tags={"repository": str(REPOSITORY)})
+    bare = Snapshot(None, {}, frozenset(), {}, {}, {}, {KEY: nameless}, {}, {}, {}, {}, ())
+    assert orphans.teams_with_objects(REPOSITORY, bare) == frozenset()
+
+
+def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
+    without = replace(WORLD, routes={})
+    assert _team(without) == ["the route to phi-4 is not there"]
+    for gone in ((), (replace(PHI, terminating=True),)):
+        assert _team(replace(without, workspaces={"team-alpha": gone})) == ["workspace phi-4 is not there"]
+
+
+@pytest.mark.parametrize(
+    ("index", "found", "told"),
+    [
+        (0, None, ["ResourceQuota workspaces is not there"]),
+        (1, None, ["NetworkPolicy only-through-the-gateway is not there"]),
+        (
+            0,
+            Limit(True, {"hard": {"count/workspaces.kaito.sh": "9"}}),
+            ["ResourceQuota workspaces is not what was written"],
+        ),
+        (
+            1,
+            Limit(False, WORKSPACES.limits[1]["spec"]),
+            ["NetworkPolicy only-through-the-gateway is not what was written"],
+        ),
+        (1, Limit(True, WORKSPACES.limits[1]["spec"]), []),
+    ],
+)
+def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(
+    index: int, found: Limit | None, told: list[str]
+) -> None:
+    standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
+    standing[index] = found
+    assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
+
+
+KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"
+NO_LIMITS = "subscription x is for an API or for all: no product's limits hold for its keys"
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (replace(SUBSCRIPTION, name="x", display_name="mine"), [KEYS_OPEN]),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", product=""), [NO_LIMITS]),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", product="starter"), []),
+        (replace(SUBSCRIPTION, name="x", display_name="mine", state="suspended"), []),
+        (replace(SUBSCRIPTION, name="master", display_name="Built-in", product=""), []),
+    ],
+)
+def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(
+    found: Subscription, told: list[str]
+) -> None:
+    world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
+    assert list(drift.unmanaged(REPOSITORY, world)) == told
+
+
+def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_was_before() -> None:
+    key = replace(WORLD.secrets[KEY], tags={**TAGS, "reader": OTHER_READERS})
+    for group, told in (
+        (READERS, []),
+        (OTHER_READERS, [f"{OTHER_READERS} may read the secret {KEY} and no request names it"]),
+    ):
+        readers = {KEY: frozenset({RoleGrant(group, ours=False)})}
+        world = replace(WORLD, secrets={**WORLD.secrets, KEY: key}, readers=readers)
+        assert list(drift.unmanaged(REPOSITORY, world)) == told
+
+
+@pytest.mark.parametrize(
+    ("reader", "told"),
+    [
+        (
+            RoleGrant(OTHER_READERS, ours=False),
+            [f"{OTHER_READERS} may read the secret {KEY} and no request names it"],
+        ),
+        (RoleGrant(OTHER_READERS, ours=True), []),
+        (RoleGrant(READERS, ours=False), []),
+    ],
+)
+def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(
+    reader: RoleGrant, told: list[str]
+) -> None:
+    readers = {KEY: frozenset({reader}), "not-ours": frozenset({RoleGrant(OTHER_READERS, ours=False)})}
+    assert list(drift.unmanaged(REPOSITORY, replace(WORLD, readers=readers))) == told
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"), [(MARKER, True), (None, False), (replace(MARKER, repository=REPOSITORY + 1), False)]
+)
+def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(
+    marker: Marker | None, told: bool
+) -> None:
+    world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
+    words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
+    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
+
+
+def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:
+    nodes = (GpuNode("n1", "team-alpha", "phi-4"), GpuNode("n2", "team-alpha", "gone"))
+    assert list(
+        drift.unmanaged(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))
+    ) == [
+        "product starter is linked to the unified API and not managed by mergekey",
+        "GPU node n2 was made for the workspace team-alpha/gone, which is gone: delete its node pool",
+    ]

@@ -1,0 +1,192 @@
+"""What is answered to a team about its playground."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared import names
+from shared.marker import format_time
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
+from tests.fakes.projects import Kept
+from tests.stages.asking import condition, reasons, record
+from tests.stages.road import a_platform, a_team, arrive, ask, later, push, withdraw
+
+TRIED = Asked(playground=True)
+PROJECT = "team-alpha"
+
+
+async def a_playground() -> FakeApp:
+    app = await a_team(TRIED)
+    await later(app, timedelta(minutes=1))
+    return app
+
+
+def kept(app: FakeApp) -> Kept:
+    assert app.projects is not None
+    return app.projects.kept[PROJECT]
+
+
+async def playground(app: FakeApp) -> tuple[str, str, str]:
+    found = condition(await record(app), "Projects")
+    return found.status, found.reason, found.message
+
+
+async def test_a_playground_is_told_while_it_is_being_made_and_when_it_stands() -> None:
+    app = await a_team(TRIED)
+    assert await playground(app) == (
+        "False",
+        "ProjectNotReady",
+        f"Foundry is making or changing the project {PROJECT}",
+    )
+    await later(app, timedelta(minutes=1))
+    assert await playground(app) == ("True", "Ready", PROJECT)
+    found = await record(app)
+    assert found.ready
+    assert found.granted is not None
+    assert found.granted.playground_project == PROJECT
+
+
+async def test_a_playground_that_nobody_may_use_yet_says_what_to_add() -> None:
+    app = await a_team(replace(TRIED, readers=None))
+    await later(app, timedelta(minutes=1))
+    assert await playground(app) == ("True", "Ready", f"{PROJECT}: nobody may use it yet, add entraGroup")
+
+
+async def test_before_its_stage_came_by_a_playground_is_not_there() -> None:
+    app = await a_platform()
+    app.repository.commit({path_of("alpha"): TRIED.text()})
+    status, reason, message = await playground(app)
+    assert (status, reason) == ("False", "InProgress")
+    assert message.startswith("its Foundry project is not there")
+
+
+async def test_a_playground_that_foundry_could_not_make_is_told_with_its_letter() -> None:
+    app = await a_platform()
+    assert app.projects is not None
+    app.projects.failing.add(PROJECT)
+    await ask(app, TRIED)
+    app.clock.advance(app.projects.takes)
+    assert await playground(app) == (
+        "False",
+        "ProjectFailed",
+        f"Foundry could not make the project {PROJECT}",
+    )
+    app.projects.failing.clear()
+    await later(app, timedelta(seconds=10))
+    found = condition(await record(app), "Projects")
+    assert (found.status, found.reason, found.since is not None) == ("False", "ProjectFailed", True)
+    assert "it was told to try again (dead letter " in found.message
+    await push(app, {path_of("alpha"): replace(TRIED, tokens=1).text()})
+    await later(app, timedelta(minutes=1))
+    assert (await playground(app))[1] == "Ready"
+
+
+async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None:
+    app = await a_playground()
+    assert app.project_roles is not None
+    app.project_roles.assigned = {(PROJECT, OTHER_READERS)}
+    differs = (
+        "its group may not use its Foundry project; another group than its own may use its Foundry project"
+    )
+    assert await playground(app) == ("False", "InProgress", differs)
+    app.project_roles.assigned = {(PROJECT, READERS)}
+    kept(app).marker = None
+    assert await playground(app) == ("False", "InProgress", "its Foundry project is not managed by mergekey")
+    kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
+    assert (await playground(app))[1] == "InProgress", (
+        "what becomes of somebody else's project is not this team's business"
+    )
+
+
+async def test_a_playground_that_is_being_deleted_while_it_is_asked_for_is_told() -> None:
+    app = await a_playground()
+    kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
+    assert await playground(app) == (
+        "False",
+        "ProjectDeleting",
+        f"{PROJECT} is being deleted; then it is made anew",
+    )
+
+
+async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> None:
+    app = await a_team(TRIED)
+    app.gateway.state.products.clear()
+    found = await record(app)
+    assert reasons(found)["Projects"] == "False ProjectNotReady"
+    gateway = condition(found, "Gateway")
+    assert (gateway.reason, gateway.message) == ("InProgress", "its product is not there")
+
+
+async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted_and_nothing_is_amiss() -> None:
+    app = await a_playground()
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    left = "its playground access has ended and a group may use its Foundry project"
+    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
+    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
+    await push(app, {path_of("alpha"): Asked(tokens=9).text()})
+    await later(app, timedelta(minutes=1))
+    found = await record(app)
+    told = condition(found, "Projects")
+    assert (told.status, told.reason, found.ready) == ("True", "Withdrawn", True)
+    assert told.since is not None
+    assert told.message == (
+        f"{PROJECT} is deleted after {format_time(told.since + timedelta(days=7))}, unless it is asked for "
+        "again"
+    )
+    assert found.granted is not None
+    assert found.granted.playground_project is None
+    kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
+    assert await playground(app) == ("True", "NothingAsked", "no playground")
+
+
+async def test_a_playground_is_withdrawn_with_everything_else() -> None:
+    app = await a_playground()
+    before = app.repository.branch
+    app.repository.commit({path_of("alpha"): None, path_of("zulu"): Asked(team="zulu").text()})
+    left = "its playground access has ended and a group may use its Foundry project"
+    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
+    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
+    await arrive(app, before)
+    await later(app, timedelta(minutes=1))
+    found, marker = condition(await record(app), "Projects"), kept(app).marker
+    assert marker is not None
+    assert (found.status, found.reason, found.since) == ("False", "Withdrawn", marker.withdrawn)
+
+
+async def test_a_playground_stays_while_its_request_is_refused() -> None:
+    app = await a_playground()
+    await push(app, {path_of("alpha"): replace(TRIED, models=("gpt-4.l",)).text()})
+    assert await playground(app) == ("True", "KeptInForce", "as it was granted last")
+    kept(app).passing, kept(app).ends = "Accepted", app.clock.now() + timedelta(minutes=1)
+    assert (await playground(app))[1] == "ProjectNotReady"
+
+
+async def test_a_team_of_which_only_a_project_is_left_is_told_of() -> None:
+    app = await a_playground()
+    await withdraw(app)
+    app.gateway.state.products.pop(names.product("alpha"))
+    app.gateway.state.subscriptions.pop(names.subscription("alpha"))
+    app.vault.kept.clear()
+    assert reasons(await record(app))["Projects"] == "False Withdrawn"
+
+
+async def test_a_platform_without_a_playground_says_so_and_asks_nobody_about_it() -> None:
+    app = FakeApp(playground=False)
+    app.repository.commit(
+        {
+            DEFAULT_CATALOG_PATH: catalog_text(),
+            path_of("alpha"): TRIED.text(),
+            path_of("bravo"): Asked("bravo").text(),
+        }
+    )
+    assert await playground(app) == (
+        "False",
+        "NoPlayground",
+        "this platform has no playground: take playgroundAccess out",
+    )
+    assert reasons(await record(app, "bravo"))["Projects"] == "True NothingAsked"
+    found = await record(app)
+    assert found.granted is not None
+    assert (found.granted.playground_access, found.granted.playground_project) == (True, None)

@@ -1,0 +1,320 @@
+"""What somebody changed behind our back: a sweep finds it, the stages put it right, and the next sweep has
+nothing to write.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.errors import Busy
+from shared.messaging.messages import Sweep
+from shared.messaging.routes import PROVISION_GATEWAY, TOPIC
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import GpuNode, Product, Subscription
+from shared.stages.pipeline import sweep
+from shared.stages.settlement import start_sweep
+from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.stages import edits
+from tests.stages.road import a_team, ask, drain, later, push, run, world
+
+
+async def settled() -> FakeApp:
+    app = await a_team(edits.FULL)
+    await later(app, timedelta(minutes=30))
+    app.calls.forget()
+    return app
+
+
+async def swept(app: FakeApp, deep: bool = False) -> list[str]:
+    """The teams for which a sweep queues a change; then everything that is due happens."""
+    seen = len(app.bus.sent)
+    await sweep(app, an_event(app, Sweep(why="a test", deep=deep), f"sweep-{seen}"))
+    teams = [str(envelope.session) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC]
+    await later(app, timedelta(minutes=30))
+    return teams
+
+
+@pytest.mark.parametrize("change", edits.SEEN_IN_LISTS)
+async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(change: edits.Change) -> None:
+    app = await settled()
+    before = deepcopy(world(app))
+    change(app)
+    assert world(app) != before
+    assert len(await swept(app)) == 1
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "write"),
+    [
+        (edits.open_the_product, "close_product team-alpha"),
+        (edits.ask_for_no_keys, "mark_api ai"),
+        (edits.ask_for_keys_elsewhere, "mark_api ai"),
+    ],
+)
+async def test_a_door_that_stands_open_is_closed_with_one_write(change: edits.Change, write: str) -> None:
+    app = await settled()
+    change(app)
+    await swept(app)
+    assert app.calls.writes() == [write]
+
+
+@pytest.mark.parametrize(("change", "team"), edits.SEEN_BY_A_DEEP_LOOK)
+async def test_what_lists_cannot_show_a_deep_look_finds(change: edits.Change, team: str) -> None:
+    app = await settled()
+    before = deepcopy(world(app))
+    change(app)
+    assert world(app) != before
+    assert await swept(app) == []
+    assert await swept(app, deep=True) == [team]
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app, deep=True) == []
+    assert app.calls.writes() == []
+
+
+async def test_a_workspace_of_somebody_else_is_told_and_stays(caplog: pytest.LogCaptureFixture) -> None:
+    app = await settled()
+    edits.copy_the_workspace_alone(app)
+    edits.objects_of(app)["Workspace", "phi-3"].manifest["metadata"]["labels"] = {"app": "theirs"}
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+    assert "workspace team-alpha/phi-3 is not managed by mergekey" in caplog.text
+
+
+async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -> None:
+    app = await settled()
+    shared = (
+        "  - {name: llama, provider: kaito, preset: llama-3.1-8b-instruct, shared: {instanceType: "
+        f"{GPU}}}}}\n"
+    )
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text() + shared})
+    await later(app, timedelta(minutes=30))
+    before = deepcopy(world(app))
+    assert app.cluster is not None
+    del app.cluster.state.objects["team-catalogue", *edits.QUOTA]
+    edits.objects_of(app, "team-catalogue")[edits.NETWORK].manifest["spec"]["ingress"] = [{}]
+    assert await swept(app) == []
+    assert await swept(app, deep=True) == ["catalogue"]
+    assert world(app) == before
+    app.calls.forget()
+    assert await swept(app, deep=True) == []
+    assert app.calls.writes() == []
+
+
+async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces() -> None:
+    app = await settled()
+    await ask(app, Asked(team="bravo"))
+    limits = [f"limit {kind} {name}" for kind, name in (edits.NETWORK, edits.QUOTA)]
+    for deep, reads in ((False, []), (True, limits)):
+        app.calls.forget()
+        assert await swept(app, deep) == []
+        assert sorted(str(call) for call in app.calls.made if call.name == "limit") == reads
+
+
+async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_are_told() -> None:
+    app = await settled()
+    edits.objects_of(app)[edits.QUOTA].manifest["metadata"]["labels"] = {"app": "theirs"}
+    edits.raise_the_quota(app)
+    assert await swept(app, deep=True) == ["alpha"]
+    assert not [write for write in app.calls.writes() if "ResourceQuota" in write]
+    assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
+
+
+async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_catalogue_is_whole() -> None:
+    app = await settled()
+    before = deepcopy(world(app))
+    app.gateway.state.policies.clear()
+    edits.remove_the_fragment(app)
+    assert sorted(await swept(app, deep=True)) == ["alpha", "catalogue"]
+    assert world(app) == before
+    assert app.bus.dead_letters() == []
+
+
+async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becoming_a_dead_letter() -> None:
+    app = await settled()
+    app.gateway.state.policies.clear()
+    edits.remove_the_fragment(app)
+    with pytest.raises(Busy) as waits:
+        await run(app, PROVISION_GATEWAY)
+    assert waits.value.reason == "BackendGone"
+
+
+async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
+    app = await settled()
+    before = deepcopy(world(app))
+    for change in (edits.edit_the_policy, edits.remove_limits):
+        change(app)
+    for _ in range(96):
+        await start_sweep(app, "the timer")
+        await later(app, timedelta(minutes=15))
+    assert world(app) == before
+    assert len([call for call in app.calls.made if call.name == "product_policy"]) <= 4
+
+
+async def test_objects_of_a_team_that_is_gone_without_a_product_are_removed() -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    app.repository.commit({path_of("alpha"): None})
+    state = app.gateway.state
+    del (
+        state.products["team-alpha"],
+        state.policies["team-alpha"],
+        state.subscriptions["team-alpha"],
+        state.keys["team-alpha"],
+    )
+    await swept(app)
+    await later(app, timedelta(hours=2))
+    assert not [name for name in (*app.vault.names(), *state.backends) if "alpha" in name]
+    assert app.cluster is not None
+    assert not app.cluster.state.namespaces
+
+
+#: How each kind of object is found left over: its name among what there is.
+LEFT_OVER: dict[str, Callable[[FakeApp], list[str]]] = {
+    "product": lambda app: list(app.gateway.state.products),
+    "subscription": lambda app: list(app.gateway.state.subscriptions),
+    "backend": lambda app: list(app.gateway.state.backends),
+    "secrets": lambda app: list(app.vault.names()),
+    "namespace": lambda app: list(app.cluster.state.namespaces) if app.cluster else [],
+}
+
+
+def _take_all_but(app: FakeApp, left: str) -> None:
+    """Of alpha everything is gone, by somebody's hand, but one kind of object."""
+    gateway, cluster = app.gateway.state, app.cluster.state if app.cluster else None
+    assert cluster is not None
+    kinds: dict[str, list[Any]] = {
+        "product": [gateway.products, gateway.policies],
+        "subscription": [gateway.subscriptions, gateway.keys],
+        "backend": [gateway.backends],
+        "secrets": [app.vault.kept],
+        "namespace": [cluster.namespaces, cluster.objects],
+    }
+    for table in (table for kind, tables in kinds.items() if kind != left for table in tables):
+        for name in [name for name in table if "alpha" in str(name)]:
+            del table[name]
+    gateway.links = {link for link in gateway.links if left == "product" or link[0] != "team-alpha"}
+
+
+@pytest.mark.parametrize("left", LEFT_OVER)
+async def test_whatever_alone_is_left_of_a_team_that_is_gone_is_found_and_goes(left: str) -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    app.repository.commit({path_of("alpha"): None})
+    _take_all_but(app, left)
+    assert [name for name in LEFT_OVER[left](app) if "alpha" in name]
+    assert await swept(app) == ["alpha"]
+    await later(app, app.limits.grace)
+    await swept(app)
+    assert [name for listed in LEFT_OVER.values() for name in listed(app) if "alpha" in name] == []
+    app.calls.forget()
+    assert await swept(app) == []
+    assert app.calls.writes() == []
+
+
+def _let_grace_end(app: FakeApp) -> None:
+    app.repository.commit({path_of("zulu"): Asked(team="zulu").text(), path_of("alpha"): None})
+
+
+def _let_access_end(app: FakeApp) -> None:
+    app.repository.commit({path_of("alpha"): replace(edits.FULL, expires=app.clock.now().date()).text()})
+    app.clock.advance(timedelta(days=1))
+
+
+@pytest.mark.parametrize("change", [*edits.SEEN_IN_LISTS, _let_grace_end, _let_access_end])
+async def test_a_sweep_that_only_reports_tells_what_differs_and_leaves_it(
+    change: edits.Change, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await settled()
+    change(app)
+    before, sent = world(app), len(app.bus.sent)
+    app.sweep_report_only = True
+    with caplog.at_level(logging.WARNING, "mergekey"):
+        assert await swept(app) == []
+    assert "Sweep: alpha: " in caplog.text or "Sweep: catalogue: " in caplog.text
+    assert (world(app), app.bus.sent[sent:], app.calls.writes()) == (before, [], [])
+    app.sweep_report_only = False
+    assert await swept(app)
+
+
+def _subscription(product: str) -> Subscription:
+    return Subscription("x", '"x"', "A friend", product, "", "active")
+
+
+def _copy(app: FakeApp) -> None:
+    """A product that somebody cloned in the portal, marker and all."""
+    product = replace(app.gateway.state.products["team-alpha"], name="copy-of-alpha")
+    app.gateway.state.products["copy-of-alpha"] = product
+    app.gateway.state.links.add(("copy-of-alpha", "ai"))
+
+
+@pytest.mark.parametrize(
+    ("arrange", "told"),
+    [
+        (
+            lambda app: app.gateway.state.subscriptions.update(x=_subscription("team-alpha")),
+            "product team-alpha",
+        ),
+        (lambda app: app.gateway.state.subscriptions.update(x=_subscription("")), "for an API or for all"),
+        (lambda app: app.gateway.state.links.add(("theirs", "ai")), "theirs is linked"),
+        (_copy, "copy-of-alpha is linked"),
+        (
+            lambda app: app.roles.by_others.add(("alpha-primary-key", OTHER_READERS)),
+            "may read the secret alpha-primary-key",
+        ),
+        (
+            lambda app: app.cluster.left_nodes.append(GpuNode("aks-gpu-1", "team-gone", "phi-4")),
+            "GPU node aks-gpu-1",
+        ),
+        (lambda app: setattr(app.repository, "protected", False), "not protected"),
+    ],
+)
+async def test_what_is_somebody_elses_is_told_and_left_alone(
+    arrange: Callable[[FakeApp], None], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await settled()
+    app.gateway.state.products["theirs"] = Product("theirs", '"x"', "Theirs", published=True, marker=None)
+    arrange(app)
+    with caplog.at_level(logging.ERROR, "mergekey"):
+        assert await swept(app) == []
+    assert told in caplog.text
+    assert app.calls.writes() == []
+
+
+async def test_the_subscription_that_the_service_makes_for_itself_is_not_worth_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = await settled()
+    app.gateway.state.subscriptions["master"] = Subscription(
+        "master", "", "Built-in all-access subscription", "", "1", "active"
+    )
+    with caplog.at_level(logging.ERROR, "mergekey"):
+        await swept(app)
+    assert caplog.text == ""
+
+
+async def test_a_team_in_its_grace_period_costs_nothing_until_it_ends() -> None:
+    app = await settled()
+    await push(app, {path_of("zulu"): Asked(team="zulu").text()})
+    await push(app, {path_of("alpha"): None})
+    await later(app, timedelta(hours=2))
+    app.calls.forget()
+    for _ in range(3):
+        assert await swept(app) == []
+    assert app.calls.writes() == []
+    await later(app, timedelta(days=7))
+    assert await swept(app) == ["alpha"]
+    await drain(app)
+    assert "team-alpha" not in app.gateway.state.products
+    assert await swept(app) == []
