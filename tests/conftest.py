@@ -60,6 +60,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A long text is named by its beginning."""
+    return f"{val[:50]}..." if isinstance(val, str) and len(val) > 50 else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):  # one of several processes
         items.sort(key=_turn)

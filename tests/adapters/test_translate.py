@@ -300,7 +300,7 @@ def test_other_exceptions_mean_the_same_while_an_answer_is_read() -> None:
         raise ZeroDivisionError
 
 
-def test_an_answer_that_the_sdk_cannot_read_makes_no_sense_unless_its_status_says_more() -> None:
+def test_an_answer_that_the_sdk_cannot_read_is_told_by_its_status() -> None:
     for error in (
         azure.DecodeError("x"),
         _azure(200, kind=azure.DecodeError),

@@ -95,7 +95,6 @@ def workspaces(*found: Workspace) -> Condition:
         ),
         ([], "WorkspaceNotReady", None),
     ],
-    ids=str,
 )
 def test_a_workspace_tells_since_when(rows: list[dict[str, str]], reason: str, since: str | None) -> None:
     found = workspaces(a_workspace(*rows))
@@ -147,7 +146,7 @@ def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None
     assert grants["phi-4"] == Sums(None, None, 5, 1, (Share("alpha", 5), Share("bravo", None)))
 
 
-def test_an_offer_tells_what_the_catalogue_says_and_neither_where_the_backend_is_nor_its_credential() -> None:
+def test_an_offer_shows_neither_the_backends_address_nor_its_credential() -> None:
     price = Price(Decimal("2.00"), Decimal("8.00"))
     catalog = replace(
         the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})),

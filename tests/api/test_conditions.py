@@ -165,7 +165,7 @@ def test_access_that_has_ended_and_is_gone_is_told() -> None:
         assert found[of] == Condition(of, "False", "NotThere", GONE)
 
 
-def test_a_request_that_is_not_valid_is_told_by_its_first_problem_and_how_many_more_there_are() -> None:
+def test_an_invalid_request_is_told_by_its_first_problem_and_the_number_of_others() -> None:
     problems = tuple(
         problem_at("a.yaml", Position(4, column), "UnknownModel", "There is no model.")
         for column in (14, 20, 30)
@@ -316,7 +316,7 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
     assert found == Condition("Projects", "False", reason, message)
 
 
-def test_a_project_whose_access_has_ended_says_what_is_left_of_it_or_until_when_it_stays() -> None:
+def test_a_project_whose_access_has_ended_says_what_is_left_or_until_when() -> None:
     def ended(world: Snapshot) -> Condition:
         view = View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES)
         return {

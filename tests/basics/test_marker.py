@@ -130,7 +130,6 @@ def test_a_field_that_is_not_known_tells_of_a_newer_version(more: str) -> None:
         ({"team": "alpha"}, None),
         ({}, None),
     ],
-    ids=str,
 )
 def test_tags_name_an_owner_when_repository_and_team_can_be_read(
     tags: dict[str, str], owner: tuple[int, str] | None

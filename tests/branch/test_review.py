@@ -86,7 +86,7 @@ def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
     )
 
 
-def test_what_the_platform_cannot_do_is_told_of_the_catalogue_and_nothing_of_it_is_in_force() -> None:
+def test_a_catalogue_that_asks_too_much_of_the_platform_is_not_in_force() -> None:
     def faults(_: Catalog) -> Iterator[Fault]:
         yield ("models",), "TierCannot", "no"
 
@@ -194,7 +194,7 @@ def test_who_shared_the_model_before_does_not_have_its_workspace() -> None:
     ) == [(ONE, "AboveCeiling")]
 
 
-def test_a_total_below_what_is_in_force_is_a_warning_at_the_catalogue_and_nobody_loses_a_workspace() -> None:
+def test_a_total_below_what_is_in_force_is_a_warning_and_takes_no_workspace() -> None:
     found = _two_with_one_workspace(Baseline(in_force={"alpha": {"phi-4": 0}, "bravo": {"phi-4": 0}}))
     assert [(problem.path, problem.reason, problem.level) for problem in found.problems] == [
         (DEFAULT_CATALOG_PATH, "Overcommitted", "warning")
@@ -231,7 +231,7 @@ def test_access_that_is_over_counts_until_it_was_taken_away() -> None:
     assert _told(_two_with_one_workspace(past, "expires: 2026-03-31\n")) == [(TWO, "AboveCeiling")]
 
 
-def test_a_workspace_that_is_there_counts_until_it_is_gone_whatever_its_team_asks_for() -> None:
+def test_a_workspace_counts_until_it_is_gone_whatever_its_team_asks_for() -> None:
     past = Baseline(standing={"phi-4": {"zulu"}})
     assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
     assert "1 dedicated 'phi-4': zulu; 0 are left" in _two_with_one_workspace(past).problems[0].message
@@ -250,7 +250,7 @@ def test_a_team_whose_name_somebody_elses_product_has_keeps_what_that_may_take()
     assert _told(found) == [(TWO, "AboveCeiling")]
 
 
-def test_who_is_refused_a_workspace_takes_nothing_of_a_capacity_and_all_that_share_it_are_in_doubt() -> None:
+def test_a_refused_workspace_takes_no_capacity_and_leaves_its_sharers_in_doubt() -> None:
     """By name alone bravo is refused, and charlie fits. Whether what is in force says otherwise has to be
     looked at.
     """
@@ -280,7 +280,7 @@ def test_a_request_that_was_moved_has_what_it_had() -> None:
 
 
 @pytest.mark.parametrize("spoilt", [b"team: [", b"team: {name: bravo}"])
-def test_a_file_that_was_in_force_keeps_its_place_even_when_it_cannot_be_read_any_more(spoilt: bytes) -> None:
+def test_a_file_that_was_in_force_keeps_its_place_when_it_becomes_unreadable(spoilt: bytes) -> None:
     second = "developer-requests/alpha/access.yaml"
     files = {DEFAULT_CATALOG_PATH: catalog_file(), REQUEST: File(spoilt), second: VALID}
     told = {

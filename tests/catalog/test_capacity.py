@@ -59,7 +59,7 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
     assert books.refused == {"delta": (GPT,)}
 
 
-def test_who_had_no_bound_before_there_was_a_capacity_counts_with_the_ceiling_until_its_request() -> None:
+def test_a_team_without_a_limit_counts_with_the_ceiling_of_a_new_capacity() -> None:
     before: Mapping[str, Grants] = {"alpha": {GPT: None}, "bravo": {GPT: 90}}
     books = allocate(_catalog(), {"bravo": {GPT: 90}}, before)
     assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
@@ -222,7 +222,7 @@ def _told(found: Review) -> list[tuple[str, str, str]]:
     return [(problem.path, problem.reason, problem.level) for problem in found.problems]
 
 
-def test_a_request_without_a_limit_counts_with_the_ceiling_and_at_most_its_limit_for_all_models() -> None:
+def test_a_request_without_a_limit_counts_with_the_lower_of_ceiling_and_total() -> None:
     files = {
         _path("alpha"): _request("alpha", "{name: gpt-4.1}"),
         _path("bravo"): _request("bravo", "{name: phi-4}"),

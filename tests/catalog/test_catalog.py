@@ -196,7 +196,7 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     )
 
 
-def test_each_backend_of_a_pool_has_its_own_key_and_nothing_is_granted_twice_unless_told_so() -> None:
+def test_each_backend_of_a_pool_has_its_own_key() -> None:
     pool = [
         {"name": name, "endpoint": f"https://{name}.example/v1", "credential": f"key-of-{name}"}
         for name in "ab"
@@ -209,7 +209,7 @@ def test_each_backend_of_a_pool_has_its_own_key_and_nothing_is_granted_twice_unl
     assert catalog.over_commitment == 1
 
 
-def test_a_model_with_a_shared_workspace_serves_all_and_one_with_dedicated_ones_does_not() -> None:
+def test_a_shared_workspace_serves_all_and_a_dedicated_one_does_not() -> None:
     catalog = read_catalog("c.yaml", SHARED).catalog
     full = read_catalog("c.yaml", FULL).catalog
     assert catalog is not None
@@ -307,7 +307,7 @@ def test_a_loop_of_fallbacks_is_told_at_each_of_its_models_and_a_way_into_it_is_
     assert [problem.reason for problem in found] == ["FallbackLoop"] * length
 
 
-def test_a_model_for_fewer_classes_of_data_cannot_stand_in_and_all_that_are_missing_are_told() -> None:
+def test_a_fallback_for_fewer_data_classes_is_refused_with_all_that_are_missing() -> None:
     entry = {"provider": "openai", "endpoint": "https://e.example/v1"}
     wide = {
         **entry,

@@ -80,7 +80,7 @@ _teams = st.sampled_from(["alpha", "bravo", "charlie", "delta"])
 
 
 @given(st.dictionaries(_teams, st.tuples(st.integers(0, 50), st.integers(1, 100)), min_size=1))
-def test_whoever_looks_in_whatever_order_no_more_is_granted_than_there_is_and_somebody_always_gets_on(
+def test_no_order_of_looks_grants_more_than_there_is_or_stops_everybody(
     had: Mapping[str, Any],
 ) -> None:
     """All have reserved before anybody looks; they look again and again, as they come back."""

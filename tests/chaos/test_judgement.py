@@ -176,7 +176,7 @@ def _lose_deliveries(place: Platform) -> list[str]:
     return list(vanished(place, [teams, all_of_them, Delivery("d3", "c3", 503, "")], []))
 
 
-def test_a_judgement_over_nothing_fails_and_everything_that_is_broken_by_hand_is_found(
+def test_an_empty_judgement_fails_and_each_fault_made_by_hand_is_found(
     tmp_path: Path,
 ) -> None:
     with platform(tmp_path, seed=1, teams=9) as place:

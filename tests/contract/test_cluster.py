@@ -152,7 +152,7 @@ async def test_whose_a_limit_is_can_be_asked_of_each(cluster: Cluster, team: str
     assert not (await _limit(cluster, theirs)).managed
 
 
-async def test_what_was_applied_is_read_back_as_it_was_written_and_what_another_hand_changed_is_not(
+async def test_what_was_applied_is_read_back_unless_another_hand_changed_it(
     cluster: Cluster, team: str, home: str
 ) -> None:
     desired, more = _desired(team), _desired(team, phi_4=GPU, mistral_7b=GPU)

@@ -161,7 +161,7 @@ async def test_a_product_is_listed_among_all(gateway: Gateway, product: str) -> 
     assert (await _read(gateway, product)).marker in [found.marker for found in await gateway.products()]
 
 
-async def test_the_administrator_gets_a_subscription_to_each_new_product_and_to_no_changed_one(
+async def test_the_administrator_gets_a_subscription_to_new_products_only(
     gateway: Gateway, team: str, product: str
 ) -> None:
     [stray] = await gateway.product_subscriptions(product)

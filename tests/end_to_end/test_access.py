@@ -64,9 +64,7 @@ def test_only_the_groups_members_can_read_the_keys(road: Road, team: str, group:
     assert refused.value.status_code == 403
 
 
-def test_without_a_group_the_keys_are_there_and_people_are_told_that_nobody_may_read_them(
-    road: Road, team: str
-) -> None:
+def test_without_a_group_the_keys_are_there_and_nobody_may_read_them(road: Road, team: str) -> None:
     road.clone.write(Request(team))
     push = road.push("Access without a group")
     assert "add entraGroup" in road.status(push, team, "keys", "success")

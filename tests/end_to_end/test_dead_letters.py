@@ -133,7 +133,7 @@ def test_what_was_not_listed_is_not_replayed(road: Road, team: str) -> None:
     assert mergekey("dead-letters", "replay", "--reason", "Rejected", "--yes").exit_code == 2
 
 
-def test_while_a_letter_waits_sweeps_leave_it_to_people_and_after_it_is_discarded_they_look_again(
+def test_sweeps_leave_a_waiting_letter_to_people_and_look_again_after_a_discard(
     road: Road, team: str
 ) -> None:
     refused(road, team)
@@ -237,7 +237,6 @@ def test_a_token_of_another_tenant_opens_nothing(road: Road) -> None:
         {"sequences": [1] * 201},
         7,
     ],
-    ids=str,
 )
 def test_an_order_that_names_no_letters_is_refused(road: Road, body: object) -> None:
     status, answer = call(road, "dead-letters/replay", token_of(OPERATOR), body)

@@ -40,9 +40,7 @@ def test_another_instance_type_replaces_the_workspace(road: Road, team: str) -> 
     assert (road.issued_keys(team), road.backends(team)) == (keys, {f"team-{team}--phi-4"})
 
 
-def test_a_gpu_that_is_given_back_takes_its_namespace_along_and_nobody_is_left_waiting(
-    road: Road, team: str
-) -> None:
+def test_a_gpu_that_is_given_back_takes_its_namespace_along(road: Road, team: str) -> None:
     road.clone.write(Request(team, gpu=GPU))
     first = road.push("Access with a GPU")
     road.status(first, team, "workspaces", "pending")

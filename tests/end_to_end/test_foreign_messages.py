@@ -73,7 +73,7 @@ def test_what_the_broker_puts_aside_joins_the_same_list(road: Road, form: bytes)
 
 
 @pytest.mark.parametrize("session", ["somebody", None], ids=["by the stage", "from the broker"])
-def test_a_body_that_is_too_large_to_be_kept_leaves_its_queue_and_its_beginning_is_a_letter(
+def test_a_body_that_is_too_large_becomes_a_letter_with_its_beginning(
     road: Road, session: str | None
 ) -> None:
     body = send(road, "provision-gateway", b"MARK".ljust(261_900 - 28, b"x"), session)

@@ -27,9 +27,7 @@ def _without_a_key(road: Road) -> int:
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["a team with access", "a team in its grace period"])
-def test_a_product_that_was_opened_is_closed_by_the_next_sweep_and_the_one_after_writes_nothing(
-    road: Road, team: str, leaves: bool
-) -> None:
+def test_a_product_that_was_opened_is_closed_by_the_next_sweep(road: Road, team: str, leaves: bool) -> None:
     road.clone.write(Request(team))
     push = road.push("Access")
     road.status(push, team, "keys", "success")

@@ -38,9 +38,7 @@ def test_two_sweeps_never_overlap(road: Road) -> None:
     assert overlapping == []
 
 
-def test_what_was_deleted_and_edited_by_hand_is_whole_after_one_deep_sweep_and_the_next_writes_nothing(
-    road: Road, team: str
-) -> None:
+def test_one_deep_sweep_repairs_what_was_edited_and_the_next_writes_nothing(road: Road, team: str) -> None:
     road.clone.write(Request(team, gpu=GPU))
     road.push("Access with a GPU")
     road.advance(361)

@@ -132,7 +132,7 @@ async def test_a_call_that_the_client_got_wrong_is_not_repeated(room: Room) -> N
     assert len(room.log()[0]["backends"]) == 1
 
 
-async def test_the_fallback_is_asked_last_by_its_own_name_and_its_tokens_are_the_asked_models(
+async def test_the_fallback_is_asked_last_and_its_tokens_count_for_the_asked_model(
     room: Room,
 ) -> None:
     key = await key_for(room, replace(PLAIN, retries=1, fallback="mistral"), OTHER)
@@ -172,7 +172,7 @@ async def test_a_stream_falls_back_too(room: Room) -> None:
         )
 
 
-async def test_a_backend_is_shown_the_secret_of_the_platforms_vault_and_a_new_one_after_hours(
+async def test_a_backend_is_shown_the_secret_of_the_vault_and_a_new_one_after_hours(
     room: Room,
 ) -> None:
     control = room.standins.control

@@ -126,7 +126,7 @@ async def test_an_open_product_serves_no_api_that_it_is_not_linked_to(room: Room
 
 
 @pytest.mark.parametrize("written", ["marked", "imported"])
-async def test_an_api_that_asks_for_no_key_or_elsewhere_serves_no_stranger_and_asks_again_when_it_is_written(
+async def test_an_api_that_asks_for_no_key_serves_no_stranger_and_is_repaired(
     room: Room, written: str
 ) -> None:
     key, api = await alpha(room), room.writer._client.api

@@ -229,7 +229,7 @@ OLD = replace(PHI, name="old")
         (replace(OLD, managed=False), []),
     ],
 )
-def test_a_workspace_that_nobody_asked_for_is_told_of_its_team_when_it_is_ours_and_stays(
+def test_a_workspace_that_nobody_asked_for_is_told_when_it_is_ours_and_stays(
     found: Workspace, told: list[str]
 ) -> None:
     assert _team(replace(WORLD, workspaces={"team-alpha": (PHI, found)})) == told
@@ -307,7 +307,7 @@ def test_a_team_without_a_group_has_no_reader() -> None:
         assert _team(replace(WORLD, secrets=untagged, readers={}), entra_group=None) == []
 
 
-def test_without_a_cluster_namespaces_are_not_judged_and_without_gpus_they_are_not_needed() -> None:
+def test_namespaces_are_not_judged_without_a_cluster_nor_needed_without_gpus() -> None:
     told = _team(replace(WORLD, namespaces={}), platform=replace(PLATFORM, cluster=None))
     assert sorted(told) == [f"backend {OWN} is not needed any more", UNLIKE]
     shared = tuple(replace(model, instance_type=None) for model in REQUEST.models)
@@ -355,7 +355,7 @@ def test_a_fragment_that_is_not_what_was_written_is_told(fragment: str | None, t
     assert list(drift.catalog_drift(CATALOG, PLATFORM, replace(WORLD, fragment=fragment))) == told
 
 
-def test_a_policy_of_the_api_that_somebody_edited_is_told_and_one_that_nobody_looked_at_is_not() -> None:
+def test_an_edited_policy_of_the_api_is_told_and_one_that_was_not_read_is_not() -> None:
     told = ["the policy of the unified API is not what was written"]
     seen: dict[str | None, list[str]] = {None: [], digest_of(API.policy): [], "": told, "another": told}
     assert {
@@ -455,7 +455,7 @@ def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(
     assert list(drift.unmanaged(REPOSITORY, world)) == told
 
 
-def test_whom_the_request_names_says_the_endpoint_while_a_key_still_names_who_was_before() -> None:
+def test_the_endpoint_names_the_new_reader_while_a_key_names_the_old_one() -> None:
     key = replace(WORLD.secrets[KEY], tags={**TAGS, "reader": OTHER_READERS})
     for group, told in (
         (READERS, []),

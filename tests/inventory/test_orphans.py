@@ -91,7 +91,6 @@ def test_objects_without_a_product_are_left_over(of: str) -> None:
         ({"marker": None}, False),
         ({"marker": replace(MARKER, digest="d", held=START)}, False),
     ],
-    ids=str,
 )
 def test_a_held_team_whose_product_does_not_say_so_is_told(changed: dict[str, Any], told: bool) -> None:
     words = ["its withdrawal is held and its product does not say so"]

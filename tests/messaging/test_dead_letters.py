@@ -40,7 +40,6 @@ LETTER = Letter(
         (Filter(before=NOON - timedelta(seconds=1)), False),
         (Filter(up_to=6), False),
     ],
-    ids=str,
 )
 def test_a_filter_takes_what_it_names(wanted: Filter, taken: bool) -> None:
     assert wanted.takes(LETTER) is taken
@@ -82,7 +81,6 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
         ),
         ({"stage": ""}, "no stage put it there, so nobody knows where it belongs: look at it and discard it"),
     ],
-    ids=str,
 )
 def test_what_would_lead_nowhere_is_not_replayed(changed: dict[str, object], why: str | None) -> None:
     assert refusal(replace(LETTER, **changed)) == why  # type: ignore[arg-type]  # fields of Letter

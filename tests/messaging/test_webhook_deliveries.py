@@ -71,7 +71,7 @@ def test_after_some_attempts_it_is_given_up() -> None:
     assert ([each.id for each in found.given_up], found.again) == ([made[-1].id], ())
 
 
-def test_what_was_given_up_does_not_begin_anew_when_its_first_attempt_is_out_of_sight() -> None:
+def test_what_was_given_up_stays_so_when_its_first_attempt_is_out_of_sight() -> None:
     assert missed(attempts("a", *(503,) * MOST_ATTEMPTS)[1:], OURS).since is None
 
 

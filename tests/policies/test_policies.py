@@ -365,7 +365,7 @@ def test_what_a_policy_grants_is_read_back_as_it_was_asked_for(data: st.DataObje
     assert granted_by(product_policy(request, GOVERNED)) == request.tokens
 
 
-def test_a_policy_that_was_edited_grants_what_it_says_now_and_one_that_is_not_ours_nothing_known() -> None:
+def test_an_edited_policy_grants_what_it_says_and_a_strangers_nothing_known() -> None:
     policy = product_policy(PLAIN, CATALOG)
     assert granted_by(policy) == PLAIN.tokens == {"gpt-4.1": 10_000}
     assert granted_by(policy.replace('tokens-per-minute="10000"', 'tokens-per-minute="910000"')) == {

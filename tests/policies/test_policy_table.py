@@ -210,7 +210,7 @@ def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPat
         ({"public", "internal", "confidential", "restricted"}, {"confidential", "restricted"}),
     ],
 )
-def test_classes_of_data_with_the_same_models_are_measured_once_but_restricted_by_itself(
+def test_data_classes_with_equal_models_are_measured_once_but_restricted_alone(
     sent: set[Classification], measured: set[Classification]
 ) -> None:
     catalog = Catalog((replace(OFFER.models[0], data_classes=frozenset(sent)),))

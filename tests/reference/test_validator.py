@@ -219,7 +219,7 @@ def test_a_request_that_is_wrong_on_purpose_is_spared_but_not_its_answer() -> No
     assert [problem.where for problem in verdict(sent, wrong_on_purpose=True).problems] == ["answer"]
 
 
-def test_a_version_that_is_newer_than_its_description_may_have_more_properties_but_no_others_types() -> None:
+def test_a_newer_version_may_have_more_properties_but_no_other_types() -> None:
     path = SERVICE.replace(
         "Microsoft.ApiManagement/service/contoso-ai", "Microsoft.CognitiveServices/accounts/foundry"
     )

@@ -93,7 +93,7 @@ def test_a_ceiling_that_changes_changes_nothing_that_is_written() -> None:
     assert compile_catalog(raised, PLATFORM).digest == compile_catalog(a_catalog(), PLATFORM).digest
 
 
-def test_a_digest_stays_the_same_from_version_to_version_or_everything_would_be_written_again() -> None:
+def test_a_digest_stays_the_same_from_version_to_version() -> None:
     one = DesiredWorkspaces((), {"b": {"y": 1, "x": [1, "ä"]}, "a": {}}, {})
     other = DesiredWorkspaces((), {"a": {}, "b": {"x": [1, "ä"], "y": 1}}, {})
     assert one.digest == other.digest
@@ -136,7 +136,7 @@ def test_a_credential_is_a_named_value_that_points_into_the_platforms_vault() ->
     }
 
 
-def test_the_gateways_own_backends_and_shared_workspaces_have_urls_that_nobody_writes() -> None:
+def test_own_backends_and_shared_workspaces_have_urls_that_nobody_writes() -> None:
     urls = {each.name: each.url for each in compile_catalog(GOVERNED, VAULTED).backends}
     assert urls["shared--content-safety"] == "https://contoso-safety.cognitiveservices.azure.com"
     assert (

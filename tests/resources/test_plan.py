@@ -62,7 +62,7 @@ def test_backends_stand_before_the_policy_that_names_them() -> None:
     assert steps[2] == ["update product policy team-alpha"]
 
 
-def test_a_product_deleted_after_its_policy_was_read_gets_a_policy_before_its_door_is_opened() -> None:
+def test_a_product_that_was_just_deleted_gets_its_policy_before_it_opens() -> None:
     assert steps_of(_plan(GATEWAY, MARKER, None, KNOWN, [])) == steps_of(
         _plan(GATEWAY, MARKER, None, None, [])
     )

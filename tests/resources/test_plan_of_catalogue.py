@@ -36,7 +36,7 @@ def _catalog_plan(desired: DesiredCatalog, api: Api | None, *backends: ActualBac
     )
 
 
-def test_a_new_api_has_its_operations_before_its_policy_and_its_policy_before_its_marker() -> None:
+def test_a_new_api_gets_operations_then_policy_then_marker() -> None:
     first, *rest = _catalog_plan(CATALOG, None)
     assert first == [
         "create backend shared--gpt-4-1",
@@ -65,7 +65,7 @@ def test_an_api_that_is_imported_again_keeps_its_marker_until_all_is_written() -
     assert (first.kind, first.tag, first.body) == ("api", None, (CATALOG, SEAL.unfinished()))
 
 
-def test_a_backend_that_the_catalogue_does_not_name_goes_even_when_the_marker_vouches_for_the_rest() -> None:
+def test_a_backend_that_the_catalogue_does_not_name_goes_whatever_the_marker_says() -> None:
     old = ActualBackend("shared--old", '"1"', "https://old/v1", SEAL)
     plan = plan_cleaning(
         CATALOG, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, SEAL), RULES, (*_shared(), old))
@@ -88,7 +88,7 @@ def test_an_api_that_is_as_it_should_be_is_left_alone() -> None:
         {"key_names": ("api-key", "key")},
     ],
 )
-def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being_imported(
+def test_an_api_that_asks_for_no_keys_is_mended_without_an_import(
     changed: dict[str, Any],
 ) -> None:
     known = replace(Api('"1"', CATALOG.api_digest, SEAL), **changed)
@@ -96,7 +96,7 @@ def test_an_api_that_does_not_ask_for_keys_as_it_should_is_told_to_without_being
     assert list(plan) == [Update("api marker", "ai", None, SEAL)]
 
 
-def test_operations_that_are_not_those_that_the_marker_vouches_for_are_imported_again() -> None:
+def test_operations_that_the_marker_does_not_vouch_for_are_imported_again() -> None:
     assert "update api ai" in str(_catalog_plan(CATALOG, Api('"1"', "edited", SEAL)))
 
 

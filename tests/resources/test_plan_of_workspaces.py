@@ -40,7 +40,7 @@ def test_limits_stand_before_the_workspaces_that_need_them() -> None:
     ]
 
 
-def test_a_workspace_on_another_instance_type_is_replaced_with_the_version_that_was_read() -> None:
+def test_a_workspace_on_another_instance_type_is_replaced_at_the_version_read() -> None:
     plan = plan_workspaces(
         _desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], [PHI], marked=True
     )

@@ -117,9 +117,7 @@ def test_a_connection_leads_where_the_platform_says_or_nowhere() -> None:
         told(actual(connection=theirs), traced=True)
 
 
-@pytest.mark.parametrize(
-    "strange", [replace(marker(), repository=2), replace(marker(), team="bravo")], ids=str
-)
+@pytest.mark.parametrize("strange", [replace(marker(), repository=2), replace(marker(), team="bravo")])
 def test_a_project_of_others_is_nothing_to_plan_for(strange: Marker) -> None:
     with pytest.raises(NotManaged, match="Foundry project team-alpha"):
         told(actual(mark=strange))

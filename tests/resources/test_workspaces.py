@@ -213,7 +213,7 @@ def test_what_others_put_beside_ours_stays_theirs() -> None:
         (ROUTE, ("rules", 0, "filters"), []),
         (ROUTE, ("parentRefs", 0, "name"), "public"),
     ],
-    ids=str,
+    ids=lambda part: part["kind"] if isinstance(part, dict) and "kind" in part else str(part),
 )
 def test_every_edit_of_what_is_ours_is_seen(manifest: Manifest, way: Way, value: object) -> None:
     assert not says(_with(manifest, way, value), manifest)

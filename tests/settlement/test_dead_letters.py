@@ -75,7 +75,6 @@ async def test_a_message_that_is_not_ours_is_kept_byte_for_byte(body: bytes) -> 
         {"path": "x" * 1025},
         {"commit": ""},
     ],
-    ids=str,
 )
 async def test_a_message_of_our_type_with_other_content_is_malformed(changed: dict[str, Any]) -> None:
     app = an_app()

@@ -41,7 +41,7 @@ async def the_letter(app: FakeApp) -> Letter:
     return found
 
 
-async def test_a_body_that_leaves_no_room_for_what_is_known_is_kept_by_its_beginning_size_and_hash() -> None:
+async def test_a_body_that_leaves_no_room_is_kept_by_its_beginning_size_and_hash() -> None:
     app = an_app()
     body = bytes(range(256)) * 1023
     [sent] = await settled(app, Done(), a_message(app, body=body))
@@ -290,8 +290,8 @@ JUNK: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changed", JUNK, ids=str)
-async def test_a_letter_that_somebody_else_wrote_is_shown_and_a_replay_of_it_breaks_nothing(
+@pytest.mark.parametrize("changed", JUNK)
+async def test_a_letter_by_somebody_else_is_shown_and_its_replay_breaks_nothing(
     changed: dict[str, Any],
 ) -> None:
     app = an_app()

@@ -86,7 +86,6 @@ def _status(app: FakeApp) -> tuple[str, str, str] | None:
         (Rejected("400"), DEAD_LETTERS, ("failure", "Rejected: 400")),
         (PermanentError("gone", reason="Gone"), DEAD_LETTERS, ("failure", "Gone: gone")),
     ],
-    ids=str,
 )
 async def test_each_end_of_a_stage_has_one_follow_up(
     result: Outcome | MergekeyError, entity: str | None, shown: tuple[str, str] | None
@@ -407,9 +406,7 @@ async def test_trouble_that_lasts_is_left_to_the_next_sweep() -> None:
     assert app.bus.dead_letters() == []
 
 
-async def test_trouble_that_another_sweep_meets_is_told_again_since_the_first_letter_may_be_discarded() -> (
-    None
-):
+async def test_trouble_that_another_sweep_meets_is_told_again() -> None:
     app = an_app()
     for number in (1, 1, 2):
         await settled(app, NotManaged("not ours"), _swept(app, message_id=f"sweep-{number}/alpha"))
@@ -500,7 +497,7 @@ async def test_a_message_of_a_newer_version_waits_for_whoever_can_read_it(data: 
     assert (app.bus.dead_letters(), app.reports.shown) == ([], [])
 
 
-async def test_a_newer_versions_message_that_nobody_reads_for_a_day_is_a_dead_letter_to_be_replayed() -> None:
+async def test_a_newer_versions_message_that_waits_for_a_day_is_a_letter_to_replay() -> None:
     app = an_app()
     message: IncomingMessage | None = _newer(app, priority=1)
     first = message

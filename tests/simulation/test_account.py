@@ -122,7 +122,7 @@ def test_what_was_decided_before_a_limit_was_lowered_may_still_be_written(story:
 
 
 @pytest.mark.parametrize(("sees", "broken"), [(False, []), (True, [13])])
-def test_what_another_was_granted_by_the_older_limit_excuses_only_whoever_could_not_see_it(
+def test_a_grant_by_the_older_limit_excuses_only_who_could_not_see_it(
     story: Story, sees: bool, broken: list[int]
 ) -> None:
     story.offers(None)

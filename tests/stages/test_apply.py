@@ -75,7 +75,6 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Update("named value", "n", "t", "body"), ("put_named_value", "body", REPOSITORY, "t")),
         (Delete("named value", "n", "t"), ("delete_named_value", "n", "t")),
     ],
-    ids=str,
 )
 async def test_a_write_to_the_gateway_carries_the_tag_that_was_read(
     change: Change, call: tuple[object, ...]
@@ -174,7 +173,7 @@ async def test_an_open_product_of_ours_is_closed_and_no_other(
     )
 
 
-async def test_a_secret_is_written_when_its_value_its_tags_or_its_state_differ_and_else_left_alone() -> None:
+async def test_a_secret_is_written_only_when_its_value_tags_or_state_differ() -> None:
     app, secret = FakeApp(), Secret("alpha-endpoint", "text/plain", SecretValue("https://ai.contoso.com"))
     tags = {"team": "alpha", "commit": "c1"}
 
@@ -245,7 +244,7 @@ async def test_what_has_begun_comes_to_its_end_when_something_beside_it_fails() 
     assert done == [STAYS, None]
 
 
-async def test_steps_follow_each_other_and_what_is_said_to_follow_the_first_runs_beside_the_second() -> None:
+async def test_a_step_that_follows_only_the_first_runs_beside_the_second() -> None:
     order: list[str] = []
 
     async def write(change: Change) -> None:

@@ -172,7 +172,7 @@ async def test_the_file_that_was_there_first_is_the_one_that_is_told() -> None:
     assert [problem.reason for problem in found.problems] == ["DuplicateTeam"]
 
 
-async def test_with_a_catalogue_that_is_not_valid_nothing_is_judged_and_what_was_granted_stays() -> None:
+async def test_with_an_invalid_catalogue_nothing_is_judged_and_grants_stay() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
     found = await record(app)

@@ -119,7 +119,7 @@ async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> 
     assert (gateway.reason, gateway.message) == ("InProgress", "its product is not there")
 
 
-async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted_and_nothing_is_amiss() -> None:
+async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted() -> None:
     app = await a_playground()
     app.repository.commit({path_of("alpha"): Asked().text()})
     left = "its playground access has ended and a group may use its Foundry project"

@@ -135,7 +135,7 @@ async def test_backends_are_told_beside_what_the_catalogue_says() -> None:
     assert found.differences
 
 
-async def test_pools_are_told_with_their_members_and_backends_with_their_breakers_as_they_stand() -> None:
+async def test_pools_are_told_with_their_members_and_backends_with_their_breakers() -> None:
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: POOLED})
     backends = {backend.name: backend for backend in (await providers(app)).backends}
@@ -198,7 +198,7 @@ async def test_every_system_is_asked_once() -> None:
     assert account <= set(asked)
 
 
-async def test_where_more_is_in_force_than_may_be_the_platform_is_not_healthy_and_the_model_says_so() -> None:
+async def test_a_platform_with_more_in_force_than_may_be_is_not_healthy() -> None:
     app = await a_platform()
     for name in ("alpha", "bravo"):
         await push(

@@ -77,7 +77,7 @@ async def test_text_that_is_not_the_branchs_is_read_again_and_nothing_of_it_coun
     assert "90000" not in policy
 
 
-async def test_text_whose_hash_is_right_but_that_stands_nowhere_on_the_branch_counts_for_nothing() -> None:
+async def test_text_with_the_right_hash_that_is_not_on_the_branch_counts_for_nothing() -> None:
     app = await a_platform()
     app.repository.commit({path_of("alpha"): Asked(tokens=7_000).text()})
     text = Asked(tokens=90_000).text()
@@ -222,7 +222,7 @@ async def test_after_a_move_nothing_that_a_mark_vouches_for_is_believed() -> Non
     assert min(links) > moved[0], "the first look believes the mark"
 
 
-async def test_a_request_that_is_removed_while_keys_are_delivered_leaves_the_rest_to_the_withdrawal() -> None:
+async def test_a_request_removed_while_keys_are_delivered_is_left_to_the_withdrawal() -> None:
     app = await a_platform()
     app.repository.commit({path_of("zulu"): Asked(team="zulu").text()})
 
@@ -318,7 +318,7 @@ async def test_the_holder_can_change_beside_a_second_file() -> None:
     assert "7000" in app.gateway.state.policies["team-alpha"].text
 
 
-def test_groups_that_were_let_in_for_what_the_branch_said_before_are_remembered_round_after_round() -> None:
+def test_groups_that_an_older_head_let_in_are_remembered_round_after_round() -> None:
     first = Decision("wanted", request=Asked().read())
     second = Decision("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
     third = Decision("ended").after(second)

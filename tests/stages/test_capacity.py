@@ -181,7 +181,7 @@ async def test_whoever_comes_back_for_its_gpu_before_it_is_gone_has_it() -> None
     assert _gpus(app) == {"alpha"}
 
 
-async def test_a_strangers_product_at_a_teams_name_counts_with_the_ceiling_of_what_the_team_asks() -> None:
+async def test_a_strangers_product_at_a_teams_name_counts_with_the_teams_ceiling() -> None:
     app = await _a_platform()
     await app.gateway.create_product("team-mike", "Mike", Marker(REPOSITORY + 1, "mike", "x", "c" * 40))
     await push(app, {path_of(team): Asked(team, tokens=10_000).text() for team in ("alpha", "mike")})
@@ -200,7 +200,7 @@ async def test_a_product_whose_marker_cannot_be_read_counts_with_what_its_policy
     assert _told(app) == []
 
 
-async def test_two_calls_of_github_at_most_for_each_team_whose_request_is_not_what_was_granted() -> None:
+async def test_a_team_whose_request_is_not_granted_takes_two_calls_of_github_at_most() -> None:
     app = await _a_platform()
     teams = [f"team{number}" for number in range(5)]
     for team in teams:
@@ -469,7 +469,7 @@ def _blob(app: FakeApp, team: str) -> str:
     return blob_id(app.repository.files()[path_of(team)][0])
 
 
-async def test_a_team_too_many_for_the_tier_is_refused_in_the_check_and_comes_in_when_there_is_room() -> None:
+async def test_a_team_too_many_for_the_tier_is_refused_until_there_is_room() -> None:
     app = await a_platform()
     app.platform = replace(app.platform, tier="developer")
     for number in range(98):
@@ -492,7 +492,7 @@ async def test_a_team_too_many_for_the_tier_is_refused_in_the_check_and_comes_in
     assert len(app.gateway.state.products) == 100
 
 
-async def test_a_marker_with_an_unreadable_commit_counts_what_the_policy_grants_and_asks_no_git() -> None:
+async def test_a_marker_with_an_unreadable_commit_counts_what_its_policy_grants() -> None:
     app = await _a_platform()
     await ask(app, Asked("mike", tokens=60_000))
     product = app.gateway.state.products["team-mike"]

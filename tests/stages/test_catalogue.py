@@ -52,7 +52,7 @@ def _granted(app: FakeApp, team: str) -> str:
     return app.gateway.state.policies[f"team-{team}"].text
 
 
-async def test_who_asks_for_more_than_is_left_is_refused_by_the_push_by_the_stage_and_by_sweeps() -> None:
+async def test_a_team_that_asks_for_more_than_is_left_is_refused_by_all_stages() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="zulu", tokens=60_000))
     await ask(app, Asked(team="alpha", tokens=60_000))
@@ -142,7 +142,7 @@ async def test_who_comes_back_within_grace_is_a_newcomer() -> None:
     assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
 
 
-async def test_a_product_that_was_never_finished_counts_because_its_policy_and_its_link_may_stand() -> None:
+async def test_a_product_that_was_never_finished_counts() -> None:
     app = await _a_platform_with(100_000)
     await ask(app, Asked(team="zulu", tokens=60_000))
     product = app.gateway.state.products["team-zulu"]
@@ -216,7 +216,7 @@ async def test_an_older_message_of_a_team_does_not_get_it_the_gpu_that_it_was_re
     assert "9000" not in _granted(app, "alpha")
 
 
-async def test_an_older_message_gets_nothing_counted_while_another_file_of_the_team_stands_by_it() -> None:
+async def test_an_older_message_counts_nothing_beside_another_file_of_the_team() -> None:
     app = await _a_team_with_the_only_gpu()
     await ask(app, Asked(team="alpha"))
     older = an_event(app, a_change(app, "alpha"), "d1/alpha")

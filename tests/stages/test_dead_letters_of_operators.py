@@ -92,7 +92,7 @@ async def test_a_replay_that_is_sent_twice_is_harmless(late: timedelta) -> None:
     assert world(app) == before
 
 
-async def test_retries_of_a_replay_are_numbered_on_so_that_none_is_taken_for_an_earlier_one() -> None:
+async def test_retries_of_a_replay_are_numbered_on() -> None:
     app = await a_platform()
 
     async def unavailable_and_then_refused(call: Call) -> None:
@@ -142,7 +142,7 @@ async def test_only_what_was_named_is_replayed() -> None:
     assert left.team == "bravo"
 
 
-async def test_letters_are_replayed_in_the_order_in_which_they_came_and_after_a_failure_no_more() -> None:
+async def test_letters_are_replayed_in_their_order_until_one_fails() -> None:
     app = await a_dead_letter()
     with Refusing(app):
         await ask(app, Asked(tokens=2000))

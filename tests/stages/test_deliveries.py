@@ -163,7 +163,7 @@ async def test_trouble_with_githubs_list_does_not_keep_the_sweep_from_its_work(
 
 
 @pytest.mark.parametrize(("error", "asked"), [(Rejected("422"), 3), (Throttled("429"), 1)])
-async def test_one_that_cannot_be_repeated_keeps_no_other_from_it_and_a_crowded_github_is_left_alone(
+async def test_a_delivery_that_cannot_be_repeated_keeps_no_other_from_it(
     error: MergekeyError, asked: int
 ) -> None:
     app, github = await a_platform_that_is_told()

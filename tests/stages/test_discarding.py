@@ -173,7 +173,7 @@ async def test_without_a_valid_catalogue_nobody_is_known_to_have_converged() -> 
 # ----------------------------------------------------------------------------------------------------- sweeps
 
 
-async def test_a_sweep_leaves_to_people_what_waits_for_them_and_sends_the_team_to_the_other_stage() -> None:
+async def test_a_sweep_leaves_a_letter_to_people_and_queues_the_team_elsewhere() -> None:
     app = await a_dead_letter(Asked(dedicated={"phi-4": GPU}))
     await ask(app, Asked(team="bravo"))
     app.vault.kept.clear()

@@ -131,7 +131,7 @@ async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_ar
     assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
 
 
-async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_catalogue_is_whole() -> None:
+async def test_a_policy_that_went_with_the_fragment_returns_with_the_catalogue() -> None:
     app = await settled()
     before = deepcopy(world(app))
     app.gateway.state.policies.clear()
@@ -141,7 +141,7 @@ async def test_a_team_whose_policy_went_with_the_fragment_has_it_again_when_the_
     assert app.bus.dead_letters() == []
 
 
-async def test_a_policy_that_waits_for_the_fragment_comes_back_instead_of_becoming_a_dead_letter() -> None:
+async def test_a_policy_that_waits_for_the_fragment_is_no_dead_letter() -> None:
     app = await settled()
     app.gateway.state.policies.clear()
     edits.remove_the_fragment(app)

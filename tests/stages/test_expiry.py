@@ -66,7 +66,7 @@ def not_text(asked: Asked) -> dict[str, str | bytes | None]:
     return {path_of("alpha"): b"\xff\xfe"}
 
 
-async def test_while_the_catalogue_is_not_valid_access_ends_on_its_day_and_nothing_is_deleted() -> None:
+async def test_with_an_invalid_catalogue_access_ends_on_its_day_and_nothing_is_deleted() -> None:
     """Nobody knows whether the request would be valid; when the catalogue is mended, what was put off is
     done.
     """
@@ -164,7 +164,7 @@ async def test_grace_ends_although_the_catalogue_has_dropped_the_model_meanwhile
     assert not [name for name in app.vault.names() if name.startswith("alpha")]
 
 
-async def test_who_was_withdrawn_and_comes_back_with_an_unreadable_file_has_until_the_end_of_grace() -> None:
+async def test_a_withdrawn_team_with_an_unreadable_file_stays_until_the_end_of_grace() -> None:
     app, asked = await expiring(30 * DAY)
     await push(app, {path_of("alpha"): None})
     await push(app, misspelt(asked))

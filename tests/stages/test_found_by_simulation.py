@@ -156,7 +156,7 @@ POOL = catalog_text() + (
 )
 
 
-async def test_a_policy_that_names_what_only_the_new_catalogue_brings_is_written_when_it_is_there() -> None:
+async def test_a_policy_that_names_what_is_new_waits_for_the_new_catalogue() -> None:
     app = await a_team()
     app.repository.commit({DEFAULT_CATALOG_PATH: SCREENED})
     with pytest.raises(Busy) as busy:
@@ -167,7 +167,7 @@ async def test_a_policy_that_names_what_only_the_new_catalogue_brings_is_written
     assert "llm-content-safety" in app.gateway.state.policies["team-alpha"].text
 
 
-async def test_a_backend_that_came_back_before_anybody_looked_does_not_make_a_refusal_final() -> None:
+async def test_a_backend_that_came_back_unseen_does_not_make_a_refusal_final() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     app.repository.commit({path_of("alpha"): Asked(tokens=7_000, dedicated={"phi-4": GPU}).text()})
     gone: dict[str, ActualBackend] = {}
@@ -220,7 +220,7 @@ async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
         await run(app, PROVISION_CATALOG, CATALOG_TEAM)
 
 
-async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again_and_nobody_is_called() -> None:
+async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, app.limits.grace)
@@ -238,7 +238,7 @@ async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again_a
     assert not app.bus.dead_letters()
 
 
-async def test_what_policies_of_withdrawn_teams_still_name_holds_nothing_up_and_goes_when_they_do() -> None:
+async def test_what_withdrawn_teams_policies_name_holds_nothing_up_and_goes_with_them() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: SCREENED + WITH_KEY.removeprefix(catalog_text())})
     await _sweep(app)
@@ -292,7 +292,7 @@ async def test_a_backend_sends_its_secret_again_even_when_the_host_dies_meanwhil
 
 
 @pytest.mark.parametrize("left", ["<policies />", None])
-async def test_a_policy_of_the_api_that_somebody_edited_or_deleted_is_seen_by_a_sweep_and_written_again(
+async def test_a_policy_of_the_api_that_was_edited_or_deleted_is_written_again(
     left: str | None,
 ) -> None:
     """It is what takes the credentials of clients off: nothing else would tell that it is gone."""

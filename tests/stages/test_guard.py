@@ -164,7 +164,7 @@ async def test_a_tree_without_any_file_withdraws_nobody_and_no_leave_helps() -> 
     assert live(app) == list(TEAMS)
 
 
-async def test_a_withdrawal_that_is_held_says_so_beside_the_commit_and_the_product_says_since_when() -> None:
+async def test_a_held_withdrawal_is_told_beside_the_commit_and_on_the_product() -> None:
     app = await three_teams()
     app.repository.commit(dict(GONE))
     gone = AccessChange(
@@ -269,9 +269,7 @@ async def test_a_second_sweep_has_nothing_to_write_about_who_is_held() -> None:
     assert app.calls.writes() == []
 
 
-async def test_leave_for_who_is_held_says_nothing_of_who_is_in_grace_and_holds_when_that_one_is_gone() -> (
-    None
-):
+async def test_leave_for_a_held_team_holds_whatever_becomes_of_one_in_grace() -> None:
     app = await teams("alpha", "bravo", "carol", "delta")
     await push(app, without("alpha"))
     app.clock.advance(app.limits.grace - timedelta(minutes=10))

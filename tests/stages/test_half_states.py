@@ -171,7 +171,7 @@ async def _sweep(app: FakeApp) -> None:
     await start_sweep(app, "the timer")
 
 
-async def test_a_change_that_is_taken_back_before_its_marker_is_written_leaves_nothing_behind() -> None:
+async def test_a_change_taken_back_before_its_marker_is_written_leaves_nothing_behind() -> None:
     app = await a_team()
     before = world(app)
     await _interrupted(app, Asked(tokens=90_000))

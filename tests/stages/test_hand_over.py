@@ -209,7 +209,7 @@ async def test_a_push_that_is_left_to_a_sweep_needs_no_other_sweep() -> None:
 
 
 @pytest.mark.parametrize("after", [f"update {KEY}", f"grant {KEY} {OTHER_READERS}"])
-async def test_who_was_killed_after_a_mark_comes_back_for_the_key_although_a_sweep_sent_him(
+async def test_a_handler_sent_by_a_sweep_and_killed_after_a_mark_still_renews_the_key(
     after: str,
 ) -> None:
     app = await a_team()
@@ -390,7 +390,7 @@ async def test_a_late_hand_that_left_a_tag_on_the_address_only_is_looked_for_at_
     _require_whole(app, READERS)
 
 
-async def test_a_key_is_not_made_new_while_the_group_that_had_the_old_one_still_has_the_role() -> None:
+async def test_a_key_is_not_made_new_while_the_old_group_still_has_the_role() -> None:
     """Another host has marked the key, and is about to take the role away."""
     app = await a_team()
     secret = app.vault.kept[SECOND]
@@ -448,7 +448,7 @@ async def test_whom_a_late_delivery_wrote_over_a_deep_sweep_finds() -> None:
     _require_whole(app, READERS)
 
 
-async def test_a_mind_changed_and_changed_back_while_keys_are_delivered_leaves_nobody_a_key() -> None:
+async def test_a_change_taken_back_while_keys_are_delivered_leaves_nobody_a_key() -> None:
     """Two hosts make the first delivery; the later one to write was the first to look."""
     app = _strict(await a_platform())
     app.repository.commit({path_of("alpha"): Asked().text()})

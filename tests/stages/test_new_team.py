@@ -194,7 +194,7 @@ async def test_another_group_gains_the_role_after_the_old_one_has_lost_it() -> N
     assert app.roles.assigned == {(secret, OTHER_READERS) for secret in SECRETS}
 
 
-async def test_without_a_group_the_keys_are_in_the_vault_and_the_status_says_what_is_missing() -> None:
+async def test_without_a_group_the_keys_are_made_and_the_status_says_what_is_missing() -> None:
     app = await a_platform()
     await ask(app, Asked(readers=None))
     assert app.roles.assigned == set()

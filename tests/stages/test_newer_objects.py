@@ -173,7 +173,7 @@ async def test_of_a_deleted_request_the_keys_die_and_it_stays(kind: str) -> None
     assert mine == []
 
 
-async def test_of_a_product_that_is_withdrawn_long_since_the_keys_that_somebody_woke_die_again() -> None:
+async def test_keys_that_somebody_woke_on_a_withdrawn_product_die_again() -> None:
     app = await _a_team("product")
     product = app.gateway.state.products["team-alpha"]
     assert product.marker is not None

@@ -92,9 +92,7 @@ async def test_a_subscription_of_somebody_else(name: str) -> None:
     await _refused(app, DELIVER_KEYS)
 
 
-async def test_a_subscription_that_was_renamed_opens_nothing_while_withdrawn_and_all_when_it_is_back() -> (
-    None
-):
+async def test_a_renamed_subscription_opens_nothing_while_its_team_is_withdrawn() -> None:
     app = await a_team()
     subscriptions = app.gateway.state.subscriptions
     subscriptions["team-alpha"] = replace(subscriptions["team-alpha"], display_name="Mine")

@@ -105,7 +105,7 @@ async def test_a_sweep_mends_a_secret_that_points_elsewhere() -> None:
     assert values["credential--anthropic"].url == f"{PLATFORM_VAULT_URL}/secrets/anthropic"
 
 
-async def test_a_shared_model_gets_a_workspace_of_the_platforms_and_a_backend_that_leads_to_it() -> None:
+async def test_a_shared_model_gets_a_workspace_of_the_platform_and_a_backend() -> None:
     app = await offer(await a_platform(), catalog_text() + SHARED)
     assert app.cluster is not None
     manifest = app.cluster.state.objects["team-catalogue", "Workspace", "llama"].manifest
@@ -123,7 +123,7 @@ async def test_a_shared_model_gets_a_workspace_of_the_platforms_and_a_backend_th
     assert 'value="llama-3.1-8b-instruct"' in app.gateway.state.api_policies["ai"].text
 
 
-async def test_a_shared_workspace_goes_with_its_model_and_comes_back_when_somebody_deleted_it() -> None:
+async def test_a_shared_workspace_goes_with_its_model_and_returns_when_it_was_deleted() -> None:
     app = await offer(await a_platform(), catalog_text() + SHARED)
     await later(app, HOURS)
     assert app.cluster is not None

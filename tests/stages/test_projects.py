@@ -235,7 +235,7 @@ async def test_a_role_that_cannot_be_taken_away_keeps_the_new_group_out() -> Non
     assert users(app) == {READERS}
 
 
-async def test_while_a_project_is_being_changed_a_group_that_may_not_use_it_loses_the_role_at_once() -> None:
+async def test_a_group_that_may_not_use_a_project_loses_its_role_while_it_changes() -> None:
     app = await a_playground()
     projects(app).kept[NAME].passing, projects(app).kept[NAME].ends = "Accepted", app.clock.now() + DAY
     app.repository.commit({path_of("alpha"): replace(TRIED, readers=OTHER_READERS).text()})

@@ -72,7 +72,7 @@ async def test_a_change_carries_the_file_as_it_stands_on_the_branch() -> None:
     assert change.content() == Asked().text().encode()
 
 
-async def test_a_message_is_named_after_the_delivery_and_the_team_and_travels_in_the_teams_session() -> None:
+async def test_a_message_is_named_after_delivery_and_team_in_the_teams_session() -> None:
     app = _app()
     await _push(app, {ALPHA: Asked().text()})
     assert [(sent.message_id, sent.session, sent.to) for sent in app.bus.sent] == [

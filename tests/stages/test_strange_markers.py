@@ -40,7 +40,7 @@ def _points_at(app: FakeApp, path: str) -> None:
     app.gateway.state.products["team-alpha"] = replace(found, marker=replace(found.marker, path=path))
 
 
-async def test_a_marker_that_names_another_teams_second_file_makes_neither_of_its_files_wrong() -> None:
+async def test_a_marker_that_names_another_teams_file_makes_neither_file_wrong() -> None:
     """Of two files of bravo the one that was there before stands; alpha's marker says nothing about that."""
     app = await _two_teams()
     await push(app, {SECOND: Asked(team="bravo").text()})

@@ -61,7 +61,7 @@ async def test_a_withdrawn_team_has_dead_keys_at_once_and_all_its_objects() -> N
     assert shown(app)["gateway"].startswith("success: withdrawn, keys suspended")
 
 
-async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace_and_nothing_else_is() -> None:
+async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, timedelta(hours=2))
@@ -76,7 +76,7 @@ async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace_
     assert app.calls.writes() == []
 
 
-async def test_a_product_that_strangers_can_use_is_closed_by_its_withdrawal_and_gone_after_grace() -> None:
+async def test_a_product_open_to_strangers_is_closed_by_withdrawal_and_gone_after_grace() -> None:
     app = await a_team()
     assert app.gateway.open_product("team-alpha")
     await withdraw(app)
@@ -289,7 +289,7 @@ async def test_a_product_that_was_never_finished_is_withdrawn_too() -> None:
     assert [found.name for found in app.gateway.state.subscriptions.values()] == ["team-alpha"]
 
 
-async def test_whoever_withdraws_before_the_product_is_finished_leaves_no_key_of_the_administrators() -> None:
+async def test_a_withdrawal_of_an_unfinished_product_leaves_no_administrators_key() -> None:
     app = await a_team()
     app.repository.commit({path_of("bravo"): Asked(team="bravo").text()})
 

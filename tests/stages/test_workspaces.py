@@ -119,7 +119,7 @@ async def test_another_instance_type_replaces_the_workspace() -> None:
 
 
 @pytest.mark.parametrize("minutes", [1, 30, 100])
-async def test_another_model_in_the_place_of_one_comes_when_that_is_gone_however_long_it_takes(
+async def test_a_model_that_replaces_another_comes_when_that_is_gone(
     minutes: int,
 ) -> None:
     app = await a_team(Asked(dedicated=PHI))
@@ -186,7 +186,7 @@ async def test_the_last_removed_model_takes_the_namespace_with_it() -> None:
     assert _cluster(app).state.objects == {}
 
 
-async def test_a_model_that_is_asked_for_again_while_its_namespace_goes_comes_when_it_is_gone() -> None:
+async def test_a_model_asked_for_again_while_its_namespace_goes_comes_when_it_is_gone() -> None:
     app = await a_team(Asked(dedicated=PHI))
     await ask(app, Asked())
     await later(app, 20 * timedelta(seconds=1))

@@ -295,7 +295,7 @@ async def test_a_trigger_that_is_disabled_never_fires(monkeypatch: pytest.Monkey
     assert not fired[0].is_set()
 
 
-async def test_a_timers_function_that_runs_when_the_host_stops_ends_and_waits_for_no_other_time() -> None:
+async def test_a_timers_function_that_runs_when_the_host_stops_still_ends() -> None:
     begun, may_end, ended = (threading.Event() for _ in range(3))
 
     def slow(timer: object) -> None:

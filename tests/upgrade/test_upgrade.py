@@ -20,7 +20,7 @@ def test_a_new_version_writes_nothing_but_what_the_earlier_one_would_have_writte
     assert days.writes == WRITES
 
 
-def test_after_its_first_day_everything_is_as_it_was_and_the_earlier_one_may_come_back(days: Days) -> None:
+def test_everything_is_as_it_was_after_the_first_day_and_after_a_way_back(days: Days) -> None:
     assert days.differences == ()
 
 

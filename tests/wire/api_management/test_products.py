@@ -14,7 +14,7 @@ from tests.wire.api_management.builders import INSTANCE, WHERE, Client, options,
 from tests.wire.azure_clients import GROUP, ask, with_etag
 
 
-async def test_a_product_is_unpublished_until_it_is_published_and_every_write_changes_its_etag(
+async def test_a_product_begins_unpublished_and_every_write_changes_its_etag(
     client: Client,
 ) -> None:
     name = unique("team")
