@@ -187,24 +187,18 @@ def test_a_slug_is_a_dns_label(model: str, slug: str) -> None:
 
 
 def test_a_faulty_name_gets_a_reason_and_advice() -> None:
-    assert names.team_fault("team-alpha") == (
-        "BadTeamName",
-        "a team name does not begin with 'team-': only the folder may; write 'alpha'",
-    )
-    assert names.team_fault("ab") == ("BadTeamName", "a team name has 3 to 40 characters; this one has 2")
-    assert names.team_fault("all") == (
-        "ReservedName",
-        "the name 'all' is reserved for the platform; choose another team name",
-    )
+    for fault, reason, parts in (
+        (names.team_fault("team-alpha"), "BadTeamName", ["'team-'", "'alpha'"]),
+        (names.team_fault("ab"), "BadTeamName", [" 3 to 40 ", " 2"]),
+        (names.team_fault("all"), "ReservedName", ["'all'"]),
+        (names.model_fault("m" * 65), "BadModelName", [" 64 ", " 65"]),
+        (names.model_fault("gpt 4"), "BadModelName", []),
+        (names.slug_fault("phi-headless"), "BadModelName", ["'headless'"]),
+    ):
+        assert fault is not None
+        assert fault[0] == reason
+        assert all(part in fault[1] for part in parts), fault
     assert names.model_fault("m" * 64) is None
-    assert names.model_fault("m" * 65) == (
-        "BadModelName",
-        "a model name has at most 64 characters; this one has 65",
-    )
-    fault, slug_fault = names.model_fault("gpt 4"), names.slug_fault("phi-headless")
-    assert fault is not None
-    assert slug_fault is not None
-    assert fault[0] == slug_fault[0] == "BadModelName"
 
 
 def test_a_slug_has_no_dash_at_its_ends() -> None:

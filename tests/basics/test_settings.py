@@ -103,7 +103,8 @@ def test_paths_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("patterns", ["a/x.yaml", "*/*/x.yaml", "/a/*/x.yaml", "a/*"])
 def test_a_path_must_have_one_folder_for_the_team(monkeypatch: pytest.MonkeyPatch, patterns: str) -> None:
     [problem] = _problems(monkeypatch, REQUEST_PATHS=patterns)
-    assert problem.startswith("REQUEST_PATHS: the request path")
+    assert problem.startswith("REQUEST_PATHS: ")
+    assert f"'{patterns}'" in problem
 
 
 def test_an_app_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,20 +125,20 @@ def test_a_cluster_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_traces_need_a_playground_and_both_are_named_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     account = f"{GROUP}/Microsoft.CognitiveServices/accounts/contoso-ai"
     traces = f"{GROUP}/Microsoft.Insights/components/traces"
-    assert _problems(monkeypatch, FOUNDRY_TRACING_RESOURCE_ID=traces) == [
-        "FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it"
-    ]
-    assert _problems(monkeypatch, FOUNDRY_ACCOUNT_ID="contoso-ai") == [
-        "FOUNDRY_ACCOUNT_ID: is not the id of an Azure resource"
-    ]
+    [lacks] = _problems(monkeypatch, FOUNDRY_TRACING_RESOURCE_ID=traces)
+    assert lacks.startswith("FOUNDRY_ACCOUNT_ID: missing")
+    assert "FOUNDRY_TRACING_RESOURCE_ID" in lacks
+    [no_id] = _problems(monkeypatch, FOUNDRY_ACCOUNT_ID="contoso-ai")
+    assert no_id.startswith("FOUNDRY_ACCOUNT_ID: ")
     loaded = _loaded(monkeypatch, FOUNDRY_ACCOUNT_ID=account, FOUNDRY_TRACING_RESOURCE_ID=traces)
     assert (loaded.foundry_account_id, loaded.foundry_tracing_resource_id) == (account, traces)
 
 
 def test_a_reference_that_azure_could_not_resolve_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hook)"
-    problems = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET=reference)
-    assert problems == ["GITHUB_WEBHOOK_SECRET: its Key Vault reference was not resolved"]
+    [problem] = _problems(monkeypatch, GITHUB_WEBHOOK_SECRET=reference)
+    assert problem.startswith("GITHUB_WEBHOOK_SECRET: ")
+    assert reference not in problem
 
 
 def test_no_secret_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,9 +169,9 @@ def test_the_operators_api_needs_a_tenant_and_an_audience(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
 ) -> None:
     [missing] = {"ENTRA_TENANT_ID", "API_AUDIENCE"} - given.keys()
-    assert _problems(monkeypatch, **given) == [
-        f"{missing}: missing; the operators' API needs API_AUDIENCE, ENTRA_TENANT_ID"
-    ]
+    [problem] = _problems(monkeypatch, **given)
+    assert problem.startswith(f"{missing}: missing")
+    assert "API_AUDIENCE, ENTRA_TENANT_ID" in problem
 
 
 def test_settings_are_shown_without_any_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -34,9 +35,8 @@ def test_a_new_team_beyond_the_products_of_the_tier_is_refused_with_the_number()
     assert _refused(_requests(100), Platform("developer")) == []
     [(path, what)] = beyond(_requests(101), Platform("developer"))
     assert path == "t0100"
-    assert (
-        what == "API Management's tier 'developer' takes 100 products, one for each team, and 100 are taken"
-    )
+    assert "'developer'" in what
+    assert re.findall("[0-9]+", what) == ["100", "100"]
 
 
 def test_who_has_a_product_is_not_refused_and_other_products_take_room_too() -> None:

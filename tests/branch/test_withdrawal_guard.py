@@ -56,10 +56,9 @@ def test_access_that_ended_by_its_date_is_nobodys_to_hold_and_does_not_count() -
 def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
     over = [replace(each, over=True, withdrawn=True) for each in _gone(2)]
     others = [MissingTeam(f"other-{number}", "path", "c1", withdrawn=False) for number in range(2)]
-    assert (
-        "2 of 5 teams would lose their access (other-0, other-1)."
-        in withhold(_present(3), [*over, *others]).explain()
-    )
+    text = withhold(_present(3), [*over, *others]).explain()
+    assert "2 of 5 teams" in text
+    assert "(other-0, other-1)" in text
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,8 @@ def test_the_explanation_says_who_how_many_and_what_to_write() -> None:
     text = judged.explain()
     assert "2 of 6 teams" in text
     assert "gone-001, gone-002" in text
-    assert "1 more in their grace period" in text
+    assert "1 more" in text
+    assert "grace" in text
     assert f"\n    {judged.allowance}\n" in text
     assert withhold(_present(3), _gone(3, withdrawn=1), teams_allowed(judged.allowance)).held == ()
 
@@ -124,4 +124,6 @@ def test_nothing_is_held_and_let_go_at_once(present: int, gone: int) -> None:
 
 
 def test_the_explanation_is_silent_about_grace_periods_when_there_are_none() -> None:
-    assert "(gone-000, gone-001). Nothing was withdrawn." in withhold(_present(2), _gone(2)).explain()
+    text = withhold(_present(2), _gone(2)).explain()
+    assert "(gone-000, gone-001)" in text
+    assert "grace" not in text

@@ -317,23 +317,18 @@ def test_a_fallback_for_fewer_data_classes_is_refused_with_all_that_are_missing(
     }
     content = json.dumps({"models": [wide, {**entry, "name": "narrow", "dataClasses": ["public"]}]})
     [problem] = read_catalog("c.yaml", content.encode()).problems
-    advice = (
-        "It may not be sent confidential or internal data, as this model may. Change 'dataClasses' of one, "
-        "or choose another."
-    )
-    assert (problem.reason, problem.message) == (
-        "BadFallback",
-        f"'narrow' cannot stand in for 'wide'. {advice}",
-    )
+    assert problem.reason == "BadFallback"
+    for part in ("'narrow'", "'wide'", "confidential", "internal"):
+        assert part in problem.message
+    assert "public" not in problem.message
 
 
 def test_a_credential_beside_a_pool_is_told_once() -> None:
     pool = [{"name": name, "endpoint": f"https://{name}.example/v1"} for name in "ab"]
     entry = {"name": "m", "provider": "openai", "credential": "key", "pool": pool}
-    found = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode()).problems
-    assert [problem.message.split(".")[0] for problem in found] == [
-        "'credential' and 'pool' exclude each other"
-    ]
+    [problem] = read_catalog("c.yaml", json.dumps({"models": [entry]}).encode()).problems
+    assert problem.reason == "NotAllowed"
+    assert "'credential' and 'pool'" in problem.message
 
 
 @pytest.mark.parametrize(("port", "fault"), [(0, True), (1, False), (65535, False), (65536, True)])

@@ -103,10 +103,8 @@ def test_no_bytes_make_the_reading_fail(content: bytes) -> None:
 def test_a_file_may_have_64_kib_and_begin_with_a_byte_order_mark() -> None:
     assert read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 5)).problems == ()
     [problem] = read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 4)).problems
-    assert (problem.reason, problem.message) == (
-        "TooLarge",
-        "The file has more than 65,536 bytes (64 KiB). Shorten it.",
-    )
+    assert problem.reason == "TooLarge"
+    assert "65,536" in problem.message
     assert read_bytes("f", b"\xef\xbb\xbfa: 1").data == {"a": 1}
 
 
@@ -118,7 +116,6 @@ def test_what_is_not_utf_8_is_told_from_where_on(content: bytes, line: int, colu
     document = read_bytes("f", content)
     [problem] = document.problems
     assert (problem.line, problem.column, problem.reason) == (line, column, "NotUtf8")
-    assert problem.message == "From here on the file is not UTF-8 text. Save it with the encoding UTF-8."
     assert (document.data, document.knows(("a",))) == (None, False)
 
 
@@ -134,7 +131,7 @@ def test_a_key_is_written_without_anchor_and_tag(text: bytes) -> None:
     document = read_bytes("f", b"x: 0\n" + text)
     [problem] = document.problems
     assert (problem.line, problem.column, problem.reason) == (2, 1, "AnchorOrAlias")
-    assert problem.message == "Write the key 'team' without anchor or tag."
+    assert "'team'" in problem.message
     assert document.data == {"x": 0, "team": 1}
 
 
@@ -142,10 +139,11 @@ def test_of_a_key_that_stands_twice_the_first_counts_and_both_are_read_for_mista
     document = read_bytes("f", b"a: 1\na: {b: 1, b: 2}\nc: 3\n")
     assert document.data == {"a": 1, "c": 3}
     assert document.at(("a",)) == Position(1, 4)
-    assert [(problem.line, problem.column, problem.message) for problem in document.problems] == [
-        (2, 1, "The key 'a' stands here a second time; the first is in line 1. Remove one."),
-        (2, 11, "The key 'b' stands here a second time; the first is in line 2. Remove one."),
-    ]
+    told = [(problem.line, problem.column, problem.reason) for problem in document.problems]
+    assert told == [(2, 1, "DuplicateKey"), (2, 11, "DuplicateKey")]
+    for problem, key, line in zip(document.problems, "ab", (1, 2), strict=True):
+        assert f"'{key}'" in problem.message
+        assert f"line {line}" in problem.message
 
 
 @pytest.mark.parametrize("text", [b"a: [", b"a: {b: *x }\n? [1]\n: 2", b"{*x : 1}"])

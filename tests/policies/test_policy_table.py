@@ -4,6 +4,7 @@ read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -119,20 +120,12 @@ def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
 
 def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
     many = Catalog(tuple(replace(OFFER.models[0], name=f"model-{number:04}") for number in range(400)))
-    found = {fault[2].split(" would have ")[0]: fault for fault in tier_faults(many, "premium")}
-    assert sorted(found) == ["The policy of a team that asks for every model", "The policy of the API"]
-    for whose, (where, reason, told) in found.items():
-        assert (where, reason) == (("models",), "TierCannot")
-        texts = (
-            [api_policy(many)]
-            if whose.endswith("API")
-            else [product_policy(request, many) for request in everything(many)]
-        )
-        size = max(len(text.encode()) for text in texts)
-        assert told == (
-            f"{whose} would have {size:,} bytes; API Management's tier 'premium' takes 262,144. Offer fewer "
-            "models."
-        )
+    found = list(tier_faults(many, "premium"))
+    assert [(where, reason) for where, reason, _ in found] == [(("models",), "TierCannot")] * 2
+    products = [product_policy(request, many) for request in everything(many)]
+    sizes = [max(len(text.encode()) for text in texts) for texts in ([api_policy(many)], products)]
+    told = [[number for number in re.findall("[0-9,]+", text) if len(number) > 3] for _, _, text in found]
+    assert sorted(told) == sorted([f"{size:,}", "262,144"] for size in sizes)
     assert list(tier_faults(OFFER, "premium")) == []
 
 
@@ -195,11 +188,10 @@ def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(LONGEST, "premium", longest)
     assert list(tier_faults(WANTED, "premium")) == []
     monkeypatch.setitem(LONGEST, "premium", longest - 1)
-    told = (
-        f"The policy of the API would have {longest:,} bytes; API Management's tier 'premium' takes "
-        f"{longest - 1:,}. Offer fewer models."
-    )
-    assert list(tier_faults(WANTED, "premium")) == [(("models",), "TierCannot", told)]
+    [(where, reason, told)] = tier_faults(WANTED, "premium")
+    assert (where, reason) == (("models",), "TierCannot")
+    assert f"{longest:,}" in told
+    assert f"{longest - 1:,}" in told
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,6 @@ def test_the_patterns_are_a_setting() -> None:
 def test_a_pattern_without_exactly_one_folder_is_refused(pattern: str) -> None:
     with pytest.raises(
         ValueError,
-        match=r"must be relative and have one folder '\*', as in 'tenant-access/config/\*/access.yaml'",
+        match=r"'\*'",
     ):
         RequestPaths((pattern,))

@@ -311,10 +311,8 @@ def test_half_a_request_is_known_by_its_first_word(text: str, missing: str) -> N
 def test_a_file_that_is_no_request_is_told_how_one_begins() -> None:
     [problem] = _read("kinds: ConfigMap\n").problems
     assert (problem.reason, problem.line, problem.column) == ("UnknownShape", 1, 1)
-    assert problem.message == (
-        "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with "
-        "foundry, kaito or both)."
-    )
+    assert "'team:'" in problem.message
+    assert "'models:'" in problem.message
 
 
 def test_restricted_data_has_no_playground_in_any_shape() -> None:
@@ -336,11 +334,11 @@ def test_restricted_data_has_no_playground_in_any_shape() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("true", "it is true or false"),
-        ("7", "it is a number"),
-        ("1.5", "it is a number with a fraction"),
-        ("[a]", "it is a list"),
-        ("{a: b}", "it is a mapping"),
+        ("true", "true or false"),
+        ("7", "a number"),
+        ("1.5", "a number with a fraction"),
+        ("[a]", "a list"),
+        ("{a: b}", "a mapping"),
     ],
 )
 def test_what_stands_in_the_place_of_a_text_is_named(value: str, told: str) -> None:
@@ -349,7 +347,8 @@ def test_what_stands_in_the_place_of_a_text_is_named(value: str, told: str) -> N
         "gpt-4.1}]}\n"
     ).problems
     [message] = [problem.message for problem in problems if problem.reason == "WrongType"]
-    assert message.startswith(f"'team.costCenter' must be text; {told}.")
+    assert message.startswith("'team.costCenter'")
+    assert f" {told}." in message
 
 
 @pytest.mark.parametrize(

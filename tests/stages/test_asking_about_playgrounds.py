@@ -35,11 +35,7 @@ async def playground(app: FakeApp) -> tuple[str, str, str]:
 
 async def test_a_playground_is_told_while_it_is_being_made_and_when_it_stands() -> None:
     app = await a_team(TRIED)
-    assert await playground(app) == (
-        "False",
-        "ProjectNotReady",
-        f"Foundry is making or changing the project {PROJECT}",
-    )
+    assert (await playground(app))[:2] == ("False", "ProjectNotReady")
     await later(app, timedelta(minutes=1))
     assert await playground(app) == ("True", "Ready", PROJECT)
     found = await record(app)
@@ -51,15 +47,16 @@ async def test_a_playground_is_told_while_it_is_being_made_and_when_it_stands() 
 async def test_a_playground_that_nobody_may_use_yet_says_what_to_add() -> None:
     app = await a_team(replace(TRIED, readers=None))
     await later(app, timedelta(minutes=1))
-    assert await playground(app) == ("True", "Ready", f"{PROJECT}: nobody may use it yet, add entraGroup")
+    status, reason, message = await playground(app)
+    assert (status, reason) == ("True", "Ready")
+    assert PROJECT in message
+    assert "entraGroup" in message
 
 
 async def test_before_its_stage_came_by_a_playground_is_not_there() -> None:
     app = await a_platform()
     app.repository.commit({path_of("alpha"): TRIED.text()})
-    status, reason, message = await playground(app)
-    assert (status, reason) == ("False", "InProgress")
-    assert message.startswith("its Foundry project is not there")
+    assert (await playground(app))[:2] == ("False", "InProgress")
 
 
 async def test_a_playground_that_foundry_could_not_make_is_told_with_its_letter() -> None:
@@ -68,16 +65,12 @@ async def test_a_playground_that_foundry_could_not_make_is_told_with_its_letter(
     app.projects.failing.add(PROJECT)
     await ask(app, TRIED)
     app.clock.advance(app.projects.takes)
-    assert await playground(app) == (
-        "False",
-        "ProjectFailed",
-        f"Foundry could not make the project {PROJECT}",
-    )
+    assert (await playground(app))[:2] == ("False", "ProjectFailed")
     app.projects.failing.clear()
     await later(app, timedelta(seconds=10))
     found = condition(await record(app), "Projects")
     assert (found.status, found.reason, found.since is not None) == ("False", "ProjectFailed", True)
-    assert "it was told to try again (dead letter " in found.message
+    assert "dead letter " in found.message
     await push(app, {path_of("alpha"): replace(TRIED, tokens=1).text()})
     await later(app, timedelta(minutes=1))
     assert (await playground(app))[1] == "Ready"
@@ -93,7 +86,7 @@ async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None
     assert await playground(app) == ("False", "InProgress", differs)
     app.project_roles.assigned = {(PROJECT, READERS)}
     kept(app).marker = None
-    assert await playground(app) == ("False", "InProgress", "its Foundry project is not managed by mergekey")
+    assert (await playground(app))[:2] == ("False", "InProgress")
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
     assert (await playground(app))[1] == "InProgress", (
         "what becomes of somebody else's project is not this team's business"
@@ -103,11 +96,7 @@ async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None
 async def test_a_playground_that_is_being_deleted_while_it_is_asked_for_is_told() -> None:
     app = await a_playground()
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
-    assert await playground(app) == (
-        "False",
-        "ProjectDeleting",
-        f"{PROJECT} is being deleted; then it is made anew",
-    )
+    assert (await playground(app))[:2] == ("False", "ProjectDeleting")
 
 
 async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> None:
@@ -115,8 +104,7 @@ async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> 
     app.gateway.state.products.clear()
     found = await record(app)
     assert reasons(found)["Projects"] == "False ProjectNotReady"
-    gateway = condition(found, "Gateway")
-    assert (gateway.reason, gateway.message) == ("InProgress", "its product is not there")
+    assert reasons(found)["Gateway"] == "False InProgress"
 
 
 async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted() -> None:
@@ -131,10 +119,8 @@ async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted() -> N
     told = condition(found, "Projects")
     assert (told.status, told.reason, found.ready) == ("True", "Withdrawn", True)
     assert told.since is not None
-    assert told.message == (
-        f"{PROJECT} is deleted after {format_time(told.since + timedelta(days=7))}, unless it is asked for "
-        "again"
-    )
+    assert PROJECT in told.message
+    assert format_time(told.since + timedelta(days=7)) in told.message
     assert found.granted is not None
     assert found.granted.playground_project is None
     kept(app).passing, kept(app).ends = "Deleting", app.clock.now() + timedelta(minutes=1)
@@ -158,7 +144,7 @@ async def test_a_playground_is_withdrawn_with_everything_else() -> None:
 async def test_a_playground_stays_while_its_request_is_refused() -> None:
     app = await a_playground()
     await push(app, {path_of("alpha"): replace(TRIED, models=("gpt-4.l",)).text()})
-    assert await playground(app) == ("True", "KeptInForce", "as it was granted last")
+    assert (await playground(app))[:2] == ("True", "KeptInForce")
     kept(app).passing, kept(app).ends = "Accepted", app.clock.now() + timedelta(minutes=1)
     assert (await playground(app))[1] == "ProjectNotReady"
 
@@ -181,11 +167,9 @@ async def test_a_platform_without_a_playground_says_so_and_asks_nobody_about_it(
             path_of("bravo"): Asked("bravo").text(),
         }
     )
-    assert await playground(app) == (
-        "False",
-        "NoPlayground",
-        "this platform has no playground: take playgroundAccess out",
-    )
+    status, reason, message = await playground(app)
+    assert (status, reason) == ("False", "NoPlayground")
+    assert "playgroundAccess" in message
     assert reasons(await record(app, "bravo"))["Projects"] == "True NothingAsked"
     found = await record(app)
     assert found.granted is not None

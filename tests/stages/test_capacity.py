@@ -482,10 +482,7 @@ async def test_a_team_too_many_for_the_tier_is_refused_until_there_is_room() -> 
     await push(app, {path_of(f"new{number}"): Asked(f"new{number}").text() for number in range(100)})
     assert {reason for _, reason in _told(app)} == {"PlatformFull"}
     assert len(_told(app)) == 100
-    assert (
-        "'developer' takes 100 products, one for each team, and 100 are taken"
-        in app.reports.verdicts[-1].problems[0].message
-    )
+    assert "'developer'" in app.reports.verdicts[-1].problems[0].message
     assert not app.bus.dead_letters()
     app.gateway.state.products.pop("theirs0")
     await _sweep(app)
