@@ -29,7 +29,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.key_slots import EXPOSED
 from shared.stages import pipeline
 from shared.stages.receive_push import queue_changes
-from shared.stages.settlement import settle
+from shared.stages.settlement import settle, start_sweep
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 
@@ -157,6 +157,13 @@ async def drain(app: FakeApp, until: datetime | None = None) -> None:
 async def later(app: FakeApp, time: timedelta) -> None:
     """Time passes; what becomes due meanwhile happens at its time."""
     await drain(app, app.clock.now() + time)
+
+
+async def sweep(app: FakeApp, deep: bool = False) -> None:
+    """Everything is looked at. Then a second passes: two sweeps at one moment would be the same message."""
+    await start_sweep(app, "a test", deep)
+    await drain(app)
+    app.clock.advance(timedelta(seconds=1))
 
 
 async def _handle_one(app: FakeApp) -> bool:

@@ -23,10 +23,9 @@ from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_W
 from shared.policies.product_policy import granted_by
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_gateway
-from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
-from tests.stages.road import Kill, Killed, a_platform, arrive, ask, drain, later, push, run
+from tests.stages.road import Kill, Killed, a_platform, arrive, ask, drain, later, push, run, sweep
 
 GPT, PHI = "gpt-4.1", {"phi-4": GPU}
 CEILING = "    maxTokensPerMinute: 100000\n"
@@ -42,12 +41,6 @@ async def _a_platform(catalog: str = "") -> FakeApp:
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: catalog or _catalog()})
     return app
-
-
-async def _sweep(app: FakeApp) -> None:
-    app.clock.advance(timedelta(seconds=1))
-    await start_sweep(app, "a test")
-    await drain(app)
 
 
 def _told(app: FakeApp) -> list[tuple[str, str]]:
@@ -111,7 +104,7 @@ async def test_what_a_team_with_a_file_that_cannot_be_read_has_counts(spoilt: by
     assert "alpha 100,000; 0 are left" in next(
         p.message for p in app.reports.verdicts[-1].problems if p.reason == "AboveCapacity"
     )
-    await _sweep(app)
+    await sweep(app)
     assert _granted(app) == {"alpha": 100_000}
 
 
@@ -166,7 +159,7 @@ async def test_a_gpu_counts_until_its_workspace_is_gone() -> None:
     assert _gpus(app) == {"alpha"}
     await later(app, timedelta(hours=2))
     assert _gpus(app) == set()
-    await _sweep(app)
+    await sweep(app)
     await later(app, timedelta(minutes=5))
     assert _gpus(app) == {"bravo"}
 
@@ -268,7 +261,7 @@ async def test_who_was_overtaken_before_its_reservation_gives_way_and_is_refused
     assert (path_of("mike"), "AboveCapacity") in _told(app), "the check says so, by a sweep"
     assert not app.bus.dead_letters()
     await ask(app, Asked("aaron", tokens=40_000))
-    await _sweep(app)
+    await sweep(app)
     assert _granted(app) == {"aaron": 40_000, "mike": 60_000}
 
 
@@ -392,7 +385,7 @@ async def test_a_reservation_that_nobody_finished_counts_and_is_finished_by_the_
         kill.restart()
     await ask(app, Asked("aaron", tokens=60_000))
     assert (path_of("aaron"), "AboveCapacity") in _told(app)
-    await _sweep(app)
+    await sweep(app)
     assert _granted(app) == {"mike": 60_000}
     assert _marker(app, "mike").digest
 
@@ -408,10 +401,10 @@ async def test_whoever_dies_while_growing_is_finished_or_has_what_it_had(writes:
         await run(app, PROVISION_GATEWAY, "mike")
     kill.restart()
     await ask(app, Asked("aaron", tokens=60_000))
-    await _sweep(app)
+    await sweep(app)
     await later(app, timedelta(minutes=5))
     assert sum(tokens or 0 for tokens in _granted(app).values()) <= 100_000
-    await _sweep(app)
+    await sweep(app)
     await later(app, timedelta(minutes=5))
     assert _granted(app) in ({"mike": 60_000}, {"mike": 10_000, "aaron": 60_000})
     assert not app.bus.dead_letters()
@@ -435,7 +428,7 @@ async def test_a_reservation_whose_maker_died_is_given_back_when_there_is_no_roo
     )
     await ask(app, Asked("aaron", tokens=40_000))
     await push(app, {DEFAULT_CATALOG_PATH: _catalog(60_000, 50_000)})
-    await _sweep(app)
+    await sweep(app)
     assert _granted(app) == {"mike": 50_000}
 
 
@@ -485,7 +478,7 @@ async def test_a_team_too_many_for_the_tier_is_refused_until_there_is_room() -> 
     assert "'developer'" in app.reports.verdicts[-1].problems[0].message
     assert not app.bus.dead_letters()
     app.gateway.state.products.pop("theirs0")
-    await _sweep(app)
+    await sweep(app)
     assert len(app.gateway.state.products) == 100
 
 

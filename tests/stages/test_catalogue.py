@@ -12,9 +12,8 @@ from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
 from shared.names import FRAGMENT
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_gateway, provision_workspaces
-from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of
-from tests.stages.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw, world
+from tests.stages.road import a_platform, a_team, ask, later, push, run, shown, sweep, withdraw, world
 
 CAPACITY = "    maxTokensPerMinute: 100000\n    capacity: {}\n"
 OLD = (
@@ -33,12 +32,6 @@ async def _a_platform_with(capacity: int) -> FakeApp:
     app = await a_platform()
     await push(app, {DEFAULT_CATALOG_PATH: _catalog(capacity)})
     return app
-
-
-async def _sweep(app: FakeApp) -> None:
-    app.clock.advance(timedelta(seconds=1))
-    await start_sweep(app, "a test")
-    await drain(app)
 
 
 def _verdict(app: FakeApp) -> list[tuple[str, str]]:
@@ -60,7 +53,7 @@ async def test_a_team_that_asks_for_more_than_is_left_is_refused_by_all_stages()
     assert "zulu 60,000; 40,000 are left" in app.reports.verdicts[-1].problems[0].message
     before = world(app)
     await run(app, PROVISION_GATEWAY, "alpha")
-    await _sweep(app)
+    await sweep(app)
     await push(app, {"README.md": "a push that has nothing to do with it"})
     assert world(app) == before
     assert "team-alpha" not in app.gateway.state.products
@@ -82,7 +75,7 @@ async def test_who_was_refused_comes_in_when_there_is_room() -> None:
     await ask(app, Asked(team="zulu", tokens=90_000))
     await ask(app, Asked(team="alpha", tokens=60_000))
     await ask(app, Asked(team="zulu", tokens=40_000))
-    await _sweep(app)
+    await sweep(app)
     assert "60000" in _granted(app, "alpha")
     assert "40000" in _granted(app, "zulu")
 
@@ -115,7 +108,7 @@ async def test_what_was_in_force_before_a_history_was_rewritten_is_known_by_its_
     gone = app.repository.branch or ""
     app.repository.commit({path_of("alpha"): Asked(team="alpha", tokens=60_000).text()})
     app.repository.forget(gone)
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.products.keys() == {"team-zulu"}
 
 
@@ -127,7 +120,7 @@ async def test_what_git_has_lost_the_products_policy_says() -> None:
         {path_of(team): Asked(team=team, tokens=80_000).text() for team in ("alpha", "zulu")}
     )
     app.repository.forget(gone)
-    await _sweep(app)
+    await sweep(app)
     assert "80000" in _granted(app, "zulu")
     assert app.gateway.state.products.keys() == {"team-zulu"}
 
@@ -152,7 +145,7 @@ async def test_a_product_that_was_never_finished_counts() -> None:
     )
     await ask(app, Asked(team="alpha", tokens=60_000))
     assert _verdict(app) == [(path_of("alpha"), "AboveCapacity")]
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.products.keys() == {"team-zulu"}
     assert app.gateway.state.products["team-zulu"].is_finished
 
@@ -163,9 +156,9 @@ async def test_access_that_ended_by_its_date_makes_room_when_it_was_taken_away()
     await ask(app, Asked(team="bravo", tokens=60_000))
     assert "team-bravo" not in app.gateway.state.products
     app.clock.advance(timedelta(days=1))
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
-    await _sweep(app)
+    await sweep(app)
     assert "60000" in _granted(app, "bravo")
 
 
@@ -251,7 +244,7 @@ async def test_a_team_whose_product_somebody_unpublished_keeps_its_gpu() -> None
     await ask(app, Asked(team="alpha", dedicated=PHI))
     products = app.gateway.state.products
     products["team-zulu"] = replace(products["team-zulu"], published=False)
-    await _sweep(app)
+    await sweep(app)
     assert products["team-zulu"].published
     assert _workspaces(app) == {"zulu"}
 
@@ -264,7 +257,7 @@ async def test_a_team_with_a_gpu_is_kept_up_whatever_others_ask_for() -> None:
     assert _verdict(app) == []
     assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     await app.gateway.suspend_subscription("team-zulu", app.gateway.state.subscriptions["team-zulu"].etag)
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.subscriptions["team-zulu"].state == "active"
     assert _workspaces(app) == {"zulu"}
 
@@ -287,12 +280,12 @@ async def test_a_gpu_of_access_that_ended_is_free_when_its_workspace_is_gone() -
     await push(app, {DEFAULT_CATALOG_PATH: ONE_GPU})
     await ask(app, Asked(team="alpha", dedicated=PHI, expires=app.clock.now().date()))
     app.clock.advance(timedelta(days=1))
-    await _sweep(app)
+    await sweep(app)
     await ask(app, Asked(team="bravo", dedicated=PHI))
     assert _verdict(app) == [(path_of("bravo"), "AboveCeiling")]
     assert "'phi-4': alpha; 0 " in app.reports.verdicts[-1].problems[0].message
     await later(app, timedelta(hours=2))
-    await _sweep(app)
+    await sweep(app)
     await later(app, timedelta(hours=1))
     assert _workspaces(app) == {"bravo"}
 
@@ -306,7 +299,7 @@ async def test_who_moves_its_file_has_what_it_had(folder: str, tokens: int) -> N
     moved = Asked(team="zulu", tokens=tokens, display_name="The Zulus")
     await push(app, {path_of("zulu"): None, f"{folder}/access.yaml": moved.text()})
     assert _verdict(app) == []
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.products.keys() == {"team-zulu"}
     assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
 
@@ -316,7 +309,7 @@ async def test_who_moves_its_file_keeps_its_gpu() -> None:
     await ask(app, Asked(team="alpha", dedicated=PHI))
     moved = Asked(team="zulu", dedicated=PHI, display_name="The Zulus").text()
     await push(app, {path_of("zulu"): None, "developer-requests/zulu/access.yaml": moved})
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.products["team-zulu"].display_name == "The Zulus (zulu)"
     assert _workspaces(app) == {"zulu"}
 
@@ -351,7 +344,7 @@ async def test_a_model_that_is_still_used_cannot_be_removed_and_the_last_catalog
     assert _verdict(app) == [(DEFAULT_CATALOG_PATH, "ModelStillUsed")]
     assert path_of("team00") in app.reports.verdicts[-1].problems[0].message
     await run(app, PROVISION_CATALOG, CATALOG_TEAM)
-    await _sweep(app)
+    await sweep(app)
     assert world(app) == before
 
 
@@ -372,7 +365,7 @@ async def test_a_removed_model_goes_when_nobody_names_it_any_more() -> None:
     await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
     assert "shared--old" in app.gateway.state.backends
     await ask(app, Asked(models=("gpt-4.1",)))
-    await _sweep(app)
+    await sweep(app)
     assert "shared--old" not in app.gateway.state.backends
     assert "old" not in _granted(app, "alpha")
     await ask(app, Asked(team="bravo", models=("old",)))
@@ -423,6 +416,6 @@ async def test_whoever_has_taken_a_name_of_the_catalogue_keeps_no_team_from_its_
     backends, fragments = app.gateway.state.backends, app.gateway.state.fragments
     name = next(name for name in backends if name.startswith("shared--"))
     backends[name], written = replace(backends[name], marker=None), fragments.pop(FRAGMENT)
-    await _sweep(app)
+    await sweep(app)
     assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
     assert fragments == {FRAGMENT: written}

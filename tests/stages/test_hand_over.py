@@ -18,7 +18,6 @@ from shared.marker import format_time
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY
 from shared.secret import SecretValue
-from shared.stages.settlement import start_sweep
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.stages.road import (
@@ -34,6 +33,7 @@ from tests.stages.road import (
     push,
     run,
     shown,
+    sweep,
     withdraw,
 )
 
@@ -58,11 +58,6 @@ def _strict(app: FakeApp) -> FakeApp:
 
 def _renewed(app: FakeApp) -> list[str]:
     return [call for call in app.calls.writes("gateway") if call.startswith("regenerate_key")]
-
-
-async def _sweep(app: FakeApp, deep: bool = False) -> None:
-    await start_sweep(app, "a test", deep)
-    await drain(app)
 
 
 def _require_whole(app: FakeApp, readers: str = OTHER_READERS) -> None:
@@ -157,7 +152,7 @@ async def test_while_a_key_waits_sweeps_find_nothing_and_messages_write_nothing(
     await ask(app, Asked(readers=OTHER_READERS))
     await later(app, HOUR)
     app.calls.forget()
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     await run(app, DELIVER_KEYS)
     assert app.calls.writes("gateway") + app.calls.writes("vault") + app.calls.writes("roles") == []
 
@@ -168,10 +163,10 @@ async def test_a_message_that_was_lost_is_not_missed_a_sweep_finds_the_key_when_
     await ask(app, Asked(readers=OTHER_READERS))
     app.bus.queues[DELIVER_KEYS.name].clear()
     await later(app, DAY - timedelta(minutes=1))
-    await _sweep(app)
+    await sweep(app)
     assert _keys(app)[PRIMARY] == primary
     await later(app, timedelta(minutes=1))
-    await _sweep(app)
+    await sweep(app)
     assert _keys(app)[PRIMARY] != primary
     _require_whole(app)
 
@@ -181,7 +176,7 @@ async def test_sweeps_that_come_by_while_a_key_waits_leave_no_message_behind() -
     await ask(app, Asked(readers=OTHER_READERS))
     waiting = len(app.bus.waiting(DELIVER_KEYS))
     app.roles.assigned.discard((ENDPOINT, OTHER_READERS))
-    await _sweep(app)
+    await sweep(app)
     assert (ENDPOINT, OTHER_READERS) in app.roles.assigned
     assert len(app.bus.waiting(DELIVER_KEYS)) == waiting == 1
 
@@ -235,7 +230,7 @@ async def test_a_sweep_that_marks_a_key_comes_back_for_it() -> None:
     app = await a_team()
     primary = _keys(app)[PRIMARY]
     app.roles.assigned.add((KEY, OTHER_READERS))
-    await _sweep(app)
+    await sweep(app)
     assert EXPOSED in _tags(app, KEY)
     await later(app, DAY)
     assert _keys(app)[PRIMARY] != primary
@@ -293,7 +288,7 @@ async def test_a_waiting_key_that_somebody_disabled_is_enabled_and_keeps_its_mar
     await ask(app, Asked(readers=OTHER_READERS))
     before, versions = dict(_tags(app, KEY)), app.vault.kept[KEY].versions
     versions[0] = replace(versions[0], enabled=False)
-    await _sweep(app)
+    await sweep(app)
     assert app.vault.value(KEY) == _keys(app)[PRIMARY]
     assert dict(_tags(app, KEY)) == before
 
@@ -302,7 +297,7 @@ async def test_a_waiting_key_that_somebody_makes_new_is_not_waited_for() -> None
     app = await a_team()
     await ask(app, Asked(readers=OTHER_READERS))
     await app.gateway.regenerate_key("team-alpha", PRIMARY)
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     _require_whole(app)
 
 
@@ -321,7 +316,7 @@ async def test_two_hosts_that_make_one_key_new_leave_no_wrong_key_in_the_vault(w
     with pytest.raises(Busy, match="another host"):
         await run(app, DELIVER_KEYS)
     assert not [each for each in app.roles.assigned if each[1] == OTHER_READERS]
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     _require_whole(app)
 
 
@@ -330,10 +325,10 @@ async def test_a_group_that_a_late_hand_let_in_has_no_key_that_works(secret: str
     app = await a_team()
     before = app.vault.value(secret)
     app.roles.assigned.add((secret, OTHER_READERS))
-    await _sweep(app)
+    await sweep(app)
     assert (secret, OTHER_READERS) not in app.roles.assigned
     await later(app, DAY)
-    await _sweep(app)
+    await sweep(app)
     assert before not in _keys(app)
     _require_whole(app, READERS)
 
@@ -348,10 +343,10 @@ async def test_nothing_is_forgotten_of_a_late_hand_when_the_host_dies(secret: st
         app = deepcopy(begin)
         kill = Kill(app, index, "after")
         with suppress(Killed):
-            await _sweep(app)
+            await sweep(app)
         kill.restart()
         await later(app, DAY)
-        await _sweep(app)
+        await sweep(app)
         assert before not in _keys(app), f"killed after write {index}"
 
 
@@ -437,13 +432,13 @@ async def test_whom_a_late_delivery_wrote_over_a_deep_sweep_finds() -> None:
     """Whoever wrote it died, and nobody else had the message: no list shows the version below."""
     app = await _written_over()
     before = _keys(app)
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     assert _keys(app)[SECONDARY] != before[SECONDARY]
     app.calls.forget()
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     assert app.calls.writes() == []
     await later(app, DAY)
-    await _sweep(app)
+    await sweep(app)
     assert not set(before) & set(_keys(app))
     _require_whole(app, READERS)
 
@@ -488,6 +483,6 @@ async def test_an_old_key_that_somebody_puts_back_is_not_kept(secret: str) -> No
     old = _keys(app)[which]
     await ask(app, Asked(readers=OTHER_READERS))
     app.gateway.state.keys["team-alpha"][which] = old
-    await _sweep(app, deep=True)
+    await sweep(app, deep=True)
     assert old not in _keys(app)
     _require_whole(app)

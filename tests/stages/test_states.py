@@ -22,10 +22,9 @@ from shared.messaging.messages import AccessChange
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import Product
 from shared.stages.outgoing import access_change
-from shared.stages.settlement import start_sweep
 from tests.fakes.app import Asked, FakeApp, catalog_text, path_of
 from tests.fakes.clock import START
-from tests.stages.road import arrive, drain, later, push, teams_in_force
+from tests.stages.road import arrive, drain, later, push, sweep, teams_in_force
 
 OTHERS = ("bravo", "carol", "delta")
 PATH, ELSEWHERE, FOLDER = (
@@ -176,11 +175,6 @@ def _files(files: str, ends: date | None) -> dict[str, str | bytes | None]:
 
 
 # --------------------------------------------------------------------------------------------------- who asks
-
-
-async def sweep(app: FakeApp) -> None:
-    await start_sweep(app, "the timer")
-    await drain(app)
 
 
 async def stages(app: FakeApp) -> None:

@@ -11,7 +11,6 @@ import pytest
 from shared.errors import Unavailable
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
 from shared.resources.actual import Subscription
-from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.fakes.clock import START
@@ -24,6 +23,7 @@ from tests.stages.road import (
     push,
     run,
     shown,
+    sweep,
     withdraw,
     world,
 )
@@ -45,11 +45,6 @@ def _is_gone(app: FakeApp) -> bool:
     ]
 
 
-async def _sweep(app: FakeApp) -> None:
-    await start_sweep(app, "the timer")
-    await drain(app)
-
-
 async def test_a_withdrawn_team_has_dead_keys_at_once_and_all_its_objects() -> None:
     app = await a_team()
     await withdraw(app)
@@ -68,11 +63,11 @@ async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace(
     before = world(app)
     assert app.gateway.open_product("team-alpha")
     app.calls.forget()
-    await _sweep(app)
+    await sweep(app)
     assert app.calls.writes() == ["close_product team-alpha"]
     assert world(app) == before
     app.calls.forget()
-    await _sweep(app)
+    await sweep(app)
     assert app.calls.writes() == []
 
 
@@ -83,7 +78,7 @@ async def test_a_product_open_to_strangers_is_closed_by_withdrawal_and_gone_afte
     assert app.gateway.state.products["team-alpha"].subscription_required
     assert app.gateway.open_product("team-alpha")
     app.clock.advance(app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     assert _is_gone(app)
 
 
@@ -95,7 +90,7 @@ async def test_a_product_that_has_to_stay_after_grace_is_closed_all_the_same() -
     )
     assert app.gateway.open_product("team-alpha")
     app.clock.advance(app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     assert app.gateway.state.products["team-alpha"].subscription_required
 
 
@@ -130,7 +125,7 @@ async def test_the_time_of_the_withdrawal_is_written_once() -> None:
     await withdraw(app)
     app.calls.forget()
     await later(app, DAY)
-    await _sweep(app)
+    await sweep(app)
     for stage in (PROVISION_GATEWAY, DELIVER_KEYS):
         await run(app, stage)
     assert app.calls.writes() == []
@@ -157,7 +152,7 @@ async def test_a_team_that_came_back_gets_a_new_grace_when_it_is_withdrawn_again
     await ask(app, Asked())
     await withdraw(app)
     await later(app, 6 * DAY)
-    await _sweep(app)
+    await sweep(app)
     assert "team-alpha" in app.gateway.state.products
     assert "alpha-primary-key" in app.vault.names()
 
@@ -202,7 +197,7 @@ async def test_when_grace_has_ended_everything_goes() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await withdraw(app)
     await later(app, app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     assert _is_gone(app)
     assert app.cluster is not None
     assert app.cluster.state.namespaces == {}
@@ -213,7 +208,7 @@ async def test_a_moment_before_the_end_of_grace_everything_is_there() -> None:
     app = await a_team()
     await withdraw(app)
     await later(app, app.limits.grace - timedelta(seconds=1))
-    await _sweep(app)
+    await sweep(app)
     assert not _is_gone(app)
 
 
@@ -225,7 +220,7 @@ async def test_keys_go_with_the_product_even_when_they_were_disabled_later(lag: 
     app.clock.advance(lag)
     await drain(app)
     await later(app, app.limits.grace - lag)
-    await _sweep(app)
+    await sweep(app)
     await later(app, timedelta(days=2))
     assert _is_gone(app)
 
@@ -233,7 +228,7 @@ async def test_keys_go_with_the_product_even_when_they_were_disabled_later(lag: 
 async def test_a_team_without_a_withdrawal_whose_file_is_gone_is_found_by_the_sweep() -> None:
     app = await a_team()
     app.repository.commit({path_of("zulu"): Asked(team="zulu").text(), path_of("alpha"): None})
-    await _sweep(app)
+    await sweep(app)
     assert _state(app) == "suspended"
 
 
@@ -242,7 +237,7 @@ async def test_a_team_that_comes_back_after_grace_gets_new_keys_under_its_old_na
     old = {app.vault.value(secret) for secret in KEYS}
     await withdraw(app)
     await later(app, app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     app.vault.recovery = timedelta(seconds=20)
     await ask(app, Asked())
     await later(app, timedelta(minutes=2))
@@ -254,13 +249,13 @@ async def test_a_team_that_comes_back_after_grace_gets_new_keys_under_its_old_na
 async def test_access_that_ended_by_its_date_goes_after_grace_like_any_other() -> None:
     app = await a_team(Asked(expires=START.date()))
     await later(app, DAY)
-    await _sweep(app)
+    await sweep(app)
     assert _state(app) == "suspended"
     await later(app, app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     assert _is_gone(app)
     app.calls.forget()
-    await _sweep(app)
+    await sweep(app)
     assert app.calls.writes() == []
 
 
@@ -284,7 +279,7 @@ async def test_a_product_that_was_never_finished_is_withdrawn_too() -> None:
         await run(app, PROVISION_GATEWAY, "bravo")
     await push(app, {path_of("bravo"): None})
     await later(app, app.limits.grace)
-    await _sweep(app)
+    await sweep(app)
     assert "team-bravo" not in app.gateway.state.products
     assert [found.name for found in app.gateway.state.subscriptions.values()] == ["team-alpha"]
 
