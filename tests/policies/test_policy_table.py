@@ -1,43 +1,23 @@
-"""Every policy stands where API Management allows it, and what a tier cannot do is said when the catalogue is
-read.
-"""
+"""Every policy stands where API Management allows it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
-from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.branch.platform_checks import (
-    everything,
-    faults_of,
-    platform_faults,
-    read_fitting_catalog,
-    tier_faults,
-)
-from shared.catalog.catalog import Catalog
-from shared.catalog.terms import Classification
-from shared.documents.field_types import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
-from shared.names import FRAGMENT, LONGEST_TEAM
+from shared.names import FRAGMENT
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_table import LONGEST, ONLY_AT, TABLE, Scope, Tier
+from shared.policies.policy_table import ONLY_AT, TABLE, Scope
 from shared.policies.product_policy import product_policy, requested_model_fragment
-from shared.requests.request import AccessRequest, read_request
-from tests.fakes.app import GPU, PATHS, FakeApp, a_catalog, catalog_text, path_of
-from tests.policies.policy_cases import GOVERNED, policy_texts
+from tests.policies.policy_cases import policy_texts
 from tests.policies.strategies import catalogs, requests_of
 
 #: Elements that hold policies; what stands in other elements is their configuration.
 HOLDERS = ("choose", "when", "otherwise", "retry", "return-response")
-PLATFORM = FakeApp().platform
-OFFER = a_catalog()
 
 
 def _policies(holder: ElementTree.Element) -> Iterator[ElementTree.Element]:
@@ -103,184 +83,3 @@ def test_the_table_has_no_row_that_nobody_needs() -> None:
 )
 def test_what_is_misplaced_is_seen(text: str, tag: str) -> None:
     assert _misplaced(text, "product") == [tag]
-
-
-@pytest.mark.parametrize("tier", get_args(Tier))
-def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
-    found = {(where, reason) for where, reason, _ in tier_faults(GOVERNED, tier)}
-    assert not found or tier == "consumption"
-    if tier == "consumption":
-        assert {reason for _, reason in found} == {"TierCannot"}
-        assert {where for where, _ in found} == {
-            ("models",),
-            ("contentSafety",),
-            ("models", "gpt-4.1", "circuitBreaker"),
-        }
-
-
-def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
-    many = Catalog(tuple(replace(OFFER.models[0], name=f"model-{number:04}") for number in range(400)))
-    found = list(tier_faults(many, "premium"))
-    assert [(where, reason) for where, reason, _ in found] == [(("models",), "TierCannot")] * 2
-    products = [product_policy(request, many) for request in everything(many)]
-    sizes = [max(len(text.encode()) for text in texts) for texts in ([api_policy(many)], products)]
-    told = [[number for number in re.findall("[0-9,]+", text) if len(number) > 3] for _, _, text in found]
-    assert sorted(told) == sorted([f"{size:,}", "262,144"] for size in sizes)
-    assert list(tier_faults(OFFER, "premium")) == []
-
-
-OWN = f"{{instanceTypes: [{GPU}], perTeam: 2, total: 3}}"
-#: Four models fall back to one that a team may also have for itself: the policy is longer when it does not.
-WANTED = a_catalog(
-    f"""\
-models:
-  - {{name: first, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: \
-[public, internal]}}
-  - {{name: second, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: \
-[public, internal]}}
-  - {{name: third, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: \
-[public, internal]}}
-  - {{name: fourth, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: \
-[public, internal]}}
-  - {{name: mistral, provider: kaito, preset: own, shared: {{instanceType: {GPU}}}, dedicated: {OWN}}}
-  - {{name: phi, provider: kaito, preset: phi, dedicated: {OWN}}}
-"""
-)
-
-
-def _most(*dedicated: str) -> AccessRequest:
-    """Read from a file that says the most that a file may say."""
-    limits = (
-        f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, tokenQuota: {{tokens: {MOST_TOKENS}, period: Monthly}}"
-    )
-    lines = [
-        f"team: {{name: {'t' * LONGEST_TEAM}, owner: lead@contoso.com, costCenter: {'c' * 100}}}",
-        "models:",
-    ]
-    for provider in ("openai", "kaito"):
-        names = [model.name for model in WANTED.models if model.provider == provider]
-        lines.append(f"  {provider}:")
-        lines += [
-            f"    - {{name: {name}, {limits}{', dedicated: true' if name in dedicated else ''}}}"
-            for name in names
-        ]
-    of_all = (
-        f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, dailyTokenQuota: {MOST_TOKENS}, requestsPerMinute: "
-        f"{MOST_REQUESTS_PER_MINUTE}"
-    )
-    content = "\n".join([*lines, f"limits: {{{of_all}}}"])
-    verdict = read_request(path_of("t" * LONGEST_TEAM), content.encode(), WANTED, PATHS)
-    assert verdict.request is not None, verdict.problems
-    return verdict.request
-
-
-def test_what_is_measured_is_the_most_that_may_be_written() -> None:
-    """Byte by byte. Which models are the team's own depends on what makes the policy longer."""
-    sizes = {own: len(product_policy(_most(*own), WANTED)) for own in (("phi",), ("mistral", "phi"))}
-    measured = [len(product_policy(request, WANTED)) for request in everything(WANTED)]
-    assert sizes["phi",] > sizes["mistral", "phi"]
-    assert max(measured) == sizes["phi",]
-
-
-def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    longest = len(api_policy(WANTED))
-    assert longest > max(len(product_policy(request, WANTED)) for request in everything(WANTED))
-    monkeypatch.setitem(LONGEST, "premium", longest)
-    assert list(tier_faults(WANTED, "premium")) == []
-    monkeypatch.setitem(LONGEST, "premium", longest - 1)
-    [(where, reason, told)] = tier_faults(WANTED, "premium")
-    assert (where, reason) == (("models",), "TierCannot")
-    assert f"{longest:,}" in told
-    assert f"{longest - 1:,}" in told
-
-
-@pytest.mark.parametrize(
-    ("sent", "measured"),
-    [
-        ({"public"}, {"public", "confidential", "restricted"}),
-        ({"public", "internal", "confidential"}, {"confidential", "restricted"}),
-        ({"public", "internal", "confidential", "restricted"}, {"confidential", "restricted"}),
-    ],
-)
-def test_data_classes_with_equal_models_are_measured_once_but_restricted_alone(
-    sent: set[Classification], measured: set[Classification]
-) -> None:
-    catalog = Catalog((replace(OFFER.models[0], data_classes=frozenset(sent)),))
-    assert {request.data_classification for request in everything(catalog)} == measured
-
-
-@given(st.data())
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_no_request_has_a_longer_policy_than_those_that_are_measured(data: st.DataObject) -> None:
-    catalog, own = data.draw(catalogs()), data.draw(st.booleans())
-    request = data.draw(requests_of(catalog))
-    dedicated = {
-        model.name: model.dedicated.instance_types[0] for model in catalog.models if own and model.dedicated
-    }
-    models = tuple(replace(each, instance_type=dedicated.get(each.name)) for each in request.models)
-    measured = max(len(product_policy(each, catalog)) for each in everything(catalog))
-    assert len(product_policy(replace(request, models=models), catalog)) <= measured
-
-
-def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it() -> None:
-    bare = replace(PLATFORM, cluster=None, vault_url=None)
-    no_vault = (
-        "This platform has no vault for the keys of providers (PLATFORM_VAULT_URL). Ask the platform team."
-    )
-    no_cluster = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
-    no_key = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
-    assert list(platform_faults(GOVERNED, bare)) == [
-        (("models", "claude-sonnet"), "NoPlatformVault", no_vault),
-        (("models", "mistral-small", "shared"), "NoCluster", no_cluster),
-        (("contentSafety",), "NoPlatformVault", no_key),
-    ]
-    assert list(platform_faults(GOVERNED, PLATFORM)) == []
-
-
-def test_the_aks_add_on_takes_no_access_secret() -> None:
-    assert PLATFORM.cluster is not None
-    gated = Catalog((replace(GOVERNED.models[3], access_secret="hugging-face"),))
-    older = replace(PLATFORM, cluster=replace(PLATFORM.cluster, dialect="0.6"))
-    advice = (
-        "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs none."
-    )
-    assert list(platform_faults(gated, older)) == [
-        (("models", "mistral-small", "accessSecret"), "NotAllowed", advice)
-    ]
-    assert list(platform_faults(gated, PLATFORM)) == []
-
-
-def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
-    text = (
-        catalog_text()
-        + "  - {name: a-first, provider: openai, endpoint: https://api.openai.com/v1, credential: openai}\n"
-    )
-    faults = faults_of(replace(PLATFORM, vault_url=None))
-    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults)
-    assert verdict.catalog is None
-    assert [(problem.line, problem.reason) for problem in verdict.problems] == [
-        (text.count("\n"), "NoPlatformVault")
-    ]
-    assert read_fitting_catalog("catalog.yaml", text.encode(), faults_of(PLATFORM)).catalog is not None
-
-
-def test_a_fault_of_one_key_is_told_at_that_key() -> None:
-    text = catalog_text() + (
-        "  - name: own\n    provider: kaito\n    preset: own\n    shared: {instanceType: "
-        "Standard_NC24ads_A100_v4}\n"
-    )
-    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults_of(replace(PLATFORM, cluster=None)))
-    lines = text.splitlines()
-    assert [(problem.line, problem.column, problem.reason) for problem in verdict.problems] == [
-        (len(lines), lines[-1].index("{") + 1, "NoCluster")
-    ]
-
-
-def test_a_catalogue_is_read_once_for_the_same_platform() -> None:
-    read = partial(
-        read_fitting_catalog,
-        "catalog.yaml",
-        b"models: [{name: m, provider: openai, endpoint: https://a.example/v1}]",
-    )
-    assert read(faults_of(PLATFORM)) is read(faults_of(replace(PLATFORM)))
-    assert read(faults_of(PLATFORM)) is not read(faults_of(replace(PLATFORM, cluster=None)))
