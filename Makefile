@@ -27,14 +27,14 @@ up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself;
 # The tests of what is pure, one folder a room.
 PURE := $(addprefix tests/,basics documents messaging catalog requests policies resources inventory branch api adapters)
 
-# A process more than there are cores; tests/conftest.py says so, and in which order files are handed out.
+# A process more than there are cores; standins/tests/plugin.py says so, and tests/conftest.py in which order files are handed out.
 SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes
-	$(RUN) -m pytest $(SHARED) --ignore=tests/standins
+	$(RUN) -m pytest $(SHARED)
 
 standins: $(VENV)/ready ## the tests of the stand-ins themselves
-	$(RUN) -m pytest $(SHARED) tests/standins
+	$(RUN) -m pytest $(SHARED) standins/tests
 
 lint: $(VENV)/ready ## style, types, layers
 	$(VENV)/bin/ruff check .

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 from shared.adapters.github import AppKey, GitHubClient
 from shared.adapters.github_deliveries import GitHubDeliveries
 from shared.ports import Deliveries
+from standins.tests.github.remotes import Remote, until
 from tests.fakes.app import REPOSITORY
 from tests.fakes.calls import Calls
 from tests.fakes.clock import FakeClock
 from tests.fakes.deliveries import FakeDeliveries
-from tests.wire.remotes import Remote, until
 
 NOBODY = "http://127.0.0.1:9/nobody"
 

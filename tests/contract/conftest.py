@@ -16,7 +16,9 @@ from shared.adapters.kaito import KaitoCluster
 from shared.adapters.key_vault import KeyVault
 from shared.adapters.role_assignments import FOUNDRY_USER, SECRETS_USER, RoleAssignments
 from shared.adapters.service_bus import ServiceBus
-from tests.conftest import StandIns
+from standins.tests.azure_clients import managed_identity
+from standins.tests.github.remotes import a_remote
+from standins.tests.plugin import StandIns
 from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
 from tests.contract.cleaning import clean
 from tests.contract.sides import (
@@ -31,8 +33,6 @@ from tests.contract.sides import (
 from tests.contract.sources import FakeSource, RealSource, Source
 from tests.contract.targets import Targets, targets
 from tests.fakes.app import FakeApp
-from tests.wire.azure_clients import managed_identity
-from tests.wire.remotes import a_remote
 
 #: The ports that ask Entra ID for tokens.
 AZURE = {"gateway", "vault", "roles", "cluster", "projects"}

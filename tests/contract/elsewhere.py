@@ -19,8 +19,8 @@ from typing import Any
 from standins.control import Control
 from standins.identity import IDENTITY_HEADER, principal
 from standins.stack import FOUNDRY_ID, TRACES_ID
+from standins.tests.trust import FOLDER, give_certificates
 from standins.world import SUBSCRIPTION
-from tests.trust import FOLDER, give_certificates
 
 _GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/real/providers"
 _REPOSITORY = "contoso/contract"

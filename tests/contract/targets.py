@@ -31,8 +31,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.resources.workspaces import Dialect
 from standins.stack import FOUNDRY_ID, TRACES_ID
+from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
-from tests.conftest import StandIns
 
 PREFIX = "contract-"
 _GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers"

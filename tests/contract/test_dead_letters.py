@@ -19,7 +19,7 @@ from shared.errors import Busy
 from shared.inventory.dead_letters import read_letter
 from shared.messaging.routes import DEAD_LETTERS
 from shared.ports import Bus, DeadLetters, OutgoingMessage, QueuedDeadLetter
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 from tests.contract.sides import Watch
 from tests.contract.targets import Targets, unique
 from tests.fakes.app import FakeApp

@@ -14,7 +14,7 @@ from shared.marker import Marker
 from shared.ports import Projects, Roles
 from shared.resources.actual import RoleGrant, TracingConnection
 from standins.stack import TRACES_ID
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 from tests.contract.sides import Watch
 from tests.contract.targets import Targets, unique
 from tests.fakes.app import FakeApp

@@ -11,11 +11,11 @@ import pytest
 
 from standins.identity import IDENTITY_HEADER
 from standins.stack import Stack
+from standins.tests.reference.comparison import Comparison
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
 from tests.end_to_end.search import HOMES, places
 from tests.end_to_end.written import CATALOG_PATH, Clone, Request, new_team
-from tests.reference.comparison import Comparison
 
 RESIDENTS = ["resident", *(f"resident-{number:02}" for number in range(15))]
 

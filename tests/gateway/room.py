@@ -22,10 +22,10 @@ from shared.resources.desired import Platform, compile_catalog, compile_gateway
 from shared.resources.plan import ActualCatalog, ActualGateway, plan_catalog, plan_gateway
 from shared.resources.workspaces import Cluster
 from shared.stages.apply import GatewayWriter, apply_plan
+from standins.tests.api_management.builders import OPERATOR
+from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
-from tests.conftest import StandIns
 from tests.fakes.app import Asked
-from tests.wire.api_management.builders import OPERATOR
 
 CLUSTER = Cluster("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
 CHAT = "/openai/v1/chat/completions"

@@ -12,8 +12,8 @@ from azure.identity.aio import ManagedIdentityCredential
 
 from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.names import member_backend
+from standins.tests.azure_clients import key_vault
 from tests.gateway.room import CHAT, Room, asking, saying
-from tests.wire.azure_clients import key_vault
 
 EU, US, CANARY = "eu.openai.azure.com", "us.openai.azure.com", "canary.openai.azure.com"
 PROVIDER, OWN = "api.provider.example", "mistral.internal.contoso.com"

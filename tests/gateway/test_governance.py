@@ -13,9 +13,9 @@ from azure.identity.aio import ManagedIdentityCredential
 from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, EntraTokens, Member, SemanticCache
 from shared.requests.request import ModelAccess
 from standins.identity import OTHER_TENANT
+from standins.tests.azure_clients import key_vault
 from standins.world import TENANT
 from tests.gateway.room import CHAT, Room, asking, saying
-from tests.wire.azure_clients import key_vault
 from tests.wire.test_key_vault_access import a_token
 
 FOUNDRY = "https://contoso-ai.openai.azure.com/openai/v1"

@@ -16,7 +16,7 @@ from standins.demo.repository import Clone
 from standins.demo.servers import Servers
 from standins.functions_host.conversion import service_bus_metadata
 from standins.stack import FOUNDRY_ID, Stack
-from tests.runtime.hosting import ROOT
+from standins.tests.hosting import ROOT
 from tests.runtime.test_worker_runtime import drive
 from tests.runtime.venv import UnavailableError, interpreter
 

@@ -20,8 +20,8 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
 from standins.service_bus import serve
+from standins.tests.hosting import ROOT, eventually, lines, running_host
 from standins.world import World
-from tests.runtime.hosting import ROOT, eventually, lines, running_host
 from tests.runtime.venv import UnavailableError, interpreter
 
 SMALL_APP = ROOT / "tests" / "runtime" / "app"

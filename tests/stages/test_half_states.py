@@ -18,7 +18,7 @@ from shared.messaging.outcomes import Push
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import start_sweep
-from tests.conftest import THOROUGH
+from standins.tests.plugin import THOROUGH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
 from tests.stages.road import Kill, Killed, a_platform, a_team, ask, later, withdraw, world
 

@@ -16,8 +16,8 @@ from shared.adapters.kaito import KaitoCluster
 from shared.adapters.key_vault import KeyVault
 from shared.adapters.role_assignments import SECRETS_USER, RoleAssignments
 from standins.stack import APIM_ID, CLUSTER_ID, FOUNDRY_ID, TRACES_ID, VAULT_ID
-from tests.conftest import StandIns
-from tests.wire.azure_clients import managed_identity
+from standins.tests.azure_clients import managed_identity
+from standins.tests.plugin import StandIns
 
 #: Waits for operations no longer than a test may.
 HASTY = Patience(seconds=60, looks=3, interval=0.01)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 
 
 @dataclass

@@ -15,8 +15,8 @@ import pytest
 from shared.adapters.archive import CUT, Bounds, unpack
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.errors import MergekeyError, Rejected, Unavailable
-from tests.conftest import StandIns
-from tests.wire.remotes import Remote, a_remote
+from standins.tests.github.remotes import Remote, a_remote
+from standins.tests.plugin import StandIns
 
 MIB = 2**20
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from shared.adapters.entra import FAILURE_LASTS, KEYS_AT_MOST_EVERY, KEYS_LAST, EntraTokens, Refused, Role
 from shared.errors import Unavailable
 from standins.identity import principal
+from standins.tests.azure_clients import managed_identity
+from standins.tests.plugin import StandIns
 from standins.world import TENANT
-from tests.conftest import StandIns
-from tests.wire.azure_clients import managed_identity
 
 AUDIENCE = "api://mergekey"
 

@@ -15,8 +15,8 @@ from gidgethub.aiohttp import GitHubAPI
 
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.errors import AccessDenied, Unavailable
-from tests.conftest import StandIns
-from tests.wire.remotes import Remote, a_remote, faults, refusal
+from standins.tests.github.remotes import Remote, a_remote, faults, refusal
+from standins.tests.plugin import StandIns
 
 
 @pytest.fixture

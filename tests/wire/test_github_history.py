@@ -12,8 +12,8 @@ import pytest
 
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.errors import AccessDenied
-from tests.conftest import StandIns
-from tests.wire.remotes import Remote, a_remote
+from standins.tests.github.remotes import Remote, a_remote
+from standins.tests.plugin import StandIns
 
 #: The day of imported commits.
 DAY = date(2023, 11, 14)

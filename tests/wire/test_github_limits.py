@@ -15,8 +15,8 @@ import pytest
 
 from shared.adapters.github import GitHubClient
 from shared.errors import Throttled
-from tests.conftest import StandIns
-from tests.wire.remotes import Remote, a_remote, options, refusal
+from standins.tests.github.remotes import Remote, a_remote, options, refusal
+from standins.tests.plugin import StandIns
 
 
 @pytest.fixture

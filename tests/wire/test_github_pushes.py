@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.github_webhook import Expected, Refused, read_delivery
-from tests.conftest import StandIns
-from tests.differences import known_difference
-from tests.wire.remotes import SECRET, Remote, a_remote, signature, until
+from standins.tests.differences import known_difference
+from standins.tests.github.remotes import SECRET, Remote, a_remote, signature, until
+from standins.tests.plugin import StandIns
 
 ZEROS = "0" * 40
 

@@ -30,9 +30,10 @@ from shared.errors import Busy
 from shared.secret import SecretValue
 from standins.identity import CLIENT_SECRET, OTHER_TENANT, principal
 from standins.key_vault.access import OWN_ACTIONS
+from standins.tests.azure_clients import ask, authorization, managed_identity
+from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION, TENANT
-from tests.conftest import ROOT, StandIns
-from tests.wire.azure_clients import ask, authorization, managed_identity
+from tests.conftest import ROOT
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-vault"
 VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-access"

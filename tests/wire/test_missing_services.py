@@ -11,9 +11,9 @@ from shared.adapters.api_management import ApiManagement
 from shared.adapters.foundry import Foundry
 from shared.errors import Unavailable
 from standins.stack import FOUNDRY_ID, TRACES_ID
+from standins.tests.azure_clients import managed_identity
+from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
-from tests.conftest import StandIns
-from tests.wire.azure_clients import managed_identity
 
 SERVICE = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-gone/providers/Microsoft.ApiManagement/service/apim-"

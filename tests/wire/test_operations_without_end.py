@@ -13,7 +13,7 @@ from shared.errors import Rejected, Unavailable
 from shared.marker import Marker
 from shared.resources.backends import NamedValue
 from shared.resources.desired import DesiredCatalog
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 from tests.wire.adapters import Adapters, the_adapters
 
 # An operation that nobody began is asked for.

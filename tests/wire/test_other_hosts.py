@@ -16,10 +16,10 @@ from shared.adapters.answers import origin
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.adapters.github_deliveries import GitHubDeliveries
 from shared.errors import Unavailable
-from tests.conftest import StandIns
+from standins.tests.github.remotes import Remote, a_remote
+from standins.tests.plugin import StandIns
 from tests.wire.adapters import Adapters, the_adapters
 from tests.wire.elsewhere import Elsewhere, another_host
-from tests.wire.remotes import Remote, a_remote
 from tests.wire.test_archive import packed
 
 #: By server and kind of call, the lists that go on at a link.

@@ -15,7 +15,7 @@ from shared.documents.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
 from standins.stack import ask
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 
 
 class Place:

@@ -16,10 +16,10 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreatePara
 from shared.adapters import role_assignments
 from shared.adapters.role_assignments import RoleAssignments
 from standins.identity import principal
+from standins.tests.azure_clients import ask, authorization, key_vault, managed_identity
+from standins.tests.differences import known_difference
+from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
-from tests.conftest import StandIns
-from tests.differences import known_difference
-from tests.wire.azure_clients import ask, authorization, key_vault, managed_identity
 
 SECRETS_USER = (
     f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-"

@@ -15,7 +15,7 @@ from shared.errors import Busy, Unavailable
 from shared.marker import Marker
 from shared.secret import SecretValue
 from standins.control import Control
-from tests.conftest import StandIns
+from standins.tests.plugin import StandIns
 from tests.wire.adapters import Adapters, the_adapters
 
 Call = Callable[[Adapters], Awaitable[Any]]
