@@ -13,8 +13,9 @@ from typing import Any
 from multidict import CIMultiDict
 
 from standins.gateway.cache import Place
-from standins.gateway.context import Context, Failure, Json, NotKnown, Response, Usage
-from standins.gateway.document import Node, Step
+from standins.gateway.context import Context, Step, Usage
+from standins.gateway.document import Node
+from standins.gateway.exchange import Failure, Json, NotKnown, Response
 
 _MOST_DIMENSIONS = 5
 _SAFETY_VERSION = "2024-09-01"

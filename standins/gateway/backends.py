@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from standins.gateway.context import Failure, Json, NotKnown
+from standins.gateway.exchange import Failure, Json, NotKnown
 from standins.resource_manager.state import State
 from standins.world import World
 

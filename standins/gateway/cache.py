@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multidict import CIMultiDict
 
 from standins.clock import Clock
-from standins.gateway.context import Response
+from standins.gateway.exchange import Response
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from standins.gateway.ai import content_safety, emit_metric, semantic_lookup, semantic_store
-from standins.gateway.context import Context, NotKnown, Response, Returned
+from standins.gateway.context import Context, Policy, Step
 from standins.gateway.cross_origin import cors
-from standins.gateway.document import SECTIONS, Node, Policy, Step, base, parse
+from standins.gateway.document import SECTIONS, Node, base, parse
+from standins.gateway.exchange import NotKnown, Response, Returned
 from standins.gateway.expressions import value_of
 from standins.gateway.forwarding import NoAnswer, forward_request
 from standins.gateway.limits import rate_limit, token_limit

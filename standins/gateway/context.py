@@ -1,47 +1,53 @@
-"""What a policy works on: the request, the variables, the answer; and how a policy ends its section early."""
+"""What a policy works on: one call with its variables, and the gateway that the call goes through."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from multidict import CIMultiDict, MultiDict
+import aiohttp
+from multidict import CIMultiDict
 
-if TYPE_CHECKING:
-    from standins.gateway.facilities import Facilities
+from standins.gateway.backends import Backends, Target
+from standins.gateway.cache import SemanticCache
+from standins.gateway.counters import Counters
+from standins.gateway.exchange import Json, Request, Response
+from standins.world import World
 
-Json = dict[str, Any]
 
-
-class NotKnown(Exception):
-    """An element, attribute or expression that this stand-in does not know: it refuses the request, and
-    ignores nothing.
+class Gateway(Protocol):
+    """What policies use of the gateway that they run in: `facilities.Facilities`, which compiles them and so
+    imports this file.
     """
 
+    world: World
+    counters: Counters
+    backends: Backends
+    cache: SemanticCache
+    metrics: deque[dict[str, Any]]
 
-@dataclass
-class Failure(Exception):
-    """A policy or the gateway itself refuses: the section `on-error` follows. The body is
-    `{"statusCode", "message"}`, as the service's.
-    """
+    @property
+    def service(self) -> str:
+        """The id of the API Management service."""
 
-    status: int
-    message: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    def policy(self, scope: str) -> Policy | None:
+        """That of a scope, by the scope's id; None when it has none."""
 
-    def answer(self) -> Response:
-        body = json.dumps({"statusCode": self.status, "message": self.message}).encode()
-        return Response(self.status, CIMultiDict({"Content-Type": "application/json", **self.headers}), body)
+    def fragment(self, name: str, place: str) -> tuple[Step, ...]:
+        """The steps of a policy fragment. Raises Failure with 500 when there is none."""
 
+    async def wait(self, seconds: float) -> None:
+        """Let so many seconds of the stand-ins' clock pass."""
 
-@dataclass
-class Returned(Exception):
-    """A policy answers by itself: no section follows."""
+    async def call(
+        self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
+    ) -> aiohttp.ClientResponse | None:
+        """Ask a backend; None when it does not answer."""
 
-    answer: Response
+    async def token(self, resource: str) -> str:
+        """A token of the gateway's own identity."""
 
 
 @dataclass(frozen=True)
@@ -57,40 +63,6 @@ class Usage:
 
 
 @dataclass
-class Request:
-    """As it came, and as policies changed it since. `path` begins with a slash and includes the API's."""
-
-    method: str
-    path: str
-    headers: CIMultiDict[str]
-    query: MultiDict[str]
-    body: bytes
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    def json(self) -> Json:
-        """Raises ValueError for anything but a JSON object."""
-        found = json.loads(self.body)
-        if not isinstance(found, dict):
-            raise ValueError("no JSON object")
-        return found
-
-
-@dataclass
-class Response:
-    """`chunks` is None unless the body is passed on while it arrives; then `body` is empty."""
-
-    status: int
-    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
-    body: bytes = b""
-    chunks: AsyncGenerator[bytes] | None = None
-    reason: str | None = None
-
-    @property
-    def phrase(self) -> str:
-        return self.reason or HTTPStatus(self.status).phrase
-
-
-@dataclass
 class Context:
     """One call on its way through the gateway.
 
@@ -99,7 +71,7 @@ class Context:
     `answering` changes whatever is answered.
     """
 
-    gateway: Facilities
+    gateway: Gateway
     request: Request
     api: Json
     operation: Json
@@ -123,3 +95,17 @@ class Context:
         self.usage = usage
         for told in self.counting:
             told(usage)
+
+
+#: One policy at work.
+Step = Callable[[Context], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The steps of each section."""
+
+    sections: Mapping[str, tuple[Step, ...]]
+
+    def needs(self, section: str) -> tuple[Step, ...]:
+        return self.sections[section]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
-from standins.gateway.context import Context, Response, Returned
-from standins.gateway.document import Node, Step
+from standins.gateway.context import Context, Step
+from standins.gateway.document import Node
+from standins.gateway.exchange import Response, Returned
 
 
 class Preflighted(Returned):

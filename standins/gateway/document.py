@@ -4,17 +4,16 @@ that it has.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lxml import etree
 
-from standins.gateway.context import Context, NotKnown
+from standins.gateway.context import Context
+from standins.gateway.exchange import NotKnown
 from standins.gateway.expressions import Value, value_of
 
 Element = etree._Element
-#: One policy at work.
-Step = Callable[[Context], Awaitable[None]]
 
 SECTIONS = ("inbound", "backend", "outbound", "on-error")
 
@@ -81,16 +80,6 @@ class Node:
         if found.startswith("@") or "{{" in found or (allowed and found not in allowed):
             raise NotKnown(f'{name}="{found}" of <{self.tag}>')
         return found
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The steps of each section."""
-
-    sections: Mapping[str, tuple[Step, ...]]
-
-    def needs(self, section: str) -> tuple[Step, ...]:
-        return self.sections[section]
 
 
 def parse(xml: str) -> Element:

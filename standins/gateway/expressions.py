@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from standins.gateway.context import Context, NotKnown
+from standins.gateway.context import Context
+from standins.gateway.exchange import NotKnown
 
 Value = Callable[[Context], Any]
 

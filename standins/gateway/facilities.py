@@ -17,9 +17,9 @@ from yarl import URL
 from standins.gateway.backends import Backends, Target
 from standins.gateway.cache import SemanticCache
 from standins.gateway.compiler import compile_fragment, compile_policy
-from standins.gateway.context import Failure
+from standins.gateway.context import Policy, Step
 from standins.gateway.counters import Counters
-from standins.gateway.document import Policy, Step
+from standins.gateway.exchange import Failure
 from standins.identity import IDENTITY_HEADER
 from standins.resource_manager.arm import SERVER as RESOURCE_MANAGER
 from standins.resource_manager.state import State

@@ -11,8 +11,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from standins.gateway.backends import Target
-from standins.gateway.context import Context, Failure, Response, Usage
-from standins.gateway.document import Node, Step
+from standins.gateway.context import Context, Step, Usage
+from standins.gateway.document import Node
+from standins.gateway.exchange import Failure, Response
 
 #: Headers that belong to a connection, not to a message.
 _OF_THE_CONNECTION = (

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from standins.gateway.context import Context, Failure, NotKnown, Response, Usage
+from standins.gateway.context import Context, Step, Usage
 from standins.gateway.counters import PERIODS, Count
-from standins.gateway.document import Node, Step
+from standins.gateway.document import Node
+from standins.gateway.exchange import Failure, NotKnown, Response
 
 _MINUTE = 60.0
 _ATTRIBUTES = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from multidict import CIMultiDict
 
-from standins.gateway.context import Context, NotKnown, Response
-from standins.gateway.document import Node, Step
+from standins.gateway.context import Context, Step
+from standins.gateway.document import Node
+from standins.gateway.exchange import NotKnown, Response
 from standins.gateway.expressions import value_of
 
 _OF_THE_REQUEST = ("inbound", "backend")

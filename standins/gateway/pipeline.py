@@ -7,9 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from standins.gateway.ai import Hit
-from standins.gateway.context import Context, Failure, Response, Returned
+from standins.gateway.context import Context, Policy
 from standins.gateway.cross_origin import Preflighted
-from standins.gateway.document import Policy, base
+from standins.gateway.document import base
+from standins.gateway.exchange import Failure, Response, Returned
 from standins.gateway.facilities import SERVER
 
 #: What C# would fail with inside an expression: a variable that is not there, a text that is no number, no

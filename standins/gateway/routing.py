@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from standins.gateway.context import Failure, Json, Request
+from standins.gateway.exchange import Failure, Json, Request
 from standins.resource_manager.products import open_product
 from standins.resource_manager.state import State
 

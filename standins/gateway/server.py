@@ -9,7 +9,8 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 
 from standins.gateway import pipeline
-from standins.gateway.context import Context, Failure, NotKnown, Request, Response
+from standins.gateway.context import Context
+from standins.gateway.exchange import Failure, NotKnown, Request, Response
 from standins.gateway.facilities import SERVER, Facilities
 from standins.gateway.routing import Keys, Match, Routing
 

@@ -6,8 +6,9 @@ https://learn.microsoft.com/azure/api-management/authentication-managed-identity
 
 from __future__ import annotations
 
-from standins.gateway.context import Context, Failure
-from standins.gateway.document import Node, Step
+from standins.gateway.context import Context, Step
+from standins.gateway.document import Node
+from standins.gateway.exchange import Failure
 from standins.identity import InvalidToken, verify
 
 

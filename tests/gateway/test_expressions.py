@@ -7,7 +7,7 @@ import pytest
 from shared.policies import policy_xml
 from standins.gateway import expressions
 from standins.gateway.compiler import compile_fragment, compile_policy
-from standins.gateway.context import NotKnown
+from standins.gateway.exchange import NotKnown
 from tests.policies.policy_cases import policy_texts
 
 _POLICY = (
