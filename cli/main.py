@@ -24,8 +24,3 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command(epilog=EXIT_CODES)(sweep)
 app.add_typer(teams.app, name="teams")
 app.command(epilog=EXIT_CODES)(teams.models)
-
-
-def main() -> None:
-    """The console script."""
-    app()

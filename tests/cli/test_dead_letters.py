@@ -210,7 +210,7 @@ def test_without_a_token_nothing_is_asked_and_it_is_said_what_to_do(monkeypatch:
 
 
 def test_without_a_token_what_to_do_is_all_that_is_said() -> None:
-    command = [sys.executable, "-c", "from cli.main import main; main()", "sweep"]
+    command = [sys.executable, "-c", "from cli.entry import main; main()", "sweep"]
     environment = {
         **os.environ,
         **ADDRESS,
