@@ -22,10 +22,8 @@ from standins.run import BUS, SERVERS
 from standins.service_bus.management import OPERATIONS
 from standins.world import World
 
-STANDINS = Path(__file__).resolve().parent.parent
-PAGE = STANDINS / "COVERAGE.md"
-#: Where known differences are marked: some tests of the app show one too.
-TESTS = (STANDINS / "tests", STANDINS.parent / "tests")
+TESTS = Path(__file__).resolve().parent
+PAGE = TESTS.parent / "COVERAGE.md"
 
 _INTRODUCTION = """# What the stand-ins do
 
@@ -83,7 +81,7 @@ def _path(resource: AbstractResource) -> str:
 def differences() -> dict[str, list[str]]:
     """Server -> the texts of the tests' `known_difference` marks, in order of files and lines."""
     found: dict[str, list[str]] = {}
-    for path in (path for folder in TESTS for path in sorted(folder.rglob("test_*.py"))):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for server, text in _marks(ast.parse(path.read_text())):
             found.setdefault(server, []).append(text)
     return found

@@ -14,9 +14,9 @@ from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, EntraTo
 from shared.requests.request import ModelAccess
 from standins.identity import OTHER_TENANT
 from standins.tests.azure_clients import key_vault
+from standins.tests.test_key_vault_access import a_token
 from standins.world import TENANT
 from tests.gateway.room import CHAT, Room, asking, saying
-from tests.wire.test_key_vault_access import a_token
 
 FOUNDRY = "https://contoso-ai.openai.azure.com/openai/v1"
 SAFETY = "contoso-safety.cognitiveservices.azure.com"

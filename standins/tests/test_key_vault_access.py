@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
@@ -25,15 +24,11 @@ from azure.mgmt.authorization.v2022_04_01.models import (
     RoleDefinition,
 )
 
-from shared.adapters.key_vault import KeyVault
-from shared.errors import Busy
-from shared.secret import SecretValue
 from standins.identity import CLIENT_SECRET, OTHER_TENANT, principal
 from standins.key_vault.access import OWN_ACTIONS
 from standins.tests.azure_clients import ask, authorization, managed_identity
-from standins.tests.plugin import StandIns
+from standins.tests.plugin import ROOT, StandIns
 from standins.world import SUBSCRIPTION, TENANT
-from tests.conftest import ROOT
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-vault"
 VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-access"
@@ -208,28 +203,6 @@ async def test_the_app_writes_and_cannot_read_what_it_wrote(
 def test_the_app_may_do_here_what_its_role_in_azure_allows() -> None:
     role = (ROOT / "infra" / "roles.tf").read_text().partition('"secrets_writer"')[2]
     assert set(re.findall('"Microsoft.KeyVault/vaults/secrets/(.+)"', role)) == OWN_ACTIONS
-
-
-async def test_the_app_does_not_wait_for_the_end_of_a_deletion_or_a_recovery(
-    standins: StandIns, name: str
-) -> None:
-    async with ManagedIdentityCredential() as credential:
-        vault = KeyVault(standins.addresses["key-vault"], credential, verify_challenge=False)
-        await vault.set(name, SecretValue("x"), "API key", {})
-        with options(standins, deletion_seconds=3600, recovery_seconds=3600):
-            async with asyncio.timeout(300):
-                await vault.delete(name)
-            with pytest.raises(Busy):
-                await vault.set(name, SecretValue("x"), "API key", {})
-            standins.control.advance(3600)
-            async with asyncio.timeout(300):
-                await vault.recover(name)
-            with pytest.raises(Busy):
-                await vault.set(name, SecretValue("x"), "API key", {})
-            standins.control.advance(3600)
-            await vault.set(name, SecretValue("x"), "API key", {})
-            assert len(await vault.versions(name)) == 2
-        await vault.close()
 
 
 async def test_a_refusal_says_who_wanted_what_from_which_vault(standins: StandIns, name: str) -> None:

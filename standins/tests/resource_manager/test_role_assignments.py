@@ -13,8 +13,6 @@ from azure.keyvault.secrets.aio import SecretClient
 from azure.mgmt.authorization.aio import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
-from shared.adapters import role_assignments
-from shared.adapters.role_assignments import RoleAssignments
 from standins.identity import principal
 from standins.tests.azure_clients import ask, authorization, key_vault, managed_identity
 from standins.tests.differences import known_difference
@@ -184,22 +182,6 @@ async def test_a_member_of_the_group_reads_exactly_the_secret_that_was_granted(
             await reader.set_secret(name, "mine now")
         await roles.role_assignments.delete(scope, assignment)
         await expect_forbidden(reader, name)
-
-
-async def test_our_assignments_have_the_names_that_they_ever_had(
-    standins: StandIns, roles: AuthorizationManagementClient, credential: ManagedIdentityCredential
-) -> None:
-    """By its name the app knows an assignment of its own: under another one it would be somebody else's."""
-    group, secret = "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "spelt-as-ever-primary-key"
-    manager = standins.addresses["resource-manager"]
-    ours = RoleAssignments(f"{VAULT}/secrets", role_assignments.SECRETS_USER, manager, credential)
-    try:
-        await ours.grant(secret, group)
-    finally:
-        await ours.close()
-    listed = roles.role_assignments.list_for_scope(f"{VAULT}/secrets/{secret}", filter="atScope()")
-    names = [row.name async for row in listed if row.principal_id == group]
-    assert "148d62ee-8323-5af2-84a2-744138deb96c" in names
 
 
 async def expect_forbidden(reader: SecretClient, name: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.github_webhook import Expected, Refused, read_delivery
 from standins.tests.differences import known_difference
 from standins.tests.github.remotes import SECRET, Remote, a_remote, signature, until
 from standins.tests.plugin import StandIns
@@ -139,24 +138,6 @@ async def test_the_app_is_told_of_its_installation(app_hook: Remote) -> None:
         "App",
         app_hook.installed["app_id"],
     )
-
-
-async def test_a_webhook_of_the_repository_knows_no_installation_and_our_app_refuses_it(
-    remote: Remote, app_hook: Remote
-) -> None:
-    repository = (await remote.app.getitem(remote.path()))["id"]
-    expected = Expected((SECRET,), repository, "main", remote.installed["installation_id"])
-    remote.push("one", a="1")
-    await remote.receiver.next()
-    headers, body = remote.receiver.requests[0]
-    assert read_delivery({name.lower(): value for name, value in headers.items()}, body, expected) is not None
-    await remote.install(webhook_url=None)
-    await remote.set_up(webhook_url=remote.receiver.url, webhook_secret=SECRET)
-    remote.push("two", a="2")
-    await remote.receiver.next(2)
-    headers, body = remote.receiver.requests[1]
-    with pytest.raises(Refused, match="not the installation"):
-        read_delivery({name.lower(): value for name, value in headers.items()}, body, expected)
 
 
 async def test_an_app_that_may_not_read_a_repository_is_not_told_of_it(app_hook: Remote) -> None:
