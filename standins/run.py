@@ -83,24 +83,14 @@ async def run(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     world = World(options.folder, exchanges=deque(maxlen=_EXCHANGES) if options.exchanges else None)
     world.trouble.use_profile(options.latency)
-    names = [name for name, _, _ in SERVERS] + [BUS[0]]
-    wanted = [name for name in names if options.only is None or name in options.only]
+    wanted = _wanted(options)
     sockets = _listen(options.folder, [*wanted, *(["control"] if options.control else [])])
-    schemes = {name: scheme for name, _, scheme in SERVERS}
-    for name in wanted:
-        port = sockets[name].getsockname()[1]
-        world.addresses[name] = (
-            f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
-        )
+    world.addresses.update({name: _address(name, sockets[name]) for name in wanted})
     context, ends = _certificate(options.folder), contextlib.AsyncExitStack()
     for name, module, scheme in SERVERS:
         if name in wanted:
-            await _serve(
-                ends,
-                importlib.import_module(module).build(world),
-                sockets[name],
-                context if scheme == "https" else None,
-            )
+            app = importlib.import_module(module).build(world)
+            await _serve(ends, app, sockets[name], context if scheme == "https" else None)
     if BUS[0] in wanted:
         await importlib.import_module(BUS[1]).serve(
             world, sockets[BUS[0]], json.loads(options.entities.read_text())
@@ -109,13 +99,27 @@ async def run(options: argparse.Namespace) -> None:
     if options.control:
         await _serve(ends, control.build(world, ended.start_again), sockets["control"], None)
     ready = {
-        "control": f"http://127.0.0.1:{sockets['control'].getsockname()[1]}" if options.control else None,
+        "control": _address("control", sockets["control"]) if options.control else None,
         "addresses": world.addresses,
         "ca": str(options.folder / "ca.pem"),
     }
     print(json.dumps(ready), flush=True)
     await ended.wait()
     await ends.aclose()
+
+
+def _wanted(options: argparse.Namespace) -> list[str]:
+    """The names of the servers to start."""
+    names = [*(name for name, _, _ in SERVERS), BUS[0]]
+    return [name for name in names if options.only is None or name in options.only]
+
+
+def _address(name: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    if name == "control":
+        return f"http://127.0.0.1:{port}"
+    schemes = {name: scheme for name, _, scheme in SERVERS}
+    return f"{schemes[name]}://localhost:{port}" if name in schemes else f"127.0.0.1:{port}"
 
 
 class _Ended:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -48,6 +48,18 @@ class _Breaker:
     failures: deque[float] = field(default_factory=deque)
     open_until: float = 0.0
 
+    def count_failure(self, now: float, rule: Json, retry_after: str | None) -> None:
+        """One more; as many as the rule names within its interval open the breaker."""
+        condition = rule["failureCondition"]
+        self.failures.append(now)
+        while self.failures[0] <= now - _seconds(condition["interval"]):
+            self.failures.popleft()
+        if len(self.failures) >= condition["count"]:
+            told = rule.get("acceptRetryAfter") and retry_after and retry_after.isdigit()
+            asked = float(retry_after or 0) if told else 0.0
+            self.open_until = now + (asked or _seconds(rule["tripDuration"]))
+            self.failures.clear()
+
 
 class Backends:
     """Those of one service, with what happened to them."""
@@ -67,33 +79,17 @@ class Backends:
         usable = [each for each in row["properties"]["pool"]["services"] if self._is_closed(each["id"])]
         if not usable:
             return None
-        first = min(each.get("priority") or 0 for each in usable)
-        group = [each for each in usable if (each.get("priority") or 0) == first]
+        group = _first_group(usable)
         weights = [each.get("weight") or 0 for each in group]
-        return self._target(
-            self._row(group[self._world.trouble.choose(weights if any(weights) else [1] * len(group))]["id"])
-        )
+        number = self._world.trouble.choose(weights if any(weights) else [1] * len(group))
+        return self._target(self._row(group[number]["id"]))
 
     def note(self, target: Target, status: int, retry_after: str | None) -> None:
         """What a backend answered; 0 when it did not."""
         for rule in (target.row["properties"].get("circuitBreaker") or {}).get("rules") or ():
-            if not _fails(rule["failureCondition"], status or 500):
-                continue
-            now, breaker = (
-                self._world.clock.now(),
-                self._breakers.setdefault(target.row["id"].lower(), _Breaker()),
-            )
-            breaker.failures.append(now)
-            while breaker.failures[0] <= now - _seconds(rule["failureCondition"]["interval"]):
-                breaker.failures.popleft()
-            if len(breaker.failures) >= rule["failureCondition"]["count"]:
-                asked = (
-                    float(retry_after)
-                    if rule.get("acceptRetryAfter") and retry_after and retry_after.isdigit()
-                    else 0.0
-                )
-                breaker.open_until = now + (asked or _seconds(rule["tripDuration"]))
-                breaker.failures.clear()
+            if _fails(rule["failureCondition"], status or 500):
+                breaker = self._breakers.setdefault(target.row["id"].lower(), _Breaker())
+                breaker.count_failure(self._world.clock.now(), rule, retry_after)
 
     def credentials(self, service: str, target: Target) -> Mapping[str, str]:
         """The headers by which the gateway says who it is."""
@@ -173,6 +169,12 @@ class Backends:
         except Exception as error:  # whatever the vault refuses, the gateway has no value
             self._world.loud("gateway", f"the secret {name} of a named value cannot be read: {error}")
             raise Failure(500, "Internal server error") from error
+
+
+def _first_group(services: Sequence[Json]) -> list[Json]:
+    """Those of a pool with the highest priority, which is the lowest number."""
+    first = min(each.get("priority") or 0 for each in services)
+    return [each for each in services if (each.get("priority") or 0) == first]
 
 
 def _fails(condition: Mapping[str, Any], status: int) -> bool:

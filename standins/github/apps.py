@@ -96,10 +96,10 @@ def _narrowed(granted: Mapping[str, str], wanted: Mapping[str, str] | None) -> d
 
 def _chosen(hub: Hub, installation: Json, wishes: Json) -> list[str] | None:
     """The names of the repositories that the token shall be for, None for all."""
-    names, ids = wishes.get("repositories"), wishes.get("repository_ids")
-    if names is None and ids is None:
+    if wishes.get("repositories") is None and wishes.get("repository_ids") is None:
         return None
-    if len(names or []) + len(ids or []) > _MOST_REPOSITORIES:
+    names, ids = wishes.get("repositories") or [], wishes.get("repository_ids") or []
+    if len(names) + len(ids) > _MOST_REPOSITORIES:
         raise Refused(422, f"A token is for {_MOST_REPOSITORIES} repositories at most.")
     installed = Caller("", installation)
     known = {
@@ -108,11 +108,9 @@ def _chosen(hub: Hub, installation: Json, wishes: Json) -> list[str] | None:
         if installed.sees(*name.split("/"))
     }
     chosen = [
-        name
-        for name, number in known.items()
-        if number in (ids or []) or any(same(name, wanted) for wanted in names or [])
+        name for name, number in known.items() if number in ids or any(same(name, wanted) for wanted in names)
     ]
-    if len(chosen) < len({name.lower() for name in names or []} | set(ids or [])):
+    if len(chosen) < len({name.lower() for name in names} | set(ids)):
         raise Refused(
             422,
             "There is at least one repository that does not exist or is not accessible to the parent "

@@ -37,6 +37,15 @@ def read(request: web.Request, kind: Kind, value: Object, complete: bool = False
     """The object in the request, if it is what the path says. Only an apply must spell out the version and
     kind of a built-in kind.
     """
+    _check_type(kind, value, complete)
+    metadata = value["metadata"] = value.get("metadata") or {}
+    _check_place(request, metadata)
+    if "name" in request.match_info:
+        metadata["name"] = request.match_info["name"]
+    return value
+
+
+def _check_type(kind: Kind, value: Object, complete: bool) -> None:
     for field, expected, name in (
         ("apiVersion", kind.api_version, "API version"),
         ("kind", kind.name, "kind"),
@@ -48,7 +57,9 @@ def read(request: web.Request, kind: Kind, value: Object, complete: bool = False
             raise bad_request(
                 f"the {name} in the data ({given}) does not match the expected {name} ({expected})"
             )
-    metadata = value["metadata"] = value.get("metadata") or {}
+
+
+def _check_place(request: web.Request, metadata: Object) -> None:
     for field in ("name", "namespace"):
         given, on_url = metadata.get(field), request.match_info.get(field)
         if on_url is not None and given not in (None, "", on_url):
@@ -61,9 +72,6 @@ def read(request: web.Request, kind: Kind, value: Object, complete: bool = False
                 else f"the name on the URL ({on_url})"
             )
             raise bad_request(f"{subject} {f'({given}) ' if field == 'name' else ''}does not match {target}")
-    if "name" in request.match_info:
-        metadata["name"] = request.match_info["name"]
-    return value
 
 
 def check_options(request: web.Request, options: str) -> None:

@@ -88,13 +88,11 @@ def applied(
 ) -> tuple[Object, Owners]:
     """The object and the owners after these fields were applied. Raises `Conflict` unless forced."""
     mine = writer.name("Apply")
-    changed = {path for path, leaf in want.items() if have.get(path, _ABSENT) != leaf}
-    taken = {
-        path: owner for owner in owners if owner != mine for path in _paths(owners, owner) if path in changed
-    }
+    changed = _changed(have, want)
+    others = {path: owner for owner in owners if owner != mine for path in _paths(owners, owner)}
+    taken = {path: owner for path, owner in others.items() if path in changed}
     if taken and not writer.force:
         raise Conflict(taken, owners)
-    others = {path for owner in owners if owner != mine for path in _paths(owners, owner)}
     merged = deepcopy(live)
     for path in _paths(owners, mine):
         if path not in want and path not in others:
@@ -111,12 +109,17 @@ def written(old: Mapping[Path, Any], new: Mapping[Path, Any], owners: Owners, wr
     owns.
     """
     mine = writer.name("Update")
-    changed = {path for path, leaf in new.items() if old.get(path, _ABSENT) != leaf}
+    changed = _changed(old, new)
     gone = old.keys() - new.keys()
     left = _without(owners, changed | gone)
     if not changed:
         return left
     return {**left, mine: writer.entry(changed.union(_paths(left, mine)))}
+
+
+def _changed(old: Mapping[Path, Any], new: Mapping[Path, Any]) -> set[Path]:
+    """The fields that are new or have another value."""
+    return {path for path, leaf in new.items() if old.get(path, _ABSENT) != leaf}
 
 
 def managed_fields(owners: Owners) -> list[Object]:

@@ -242,6 +242,20 @@ async def _get(world: World, request: web.Request) -> web.Response:
 
 async def _put(world: World, request: web.Request) -> web.Response:
     role, properties = request.match_info["name"].lower(), await properties_of(request)
+    _check(world, role, properties)
+    empty: Json = permission([])
+    kept = [
+        empty | {key: value for key, value in one.items() if value is not None}
+        for one in properties["permissions"]
+    ]
+    name, scopes = properties["roleName"], properties["assignableScopes"]
+    return web.json_response(
+        define(world, role, name, kept, properties.get("description") or "", scopes), status=201
+    )
+
+
+def _check(world: World, role: str, properties: Json) -> None:
+    """Raises ArmError unless a custom role can be what these properties say."""
     name, permissions, scopes = (
         properties.get(key) for key in ("roleName", "permissions", "assignableScopes")
     )
@@ -257,11 +271,6 @@ async def _put(world: World, request: web.Request) -> web.Response:
             "RoleDefinitionWithSameNameExists",
             f"A custom role with the same name '{name}' already exists in this directory.",
         )
-    empty: Json = permission([])
-    kept = [empty | {key: value for key, value in one.items() if value is not None} for one in permissions]
-    return web.json_response(
-        define(world, role, name, kept, properties.get("description") or "", scopes), status=201
-    )
 
 
 async def _delete(world: World, request: web.Request) -> web.Response:
