@@ -7,8 +7,8 @@ import azure.functions as func
 from functions.received import BODY, received
 from shared import bootstrap
 from shared.messaging.routes import SWEEP
-from shared.stages import pipeline
 from shared.stages.settlement import settle, start_sweep
+from shared.stages.sweep import run_sweep
 
 stage = func.Blueprint()
 
@@ -27,4 +27,4 @@ async def start_sweeps(timer: func.TimerRequest) -> None:
     is_sessions_enabled=True,
 )
 async def sweep(message: func.ServiceBusMessage) -> None:
-    await settle(bootstrap.app(), SWEEP, received(message), pipeline.sweep)
+    await settle(bootstrap.app(), SWEEP, received(message), run_sweep)

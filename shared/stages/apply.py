@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.app import App
-from shared.errors import Busy, MergekeyError, NotManaged, PermanentError
+from shared.errors import Busy, MergekeyError, NotManaged, PermanentError, Rejected
 from shared.marker import Marker
 from shared.ports import Cluster, Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
@@ -135,6 +135,13 @@ class GatewayWriter:
                 await self._gateway.mark_api(name, marker)
             case _:
                 raise TypeError(f"the gateway cannot write {change}")
+
+
+def misses_reference(error: Rejected, needed: set[str], standing: set[str]) -> bool:
+    """Whether the service refused something because of what it needs: that is not there, or was not, and is
+    back since.
+    """
+    return bool(needed - standing) or any(f"'{name}'" in error.message for name in needed)
 
 
 class WorkspaceWriter:

@@ -1,4 +1,4 @@
-"""Delivering keys: the team's subscription, its secrets in the vault, and who may read them.
+"""A team's keys: its subscription, its secrets in the vault, and who may read them; given and taken away.
 
 Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again
 afterwards.
@@ -7,7 +7,7 @@ afterwards.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,54 +15,21 @@ from shared import names
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NotManaged, Rejected
-from shared.marker import format_time, owner_of, reader_of
+from shared.marker import format_time, read_time
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import Keys
 from shared.requests.request import AccessRequest
 from shared.resources.actual import SecretVersion, Subscription
-from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
+from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, is_marked, renewal
 from shared.resources.secret_tags import are_as, marked, with_others
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, gather_all, write_secret
+from shared.stages.existing_keys import ExistingKeys, observe, observe_secrets
+from shared.stages.ownership import display_name, is_own_subscription
 from shared.stages.renew_key import KEY, make_new, publish
 
 ENDPOINT = "URL"
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingKeys:
-    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group
-    may read; `let_in` are all groups that we let in, by secret, where that was looked at.
-    """
-
-    subscription: Subscription | None
-    secrets: Mapping[str, Sequence[SecretVersion]]
-    granted: frozenset[str]
-    let_in: Mapping[str, frozenset[str]]
-
-    def newest(self, secret: str) -> SecretVersion | None:
-        return next(iter(self.secrets[secret]), None)
-
-    @property
-    def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost
-        the role already, or is about to: then the roles tell.
-        """
-        newest = (self.newest(secret) for secret in self.secrets)
-        named = [
-            reader_of(version.tags)
-            for version in newest
-            if version is not None and EXPOSED not in version.tags
-        ]
-        return frozenset(reader for reader in named if reader).union(*self.let_in.values())
-
-    def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
-        """The two keys, primary first; with what the gateway takes where that was asked."""
-        return tuple(
-            Slot.of(self.secrets[name], None if keys is None else keys[which].fingerprint(name))
-            for which, name in enumerate(names.key_secrets(team))
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,50 +42,6 @@ class _Given:
     keys: Keys | None
     renewal: Renewal
     woken: bool
-
-
-async def observe(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
-    """Reads everything at once. Raises NotManaged when something of the name is not ours.
-
-    `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
-    """
-    held = await observe_secrets(app, team, group, closely)
-    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
-        raise NotManaged(
-            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}"
-        )
-    return held
-
-
-async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
-    """The same, whosever the subscription is: what is in the vault can be taken back anyway."""
-    secrets = names.secrets(team)
-    subscription, (granted, let_in), versions = await asyncio.gather(
-        app.gateway.subscription(names.subscription(team)),
-        _all_readers(app, secrets, group) if closely else _reader(app, group),
-        asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
-    )
-    held = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
-    _require_own_secrets(app, team, held)
-    return held
-
-
-async def _reader(app: App, group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
-    return (await app.roles.granted(group) if group else frozenset()), {}
-
-
-async def _all_readers(
-    app: App, secrets: Sequence[str], group: str | None
-) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
-    readers = dict(
-        zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True)
-    )
-    granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
-    let_in = {
-        secret: frozenset(reader.group for reader in found if reader.ours)
-        for secret, found in readers.items()
-    }
-    return frozenset(granted), let_in
 
 
 async def deliver(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
@@ -328,20 +251,55 @@ def _kept(tags: Mapping[str, str], newest: SecretVersion | None) -> dict[str, st
     return with_others({**tags, "fingerprint": ""}, None if newest is None else newest.tags)
 
 
-def display_name(app: App, team: str) -> str:
-    """A subscription has no description: its display name is where our marker stands."""
-    return f"mergekey/{app.platform.repository}/{team}"
-
-
 def _is_whole(version: SecretVersion | None) -> bool:
     return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
 
 
-def _require_own_secrets(app: App, team: str, held: ExistingKeys) -> None:
-    ours = (app.platform.repository, team)
-    for secret in held.secrets:
-        newest = held.newest(secret)
-        if newest is not None and owner_of(newest.tags) != ours:
-            raise NotManaged(
-                f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it"
-            )
+async def withdraw_keys(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and
+    the roles on them.
+    """
+    team = event.message.team
+    held, product = await asyncio.gather(
+        observe_secrets(app, team, None), app.gateway.product(names.product(team))
+    )
+    if (
+        held.subscription is not None
+        and is_own_subscription(app, team, held.subscription)
+        and held.subscription.state == "active"
+    ):
+        # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's
+        # stage had looked.
+        await ensure_branch_unchanged(app, event, standing)
+        await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
+    since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
+    if (
+        product is None or (since is not None and event.now >= since + app.limits.grace)
+    ) and not standing.in_doubt:
+        readers = (await observe_secrets(app, team, None, closely=True)).readers
+        await gather_all(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
+        await gather_all(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
+        return Done("keys deleted" if any(held.secrets.values()) else None)
+    live = [
+        version
+        for versions in held.secrets.values()
+        for version in versions
+        if version.enabled or not version.tags.get("withdrawn")
+    ]
+    mark = {"withdrawn": format_time(since or event.now)}
+    await gather_all(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
+    if (
+        held.subscription is not None
+        and not is_own_subscription(app, team, held.subscription)
+        and held.subscription.state == "active"
+    ):
+        raise NotManaged(
+            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: "
+            "suspend or remove it"
+        )
+    return Done("keys disabled" if live else None)
+
+
+def _withdrawn_since(newest: Iterable[SecretVersion | None]) -> datetime | None:
+    marks = [read_time(version.tags.get("withdrawn")) for version in newest if version is not None]
+    return min((mark for mark in marks if mark is not None), default=None)

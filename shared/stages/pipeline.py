@@ -1,8 +1,9 @@
-"""The whole story on one page, in the order in which an event travels.
+"""The stages that follow an access change, on one page and in the order in which it travels.
 
-Stages get the app and an event, look at what the branch says (`shared.branch.decision`), bring the world to
-it in their room, and return `Done` or `Waiting`; what cannot be done they raise (`shared.errors`). What
-becomes of their message is `shared.stages.settlement`'s business.
+Access changes come from a push (`shared.stages.receive_push`) or a sweep (`shared.stages.sweep`). Each stage
+asks what the branch says (`shared.branch.decision`), makes its part of Azure agree with that, and returns
+`Done` or `Waiting`; it raises what cannot be done (`shared.errors`). `shared.stages.settlement` decides what
+becomes of the message.
 """
 
 from __future__ import annotations
@@ -15,44 +16,35 @@ from shared.branch.decision import Decision, decide
 from shared.errors import Busy
 from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
-from shared.stages import deliver_keys as keys
-from shared.stages import outgoing, withdrawal
-from shared.stages import provision_gateway as gateway
-from shared.stages import provision_projects as projects
-from shared.stages import provision_workspaces as workspaces
-from shared.stages.receive_push import queue_changes
-from shared.stages.sweep import run_sweep
+from shared.stages import outgoing
+from shared.stages.deliver_keys import deliver, withdraw_keys
+from shared.stages.provision_catalog import provision_models
+from shared.stages.provision_gateway import hold_product, leave_held, provision_product, withdraw_product
+from shared.stages.provision_projects import provision_project, withdraw_project
+from shared.stages.provision_workspaces import (
+    provision_shared_workspaces,
+    provision_team_workspaces,
+    withdraw_workspaces,
+)
 
 #: How often a stage starts anew because the branch moved while it wrote.
 ROUNDS = 3
 
 Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
-#: A push becomes access changes on the topic: `receive_push(app, push, now)`.
-receive_push = queue_changes
-
-
-async def sweep(app: App, event: Event[Sweep]) -> Outcome:
-    """Everything there is becomes access changes, in case a push was missed, a grace period ended or somebody
-    changed something.
-    """
-    return await run_sweep(app, event)
-
 
 async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
     """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
-    return (
-        await _follow(app, event, gateway.provision_models, _keep)
-        if event.message.team == CATALOG_TEAM
-        else Done()
-    )
+    if event.message.team != CATALOG_TEAM:
+        return Done()
+    return await _follow(app, event, provision_models, _keep)
 
 
 async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
     if event.message.team == CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, gateway.provision_product, withdrawal.from_gateway, withdrawal.hold)
+    return await _follow(app, event, provision_product, withdraw_product, hold_product)
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
@@ -62,26 +54,24 @@ async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
     if app.cluster is None:
         return Done()
     if event.message.team == CATALOG_TEAM:
-        return await _follow(app, event, workspaces.provision_shared, _keep)
-    return await _follow(app, event, workspaces.provision, withdrawal.from_cluster)
+        return await _follow(app, event, provision_shared_workspaces, _keep)
+    return await _follow(app, event, provision_team_workspaces, withdraw_workspaces)
 
 
 async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's Foundry project, which only its own group may use."""
-    return (
-        Done()
-        if event.message.team == CATALOG_TEAM
-        else await _follow(app, event, projects.provision, withdrawal.from_playground)
-    )
+    if event.message.team == CATALOG_TEAM:
+        return Done()
+    return await _follow(app, event, provision_project, withdraw_project)
 
 
 async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
     """The team's subscription, and its keys in the vault."""
-    return await _follow(app, event, keys.deliver, withdrawal.from_vault)
+    return await _follow(app, event, deliver, withdraw_keys)
 
 
 async def _follow(
-    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
 ) -> Outcome:
     """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
     meanwhile is followed.

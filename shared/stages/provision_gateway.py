@@ -1,6 +1,4 @@
-"""The gateway's room: the unified API that serves all models, and a product per team that says who may call
-which, and how much.
-"""
+"""A team at the gateway: the product that says which models it may call, given and taken away."""
 
 from __future__ import annotations
 
@@ -10,135 +8,44 @@ from datetime import timedelta
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
-from shared.errors import Busy, InvalidRequest, NotManaged, Rejected
-from shared.marker import Marker, require_known
-from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.errors import Busy, InvalidRequest, NewerVersion, NotManaged, Rejected
+from shared.marker import Marker, format_time, require_known
+from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
-from shared.names import (
-    API,
-    CACHE_BACKEND,
-    CREDENTIAL_PREFIX,
-    FRAGMENT,
-    SAFETY_BACKEND,
-    SHARED_PREFIX,
-    product,
-)
-from shared.policies.policy_xml import canonical_digest, digest_of
+from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX
+from shared.names import product as product_name
+from shared.names import subscription as subscription_name
+from shared.policies.policy_xml import digest_of
 from shared.requests.request import AccessRequest
-from shared.resources.actual import Policy
-from shared.resources.backends import Backend, NamedValue
-from shared.resources.desired import DesiredGateway, compile_catalog, compile_gateway
-from shared.resources.plan import (
-    ActualCatalog,
-    ActualGateway,
-    Change,
-    Create,
-    Plan,
-    Update,
-    plan_catalog,
-    plan_cleaning,
-    plan_gateway,
+from shared.resources.actual import Policy, Product, Subscription
+from shared.resources.desired import DesiredGateway, compile_gateway
+from shared.resources.plan import ActualGateway, plan_gateway
+from shared.stages.apply import (
+    ADMINISTRATOR,
+    GatewayWriter,
+    apply_plan,
+    closed,
+    gather_all,
+    misses_reference,
+    remove_administrator,
 )
-from shared.stages.apply import GatewayWriter, apply_plan
 from shared.stages.outgoing import ask_for_keys
+from shared.stages.ownership import is_grace_over, is_own_subscription, require_ours
 from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
 #: While others have what is asked for, and give it back at this moment.
 ROOM_WAIT = timedelta(seconds=10)
-
-
-async def provision_models(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
-    """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
-    assert standing.catalog is not None
-    desired = compile_catalog(standing.catalog, app.platform)
-    marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
-    actual = await _actual_catalog(app)
-    if actual.api is not None and not marker.owns(actual.api.marker):
-        raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
-    require_known(actual.api.marker if actual.api else None, f"the API {API!r}")
-    try:
-        plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
-    except NotManaged:
-        await _keep_the_fragment(app, desired.fragment, actual)
-        raise
-    if plan or cleaning:
-        await ensure_branch_unchanged(app, event, standing)
-    await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
-    left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
-    note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
-    return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
-
-
-async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None:
-    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours
-    keeps no team from its policy.
-    """
-    if actual.fragment != canonical_digest(text):
-        await app.gateway.put_fragment(FRAGMENT, text)
-
-
-async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
-    """Raises Busy when a write was refused because another hand has taken away what stood before it."""
-    stood = _names(actual)
-
-    async def write(change: Change) -> None:
-        try:
-            await writer(change)
-        except Rejected as error:
-            if _misses(error, stood - {change.name}, _names(await _actual_catalog(app))):
-                raise Busy(f"what {change.name} needs was deleted meanwhile", reason="BackendGone") from None
-            raise
-        if isinstance(change, Create | Update) and isinstance(change.body, Backend | NamedValue):
-            stood.add(change.name)
-
-    await apply_plan(plan, write)
-
-
-def _misses(error: Rejected, needed: set[str], standing: set[str]) -> bool:
-    """Whether the service refused something because of what it needs: that is not there, or was not, and is
-    back since.
-    """
-    return bool(needed - standing) or any(f"'{name}'" in error.message for name in needed)
-
-
-def _names(actual: ActualCatalog) -> set[str]:
-    return {backend.name for backend in actual.backends} | {value.name for value in actual.named_values}
-
-
-async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
-    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue,
-    but not at once, and those of teams that have withdrawn stay until their grace ends: sweeps try again.
-    """
-    left: list[str] = []
-
-    async def delete(change: Change) -> None:
-        try:
-            await writer(change)
-        except Rejected:
-            left.append(change.name)
-
-    await apply_plan(cleaning, delete)
-    return left
-
-
-async def _actual_catalog(app: App) -> ActualCatalog:
-    api, policy, backends, values, fragment = await asyncio.gather(
-        app.gateway.api(API),
-        app.gateway.api_policy(API),
-        app.gateway.backends(SHARED_PREFIX),
-        app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
-        app.gateway.fragment(FRAGMENT),
-    )
-    return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment.digest)
+#: What is said beside the commit.
+HELD = "withdrawal held: too many teams are gone at once; see the check"
 
 
 async def provision_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The team's product. The backends are read only when something differs."""
     assert standing.request is not None
     assert standing.catalog is not None
-    name, team = product(standing.request.team), standing.request.team
+    name, team = product_name(standing.request.team), standing.request.team
     _require_cluster(app, standing.request)
     desired = compile_gateway(standing.request, standing.catalog, app.platform)
     marker = Marker(
@@ -207,7 +114,7 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
     needed = {backend.name for backend in desired.backends} | {FRAGMENT}
     needed |= {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
     standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment.digest else set())
-    if _misses(error, needed, standing):
+    if misses_reference(error, needed, standing):
         raise Busy(
             "a backend or the fragment that the policy names is not there", reason="BackendGone"
         ) from None
@@ -232,3 +139,161 @@ def _require_cluster(app: App, request: AccessRequest) -> None:
             "this platform has no GPU cluster: ask for the shared model, without `dedicated`",
             reason="NoCluster",
         )
+
+
+async def withdraw_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete
+    what is ours.
+    """
+    team = event.message.team
+    subscription, product = await asyncio.gather(
+        app.gateway.subscription(subscription_name(team)), app.gateway.product(product_name(team))
+    )
+    await ensure_branch_unchanged(app, event, standing)
+    if (
+        subscription is not None
+        and is_own_subscription(app, team, subscription)
+        and subscription.state == "active"
+    ):
+        await app.gateway.suspend_subscription(subscription.name, subscription.etag)
+    product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
+    marker = None if product is None else product.marker
+    if product is None and standing.in_doubt:
+        return Done(wrote=False)
+    if product is None or (
+        marker is not None and is_grace_over(app, event, marker) and not standing.in_doubt
+    ):
+        return await _end(app, event, standing, product, subscription)
+    await ask_for_keys(app, event, standing.commit)
+    marker = require_ours(app, team, marker, f"product {product.name}")
+    # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to
+    # shut.
+    stranger = (
+        subscription is not None
+        and subscription.state == "active"
+        and not is_own_subscription(app, team, subscription)
+    )
+    shut = stranger and await app.gateway.is_linked(product.name, API)
+    # A digest vouches for the link, too: without it whoever comes back is linked again.
+    over = replace(
+        marker, withdrawn=marker.withdrawn or event.now, held=None, digest="" if shut else marker.digest
+    )
+    if over != marker:
+        await _mark_withdrawn(app, product, marker, over)
+    if shut:
+        await app.gateway.unlink_product(product.name, API)
+    if marker.withdrawn is not None:
+        return Done(wrote=shut)
+    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+
+
+async def _mark_withdrawn(app: App, product: Product, before: Marker, marker: Marker) -> None:
+    if before.withdrawn is None and not before.digest:
+        # Whoever began it died, or was told to stop, before the administrator's keys were removed.
+        await remove_administrator(app.gateway, product.name)
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, marker)
+
+
+async def leave_held(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:  # noqa: ARG001
+    """Nothing is done about a team that the guard holds."""
+    return Done(HELD, wrote=False)
+
+
+async def hold_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away.
+    Nothing is withdrawn.
+    """
+    team = event.message.team
+    product = await app.gateway.product(product_name(team))
+    marker = None if product is None else product.marker
+    may = Marker(app.platform.repository, team, "", "").may_change(marker)
+    if (
+        product is None
+        or marker is None
+        or not may
+        or marker.held
+        or marker.withdrawn
+        or not product.is_finished
+    ):
+        return Done(HELD, wrote=False)
+    await ensure_branch_unchanged(app, event, standing)
+    await app.gateway.publish_product(
+        product.name, product.etag, product.display_name, replace(marker, held=event.now)
+    )
+    return Done(HELD)
+
+
+async def _end(
+    app: App,
+    event: Event[TeamMessage],
+    standing: Decision,
+    product: Product | None,
+    subscription: Subscription | None,
+) -> Outcome:
+    """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that
+    grace has ended.
+    """
+    team = event.message.team
+    if product is None:
+        await _delete_backends(app, team)
+        if (
+            subscription is not None
+            and is_own_subscription(app, team, subscription)
+            and subscription.state != "active"
+        ):
+            # It outlived its product. While it was active its ETag is out of date by now: then the next sweep
+            # has it deleted.
+            await app.gateway.delete_subscription(subscription.name, subscription.etag)
+    else:
+        try:
+            require_ours(app, team, product.marker, f"product {product.name}")
+            await _delete_product(app, team, product, subscription)
+        except (NotManaged, NewerVersion):
+            # The product has to stay, the keys have not.
+            await ask_for_keys(app, event, standing.commit)
+            raise
+    await ask_for_keys(app, event, standing.commit)
+    return Done(None if product is None else "deleted")
+
+
+async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:
+    """Lists tell no ETags: the team's own subscription has the one that was read by itself, so that nobody's
+    new keys are deleted.
+    """
+    etags = {} if subscription is None else {subscription.name: subscription.etag}
+    subscriptions = await app.gateway.product_subscriptions(product.name)
+    known = [
+        found
+        for found in subscriptions
+        if is_own_subscription(app, team, found) or found.owner == ADMINISTRATOR
+    ]
+    if foreign := [found.name for found in subscriptions if found not in known]:
+        raise NotManaged(
+            f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
+        )
+    await gather_all(
+        *(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known)
+    )
+    try:
+        await app.gateway.delete_product(product.name, product.etag)
+    except Rejected:
+        if await app.gateway.product_subscriptions(product.name):
+            # The team came back, and got its keys.
+            raise Busy(f"a subscription of {product.name} was made meanwhile") from None
+        raise
+    await _delete_backends(app, team)
+
+
+async def _delete_backends(app: App, team: str) -> None:
+    marker = Marker(app.platform.repository, team, "", "")
+    backends = [
+        found
+        for found in await app.gateway.backends(f"{product_name(team)}--")
+        if marker.may_change(found.marker)
+    ]
+    try:
+        await gather_all(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
+    except Rejected:
+        if await app.gateway.product(product_name(team)) is not None:
+            raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None
+        raise

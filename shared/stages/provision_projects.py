@@ -5,12 +5,13 @@ the gateway.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.app import App
-from shared.branch.decision import Decision
+from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import InvalidRequest, PermanentError, Rejected
-from shared.marker import Marker
+from shared.marker import Marker, format_time, require_known
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import project as project_name
@@ -18,19 +19,19 @@ from shared.ports import Projects
 from shared.requests.request import AccessRequest
 from shared.resources.desired import compile_project
 from shared.resources.project import FAILED, GOING, MOST_PROJECTS, READY, ActualProject, plan_project
-from shared.stages.apply import ProjectWriter, apply_plan
-from shared.stages.withdrawal import from_playground
+from shared.stages.apply import ProjectWriter, apply_plan, gather_all
+from shared.stages.ownership import is_grace_over
 
-#: Foundry makes a project in some seconds.
-PROJECT_WAIT = timedelta(seconds=10)
+#: Foundry makes a project in some seconds, and takes longer to delete one.
+PROJECT_WAIT, PROJECT_DELETE_WAIT = timedelta(seconds=10), timedelta(seconds=30)
 
 
-async def provision(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_project(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The project, where its traces go, who may use it; nothing of it without playground access."""
     request = standing.request
     assert request is not None
     if not request.playground_access:
-        return await from_playground(app, event, standing)
+        return await withdraw_project(app, event, standing)
     playground, projects, roles = app.platform.playground, app.projects, app.project_roles
     if playground is None or projects is None or roles is None:
         raise InvalidRequest(
@@ -75,3 +76,33 @@ def _note(request: AccessRequest, tracing: str | None) -> str:
     who = "" if request.entra_group else "; nobody may use it yet: add entraGroup"
     traces = "; this platform keeps no traces" if request.tracing_enabled and tracing is None else ""
     return f"playground in place: Foundry project {name}{who}{traces}"
+
+
+async def withdraw_project(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """Nobody may use the project from now on; what was made in it goes when the grace period has ended."""
+    name, team = project_name(event.message.team), event.message.team
+    if app.projects is None or app.project_roles is None:
+        return Done(wrote=False)
+    project, readers = await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name))
+    known = None if project is None else project.marker
+    if project is not None and not Marker(app.platform.repository, team, "", "").owns(known):
+        return Done(wrote=False)
+    strangers = ActualProject(project, readers, let_in=standing.let_in).strangers(None)
+    await gather_all(*(app.project_roles.revoke(name, group) for group in strangers))
+    if project is None or known is None:
+        return Done("playground access withdrawn" if strangers else None, wrote=bool(strangers))
+    require_known(known, f"the Foundry project {name}")
+    if project.state == GOING:
+        return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")
+    if known.withdrawn is None:
+        await app.projects.update_project(name, project.display_name, replace(known, withdrawn=event.now))
+        return Done(
+            "playground access withdrawn; its project is deleted after "
+            f"{format_time(event.now + app.limits.grace)}"
+        )
+    if not is_grace_over(app, event, known) or standing.in_doubt:
+        return Done(wrote=bool(strangers))
+    # Nothing fences a deletion here, and what people made in the project does not come back.
+    await ensure_branch_unchanged(app, event, standing)
+    await app.projects.delete_project(name)
+    return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")

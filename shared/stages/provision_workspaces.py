@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.app import App
@@ -15,7 +16,7 @@ from shared.inventory.drift import of_limits
 from shared.marker import Marker, require_known
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
-from shared.names import namespace
+from shared.names import namespace as namespace_name
 from shared.ports import Cluster
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Namespace, Workspace
@@ -29,6 +30,7 @@ from shared.resources.plan import Delete, Plan, Replace, plan_workspaces
 from shared.resources.readiness import Failed, NotYet, readiness
 from shared.resources.workspaces import namespace_manifest
 from shared.stages.apply import WorkspaceWriter, apply_plan, gather_all
+from shared.stages.ownership import require_ours
 
 #: A node takes minutes to come and to go.
 NODE_WAIT = timedelta(seconds=30)
@@ -37,7 +39,7 @@ QUOTA_EXCEEDED = "QuotaExceeded"
 GRANT_WAIT = timedelta(seconds=5)
 
 
-async def provision(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_team_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """A team's own workspaces."""
     assert standing.request is not None
     assert standing.catalog is not None
@@ -46,7 +48,7 @@ async def provision(app: App, event: Event[TeamMessage], standing: Decision) -> 
     )
 
 
-async def provision_shared(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_shared_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
     """The workspaces that the platform runs for all teams, in a namespace of the catalogue's."""
     assert standing.catalog is not None
     return await _provide(app, event, standing, compile_shared_workspaces(standing.catalog, app.platform))
@@ -59,7 +61,7 @@ async def _provide(
     assert app.cluster is not None
     team = event.message.team
     marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
-    name = namespace(team)
+    name = namespace_name(team)
     actual = await app.cluster.namespace(name)
     if not desired.workspaces and (actual is None or not marker.owns(actual.marker)):
         return Done(wrote=False)
@@ -90,7 +92,7 @@ async def _provide(
     if not marked and _all_stand(desired, found):
         await app.cluster.apply(namespace_manifest(marker))
     if not desired.workspaces:
-        return await remove_namespace(app, event, standing, found)
+        return await _remove_namespace(app, event, standing, found)
     return _judge(event, desired, found)
 
 
@@ -135,7 +137,7 @@ async def _follow(app: App, event: Event[TeamMessage], standing: Decision, plan:
     if any(isinstance(change, Delete | Replace) for change in plan):
         await ensure_branch_unchanged(app, event, standing)
     try:
-        await apply_plan(plan, WorkspaceWriter(app.cluster, namespace(event.message.team)))
+        await apply_plan(plan, WorkspaceWriter(app.cluster, namespace_name(event.message.team)))
     except Busy as error:
         if error.reason != QUOTA_EXCEEDED:
             raise
@@ -143,7 +145,28 @@ async def _follow(app: App, event: Event[TeamMessage], standing: Decision, plan:
     return True
 
 
-async def remove_namespace(
+async def withdraw_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """A GPU costs money, a mistake costs half an hour: workspaces have a shorter grace of their own."""
+    assert app.cluster is not None
+    team = event.message.team
+    namespace = await app.cluster.namespace(namespace_name(team))
+    if namespace is None:
+        return Done()
+    marker = require_ours(app, team, namespace.marker, f"namespace {namespace.name}")
+    if namespace.terminating:
+        return Waiting(NODE_WAIT, "NamespaceTerminating")
+    since = marker.withdrawn
+    if since is None:
+        await app.cluster.apply(namespace_manifest(replace(marker, withdrawn=event.now)))
+    left = (since or event.now) + app.limits.workspace_grace - event.now
+    if left > timedelta(0):
+        return Waiting(left, "WithdrawalDelay", patient=True)
+    if standing.in_doubt:
+        return Done(wrote=False)
+    return await _remove_namespace(app, event, standing, await app.cluster.workspaces(namespace.name))
+
+
+async def _remove_namespace(
     app: App, event: Event[TeamMessage], standing: Decision, workspaces: Sequence[Workspace]
 ) -> Outcome:
     """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if
@@ -151,7 +174,7 @@ async def remove_namespace(
     an hour to come back.
     """
     assert app.cluster is not None
-    name, cluster = namespace(event.message.team), app.cluster
+    name, cluster = namespace_name(event.message.team), app.cluster
     foreign = [workspace.name for workspace in workspaces if not workspace.managed]
     if foreign:
         raise NotManaged(

@@ -51,7 +51,7 @@ from shared.messaging.retry_state import (
 from shared.messaging.routes import DEAD_LETTERS, Stage
 from shared.ports import OutgoingMessage, Status
 from shared.stages.outgoing import sweep
-from shared.stages.pipeline import receive_push
+from shared.stages.receive_push import queue_changes
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
@@ -110,7 +110,7 @@ async def settle_push(app: App, push: Push) -> tuple[int, str]:
     now = app.clock.now()
     try:
         async with asyncio.timeout(PUSH_BUDGET.total_seconds()):
-            return 202, await receive_push(app, push, now)
+            return 202, await queue_changes(app, push, now)
     except TimeoutError:
         telemetry.push_failed(push.delivery, Unavailable(f"not done in {PUSH_BUDGET}"))
     except MergekeyError as error:

@@ -27,8 +27,19 @@ from shared.messaging.outcomes import Done, Event, Outcome
 from shared.requests.request import read_request
 from shared.resources.key_slots import Renewal
 from shared.resources.plan import Change, Plan, Update
-from shared.stages import deliver_keys, pipeline, provision_gateway, receive_push, withdrawal
+from shared.stages import (
+    deliver_keys,
+    existing_keys,
+    ownership,
+    pipeline,
+    provision_catalog,
+    provision_gateway,
+    provision_projects,
+    provision_workspaces,
+    receive_push,
+)
 from shared.stages.apply import apply_plan
+from shared.stages.provision_gateway import leave_held
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster
 from tests.fakes import gateway as fake_gateway
@@ -87,7 +98,7 @@ Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
 
 async def _follow_once(
-    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = withdrawal.leave_held
+    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
 ) -> Outcome:
     found = await decision.decide(app, event.message, event.now)
     if found.verdict == "superseded":
@@ -189,8 +200,10 @@ SAFEGUARDS = (
     Safeguard(
         "the branch is looked at again before writing",
         (
-            (provision_gateway, "ensure_branch_unchanged", _do_not_look),
-            (withdrawal, "ensure_branch_unchanged", _do_not_look),
+            *(
+                (stage, "ensure_branch_unchanged", _do_not_look)
+                for stage in (provision_catalog, provision_gateway, provision_projects, deliver_keys)
+            ),
         ),
     ),
     Safeguard("the branch is looked at again after writing", ((pipeline, "_follow", _follow_once),)),
@@ -198,13 +211,15 @@ SAFEGUARDS = (
         "only what carries our marker is touched",
         (
             (Marker, "owns", _owns_everything),
-            (deliver_keys, "_require_own_secrets", _nothing),
-            (withdrawal, "_is_ours", _always),
-            (withdrawal, "_require_ours", _as_if_ours),
+            (existing_keys, "_require_own_secrets", _nothing),
+            (provision_gateway, "is_own_subscription", _always),
+            (deliver_keys, "is_own_subscription", _always),
+            (provision_gateway, "require_ours", _as_if_ours),
+            (provision_workspaces, "require_ours", _as_if_ours),
         ),
     ),
     Safeguard("the guard", ((missing_teams, "withhold", _let_everybody_go),)),
-    Safeguard("who is held stays held: the product says so", ((withdrawal, "hold", withdrawal.leave_held),)),
+    Safeguard("who is held stays held: the product says so", ((pipeline, "hold_product", leave_held),)),
     Safeguard(
         "access ends on the day that was granted: the product says so", ((Marker, "has_lapsed", _never),)
     ),
@@ -238,8 +253,10 @@ SAFEGUARDS = (
         "what a newer version wrote is left alone",
         (
             (Marker, "may_change", Marker.owns),
+            (provision_catalog, "require_known", _nothing),
             (provision_gateway, "require_known", _nothing),
-            (withdrawal, "require_known", _nothing),
+            (provision_projects, "require_known", _nothing),
+            (ownership, "require_known", _nothing),
         ),
     ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),

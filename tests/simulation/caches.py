@@ -20,7 +20,14 @@ from shared.messaging import retry_state
 from shared.policies import policy_xml
 from shared.requests.paths import RequestPaths
 from shared.resources import backends, desired, key_slots, plan
-from shared.stages import provision_gateway, provision_workspaces, receive_push, settlement, withdrawal
+from shared.stages import (
+    deliver_keys,
+    provision_catalog,
+    provision_gateway,
+    provision_workspaces,
+    receive_push,
+    settlement,
+)
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
 from tests.simulation import rules
@@ -33,11 +40,11 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (provision_gateway, "compile_gateway"), (account, "compile_gateway"),
     (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
-    (provision_gateway, "compile_catalog"), (drift, "compile_catalog"),
+    (provision_catalog, "compile_catalog"), (drift, "compile_catalog"),
     (provision_workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (retry_state, "read_time"), (withdrawal, "read_time"), (conditions, "read_time"),
+    (marker, "read_time"), (retry_state, "read_time"), (deliver_keys, "read_time"), (conditions, "read_time"),
     (key_slots, "read_time"), (team_view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
     (evaluation, "review"), (decision, "review"), (receive_push, "review"), (rules, "review"),

@@ -30,11 +30,12 @@ from shared.resources.key_slots import EXPOSED
 from shared.stages import pipeline
 from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import settle, start_sweep
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import Asked, FakeApp, a_change, an_event, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 
 WORK: dict[Stage, Callable[[App, Event[Any]], Awaitable[Outcome]]] = {
-    SWEEP: pipeline.sweep,
+    SWEEP: run_sweep,
     PROVISION_CATALOG: pipeline.provision_catalog,
     PROVISION_GATEWAY: pipeline.provision_gateway,
     PROVISION_WORKSPACES: pipeline.provision_workspaces,

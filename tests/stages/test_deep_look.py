@@ -7,8 +7,8 @@ import pytest
 from shared.errors import MergekeyError, Rejected, Unavailable
 from shared.messaging.messages import CATALOG_TEAM, Sweep
 from shared.messaging.routes import TOPIC
-from shared.stages.pipeline import sweep
 from shared.stages.settlement import start_sweep
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import Asked, FakeApp, an_event
 from tests.fakes.calls import Call, nothing
 from tests.fakes.gateway import Policy
@@ -41,7 +41,7 @@ async def test_who_cannot_be_read_is_told_and_the_others_are_put_right(
     seen = len(app.bus.sent)
     refuse(app, "team-bravo", error)
     with pytest.raises(type(error)):
-        await sweep(app, an_event(app, Sweep(why="a test", deep=True), "sweep-1"))
+        await run_sweep(app, an_event(app, Sweep(why="a test", deep=True), "sweep-1"))
     assert sorted(str(sent.session) for sent in app.bus.sent[seen:] if sent.entity == TOPIC) == [
         "alpha",
         "carol",

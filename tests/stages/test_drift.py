@@ -18,8 +18,8 @@ from shared.messaging.messages import Sweep
 from shared.messaging.routes import PROVISION_GATEWAY, TOPIC
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import GpuNode, Product, Subscription
-from shared.stages.pipeline import sweep
 from shared.stages.settlement import start_sweep
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages import edits
 from tests.stages.road import a_team, ask, drain, later, push, run, world
@@ -35,7 +35,7 @@ async def settled() -> FakeApp:
 async def swept(app: FakeApp, deep: bool = False) -> list[str]:
     """The teams for which a sweep queues a change; then everything that is due happens."""
     seen = len(app.bus.sent)
-    await sweep(app, an_event(app, Sweep(why="a test", deep=deep), f"sweep-{seen}"))
+    await run_sweep(app, an_event(app, Sweep(why="a test", deep=deep), f"sweep-{seen}"))
     teams = [str(envelope.session) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC]
     await later(app, timedelta(minutes=30))
     return teams

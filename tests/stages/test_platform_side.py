@@ -16,7 +16,7 @@ from shared.messaging.outcomes import Done
 from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.backends import PoolMember
-from shared.stages.pipeline import sweep
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, PLATFORM_VAULT_URL, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages.road import a_platform, a_team, arrive, drain, later, push, run, world
 
@@ -43,7 +43,7 @@ async def offer(app: FakeApp, text: str) -> FakeApp:
 
 
 async def _sweep(app: FakeApp) -> None:
-    await sweep(app, an_event(app, Sweep(why="timer"), f"sweep/{app.clock.now()}"))
+    await run_sweep(app, an_event(app, Sweep(why="timer"), f"sweep/{app.clock.now()}"))
     await drain(app)
 
 

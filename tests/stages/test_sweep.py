@@ -12,8 +12,8 @@ from shared.messaging.outcomes import Done
 from shared.messaging.routes import TOPIC
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import Product
-from shared.stages.pipeline import sweep
 from shared.stages.settlement import start_sweep
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages.road import a_team, ask, drain, later, push, world
 
@@ -23,7 +23,7 @@ SECOND = "developer-requests/alpha/access.yaml"
 async def _sweep(app: FakeApp, verdict: bool = False) -> list[AccessChange]:
     """What a sweep queues."""
     seen = len(app.bus.sent)
-    outcome = await sweep(app, an_event(app, Sweep(why="a test", verdict=verdict), f"sweep-{seen}"))
+    outcome = await run_sweep(app, an_event(app, Sweep(why="a test", verdict=verdict), f"sweep-{seen}"))
     assert isinstance(outcome, Done)
     return [
         AccessChange.decode(envelope.body) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC

@@ -1,0 +1,96 @@
+"""The catalogue at the gateway: the unified API that serves all models, its policy, backends and secrets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.app import App
+from shared.branch.decision import Decision, ensure_branch_unchanged
+from shared.errors import Busy, NotManaged, Rejected
+from shared.marker import Marker, require_known
+from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.outcomes import Done, Event, Outcome, worth_saying
+from shared.names import API, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
+from shared.policies.policy_xml import canonical_digest
+from shared.resources.backends import Backend, NamedValue
+from shared.resources.desired import compile_catalog
+from shared.resources.plan import ActualCatalog, Change, Create, Plan, Update, plan_catalog, plan_cleaning
+from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
+
+
+async def provision_models(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+    """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
+    assert standing.catalog is not None
+    desired = compile_catalog(standing.catalog, app.platform)
+    marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
+    actual = await _actual_catalog(app)
+    if actual.api is not None and not marker.owns(actual.api.marker):
+        raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
+    require_known(actual.api.marker if actual.api else None, f"the API {API!r}")
+    try:
+        plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
+    except NotManaged:
+        await _keep_the_fragment(app, desired.fragment, actual)
+        raise
+    if plan or cleaning:
+        await ensure_branch_unchanged(app, event, standing)
+    await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
+    left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
+    note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
+    return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
+
+
+async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None:
+    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours
+    keeps no team from its policy.
+    """
+    if actual.fragment != canonical_digest(text):
+        await app.gateway.put_fragment(FRAGMENT, text)
+
+
+async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
+    """Raises Busy when a write was refused because another hand has taken away what stood before it."""
+    stood = _names(actual)
+
+    async def write(change: Change) -> None:
+        try:
+            await writer(change)
+        except Rejected as error:
+            if misses_reference(error, stood - {change.name}, _names(await _actual_catalog(app))):
+                raise Busy(f"what {change.name} needs was deleted meanwhile", reason="BackendGone") from None
+            raise
+        if isinstance(change, Create | Update) and isinstance(change.body, Backend | NamedValue):
+            stood.add(change.name)
+
+    await apply_plan(plan, write)
+
+
+def _names(actual: ActualCatalog) -> set[str]:
+    return {backend.name for backend in actual.backends} | {value.name for value in actual.named_values}
+
+
+async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
+    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue,
+    but not at once, and those of teams that have withdrawn stay until their grace ends: sweeps try again.
+    """
+    left: list[str] = []
+
+    async def delete(change: Change) -> None:
+        try:
+            await writer(change)
+        except Rejected:
+            left.append(change.name)
+
+    await apply_plan(cleaning, delete)
+    return left
+
+
+async def _actual_catalog(app: App) -> ActualCatalog:
+    api, policy, backends, values, fragment = await asyncio.gather(
+        app.gateway.api(API),
+        app.gateway.api_policy(API),
+        app.gateway.backends(SHARED_PREFIX),
+        app.gateway.named_values(CREDENTIAL_PREFIX, app.platform.repository),
+        app.gateway.fragment(FRAGMENT),
+    )
+    return ActualCatalog(api, policy, tuple(backends), tuple(values), fragment.digest)
