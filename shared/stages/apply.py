@@ -137,11 +137,11 @@ class GatewayWriter:
                 raise TypeError(f"the gateway cannot write {change}")
 
 
-def misses_reference(error: Rejected, needed: set[str], standing: set[str]) -> bool:
+def misses_reference(error: Rejected, needed: set[str], existing: set[str]) -> bool:
     """Whether the service refused something because of what it needs: that is not there, or was not, and is
     back since.
     """
-    return bool(needed - standing) or any(f"'{name}'" in error.message for name in needed)
+    return bool(needed - existing) or any(f"'{name}'" in error.message for name in needed)
 
 
 class WorkspaceWriter:
@@ -168,8 +168,8 @@ class WorkspaceWriter:
 
     async def _limit(self, manifest: Manifest) -> None:
         """Limits are not listed: each is looked at before it is written over."""
-        standing = await self._cluster.limit(manifest)
-        if standing is not None and not standing.managed:
+        existing = await self._cluster.limit(manifest)
+        if existing is not None and not existing.managed:
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
             raise NotManaged(
                 f"there is a {what} in the team's namespace that is not managed by mergekey: rename or "

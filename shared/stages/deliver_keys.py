@@ -44,21 +44,21 @@ class _Given:
     woken: bool
 
 
-async def deliver(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def deliver(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """Bring subscription, secrets and readers to what the request says; write only what differs."""
-    request = standing.request
+    request = decision.request
     assert request is not None
     found = await _observe_hands(app, event, request)
     held = await _remember_strangers(app, event, request, found)
-    gone = (held.readers | standing.let_in) - {request.entra_group}
+    gone = (held.readers | decision.let_in) - {request.entra_group}
     await gather_all(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
     given, tags = (
-        await _keys(app, event, standing, held, changed_hands=bool(gone)),
-        _tags(app, request, standing.commit),
+        await _keys(app, event, decision, held, changed_hands=bool(gone)),
+        _tags(app, request, decision.commit),
     )
     for which in given.renewal.now:
         value = (
-            given.keys[which] if given.keys and given.woken else await make_new(app, event, standing, which)
+            given.keys[which] if given.keys and given.woken else await make_new(app, event, decision, which)
         )
         await publish(
             app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which]))
@@ -137,20 +137,20 @@ def _note(request: AccessRequest) -> str:
 
 
 async def _keys(
-    app: App, event: Event[TeamMessage], standing: Decision, held: ExistingKeys, changed_hands: bool
+    app: App, event: Event[TeamMessage], decision: Decision, held: ExistingKeys, changed_hands: bool
 ) -> _Given:
     """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They
     are needed too where what the vault holds shall be compared with them (`event.closely`), and where one was
     open to others.
     """
     team, subscription = event.message.team, held.subscription
-    assert standing.request is not None
-    reader, overlap = standing.request.entra_group or "", app.limits.key_overlap
+    assert decision.request is not None
+    reader, overlap = decision.request.entra_group or "", app.limits.key_overlap
     if subscription is None or subscription.state != "active" or subscription.product != names.product(team):
         # Nobody uses keys that are asleep: there both are made new for any reason, and nothing has to wait.
         asleep = renewal(held.slots(team), reader, event.now, timedelta(0))
         both = Renewal((SECONDARY, PRIMARY)) if asleep.now or changed_hands else Renewal()
-        return _Given(await _wake(app, event, standing, subscription, both), both, woken=True)
+        return _Given(await _wake(app, event, decision, subscription, both), both, woken=True)
     whole = all(_is_whole(held.newest(secret)) for secret in names.key_secrets(team))
     if whole and not event.closely and renewal(held.slots(team), reader, event.now, overlap).nothing:
         return _Given(None, Renewal(), woken=False)
@@ -161,7 +161,7 @@ async def _keys(
 async def _wake(
     app: App,
     event: Event[TeamMessage],
-    standing: Decision,
+    decision: Decision,
     subscription: Subscription | None,
     exposed: Renewal,
 ) -> Keys:
@@ -169,11 +169,11 @@ async def _wake(
     team = event.message.team
     name = names.subscription(team)
     if subscription is not None and exposed.now:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
         await gather_all(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
         subscription = await app.gateway.subscription(name)
     if subscription is not None:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
     answer = await _put_subscription(app, team, subscription.etag if subscription else None)
     return answer or await app.gateway.keys(name)
 
@@ -255,7 +255,7 @@ def _is_whole(version: SecretVersion | None) -> bool:
     return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
 
 
-async def withdraw_keys(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def withdraw_keys(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and
     the roles on them.
     """
@@ -270,12 +270,12 @@ async def withdraw_keys(app: App, event: Event[TeamMessage], standing: Decision)
     ):
         # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's
         # stage had looked.
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
         await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
     since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
     if (
         product is None or (since is not None and event.now >= since + app.limits.grace)
-    ) and not standing.in_doubt:
+    ) and not decision.in_doubt:
         readers = (await observe_secrets(app, team, None, closely=True)).readers
         await gather_all(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
         await gather_all(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))

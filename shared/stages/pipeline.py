@@ -76,29 +76,29 @@ async def _follow(
     """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
     meanwhile is followed.
     """
-    standing = await decide(app, event.message, event.now)
+    decision = await decide(app, event.message, event.now)
     for rounds in range(ROUNDS):
-        match standing.verdict:
+        match decision.verdict:
             case "superseded":
                 if rounds:
                     await _have_looked_at(app, event)
                 return Done()
             case "held":
-                outcome = await hold(app, event, standing)
+                outcome = await hold(app, event, decision)
             case "wanted":
-                outcome = await grant(app, event, standing)
+                outcome = await grant(app, event, decision)
             case "ended":
-                outcome = await withdraw(app, event, standing)
+                outcome = await withdraw(app, event, decision)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
         again = await decide(app, event.message, event.now)
-        if again.same_as(standing):
+        if again.same_as(decision):
             return (
-                replace(outcome, revision=standing.blobs[0])
-                if isinstance(outcome, Waiting) and standing.blobs
+                replace(outcome, revision=decision.blobs[0])
+                if isinstance(outcome, Waiting) and decision.blobs
                 else outcome
             )
-        standing, event = again.after(standing), replace(event, again=True)
+        decision, event = again.after(decision), replace(event, again=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")
 
 

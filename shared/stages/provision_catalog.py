@@ -18,11 +18,11 @@ from shared.resources.plan import ActualCatalog, Change, Create, Plan, Update, p
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
 
 
-async def provision_models(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_models(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
-    assert standing.catalog is not None
-    desired = compile_catalog(standing.catalog, app.platform)
-    marker = Marker(app.platform.repository, CATALOG_TEAM, standing.path, standing.commit, desired.digest)
+    assert decision.catalog is not None
+    desired = compile_catalog(decision.catalog, app.platform)
+    marker = Marker(app.platform.repository, CATALOG_TEAM, decision.path, decision.commit, desired.digest)
     actual = await _actual_catalog(app)
     if actual.api is not None and not marker.owns(actual.api.marker):
         raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
@@ -33,7 +33,7 @@ async def provision_models(app: App, event: Event[TeamMessage], standing: Decisi
         await _keep_the_fragment(app, desired.fragment, actual)
         raise
     if plan or cleaning:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
     await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
     left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")

@@ -41,20 +41,20 @@ ROOM_WAIT = timedelta(seconds=10)
 HELD = "withdrawal held: too many teams are gone at once; see the check"
 
 
-async def provision_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """The team's product. The backends are read only when something differs."""
-    assert standing.request is not None
-    assert standing.catalog is not None
-    name, team = product_name(standing.request.team), standing.request.team
-    _require_cluster(app, standing.request)
-    desired = compile_gateway(standing.request, standing.catalog, app.platform)
+    assert decision.request is not None
+    assert decision.catalog is not None
+    name, team = product_name(decision.request.team), decision.request.team
+    _require_cluster(app, decision.request)
+    desired = compile_gateway(decision.request, decision.catalog, app.platform)
     marker = Marker(
         app.platform.repository,
         team,
-        standing.path,
-        standing.commit,
+        decision.path,
+        decision.commit,
         desired.digest,
-        expires=standing.request.expires,
+        expires=decision.request.expires,
     )
     actual, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
@@ -75,9 +75,9 @@ async def provision_product(app: App, event: Event[TeamMessage], standing: Decis
     found, writer = ActualGateway(actual, policy, backends, linked), GatewayWriter(app.gateway, marker)
     plan = plan_gateway(desired, marker, found)
     if plan:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
         growth = await growth_of(
-            app, DesiredProduct(standing.request, standing.catalog, desired, marker), actual
+            app, DesiredProduct(decision.request, decision.catalog, desired, marker), actual
         )
         if growth is not None:
             reserved = await reserve(app, event, growth, writer)
@@ -86,7 +86,7 @@ async def provision_product(app: App, event: Event[TeamMessage], standing: Decis
             plan = plan_gateway(desired, marker, replace(found, product=reserved)).after_first()
 
     async def keys() -> None:
-        await ask_for_keys(app, event, standing.commit)
+        await ask_for_keys(app, event, decision.commit)
 
     # Keys that sleep are woken when the policy is right: the one that stands may grant more.
     sleeping = actual is not None and not actual.is_in_force
@@ -113,8 +113,8 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
     )
     needed = {backend.name for backend in desired.backends} | {FRAGMENT}
     needed |= {name for name in (SAFETY_BACKEND, CACHE_BACKEND) if name in desired.policy}
-    standing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment.digest else set())
-    if misses_reference(error, needed, standing):
+    existing = {backend.name for backend in (*own, *shared)} | ({FRAGMENT} if fragment.digest else set())
+    if misses_reference(error, needed, existing):
         raise Busy(
             "a backend or the fragment that the policy names is not there", reason="BackendGone"
         ) from None
@@ -141,7 +141,7 @@ def _require_cluster(app: App, request: AccessRequest) -> None:
         )
 
 
-async def withdraw_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete
     what is ours.
     """
@@ -149,7 +149,7 @@ async def withdraw_product(app: App, event: Event[TeamMessage], standing: Decisi
     subscription, product = await asyncio.gather(
         app.gateway.subscription(subscription_name(team)), app.gateway.product(product_name(team))
     )
-    await ensure_branch_unchanged(app, event, standing)
+    await ensure_branch_unchanged(app, event, decision)
     if (
         subscription is not None
         and is_own_subscription(app, team, subscription)
@@ -158,13 +158,13 @@ async def withdraw_product(app: App, event: Event[TeamMessage], standing: Decisi
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
     product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
     marker = None if product is None else product.marker
-    if product is None and standing.in_doubt:
+    if product is None and decision.in_doubt:
         return Done(wrote=False)
     if product is None or (
-        marker is not None and is_grace_over(app, event, marker) and not standing.in_doubt
+        marker is not None and is_grace_over(app, event, marker) and not decision.in_doubt
     ):
-        return await _end(app, event, standing, product, subscription)
-    await ask_for_keys(app, event, standing.commit)
+        return await _end(app, event, decision, product, subscription)
+    await ask_for_keys(app, event, decision.commit)
     marker = require_ours(app, team, marker, f"product {product.name}")
     # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to
     # shut.
@@ -194,12 +194,12 @@ async def _mark_withdrawn(app: App, product: Product, before: Marker, marker: Ma
     await app.gateway.publish_product(product.name, product.etag, product.display_name, marker)
 
 
-async def leave_held(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:  # noqa: ARG001
+async def leave_held(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:  # noqa: ARG001
     """Nothing is done about a team that the guard holds."""
     return Done(HELD, wrote=False)
 
 
-async def hold_product(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def hold_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away.
     Nothing is withdrawn.
     """
@@ -216,7 +216,7 @@ async def hold_product(app: App, event: Event[TeamMessage], standing: Decision) 
         or not product.is_finished
     ):
         return Done(HELD, wrote=False)
-    await ensure_branch_unchanged(app, event, standing)
+    await ensure_branch_unchanged(app, event, decision)
     await app.gateway.publish_product(
         product.name, product.etag, product.display_name, replace(marker, held=event.now)
     )
@@ -226,7 +226,7 @@ async def hold_product(app: App, event: Event[TeamMessage], standing: Decision) 
 async def _end(
     app: App,
     event: Event[TeamMessage],
-    standing: Decision,
+    decision: Decision,
     product: Product | None,
     subscription: Subscription | None,
 ) -> Outcome:
@@ -250,9 +250,9 @@ async def _end(
             await _delete_product(app, team, product, subscription)
         except (NotManaged, NewerVersion):
             # The product has to stay, the keys have not.
-            await ask_for_keys(app, event, standing.commit)
+            await ask_for_keys(app, event, decision.commit)
             raise
-    await ask_for_keys(app, event, standing.commit)
+    await ask_for_keys(app, event, decision.commit)
     return Done(None if product is None else "deleted")
 
 

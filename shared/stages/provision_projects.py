@@ -26,24 +26,24 @@ from shared.stages.ownership import is_grace_over
 PROJECT_WAIT, PROJECT_DELETE_WAIT = timedelta(seconds=10), timedelta(seconds=30)
 
 
-async def provision_project(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_project(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """The project, where its traces go, who may use it; nothing of it without playground access."""
-    request = standing.request
+    request = decision.request
     assert request is not None
     if not request.playground_access:
-        return await withdraw_project(app, event, standing)
+        return await withdraw_project(app, event, decision)
     playground, projects, roles = app.platform.playground, app.projects, app.project_roles
     if playground is None or projects is None or roles is None:
         raise InvalidRequest(
             "this platform has no playground: take `playgroundAccess` out", reason="NoPlayground"
         )
     desired = compile_project(request, playground)
-    marker = Marker(app.platform.repository, request.team, standing.path, standing.commit, desired.digest)
+    marker = Marker(app.platform.repository, request.team, decision.path, decision.commit, desired.digest)
     project, readers, connection = await asyncio.gather(
         projects.project(desired.name), roles.readers_of(desired.name), projects.connection(desired.name)
     )
     plan = plan_project(
-        desired, marker, ActualProject(project, readers, connection, standing.let_in), request.entra_group
+        desired, marker, ActualProject(project, readers, connection, decision.let_in), request.entra_group
     )
     if project is None:
         await _require_room(projects)
@@ -78,7 +78,7 @@ def _note(request: AccessRequest, tracing: str | None) -> str:
     return f"playground in place: Foundry project {name}{who}{traces}"
 
 
-async def withdraw_project(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """Nobody may use the project from now on; what was made in it goes when the grace period has ended."""
     name, team = project_name(event.message.team), event.message.team
     if app.projects is None or app.project_roles is None:
@@ -87,7 +87,7 @@ async def withdraw_project(app: App, event: Event[TeamMessage], standing: Decisi
     known = None if project is None else project.marker
     if project is not None and not Marker(app.platform.repository, team, "", "").owns(known):
         return Done(wrote=False)
-    strangers = ActualProject(project, readers, let_in=standing.let_in).strangers(None)
+    strangers = ActualProject(project, readers, let_in=decision.let_in).strangers(None)
     await gather_all(*(app.project_roles.revoke(name, group) for group in strangers))
     if project is None or known is None:
         return Done("playground access withdrawn" if strangers else None, wrote=bool(strangers))
@@ -100,9 +100,9 @@ async def withdraw_project(app: App, event: Event[TeamMessage], standing: Decisi
             "playground access withdrawn; its project is deleted after "
             f"{format_time(event.now + app.limits.grace)}"
         )
-    if not is_grace_over(app, event, known) or standing.in_doubt:
+    if not is_grace_over(app, event, known) or decision.in_doubt:
         return Done(wrote=bool(strangers))
     # Nothing fences a deletion here, and what people made in the project does not come back.
-    await ensure_branch_unchanged(app, event, standing)
+    await ensure_branch_unchanged(app, event, decision)
     await app.projects.delete_project(name)
     return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")

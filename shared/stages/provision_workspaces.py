@@ -39,28 +39,28 @@ QUOTA_EXCEEDED = "QuotaExceeded"
 GRANT_WAIT = timedelta(seconds=5)
 
 
-async def provision_team_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_team_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """A team's own workspaces."""
-    assert standing.request is not None
-    assert standing.catalog is not None
+    assert decision.request is not None
+    assert decision.catalog is not None
     return await _provide(
-        app, event, standing, compile_workspaces(standing.request, standing.catalog, app.platform)
+        app, event, decision, compile_workspaces(decision.request, decision.catalog, app.platform)
     )
 
 
-async def provision_shared_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def provision_shared_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """The workspaces that the platform runs for all teams, in a namespace of the catalogue's."""
-    assert standing.catalog is not None
-    return await _provide(app, event, standing, compile_shared_workspaces(standing.catalog, app.platform))
+    assert decision.catalog is not None
+    return await _provide(app, event, decision, compile_shared_workspaces(decision.catalog, app.platform))
 
 
 async def _provide(
-    app: App, event: Event[TeamMessage], standing: Decision, desired: DesiredWorkspaces
+    app: App, event: Event[TeamMessage], decision: Decision, desired: DesiredWorkspaces
 ) -> Outcome:
     """Namespace, limits, workspaces and routes; then what KAITO says about them."""
     assert app.cluster is not None
     team = event.message.team
-    marker = Marker(app.platform.repository, team, standing.path, standing.commit, desired.digest)
+    marker = Marker(app.platform.repository, team, decision.path, decision.commit, desired.digest)
     name = namespace_name(team)
     actual = await app.cluster.namespace(name)
     if not desired.workspaces and (actual is None or not marker.owns(actual.marker)):
@@ -73,7 +73,7 @@ async def _provide(
         if actual is None
         else await asyncio.gather(app.cluster.workspaces(name), app.cluster.routes(name))
     )
-    all_of_it, desired = desired, await _as_granted(app, standing, desired, found)
+    all_of_it, desired = desired, await _as_granted(app, decision, desired, found)
     if actual is None and not desired.workspaces:
         return Waiting(GRANT_WAIT, "ProductNotThere")
     await _begin(app.cluster, actual, marker)
@@ -83,7 +83,7 @@ async def _provide(
         # Something is gone or edited although all was written: the limits and routes around it may be others'
         # or older.
         plan = plan_workspaces(desired, found, routes, False)
-    if not await _follow(app, event, standing, plan):
+    if not await _follow(app, event, decision, plan):
         return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
     if desired is not all_of_it:
         return Waiting(GRANT_WAIT, "ProductNotThere")
@@ -92,7 +92,7 @@ async def _provide(
     if not marked and _all_stand(desired, found):
         await app.cluster.apply(namespace_manifest(marker))
     if not desired.workspaces:
-        return await _remove_namespace(app, event, standing, found)
+        return await _remove_namespace(app, event, decision, found)
     return _judge(event, desired, found)
 
 
@@ -103,21 +103,21 @@ async def _begin(cluster: Cluster, actual: Namespace | None, marker: Marker) -> 
 
 
 async def _as_granted(
-    app: App, standing: Decision, desired: DesiredWorkspaces, found: Sequence[Workspace]
+    app: App, decision: Decision, desired: DesiredWorkspaces, found: Sequence[Workspace]
 ) -> DesiredWorkspaces:
     """Whose GPU it is, is settled by the team's product: until that stands, no node is started. The
     platform's own need none.
     """
     missing = desired.workspaces.keys() - {workspace.name for workspace in found}
-    if not missing or standing.request is None or await _is_granted(app, standing.request, standing):
+    if not missing or decision.request is None or await _is_granted(app, decision.request, decision):
         return desired
     return desired.without(missing)
 
 
-async def _is_granted(app: App, request: AccessRequest, standing: Decision) -> bool:
+async def _is_granted(app: App, request: AccessRequest, decision: Decision) -> bool:
     """Whether the team's product stands as its request says, so that its workspaces count as its own."""
-    assert standing.catalog is not None
-    desired = compile_gateway(request, standing.catalog, app.platform)
+    assert decision.catalog is not None
+    desired = compile_gateway(request, decision.catalog, app.platform)
     found = await app.gateway.product(desired.product)
     if found is not None and not Marker(app.platform.repository, request.team, "", "").owns(found.marker):
         raise NotManaged(
@@ -129,13 +129,13 @@ async def _is_granted(app: App, request: AccessRequest, standing: Decision) -> b
     return marker is not None and marker.withdrawn is None and marker.digest == desired.digest
 
 
-async def _follow(app: App, event: Event[TeamMessage], standing: Decision, plan: Plan) -> bool:
+async def _follow(app: App, event: Event[TeamMessage], decision: Decision, plan: Plan) -> bool:
     """False when there is no room yet: a quota is counted some moments after it was raised, or after a
     workspace went; one of somebody else's may take it.
     """
     assert app.cluster is not None
     if any(isinstance(change, Delete | Replace) for change in plan):
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
     try:
         await apply_plan(plan, WorkspaceWriter(app.cluster, namespace_name(event.message.team)))
     except Busy as error:
@@ -145,7 +145,7 @@ async def _follow(app: App, event: Event[TeamMessage], standing: Decision, plan:
     return True
 
 
-async def withdraw_workspaces(app: App, event: Event[TeamMessage], standing: Decision) -> Outcome:
+async def withdraw_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """A GPU costs money, a mistake costs half an hour: workspaces have a shorter grace of their own."""
     assert app.cluster is not None
     team = event.message.team
@@ -161,13 +161,13 @@ async def withdraw_workspaces(app: App, event: Event[TeamMessage], standing: Dec
     left = (since or event.now) + app.limits.workspace_grace - event.now
     if left > timedelta(0):
         return Waiting(left, "WithdrawalDelay", patient=True)
-    if standing.in_doubt:
+    if decision.in_doubt:
         return Done(wrote=False)
-    return await _remove_namespace(app, event, standing, await app.cluster.workspaces(namespace.name))
+    return await _remove_namespace(app, event, decision, await app.cluster.workspaces(namespace.name))
 
 
 async def _remove_namespace(
-    app: App, event: Event[TeamMessage], standing: Decision, workspaces: Sequence[Workspace]
+    app: App, event: Event[TeamMessage], decision: Decision, workspaces: Sequence[Workspace]
 ) -> Outcome:
     """Workspaces first, so that KAITO gives their nodes back, each after its route, which may outlive it if
     its team comes back; the namespace when they are gone. The branch is asked right before: a GPU takes half
@@ -182,7 +182,7 @@ async def _remove_namespace(
         )
     going = [workspace for workspace in workspaces if not workspace.terminating]
     if going:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
     await gather_all(*(cluster.delete_route(name, workspace.name) for workspace in going))
     await gather_all(
         *(cluster.delete_workspace(name, workspace.name, workspace.resource_version) for workspace in going)
@@ -191,7 +191,7 @@ async def _remove_namespace(
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
     actual = await cluster.namespace(name)
     if actual is not None and not actual.terminating:
-        await ensure_branch_unchanged(app, event, standing)
+        await ensure_branch_unchanged(app, event, decision)
         await cluster.delete_namespace(name, actual.resource_version)
     return Done("workspaces deleted")
 

@@ -22,9 +22,9 @@ from shared.stages.apply import Secret, set_secret
 KEY = "API key"
 
 
-async def make_new(app: App, event: Event[TeamMessage], standing: Decision, which: int) -> SecretValue:
+async def make_new(app: App, event: Event[TeamMessage], decision: Decision, which: int) -> SecretValue:
     """From here on the old key opens nothing. Nothing fences a new key: the branch is asked right before."""
-    await ensure_branch_unchanged(app, event, standing)
+    await ensure_branch_unchanged(app, event, decision)
     subscription = names.subscription(event.message.team)
     await app.gateway.regenerate_key(subscription, which)
     return (await app.gateway.keys(subscription))[which]
