@@ -1,6 +1,4 @@
-"""From files of the branch to access changes, and to what people are told about them: what a push and a sweep
-have in common.
-"""
+"""Access changes for files of the branch, and the check run about them: common to pushes and sweeps."""
 
 from __future__ import annotations
 
@@ -15,42 +13,43 @@ from shared.messaging.messages import CATALOG_TEAM, AccessChange
 from shared.ports import Head
 
 
-def requested(
+def requested_changes(
     reviewed: Review, paths: Iterable[str], tree: Tree, head: Head, files: Mapping[str, File]
 ) -> list[AccessChange]:
-    """A change per valid request. Without a valid catalogue nothing can be granted."""
+    """A change for each valid request. Nothing is granted without a valid catalogue."""
     valid = [path for path in paths if path in reviewed.requests] if reviewed.catalog else []
     return [
         change_of(reviewed.requests[path].team, path, head, tree[path].blob, files[path]) for path in valid
     ]
 
 
-def held(judged: MissingTeams, head: Head) -> list[AccessChange]:
-    """A change per team that is held and whose product does not say so yet."""
-    unmarked = (each for each in judged.held if each.marked and not each.held and each.why != "shortened")
+def held_changes(missing: MissingTeams, head: Head) -> list[AccessChange]:
+    """A change for each team that the guard holds and whose product does not say so yet."""
+    unmarked = (each for each in missing.held if each.marked and not each.held and each.why != "shortened")
     return [
         AccessChange(change="held", team=each.team, path=each.path, commit=head.commit) for each in unmarked
     ]
 
 
-def withdrawn(gone: MissingTeam, head: Head) -> AccessChange:
+def withdrawn_change(team: MissingTeam, head: Head) -> AccessChange:
     return AccessChange(
-        change="withdrawn", team=gone.team, path=gone.path, commit=head.commit, granted=gone.commit
+        change="withdrawn", team=team.team, path=team.path, commit=head.commit, granted=team.commit
     )
 
 
-def held_problems(judged: MissingTeams) -> list[Problem]:
-    """Where the files were, so that whoever looks at the push finds it."""
+def held_problems(missing: MissingTeams) -> list[Problem]:
+    """One problem at the former place of each file, so that the check run of the push shows it there."""
     return [
-        problem_at(each.path, START, "WithdrawalsHeld", judged.explain())
-        for each in judged.held
+        problem_at(each.path, START, "WithdrawalsHeld", missing.explain())
+        for each in missing.held
         if each.why != "shortened"
     ]
 
 
 async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
-    wrong = len(failures(problems))
-    counts = [(wrong, "problems"), (len(problems) - wrong, "warnings")]
+    """Write the check run of the commit, and return its summary."""
+    failed = len(failures(problems))
+    counts = [(failed, "problems"), (len(problems) - failed, "warnings")]
     summary = ", ".join([f"{teams} teams queued", *(f"{number} {what}" for number, what in counts if number)])
     await app.reports.verdict(head.commit, problems, summary)
     return summary

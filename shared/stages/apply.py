@@ -1,4 +1,4 @@
-"""Performs a plan: step after step, the changes of a step side by side, the marker last. Every write may be
+"""Writes a plan: step after step, the changes of a step side by side, the marker last. Every write may be
 repeated.
 """
 
@@ -18,24 +18,21 @@ from shared.resources.secret_tags import are_as, with_others
 from shared.resources.workspaces import Manifest
 from shared.secret import SecretValue
 
-#: The administrator of every API Management service. It gets a subscription to each new product, with keys
-#: that nobody asked for.
+#: The administrator of every API Management service. API Management gives it a subscription, with keys, to
+#: each new product.
 ADMINISTRATOR = "1"
-#: The tags that say whose a secret is.
+#: The tags that name the owner of a secret.
 OWNER_TAGS = ("repository", "team")
 
 
 async def gather_all(*calls: Awaitable[object]) -> None:
-    """Wait for all calls, then raise what weighs most: a bug, then an error that stays, then one that may
-    pass.
+    """Wait for all calls, then raise the most severe exception: a bug, then a permanent error, then a
+    temporary one.
 
-    Nothing is cancelled: a write that has begun comes to its end, so that a retry finds what it did.
+    Nothing is cancelled: a write that has begun is finished, so that a retry finds what it did.
     """
-    failures = [
-        result
-        for result in await asyncio.gather(*calls, return_exceptions=True)
-        if isinstance(result, BaseException)
-    ]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
     if failures:
         raise min(
             failures,
@@ -50,7 +47,7 @@ async def apply_plan(
     write: Callable[[Change], Awaitable[None]],
     after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Write a plan. `after_first` runs beside the second step, as soon as the first stands."""
+    """Write a plan. `after_first` runs when the first step is written, beside the others."""
     first, *rest = plan.steps or ((),)
     await gather_all(*(write(change) for change in first))
     await gather_all(_steps(rest, write), *([after_first()] if after_first else []))
@@ -62,25 +59,25 @@ async def _steps(steps: list[tuple[Change, ...]], write: Callable[[Change], Awai
 
 
 async def remove_administrator(gateway: Gateway, product: str) -> None:
+    """Delete the administrator's subscriptions to a product, which API Management made by itself."""
     subscriptions = await gateway.product_subscriptions(product)
     strays = [found for found in subscriptions if found.owner == ADMINISTRATOR and found.name != product]
     await gather_all(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
 
 
-async def closed(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
-    """A product as it is when the owner's has been closed to calls without a key. A newer version's is its
-    business.
+async def close_product(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
+    """Close the owner's product to calls without a key, and return it as it is then. Nothing is changed where
+    it is closed, belongs to others, or was written by a newer version.
     """
     if product is None or product.subscription_required or not owner.may_change(product.marker):
         return product
-    return replace(
-        product, subscription_required=True, etag=await gateway.close_product(product.name, product.etag)
-    )
+    etag = await gateway.close_product(product.name, product.etag)
+    return replace(product, subscription_required=True, etag=etag)
 
 
 class GatewayWriter:
-    """Writes a team's product or the catalogue's API. Remembers the ETag of a product it has created, closed
-    or marked.
+    """Writes a team's product or the catalogue's API. It remembers the ETag of the product that it created,
+    closed or marked.
     """
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
@@ -89,15 +86,31 @@ class GatewayWriter:
         self._written: str | None = None
 
     def etag_of(self, product: Product | None) -> str:
-        """The product's ETag as it is now, as far as this one wrote it."""
-        return self._written or (product.etag if product else "*")
+        """The product's ETag after what this writer has written."""
+        return self._current(product.etag if product else None)
+
+    def _current(self, tag: str | None) -> str:
+        return self._written or tag or "*"
 
     async def __call__(self, change: Change) -> None:
+        match change.kind:
+            case "backend":
+                await self._write_backend(change)
+            case "named value":
+                await self._write_named_value(change)
+            case "api" | "api policy" | "api marker" | "policy fragment":
+                await self._write_api(change)
+            case _:
+                await self._write_product(change)
+
+    async def _write_product(self, change: Change) -> None:
         match change:
             case Create("product", name, (display_name, marker)):
                 self._written = await self._gateway.create_product(name, display_name, marker)
             case Update("product", name, tag):
                 self._written = await self._gateway.close_product(name, tag or "*")
+            case Update("product reservation", name, tag, marker):
+                self._written = await self._gateway.mark_product(name, self._current(tag), marker)
             case Update("product policy", name, tag, policy):
                 await self._gateway.put_product_policy(name, policy, tag)
             case Create("product link", name, api):
@@ -105,32 +118,40 @@ class GatewayWriter:
             case Create("administrator subscription", name):
                 await remove_administrator(self._gateway, name)
             case Update("product marker", name, tag, (display_name, marker)):
-                await self._gateway.publish_product(name, self._written or tag or "*", display_name, marker)
-            case Create("backend", _, body):
+                await self._gateway.publish_product(name, self._current(tag), display_name, marker)
+            case _:
+                raise TypeError(f"the gateway cannot write {change}")
+
+    async def _write_backend(self, change: Change) -> None:
+        match change:
+            case Create(_, _, body):
                 await self._gateway.put_backend(body, self._marker, None)
-            case Update("backend", _, tag, body):
+            case Update(_, _, tag, body):
                 await self._gateway.put_backend(body, self._marker, tag)
-            case Delete("backend", name, tag):
+            case Delete(_, name, tag):
                 await self._gateway.delete_backend(name, tag)
             case _:
-                await self._write_other(change)
+                raise TypeError(f"the gateway cannot write {change}")
 
-    async def _write_other(self, change: Change) -> None:
+    async def _write_named_value(self, change: Change) -> None:
         match change:
-            case Update("product reservation", name, tag, marker):
-                self._written = await self._gateway.mark_product(name, self._written or tag or "*", marker)
+            case Create(_, _, body):
+                await self._gateway.put_named_value(body, self._marker.repository, None)
+            case Update(_, _, tag, body):
+                await self._gateway.put_named_value(body, self._marker.repository, tag)
+            case Delete(_, name, tag):
+                await self._gateway.delete_named_value(name, tag)
+            case _:
+                raise TypeError(f"the gateway cannot write {change}")
+
+    async def _write_api(self, change: Change) -> None:
+        match change:
             case Update("api", name, tag, (desired, marker)):
                 await self._gateway.put_api(name, desired, marker, tag)
             case Create("policy fragment", name, text):
                 await self._gateway.put_fragment(name, text)
             case Update("api policy", name, tag, policy):
                 await self._gateway.put_api_policy(name, policy, tag)
-            case Create("named value", _, body):
-                await self._gateway.put_named_value(body, self._marker.repository, None)
-            case Update("named value", _, tag, body):
-                await self._gateway.put_named_value(body, self._marker.repository, tag)
-            case Delete("named value", name, tag):
-                await self._gateway.delete_named_value(name, tag)
             case Update("api marker", name, _, marker):
                 await self._gateway.mark_api(name, marker)
             case _:
@@ -138,14 +159,14 @@ class GatewayWriter:
 
 
 def misses_reference(error: Rejected, needed: set[str], existing: set[str]) -> bool:
-    """Whether the service refused something because of what it needs: that is not there, or was not, and is
-    back since.
+    """Whether a write was refused because something that it names did not exist: it still does not, or the
+    error names it and it has come back since.
     """
     return bool(needed - existing) or any(f"'{name}'" in error.message for name in needed)
 
 
 class WorkspaceWriter:
-    """Writes what stands in a team's namespace."""
+    """Writes the objects in a team's namespace."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -167,7 +188,7 @@ class WorkspaceWriter:
                 raise TypeError(f"the cluster cannot write {change}")
 
     async def _limit(self, manifest: Manifest) -> None:
-        """Limits are not listed: each is looked at before it is written over."""
+        """Limits are not in the plan's snapshot: each is read before it is overwritten."""
         existing = await self._cluster.limit(manifest)
         if existing is not None and not existing.managed:
             what = f"{manifest['kind']} {manifest['metadata']['name']}"
@@ -179,7 +200,7 @@ class WorkspaceWriter:
 
 
 class ProjectWriter:
-    """Writes a team's Foundry project, where its traces go, and who may use it."""
+    """Writes a team's Foundry project, its tracing connection, and its role assignments."""
 
     def __init__(self, projects: Projects, roles: Roles, name: str) -> None:
         self._projects = projects
@@ -206,7 +227,7 @@ class ProjectWriter:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What a vault secret should hold."""
+    """The desired content of a vault secret."""
 
     name: str
     content_type: str
@@ -217,7 +238,7 @@ async def write_secret(
     app: App, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]
 ) -> bool:
     """Bring one secret to its value, enabled, with these tags: a new version only when the value differs.
-    Whether anything was written.
+    Returns whether anything was written.
     """
     fingerprint = secret.value.fingerprint(secret.name)
     found = {} if newest is None else newest.tags
@@ -232,8 +253,10 @@ async def write_secret(
 
 
 async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
-    """A new version, with these tags and its fingerprint. A soft-deleted secret keeps its name: ours is
-    recovered, and the stage comes back when the vault is done with it.
+    """Write a new version, with these tags and its fingerprint.
+
+    The name of a soft-deleted secret is taken: a secret of ours is recovered, and Busy is raised until the
+    vault has done that.
     """
     try:
         await app.vault.set(
@@ -249,9 +272,7 @@ async def set_secret(app: App, secret: Secret, tags: Mapping[str, str]) -> None:
 
 
 async def _recover(app: App, name: str, wanted: Mapping[str, str]) -> None:
-    """Raises NotManaged for a secret that was not this team's: recovered, it could be read again by whoever
-    could read it before.
-    """
+    """Raises NotManaged for a secret that was not this team's: its former readers could read it again."""
     found = await app.vault.deleted_tags(name)
     if found is None:
         return  # the list lags behind, or another host has recovered it: the stage comes back anyway

@@ -1,5 +1,5 @@
-"""What lists cannot show (a policy that was edited, a key that was made new, or that another group could
-read): teams read one by one, each about once a day.
+"""The deep sweep reads teams individually, each about once a day, for what lists cannot show: an edited
+policy, a key that was renewed by hand, or one that another group could read.
 """
 
 from __future__ import annotations
@@ -31,33 +31,35 @@ from shared.resources.desired import (
 )
 from shared.resources.key_slots import EXPOSED, Slot, exposed_since
 
-#: Everybody's turn for a deep look comes after so many sweeps, one of which begins every quarter of an hour.
-SLICES, SLICE = 96, timedelta(minutes=15)
-#: Teams that are read at the same time: Resource Manager gives out 25 reads a second.
-AT_ONCE = 8
+#: Each team's turn comes once in so many sweeps, which begin at this interval.
+SLICES, SWEEP_INTERVAL = 96, timedelta(minutes=15)
+#: Teams that are read at the same time: Resource Manager allows 25 reads a second.
+CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class DeepLook:
-    """`failures` are why some could not be looked at; the others were."""
+class DeepSweep:
+    """`failures`: why some teams could not be read; the others were."""
 
     findings: tuple[Finding, ...] = ()
     failures: tuple[MergekeyError, ...] = ()
 
 
-async def look_deeply(
-    app: App, catalog: Catalog | None, wanted: Iterable[DesiredTeam], world: Snapshot, event: Event[Sweep]
-) -> DeepLook:
-    """At those whose turn it is, or at all when the sweep is deep. Without a valid catalogue nobody knows
-    what should be.
+async def run_deep_sweep(
+    app: App, catalog: Catalog | None, teams: Iterable[DesiredTeam], snapshot: Snapshot, event: Event[Sweep]
+) -> DeepSweep:
+    """Compare the teams whose turn it is, or all of them when the sweep was ordered as a deep one. Without a
+    valid catalogue nothing is compared, because it is unknown what is desired.
     """
-    turn = int(event.now.timestamp() // SLICE.total_seconds()) % SLICES
-    gate = asyncio.Semaphore(AT_ONCE)
+    turn = int(event.now.timestamp() // SWEEP_INTERVAL.total_seconds()) % SLICES
+    semaphore = asyncio.Semaphore(CONCURRENCY)
 
-    async def look(team: str, looking: Coroutine[None, None, list[str]]) -> list[Finding] | MergekeyError:
-        async with gate:
+    async def compare(
+        team: str, comparison: Coroutine[None, None, list[str]]
+    ) -> list[Finding] | MergekeyError:
+        async with semaphore:
             try:
-                return [Finding(team, what) for what in await looking]
+                return [Finding(team, difference) for difference in await comparison]
             except MergekeyError as error:
                 telemetry.not_looked_at_deeply(team, error)
                 return error
@@ -66,58 +68,54 @@ async def look_deeply(
         return event.message.deep or _slice(team) == turn
 
     if catalog is None:
-        return DeepLook()
-    due = [
-        look(each.request.team, _look(app, each, catalog, world))
-        for each in wanted
+        return DeepSweep()
+    comparisons = [
+        compare(each.request.team, _compare_team(app, each, catalog, snapshot))
+        for each in teams
         if not each.over and is_due(each.request.team)
     ]
     if is_due(CATALOG_TEAM):
-        due.append(look(CATALOG_TEAM, _look_at_catalog(app, catalog, world)))
-    looked = await asyncio.gather(*due)
-    found = chain.from_iterable(each for each in looked if not isinstance(each, MergekeyError))
-    return DeepLook(tuple(found), tuple(each for each in looked if isinstance(each, MergekeyError)))
+        comparisons.append(compare(CATALOG_TEAM, _compare_shared_limits(app, catalog, snapshot)))
+    results = await asyncio.gather(*comparisons)
+    found = chain.from_iterable(each for each in results if not isinstance(each, MergekeyError))
+    return DeepSweep(tuple(found), tuple(each for each in results if isinstance(each, MergekeyError)))
 
 
 def _slice(team: str) -> int:
     return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
-async def _look(app: App, wanted: DesiredTeam, catalog: Catalog, world: Snapshot) -> list[str]:
-    """What lists cannot show: limits and a policy that were edited, keys that are not those in the vault."""
-    desired, team = compile_gateway(wanted.request, catalog, app.platform), wanted.request.team
-    workspaces = compile_workspaces(wanted.request, catalog, app.platform)
-    found = [
-        *chain.from_iterable(
-            await asyncio.gather(
-                _look_at_traces(app, wanted, world), _look_at_limits(app, workspaces, team, world)
-            )
-        )
-    ]
-    product = world.products.get(desired.product)
-    if (
-        product is None
-        or names.subscription(team) not in world.subscriptions
-        or (product.marker is not None and product.marker.newer)
-    ):
+async def _compare_team(app: App, team: DesiredTeam, catalog: Catalog, snapshot: Snapshot) -> list[str]:
+    """Tracing connection and limits; policy and keys, where the product and its subscription are there."""
+    request = team.request
+    desired = compile_gateway(request, catalog, app.platform)
+    workspaces = compile_workspaces(request, catalog, app.platform)
+    tracing, limits = await asyncio.gather(
+        _compare_tracing(app, request, snapshot), _compare_limits(app, workspaces, request.team, snapshot)
+    )
+    found = [*tracing, *limits]
+    product = snapshot.products.get(desired.product)
+    if product is None or names.subscription(request.team) not in snapshot.subscriptions:
+        return found
+    if product.marker is not None and product.marker.newer:
         return found
     policy, keys = await asyncio.gather(
-        app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(team))
+        app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(request.team))
     )
     if policy is None or policy.digest != digest_of(desired.policy):
         found.append("its policy is not what was written")
-    return found + await _look_at_keys(app, wanted.request, world, keys)
+    return found + await _compare_keys(app, request, snapshot, keys)
 
 
-async def _look_at_keys(app: App, request: AccessRequest, world: Snapshot, keys: Keys) -> list[str]:
-    """Whether the vault has what the gateway takes. Who could read a key, a write that came too late may have
-    hidden in a version below.
+async def _compare_keys(app: App, request: AccessRequest, snapshot: Snapshot, keys: Keys) -> list[str]:
+    """Whether the vault holds the gateway's keys, and whether another group could read one: a write that came
+    too late may have put a version with the same key over the one whose tag says so.
     """
     found, secrets, reader = [], names.key_secrets(request.team), request.entra_group or ""
     listed = await asyncio.gather(*map(app.vault.versions, secrets))
     for name, value, versions in zip(secrets, keys, listed, strict=True):
         fingerprint = value.fingerprint(name)
-        if name in world.secrets and world.secrets[name].tags.get("fingerprint") != fingerprint:
+        if name in snapshot.secrets and snapshot.secrets[name].tags.get("fingerprint") != fingerprint:
             found.append(f"secret {name} is not the key that the gateway takes")
         slot = Slot.of(versions, fingerprint)
         if EXPOSED not in (slot.tags or {}) and exposed_since(slot, reader, app.clock.now()):
@@ -125,18 +123,17 @@ async def _look_at_keys(app: App, request: AccessRequest, world: Snapshot, keys:
     return found
 
 
-async def _look_at_catalog(app: App, catalog: Catalog, world: Snapshot) -> list[str]:
-    """The same of the catalogue's own: the limits of its workspaces."""
-    return await _look_at_limits(
-        app, compile_shared_workspaces(catalog, app.platform), names.CATALOGUE_TEAM, world
-    )
+async def _compare_shared_limits(app: App, catalog: Catalog, snapshot: Snapshot) -> list[str]:
+    """The limits of the workspaces that the platform runs for all teams."""
+    desired = compile_shared_workspaces(catalog, app.platform)
+    return await _compare_limits(app, desired, names.CATALOGUE_TEAM, snapshot)
 
 
-async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world: Snapshot) -> list[str]:
-    """Of a namespace that stands, and that no newer version looks after. Those of one that does not stand are
-    written with it.
+async def _compare_limits(app: App, desired: DesiredWorkspaces, team: str, snapshot: Snapshot) -> list[str]:
+    """The limits of a namespace that exists and that no newer version wrote. A missing namespace is written
+    with its limits.
     """
-    namespace = world.namespaces.get(names.namespace(team))
+    namespace = snapshot.namespaces.get(names.namespace(team))
     if app.cluster is None or namespace is None or (namespace.marker is not None and namespace.marker.newer):
         return []
     return list(
@@ -144,20 +141,15 @@ async def _look_at_limits(app: App, desired: DesiredWorkspaces, team: str, world
     )
 
 
-async def _look_at_traces(app: App, wanted: DesiredTeam, world: Snapshot) -> list[str]:
-    """No list of the account shows the connections of its projects."""
-    playground, request = app.platform.playground, wanted.request
-    project = world.projects.get(names.project(request.team))
+async def _compare_tracing(app: App, request: AccessRequest, snapshot: Snapshot) -> list[str]:
+    """The tracing connection of the team's project, which no list of the account shows."""
+    playground = app.platform.playground
+    project = snapshot.projects.get(names.project(request.team))
     if app.projects is None or playground is None or not request.playground_access or project is None:
         return []
     if project.marker is not None and project.marker.newer:
         return []
-    target, connection = (
-        compile_project(request, playground).tracing,
-        await app.projects.connection(names.project(request.team)),
-    )
-    return (
-        []
-        if target is None or (connection is not None and connection.target.lower() == target.lower())
-        else ["its traces are not kept"]
-    )
+    target = compile_project(request, playground).tracing
+    connection = await app.projects.connection(names.project(request.team))
+    is_connected = target is None or (connection is not None and connection.target.lower() == target.lower())
+    return [] if is_connected else ["its traces are not kept"]

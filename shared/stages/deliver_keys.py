@@ -1,15 +1,15 @@
 """A team's keys: its subscription, its secrets in the vault, and who may read them; given and taken away.
 
-Nothing here is fenced by the services (a vault has no If-Match), so the pipeline looks at the branch again
-afterwards.
+A vault knows no If-Match, so no service fences these writes: the pipeline reads the branch again afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from shared import names
 from shared.app import App
@@ -26,86 +26,110 @@ from shared.resources.secret_tags import are_as, marked, with_others
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, gather_all, write_secret
 from shared.stages.existing_keys import ExistingKeys, observe, observe_secrets
-from shared.stages.ownership import display_name, is_own_subscription
+from shared.stages.ownership import is_foreign_and_active, is_own_and_active, subscription_display_name
 from shared.stages.renew_key import KEY, make_new, publish
 
 ENDPOINT = "URL"
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """The gateway's keys, None where nobody needs them, and which of them are not what they shall be.
-    `woken`: those of the subscription that has just been made or woken are new already, as far as they are
-    exposed.
+class _Keys:
+    """The gateway's keys, None where they are not needed, and which slots have to be renewed.
+
+    `is_woken`: the subscription was created or woken just now, and exposed keys were renewed before that.
     """
 
     keys: Keys | None
     renewal: Renewal
-    woken: bool
+    is_woken: bool
 
 
 async def deliver(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """Bring subscription, secrets and readers to what the request says; write only what differs."""
+    """Make subscription, secrets and readers agree with the request; write only what differs."""
     request = decision.request
     assert request is not None
-    found = await _observe_hands(app, event, request)
-    held = await _remember_strangers(app, event, request, found)
-    gone = (held.readers | decision.let_in) - {request.entra_group}
-    await gather_all(*(app.roles.revoke(secret, group) for group in gone for secret in held.secrets))
-    given, tags = (
-        await _keys(app, event, decision, held, changed_hands=bool(gone)),
-        _tags(app, request, decision.commit),
-    )
-    for which in given.renewal.now:
-        value = (
-            given.keys[which] if given.keys and given.woken else await make_new(app, event, decision, which)
-        )
-        await publish(
-            app, request.team, which, value, _kept(tags, held.newest(names.secrets(request.team)[which]))
-        )
-    wrote = await _write_secrets(app, request.team, held, given, tags)
-    missing = frozenset(held.secrets) - held.granted if request.entra_group else frozenset()
-    await gather_all(*(app.roles.grant(secret, request.entra_group or "") for secret in sorted(missing)))
-    changed = wrote or bool(missing or gone or given.woken or given.renewal.now)
-    return _outcome(event, request, given.renewal, changed, began=_begins(found, request.team, given.renewal))
+    found = await _observe_readers(app, event, request)
+    existing = await _mark_exposed(app, event, request, found)
+    former = (existing.readers | decision.let_in) - {request.entra_group}
+    await gather_all(*(app.roles.revoke(secret, group) for group in former for secret in existing.secrets))
+    keys = await _keys(app, event, decision, existing, has_former_readers=bool(former))
+    tags = _tags(app, request, decision.commit)
+    await _renew(app, event, decision, existing, keys=keys, tags=tags)
+    wrote = await _write_secrets(app, request.team, existing, keys, tags)
+    granted = await _grant(app, request, existing)
+    changed = wrote or granted or bool(former or keys.is_woken or keys.renewal.now)
+    begins = _begins_overlap(found, request.team, keys.renewal)
+    return _outcome(event, request, keys.renewal, changed, begins_overlap=begins)
 
 
-async def _observe_hands(app: App, event: Event[TeamMessage], request: AccessRequest) -> ExistingKeys:
-    """Where hands have changed, who was let in where, too: a late delivery may have let a group in after its
-    tag was gone. And where a key is exposed: whoever marked it may not have taken the role away yet, and the
-    new key would be open to the same group.
+async def _observe_readers(app: App, event: Event[TeamMessage], request: AccessRequest) -> ExistingKeys:
+    """The keys as they are; with all role assignments on the secrets where the readers have changed or a key
+    is exposed.
+
+    A late delivery may have granted a role to a group that no tag names any more; and the former group of an
+    exposed key may still have its role, and could read the new key.
     """
-    held, reader = await observe(app, request.team, request.entra_group, event.closely), request.entra_group
-    exposed = renewal(held.slots(request.team), reader or "", event.now, app.limits.key_overlap)
-    if event.closely or (exposed.nothing and not held.readers - {reader}):
-        return held
-    return await observe(app, request.team, request.entra_group, closely=True)
+    team, reader = request.team, request.entra_group
+    existing = await observe(app, team, reader, list_readers=event.closely)
+    exposed = renewal(existing.slots(team), reader or "", event.now, app.limits.key_overlap)
+    if event.closely or (exposed.nothing and not existing.readers - {reader}):
+        return existing
+    return await observe(app, team, reader, list_readers=True)
 
 
-async def _remember_strangers(
-    app: App, event: Event[TeamMessage], request: AccessRequest, held: ExistingKeys
+async def _mark_exposed(
+    app: App, event: Event[TeamMessage], request: AccessRequest, existing: ExistingKeys
 ) -> ExistingKeys:
-    """A delivery that came too late may have let a group in that no tag names: the role is the only trace of
-    it. The key's secret says so before the role is taken away.
+    """Mark the keys that a group without a tag could read, before its role is revoked: the role is the only
+    trace of it. Returns the keys with these marks.
     """
-    known: dict[str, SecretVersion] = {}
+    exposed: dict[str, SecretVersion] = {}
     for secret in names.key_secrets(request.team):
-        newest, let_in = held.newest(secret), held.let_in.get(secret, frozenset())
-        if (
-            newest is not None
-            and EXPOSED not in newest.tags
-            and let_in - {request.entra_group, newest.tags.get("reader")}
-        ):
-            known[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
+        newest = existing.newest(secret)
+        if newest is None or EXPOSED in newest.tags:
+            continue
+        let_in = existing.let_in.get(secret, frozenset())
+        if let_in - {request.entra_group, newest.tags.get("reader")}:
+            exposed[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
     await gather_all(
-        *(app.vault.update(version, version.enabled, version.tags) for version in known.values())
+        *(app.vault.update(version, version.enabled, version.tags) for version in exposed.values())
     )
-    written = {secret: (version, *held.secrets[secret][1:]) for secret, version in known.items()}
-    return replace(held, secrets={**held.secrets, **written})
+    written = {secret: (version, *existing.secrets[secret][1:]) for secret, version in exposed.items()}
+    return replace(existing, secrets={**existing.secrets, **written})
 
 
-def _begins(found: ExistingKeys, team: str, renewal: Renewal) -> bool:
-    """Whether the time of a key that works on begins now: its secret, as it was found, did not say so yet."""
+async def _renew(
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    existing: ExistingKeys,
+    *,
+    keys: _Keys,
+    tags: Mapping[str, str],
+) -> None:
+    """Bring the slots that are due to a new key, one after the other; a woken subscription has new ones."""
+    team = event.message.team
+    for which in keys.renewal.now:
+        if keys.is_woken and keys.keys is not None:
+            value = keys.keys[which]
+        else:
+            value = await make_new(app, event, decision, which)
+        newest = existing.newest(names.key_secrets(team)[which])
+        await publish(app, team, which, value, _with_foreign_tags(tags, newest))
+
+
+async def _grant(app: App, request: AccessRequest, existing: ExistingKeys) -> bool:
+    """Grant the request's group its role on each secret where it has none; return whether one had none."""
+    group = request.entra_group
+    if not group:
+        return False
+    missing = sorted(frozenset(existing.secrets) - existing.granted)
+    await gather_all(*(app.roles.grant(secret, group) for secret in missing))
+    return bool(missing)
+
+
+def _begins_overlap(found: ExistingKeys, team: str, renewal: Renewal) -> bool:
+    """Whether the overlap of an exposed key begins now: its secret, as it was found, does not say so yet."""
     newest = {which: found.newest(names.key_secrets(team)[which]) for which in renewal.waiting}
     return any(
         version is not None and not is_marked(version.tags, renewal.waiting[which])
@@ -114,16 +138,22 @@ def _begins(found: ExistingKeys, team: str, renewal: Renewal) -> bool:
 
 
 def _outcome(
-    event: Event[TeamMessage], request: AccessRequest, renewal: Renewal, changed: bool, *, began: bool
+    event: Event[TeamMessage],
+    request: AccessRequest,
+    renewal: Renewal,
+    changed: bool,
+    *,
+    begins_overlap: bool,
 ) -> Outcome:
-    """Whoever pushed sees until when a key works on. So does whoever began that time, or may have died in it:
-    a push may be left to a sweep, after which none needs to come. Later sweeps leave no message behind.
+    """While a key works on for its overlap, the stage of a push comes back when that ends; its status says
+    when. So does the stage that began the overlap, or a retry of it: the push may have been left to a sweep,
+    after which no other sweep needs to come. Later sweeps leave no message behind.
     """
     note = _note(request)
     if renewal.until is None:
         return Done(worth_saying(event, changed, note), wrote=changed)
     until = f"primary key renewed after {format_time(renewal.until)}"
-    if event.message.cause == "push" or event.again or began:
+    if event.message.cause == "push" or event.again or begins_overlap:
         return Waiting(renewal.until - event.now, "HandOverDelay", patient=True, note=until)
     return Done(worth_saying(event, changed, f"{note}; {until}"), wrote=changed)
 
@@ -137,25 +167,38 @@ def _note(request: AccessRequest) -> str:
 
 
 async def _keys(
-    app: App, event: Event[TeamMessage], decision: Decision, held: ExistingKeys, changed_hands: bool
-) -> _Given:
-    """The keys if they are needed: from the answer that made or woke the subscription, else asked for. They
-    are needed too where what the vault holds shall be compared with them (`event.closely`), and where one was
-    open to others.
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    existing: ExistingKeys,
+    *,
+    has_former_readers: bool,
+) -> _Keys:
+    """The gateway's keys, where they are needed: for secrets that are not complete, to compare them with the
+    vault (`event.closely`), and where a key is exposed.
     """
-    team, subscription = event.message.team, held.subscription
-    assert decision.request is not None
-    reader, overlap = decision.request.entra_group or "", app.limits.key_overlap
-    if subscription is None or subscription.state != "active" or subscription.product != names.product(team):
-        # Nobody uses keys that are asleep: there both are made new for any reason, and nothing has to wait.
-        asleep = renewal(held.slots(team), reader, event.now, timedelta(0))
-        both = Renewal((SECONDARY, PRIMARY)) if asleep.now or changed_hands else Renewal()
-        return _Given(await _wake(app, event, decision, subscription, both), both, woken=True)
-    whole = all(_is_whole(held.newest(secret)) for secret in names.key_secrets(team))
-    if whole and not event.closely and renewal(held.slots(team), reader, event.now, overlap).nothing:
-        return _Given(None, Renewal(), woken=False)
+    team, overlap = event.message.team, app.limits.key_overlap
+    reader = (decision.request.entra_group if decision.request else None) or ""
+    if not _works(existing.subscription, team):
+        # The keys of a suspended subscription have no users: both are renewed at once, for any reason.
+        is_exposed = bool(renewal(existing.slots(team), reader, event.now, timedelta(0)).now)
+        both = Renewal((SECONDARY, PRIMARY)) if is_exposed or has_former_readers else Renewal()
+        return _Keys(await _wake(app, event, decision, existing.subscription, both), both, is_woken=True)
+    is_complete = all(_is_complete(existing.newest(secret)) for secret in names.key_secrets(team))
+    is_exposed = not renewal(existing.slots(team), reader, event.now, overlap).nothing
+    if is_complete and not is_exposed and not event.closely:
+        return _Keys(None, Renewal(), is_woken=False)
     keys = await app.gateway.keys(names.subscription(team))
-    return _Given(keys, renewal(held.slots(team, keys), reader, event.now, overlap), woken=False)
+    return _Keys(keys, renewal(existing.slots(team, keys), reader, event.now, overlap), is_woken=False)
+
+
+def _works(subscription: Subscription | None, team: str) -> bool:
+    """Whether it is active, and on the team's product."""
+    return (
+        subscription is not None
+        and subscription.state == "active"
+        and subscription.product == names.product(team)
+    )
 
 
 async def _wake(
@@ -163,14 +206,16 @@ async def _wake(
     event: Event[TeamMessage],
     decision: Decision,
     subscription: Subscription | None,
-    exposed: Renewal,
+    renewal: Renewal,
 ) -> Keys:
-    """What others could read is made new before the keys work (again). Nothing fences a new key."""
+    """Create or activate the subscription, and return its keys. Exposed keys are renewed before they work
+    again; no ETag fences that, so the branch is asked once more.
+    """
     team = event.message.team
     name = names.subscription(team)
-    if subscription is not None and exposed.now:
+    if subscription is not None and renewal.now:
         await ensure_branch_unchanged(app, event, decision)
-        await gather_all(*(app.gateway.regenerate_key(name, which) for which in exposed.now))
+        await gather_all(*(app.gateway.regenerate_key(name, which) for which in renewal.now))
         subscription = await app.gateway.subscription(name)
     if subscription is not None:
         await ensure_branch_unchanged(app, event, decision)
@@ -179,10 +224,10 @@ async def _wake(
 
 
 async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | None:
-    """The keys may have been asked for when the branch said something else, or somebody deleted the product:
-    it comes (back).
+    """Raises Busy when the team has no product: it was deleted, or the message was sent for an older state of
+    the branch.
     """
-    given = names.subscription(team), names.product(team), display_name(app, team), etag
+    given = names.subscription(team), names.product(team), subscription_display_name(app, team), etag
     try:
         return await app.gateway.put_subscription(*given)
     except Rejected:
@@ -192,34 +237,34 @@ async def _put_subscription(app: App, team: str, etag: str | None) -> Keys | Non
 
 
 async def _write_secrets(
-    app: App, team: str, held: ExistingKeys, given: _Given, tags: Mapping[str, str]
+    app: App, team: str, existing: ExistingKeys, keys: _Keys, tags: Mapping[str, str]
 ) -> bool:
-    """All but the keys that were made new: those are in the vault already."""
-    endpoint = Secret(names.endpoint_secret(team), ENDPOINT, SecretValue(app.platform.gateway_url))
-    written = [write_secret(app, endpoint, held.newest(endpoint.name), tags)]
-    for which, name in enumerate(names.key_secrets(team)):
-        newest, since = held.newest(name), given.renewal.waiting.get(which)
-        if newest is not None and since is not None:
-            written.append(_leave(app, newest, since))
-        elif given.keys is not None and which not in given.renewal.now:
-            written.append(write_secret(app, Secret(name, KEY, given.keys[which]), newest, tags))
-        elif given.keys is None:
-            written.append(_retag(app, newest, tags))
-    return any(await _all(written))
-
-
-async def _leave(app: App, newest: SecretVersion, since: datetime) -> bool:
-    """A key that was open to others and works on for a while. Who could read it stays written there until it
-    is made new.
+    """Write the endpoint and the keys, but not the renewed ones: those are in the vault already. Returns
+    whether anything was written.
     """
+    endpoint = Secret(names.endpoint_secret(team), ENDPOINT, SecretValue(app.platform.gateway_url))
+    writes = [write_secret(app, endpoint, existing.newest(endpoint.name), tags)]
+    for which, name in enumerate(names.key_secrets(team)):
+        newest, since = existing.newest(name), keys.renewal.waiting.get(which)
+        if newest is not None and since is not None:
+            writes.append(_keep_exposed(app, newest, since))
+        elif keys.keys is not None and which not in keys.renewal.now:
+            writes.append(write_secret(app, Secret(name, KEY, keys.keys[which]), newest, tags))
+        elif keys.keys is None:
+            writes.append(_update_tags(app, newest, tags))
+    return any(await _results(writes))
+
+
+async def _keep_exposed(app: App, newest: SecretVersion, since: datetime) -> bool:
+    """An exposed key works on for its overlap. Its tag `reader` stays as it is until the key is renewed."""
     if newest.enabled and is_marked(newest.tags, since):
         return False
     await app.vault.update(newest, True, marked(newest.tags, {EXPOSED: format_time(since)}))
     return True
 
 
-async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
-    """The value is right and stays; the tags may have to say who reads it now."""
+async def _update_tags(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
+    """The value is right; the tags may name another reader or commit."""
     if newest is None:
         return False
     wanted = with_others({**tags, "fingerprint": newest.tags.get("fingerprint", "")}, newest.tags)
@@ -229,8 +274,8 @@ async def _retag(app: App, newest: SecretVersion | None, tags: Mapping[str, str]
     return True
 
 
-async def _all(written: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in written]
+async def _results(writes: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
+    tasks = [asyncio.ensure_future(write) for write in writes]
     await gather_all(*tasks)
     return [task.result() for task in tasks]
 
@@ -246,60 +291,59 @@ def _tags(app: App, request: AccessRequest, commit: str) -> dict[str, str]:
     }
 
 
-def _kept(tags: Mapping[str, str], newest: SecretVersion | None) -> dict[str, str]:
-    """With what others wrote on the version that is there."""
+def _with_foreign_tags(tags: Mapping[str, str], newest: SecretVersion | None) -> dict[str, str]:
+    """Our tags, with those that others wrote on the existing version."""
     return with_others({**tags, "fingerprint": ""}, None if newest is None else newest.tags)
 
 
-def _is_whole(version: SecretVersion | None) -> bool:
+def _is_complete(version: SecretVersion | None) -> bool:
     return version is not None and version.enabled and bool(version.tags.get("fingerprint"))
 
 
 async def withdraw_keys(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """Disable every version of the team's secrets; after grace, or when the product is gone, delete them and
-    the roles on them.
+    """Suspend the subscription and disable every version of the team's secrets; delete the secrets, and the
+    roles on them, when the grace period is over or the product is gone.
     """
     team = event.message.team
-    held, product = await asyncio.gather(
+    existing, product = await asyncio.gather(
         observe_secrets(app, team, None), app.gateway.product(names.product(team))
     )
-    if (
-        held.subscription is not None
-        and is_own_subscription(app, team, held.subscription)
-        and held.subscription.state == "active"
-    ):
-        # A delivery of keys that was under way during the withdrawal made or woke it after the gateway's
-        # stage had looked.
+    if is_own_and_active(existing.subscription, app, team):
+        # A delivery of keys during the withdrawal created or woke it after the gateway's stage had read it.
         await ensure_branch_unchanged(app, event, decision)
-        await app.gateway.suspend_subscription(held.subscription.name, held.subscription.etag)
-    since = _withdrawn_since(held.newest(secret) for secret in held.secrets)
-    if (
-        product is None or (since is not None and event.now >= since + app.limits.grace)
-    ) and not decision.in_doubt:
-        readers = (await observe_secrets(app, team, None, closely=True)).readers
-        await gather_all(*(app.roles.revoke(secret, group) for group in readers for secret in held.secrets))
-        await gather_all(*(app.vault.delete(secret) for secret, versions in held.secrets.items() if versions))
-        return Done("keys deleted" if any(held.secrets.values()) else None)
-    live = [
-        version
-        for versions in held.secrets.values()
-        for version in versions
-        if version.enabled or not version.tags.get("withdrawn")
-    ]
-    mark = {"withdrawn": format_time(since or event.now)}
-    await gather_all(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
-    if (
-        held.subscription is not None
-        and not is_own_subscription(app, team, held.subscription)
-        and held.subscription.state == "active"
-    ):
+        await app.gateway.suspend_subscription(existing.subscription.name, existing.subscription.etag)
+    since = _withdrawn_since(existing)
+    is_over = product is None or (since is not None and event.now >= since + app.limits.grace)
+    if is_over and not decision.in_doubt:
+        return await _delete_keys(app, team, existing)
+    disabled = await _disable(app, existing, since or event.now)
+    if is_foreign_and_active(existing.subscription, app, team):
         raise NotManaged(
-            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}: "
-            "suspend or remove it"
+            f"there is a subscription {existing.subscription.name} that is not managed by mergekey for "
+            f"{team}: suspend or remove it"
         )
-    return Done("keys disabled" if live else None)
+    return Done("keys disabled" if disabled else None)
 
 
-def _withdrawn_since(newest: Iterable[SecretVersion | None]) -> datetime | None:
-    marks = [read_time(version.tags.get("withdrawn")) for version in newest if version is not None]
-    return min((mark for mark in marks if mark is not None), default=None)
+async def _delete_keys(app: App, team: str, existing: ExistingKeys) -> Outcome:
+    readers = (await observe_secrets(app, team, None, list_readers=True)).readers
+    await gather_all(*(app.roles.revoke(secret, group) for group in readers for secret in existing.secrets))
+    await gather_all(*(app.vault.delete(secret) for secret, versions in existing.secrets.items() if versions))
+    return Done("keys deleted" if any(existing.secrets.values()) else None)
+
+
+async def _disable(app: App, existing: ExistingKeys, since: datetime) -> bool:
+    """Disable all versions and tag them with the time of the withdrawal. Returns whether any was enabled, or
+    had no such tag.
+    """
+    versions = chain.from_iterable(existing.secrets.values())
+    live = [version for version in versions if version.enabled or not version.tags.get("withdrawn")]
+    mark = {"withdrawn": format_time(since)}
+    await gather_all(*(app.vault.update(version, False, marked(version.tags, mark)) for version in live))
+    return bool(live)
+
+
+def _withdrawn_since(existing: ExistingKeys) -> datetime | None:
+    newest = [version for secret in existing.secrets if (version := existing.newest(secret)) is not None]
+    times = [read_time(version.tags.get("withdrawn")) for version in newest]
+    return min((time for time in times if time is not None), default=None)

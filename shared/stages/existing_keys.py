@@ -1,4 +1,4 @@
-"""What is there of a team's keys: its subscription, its secrets in the vault, and who may read them."""
+"""The keys of a team as they exist: its subscription, its secrets in the vault, and who may read them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from shared.marker import owner_of, reader_of
 from shared.ports import Keys
 from shared.resources.actual import SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED, Slot
-from shared.stages.ownership import display_name
+from shared.stages.ownership import is_own_subscription
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingKeys:
-    """What is there: the subscription, the versions of each secret (newest first), the secrets that the group
-    may read; `let_in` are all groups that we let in, by secret, where that was looked at.
+    """The subscription, and the versions of each secret, newest first.
+
+    `granted`: the secrets that the request's group may read. `let_in`: by secret, all groups to which we
+    granted a role, where the role assignments were listed.
     """
 
     subscription: Subscription | None
@@ -32,8 +34,10 @@ class ExistingKeys:
 
     @property
     def readers(self) -> frozenset[str]:
-        """The groups that were let in before, by the secrets' own tags too. Whom a marked one names has lost
-        the role already, or is about to: then the roles tell.
+        """The groups that have or had a role, by the role assignments and by the tags of the secrets.
+
+        The tag of an exposed secret does not count: its group has lost the role, or the role assignments
+        say so.
         """
         newest = (self.newest(secret) for secret in self.secrets)
         named = [
@@ -44,49 +48,52 @@ class ExistingKeys:
         return frozenset(reader for reader in named if reader).union(*self.let_in.values())
 
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
-        """The two keys, primary first; with what the gateway takes where that was asked."""
+        """The two keys, primary first; with the fingerprints of the gateway's keys where those are given."""
         return tuple(
             Slot.of(self.secrets[name], None if keys is None else keys[which].fingerprint(name))
             for which, name in enumerate(names.key_secrets(team))
         )
 
 
-async def observe(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
-    """Reads everything at once. Raises NotManaged when something of the name is not ours.
+async def observe(app: App, team: str, group: str | None, *, list_readers: bool = False) -> ExistingKeys:
+    """Read everything at once. Raises NotManaged when the subscription or a secret is not ours.
 
-    `closely`: who else was let in, too. A delivery that came too late and died has left no other trace.
+    `list_readers`: read the role assignments of each secret too. They are the only trace of a delivery that
+    came too late and was not finished.
     """
-    held = await observe_secrets(app, team, group, closely)
-    if held.subscription is not None and held.subscription.display_name != display_name(app, team):
+    existing = await observe_secrets(app, team, group, list_readers=list_readers)
+    subscription = existing.subscription
+    if subscription is not None and not is_own_subscription(app, team, subscription):
         raise NotManaged(
-            f"there is a subscription {held.subscription.name} that is not managed by mergekey for {team}"
+            f"there is a subscription {subscription.name} that is not managed by mergekey for {team}"
         )
-    return held
+    return existing
 
 
-async def observe_secrets(app: App, team: str, group: str | None, closely: bool = False) -> ExistingKeys:
-    """The same, whosever the subscription is: what is in the vault can be taken back anyway."""
+async def observe_secrets(
+    app: App, team: str, group: str | None, *, list_readers: bool = False
+) -> ExistingKeys:
+    """Like `observe`, for a subscription of any owner: secrets can be taken away in any case."""
     secrets = names.secrets(team)
     subscription, (granted, let_in), versions = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)),
-        _all_readers(app, secrets, group) if closely else _reader(app, group),
+        _all_readers(app, secrets, group) if list_readers else _granted(app, group),
         asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
     )
-    held = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
-    _require_own_secrets(app, team, held)
-    return held
+    existing = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
+    _require_own_secrets(app, team, existing)
+    return existing
 
 
-async def _reader(app: App, group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
+async def _granted(app: App, group: str | None) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
     return (await app.roles.granted(group) if group else frozenset()), {}
 
 
 async def _all_readers(
     app: App, secrets: Sequence[str], group: str | None
 ) -> tuple[frozenset[str], Mapping[str, frozenset[str]]]:
-    readers = dict(
-        zip(secrets, await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets)), strict=True)
-    )
+    listed = await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets))
+    readers = dict(zip(secrets, listed, strict=True))
     granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
     let_in = {
         secret: frozenset(reader.group for reader in found if reader.ours)
@@ -95,11 +102,10 @@ async def _all_readers(
     return frozenset(granted), let_in
 
 
-def _require_own_secrets(app: App, team: str, held: ExistingKeys) -> None:
-    ours = (app.platform.repository, team)
-    for secret in held.secrets:
-        newest = held.newest(secret)
-        if newest is not None and owner_of(newest.tags) != ours:
+def _require_own_secrets(app: App, team: str, existing: ExistingKeys) -> None:
+    for secret in existing.secrets:
+        newest = existing.newest(secret)
+        if newest is not None and owner_of(newest.tags) != (app.platform.repository, team):
             raise NotManaged(
                 f"there is a secret {secret} that is not managed by mergekey for {team}: rename or remove it"
             )

@@ -1,7 +1,6 @@
-"""Messages that lead from one stage to the next, and their ids: who asks twice asks once (duplicate
-detection).
+"""Messages from one stage to the next, and their ids: of two messages with the same id Service Bus drops one.
 
-Ids grow along a chain, and a chain of sweeps that set off sweeps has no end: hence `bounded`.
+Ids grow along a chain of messages, and a chain of sweeps that queue sweeps has no end: hence `bounded`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from shared.ports import OutgoingMessage
 
 
 async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
-    """Queue DeliverKeys for the team: one per chain."""
+    """Queue the delivery or withdrawal of the team's keys: one per chain of messages."""
     message = DeliverKeys(**{**event.message.model_dump(by_alias=True), "commit": commit})
     message_id = bounded(f"{event.root}/{DELIVER_KEYS.name}")
     await app.bus.send(
@@ -35,8 +34,8 @@ async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None
 def access_change(
     app: App, change: AccessChange, cause: str, now: datetime, stage: Stage | None = None
 ) -> OutgoingMessage:
-    """The first message of a chain, to all stages or to one of the topic. `cause` is the delivery or the
-    sweep that set it off.
+    """The first message of a chain, to all stages or to one of the topic. `cause` is the id of the delivery
+    or the sweep.
     """
     message_id = bounded(f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}")
     to = TO_ALL if stage is None else stage.to

@@ -27,8 +27,8 @@ from shared.stages.provision_workspaces import (
     withdraw_workspaces,
 )
 
-#: How often a stage starts anew because the branch moved while it wrote.
-ROUNDS = 3
+#: How often a stage acts when the branch moves while it writes.
+MAX_ROUNDS = 3
 
 Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
@@ -41,16 +41,14 @@ async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
 
 
 async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
-    """The team's product with its policy and backends; keys are asked for as soon as the product stands."""
+    """The team's product with its policy and backends. It queues the delivery of keys."""
     if event.message.team == CATALOG_TEAM:
         return Done()
     return await _follow(app, event, provision_product, withdraw_product, hold_product)
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
-    """The team's own GPU workspaces, or those of the catalogue for all teams. Waiting for a node is a result,
-    not an error.
-    """
+    """The team's own GPU workspaces, or those of the catalogue for all teams."""
     if app.cluster is None:
         return Done()
     if event.message.team == CATALOG_TEAM:
@@ -73,45 +71,42 @@ async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
 async def _follow(
     app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
 ) -> Outcome:
-    """Act on what the branch says, then look again: not every write can be fenced, so a branch that moved
-    meanwhile is followed.
+    """Act on what the branch says, then read it again: not every write can be fenced, so the stage acts once
+    more when the branch moved meanwhile. Raises Busy when it keeps moving.
     """
+    acts = {"wanted": grant, "ended": withdraw, "held": hold}
     decision = await decide(app, event.message, event.now)
-    for rounds in range(ROUNDS):
-        match decision.verdict:
-            case "superseded":
-                if rounds:
-                    await _have_looked_at(app, event)
-                return Done()
-            case "held":
-                outcome = await hold(app, event, decision)
-            case "wanted":
-                outcome = await grant(app, event, decision)
-            case "ended":
-                outcome = await withdraw(app, event, decision)
+    for rounds in range(MAX_ROUNDS):
+        if decision.verdict == "superseded":
+            if rounds:
+                await _queue_sweep(app, event)
+            return Done()
+        outcome = await acts[decision.verdict](app, event, decision)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
-        again = await decide(app, event.message, event.now)
-        if again.same_as(decision):
-            return (
-                replace(outcome, revision=decision.blobs[0])
-                if isinstance(outcome, Waiting) and decision.blobs
-                else outcome
-            )
-        decision, event = again.after(decision), replace(event, again=True)
+        current = await decide(app, event.message, event.now)
+        if current.same_as(decision):
+            return _with_revision(outcome, decision)
+        decision, event = current.after(decision), replace(event, again=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")
 
 
-async def _have_looked_at(app: App, event: Event[TeamMessage]) -> None:
-    """What was written came too late, and this message cannot say what to write instead: a request that went,
-    or one that came back.
+def _with_revision(outcome: Outcome, decision: Decision) -> Outcome:
+    """Waits for the same revision of a request join into one chain of messages."""
+    if isinstance(outcome, Waiting) and decision.blobs:
+        return replace(outcome, revision=decision.blobs[0])
+    return outcome
+
+
+async def _queue_sweep(app: App, event: Event[TeamMessage]) -> None:
+    """A late write may have overwritten something newer, and this message is about an older state of the
+    branch: a sweep finds out what to write instead.
     """
-    again = Sweep(why=f"the branch moved while something was written for {event.message.team}")
-    await app.bus.send(
-        [outgoing.sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)]
-    )
+    message = Sweep(why=f"the branch moved while something was written for {event.message.team}")
+    message_id = f"{event.root}/sweep/{int(event.now.timestamp())}"
+    await app.bus.send([outgoing.sweep(app, message, message_id, event.now)])
 
 
 async def _keep(_: App, __: Event[TeamMessage], ___: Decision) -> Outcome:
-    """A catalogue that is gone changes nothing: the last valid one stays in force."""
+    """The last valid catalogue stays in force when the branch has none."""
     return Done()

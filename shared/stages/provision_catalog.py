@@ -19,7 +19,7 @@ from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
 
 
 async def provision_models(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """The API, its fragment and policy, what serves the models, and the secrets that this needs."""
+    """Make the unified API, its fragment, policy, backends and secrets agree with the catalogue."""
     assert decision.catalog is not None
     desired = compile_catalog(decision.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, decision.path, decision.commit, desired.digest)
@@ -30,37 +30,37 @@ async def provision_models(app: App, event: Event[TeamMessage], decision: Decisi
     try:
         plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
     except NotManaged:
-        await _keep_the_fragment(app, desired.fragment, actual)
+        await _provide_fragment(app, desired.fragment, actual)
         raise
     if plan or cleaning:
         await ensure_branch_unchanged(app, event, decision)
-    await _build(app, plan, actual, GatewayWriter(app.gateway, marker))
+    await _apply(app, plan, actual, GatewayWriter(app.gateway, marker))
     left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
     return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
 
 
-async def _keep_the_fragment(app: App, text: str, actual: ActualCatalog) -> None:
-    """Every team's policy includes it, and it is always the same: whoever has taken another name of ours
-    keeps no team from its policy.
+async def _provide_fragment(app: App, text: str, actual: ActualCatalog) -> None:
+    """Write the fragment, which every team's policy includes, although another object cannot be written
+    because its name is taken.
     """
     if actual.fragment != canonical_digest(text):
         await app.gateway.put_fragment(FRAGMENT, text)
 
 
-async def _build(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
-    """Raises Busy when a write was refused because another hand has taken away what stood before it."""
-    stood = _names(actual)
+async def _apply(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
+    """Raises Busy when a write was refused because something that it names was deleted meanwhile."""
+    existing = _names(actual)
 
     async def write(change: Change) -> None:
         try:
             await writer(change)
         except Rejected as error:
-            if misses_reference(error, stood - {change.name}, _names(await _actual_catalog(app))):
+            if misses_reference(error, existing - {change.name}, _names(await _actual_catalog(app))):
                 raise Busy(f"what {change.name} needs was deleted meanwhile", reason="BackendGone") from None
             raise
         if isinstance(change, Create | Update) and isinstance(change.body, Backend | NamedValue):
-            stood.add(change.name)
+            existing.add(change.name)
 
     await apply_plan(plan, write)
 
@@ -70,8 +70,11 @@ def _names(actual: ActualCatalog) -> set[str]:
 
 
 async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
-    """What is left: the service refuses to delete what a policy names. Teams' policies follow the catalogue,
-    but not at once, and those of teams that have withdrawn stay until their grace ends: sweeps try again.
+    """Delete what is not needed any more, and return the names of what is left: the service refuses to delete
+    what a policy names.
+
+    The policies of teams follow the catalogue, but not at once, and those of withdrawn teams stay until their
+    grace period is over: sweeps try again.
     """
     left: list[str] = []
 

@@ -9,102 +9,171 @@ from datetime import timedelta
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, InvalidRequest, NewerVersion, NotManaged, Rejected
-from shared.marker import Marker, format_time, require_known
+from shared.marker import Marker, format_time
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX
 from shared.names import product as product_name
 from shared.names import subscription as subscription_name
 from shared.policies.policy_xml import digest_of
-from shared.requests.request import AccessRequest
 from shared.resources.actual import Policy, Product, Subscription
 from shared.resources.desired import DesiredGateway, compile_gateway
-from shared.resources.plan import ActualGateway, plan_gateway
+from shared.resources.plan import ActualGateway, Plan, plan_gateway
 from shared.stages.apply import (
     ADMINISTRATOR,
     GatewayWriter,
     apply_plan,
-    closed,
+    close_product,
     gather_all,
     misses_reference,
     remove_administrator,
 )
 from shared.stages.outgoing import ask_for_keys
-from shared.stages.ownership import is_grace_over, is_own_subscription, require_ours
+from shared.stages.ownership import (
+    is_foreign_and_active,
+    is_grace_over,
+    is_own_and_active,
+    is_own_and_suspended,
+    is_own_subscription,
+    own_marker,
+    require_ours,
+)
 from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
-#: While others have what is asked for, and give it back at this moment.
-ROOM_WAIT = timedelta(seconds=10)
-#: What is said beside the commit.
+#: While other teams hold a reservation that they are about to give back.
+CAPACITY_WAIT = timedelta(seconds=10)
+#: The commit status of a team that the guard holds.
 HELD = "withdrawal held: too many teams are gone at once; see the check"
 
 
 async def provision_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """The team's product. The backends are read only when something differs."""
-    assert decision.request is not None
-    assert decision.catalog is not None
-    name, team = product_name(decision.request.team), decision.request.team
-    _require_cluster(app, decision.request)
-    desired = compile_gateway(decision.request, decision.catalog, app.platform)
+    """Make the team's product, with its policy, backends and link, agree with its request.
+
+    Waits while the unified API is not finished, and while other teams still hold the capacity.
+    """
+    wanted = _desired_product(app, decision)
+    actual, is_api_finished = await _read_product(app, event, wanted.desired.product)
+    if actual.product is not None:
+        require_ours(app, wanted.request.team, actual.product.marker, f"product {actual.product.name}")
+    if not is_api_finished:
+        return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
+    actual = await _with_backends(app, event, wanted.desired, actual)
+    writer = GatewayWriter(app.gateway, wanted.marker)
+    plan: Plan | None = plan_gateway(wanted.desired, wanted.marker, actual)
+    if plan:
+        await ensure_branch_unchanged(app, event, decision)
+        plan = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
+    if plan is None:
+        return Waiting(CAPACITY_WAIT, "CapacityInUse")
+    try:
+        await _apply(app, event, decision, plan, product=actual.product, writer=writer)
+    except Rejected as error:
+        await _require_backends(app, wanted.desired, error)
+        await _require_own_policy(app, wanted.desired, actual.policy)
+        raise
+    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+
+
+def _desired_product(app: App, decision: Decision) -> DesiredProduct:
+    """Raises InvalidRequest when the request needs a GPU cluster and the platform has none."""
+    request, catalog = decision.request, decision.catalog
+    assert request is not None
+    assert catalog is not None
+    if app.platform.cluster is None and any(model.instance_type for model in request.models):
+        raise InvalidRequest(
+            "this platform has no GPU cluster: ask for the shared model, without `dedicated`",
+            reason="NoCluster",
+        )
+    desired = compile_gateway(request, catalog, app.platform)
     marker = Marker(
         app.platform.repository,
-        team,
+        request.team,
         decision.path,
         decision.commit,
         desired.digest,
-        expires=decision.request.expires,
+        expires=request.expires,
     )
-    actual, policy, api, linked = await asyncio.gather(
+    return DesiredProduct(request, catalog, desired, marker)
+
+
+async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualGateway, bool]:
+    """The product as it is, without its backends, and whether the unified API is finished."""
+    product, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
         app.gateway.product_policy(name),
         app.gateway.api(API),
-        app.gateway.is_linked(name, API) if event.closely else _unknown(),
+        app.gateway.is_linked(name, API) if event.closely else _unread(),
     )
-    if actual is not None and not marker.owns(actual.marker):
-        raise NotManaged(
-            f"there is a product {name} that is not managed by mergekey for {team}: rename or remove it"
-        )
-    require_known(actual.marker if actual else None, f"the product {name}")
-    if api is None or not api.was_finished:
-        return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
-    same = actual is not None and actual.marker is not None and actual.marker.digest == desired.digest
-    unread = (same and not event.closely) or (actual is None and not desired.backends)
-    backends = None if unread else tuple(await app.gateway.backends(f"{name}--"))
-    found, writer = ActualGateway(actual, policy, backends, linked), GatewayWriter(app.gateway, marker)
-    plan = plan_gateway(desired, marker, found)
-    if plan:
-        await ensure_branch_unchanged(app, event, decision)
-        growth = await growth_of(
-            app, DesiredProduct(decision.request, decision.catalog, desired, marker), actual
-        )
-        if growth is not None:
-            reserved = await reserve(app, event, growth, writer)
-            if reserved is None:
-                return Waiting(ROOM_WAIT, "CapacityInUse")
-            plan = plan_gateway(desired, marker, replace(found, product=reserved)).after_first()
+    return ActualGateway(product, policy, linked=linked), api is not None and api.was_finished
+
+
+async def _unread() -> None:
+    return None
+
+
+async def _with_backends(
+    app: App, event: Event[TeamMessage], desired: DesiredGateway, actual: ActualGateway
+) -> ActualGateway:
+    """Backends are read only where the marker does not vouch for them, or a new team needs some."""
+    if actual.product is None:
+        is_needed = bool(desired.backends)
+    else:
+        marker = actual.product.marker
+        is_needed = event.closely or marker is None or marker.digest != desired.digest
+    if not is_needed:
+        return actual
+    return replace(actual, backends=tuple(await app.gateway.backends(f"{desired.product}--")))
+
+
+async def _plan_within_capacity(
+    app: App,
+    event: Event[TeamMessage],
+    wanted: DesiredProduct,
+    actual: ActualGateway,
+    *,
+    plan: Plan,
+    writer: GatewayWriter,
+) -> Plan | None:
+    """The plan, when what grows is reserved; None while it does not fit beside the other teams."""
+    growth = await growth_of(app, wanted, actual.product)
+    if growth is None:
+        return plan
+    reserved = await reserve(app, event, growth, writer)
+    if reserved is None:
+        return None
+    return plan_gateway(wanted.desired, wanted.marker, replace(actual, product=reserved)).after_first()
+
+
+async def _apply(
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    plan: Plan,
+    *,
+    product: Product | None,
+    writer: GatewayWriter,
+) -> None:
+    """Write the plan, and queue the delivery of keys: beside it for a new product or one in force.
+
+    Keys of a team that comes back are queued afterwards: they would work under its former policy, which may
+    grant more.
+    """
 
     async def keys() -> None:
         await ask_for_keys(app, event, decision.commit)
 
-    # Keys that sleep are woken when the policy is right: the one that stands may grant more.
-    sleeping = actual is not None and not actual.is_in_force
-    try:
-        await apply_plan(plan, writer, None if sleeping else keys)
-    except Rejected as error:
-        await _require_backends(app, desired, error)
-        await _require_own_policy(app, desired, policy)
-        raise
-    if sleeping:
+    comes_back = product is not None and not product.is_in_force
+    await apply_plan(plan, writer, None if comes_back else keys)
+    if comes_back:
         await keys()
-    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
 
 
 async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) -> None:
-    """A policy that names a backend or a fragment which is not there is refused. Of the team's own, which
-    somebody deleted meanwhile, the next look finds what is missing; the gateway's own come with the
-    catalogue.
+    """Raises Busy when the policy was refused because a backend or the fragment that it names does not exist.
+
+    The next attempt makes the team's own backends again; the shared ones are made with the catalogue.
     """
     own, shared, fragment = await asyncio.gather(
         app.gateway.backends(f"{desired.product}--"),
@@ -121,178 +190,168 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
 
 
 async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | None) -> None:
-    """A backend that is to be deleted is refused when a faster hand has written a policy that names it, after
-    ours.
+    """Raises Busy when another host has written a policy after ours: then a backend that was to be deleted is
+    named again, and its deletion is refused.
     """
     policy, known = await app.gateway.product_policy(desired.product), None if before is None else before.etag
     if policy is not None and policy.etag != known and policy.digest != digest_of(desired.policy):
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
 
-async def _unknown() -> None:
-    return None
-
-
-def _require_cluster(app: App, request: AccessRequest) -> None:
-    if app.platform.cluster is None and any(model.instance_type for model in request.models):
-        raise InvalidRequest(
-            "this platform has no GPU cluster: ask for the shared model, without `dedicated`",
-            reason="NoCluster",
-        )
-
-
 async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """Suspend first, whatever else fails; let nobody in without a key; mark the product; after grace delete
-    what is ours.
+    """Suspend the subscription first, whatever else fails; close the product to calls without a key; mark it
+    as withdrawn; delete it when the grace period is over.
     """
     team = event.message.team
     subscription, product = await asyncio.gather(
         app.gateway.subscription(subscription_name(team)), app.gateway.product(product_name(team))
     )
     await ensure_branch_unchanged(app, event, decision)
-    if (
-        subscription is not None
-        and is_own_subscription(app, team, subscription)
-        and subscription.state == "active"
-    ):
+    if is_own_and_active(subscription, app, team):
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
-    product = await closed(app.gateway, product, Marker(app.platform.repository, team, "", ""))
-    marker = None if product is None else product.marker
-    if product is None and decision.in_doubt:
-        return Done(wrote=False)
-    if product is None or (
-        marker is not None and is_grace_over(app, event, marker) and not decision.in_doubt
-    ):
-        return await _end(app, event, decision, product, subscription)
+    product = await close_product(app.gateway, product, own_marker(app, team))
+    if product is None:
+        return (
+            Done(wrote=False)
+            if decision.in_doubt
+            else await _delete_remains(app, event, decision, subscription)
+        )
+    if is_grace_over(app, event, product.marker) and not decision.in_doubt:
+        return await _delete_after_grace(app, event, decision, product, subscription)
     await ask_for_keys(app, event, decision.commit)
-    marker = require_ours(app, team, marker, f"product {product.name}")
-    # A subscription that somebody renamed, or made in our place, is left alone; what its keys open is ours to
-    # shut.
-    stranger = (
-        subscription is not None
-        and subscription.state == "active"
-        and not is_own_subscription(app, team, subscription)
+    return await _mark_withdrawn(app, event, product, subscription)
+
+
+async def _mark_withdrawn(
+    app: App, event: Event[TeamMessage], product: Product, subscription: Subscription | None
+) -> Outcome:
+    """Write the time of the withdrawal into the marker, once. Where a foreign subscription has the name of
+    the team's own, the link is removed: the subscription is left alone, and its keys open nothing.
+    """
+    team = event.message.team
+    marker = require_ours(app, team, product.marker, f"product {product.name}")
+    unlinks = is_foreign_and_active(subscription, app, team) and await app.gateway.is_linked(
+        product.name, API
     )
-    shut = stranger and await app.gateway.is_linked(product.name, API)
-    # A digest vouches for the link, too: without it whoever comes back is linked again.
-    over = replace(
-        marker, withdrawn=marker.withdrawn or event.now, held=None, digest="" if shut else marker.digest
-    )
-    if over != marker:
-        await _mark_withdrawn(app, product, marker, over)
-    if shut:
+    # The digest vouches for the link: without it a team that comes back is linked again.
+    digest = "" if unlinks else marker.digest
+    withdrawn = replace(marker, withdrawn=marker.withdrawn or event.now, held=None, digest=digest)
+    if withdrawn != marker:
+        if marker.withdrawn is None and not marker.digest:
+            # The product is unfinished: the administrator's keys may still be there.
+            await remove_administrator(app.gateway, product.name)
+        await app.gateway.publish_product(product.name, product.etag, product.display_name, withdrawn)
+    if unlinks:
         await app.gateway.unlink_product(product.name, API)
     if marker.withdrawn is not None:
-        return Done(wrote=shut)
+        return Done(wrote=unlinks)
     return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
 
 
-async def _mark_withdrawn(app: App, product: Product, before: Marker, marker: Marker) -> None:
-    if before.withdrawn is None and not before.digest:
-        # Whoever began it died, or was told to stop, before the administrator's keys were removed.
-        await remove_administrator(app.gateway, product.name)
-    await app.gateway.publish_product(product.name, product.etag, product.display_name, marker)
-
-
 async def leave_held(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:  # noqa: ARG001
-    """Nothing is done about a team that the guard holds."""
+    """Change nothing for a team whose withdrawal the guard holds."""
     return Done(HELD, wrote=False)
 
 
 async def hold_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
-    """The product says since when: so the team stays held, whoever else goes, comes or is cleaned away.
-    Nothing is withdrawn.
+    """Write into the marker since when the guard holds the withdrawal, so that the team stays held when other
+    teams go, come or are deleted. Nothing is withdrawn.
     """
     team = event.message.team
     product = await app.gateway.product(product_name(team))
     marker = None if product is None else product.marker
-    may = Marker(app.platform.repository, team, "", "").may_change(marker)
-    if (
-        product is None
-        or marker is None
-        or not may
-        or marker.held
-        or marker.withdrawn
-        or not product.is_finished
-    ):
+    if product is None or marker is None or not own_marker(app, team).may_change(marker):
+        return Done(HELD, wrote=False)
+    if marker.held or marker.withdrawn or not product.is_finished:
         return Done(HELD, wrote=False)
     await ensure_branch_unchanged(app, event, decision)
-    await app.gateway.publish_product(
-        product.name, product.etag, product.display_name, replace(marker, held=event.now)
-    )
+    held = replace(marker, held=event.now)
+    await app.gateway.publish_product(product.name, product.etag, product.display_name, held)
     return Done(HELD)
 
 
-async def _end(
+async def _delete_remains(
+    app: App, event: Event[TeamMessage], decision: Decision, subscription: Subscription | None
+) -> Outcome:
+    """Delete what outlived the product: its backends, and the team's subscription.
+
+    A subscription that was active a moment ago has a new ETag since it was suspended: the next sweep has it
+    deleted.
+    """
+    team = event.message.team
+    await _delete_backends(app, team)
+    if is_own_and_suspended(subscription, app, team):
+        await app.gateway.delete_subscription(subscription.name, subscription.etag)
+    await ask_for_keys(app, event, decision.commit)
+    return Done()
+
+
+async def _delete_after_grace(
     app: App,
     event: Event[TeamMessage],
     decision: Decision,
-    product: Product | None,
+    product: Product,
     subscription: Subscription | None,
 ) -> Outcome:
-    """Delete what is ours. Keys are asked for last: by the product that is gone the vault's stage knows that
-    grace has ended.
+    """Delete the product, then queue the withdrawal of keys: where the product is gone, they are deleted too.
+
+    Keys are withdrawn also when the product has to stay, because it is not ours or not only ours.
     """
     team = event.message.team
-    if product is None:
-        await _delete_backends(app, team)
-        if (
-            subscription is not None
-            and is_own_subscription(app, team, subscription)
-            and subscription.state != "active"
-        ):
-            # It outlived its product. While it was active its ETag is out of date by now: then the next sweep
-            # has it deleted.
-            await app.gateway.delete_subscription(subscription.name, subscription.etag)
-    else:
-        try:
-            require_ours(app, team, product.marker, f"product {product.name}")
-            await _delete_product(app, team, product, subscription)
-        except (NotManaged, NewerVersion):
-            # The product has to stay, the keys have not.
-            await ask_for_keys(app, event, decision.commit)
-            raise
+    try:
+        require_ours(app, team, product.marker, f"product {product.name}")
+        await _delete_product(app, team, product, subscription)
+    except (NotManaged, NewerVersion):
+        await ask_for_keys(app, event, decision.commit)
+        raise
     await ask_for_keys(app, event, decision.commit)
-    return Done(None if product is None else "deleted")
+    return Done("deleted")
 
 
 async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:
-    """Lists tell no ETags: the team's own subscription has the one that was read by itself, so that nobody's
-    new keys are deleted.
+    """Delete the product's subscriptions, the product and its backends.
+
+    Raises Busy when a subscription was made meanwhile: then the team came back, and got its keys.
     """
-    etags = {} if subscription is None else {subscription.name: subscription.etag}
-    subscriptions = await app.gateway.product_subscriptions(product.name)
-    known = [
-        found
-        for found in subscriptions
-        if is_own_subscription(app, team, found) or found.owner == ADMINISTRATOR
-    ]
-    if foreign := [found.name for found in subscriptions if found not in known]:
-        raise NotManaged(
-            f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
-        )
-    await gather_all(
-        *(app.gateway.delete_subscription(found.name, etags.get(found.name, found.etag)) for found in known)
-    )
+    await _delete_subscriptions(app, team, product, subscription)
     try:
         await app.gateway.delete_product(product.name, product.etag)
     except Rejected:
         if await app.gateway.product_subscriptions(product.name):
-            # The team came back, and got its keys.
             raise Busy(f"a subscription of {product.name} was made meanwhile") from None
         raise
     await _delete_backends(app, team)
 
 
-async def _delete_backends(app: App, team: str) -> None:
-    marker = Marker(app.platform.repository, team, "", "")
-    backends = [
-        found
-        for found in await app.gateway.backends(f"{product_name(team)}--")
-        if marker.may_change(found.marker)
+async def _delete_subscriptions(
+    app: App, team: str, product: Product, subscription: Subscription | None
+) -> None:
+    """Lists tell no ETag; that of the team's own subscription is the one that was read individually, so that
+    a subscription made meanwhile is not deleted. Raises NotManaged when others have subscriptions.
+    """
+    etags = {} if subscription is None else {subscription.name: subscription.etag}
+    listed = await app.gateway.product_subscriptions(product.name)
+    foreign = [
+        each.name
+        for each in listed
+        if each.owner != ADMINISTRATOR and not is_own_subscription(app, team, each)
     ]
+    if foreign:
+        raise NotManaged(
+            f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
+        )
+    await gather_all(
+        *(app.gateway.delete_subscription(each.name, etags.get(each.name, each.etag)) for each in listed)
+    )
+
+
+async def _delete_backends(app: App, team: str) -> None:
+    """Raises Busy when the team came back meanwhile, and its policy names the backends."""
+    marker = own_marker(app, team)
+    backends = await app.gateway.backends(f"{product_name(team)}--")
+    own = [backend for backend in backends if marker.may_change(backend.marker)]
     try:
-        await gather_all(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in backends))
+        await gather_all(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in own))
     except Rejected:
         if await app.gateway.product(product_name(team)) is not None:
             raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None

@@ -1,7 +1,7 @@
-"""From a push to validated access changes on the topic.
+"""A push becomes validated access changes on the topic.
 
-Only what the branch says now counts: the head as GitHub states it, compared by trees. An invalid request
-queues nothing, so what was provisioned for the team before stays as it is.
+Only the head of the branch counts, as GitHub's API returns it now; its tree is compared with the one before
+the push. An invalid request queues nothing, so the team keeps what was provisioned before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.branch.evaluation import evaluate, read_files
 from shared.branch.last_days import slips
 from shared.branch.missing_teams import find_missing, markers_of
 from shared.branch.review import Baseline, File, Review, review
-from shared.branch.states import SOON
+from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, state
 from shared.branch.tree_diff import TreeDiff, diff_trees, request_paths_of, requests_of
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
@@ -28,66 +28,92 @@ from shared.git import Tree, is_hidden
 from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Push
 from shared.messaging.routes import PROVISION_GATEWAY
-from shared.ports import Head
-from shared.stages.access_changes import catalog_change, held, held_problems, report, requested, withdrawn
+from shared.ports import Head, OutgoingMessage
+from shared.stages.access_changes import (
+    catalog_change,
+    held_changes,
+    held_problems,
+    report,
+    requested_changes,
+    withdrawn_change,
+)
 from shared.stages.outgoing import access_change, sweep
 
-#: With more touched requests than this a push is left to the sweep, which reads everything in one call.
+#: A push that touches more requests is left to the sweep, which reads all files in one download.
 LARGE_PUSH = 50
-#: How long GitHub's copies may need to show a push.
-COPIES_TAKE = timedelta(seconds=10)
+#: How long GitHub's replicas may take to show a push.
+REPLICATION_DELAY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The branch's head, and when it was looked at."""
+    """The branch's head, and when it was read."""
 
     head: Head
     now: datetime
 
 
 async def queue_changes(app: App, push: Push, now: datetime) -> str:
-    """Queue what the push asks for and tell the verdict; returns a line for the delivery's log at GitHub."""
+    """Queue the access changes of a push and write its check run; return a line for GitHub's log of the
+    delivery.
+    """
     head = await app.repository.head()
     if head is None:
         return "there is no such branch any more: nothing changes"
     if head.commit == push.before:
-        # GitHub answers from a copy that has not seen the push yet.
-        return await _leave_to_sweep(app, push, "GitHub does not show the push yet", now, now + COPIES_TAKE)
+        due = now + REPLICATION_DELAY
+        return await _leave_to_sweep(app, push, "GitHub does not show the push yet", now, due)
     after, before = await asyncio.gather(tree_of(app.repository, head), _tree_before(app, push))
     if before is None:
         return await _leave_to_sweep(app, push, "the commit before the push is gone", now)
     if push.allows:
-        # Which teams it is about, the touched files do not say.
+        # The touched files do not tell which teams the commit message names.
         return await _leave_to_sweep(app, push, "withdrawals are allowed", now)
     touched = diff_trees(before, after, app.places.requests, app.places.catalog)
     if len(touched) > LARGE_PUSH:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
     if not (touched or touched.catalog or touched.near_misses):
         return "nothing that concerns access"
-    reviewed, files = await _review_touched(app, touched, before, after, _At(head, now))
-    reviewed, guarded = await _by_last_days(
-        app, touched, BranchFiles(after, files, reviewed, app.places.requests), _At(head, now)
-    )
-    if guarded:
-        # How many others end, too, the touched files do not say.
-        return await _leave_to_sweep(app, push, f"the access of {', '.join(guarded)} would end", now)
-    judged = await _judged(app, touched.gone, after, head)
+    return await _queue_touched(app, push, touched, before, after, at=_At(head, now))
+
+
+async def _queue_touched(
+    app: App, push: Push, touched: TreeDiff, before: Tree, after: Tree, *, at: _At
+) -> str:
+    reviewed, files = await _review_touched(app, touched, before, after, at)
+    branch = BranchFiles(after, files, reviewed, app.places.requests)
+    reviewed, ending = await _check_last_days(app, touched, branch, at)
+    if ending:
+        # The touched files do not tell how many other teams' access ends too.
+        return await _leave_to_sweep(app, push, f"the access of {', '.join(ending)} would end", at.now)
+    missing = await _missing_teams(app, touched.gone, after, at.head)
     changes = [
-        *requested(reviewed, touched.changed, after, head, files),
-        *_withdrawn(app, touched.gone, judged, after, head),
+        *requested_changes(reviewed, touched.changed, after, at.head, files),
+        *_withdrawn_changes(app, touched.gone, missing, after, at.head),
     ]
-    catalog = [catalog_change(app, after, head, files)] if touched.catalog and reviewed.catalog else []
-    envelopes = [access_change(app, change, push.delivery, now) for change in [*catalog, *changes]]
-    envelopes += [
-        access_change(app, change, push.delivery, now, PROVISION_GATEWAY) for change in held(judged, head)
+    if touched.catalog and reviewed.catalog:
+        messages = _catalog_messages(app, push, touched, branch, at)
+    else:
+        messages = []
+    messages += [access_change(app, change, push.delivery, at.now) for change in changes]
+    messages += [
+        access_change(app, change, push.delivery, at.now, PROVISION_GATEWAY)
+        for change in held_changes(missing, at.head)
     ]
-    if catalog and set(requests_of(after, app.places.requests)) - set(touched.changed):
-        envelopes.append(
-            sweep(app, Sweep(why="the catalogue changed", verdict=True), f"{push.delivery}/sweep", now)
-        )
-    await app.bus.send(envelopes)
-    return await report(app, head, len(changes), [*reviewed.problems, *held_problems(judged)])
+    await app.bus.send(messages)
+    return await report(app, at.head, len(changes), [*reviewed.problems, *held_problems(missing)])
+
+
+def _catalog_messages(
+    app: App, push: Push, touched: TreeDiff, branch: BranchFiles, at: _At
+) -> list[OutgoingMessage]:
+    """The change of the catalogue, and a sweep where there are requests that the push did not touch."""
+    change = catalog_change(app, branch.tree, at.head, branch.files)
+    messages = [access_change(app, change, push.delivery, at.now)]
+    if set(requests_of(branch.tree, app.places.requests)) - set(touched.changed):
+        message = Sweep(why="the catalogue changed", verdict=True)
+        messages.append(sweep(app, message, f"{push.delivery}/sweep", at.now))
+    return messages
 
 
 async def _tree_before(app: App, push: Push) -> Tree | None:
@@ -102,102 +128,77 @@ async def _leave_to_sweep(app: App, push: Push, why: str, now: datetime, due: da
 async def _review_touched(
     app: App, push: TreeDiff, before: Tree, after: Tree, at: _At
 ) -> tuple[Review, Mapping[str, File]]:
-    """Reads the touched files only, unless others decide too."""
+    """Review the touched files alone, or all files where the result depends on other requests; the problems
+    are those of the touched files and the catalogue.
+    """
     paths = {*push.changed, *push.near_misses, app.places.catalog} & after.keys()
-    past = Baseline(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
+    baseline = Baseline(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
     files = await read_files(app, paths, after)
-    reviewed = review(files, app.places.requests, app.places.catalog, past)
-    crowded = _crowded(app, after)
-    if _others_decide(app, reviewed, push, after) or any(
+    reviewed = review(files, app.places.requests, app.places.catalog, baseline)
+    crowded = _teams_with_several_files(app, after)
+    if _depends_on_others(app, reviewed, push, after) or any(
         app.places.requests.team_of(path) in crowded for path in push.changed
     ):
         files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
-        reviewed = await evaluate(app, files, replace(past, held=await _in_force(app, past.held, crowded)))
-    problems = tuple(
-        problem
-        for problem in reviewed.problems
-        if problem.path in paths or problem.path == app.places.catalog
-    )
+        held = await _in_force(app, baseline.held, crowded)
+        reviewed = await evaluate(app, files, replace(baseline, held=held))
+    shown = {*paths, app.places.catalog}
+    problems = tuple(problem for problem in reviewed.problems if problem.path in shown)
     return replace(reviewed, problems=problems), files
 
 
-def _others_decide(app: App, reviewed: Review, push: TreeDiff, after: Tree) -> bool:
-    """GPUs and capacities are counted over all teams; what a catalogue takes away may be in use. Where there
-    are many, a sweep looks.
+def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) -> bool:
+    """GPUs and capacities are counted over all teams, and a model that leaves the catalogue may be in use. A
+    changed catalogue with many requests is left to a sweep.
     """
-    if reviewed.in_doubt or (push.catalog and len(requests_of(after, app.places.requests)) <= LARGE_PUSH):
+    requests = len(requests_of(after, app.places.requests))
+    if reviewed.in_doubt or (push.catalog and requests <= LARGE_PUSH):
         return True
-    if may_be_beyond(
-        reviewed.requests.values(), len(requests_of(after, app.places.requests)), app.platform.tier
-    ):
+    if may_be_beyond(reviewed.requests.values(), requests, app.platform.tier):
         return True
-    asked = [access for request in reviewed.requests.values() for access in request.models]
+    models = [model for request in reviewed.requests.values() for model in request.models]
     return any(
-        access.instance_type is not None or reviewed.ledgers[access.name].limit is not None
-        for access in asked
+        model.instance_type is not None or reviewed.ledgers[model.name].limit is not None for model in models
     )
 
 
-def _crowded(app: App, tree: Tree) -> frozenset[str]:
-    """The teams with more than one file."""
-    teams = Counter(
-        app.places.requests.team_of(path) or "" for path in requests_of(tree, app.places.requests)
-    )
+def _teams_with_several_files(app: App, tree: Tree) -> frozenset[str]:
+    paths = app.places.requests
+    teams = Counter(paths.team_of(path) or "" for path in requests_of(tree, paths))
     return frozenset(team for team, files in teams.items() if files > 1 and names.team_fault(team) is None)
 
 
 async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -> frozenset[str]:
-    """The requests that were in force. Where a team has several files, its product says from which of them it
-    was made.
-    """
+    """The requests in force. Of a team with several files it is the one that its product's marker names."""
     products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in sorted(crowded)))
-    holders = (marker.path for marker in markers_of(app, products))
-    return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(
-        holders
-    )
+    named = (marker.path for marker in markers_of(app, products))
+    return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(named)
 
 
-async def _by_last_days(
+async def _check_last_days(
     app: App, touched: TreeDiff, branch: BranchFiles, at: _At
 ) -> tuple[Review, list[str]]:
-    """The review without requests whose last day was past when they came; and the teams whose access a
+    """The review without requests whose last day was past when they came, and the teams whose access a
     touched file would end.
-
-    Products are asked for only where a last day is near or past, or where a team lost one of several files.
     """
-    paths, today = app.places.requests, at.now.date()
+    states = await _states(app, branch, _teams_that_may_end(app, touched, branch, at), at.now.date())
+    problems = await slips(app, map(_with_new_day, states), branch.reviewed, at.head)
+    refused = {problem.path for problem in problems}
+    ending = [state.team for state in states if state.is_guarded and state.path not in refused]
+    return branch.reviewed.without(problems), ending
+
+
+def _teams_that_may_end(app: App, touched: TreeDiff, branch: BranchFiles, at: _At) -> list[str]:
+    """The teams with a touched file whose last day is near or past, or that lost one of several files."""
+    paths = app.places.requests
     lost = {paths.team_of(path) for path in touched.gone}
     near = (
         path
         for path in touched.changed
-        if _ends_soon(branch.reviewed, path, today) or paths.team_of(path) in lost
+        if _ends_soon(branch.reviewed, path, at.now.date()) or paths.team_of(path) in lost
     )
-    teams = sorted(
-        {
-            team
-            for path in near
-            if (team := paths.team_of(path)) is not None and names.team_fault(team) is None
-        }
-    )
-    products = [
-        found
-        for found in await asyncio.gather(*(app.gateway.product(names.product(team)) for team in teams))
-        if found
-    ]
-    existing = Existing(app.platform.repository, {product.name: product for product in products}, frozenset())
-    found = [
-        state(branch, existing, team, request_paths_of(branch.tree, team, paths), today) for team in teams
-    ]
-    # A new team has no day that was in force: its day is new.
-    dated = (
-        replace(each, files="new_end") if (each.files, each.mark) == ("over", "none") else each
-        for each in found
-    )
-    wrong = await slips(app, dated, branch.reviewed, at.head)
-    refused = {problem.path for problem in wrong}
-    return branch.reviewed.without(wrong), [
-        each.team for each in found if each.is_guarded and each.path not in refused
-    ]
+    teams = {paths.team_of(path) for path in near}
+    return sorted(team for team in teams if team is not None and names.team_fault(team) is None)
 
 
 def _ends_soon(reviewed: Review, path: str, today: date) -> bool:
@@ -205,21 +206,38 @@ def _ends_soon(reviewed: Review, path: str, today: date) -> bool:
     return request is not None and request.expires is not None and request.expires < today + SOON
 
 
-async def _judged(app: App, gone: Sequence[str], after: Tree, head: Head) -> MissingTeams:
-    """Asks for the products only when a request is gone. Its team may have no product yet."""
+async def _states(app: App, branch: BranchFiles, teams: Sequence[str], today: date) -> list[TeamState]:
+    """The state of each of these teams, by its files and its product."""
+    products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in teams))
+    by_name = {product.name: product for product in products if product}
+    existing = Existing(app.platform.repository, by_name, frozenset())
+    return [
+        state(branch, existing, team, request_paths_of(branch.tree, team, branch.paths), today)
+        for team in teams
+    ]
+
+
+def _with_new_day(found: TeamState) -> TeamState:
+    """A new team has no last day in force: so the day in its file is new, also when it has passed."""
+    return replace(found, files="new_end") if (found.files, found.mark) == ("over", "none") else found
+
+
+async def _missing_teams(app: App, gone: Sequence[str], after: Tree, head: Head) -> MissingTeams:
+    """The teams whose file is gone, as the guard sees them. Products are listed only where a file is gone."""
     named = [(app.places.requests.team_of(path) or "", path) for path in gone if not is_hidden(after, path)]
     if not named:
         return MissingTeams()
+    # A team whose file is gone may have no product yet.
     others = [
         MissingTeam(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None
     ]
     return await find_missing(app, await app.gateway.products(), after, head, others)
 
 
-def _withdrawn(
-    app: App, gone: Iterable[str], judged: MissingTeams, after: Tree, head: Head
+def _withdrawn_changes(
+    app: App, gone: Iterable[str], missing: MissingTeams, after: Tree, head: Head
 ) -> list[AccessChange]:
-    """The teams whose file is gone and that have no other, without those that the guard holds."""
+    """A change for each team whose last file is gone and that the guard does not hold."""
     if not after:
         return []
     paths = app.places.requests
@@ -228,5 +246,7 @@ def _withdrawn(
         team for team in named if names.team_fault(team) is None and not request_paths_of(after, team, paths)
     }
     return [
-        withdrawn(replace(each, path=named[each.team]), head) for each in judged.let_go if each.team in teams
+        withdrawn_change(replace(each, path=named[each.team]), head)
+        for each in missing.let_go
+        if each.team in teams
     ]

@@ -1,7 +1,7 @@
-"""Pushes that GitHub could not deliver: it is asked to deliver them once more.
+"""GitHub is asked to deliver failed pushes once more.
 
-What they changed a sweep finds anyway. This is for the people behind them, who wait for a verdict beside
-their commit, and for operators. Nothing here makes a sweep fail.
+A sweep finds anyway what those pushes changed. The redelivery brings their people the check run, and the log
+shows operators that deliveries fail. No error here makes a sweep fail.
 """
 
 from __future__ import annotations
@@ -18,35 +18,33 @@ from shared.ports import Deliveries
 
 
 async def redeliver_missed(app: App, now: datetime) -> None:
-    """Only a GitHub App may see what was delivered. While sweeps only report, it is told and left."""
+    """Only a GitHub App may list deliveries. While sweeps only report, failed deliveries are only logged."""
     if app.deliveries is None:
         telemetry.not_looked_at("failed deliveries", "only a GitHub App may list them")
         return
     try:
-        found = await _look(app.deliveries, app.platform.repository, now)
-        _tell(found.refused, "were refused, and would be again")
-        _tell(found.given_up, "failed as often as is tried")
+        found = await _missed(app.deliveries, app.platform.repository, now)
+        _log(found.refused, "were refused, and would be again")
+        _log(found.given_up, "failed as often as is tried")
         for delivery in found.again[:AT_ONCE]:
             await _redeliver(app, app.deliveries, delivery)
     except MergekeyError as error:
         telemetry.found("deliveries at GitHub", f"left to the next sweep: {error}")
 
 
-async def _look(deliveries: Deliveries, repository: int, now: datetime) -> Missed:
-    """Where nothing failed, one short list says so. Only where something did, all that was delivered since is
-    read, repetitions too.
+async def _missed(deliveries: Deliveries, repository: int, now: datetime) -> Missed:
+    """The failed deliveries come in one short list. All deliveries, with the later attempts, are listed only
+    where some failed.
     """
     found = missed(await deliveries.since(now - WINDOW, only_failed=True), repository)
-    return (
-        found
-        if found.since is None
-        else missed(await deliveries.since(found.since, only_failed=False), repository)
-    )
+    if found.since is None:
+        return found
+    return missed(await deliveries.since(found.since, only_failed=False), repository)
 
 
 async def _redeliver(app: App, deliveries: Deliveries, delivery: Delivery) -> None:
-    """One that GitHub will not deliver again keeps nobody else from it; trouble with GitHub ends it for this
-    time.
+    """A delivery that GitHub refuses to repeat is logged, and the next one is tried; any other error ends the
+    redelivery until the next sweep.
     """
     if app.sweep_report_only:
         telemetry.found(f"delivery {delivery.guid}", f"failed with {delivery.status}")
@@ -63,8 +61,8 @@ async def _redeliver(app: App, deliveries: Deliveries, delivery: Delivery) -> No
         )
 
 
-def _tell(deliveries: Sequence[Delivery], what: str) -> None:
-    """One line, whatever their number: a wrong secret fails them all."""
+def _log(deliveries: Sequence[Delivery], what: str) -> None:
+    """One line for all of them: with a wrong secret every delivery fails."""
     if deliveries:
         answers = ", ".join(
             f"{count} with {status}"

@@ -1,8 +1,8 @@
-"""Making one key of a team new: at the gateway, then in the vault. Which, and when,
-`shared.resources.key_slots` says.
+"""Renewing one key of a team: at the gateway, then in the vault. `shared.resources.key_slots` decides which,
+and when.
 
-Killed between the two, whoever comes next finds the slot exposed as before, and makes one more key that
-nobody has seen.
+When the host dies between the two, the next attempt finds the slot exposed as before, and renews the key once
+more; the key in between was never in the vault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ KEY = "API key"
 
 
 async def make_new(app: App, event: Event[TeamMessage], decision: Decision, which: int) -> SecretValue:
-    """From here on the old key opens nothing. Nothing fences a new key: the branch is asked right before."""
+    """Renew a key at the gateway and return it; the old one opens nothing any more.
+
+    No ETag fences that, so the branch is read right before.
+    """
     await ensure_branch_unchanged(app, event, decision)
     subscription = names.subscription(event.message.team)
     await app.gateway.regenerate_key(subscription, which)
@@ -31,8 +34,9 @@ async def make_new(app: App, event: Event[TeamMessage], decision: Decision, whic
 
 
 async def publish(app: App, team: str, which: int, value: SecretValue, tags: Mapping[str, str]) -> None:
-    """Value, fingerprint and reader in one write. Raises Busy when another host made the key new meanwhile:
-    whose value stands in the vault, nobody knows.
+    """Write value, fingerprint and reader in one new version of the secret.
+
+    Raises Busy when another host renewed the key meanwhile: the vault may hold the value of either.
     """
     secret, subscription = names.secrets(team)[which], names.subscription(team)
     await set_secret(app, Secret(secret, KEY, value), tags)

@@ -1,9 +1,9 @@
-"""Before a team gets more of what is counted over all teams: reserve it, look whether it fits, give it back
-if it does not.
+"""Before a team gets more of what is counted over all teams: reserve it, check whether it fits, and give it
+back if it does not.
 
 The reservation is the product's own marker, without a digest, at the commit that asks for more
-(`shared.catalog.reservation`). Whoever dies in between leaves it standing, and it counts; the next look at
-the team goes on from there.
+(`shared.catalog.reservation`). When the host dies in between, the reservation stays and counts; the next
+attempt for the team goes on from there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from shared.stages.outgoing import sweep
 
 @dataclass(frozen=True, slots=True)
 class DesiredProduct:
-    """What shall be written for a team."""
+    """The desired product of a team, with the request and the catalogue that it was compiled from."""
 
     request: AccessRequest
     catalog: Catalog
@@ -40,7 +40,7 @@ class DesiredProduct:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What of that is counted over all teams and is more than the team has; `product` as it was found."""
+    """`meters`: what is counted over all teams and grows for this one; `product`: as it was found."""
 
     wanted: DesiredProduct
     product: Product | None
@@ -48,26 +48,26 @@ class Growth:
 
 
 async def growth_of(app: App, wanted: DesiredProduct, product: Product | None) -> Growth | None:
-    """None where nothing grows. Where nothing is counted, nothing is read."""
+    """Return None where nothing grows. Where nothing is counted, nothing is read."""
     tokens, marker = wanted.request.tokens, None if product is None else product.marker
     if not metered(wanted.catalog, tokens) or (
         marker is not None and marker.withdrawn is None and marker.digest == wanted.desired.digest
     ):
         return None
-    meters = growth(wanted.catalog, tokens, {} if product is None else await _before(app, wanted, product))
+    meters = growth(
+        wanted.catalog, tokens, {} if product is None else await _granted_before(app, wanted, product)
+    )
     return Growth(wanted, product, meters) if meters else None
 
 
-async def _before(app: App, wanted: DesiredProduct, product: Product) -> Grants:
-    """What is in force of it. What was reserved and never finished is, if the team's keys work: else it was
-    for somebody new, or back.
+async def _granted_before(app: App, wanted: DesiredProduct, product: Product) -> Grants:
+    """The grants in force. An unfinished reservation counts if the team's keys work; else the team was
+    new, or came back.
     """
     marker, team = product.marker, wanted.request.team
-    if (
-        marker is None
-        or marker.withdrawn is not None
-        or (_is_reserved(marker) and not await _has_keys(app, team))
-    ):
+    if marker is None or marker.withdrawn is not None:
+        return {}
+    if _is_reserved(marker) and not await _has_keys(app, team):
         return {}
     return (await share_of(app, await _files(app, wanted), product, team)).firm
 
@@ -75,22 +75,21 @@ async def _before(app: App, wanted: DesiredProduct, product: Product) -> Grants:
 async def reserve(
     app: App, event: Event[TeamMessage], growth: Growth, writer: GatewayWriter
 ) -> Product | None:
-    """The product as it is when all that the team needs is reserved and fits; None when it does not, or not
-    yet.
+    """Return the product with its reservation, when all that the team needs fits; else None.
 
-    Where others are in the way who have to give way themselves, the reservation stays: else it is given back.
+    A reservation that does not fit is given back, but it stays where other teams will give theirs back.
     """
     wanted, product = growth.wanted, growth.product
     await apply_plan(plan_reservation(wanted.desired, wanted.marker, product), writer)
-    etag, verdict = writer.etag_of(product), await _look(app, growth)
-    if verdict == "no":
-        await app.gateway.mark_product(wanted.desired.product, etag, await _as_before(app, event, growth))
-        await _tell(app, event)
-    return _as_reserved(wanted, product, etag) if verdict == "yes" else None
+    etag, fits = writer.etag_of(product), await _room(app, growth)
+    if fits == "no":
+        await app.gateway.mark_product(wanted.desired.product, etag, await _former_marker(app, event, growth))
+        await _report_refusal(app, event)
+    return _as_reserved(wanted, product, etag) if fits == "yes" else None
 
 
 def _as_reserved(wanted: DesiredProduct, product: Product | None, etag: str) -> Product:
-    """With the marker that it had: what that vouched for is there."""
+    """A product that existed keeps its former marker here: what that vouches for is there."""
     if product is None:
         return Product(
             wanted.desired.product,
@@ -102,17 +101,18 @@ def _as_reserved(wanted: DesiredProduct, product: Product | None, etag: str) -> 
     return replace(product, etag=etag, subscription_required=True)
 
 
-async def _tell(app: App, event: Event[TeamMessage]) -> None:
-    """Its check said that all is well. Where that is not so any more a sweep says it anew; else the team
-    comes back in a moment.
+async def _report_refusal(app: App, event: Event[TeamMessage]) -> None:
+    """The check run of the request said that it is valid. Where the other reservations make it invalid, a
+    sweep writes a new check run; else the stage comes back in a moment.
     """
     if (await decide(app, event.message, event.now)).verdict != "wanted":
-        again = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
-        await app.bus.send([sweep(app, again, f"{event.root}/sweep/{int(event.now.timestamp())}", event.now)])
+        message = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
+        message_id = f"{event.root}/sweep/{int(event.now.timestamp())}"
+        await app.bus.send([sweep(app, message, message_id, event.now)])
 
 
-async def _look(app: App, growth: Growth) -> Room:
-    """By the account as it is now, when what this team asks for stands in it."""
+async def _room(app: App, growth: Growth) -> Room:
+    """Whether the growth fits, by the account with the team's reservation in it."""
     wanted = growth.wanted
     files = await _files(app, wanted)
     account = await account_of(app, files, Seen(await app.gateway.products()))
@@ -131,19 +131,17 @@ def _is_reserved(marker: Marker) -> bool:
     return not marker.digest and marker.withdrawn is None and marker.commit != NOWHERE
 
 
-async def _as_before(app: App, event: Event[TeamMessage], growth: Growth) -> Marker:
-    """Where nobody knows what was before, what the policy grants is in force if keys work; else nothing is,
-    and it goes after grace.
+async def _former_marker(app: App, event: Event[TeamMessage], growth: Growth) -> Marker:
+    """The marker before the reservation. Where it is unknown: a marker without a commit if the team's keys
+    work, because then the policy is in force; else a withdrawn one, and the product goes after grace.
     """
-    marker, reserved = (
-        None if growth.product is None else growth.product.marker,
-        growth.wanted.marker.unfinished(),
-    )
+    marker = None if growth.product is None else growth.product.marker
+    reserved = growth.wanted.marker.unfinished()
     if marker is not None and not _is_reserved(marker):
         return marker
     if await _has_keys(app, growth.wanted.request.team):
         return replace(reserved, commit=NOWHERE)
-    # Whoever finds it withdrawn takes the administrator's keys for removed.
+    # A withdrawn product is taken to have no administrator's subscription.
     await remove_administrator(app.gateway, growth.wanted.desired.product)
     return replace(reserved, withdrawn=event.now)
 

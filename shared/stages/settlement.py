@@ -1,9 +1,10 @@
-"""What becomes of a message: completed, come back later, dead-lettered. The only file that decides it.
+"""Decides whether a message is completed, comes back later, or becomes a dead letter. No other file decides
+that.
 
 A trigger returns normally when `settle` returns: the host completes the message. Whatever must follow is
 queued before that, so nothing is lost; a message that is handled twice queues the same ids twice, and Service
-Bus drops the second. An exception that is not ours flies: the host abandons the message, the broker delivers
-it again and in the end puts it aside.
+Bus drops the second. Unexpected exceptions propagate: the host abandons the message, and Service Bus delivers
+it again and in the end moves it to the native dead-letter queue.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from shared.messaging.messages import (
     content_type,
     read_envelope,
 )
-from shared.messaging.outcomes import Done, Event, Outcome, Push
+from shared.messaging.outcomes import Done, Event, Outcome, Push, Waiting
 from shared.messaging.retry_state import (
     LARGEST_MESSAGE,
     IncomingMessage,
@@ -55,45 +56,43 @@ from shared.stages.receive_push import queue_changes
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 
-#: GitHub gives a webhook ten seconds; what is not done by then is left to a sweep, which must still be
-#: queued.
-PUSH_BUDGET = timedelta(seconds=6)
-#: What a sweep set off need not be tried for longer: the next sweep comes after a quarter of an hour.
-SWEEP_PATIENCE = timedelta(minutes=15)
-#: Bytes that are kept of a message that is too large to be kept whole.
-BEGINNING = 1024
+#: GitHub waits ten seconds for a webhook. A push that takes longer is left to a sweep, which must still be
+#: queued in that time.
+PUSH_TIMEOUT = timedelta(seconds=6)
+#: A change that a sweep queued is not retried for longer: the next sweep comes after a quarter of an hour.
+SWEEP_RETRY_TIMEOUT = timedelta(minutes=15)
+#: Bytes that a dead letter keeps of a message that is too large.
+PREVIEW_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A message in the hands of a stage. `message` is None as long as it has not been read."""
+    """A message that a stage handles. `message` is None as long as its body has not been parsed."""
 
     app: App
     stage: Stage
     received: IncomingMessage
-    trail: RetryState
+    retry: RetryState
     now: datetime
     message: Message | None = None
 
     @property
-    def again(self) -> bool:
-        """Whether it was begun before: it failed, or whoever had it died or lost its lock."""
-        return bool(self.trail.failing_since) or self.received.delivery_count > 1
+    def is_retry(self) -> bool:
+        """True for a retry, and for a redelivery after a crash or a lost lock."""
+        return bool(self.retry.failing_since) or self.received.delivery_count > 1
 
     @property
-    def swept(self) -> bool:
-        """Whether a sweep set it off: then nobody waits for it beside a commit, and it is looked at again
-        anyway.
-        """
+    def is_from_sweep(self) -> bool:
+        """Whether a sweep queued it: then no person waits for its status, and the next sweep tries again."""
         return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
 
 
 async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) -> None:
-    """Run a stage on a message and see to what follows."""
+    """Run a stage on a message, queue what follows, and report the status."""
     case = Case(app, stage, received, RetryState.of(received), max(app.clock.now(), received.enqueued))
     try:
         case = replace(case, message=stage.message.decode(received.body))
-        outcome = await work(app, Event(case.message, case.now, case.trail.root, again=case.again))
+        outcome = await work(app, Event(case.message, case.now, case.retry.root, again=case.is_retry))
         status = await _follow_up(case, outcome)
     except MergekeyError as error:
         status = await _fail(case, error)
@@ -104,15 +103,15 @@ async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) 
 
 
 async def settle_push(app: App, push: Push) -> tuple[int, str]:
-    """HTTP status and text for GitHub. Trouble with GitHub becomes a sweep; trouble with Service Bus a 503,
-    which GitHub shows.
+    """Return the HTTP status and text for GitHub. An error of GitHub queues a sweep; an error of Service Bus
+    answers 503, which GitHub shows.
     """
     now = app.clock.now()
     try:
-        async with asyncio.timeout(PUSH_BUDGET.total_seconds()):
+        async with asyncio.timeout(PUSH_TIMEOUT.total_seconds()):
             return 202, await queue_changes(app, push, now)
     except TimeoutError:
-        telemetry.push_failed(push.delivery, Unavailable(f"not done in {PUSH_BUDGET}"))
+        telemetry.push_failed(push.delivery, Unavailable(f"not done in {PUSH_TIMEOUT}"))
     except MergekeyError as error:
         telemetry.push_failed(push.delivery, error)
     try:
@@ -133,8 +132,8 @@ async def settle_push(app: App, push: Push) -> tuple[int, str]:
 
 
 async def start_sweep(app: App, why: str, deep: bool = False) -> str:
-    """Queue a sweep, and return its id: the moment to the microsecond, so that whoever asks is not taken for
-    the timer, nor for itself.
+    """Queue a sweep, and return its id: the time to the microsecond, so that two sweeps that are asked for at
+    about the same time are two messages.
     """
     now = app.clock.now()
     message_id = f"sweep-{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -143,90 +142,91 @@ async def start_sweep(app: App, why: str, deep: bool = False) -> str:
 
 
 async def collect(app: App, stage: Stage, received: IncomingMessage) -> None:
-    """Take what the broker put aside (too many deliveries, no session id, ...) to the one list of dead
-    letters.
+    """Move a message from a native dead-letter queue (too many deliveries, no session id, ...) to the queue
+    `dead-letters`.
     """
     error = PermanentError(
         received.description or "the broker put the message aside", reason=received.reason or "DeadLettered"
     )
-    trail = replace(RetryState.of(received), attempt=received.delivery_count - 1)
-    await _dead_letter(Case(app, stage, received, trail, received.enqueued), error)
+    retry = replace(RetryState.of(received), attempt=received.delivery_count - 1)
+    await _dead_letter(Case(app, stage, received, retry, received.enqueued), error)
 
 
 async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
-    """Done: nothing is left to queue. Waiting: a copy for this stage alone, unless it has waited too long."""
+    """Queue what follows from an outcome; return state and text of the commit status, or None for none."""
     assert case.message is not None
-    trail, now = case.trail, case.now
-    if isinstance(outcome, Done):
-        telemetry.done(case.stage, case.message, outcome)
-        # Whoever saw beside the commit that it waits must see the end of it, even when another chain has done
-        # the work.
-        note = outcome.note or ("nothing is left to wait for" if trail.waiting_for else None)
-        return None if note is None else ("success", note)
-    since = (trail.waiting_since if trail.waiting_for == outcome.reason else "") or format_time(now)
+    if not isinstance(outcome, Done):
+        return await _wait(case, case.message, outcome)
+    telemetry.done(case.stage, case.message, outcome)
+    # A status that says "waiting" must get its end, even when another chain of messages has done the work.
+    note = outcome.note or ("nothing is left to wait for" if case.retry.waiting_for else None)
+    return None if note is None else ("success", note)
+
+
+async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, str]:
+    """Queue a copy for this stage alone. Raises WaitedTooLong after `Limits.waiting` for the same reason."""
+    retry, now = case.retry, case.now
+    since = (retry.waiting_since if retry.waiting_for == outcome.reason else "") or format_time(now)
     if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
         raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
     due = waiting_until(outcome, now, parse_time(since))
     copy = RetryState(
-        trail.root, trail.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=trail.replays
+        retry.root, retry.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=retry.replays
     )
-    await _come_back(case, copy, waiting_id(case.stage, case.message, outcome, due), due)
-    telemetry.waiting(case.stage, case.message, outcome)
+    await _send_copy(case, copy, waiting_id(case.stage, message, outcome, due), due)
+    telemetry.waiting(case.stage, message, outcome)
     return "pending", f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
 
 
 async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
-    """Errors that may pass come back later, until they have lasted too long; the others become dead
-    letters.
-    """
-    trail = _failing(case, error)
+    """Retry temporary errors until they have lasted too long; make a dead letter of the others."""
+    retry = _retry_state(case, error)
     denied = isinstance(error, AccessDenied)
-    lasted = case.now - parse_time(trail.denied_since if denied else trail.failing_since)
-    if (denied or isinstance(error, TemporaryError)) and lasted < _patience(case, error):
+    lasted = case.now - parse_time(retry.denied_since if denied else retry.failing_since)
+    if (denied or isinstance(error, TemporaryError)) and lasted < _timeout(case, error):
         try:
-            await _try_again(case, trail, error, lasted)
+            await _try_again(case, retry, error, lasted)
             return None
         except TooLarge as refused:
-            error = refused  # a stranger's message, which left no room for what a copy has to remember
+            error = refused  # a foreign message leaves no room for the properties of a copy
     elif isinstance(error, TemporaryError):
-        if case.swept:
-            telemetry.left_to_the_next_sweep(case.stage, trail.root, error)
+        if case.is_from_sweep:
+            telemetry.left_to_the_next_sweep(case.stage, retry.root, error)
             return None
         error = RetriesExhausted(f"for {lasted}: {error}")
     await _dead_letter(case, error)
     return "failure", f"{error.reason}: {error.message}"
 
 
-async def _try_again(case: Case, trail: RetryState, error: MergekeyError, lasted: timedelta) -> None:
-    due = case.now + delay(error, trail, lasted)
-    await _come_back(case, trail, f"{trail.root}/{case.stage.name}/{trail.sequence}", due)
-    telemetry.retrying(case.stage, trail.root, error, due)
+async def _try_again(case: Case, retry: RetryState, error: MergekeyError, lasted: timedelta) -> None:
+    due = case.now + delay(error, retry, lasted)
+    await _send_copy(case, retry, f"{retry.root}/{case.stage.name}/{retry.sequence}", due)
+    telemetry.retrying(case.stage, retry.root, error, due)
 
 
-def _failing(case: Case, error: MergekeyError) -> RetryState:
-    """The trail of the next copy. Who is busy costs no attempt; how long a role is missing is counted by
-    itself.
+def _retry_state(case: Case, error: MergekeyError) -> RetryState:
+    """The state of the next copy. A conflict (`Busy`) is not counted as an attempt, and the time for which a
+    role is missing is counted separately.
     """
-    trail, now = case.trail, format_time(case.now)
-    denied = (trail.denied_since or now) if isinstance(error, AccessDenied) else ""
-    attempt = trail.attempt + (not isinstance(error, Busy))
+    retry, now = case.retry, format_time(case.now)
+    denied = (retry.denied_since or now) if isinstance(error, AccessDenied) else ""
+    attempt = retry.attempt + (not isinstance(error, Busy))
     return replace(
-        trail,
-        sequence=trail.sequence + 1,
+        retry,
+        sequence=retry.sequence + 1,
         attempt=attempt,
-        failing_since=trail.failing_since or now,
+        failing_since=retry.failing_since or now,
         denied_since=denied,
     )
 
 
-def _patience(case: Case, error: MergekeyError) -> timedelta:
+def _timeout(case: Case, error: MergekeyError) -> timedelta:
     limit = case.app.limits.denied if isinstance(error, AccessDenied) else case.app.limits.failing
-    return min(limit, SWEEP_PATIENCE) if case.swept else limit
+    return min(limit, SWEEP_RETRY_TIMEOUT) if case.is_from_sweep else limit
 
 
-async def _come_back(case: Case, trail: RetryState, message_id: str, due: datetime) -> None:
+async def _send_copy(case: Case, retry: RetryState, message_id: str, due: datetime) -> None:
     received, stage = case.received, case.stage
-    properties = trail.properties()
     copy = OutgoingMessage(
         stage.entity,
         bounded(message_id),
@@ -234,49 +234,46 @@ async def _come_back(case: Case, trail: RetryState, message_id: str, due: dateti
         received.session,
         to=stage.to,
         due=due,
-        properties=properties,
+        properties=retry.properties(),
     )
     await case.app.bus.send([copy])
 
 
 async def _dead_letter(case: Case, error: MergekeyError) -> None:
-    received, trail, envelope = case.received, case.trail, read_envelope(case.received.body)
+    received, retry, envelope = case.received, case.retry, read_envelope(case.received.body)
     letter = DeadLetter(
         stage=case.stage.name,
         team=str(envelope.get("subject") or received.session or ""),
         reason=error.reason,
         message=error.message,
         actor=error.actor,
-        attempts=trail.attempt + 1,
+        attempts=retry.attempt + 1,
         message_id=received.message_id,
         session=received.session or "",
-        root=trail.root,
-        sequence=trail.sequence,
-        replays=trail.replays,
+        root=retry.root,
+        sequence=retry.sequence,
+        replays=retry.replays,
     )
-    await _keep(case, letter)
-    telemetry.dead_lettered(case.stage, trail.root, error)
+    await _queue_letter(case, letter)
+    telemetry.dead_lettered(case.stage, retry.root, error)
 
 
-async def _keep(case: Case, letter: DeadLetter) -> None:
-    """Queue the letter with the whole message, or, where there is no room for both, with its beginning.
+async def _queue_letter(case: Case, letter: DeadLetter) -> None:
+    """Queue the letter with the whole message, or with its first bytes where there is no room for all.
 
-    A message that never became a letter would be handed out again at once, for ever.
+    A message that could not become a letter would be delivered again at once, without end.
     """
-    body, message_id = (
-        case.received.body,
-        bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}"),
-    )
-    entire = OutgoingMessage(
+    body = case.received.body
+    message_id = bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")
+    whole = OutgoingMessage(
         DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body)
     )
-    if entire.size <= LARGEST_MESSAGE:
+    if whole.size <= LARGEST_MESSAGE:
         try:
-            await case.app.bus.send([entire])
+            await case.app.bus.send([whole])
             return
         except TooLarge:
-            pass  # the service counts what we do not know of, or takes less
+            pass  # Service Bus adds what `size` does not count, or accepts less
     cut = replace(letter, body_size=len(body), body_sha256=hashlib.sha256(body).hexdigest())
-    await case.app.bus.send(
-        [replace(entire, body=body[:BEGINNING], properties=cut.properties(), content_type=CUT)]
-    )
+    preview = replace(whole, body=body[:PREVIEW_LENGTH], properties=cut.properties(), content_type=CUT)
+    await case.app.bus.send([preview])

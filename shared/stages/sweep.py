@@ -1,8 +1,8 @@
-"""The branch against the world: what differs becomes access changes; what is somebody else's is told.
+"""The sweep compares the branch with Azure and the cluster: differences become access changes, and objects of
+others are logged.
 
-Lists and markers show nearly everything. What they cannot show (a policy that was edited, a key that was made
-new) a deep look finds, at each sweep for another slice of the teams, so that everybody's turn comes once a
-day.
+Lists and markers show nearly everything. A deep sweep finds the rest (a policy that was edited, a key that
+was renewed by hand), at each sweep for another slice of the teams, so that each team's turn comes once a day.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.tree_diff import requests_of
 from shared.branch.withdrawal_guard import MissingTeams
-from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError, Rejected
 from shared.git import Tree
 from shared.inventory import drift, orphans, project_drift
@@ -49,28 +48,25 @@ from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, report
-from shared.stages.deep_sweep import look_deeply
+from shared.stages.deep_sweep import run_deep_sweep
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
-from shared.stages.upgrade import Portion, is_first_sweep, portion
+from shared.stages.upgrade import is_first_sweep, portion
 
 #: The stages of the topic that have work for the catalogue, and for a team.
-OF_CATALOG, OF_TEAM = (
-    (PROVISION_CATALOG, PROVISION_WORKSPACES),
-    (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS),
-)
-#: Where nobody can say what the branch asks for, no grace period ends.
+OF_CATALOG = (PROVISION_CATALOG, PROVISION_WORKSPACES)
+OF_TEAM = (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
+#: The grace periods while it is unknown what the branch asks for: none ends.
 FOREVER = timedelta(days=36_500)
-#: Keys are asked for by the gateway's stage: while they have a letter, it is not sent there either.
-ASKED_FOR_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
+#: The gateway's stage queues the delivery of keys: while that one has a dead letter, nothing is sent there.
+QUEUED_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What the branch says: its files, the requests among them that are valid, the state of every team, what
-    the guard says.
+    """The branch's files, the review of them, the state of every team, and the teams that the guard holds.
 
-    `unlisted`: why its tree is not known. Without a branch there is no head.
+    `unlisted`: why the tree could not be read. Without a branch there is no head.
     """
 
     head: Head | None
@@ -82,76 +78,77 @@ class Branch:
     unlisted: Rejected | None = None
 
     @property
-    def wanted(self) -> list[DesiredTeam]:
-        """The requests that are to be brought about."""
+    def desired_teams(self) -> list[DesiredTeam]:
+        """The teams whose requests are granted."""
         granted = (
-            found
-            for found in self.teams.values()
-            if found.action.startswith("grant") and not self.judged.holds(found.team)
+            state
+            for state in self.teams.values()
+            if state.action.startswith("grant") and not self.judged.holds(state.team)
         )
         return [
-            DesiredTeam(found.request, found.path, False) for found in granted if found.request is not None
+            DesiredTeam(state.request, state.path, False) for state in granted if state.request is not None
         ]
 
 
 async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
-    """Queue a change for every team that is not as the branch says. Where nothing differs nothing is written
-    and no team is read.
+    """Queue an access change for every team that is not as the branch says. Where nothing differs nothing is
+    written, and no team is read individually.
     """
     head = await app.repository.head()
-    (branch, world), _ = await asyncio.gather(observe(app, head, event.now), redeliver_missed(app, event.now))
+    (branch, snapshot), _ = await asyncio.gather(
+        observe(app, head, event.now), redeliver_missed(app, event.now)
+    )
     reviewed = branch.reviewed
     if head is not None and (event.message.verdict or branch.judged.held):
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
-    deep = await look_deeply(app, reviewed.catalog, branch.wanted, world, event)
-    findings = [*_compare(app, branch, world, event.now), *deep.findings]
-    for stranger in (
-        *drift.unmanaged(app.platform.repository, world),
-        *project_drift.unmanaged_readers(app.platform.repository, world),
-    ):
-        telemetry.unmanaged_resource(stranger)
-    for text in _of_the_branch(branch):
+    deep = await run_deep_sweep(app, reviewed.catalog, branch.desired_teams, snapshot, event)
+    findings = [*_compare(app, branch, snapshot, event.now), *deep.findings]
+    for text in _unmanaged(app, branch, snapshot):
         telemetry.unmanaged_resource(text)
-    # A push that is left to a sweep was promised to be acted on.
-    only_told = app.sweep_report_only and not event.message.verdict
-    first = is_first_sweep(world) and not event.message.verdict
-    portioned = await portion(app, branch.tree, branch.teams.values(), findings)
-    if portioned.waiting:
-        telemetry.portioned(portioned.queued, len(portioned.waiting))
+    changes, queued = await _queue_due(app, event, branch, snapshot, findings)
+    for failure in (branch.unlisted, *deep.failures):
+        # Raised last, so that a team that could not be read keeps no other from being put right.
+        if failure is not None:
+            raise failure
+    return Done(f"{changes} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+
+
+async def _queue_due(
+    app: App, event: Event[Sweep], branch: Branch, snapshot: Snapshot, findings: Sequence[Finding]
+) -> tuple[int, int]:
+    """Queue the changes whose turn it is. Returns how many there are, and how many messages were queued."""
+    # A sweep to which a push was left acts in any case.
+    reports_only = app.sweep_report_only and not event.message.verdict
+    is_first = is_first_sweep(snapshot) and not event.message.verdict
+    upgrades = await portion(app, branch.tree, branch.teams.values(), findings)
+    if upgrades.waiting:
+        telemetry.portioned(upgrades.queued, len(upgrades.waiting))
     changes = [
         change
         for change in _changes(app, branch, findings)
-        if not _waits(branch, change, portioned, first=first)
+        if change.team not in upgrades.waiting and not (is_first and _ends_by_new_rules(branch, change.team))
     ]
-    queued = 0 if only_told else await _queue(app, event, changes)
-    if first and not only_told:
+    if reports_only:
+        return len(changes), 0
+    queued = await _queue(app, event, changes)
+    if is_first:
         await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
-    for failure in (branch.unlisted, *deep.failures):
-        # Only now: what could not be looked at keeps nothing else from being put right.
-        if failure is not None:
-            raise failure
-    return Done(f"{len(changes)} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+    return len(changes), queued
 
 
-def _waits(branch: Branch, change: AccessChange, portioned: Portion, *, first: bool) -> bool:
-    """Whether a later sweep does it: a team whose turn has not come after an upgrade, or whose access would
-    end by rules that are new.
-    """
-    if change.team in portioned.waiting:
-        return True
-    found = branch.teams.get(change.team)
-    ends = (
-        found is not None
-        and found.mark != "withdrawn"
-        and found.mark != "none"
-        and not found.action.startswith("grant")
-    )
-    if first and ends:
-        telemetry.ends_by_new_rules(change.team)
-    return first and ends
+def _ends_by_new_rules(branch: Branch, team: str) -> bool:
+    """Whether the first sweep after an upgrade would end the team's access: it only logs that."""
+    found = branch.teams.get(team)
+    if found is None or found.mark in ("withdrawn", "none") or found.action.startswith("grant"):
+        return False
+    telemetry.ends_by_new_rules(team)
+    return True
 
 
-def _of_the_branch(branch: Branch) -> Iterator[str]:
+def _unmanaged(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[str]:
+    """Objects and role assignments of others, and what is wrong with the branch itself."""
+    yield from drift.unmanaged(app.platform.repository, snapshot)
+    yield from project_drift.unmanaged_readers(app.platform.repository, snapshot)
     if branch.head is None:
         yield "the branch is not there: nothing is provisioned, and what was granted stays"
         return
@@ -162,51 +159,51 @@ def _of_the_branch(branch: Branch) -> Iterator[str]:
 
 
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
-    """The teams that are not as the branch says, or not yet, or of which it says nothing that is valid: by
-    lists, as a sweep sees them. None when the branch does not say.
+    """The teams that are not, or not yet, as the branch says, that the guard holds, or that have no valid
+    request; by lists, as a sweep compares. None without a branch or a valid catalogue.
     """
     head = await app.repository.head()
-    branch, world = (None, None) if head is None else await observe(app, head, now)
-    if branch is None or world is None or branch.reviewed.catalog is None:
+    if head is None:
+        return None
+    branch, snapshot = await observe(app, head, now)
+    if branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
     asked = {
         app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)
     }
     refused = asked - {request.team for request in branch.reviewed.requests.values()}
-    differ = (finding.team for finding in _compare(app, branch, world, now))
-    return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, world)))
+    differ = (finding.team for finding in _compare(app, branch, snapshot, now))
+    return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, snapshot)))
 
 
 async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, Snapshot]:
-    """What should be and what is, side by side."""
+    """Read the branch, and list all that exists."""
     (tree, unlisted), products, contents = await asyncio.gather(
         _tree(app, head), app.gateway.products(), _contents(app, head)
     )
-    world, files = await asyncio.gather(list_all(app, products), read_files(app, tree, tree, contents))
+    snapshot, files = await asyncio.gather(list_all(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await evaluate(
-        app, files, Baseline(in_force, today=now.date()), Seen(products, world.workspaces)
+        app, files, Baseline(in_force, today=now.date()), Seen(products, snapshot.workspaces)
     )
-    repository = app.platform.repository
-    teams = orphans.teams_with_objects(repository, world) | project_drift.teams_with_roles(world)
-    in_use = frozenset(team for team in teams if orphans.is_in_use(team, repository, world))
-    existing, files_of = (
-        Existing(repository, world.products, in_use),
-        BranchFiles(tree, files, reviewed, app.places.requests),
-    )
+    branch = BranchFiles(tree, files, reviewed, app.places.requests)
+    existing, teams = _existing(app, snapshot)
     if head is None or not tree:
-        return Branch(
-            head,
-            tree,
-            files,
-            reviewed,
-            states(files_of, existing, teams, now.date()),
-            MissingTeams(),
-            unlisted,
-        ), world
-    found = await judged(app, files_of, existing, teams, head, now.date())
-    return Branch(head, tree, files, found.reviewed, found.teams, found.absence), world
+        found = states(branch, existing, teams, now.date())
+        return Branch(head, tree, files, reviewed, found, MissingTeams(), unlisted), snapshot
+    asked = await judged(app, branch, existing, teams, head, now.date())
+    return Branch(head, tree, files, asked.reviewed, asked.teams, asked.absence), snapshot
+
+
+def _existing(app: App, snapshot: Snapshot) -> tuple[Existing, frozenset[str]]:
+    """The products with the teams whose access works, and all teams that have objects or roles of ours."""
+    repository = app.platform.repository
+    teams = frozenset(
+        orphans.teams_with_objects(repository, snapshot) | project_drift.teams_with_roles(snapshot)
+    )
+    in_use = frozenset(team for team in teams if orphans.is_in_use(team, repository, snapshot))
+    return Existing(repository, snapshot.products, in_use), teams
 
 
 async def _contents(app: App, head: Head | None) -> Mapping[str, bytes]:
@@ -214,7 +211,7 @@ async def _contents(app: App, head: Head | None) -> Mapping[str, bytes]:
 
 
 async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:
-    """What is too large to be listed says as little as a branch that is not there."""
+    """The branch's files, or why they cannot be listed: then nothing is known, as without a branch."""
     try:
         return ({} if head is None else await tree_of(app.repository, head)), None
     except Rejected as error:
@@ -222,107 +219,102 @@ async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:
 
 
 async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
-    """What waits among the dead letters for people is not queued again, unless a push wants everything to be
-    tried.
+    """Queue the changes, except for stages where the same change waits as a dead letter. A sweep to which a
+    push was left tries everything. Returns the number of messages.
     """
-    wanted = changes and not event.message.verdict
-    trouble = (
-        {letter.trouble async for letter in letters(app) if letter.stands(event.now)} if wanted else set()
-    )
-    envelopes = [envelope for change in changes for envelope in _envelopes(app, event, change, trouble)]
-    await app.bus.send(envelopes)
-    return len(envelopes)
+    trouble: set[Trouble] = set()
+    if changes and not event.message.verdict:
+        trouble = {letter.trouble async for letter in letters(app) if letter.stands(event.now)}
+    messages = [message for change in changes for message in _messages(app, event, change, trouble)]
+    await app.bus.send(messages)
+    return len(messages)
 
 
-def _envelopes(
+def _messages(
     app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]
 ) -> list[OutgoingMessage]:
-    """One to all stages; when some of them have a letter about it, one to each of the others that has work
-    for the team. That a team is held concerns its product only.
+    """One message to all stages; where some of them have a dead letter about the change, one to each of the
+    others that has work for the team. A change "held" concerns the product only.
     """
     if change.change == "held":
         return [access_change(app, change, event.root, event.now, PROVISION_GATEWAY)]
-    stages = (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
-    stuck = {
-        ASKED_FOR_BY.get(stage.name, stage.name)
-        for stage in stages
+    blocked = {
+        QUEUED_BY.get(stage.name, stage.name)
+        for stage in (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
         if (change.team, change.revision, stage.name) in trouble
     }
-    if not stuck:
+    if not blocked:
         return [access_change(app, change, event.root, event.now)]
-    free = [
-        stage for stage in (OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM) if stage.name not in stuck
+    stages = OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM
+    return [
+        access_change(app, change, event.root, event.now, stage)
+        for stage in stages
+        if stage.name not in blocked
     ]
-    return [access_change(app, change, event.root, event.now, stage) for stage in free]
 
 
-def _without_models(repository: int, world: Snapshot) -> Iterator[str]:
-    """Teams whose workspaces are there and do not serve, or not yet: lists show it, and no sweep can mend
-    it.
-    """
-    for name, found in world.workspaces.items():
-        marker = world.namespaces[name].marker if name in world.namespaces else None
+def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
+    """Teams whose workspaces exist and do not serve yet, or no more: no sweep can mend that."""
+    for name, found in snapshot.workspaces.items():
+        marker = snapshot.namespaces[name].marker if name in snapshot.namespaces else None
         if marker is None or marker.repository != repository or name != names.namespace(marker.team):
             continue
         if not all(isinstance(readiness(each.conditions), Ready) for each in found):
             yield marker.team
 
 
-def _compare(app: App, branch: Branch, world: Snapshot, now: datetime) -> Iterator[Finding]:
-    """By lists alone, team by team: one that cannot be compared costs no other anything."""
-    catalog, times = (
-        branch.reviewed.catalog,
-        Times(now, app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap),
-    )
+def _compare(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Iterator[Finding]:
+    """The differences that lists show. A team that cannot be compared keeps no other from it."""
+    catalog, limits = branch.reviewed.catalog, app.limits
+    times = Times(now, limits.grace, limits.workspace_grace, limits.key_overlap)
     if catalog is not None:
-        yield from _about(CATALOG_TEAM, drift.catalog_drift(catalog, app.platform, world))
+        yield from _findings(CATALOG_TEAM, drift.catalog_drift(catalog, app.platform, snapshot))
     for team, found in branch.teams.items():
         try:
-            yield from list(_about(team, _differences(app, branch, found, times, world)))
+            yield from list(_findings(team, _differences(app, branch, found, times, snapshot)))
         except MergekeyError as error:
             telemetry.not_compared(team, error)
 
 
-def _differences(app: App, branch: Branch, found: TeamState, times: Times, world: Snapshot) -> Iterator[str]:
-    """What differs of one team, by its cell of the table."""
+def _findings(team: str, differences: Iterable[str]) -> Iterator[Finding]:
+    return (Finding(team, difference) for difference in differences)
+
+
+def _differences(
+    app: App, branch: Branch, found: TeamState, times: Times, snapshot: Snapshot
+) -> Iterator[str]:
+    """The differences of one team, by its cell of the table of states."""
     held = branch.judged.holds(found.team)
     match found.action:
         case "grant" | "grant?":
             if found.request is not None and branch.reviewed.catalog is not None and not held:
-                yield from _unlike(
-                    app, DesiredTeam(found.request, found.path, False), branch.reviewed.catalog, times, world
-                )
+                team = DesiredTeam(found.request, found.path, False)
+                yield from drift.team_drift(team, branch.reviewed.catalog, app.platform, snapshot, times)
+                yield from project_drift.project_drift(team, app.platform, times, snapshot)
         case "end?" if held:
-            yield from orphans.of_held(found.team, world)
+            yield from orphans.of_held(found.team, snapshot)
         case "freeze":
-            yield from _ended(app, found.team, replace(times, grace=FOREVER, workspace_grace=FOREVER), world)
+            frozen = replace(times, grace=FOREVER, workspace_grace=FOREVER)
+            yield from _ended(app, found.team, frozen, snapshot)
         case "end?" | "end" | "rest":
-            yield from _ended(app, found.team, times, world)
+            yield from _ended(app, found.team, times, snapshot)
         case _:
             return
 
 
-def _unlike(app: App, wanted: DesiredTeam, catalog: Catalog, times: Times, world: Snapshot) -> Iterator[str]:
-    yield from drift.team_drift(wanted, catalog, app.platform, world, times)
-    yield from project_drift.project_drift(wanted, app.platform, times, world)
-
-
-def _ended(app: App, team: str, times: Times, world: Snapshot) -> Iterator[str]:
-    yield from orphans.of_access_that_ended(team, times, world)
-    yield from project_drift.ended_access(team, app.platform.repository, times, world)
-
-
-def _about(team: str, differences: Iterable[str]) -> Iterator[Finding]:
-    return (Finding(team, what) for what in differences)
+def _ended(app: App, team: str, times: Times, snapshot: Snapshot) -> Iterator[str]:
+    """Objects of access that ended which should be suspended, or gone, by now."""
+    yield from orphans.of_access_that_ended(team, times, snapshot)
+    yield from project_drift.ended_access(team, app.platform.repository, times, snapshot)
 
 
 def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:
-    """One per team, whatever the number of its findings."""
-    told: set[str] = set()
+    """One change per team, whatever the number of its findings, which are all logged."""
+    teams: set[str] = set()
     for finding in findings:
         telemetry.found(finding.team, finding.what)
-        if finding.team not in told:
-            told.add(finding.team)
+        if finding.team not in teams:
+            teams.add(finding.team)
             try:
                 yield _change(app, branch, finding.team).model_copy(update={"cause": "sweep"})
             except ValidationError:
@@ -330,7 +322,7 @@ def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[
 
 
 def _change(app: App, branch: Branch, team: str) -> AccessChange:
-    """Raises ValidationError for what no message can say."""
+    """Raises ValidationError for a path or a team that does not fit into a message."""
     if team == CATALOG_TEAM:
         assert branch.head is not None
         return catalog_change(app, branch.tree, branch.head, branch.files)
@@ -346,8 +338,8 @@ def _change(app: App, branch: Branch, team: str) -> AccessChange:
 
 
 def _commits(branch: Branch, found: TeamState) -> tuple[str, str]:
-    """The branch's head, or what stands for it where there is none, and the commit that the team's access
-    comes from.
+    """The head of the branch, or a commit in its place where there is none, and the commit from which the
+    team's access was granted.
     """
     granted = found.marker.commit if found.marker is not None else ""
     return (branch.head.commit if branch.head is not None else granted or NOWHERE), granted

@@ -1,15 +1,15 @@
-"""The first hours after an upgrade: what differs by our version alone is written in portions, and the first
-sweep ends nobody's access.
+"""The first sweeps after an upgrade: teams that differ by our version alone are written in portions, and the
+first sweep ends no access.
 
-A release that makes another policy of the same request would have the next sweep write to every team at once.
-So of the teams whose file and catalogue are those that their marker names, a sweep queues only some; the rest
-waits for the next ones.
+A release that compiles another policy from the same request would have the next sweep write to every team at
+once. So of the teams whose file and catalogue are those that their marker names, a sweep queues only some;
+the others wait for the next sweeps.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.app import App
@@ -19,59 +19,62 @@ from shared.inventory.drift import is_by_digest
 from shared.inventory.snapshot import Finding, Snapshot
 from shared.marker import RULES, Marker
 
-#: Teams whose texts are looked up at the same time, and at most in one sweep: two calls of GitHub each, none
-#: at the second look.
-AT_ONCE, MOST_LOOKED_UP = 8, 200
+#: Teams whose files are compared at the same time, and at most in one sweep. Each takes two requests to
+#: GitHub, and none at the second time.
+CONCURRENCY, MAX_COMPARED = 8, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """`waiting`: teams that differ by our version alone and whose turn comes with a later sweep."""
+    """`waiting`: the teams that differ by our version alone and are left to a later sweep; `queued`: how many
+    such teams this sweep takes.
+    """
 
     waiting: frozenset[str] = frozenset()
     queued: int = 0
 
 
-def is_first_sweep(world: Snapshot) -> bool:
-    """Whether no sweep has judged by these rules yet: the policy fragment, which stands since the platform
-    does, says by which.
+def is_first_sweep(snapshot: Snapshot) -> bool:
+    """Whether no sweep has applied these rules yet: the description of the policy fragment names the rules of
+    the last one.
     """
-    return bool(world.fragment) and world.rules < RULES
+    return bool(snapshot.fragment) and snapshot.rules < RULES
 
 
 async def portion(app: App, tree: Tree, states: Iterable[TeamState], findings: Sequence[Finding]) -> Portion:
-    """Of the teams that differ by our version alone the first `app.sweep_upgrades`, by name; nobody is looked
-    up while there are fewer.
+    """Of the teams that differ by our version alone, the first `app.sweep_upgrades` by name. No files are
+    compared while fewer teams differ.
     """
+    markers = dict(_granted(states))
     other = {finding.team for finding in findings if not is_by_digest(finding.what)}
-    granted = {
-        each.team: each
-        for each in states
-        if each.action.startswith("grant") and each.marker is not None and each.marker.digest
-    }
-    asked = sorted({finding.team for finding in findings if finding.team in granted} - other)
-    most = app.sweep_upgrades
-    if len(asked) <= most:
+    teams = sorted({finding.team for finding in findings if finding.team in markers} - other)
+    limit = app.sweep_upgrades
+    if len(teams) <= limit:
         return Portion()
-    gate = asyncio.Semaphore(AT_ONCE)
+    compared = teams[: max(limit, MAX_COMPARED)]
+    upgraded = await _unchanged(app, tree, {team: markers[team] for team in compared})
+    waiting = [*upgraded[limit:], *teams[len(compared) :]]
+    return Portion(frozenset(waiting), len(upgraded[:limit]))
 
-    async def is_by_version(team: str) -> bool:
-        marker = granted[team].marker
-        async with gate:
-            return (
-                marker is not None
-                and marker.path == granted[team].path
-                and await _is_unchanged(app, tree, marker)
-            )
 
-    looked_up = asked[: max(most, MOST_LOOKED_UP)]
-    alike = [
-        team
-        for team, yes in zip(looked_up, await asyncio.gather(*map(is_by_version, looked_up)), strict=True)
-        if yes
-    ]
-    later = [*alike[most:], *asked[len(looked_up) :]]
-    return Portion(frozenset(later), len(alike[:most]))
+def _granted(states: Iterable[TeamState]) -> Iterator[tuple[str, Marker | None]]:
+    """The teams with access that was written to its end; with the marker where it names the team's file."""
+    for state in states:
+        marker = state.marker
+        if state.action.startswith("grant") and marker is not None and marker.digest:
+            yield state.team, marker if marker.path == state.path else None
+
+
+async def _unchanged(app: App, tree: Tree, markers: Mapping[str, Marker | None]) -> list[str]:
+    """The teams whose files are those that their markers name."""
+    semaphore = asyncio.Semaphore(CONCURRENCY)
+
+    async def is_unchanged(marker: Marker | None) -> bool:
+        async with semaphore:
+            return marker is not None and await _is_unchanged(app, tree, marker)
+
+    answers = await asyncio.gather(*map(is_unchanged, markers.values()))
+    return [team for team, answer in zip(markers, answers, strict=True) if answer]
 
 
 async def _is_unchanged(app: App, tree: Tree, marker: Marker) -> bool:

@@ -27,7 +27,7 @@ from shared.messaging.outcomes import Done, Outcome, Waiting
 from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY
 from shared.ports import OutgoingMessage
-from shared.stages.settlement import BEGINNING, collect, settle
+from shared.stages.settlement import PREVIEW_LENGTH, collect, settle
 from tests.fakes.app import FakeApp, a_change
 from tests.fakes.calls import Call
 from tests.settlement.stage import a_message, an_app, as_received, ends_with, settled
@@ -45,7 +45,7 @@ async def test_a_body_that_leaves_no_room_is_kept_by_its_beginning_size_and_hash
     app = an_app()
     body = bytes(range(256)) * 1023
     [sent] = await settled(app, Done(), a_message(app, body=body))
-    assert (sent.entity, sent.body, sent.content_type) == (DEAD_LETTERS, body[:BEGINNING], CUT)
+    assert (sent.entity, sent.body, sent.content_type) == (DEAD_LETTERS, body[:PREVIEW_LENGTH], CUT)
     letter = await the_letter(app)
     assert (letter.reason, letter.stage, letter.team) == ("MalformedMessage", "provision-gateway", "alpha")
     assert (letter.body_size, letter.body_sha256) == (len(body), hashlib.sha256(body).hexdigest())
@@ -81,7 +81,7 @@ async def test_the_largest_body_that_fits_is_kept_whole_and_one_more_byte_is_not
         "application/octet-stream",
         False,
     )
-    assert (len(cut.body), cut.properties["body-size"]) == (BEGINNING, most + 1)
+    assert (len(cut.body), cut.properties["body-size"]) == (PREVIEW_LENGTH, most + 1)
 
 
 async def test_a_letter_that_the_service_refuses_as_too_large_is_cut_too() -> None:
@@ -95,7 +95,7 @@ async def test_a_letter_that_the_service_refuses_as_too_large_is_cut_too() -> No
 
     app.calls.before = refuse_the_first
     [sent] = await settled(app, Done(), a_message(app, body=b"x" * 5000))
-    assert (len(sent.body), sent.properties["body-size"]) == (BEGINNING, 5000)
+    assert (len(sent.body), sent.properties["body-size"]) == (PREVIEW_LENGTH, 5000)
 
 
 @pytest.mark.parametrize("result", [Unavailable("no answer"), WAITING], ids=["retry", "wait"])
@@ -118,7 +118,7 @@ async def test_what_is_not_kept_whole_cannot_be_replayed_and_can_be_discarded() 
     number = (await the_letter(app)).sequence
     [answer] = await dead_letters.replay(app, Order([number], "olivia"))
     assert answer.outcome == "refused"
-    assert f"only the first {BEGINNING} of its {len(HUGE)} bytes were kept" in answer.why
+    assert f"only the first {PREVIEW_LENGTH} of its {len(HUGE)} bytes were kept" in answer.why
     [answer] = await dead_letters.discard(app, Order([number], "olivia"), "because")
     assert (answer.outcome, app.bus.dead_letters()) == ("discarded", [])
 

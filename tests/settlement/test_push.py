@@ -88,7 +88,7 @@ async def test_what_takes_longer_than_github_waits_becomes_a_look_at_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = _app()
-    monkeypatch.setattr(settlement, "PUSH_BUDGET", timedelta(milliseconds=20))
+    monkeypatch.setattr(settlement, "PUSH_TIMEOUT", timedelta(milliseconds=20))
 
     async def hang(call: Call) -> None:
         if call.system == "repository":

@@ -212,8 +212,9 @@ SAFEGUARDS = (
         (
             (Marker, "owns", _owns_everything),
             (existing_keys, "_require_own_secrets", _nothing),
+            (ownership, "is_own_subscription", _always),
             (provision_gateway, "is_own_subscription", _always),
-            (deliver_keys, "is_own_subscription", _always),
+            (existing_keys, "is_own_subscription", _always),
             (provision_gateway, "require_ours", _as_if_ours),
             (provision_workspaces, "require_ours", _as_if_ours),
         ),
@@ -254,7 +255,6 @@ SAFEGUARDS = (
         (
             (Marker, "may_change", Marker.owns),
             (provision_catalog, "require_known", _nothing),
-            (provision_gateway, "require_known", _nothing),
             (provision_projects, "require_known", _nothing),
             (ownership, "require_known", _nothing),
         ),

@@ -19,7 +19,7 @@ from shared.stages.apply import (
     Secret,
     WorkspaceWriter,
     apply_plan,
-    closed,
+    close_product,
     gather_all,
     remove_administrator,
     write_secret,
@@ -166,7 +166,7 @@ async def test_an_open_product_of_ours_is_closed_and_no_other(
     product: Product | None, calls: list[tuple[object, ...]]
 ) -> None:
     recorder = Recorder("new tag")
-    found = await closed(cast(Gateway, recorder), product, MARKER)
+    found = await close_product(cast(Gateway, recorder), product, MARKER)
     assert recorder.calls == calls
     assert found == (
         replace(product, subscription_required=True, etag="new tag") if product and calls else product
