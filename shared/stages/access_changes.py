@@ -49,10 +49,15 @@ def held_problems(missing: MissingTeams) -> list[Problem]:
 async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
     """Write the check run of the commit, and return its summary."""
     failed = len(failures(problems))
-    counts = [(failed, "problems"), (len(problems) - failed, "warnings")]
-    summary = ", ".join([f"{teams} teams queued", *(f"{number} {what}" for number, what in counts if number)])
+    counts = [(failed, "problem"), (len(problems) - failed, "warning")]
+    parts = [f"{_counted(teams, 'team')} queued", *(_counted(*count) for count in counts if count[0])]
+    summary = ", ".join(parts)
     await app.reports.verdict(head.commit, problems, summary)
     return summary
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File]) -> AccessChange:

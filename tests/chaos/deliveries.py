@@ -12,7 +12,7 @@ from gidgethub.apps import get_jwt
 from standins.stack import Stack, ask
 
 _ACCEPTED = 202
-_QUEUED = re.compile(r"(?P<teams>\d+) teams queued.*")
+_QUEUED = re.compile(r"(?P<teams>\d+) teams? queued.*")
 #: Answers that leave the push to a sweep, whose finds are tried for a quarter of an hour only.
 _SWEPT = re.compile(r".*everything is looked at.*")
 #: Answers to a push that had nothing in it by then.

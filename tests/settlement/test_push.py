@@ -37,7 +37,7 @@ def _down(system: str, error: Exception, times: int = 100) -> Hook:
 
 async def test_a_push_is_accepted_when_its_changes_are_queued() -> None:
     app = _app()
-    assert await settle_push(app, Push("d1", None)) == (202, "1 teams queued")
+    assert await settle_push(app, Push("d1", None)) == (202, "1 team queued")
     assert {envelope.entity for envelope in app.bus.sent} == {TOPIC}
 
 
@@ -59,7 +59,7 @@ async def test_trouble_with_service_bus_is_shown_so_that_redelivery_works() -> N
     app.calls.before = _down("bus", Unavailable("no connection"))
     assert await settle_push(app, Push("d1", None)) == (503, "the push could not be queued: redeliver it")
     app.calls.before = _down("bus", Unavailable("no connection"), times=0)
-    assert await settle_push(app, Push("d1", None)) == (202, "1 teams queued")
+    assert await settle_push(app, Push("d1", None)) == (202, "1 team queued")
 
 
 async def test_a_short_trouble_with_service_bus_becomes_a_look_at_everything() -> None:

@@ -392,7 +392,7 @@ async def test_a_model_that_retires_is_told_and_served() -> None:
             )
         },
     )
-    assert await ask(app, Asked(models=("old",))) == "1 teams queued, 1 warnings"
+    assert await ask(app, Asked(models=("old",))) == "1 team queued, 1 warning"
     assert _verdict(app) == [(path_of("alpha"), "ModelRetires")]
     assert shown(app)["keys"].startswith("success: keys in vault")
 

@@ -51,7 +51,7 @@ SECRETS = ["alpha-endpoint", *KEYS]
 
 async def test_a_new_team_gets_its_keys_in_the_vault_and_its_group_may_read_them() -> None:
     app = await a_platform()
-    assert await ask(app, Asked()) == "1 teams queued"
+    assert await ask(app, Asked()) == "1 team queued"
     assert app.vault.names() == SECRETS
     assert all(matches_the_gateway(app, secret) for secret in SECRETS)
     assert app.vault.value("alpha-endpoint") == app.platform.gateway_url

@@ -201,7 +201,7 @@ async def test_a_team_that_loses_one_of_two_files_is_touched_by_the_one_that_sta
 async def test_an_invalid_request_queues_nothing_and_is_shown_with_its_place() -> None:
     app = _app("alpha")
     summary = await _push(app, {ALPHA: Asked(models=("gpt-5",)).text(), BRAVO: Asked(team="bravo").text()})
-    assert summary == "1 teams queued, 1 problems"
+    assert summary == "1 team queued, 1 problem"
     assert _told(app) == ["bravo requested"]
     [verdict] = app.reports.verdicts
     assert (verdict.commit, verdict.reasons, verdict.problems[0].line) == (
