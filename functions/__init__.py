@@ -1,1 +1,1 @@
-"""Triggers only, one file per stage: parse, call, settle."""
+"""Triggers only, one file per stage, and the HTTP functions for people."""

@@ -1,5 +1,5 @@
-"""The shapes of answers about dead letters and of problems, for the description; tests hold every answer
-against them.
+"""The shapes of answers about dead letters and of problems, for the description; tests compare every answer
+with them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from shared.api.dead_letters import Answer
 
 
 class LetterRow(TypedDict):
-    """One dead letter, all but its message's body. `converged`: whether its team has converged since, where
-    that was asked.
+    """One dead letter without its message's body. `converged`: whether its team has converged since, if the
+    query asks for it.
 
-    `body_size` (bytes) and `body_sha256` (hexadecimal) are those of a message of which only the beginning was
-    kept, because it was too large; else 0 and empty.
+    `body_size` (bytes) and `body_sha256` (hexadecimal) describe a message of which only the first bytes were
+    kept, because it was too large; else they are 0 and empty.
     """
 
     sequence: int
@@ -38,14 +38,14 @@ class LetterRow(TypedDict):
 
 
 class WholeLetter(LetterRow):
-    """With the message."""
+    """One dead letter with its message."""
 
     message_id: str
     body: str
 
 
 class GroupRow(TypedDict):
-    """Letters of one stage with one reason. `last` is the highest number among them."""
+    """Letters of one stage with one reason. `last` is the highest of their numbers."""
 
     stage: str
     reason: str
@@ -64,7 +64,7 @@ class LetterPage(TypedDict):
 
 
 class Answers(TypedDict):
-    """What became of each letter."""
+    """The result for each letter."""
 
     answers: list[Answer]
 

@@ -1,5 +1,5 @@
-"""Collect dead letters: what the broker put aside joins the one list, the queue `dead-letters`. One function
-per native queue.
+"""Collect dead letters: messages of the native dead-letter queues move to the queue `dead-letters`. One
+function for each native queue.
 """
 
 import azure.functions as func

@@ -1,7 +1,7 @@
-"""The HTTP functions for people, described: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1).
+"""The description of the HTTP functions for people: OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1).
 
-Schemas come from the very classes that are answered with and that questions are read into. GitHub's webhook
-is not here: it is GitHub's.
+Its schemas are generated from the classes that inputs are parsed into and answers are made of. GitHub's
+webhook is not described here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TROUBLE = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP function. `who` may call it; `answer` is what it answers with `status`, None for any JSON."""
+    """One HTTP function. `who`: who may call it; `answer`: the body with `status`, None for any JSON."""
 
     name: str
     method: Literal["get", "post"]
@@ -57,7 +57,7 @@ class Operation:
 
     @property
     def troubles(self) -> Iterator[int]:
-        """Health is shown to anybody, and looked into by Readers."""
+        """Health is public, and its query is for Readers."""
         guarded = self.who != "anybody" or self.query is not None
         yield from (400, 401, 403) if guarded else ()
         yield from (404,) if self.parameters else ()
@@ -187,7 +187,7 @@ def description() -> dict[str, Any]:
 
 
 def _schemas() -> tuple[dict[str, Any], dict[Any, Any]]:
-    """All schemas by name, and the reference to each class that is answered with or read into."""
+    """All schemas by name, and the reference to the schema of each class."""
     told = {operation.answer for operation in OPERATIONS if operation.answer is not None} | {ProblemDetails}
     asked = {operation.body for operation in OPERATIONS if operation.body is not None}
     inputs = [(kind, "serialization", TypeAdapter(kind)) for kind in sorted(told, key=_name)]
@@ -242,7 +242,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": _PARAMETERS[name]}
     properties = operation.query.model_json_schema()["properties"] if operation.query else {}
     for name, schema in properties.items():
-        # What may be left out is optional, and there is no way to send null in a query.
+        # A query cannot send null: an optional parameter is left out.
         given = next((each for each in schema.get("anyOf", ()) if each != {"type": "null"}), schema)
         yield {
             "name": name,

@@ -1,5 +1,5 @@
-"""What people's calls have in common: who may call, what they may ask, how they are answered. Everything is
-JSON, and what went wrong is a problem of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457).
+"""Common to all HTTP functions for people: authorization, input, answers. Answers are JSON, and errors are
+problems of RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import azure.functions as func
 from pydantic import (
@@ -30,11 +30,14 @@ from shared.errors import MergekeyError, TemporaryError
 from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter
 from shared.messaging.routes import BY_WORD, STAGES
 
-Work = Callable[[RealApp, Caller], Awaitable[tuple[int, Any]]]
+#: Returns the status and the body of an answer.
+Handler = Callable[[func.HttpRequest, RealApp, Caller], Awaitable[tuple[int, Any]]]
+Trigger = Callable[[func.HttpRequest], Awaitable[func.HttpResponse]]
+Q = TypeVar("Q", bound=BaseModel)
 
 
 def _whole(value: object) -> object:
-    """JSON knows one kind of numbers: 7.0 is 7."""
+    """JSON has one type for numbers: 7.0 is 7."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -42,8 +45,8 @@ Number = Annotated[int, Field(gt=0, lt=2**63), BeforeValidator(_whole)]
 
 
 def _stage(word: str) -> str:
-    """A filter that no letter can have must not answer that there are none. The empty word stands for letters
-    without a stage.
+    """An unknown stage is an error, because an empty list would say that there are no such letters. The empty
+    word stands for letters without a stage.
     """
     if word and word not in BY_WORD:
         known = ", ".join(stage.name for stage in STAGES)
@@ -57,17 +60,21 @@ def _stage(word: str) -> str:
 
 StageName = Annotated[str, AfterValidator(_stage), WithJsonSchema({"type": "string", "enum": ["", *BY_WORD]})]
 
-#: Of one call: each letter takes some calls of Service Bus, and Azure ends an HTTP call after 230 seconds.
-MOST_AT_ONCE = 200
+#: Letters of one call: each takes some requests to Service Bus, and Azure ends a call after 230 seconds.
+MAX_LETTERS = 200
 
 
-class Asked(BaseModel):
-    """What a caller sends. A name that is not known is refused: a misspelled filter must not mean "all"."""
+class Input(BaseModel):
+    """Input of a caller. Unknown names are refused: a misspelled filter must not mean "all"."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Query(Asked):
+class NoQuery(Input):
+    """No parameters."""
+
+
+class Query(Input):
     """Of a list. `older_minutes`: only letters of at least this age; `check`: say which teams have converged
     since.
     """
@@ -86,25 +93,23 @@ class Query(Asked):
         return Filter(self.team, self.stage, self.reason, before, self.up_to)
 
 
-class HealthQuery(Asked):
-    """`deep`: ask every remote system. `code` is what monitors send where they are used to need a function
-    key.
-    """
+class HealthQuery(Input):
+    """`deep`: check every remote system. `code` is accepted because monitors may send a function key."""
 
     deep: bool = False
     code: str | None = None
 
 
-class Form(Asked):
-    """A body: JSON has types of its own, so 0 is not false and "7" no number."""
+class Form(Input):
+    """A body. JSON has types of its own, so 0 is not false and "7" is no number."""
 
     model_config = ConfigDict(strict=True)
 
 
 class ReplayForm(Form):
-    """Exactly these letters, by the numbers that were listed."""
+    """Exactly these letters, by their listed numbers."""
 
-    sequences: list[Number] = Field(min_length=1, max_length=MOST_AT_ONCE)
+    sequences: list[Number] = Field(min_length=1, max_length=MAX_LETTERS)
     dry_run: bool = False
 
 
@@ -119,10 +124,21 @@ class SweepForm(Form):
     deep: bool = False
 
 
-async def authorized(req: func.HttpRequest, role: Role | None, work: Work) -> func.HttpResponse:
-    """The answer of the work, if the caller may have it done; else why not. Without a role every valid token
-    will do.
-    """
+def authorized(role: Role | None = None) -> Callable[[Handler], Trigger]:
+    """Make an HTTP function of a handler, for callers with this app role, or with any valid token."""
+
+    def decorate(handler: Handler) -> Trigger:
+        async def trigger(req: func.HttpRequest) -> func.HttpResponse:
+            return await _answer(req, role, handler)
+
+        # No `functools.wraps`: the host reads the signature, and would see the handler's.
+        trigger.__name__, trigger.__doc__ = handler.__name__, handler.__doc__
+        return trigger
+
+    return decorate
+
+
+async def _answer(req: func.HttpRequest, role: Role | None, handler: Handler) -> func.HttpResponse:
     app = bootstrap.app()
     try:
         if app.tokens is None:
@@ -133,7 +149,7 @@ async def authorized(req: func.HttpRequest, role: Role | None, work: Work) -> fu
         caller = await (
             app.tokens.identify(authorization) if role is None else app.tokens.require(authorization, role)
         )
-        return as_json(*await work(app, caller))
+        return as_json(*await handler(req, app, caller))
     except Refused as refused:
         return _error(refused.status, refused.reason, refused.message)
     except ValidationError as error:
@@ -142,19 +158,24 @@ async def authorized(req: func.HttpRequest, role: Role | None, work: Work) -> fu
         return _error(503 if isinstance(error, TemporaryError) else 502, error.reason, error.message)
 
 
+def parse_query(req: func.HttpRequest, query: type[Q]) -> Q:
+    """Raises ValidationError for parameters that this query does not have."""
+    return query.model_validate(dict(req.params))
+
+
 def bad_request(error: ValidationError) -> func.HttpResponse:
-    """400, with the first thing that is wrong with what was sent."""
+    """400, with the first error of the input."""
     first = error.errors(include_url=False, include_input=False)[0]
     return _error(400, "BadRequest", f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}")
 
 
 def to_json(record: object) -> Any:
-    """A record as JSON: moments and dates in ISO 8601, money as text, so that no digit is lost."""
+    """A record as JSON: times and dates in ISO 8601, money as text, so that no digit is lost."""
     return TypeAdapter(type(record)).dump_python(record, mode="json")
 
 
 def problem(status: int, reason: str, message: str) -> tuple[int, Any]:
-    """An answer that says what is wrong: `reason` is for programs, `detail` for people."""
+    """Status and body of an error: `reason` is for programs, `detail` for people."""
     return status, {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -165,7 +186,7 @@ def problem(status: int, reason: str, message: str) -> tuple[int, Any]:
 
 
 def letter_json(letter: Letter) -> dict[str, Any]:
-    """All but the body."""
+    """A letter without its body."""
     shown = {
         name: getattr(letter, name)
         for name in ("sequence", "stage", "team", "reason", "message", "actor", "attempts", "replays")
@@ -187,10 +208,10 @@ def group_json(group: Group) -> dict[str, Any]:
 
 
 def as_json(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    """Nobody keeps it: what is told may be true for one caller only, and not for long."""
-    kept = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
+    """A response that no cache stores: it may be meant for one caller only."""
+    all_headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
     kind = "application/json" if status < 400 else "application/problem+json"
-    return func.HttpResponse(json.dumps(body), status_code=status, headers=kept, mimetype=kind)
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=all_headers, mimetype=kind)
 
 
 def _error(status: int, reason: str, message: str) -> func.HttpResponse:

@@ -11,7 +11,7 @@ stage = func.Blueprint()
 
 @stage.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def receive_push(req: func.HttpRequest) -> func.HttpResponse:
-    """Anonymous for Azure: GitHub proves itself by the signature."""
+    """The host lets everybody in; GitHub signs its calls."""
     app = bootstrap.app()
     ours = app.settings
     expected = Expected(

@@ -1,4 +1,4 @@
-"""A Service Bus message as the Functions host hands it over, in our words."""
+"""A Service Bus message of the Functions host, as an `IncomingMessage`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import azure.functions as func
 
 from shared.messaging.retry_state import IncomingMessage
 
-#: Bodies come as bytes. As text, what is not UTF-8 would be lost, and the host would take members of a JSON
-#: body for properties of the message (a body with `SessionId` or `DeliveryCount` of its own hides the
-#: message's).
+#: Bodies are read as bytes. As text, bytes that are not UTF-8 would be lost, and the host would take members
+#: of a JSON body for properties of the message: `SessionId` or `DeliveryCount` in a body would hide the
+#: message's own.
 BODY = func.DataType.BINARY
 
 
 def received(message: func.ServiceBusMessage) -> IncomingMessage:
-    """The time comes without its zone, which is UTC; the broker's reasons for a dead letter come as
-    application properties.
+    """The host gives the time in UTC without a zone, and the broker's reason for a dead letter as an
+    application property.
     """
     enqueued = message.enqueued_time_utc or datetime.now(UTC)
     properties = _properties(message)
     return IncomingMessage(
         body=message.get_body(),
-        # Of two messages without an id, neither may be taken for the other's repetition.
+        # Two messages without an id must not be taken for the same.
         message_id=message.message_id or f"sequence-{message.sequence_number}",
         session=message.session_id,
         enqueued=enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC),

@@ -1,6 +1,4 @@
-"""Stage 2, Sweep: every 15 minutes, after large pushes and after trouble with GitHub, everything is looked
-at.
-"""
+"""Stage 2, Sweep: every 15 minutes, after large pushes and after errors of GitHub, everything is compared."""
 
 import azure.functions as func
 
@@ -15,7 +13,7 @@ stage = func.Blueprint()
 
 @stage.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")
 async def start_sweeps(timer: func.TimerRequest) -> None:
-    """Only queues: one session on the queue means that two sweeps never overlap."""
+    """Queue a sweep: the queue has one session, so two sweeps never overlap."""
     await start_sweep(bootstrap.app(), "late timer" if timer.past_due else "timer")
 
 
