@@ -107,7 +107,7 @@ async def _renew(
     keys: _Keys,
     tags: Mapping[str, str],
 ) -> None:
-    """Bring the slots that are due to a new key, one after the other; a woken subscription has new ones."""
+    """Renew the keys that are due, one after the other; those of a woken subscription are new already."""
     team = event.message.team
     for which in keys.renewal.now:
         if keys.is_woken and keys.keys is not None:
