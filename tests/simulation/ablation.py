@@ -21,7 +21,7 @@ from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
 from shared.inventory import drift
-from shared.marker import Marker
+from shared.marker import Marker, require_known
 from shared.messaging.messages import CATALOG_TEAM, TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome
 from shared.requests.request import read_request
@@ -120,7 +120,9 @@ def _owns_everything(self: Marker, other: Marker | None) -> bool:
 
 
 def _as_if_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker:
-    return marker or Marker(app.platform.repository, team, "", "0")
+    known = marker or Marker(app.platform.repository, team, "", "0")
+    require_known(known, what)
+    return known
 
 
 # ------------------------------------------------------------------------------------------------- the others
