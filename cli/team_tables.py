@@ -30,12 +30,24 @@ def show_teams(console: Console, teams: Iterable[Row]) -> None:
 
 
 def show_team(console: Console, team: Row) -> None:
+    for name, value in _facts(team).items():
+        _line(console, f"{name:<10}", value)
+    console.print()
+    console.print(_conditions(team["conditions"]))
+    if team["granted"]:
+        console.print()
+        console.print(_granted(team["granted"]["models"]))
+    for problem in team["problems"]:
+        place = f"{problem['path']}:{problem['line']}:{problem['column']}"
+        _line(console, "\n" + problem["reason"], f"{place}  {problem['message']}")
+
+
+def _facts(team: Row) -> dict[str, str]:
     granted, withdrawn = team["granted"] or {}, team["withdrawn"]
-    facts = {
+    deleted = "" if withdrawn is None else f", deleted after {withdrawn['deleted_after']}"
+    return {
         "team": team["team"],
-        "access": team["access"]
-        if withdrawn is None
-        else f"{team['access']}, deleted after {withdrawn['deleted_after']}",
+        "access": f"{team['access']}{deleted}",
         "file": f"{team['path'] or '-'}, in force from commit {team['provisioned_commit'] or '-'}",
         "expires": granted.get("expires") or "-",
         "endpoint": team["endpoints"]["azure_endpoint"],
@@ -44,19 +56,6 @@ def show_team(console: Console, team: Row) -> None:
         "playground": granted.get("playground_project") or "-",
         "read by": team["entra_group"] or "nobody: add entraGroup",
     }
-    for name, value in facts.items():
-        _line(console, f"{name:<10}", value)
-    console.print()
-    console.print(_conditions(team["conditions"]))
-    if granted:
-        console.print()
-        console.print(_granted(granted["models"]))
-    for problem in team["problems"]:
-        _line(
-            console,
-            "\n" + problem["reason"],
-            f"{problem['path']}:{problem['line']}:{problem['column']}  {problem['message']}",
-        )
 
 
 def show_models(console: Console, answer: Row) -> None:

@@ -5,7 +5,7 @@ annotations.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -51,24 +51,41 @@ def validate(
     ] = None,
 ) -> None:
     """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
+    paths = _request_paths(request_path)
+    files = _files(path, paths, catalog_path)
+    in_force = None if before is None else _files(before, paths, catalog_path)
+    found = _review(files, in_force, paths, catalog_path, tier)
+    failed = bool(failures(found.problems))
+    if format is Format.GITHUB:
+        _annotate(found.problems)
+    else:
+        _tell(found.problems)
+        if not failed:
+            _show_ledgers([ledger for ledger in found.ledgers.values() if ledger.limit is not None])
+    typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
+    raise typer.Exit(1 if failed else 0)
+
+
+def _review(
+    files: Mapping[str, File],
+    in_force: Mapping[str, File] | None,
+    paths: RequestPaths,
+    catalog_path: str,
+    tier: Tier | None,
+) -> Review:
+    """The review of these files beside those that are in force, where they are given."""
     from shared.branch.platform_checks import tier_faults
     from shared.branch.review import Baseline, current_grants, review
     from shared.branch.team_states import days_past
 
-    paths, today = _request_paths(request_path), datetime.now(UTC).date()
-    old = None if before is None else _files(before, paths, catalog_path)
-    past = Baseline(today=today) if old is None else current_grants(old, paths, catalog_path, today)
-    files = _files(path, paths, catalog_path)
+    today = datetime.now(UTC).date()
     faults = None if tier is None else partial(tier_faults, tier=tier)
+    if in_force is None:
+        found = review(files, paths, catalog_path, Baseline(today=today), faults)
+        return found.without(days_past(found, None, today))
+    past = current_grants(in_force, paths, catalog_path, today)
     found = review(files, paths, catalog_path, past, faults)
-    found = found.without(days_past(found, None if old is None else review(old, paths, catalog_path), today))
-    (_annotate if format is Format.GITHUB else _tell)(found.problems)
-    failed = bool(failures(found.problems))
-    ledgers = [ledger for ledger in found.ledgers.values() if ledger.limit is not None]
-    if ledgers and not failed and format is Format.PEOPLE:
-        _show_ledgers(ledgers)
-    typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
-    raise typer.Exit(1 if failed else 0)
+    return found.without(days_past(found, review(in_force, paths, catalog_path), today))
 
 
 def _files(folder: Path, paths: RequestPaths, catalog_path: str) -> dict[str, File]:
@@ -149,11 +166,13 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")
 
 
-def _show_ledgers(ledgers: Iterable[Capacity]) -> None:
-    """Tokens per minute of each model whose capacity is known."""
+def _show_ledgers(ledgers: Sequence[Capacity]) -> None:
+    """Tokens per minute of each model whose capacity is known; nothing where there is none."""
     from rich.console import Console
     from rich.table import Table
 
+    if not ledgers:
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
     for column in ("capacity", "may be granted", "granted", "left"):

@@ -39,8 +39,7 @@ from shared.resources.unified_api import PATH
 def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
     """Everything about one team that may be told to it."""
     said, judged = view.said, conditions(view, platform)
-    product = view.world.products.get(names.product(said.team))
-    marker = product.marker if product else None
+    marker = view.product.marker if view.product else None
     return TeamRecord(
         team=said.team,
         access=said.access,

@@ -7,18 +7,20 @@ whether somebody is at it or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 from shared import names
-from shared.api.team_view import Condition, View
+from shared.api.team_view import Condition, Status, View
+from shared.branch.states import Access
 from shared.documents.problem import Problem
 from shared.inventory import project_drift
 from shared.inventory.drift import by_part, renewal_of
 from shared.inventory.snapshot import DesiredTeam, Part
 from shared.marker import Marker, format_time, read_time
 from shared.requests.request import AccessRequest
-from shared.resources.actual import Project, Workspace
+from shared.resources.actual import Namespace, Product, Project, Workspace
 from shared.resources.desired import Platform
 from shared.resources.project import FAILED, GOING, READY
 from shared.resources.readiness import Failed, NotYet, readiness
@@ -33,6 +35,43 @@ def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
     return (_request(view), _access(view), *(_part(part, view, platform) for part in PARTS))
 
 
+#: The condition of a team whose file grants nothing: status, reason, message.
+_WITHOUT_REQUEST: Mapping[Literal["no_catalogue", "no_tree", "junk", "gone"], tuple[Status, str, str]] = {
+    "no_catalogue": (
+        "Unknown",
+        "CatalogueInvalid",
+        "the catalogue on the branch is not valid; what was granted stays",
+    ),
+    "no_tree": ("Unknown", "NoBranch", "the branch is not there, or has no files; what was granted stays"),
+    "junk": (
+        "False",
+        "NoRequest",
+        "where its request may stand there are files, and none is a request of this team; see the check",
+    ),
+    "gone": ("False", "NoRequest", "there is no request of this team on the branch"),
+}
+
+#: The condition of a team's access as a whole: status, reason, message.
+_ACCESS: Mapping[Access, tuple[Status, str, str]] = {
+    "granted": ("True", "Granted", "as the request says"),
+    "kept": ("True", "KeptInForce", "as it was granted last"),
+    "held": (
+        "True",
+        "WithdrawalsHeld",
+        "its access would end, as would that of too many at once: nothing is withdrawn until a person allows "
+        "it; see the check",
+    ),
+    "ended": ("False", "Ended", "its keys are suspended"),
+    "frozen": (
+        "False",
+        "Ended",
+        "its last day is over; nothing is deleted while the branch does not say",
+    ),
+    "not_ours": ("False", "NotManaged", "{product} is not managed by mergekey"),
+    "none": ("False", "NotThere", "nothing of it is in force"),
+}
+
+
 def _request(view: View) -> Condition:
     """What the file is, whatever stands."""
     said = view.said
@@ -40,80 +79,27 @@ def _request(view: View) -> Condition:
         case "valid" | "shortened":
             return _refused(said.problems) if said.access == "kept" else Condition("Request", "True", "Valid")
         case "over" | "new_end":
-            last = said.request.expires if said.request else None
-            over = (
-                None
-                if last is None
-                else datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
-            )
-            return Condition(
-                "Request",
-                "False",
-                "Expired",
-                f"its last day was {last}: write a later one, or remove the file",
-                over,
-            )
+            return _expired(said.request.expires if said.request else None)
         case "invalid" | "unreadable":
             return _refused(said.problems)
-        case "no_catalogue":
-            return Condition(
-                "Request",
-                "Unknown",
-                "CatalogueInvalid",
-                "the catalogue on the branch is not valid; what was granted stays",
-            )
-        case "no_tree":
-            return Condition(
-                "Request",
-                "Unknown",
-                "NoBranch",
-                "the branch is not there, or has no files; what was granted stays",
-            )
-        case "junk":
-            message = (
-                "where its request may stand there are files, and none is a request of this team; see the "
-                "check"
-            )
-            return Condition("Request", "False", "NoRequest", message, view.withdrawn)
-        case "gone":
-            return Condition(
-                "Request",
-                "False",
-                "NoRequest",
-                "there is no request of this team on the branch",
-                view.withdrawn,
-            )
+        case files:
+            status, reason, message = _WITHOUT_REQUEST[files]
+            since = view.withdrawn if status == "False" else None
+            return Condition("Request", status, reason, message, since)
+
+
+def _expired(last_day: date | None) -> Condition:
+    message = f"its last day was {last_day}: write a later one, or remove the file"
+    since = None if last_day is None else datetime.combine(last_day + timedelta(days=1), time(), UTC)
+    return Condition("Request", "False", "Expired", message, since)
 
 
 def _access(view: View) -> Condition:
     """What stands, whatever the file says."""
-    match view.said.access:
-        case "granted":
-            return Condition("Access", "True", "Granted", "as the request says")
-        case "kept":
-            return Condition("Access", "True", "KeptInForce", "as it was granted last")
-        case "held":
-            message = (
-                "its access would end, as would that of too many at once: nothing is withdrawn until a "
-                "person allows it; see the check"
-            )
-            return Condition("Access", "True", "WithdrawalsHeld", message)
-        case "ended":
-            return Condition("Access", "False", "Ended", "its keys are suspended", view.withdrawn)
-        case "frozen":
-            return Condition(
-                "Access",
-                "False",
-                "Ended",
-                "its last day is over; nothing is deleted while the branch does not say",
-                view.withdrawn,
-            )
-        case "not_ours":
-            return Condition(
-                "Access", "False", "NotManaged", f"{names.product(view.said.team)} is not managed by mergekey"
-            )
-        case "none":
-            return Condition("Access", "False", "NotThere", "nothing of it is in force")
+    status, reason, message = _ACCESS[view.said.access]
+    since = view.withdrawn if reason == "Ended" else None
+    text = message.format(product=names.product(view.said.team))
+    return Condition("Access", status, reason, text, since)
 
 
 def _refused(problems: tuple[Problem, ...]) -> Condition:
@@ -200,43 +186,59 @@ def _about_keys(view: View, request: AccessRequest) -> str:
 
 def _kept(part: Part, view: View, platform: Platform) -> Condition:
     """The branch cannot be followed: what was granted last is in force."""
-    product = view.world.products.get(names.product(view.said.team))
-    subscription = view.world.subscriptions.get(names.subscription(view.said.team))
-    if part == "Workspaces":
-        return _workspaces(view)
-    if part == "Projects":
-        return _project(view, platform)
-    if part == "Gateway":
-        marker = product.marker if product and product.published else None
-        stands = (
-            Marker(platform.repository, view.said.team, "", "").owns(marker)
-            and marker is not None
-            and marker.withdrawn is None
-        )
-    else:
-        stands = (
-            subscription is not None
-            and subscription.state == "active"
-            and all(secret.enabled for secret in view.secrets)
-        )
-    if stands:
+    match part:
+        case "Workspaces":
+            return _workspaces(view)
+        case "Projects":
+            return _project(view, platform)
+        case "Gateway":
+            is_in_force = _is_product_in_force(view, platform)
+        case "Keys":
+            is_in_force = _are_keys_in_force(view)
+    if is_in_force:
         return Condition(part, "True", "KeptInForce", "as it was granted last")
     return Condition(part, "False", "NotThere", "nothing of it is in force")
 
 
+def _is_product_in_force(view: View, platform: Platform) -> bool:
+    product = view.product
+    if product is None or product.marker is None or not product.published:
+        return False
+    ours = Marker(platform.repository, view.said.team, "", "")
+    return ours.owns(product.marker) and product.marker.withdrawn is None
+
+
+def _are_keys_in_force(view: View) -> bool:
+    subscription = view.world.subscriptions.get(names.subscription(view.said.team))
+    return (
+        subscription is not None
+        and subscription.state == "active"
+        and all(secret.enabled for secret in view.secrets)
+    )
+
+
 def _ended(part: Part, view: View, platform: Platform) -> Condition:
-    namespace = view.world.namespaces.get(names.namespace(view.said.team))
-    product = view.world.products.get(names.product(view.said.team))
-    if part == "Gateway":
-        since = product.marker.withdrawn if product and product.marker else None
-        return _withdrawn(part, product is not None, since, view.times.grace)
-    if part == "Keys":
-        open_still = any(secret.enabled or not secret.tags.get("withdrawn") for secret in view.secrets)
-        return _withdrawn(part, bool(view.secrets), None if open_still else view.withdrawn, view.times.grace)
-    if part == "Projects":
-        return _ended_project(view, platform)
-    marked = namespace.marker.withdrawn if namespace and namespace.marker else None
-    return _withdrawn(part, namespace is not None, marked, view.times.workspace_grace)
+    match part:
+        case "Gateway":
+            return _withdrawn(part, view.product is not None, _marked(view.product), view.times.grace)
+        case "Keys":
+            return _ended_keys(view)
+        case "Workspaces":
+            namespace = view.world.namespaces.get(names.namespace(view.said.team))
+            return _withdrawn(part, namespace is not None, _marked(namespace), view.times.workspace_grace)
+        case "Projects":
+            return _ended_project(view, platform)
+
+
+def _ended_keys(view: View) -> Condition:
+    is_open = any(secret.enabled or not secret.tags.get("withdrawn") for secret in view.secrets)
+    since = None if is_open else view.withdrawn
+    return _withdrawn("Keys", bool(view.secrets), since, view.times.grace)
+
+
+def _marked(found: Product | Namespace | Project | None) -> datetime | None:
+    """Since when its marker says that it is withdrawn."""
+    return found.marker.withdrawn if found is not None and found.marker is not None else None
 
 
 def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta) -> Condition:
@@ -255,27 +257,29 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
 
 def _workspaces(view: View) -> Condition:
     """What KAITO says. The first that does not serve stands for all."""
-    found = [each for each in view.world.workspaces.get(names.namespace(view.said.team), ()) if each.managed]
-    if not found:
+    namespace = names.namespace(view.said.team)
+    managed = [each for each in view.world.workspaces.get(namespace, ()) if each.managed]
+    if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
-    for workspace in sorted(found, key=lambda each: each.name):
-        match readiness(workspace.conditions):
-            case Failed(message):
-                return Condition(
-                    "Workspaces",
-                    "False",
-                    "WorkspaceFailed",
-                    f"{workspace.name}: {message}",
-                    _since(workspace, _VERDICT),
-                )
-            case NotYet(reason):
-                since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _VERDICT)
-                return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
-    served = (_since(workspace, _VERDICT) for workspace in found)
-    names_ = ", ".join(sorted(each.name for each in found))
-    return Condition(
-        "Workspaces", "True", "Ready", names_, max((since for since in served if since), default=None)
-    )
+    found = sorted(managed, key=lambda each: each.name)
+    not_serving = next((bad for each in found if (bad := _not_serving(each)) is not None), None)
+    if not_serving is not None:
+        return not_serving
+    since = max((moment for each in found if (moment := _since(each, _VERDICT))), default=None)
+    return Condition("Workspaces", "True", "Ready", ", ".join(each.name for each in found), since)
+
+
+def _not_serving(workspace: Workspace) -> Condition | None:
+    """Why a workspace does not serve; None when it does."""
+    match readiness(workspace.conditions):
+        case Failed(message):
+            text, since = f"{workspace.name}: {message}", _since(workspace, _VERDICT)
+            return Condition("Workspaces", "False", "WorkspaceFailed", text, since)
+        case NotYet(reason):
+            since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _VERDICT)
+            return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
+        case _:
+            return None
 
 
 def _tried_out(view: View, platform: Platform) -> Condition:
@@ -294,7 +298,7 @@ def _project(view: View, platform: Platform) -> Condition:
     project = view.project(platform.repository)
     if project is None or project.state == GOING:
         return Condition("Projects", "True", "NothingAsked", "no playground")
-    since = project.marker.withdrawn if project.marker else None
+    since = _marked(project)
     if since is not None:
         message = (
             f"{project.name} is deleted after {format_time(since + view.times.grace)}, unless it is asked "
@@ -328,8 +332,7 @@ def _ended_project(view: View, platform: Platform) -> Condition:
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)
-    since = project.marker.withdrawn if project and project.marker else None
-    return _withdrawn("Projects", project is not None, since, view.times.grace)
+    return _withdrawn("Projects", project is not None, _marked(project), view.times.grace)
 
 
 #: The condition that counts in the end.

@@ -15,7 +15,7 @@ from shared.inventory.snapshot import Part, Snapshot, Times
 from shared.marker import Marker, read_time
 from shared.messaging.dead_letters import Letter
 from shared.requests.request import AccessRequest
-from shared.resources.actual import Project, SecretVersion
+from shared.resources.actual import Product, Project, SecretVersion
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -62,10 +62,13 @@ class View:
     unread: Mapping[Part, tuple[str, str]] = field(default_factory=dict)
 
     @property
+    def product(self) -> Product | None:
+        return self.world.products.get(names.product(self.said.team))
+
+    @property
     def withdrawn(self) -> datetime | None:
         """Since when the team's keys are withdrawn, as far as its product or its secrets tell."""
-        product = self.world.products.get(names.product(self.said.team))
-        since = product.marker.withdrawn if product and product.marker else None
+        since = self.product.marker.withdrawn if self.product and self.product.marker else None
         marks = [since, *(read_time(secret.tags.get("withdrawn")) for secret in self.secrets)]
         return min((mark for mark in marks if mark is not None), default=None)
 

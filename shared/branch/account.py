@@ -11,7 +11,7 @@ with what a team may have of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from shared import names
@@ -19,7 +19,7 @@ from shared.app import App
 from shared.branch.missing_teams import ours
 from shared.branch.platform_checks import read_fitting_catalog
 from shared.branch.review import read
-from shared.catalog.capacity import Grants
+from shared.catalog.capacity import ExistingWorkspaces, Grants
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Account, Share
 from shared.marker import NOWHERE, Marker
@@ -51,32 +51,36 @@ async def account_of(app: App, files: Files, seen: Seen, teams: frozenset[str] |
     what was granted.
     """
     own = {product.name for product in ours(app, seen.products)}
-    named = [(product, names.team_named_in(product.name)) for product in seen.products]
-    wanted = [
-        (product, team) for product, team in named if team is not None and (teams is None or team in teams)
-    ]
-    # Of a stranger's product only what a team of ours asks for beside it matters.
-    asked = {app.places.requests.team_of(path) for path in files.requests}
-    wanted = [
-        (product, team)
-        for product, team in wanted
-        if not _is_withdrawn(product) and (product.name in own or team in asked)
-    ]
+    counted = _counted_products(app, files, seen.products, own)
+    counted = {team: product for team, product in counted.items() if teams is None or team in teams}
     gate = asyncio.Semaphore(AT_ONCE)
 
-    async def look(product: Product, team: str) -> Share:
+    async def look(team: str, product: Product) -> Share:
         async with gate:
-            return (
-                await _share(app, files, product, team)
-                if product.name in own
-                else Share(await _by_policy(app, files, team))
-            )
+            if product.name in own:
+                return await _share(app, files, product, team)
+            return Share(await _by_policy(app, files, team))
 
-    shares = zip(wanted, await asyncio.gather(*(look(*each) for each in wanted)), strict=True)
-    kept = frozenset(team for product, team in wanted if product.name not in own)
+    shares = await asyncio.gather(*(look(team, product) for team, product in counted.items()))
+    kept = frozenset(team for team, product in counted.items() if product.name not in own)
     return Account(
-        {team: share for (_, team), share in shares}, await _standing(app, files.catalog, seen), kept
+        dict(zip(counted, shares, strict=True)), await _existing_workspaces(app, files.catalog, seen), kept
     )
+
+
+def _counted_products(
+    app: App, files: Files, products: Iterable[Product], own: Set[str]
+) -> dict[str, Product]:
+    """By team, the products that count. One that is not ours counts only where a team of ours has a request
+    at its name.
+    """
+    requesting = {app.places.requests.team_of(path) for path in files.requests}
+    named = ((names.team_named_in(product.name), product) for product in products)
+    return {
+        team: product
+        for team, product in named
+        if team is not None and not _is_withdrawn(product) and (product.name in own or team in requesting)
+    }
 
 
 async def share_of(app: App, files: Files, product: Product, team: str) -> Share:
@@ -162,18 +166,18 @@ def _at_the_ceiling(app: App, files: Files, team: str) -> Grants:
     return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}
 
 
-async def _standing(app: App, catalog: Catalog, seen: Seen) -> dict[str, frozenset[str]]:
-    """By one list of the cluster, where a model may have workspaces of teams' own."""
-    models = {
-        names.workspace(model.name): model.name for model in catalog.models if model.dedicated is not None
-    }
-    if not models or app.cluster is None:
+async def _existing_workspaces(app: App, catalog: Catalog, seen: Seen) -> ExistingWorkspaces:
+    """By model, the teams that have a workspace for it. It costs one list of the cluster, where a model may
+    have dedicated workspaces.
+    """
+    dedicated = [model.name for model in catalog.models if model.dedicated is not None]
+    if not dedicated or app.cluster is None:
         return {}
     workspaces = await app.cluster.all_workspaces() if seen.workspaces is None else seen.workspaces
-    homes = [
-        (team, found)
-        for namespace, found in workspaces.items()
-        if (team := names.team_named_in(namespace)) is not None
-    ]
-    there = {(models[each.name], team) for team, found in homes for each in found if each.name in models}
-    return {model: frozenset(team for name, team in there if name == model) for model in models.values()}
+    return {model: _teams_with(names.workspace(model), workspaces) for model in dedicated}
+
+
+def _teams_with(workspace: str, workspaces: Mapping[str, Sequence[Workspace]]) -> frozenset[str]:
+    """The teams that have a workspace of this name."""
+    namespaces = [name for name, found in workspaces.items() if workspace in {each.name for each in found}]
+    return frozenset(team for name in namespaces if (team := names.team_named_in(name)) is not None)

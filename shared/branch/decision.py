@@ -214,32 +214,50 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
 
 async def _by_the_table(app: App, look_at: _Look) -> Decision:
     """The team's state, and what its cell says."""
-    message = look_at.message
-    product = await app.gateway.product(names.product(message.team))
+    product = await app.gateway.product(names.product(look_at.message.team))
     branch = await _own_files(app, look_at, product)
     found = await _state(app, look_at, branch, product)
-    if found.request is not None and branch.reviewed.catalog is not None:
-        # Right by itself, and more than the others leave it: as a file that is not valid.
-        refused = await _is_refused(app, found.request, branch.reviewed.catalog, look_at)
-        found = replace(found, files="invalid", request=None) if refused else found
-    if not _is_about(message, found):
+    found = await _beside_the_others(app, look_at, branch.reviewed.catalog, found)
+    if not _is_about(look_at.message, found):
         return Decision("superseded")
-    commit = look_at.head.commit if look_at.head is not None else message.commit
-    blobs = (look_at.tree[found.path].blob,) if found.path in look_at.tree else ()
-    ended = Decision("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
+    return await _by_action(app, look_at, branch, found)
+
+
+async def _beside_the_others(
+    app: App, look_at: _Look, catalog: Catalog | None, found: TeamState
+) -> TeamState:
+    """A request that is right by itself and asks for more than the other teams leave is as good as one that
+    is not valid.
+    """
+    if found.request is None or catalog is None:
+        return found
+    refused = await _is_refused(app, found.request, catalog, look_at)
+    return replace(found, files="invalid", request=None) if refused else found
+
+
+async def _by_action(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
+    """What follows from the cell. Where it ends in a question mark the guard is asked."""
+    told_held = look_at.message.change == "held"
     match found.action:
         case "grant":
-            return await _grant(app, look_at, branch, found)
+            return _grant(app, look_at, branch, found)
         case "grant?":
             held = await _is_held(app, look_at, found)
-            return Decision("superseded") if held else await _grant(app, look_at, branch, found)
+            return Decision("superseded") if held else _grant(app, look_at, branch, found)
         case "end?":
-            kept = message.change == "held" or await _is_held(app, look_at, found)
-            return replace(ended, verdict="held") if kept else ended
+            held = told_held or await _is_held(app, look_at, found)
+            return replace(_ended(look_at, found), verdict="held" if held else "ended")
         case "end" | "rest" | "freeze":
-            return ended if message.change != "held" else Decision("superseded")
+            return Decision("superseded") if told_held else _ended(look_at, found)
         case _:
             return Decision("superseded")
+
+
+def _ended(look_at: _Look, found: TeamState) -> Decision:
+    message, tree = look_at.message, look_at.tree
+    commit = look_at.head.commit if look_at.head is not None else message.commit
+    blobs = (tree[found.path].blob,) if found.path in tree else ()
+    return Decision("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
 
 
 def _is_about(message: TeamMessage, found: TeamState) -> bool:
@@ -287,15 +305,11 @@ async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product
     return replace(found, files="invalid", request=None)
 
 
-async def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
-    catalog, message = branch.reviewed.catalog, look_at.message
-    if found.request is None or catalog is None:
+def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
+    catalog = branch.reviewed.catalog
+    if found.request is None or catalog is None or look_at.message.path not in look_at.tree:
         return Decision("superseded")
-    return (
-        _wanted(app, look_at, found.request, catalog)
-        if message.path in look_at.tree
-        else Decision("superseded")
-    )
+    return _wanted(app, look_at, found.request, catalog)
 
 
 async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:

@@ -33,65 +33,80 @@ async def read_files(
     """The files at these paths. `known` contents, of an archive, count only when they hash to the tree's
     blob: attributes in the repository can change what an archive holds.
     """
-    wanted, contents = sorted(paths), dict(known or {})
-    needed = [
-        path
-        for path in wanted
-        if is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR
-    ]
-    small = [path for path in needed if tree[path].size <= LARGEST]
+    wanted = sorted(paths)
+    read = [path for path in wanted if _is_content_read(app, path, tree)]
+    contents = await _contents(app, read, tree, known or {})
+    return {path: File(contents.get(path, b""), tree[path].mode) for path in wanted}
+
+
+def _is_content_read(app: App, path: str, tree: Tree) -> bool:
+    return is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR
+
+
+async def _contents(
+    app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """The content of each of these files: `TOO_LARGE`, the known one, or one download."""
+    contents = {path: known.get(path, b"") if tree[path].size <= LARGEST else TOO_LARGE for path in paths}
     missing = [
-        path for path in small if blob_id(contents.get(path, b""), len(tree[path].blob)) != tree[path].blob
+        path
+        for path, content in contents.items()
+        if content is not TOO_LARGE and blob_id(content, len(tree[path].blob)) != tree[path].blob
     ]
-    contents |= dict(
-        zip(
-            missing,
-            await asyncio.gather(*(app.repository.blob(tree[path].blob) for path in missing)),
-            strict=True,
-        )
-    )
-    contents |= {path: TOO_LARGE for path in needed if tree[path].size > LARGEST}
-    return {
-        path: File(contents.get(path, b"") if path in needed else b"", tree[path].mode) for path in wanted
-    }
+    blobs = await asyncio.gather(*(app.repository.blob(tree[path].blob) for path in missing))
+    return contents | dict(zip(missing, blobs, strict=True))
 
 
 async def evaluate(app: App, files: Mapping[str, File], past: Baseline, seen: Seen | None = None) -> Review:
-    """The review of these files. What is in force is asked for only where it decides; who has `seen` it is
-    told of the account anyway.
+    """The review of these files. The products are listed only where they decide; a caller that has `seen`
+    them already gets the account in the review in any case.
     """
-    faults, teams = (
-        faults_of(app.platform),
-        frozenset(app.places.requests.team_of(path) or "" for path in past.held),
-    )
-    past = replace(
-        past, platform=Platform(app.platform.tier, teams) if seen is None else _platform(app, seen)
-    )
-    reviewed = review(files, app.places.requests, app.places.catalog, past, faults)
-    catalog = reviewed.catalog
-    if catalog is None or not (reviewed.in_doubt or (seen is not None and limits_of(catalog))):
+    reviewed = _review(app, files, replace(past, platform=_platform(app, past, seen)))
+    if not _is_account_needed(reviewed, seen):
         return reviewed
-    seen = Seen(await app.gateway.products()) if seen is None else seen
-    doubted = {app.places.requests.team_of(path) or "" for path in reviewed.in_doubt}
-    everybody = reviewed.counted or not reviewed.in_doubt
-    account = await account_of(
-        app, Files(catalog, _texts(app, files)), seen, None if everybody else frozenset(doubted)
+    known = Seen(await app.gateway.products()) if seen is None else seen
+    return _review(app, files, await _with_account(app, files, reviewed, past, known))
+
+
+def _review(app: App, files: Mapping[str, File], past: Baseline) -> Review:
+    return review(files, app.places.requests, app.places.catalog, past, faults_of(app.platform))
+
+
+def _is_account_needed(reviewed: Review, seen: Seen | None) -> bool:
+    catalog = reviewed.catalog
+    if catalog is None:
+        return False
+    return bool(reviewed.in_doubt) or (seen is not None and bool(limits_of(catalog)))
+
+
+async def _with_account(
+    app: App, files: Mapping[str, File], reviewed: Review, past: Baseline, seen: Seen
+) -> Baseline:
+    """The same baseline, with what is in force: of the teams in doubt, or of all teams."""
+    assert reviewed.catalog is not None, "there is nothing to count without a catalogue"
+    of_all = reviewed.counted or not reviewed.in_doubt
+    teams = (
+        None if of_all else frozenset(app.places.requests.team_of(path) or "" for path in reviewed.in_doubt)
     )
-    holders = frozenset(marker.path for marker in markers_of(app, seen.products)) & files.keys()
-    known = replace(
+    account = await account_of(app, Files(reviewed.catalog, _texts(app, files)), seen, teams)
+    in_force = frozenset(marker.path for marker in markers_of(app, seen.products)) & files.keys()
+    return replace(
         past,
-        held=past.held | holders,
+        held=past.held | in_force,
         in_force=account.in_force,
         standing=account.workspaces,
         kept=account.kept,
-    )
-    return review(
-        files, app.places.requests, app.places.catalog, replace(known, platform=_platform(app, seen)), faults
+        platform=_platform(app, past, seen),
     )
 
 
-def _platform(app: App, seen: Seen) -> Platform:
-    """Products that are withdrawn are there until their grace ends."""
+def _platform(app: App, past: Baseline, seen: Seen | None) -> Platform:
+    """The products that are there: a withdrawn one is, until its grace period ends. Where they were not
+    listed, those of the requests that were there before.
+    """
+    if seen is None:
+        teams = frozenset(app.places.requests.team_of(path) or "" for path in past.held)
+        return Platform(app.platform.tier, teams)
     holders = frozenset(marker.team for marker in markers_of(app, seen.products))
     return Platform(app.platform.tier, holders, len(seen.products) - len(holders))
 

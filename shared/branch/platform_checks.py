@@ -4,7 +4,7 @@ Management refuses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import get_args
 from xml.etree.ElementTree import fromstring
@@ -59,66 +59,75 @@ def faults_of(platform: Platform) -> Faults:
 def platform_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
     """Everything that this platform cannot do."""
     yield from tier_faults(catalog, platform.tier)
+    yield from _cluster_faults(catalog, platform)
+    if platform.vault_url is None:
+        yield from _vault_faults(catalog)
+
+
+def _cluster_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
     for model in catalog.models:
         if model.shared is not None and platform.cluster is None:
-            yield (
-                ("models", model.name, "shared"),
-                "NoCluster",
-                "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead.",
-            )
-        if (
-            model.access_secret is not None
-            and platform.cluster is not None
-            and platform.cluster.dialect == "0.6"
-        ):
-            advice = (
+            message = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
+            yield ("models", model.name, "shared"), "NoCluster", message
+        elif model.access_secret is not None and platform.cluster and platform.cluster.dialect == "0.6":
+            message = (
                 "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs "
                 "none."
             )
-            yield ("models", model.name, "accessSecret"), "NotAllowed", advice
-        if platform.vault_url is None and any(member.credential for member in model.members):
-            advice = (
+            yield ("models", model.name, "accessSecret"), "NotAllowed", message
+
+
+def _vault_faults(catalog: Catalog) -> Iterator[Fault]:
+    """Everything for which a key has to stand in the platform's vault."""
+    for model in catalog.models:
+        if any(member.credential for member in model.members):
+            message = (
                 "This platform has no vault for the keys of providers (PLATFORM_VAULT_URL). Ask the platform "
                 "team."
             )
-            yield ("models", model.name), "NoPlatformVault", advice
-    if platform.vault_url is None and catalog.content_safety is not None:
-        yield (
-            ("contentSafety",),
-            "NoPlatformVault",
-            "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL).",
-        )
+            yield ("models", model.name), "NoPlatformVault", message
+    if catalog.content_safety is not None:
+        message = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
+        yield ("contentSafety",), "NoPlatformVault", message
 
 
 def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
     """What the tier of API Management cannot do: policies, circuit breakers, and documents of that length."""
-    teams = [product_policy(request, catalog) for request in everything(catalog)]
-    documents = {"the API": [api_policy(catalog)], "a team that asks for every model": teams}
-    policies = [text for texts in documents.values() for text in texts]
+    documents = {
+        "the API": [api_policy(catalog)],
+        "a team that asks for every model": [
+            product_policy(request, catalog) for request in everything(catalog)
+        ],
+    }
+    yield from _element_faults([text for texts in documents.values() for text in texts], tier)
+    for model in catalog.models:
+        if model.breaker is not None and tier not in WITH_BREAKERS:
+            message = f"API Management's tier '{tier}' has no circuit breakers."
+            yield ("models", model.name, "circuitBreaker"), "TierCannot", message
+    for owner, texts in documents.items():
+        yield from _length_faults(owner, max(len(text.encode()) for text in texts), tier)
+
+
+def _element_faults(policies: Iterable[str], tier: Tier) -> Iterator[Fault]:
+    """The elements of these policies that the tier does not have."""
     # just compiled
     used = {element.tag for text in policies for element in fromstring(text).iter()}  # noqa: S314
     for tag in sorted(used & TABLE.keys()):
         if tier not in TABLE[tag].tiers:
-            advice = (
+            message = (
                 f"API Management's tier '{tier}' has no '{tag}', which this needs. Choose another tier, and "
                 "set APIM_TIER."
             )
-            yield (TABLE[tag].key or "models",), "TierCannot", advice
-    for model in catalog.models:
-        if model.breaker is not None and tier not in WITH_BREAKERS:
-            yield (
-                ("models", model.name, "circuitBreaker"),
-                "TierCannot",
-                f"API Management's tier '{tier}' has no circuit breakers.",
-            )
-    for whose, texts in documents.items():
-        size = max(len(text.encode()) for text in texts)
-        if size > LONGEST[tier]:
-            advice = (
-                f"The policy of {whose} would have {size:,} bytes; API Management's tier '{tier}' takes "
-                f"{LONGEST[tier]:,}."
-            )
-            yield ("models",), "TierCannot", f"{advice} Offer fewer models."
+            yield (TABLE[tag].key or "models",), "TierCannot", message
+
+
+def _length_faults(owner: str, size: int, tier: Tier) -> Iterator[Fault]:
+    if size > LONGEST[tier]:
+        message = (
+            f"The policy of {owner} would have {size:,} bytes; API Management's tier '{tier}' takes "
+            f"{LONGEST[tier]:,}. Offer fewer models."
+        )
+        yield ("models",), "TierCannot", message
 
 
 def everything(catalog: Catalog) -> Iterator[AccessRequest]:

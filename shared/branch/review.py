@@ -139,30 +139,52 @@ def review(
     """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows
     the platform.
     """
-    regular = {path: file.content for path, file in files.items() if file.mode not in NOT_REGULAR}
-    catalog = _catalog(files, regular, catalog_path, faults)
-    texts = {path: content for path, content in regular.items() if paths.folder(path) is not None}
-    verdicts = {path: read(path, content, catalog.catalog, paths) for path, content in texts.items()}
-    problems = [*_misplaced(files, paths, catalog_path), *catalog.problems]
+    catalog = _catalog(files, catalog_path, faults)
+    texts = _request_texts(files, paths)
+    verdicts = _read_all(texts, catalog.catalog, paths)
     still_used = models_still_used(verdicts, catalog.catalog, past.in_force, paths)
     if still_used:
-        problems.extend(removals(still_used, catalog_path))
-        leaving = frozenset(still_used)
-        verdicts = {
-            path: read(path, content, catalog.catalog, paths, leaving) for path, content in texts.items()
-        }
-    for verdict in verdicts.values():
-        problems.extend(verdict.problems)
-    problems.extend(_second_files(verdicts, past.held, paths))
-    named = {path: verdict.team for path, verdict in verdicts.items() if verdict.team is not None}
-    places = {path: verdict.expires_at for path, verdict in verdicts.items()}
+        verdicts = _read_all(texts, catalog.catalog, paths, frozenset(still_used))
+    problems = [
+        *_misplaced(files, paths, catalog_path),
+        *catalog.problems,
+        *removals(still_used, catalog_path),
+        *(problem for verdict in verdicts.values() for problem in verdict.problems),
+        *_second_files(verdicts, past.held, paths),
+    ]
     if catalog.catalog is None or still_used:
-        reviewed = Review(
-            {}, tuple(sorted(problems)), None, in_doubt=naming_removed(verdicts, catalog.catalog)
-        )
+        doubted = naming_removed(verdicts, catalog.catalog)
+        reviewed = Review({}, tuple(sorted(problems)), None, in_doubt=doubted)
     else:
         reviewed = _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
-    return replace(reviewed, named=named, last_days_at=places)
+    return replace(
+        reviewed,
+        named={path: verdict.team for path, verdict in verdicts.items() if verdict.team is not None},
+        last_days_at={path: verdict.expires_at for path, verdict in verdicts.items()},
+    )
+
+
+def _request_texts(files: Mapping[str, File], paths: RequestPaths) -> dict[str, bytes]:
+    return {
+        path: file.content
+        for path, file in files.items()
+        if file.mode not in NOT_REGULAR and paths.folder(path) is not None
+    }
+
+
+def _read_all(
+    texts: Mapping[str, bytes],
+    catalog: Catalog | None,
+    paths: RequestPaths,
+    removed: frozenset[str] = frozenset(),
+) -> dict[str, Verdict]:
+    """Every request, read by itself. `removed` are the models that may be named although the catalogue does
+    not have them any more.
+    """
+    if removed:
+        return {path: read(path, content, catalog, paths, removed) for path, content in texts.items()}
+    # The cache tells calls apart by how many arguments they have: elsewhere there are four.
+    return {path: read(path, content, catalog, paths) for path, content in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +245,17 @@ def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> di
     }
 
 
-def _catalog(
-    files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str, faults: Faults | None
-) -> CatalogVerdict:
-    if catalog_path in regular:
-        return read_fitting_catalog(catalog_path, regular[catalog_path], faults)
-    if catalog_path in files:
-        return CatalogVerdict(None, ())
+def _catalog(files: Mapping[str, File], catalog_path: str, faults: Faults | None) -> CatalogVerdict:
+    """The catalogue among these files. A link or submodule in its place is a problem that `_misplaced`
+    names.
+    """
+    file = files.get(catalog_path)
+    if file is not None:
+        return (
+            CatalogVerdict(None, ())
+            if file.mode in NOT_REGULAR
+            else read_fitting_catalog(catalog_path, file.content, faults)
+        )
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
     return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
 

@@ -143,16 +143,21 @@ def files_of(
     """The row of a team. `marker` is its product's, where it is ours; `hidden` whether a link or submodule
     covers where its file was; `catalogue` whether there is a valid one.
     """
-    if not homes and not hidden:
-        return Found("gone", marker.path if marker else "")
+    marked_path = marker.path if marker else ""
+    if not homes:
+        return Found("unreadable" if hidden else "gone", marked_path)
     file = _file(homes, marker)
-    if not catalogue and homes:
+    if not catalogue:
         return Found("no_catalogue", file.path if file else homes[0].path)
-    if hidden and file is None:
-        return Found("unreadable", marker.path if marker else "")
-    if file is None:
-        requests = any(home.is_request for home in homes)
-        return Found("invalid" if requests else "junk", homes[0].path)
+    if file is not None:
+        return _row_of(file, marker, today)
+    if hidden:
+        return Found("unreadable", marked_path)
+    return Found("invalid" if any(home.is_request for home in homes) else "junk", homes[0].path)
+
+
+def _row_of(file: Home, marker: Marker | None, today: date) -> Found:
+    """The row of the file that counts."""
     if not file.readable:
         return Found("unreadable", file.path)
     if file.request is None:
@@ -186,9 +191,13 @@ def mark_of(product: Product | None, ours: Marker, today: date, *, in_use: bool)
     """
     if product is None:
         return "robbed" if in_use else "none"
-    marker = product.marker
-    if marker is None or not ours.owns(marker):
+    if product.marker is None or not ours.owns(product.marker):
         return "strange"
+    return _mark_of_own(product.marker, today, finished=product.is_finished)
+
+
+def _mark_of_own(marker: Marker, today: date, *, finished: bool) -> Mark:
+    """The column of a team whose own product carries this marker."""
     if marker.withdrawn is not None:
         return "withdrawn"
     if marker.has_lapsed(today):
@@ -197,7 +206,7 @@ def mark_of(product: Product | None, ours: Marker, today: date, *, in_use: bool)
         return "held"
     if marker.unreadable or marker.newer:
         return "garbled"
-    return "in_force" if product.is_finished else "begun"
+    return "in_force" if finished else "begun"
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,26 +116,29 @@ def ending(found: TeamState, today: date) -> MissingTeam | None:
     None for all others: whoever comes back, too.
     """
     marker = found.marker
+    missing = MissingTeam(
+        found.team,
+        found.path,
+        commit="" if marker is None else marker.commit,
+        withdrawn=False,
+        marked=marker is not None,
+        why=_why(found),
+    )
     if marker is not None and found.mark == "withdrawn" and found.action != "grant":
-        return MissingTeam(
-            found.team,
-            found.path,
-            marker.commit,
-            True,
-            over=marker.has_lapsed(today),
-            marked=True,
-            why=_why(found),
-        )
+        return replace(missing, withdrawn=True, over=marker.has_lapsed(today))
     if not found.is_guarded or (found.mark == "strange" and not found.in_use):
         return None
-    if marker is None:
-        return MissingTeam(found.team, found.path, "", False, why=_why(found))
-    # A day that is brought forward is asked about anew each time: while it is not written, the one that is in
-    # force stays.
-    held = found.files != "shortened" and (marker.held is not None or "held" in marker.unreadable)
-    return MissingTeam(
-        found.team, found.path or marker.path, marker.commit, False, held, marked=True, why=_why(found)
-    )
+    return replace(missing, held=_is_marked_held(found))
+
+
+def _is_marked_held(found: TeamState) -> bool:
+    """Whether the product says that the team is held. About a last day that is brought forward the guard
+    decides anew each time: until it is written, the one in force stays.
+    """
+    marker = found.marker
+    if marker is None or found.files == "shortened":
+        return False
+    return marker.held is not None or "held" in marker.unreadable
 
 
 def _why(found: TeamState) -> Why:

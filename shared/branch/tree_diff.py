@@ -5,6 +5,7 @@ So the first push, a force push, a revert and a thousand commits at once all com
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.git import NOT_REGULAR, Entry, Tree
@@ -33,18 +34,28 @@ def diff_trees(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str
     differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     requests = [path for path in differing if paths.folder(path) is not None]
     gone = tuple(path for path in requests if path not in after)
-    # A team that loses one of two files, which is how a second one is cleared up, is touched by the one that
-    # stays.
-    stays = {home for path in gone for home in request_paths_of(after, paths.team_of(path) or "", paths)}
+    changed = {path for path in requests if path in after} | _remaining_files(gone, after, paths)
     return TreeDiff(
-        changed=tuple(sorted({path for path in requests if path in after} | stays)),
+        changed=tuple(sorted(changed)),
         gone=gone,
         catalog=catalog_path in differing,
-        near_misses=tuple(
-            path
-            for path in differing
-            if path in after and _is_misplaced(path, after[path], paths, catalog_path)
-        ),
+        near_misses=_misplaced(differing, after, paths, catalog_path),
+    )
+
+
+def _remaining_files(gone: Iterable[str], after: Tree, paths: RequestPaths) -> set[str]:
+    """The files that stay of teams that lost one: a second file is cleared up by deleting it, and the team is
+    touched by the file that stays.
+    """
+    teams = {paths.team_of(path) or "" for path in gone}
+    return {path for team in teams for path in request_paths_of(after, team, paths)}
+
+
+def _misplaced(
+    differing: Iterable[str], after: Tree, paths: RequestPaths, catalog_path: str
+) -> tuple[str, ...]:
+    return tuple(
+        path for path in differing if path in after and _is_misplaced(path, after[path], paths, catalog_path)
     )
 
 

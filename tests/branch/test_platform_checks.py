@@ -159,8 +159,8 @@ def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it()
     no_cluster = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
     no_key = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
     assert list(platform_faults(GOVERNED, bare)) == [
-        (("models", "claude-sonnet"), "NoPlatformVault", no_vault),
         (("models", "mistral-small", "shared"), "NoCluster", no_cluster),
+        (("models", "claude-sonnet"), "NoPlatformVault", no_vault),
         (("contentSafety",), "NoPlatformVault", no_key),
     ]
     assert list(platform_faults(GOVERNED, PLATFORM)) == []
