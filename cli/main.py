@@ -1,6 +1,4 @@
-"""The `mergekey` command. Each command's module loads what it needs when it is called, so that the command
-starts fast.
-"""
+"""The `mergekey` command. Modules import large packages inside functions, so that the command starts fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mergekey schema`: the JSON Schema of what people write, for their editors."""
+"""`mergekey schema`: the JSON Schemas of requests and of the catalogue, for editors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Subject(StrEnum):
-    """What can be written."""
+    """The kinds of files that have a schema."""
 
     REQUEST = "request"
     CATALOG = "catalog"

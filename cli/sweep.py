@@ -1,4 +1,4 @@
-"""`mergekey sweep`: have everything looked at now instead of at the next quarter of an hour."""
+"""`mergekey sweep`: start a sweep now, instead of waiting for the next quarter of an hour."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ def sweep(
     url: Url,
     audience: Audience,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Compare policies and keys of all teams too, not of a slice only.")
+        bool,
+        typer.Option("--deep", help="Also compare the policies and keys of all teams, not only of some."),
     ] = False,
 ) -> None:
-    """Queue a sweep: what is not as the branch says is mended."""
+    """Queue a sweep, which corrects everything that differs from the branch."""
     answer = Api(url, audience).post("sweeps", {"deep": deep})
     typer.echo(visible(f"Queued: {answer['queued']}"))

@@ -1,4 +1,4 @@
-"""Dead letters on a terminal. What came from outside is shown as text, whatever it contains."""
+"""Tables of dead letters for a terminal. Control characters and markup of foreign texts are escaped."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from shared.documents.problem import visible
+from shared.documents.problem import counted, visible
 
 Row = dict[str, Any]
-#: Columns.
+#: The minimum number of columns.
 WIDTH = 120
-#: Characters of a message in a list.
+#: The maximum number of characters of a message in a list.
 PREVIEW_LENGTH = 90
-#: Stages or teams that are named in one question; more are counted.
-MOST_NAMED = 5
+#: The maximum number of stages or teams that a question names; more are counted.
+MAX_NAMED = 5
 
 
-def a_console() -> Console:
-    """Wide enough for a row: a terminal that is narrower folds lines, so that they can still be copied."""
+def wide_console() -> Console:
+    """A console wide enough for a row. A narrower terminal folds the lines, so they can still be copied."""
     return Console(width=max(Console().width, WIDTH))
 
 
@@ -85,7 +85,7 @@ def show_letter(console: Console, letter: Row) -> None:
     console.print()
     if letter.get("body_sha256"):
         cut = (
-            f"Only the beginning of {letter['body_size']} bytes was kept; SHA-256 of the whole: "
+            f"Only the beginning of {letter['body_size']} bytes was kept; SHA-256 of the whole message: "
             f"{letter['body_sha256']}"
         )
         console.print(Text(visible(cut), "bold"), soft_wrap=True)
@@ -94,7 +94,7 @@ def show_letter(console: Console, letter: Row) -> None:
 
 
 def show_answers(console: Console, answers: Iterable[Row]) -> None:
-    """Each letter that something is to be said about, and the sums."""
+    """Print the answer for each letter, and the sums."""
     answers = list(answers)
     for answer in answers:
         console.print(
@@ -110,15 +110,13 @@ def show_answers(console: Console, answers: Iterable[Row]) -> None:
 
 
 def show_next(console: Console, groups: Iterable[Row], letters: Sequence[Row], team: str | None) -> None:
-    """What to type now: commands that name what was seen, and nothing that came later. What no stage knows
-    can only be discarded.
+    """Print the next commands. They name the listed letters, and none that came later. Letters without a
+    stage can only be discarded.
     """
-    first, foreign = (
-        letters[0]["sequence"],
-        [str(letter["sequence"]) for letter in letters if not letter["stage"]],
-    )
+    first = letters[0]["sequence"]
+    foreign = [str(letter["sequence"]) for letter in letters if not letter["stage"]]
     console.print(
-        "\nLook at one, then, when its cause is gone, replay its group (without --dry-run), or discard it:",
+        "\nShow a letter; when its cause is fixed, replay its group (without --dry-run), or discard it:",
         style="bold",
     )
     console.print(Text(f"  mergekey dead-letters show {first}"), soft_wrap=True)
@@ -128,32 +126,28 @@ def show_next(console: Console, groups: Iterable[Row], letters: Sequence[Row], t
         chosen = shlex.join(visible(word) for word in words)
         console.print(Text(f"  mergekey dead-letters replay {chosen} --dry-run"), soft_wrap=True)
     console.print(
-        Text(f"  mergekey dead-letters discard {first} --why 'why nobody needs it any more'"), soft_wrap=True
+        Text(f"  mergekey dead-letters discard {first} --why 'the reason why it is not needed'"),
+        soft_wrap=True,
     )
     if foreign:
         console.print(
-            Text(f"  mergekey dead-letters discard {' '.join(foreign)} --why 'no stage put it there'"),
+            Text(f"  mergekey dead-letters discard {' '.join(foreign)} --why 'it comes from no stage'"),
             soft_wrap=True,
         )
 
 
 def summary(letters: Sequence[Row]) -> str:
     """`2 letters (stage provision-gateway, teams alpha, bravo)`."""
-    parts = (_some(what, {letter[what] for letter in letters}) for what in ("stage", "team"))
-    return f"{_counted(len(letters), 'letter')} ({', '.join(parts)})"
+    parts = (_named(field, {letter[field] for letter in letters}) for field in ("stage", "team"))
+    return f"{counted(len(letters), 'letter')} ({', '.join(parts)})"
 
 
-def _some(what: str, names: set[str]) -> str:
+def _named(noun: str, names: set[str]) -> str:
+    """The names after their noun, or only their number if there are many."""
     known = sorted(visible(name) or "?" for name in names)
-    return (
-        _counted(len(known), what)
-        if len(known) > MOST_NAMED
-        else f"{what}{'s' * (len(known) != 1)} {', '.join(known)}"
-    )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
+    if len(known) > MAX_NAMED:
+        return counted(len(known), noun)
+    return f"{noun if len(known) == 1 else noun + 's'} {', '.join(known)}"
 
 
 def _table(*columns: str) -> Table:
@@ -169,7 +163,7 @@ def _texts(*cells: object) -> list[Text]:
 
 
 def age(moment: str) -> str:
-    """How long ago it was, in one unit."""
+    """The time since that moment, in one unit."""
     seconds = max((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds(), 0)
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:

@@ -1,4 +1,4 @@
-"""Teams and models on a terminal. What came from outside is shown as text, whatever it contains."""
+"""Tables of teams and models for a terminal. Control characters and markup of foreign texts are escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PARTS = ("Request", "Gateway", "Keys", "Workspaces", "Projects")
 
 
 def show_teams(console: Console, teams: Iterable[Row]) -> None:
-    """A line per team; what is not well stands with its reason."""
+    """Print a line for each team. Conditions that are not true have their reason."""
     table = _table("team", "access", *(part.lower() for part in _PARTS), "models")
     for team in teams:
         found = {condition["type"]: condition for condition in team["conditions"]}
@@ -54,7 +54,7 @@ def _facts(team: Row) -> dict[str, str]:
         "base url": team["endpoints"]["base_url"],
         "secrets": ", ".join(team["secrets"]),
         "playground": granted.get("playground_project") or "-",
-        "read by": team["entra_group"] or "nobody: add entraGroup",
+        "read by": team["entra_group"] or "no group: add entraGroup",
     }
 
 
@@ -76,7 +76,7 @@ def show_models(console: Console, answer: Row) -> None:
             ", ".join(offer["instance_types"]) or "-",
             _too_much(offer)
             or _retirement(offer)
-            or ("" if offer["shared"] else "only as a workspace of one's own"),
+            or ("" if offer["shared"] else "only as a dedicated workspace"),
         )
         table.add_row(*_texts(*cells), style="bold red" if offer["overcommitted"] else None)
     console.print(table)

@@ -1,4 +1,4 @@
-"""`mergekey validate`: what is wrong with a checkout of the repository of requests, for people or as GitHub
+"""`mergekey validate`: the problems of a checkout of the repository of requests, for people or as GitHub
 annotations.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shared.documents.problem import Problem, failures, visible
+from shared.documents.problem import Problem, counted, failures, visible
 from shared.policies.policy_table import Tier
 from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from shared.branch.review import File, Review
     from shared.catalog.capacity import Capacity
 
-_MOST_BYTES = 64 * 1024 + 1
-"""One more than a file may have: enough to refuse it."""
+_MAX_BYTES = 64 * 1024 + 1
+"""One byte more than a file may have: enough to refuse it."""
 
 
 class Format(StrEnum):
-    """For whom to write."""
+    """The format of the output."""
 
     PEOPLE = "people"
     GITHUB = "github"
@@ -44,13 +44,13 @@ def validate(
     ] = None,
     catalog_path: Annotated[str, typer.Option(help="Where the catalogue is.")] = DEFAULT_CATALOG_PATH,
     before: Annotated[
-        Path | None, typer.Option(help="A checkout of what is in force, so that newcomers are at fault.")
+        Path | None, typer.Option(help="A checkout of the state in force, with which changes are compared.")
     ] = None,
     tier: Annotated[
-        Tier | None, typer.Option(help="API Management's: what it cannot do is a problem of the catalogue.")
+        Tier | None, typer.Option(help="API Management's tier: features that it does not have are problems.")
     ] = None,
 ) -> None:
-    """Check every request and the catalogue. Exit code: 0 all is well, 1 problems, 2 no folder to read."""
+    """Check every request and the catalogue. Exit code 0: no problems; 1: problems; 2: unreadable folder."""
     paths = _request_paths(request_path)
     files = _files(path, paths, catalog_path)
     in_force = None if before is None else _files(before, paths, catalog_path)
@@ -59,9 +59,9 @@ def validate(
     if format is Format.GITHUB:
         _annotate(found.problems)
     else:
-        _tell(found.problems)
+        _print(found.problems)
         if not failed:
-            _show_ledgers([ledger for ledger in found.ledgers.values() if ledger.limit is not None])
+            _show_capacity([each for each in found.capacity.values() if each.limit is not None])
     typer.echo(_summary(found, sum(paths.folder(name) is not None for name in files)))
     raise typer.Exit(1 if failed else 0)
 
@@ -73,19 +73,19 @@ def _review(
     catalog_path: str,
     tier: Tier | None,
 ) -> Review:
-    """The review of these files beside those that are in force, where they are given."""
-    from shared.branch.platform_checks import tier_faults
+    """The review of these files, compared with those in force, if they are given."""
+    from shared.branch.platform_checks import tier_problems
     from shared.branch.review import Baseline, current_grants, review
-    from shared.branch.team_states import days_past
+    from shared.branch.team_states import past_day_problems
 
     today = datetime.now(UTC).date()
-    faults = None if tier is None else partial(tier_faults, tier=tier)
+    check = None if tier is None else partial(tier_problems, tier=tier)
     if in_force is None:
-        found = review(files, paths, catalog_path, Baseline(today=today), faults)
-        return found.without(days_past(found, None, today))
-    past = current_grants(in_force, paths, catalog_path, today)
-    found = review(files, paths, catalog_path, past, faults)
-    return found.without(days_past(found, review(in_force, paths, catalog_path), today))
+        found = review(files, paths, catalog_path, Baseline(today=today), check)
+        return found.without(past_day_problems(found, None, today))
+    baseline = current_grants(in_force, paths, catalog_path, today)
+    found = review(files, paths, catalog_path, baseline, check)
+    return found.without(past_day_problems(found, review(in_force, paths, catalog_path), today))
 
 
 def _files(folder: Path, paths: RequestPaths, catalog_path: str) -> dict[str, File]:
@@ -110,9 +110,7 @@ def _unusable(message: str) -> typer.Exit:
 
 
 def _checkout(root: Path, paths: RequestPaths, catalog_path: str) -> Iterator[tuple[str, File]]:
-    """Every file of the checkout by its path in the repository; symbolic links are files and are not
-    followed.
-    """
+    """Every file of the checkout, by its path in the repository. Symbolic links are not followed."""
     from shared.branch.review import File, is_read
 
     for file, mode in _walk(root):
@@ -133,10 +131,10 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_MOST_BYTES)
+        return opened.read(_MAX_BYTES)
 
 
-def _tell(problems: tuple[Problem, ...]) -> None:
+def _print(problems: tuple[Problem, ...]) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -166,22 +164,22 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")
 
 
-def _show_ledgers(ledgers: Sequence[Capacity]) -> None:
-    """Tokens per minute of each model whose capacity is known; nothing where there is none."""
+def _show_capacity(models: Sequence[Capacity]) -> None:
+    """Print the tokens per minute of each model that has a capacity."""
     from rich.console import Console
     from rich.table import Table
 
-    if not ledgers:
+    if not models:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
     for column in ("capacity", "may be granted", "granted", "left"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("teams", overflow="fold")
-    for ledger in ledgers:
-        teams = ", ".join(f"{team} {tokens:,}" for team, tokens in ledger.granted.items())
-        numbers = (ledger.capacity, ledger.limit, ledger.total, ledger.left)
-        table.add_row(ledger.model, *(f"{number:,}" for number in numbers), teams)
+    for each in models:
+        teams = ", ".join(f"{team} {tokens:,}" for team, tokens in each.granted.items())
+        numbers = (each.capacity, each.limit, each.total, each.left)
+        table.add_row(each.model, *(f"{number:,}" for number in numbers), teams)
     console = Console(width=max(Console().width, 120))
     console.print(table)
     console.print()
@@ -196,14 +194,11 @@ def _property(text: str) -> str:
 
 
 def _summary(found: Review, requests: int) -> str:
-    asked, wrong = _count(requests, "request"), failures(found.problems)
-    warned = len(found.problems) - len(wrong)
-    more = f" and {_count(warned, 'warning')}" if warned else ""
-    if not wrong:
-        return f"{asked}, no problems{more}."
-    files = len({problem.path for problem in wrong})
-    return f"{asked}, {_count(len(wrong), 'problem')} in {_count(files, 'file')}{more}."
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    failed = failures(found.problems)
+    warnings = len(found.problems) - len(failed)
+    more = f" and {counted(warnings, 'warning')}" if warnings else ""
+    if not failed:
+        return f"{counted(requests, 'request')}, no problems{more}."
+    files = len({problem.path for problem in failed})
+    problems = f"{counted(len(failed), 'problem')} in {counted(files, 'file')}"
+    return f"{counted(requests, 'request')}, {problems}{more}."

@@ -42,7 +42,7 @@ async def show_team(req: func.HttpRequest, app: RealApp, caller: Caller) -> tupl
 @authorized()
 async def list_models(req: func.HttpRequest, app: RealApp, caller: Caller) -> tuple[int, Any]:
     parse_query(req, NoQuery)
-    return 200, to_json(await teams.models(app, closely=caller.may("Reader")))
+    return 200, to_json(await teams.models(app, with_shares=caller.may("Reader")))
 
 
 @stage.route(route="providers", methods=["GET"], auth_level=ANONYMOUS)

@@ -23,7 +23,7 @@ from functions.operators import (
 from shared import telemetry
 from shared.adapters.entra import Caller
 from shared.api import dead_letters
-from shared.api.dead_letters import Order
+from shared.api.dead_letters import Command
 from shared.bootstrap import RealApp
 from shared.stages.settlement import start_sweep
 
@@ -60,7 +60,7 @@ async def show_dead_letter(req: func.HttpRequest, app: RealApp, _: Caller) -> tu
 @authorized("Operator")
 async def replay_dead_letters(req: func.HttpRequest, app: RealApp, caller: Caller) -> tuple[int, Any]:
     form = ReplayForm.model_validate_json(req.get_body())
-    answers = await dead_letters.replay(app, Order(form.sequences, caller.name, form.dry_run))
+    answers = await dead_letters.replay(app, Command(form.sequences, caller.name, form.dry_run))
     return 200, {"answers": [asdict(answer) for answer in answers]}
 
 
@@ -68,7 +68,7 @@ async def replay_dead_letters(req: func.HttpRequest, app: RealApp, caller: Calle
 @authorized("Operator")
 async def discard_dead_letters(req: func.HttpRequest, app: RealApp, caller: Caller) -> tuple[int, Any]:
     form = DiscardForm.model_validate_json(req.get_body())
-    order = Order(form.sequences, caller.name, form.dry_run)
+    order = Command(form.sequences, caller.name, form.dry_run)
     answers = await dead_letters.discard(app, order, form.why, form.only_converged)
     return 200, {"answers": [asdict(answer) for answer in answers]}
 

@@ -61,7 +61,7 @@ async def _answers() -> dict[str, tuple[int, Any]]:
     everybody = Audience(None)
     record = await team(app, "alpha", everybody)
     letters = await _letters(await a_team())
-    whole = await models(app, closely=True)
+    whole = await models(app, with_shares=True)
     backends = to_json(await _providers())
     settings = (Setting("GRACE_DAYS", "7.0", False, True), Setting("GITHUB_WEBHOOK_SECRET", None, True, True))
     return {

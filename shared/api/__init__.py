@@ -1,1 +1,1 @@
-"""What people can ask, and how it is answered: teams, models, dead letters, health."""
+"""The HTTP API's answers about teams, models, dead letters and health."""

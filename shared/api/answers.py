@@ -1,4 +1,4 @@
-"""From what was seen to what is answered. Pure, and without any key: nothing here ever had one."""
+"""The answers of the HTTP API, made from what was read. Pure. No key is ever read for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.api.records import (
     TeamRecord,
     Withdrawal,
 )
-from shared.api.team_view import View
+from shared.api.team_view import TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
@@ -36,37 +36,37 @@ from shared.resources.desired import Platform, compile_catalog
 from shared.resources.unified_api import PATH
 
 
-def team_record(view: View, platform: Platform, commit: str) -> TeamRecord:
-    """Everything about one team that may be told to it."""
-    said, judged = view.said, conditions(view, platform)
+def team_record(view: TeamView, platform: Platform, commit: str) -> TeamRecord:
+    """The record of one team, as its members may see it."""
+    found, parts = view.on_branch, conditions(view, platform)
     marker = view.product.marker if view.product else None
     return TeamRecord(
-        team=said.team,
-        access=said.access,
-        ready=all(condition.status == "True" for condition in judged),
-        path=said.path or (marker.path if marker else ""),
+        team=found.team,
+        access=found.access,
+        ready=all(condition.status == "True" for condition in parts),
+        path=found.path or (marker.path if marker else ""),
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
-        entra_group=group_of(view, platform),
-        secrets=names.secrets(said.team),
+        entra_group=reading_group(view, platform),
+        secrets=names.secrets(found.team),
         endpoints=Endpoints(platform.gateway_url, f"{platform.gateway_url}/{PATH}/v1"),
         withdrawn=None
         if view.withdrawn is None
         else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
-        granted=None if said.request is None else _granted(said.request, view.catalog, platform),
-        conditions=judged,
-        problems=said.problems,
+        granted=None if found.request is None else _granted(found.request, view.catalog, platform),
+        conditions=parts,
+        problems=found.problems,
     )
 
 
-def group_of(view: View, platform: Platform) -> str | None:
-    """Who may see the record: the group of the request; where there is no valid one, the group that was let
-    in last.
+def reading_group(view: TeamView, platform: Platform) -> str | None:
+    """The group that may see the record: that of the request, or, without a valid request, the one that was
+    granted access last.
     """
-    if view.said.request is not None:
-        return view.said.request.entra_group
-    ours = (str(platform.repository), view.said.team)
-    # The endpoint's tag first: that of a key may still name whoever could read it before.
+    if view.on_branch.request is not None:
+        return view.on_branch.request.entra_group
+    ours = (str(platform.repository), view.on_branch.team)
+    # The endpoint comes first, because the tag of a key may still name the group that could read it before.
     tags = (
         secret.tags
         for secret in reversed(view.secrets)
@@ -75,18 +75,22 @@ def group_of(view: View, platform: Platform) -> str | None:
     return next((reader for each in tags if (reader := reader_of(each))), None)
 
 
-def model_list(catalog: Catalog, reviewed: Review, commit: str, closely: bool) -> ModelList:
-    """`reviewed` is the review of all requests; `closely`: with every team's share."""
+def model_list(catalog: Catalog, reviewed: Review, commit: str, with_shares: bool) -> ModelList:
+    """The catalogue with its grants. `reviewed` is the review of all requests; `with_shares` adds the share
+    of every team.
+    """
     offers = tuple(
-        _offer(model, _grants(reviewed.ledgers[model.name], closely), model.name in reviewed.overcommitted)
+        _offer(
+            model, _grants(reviewed.capacity[model.name], with_shares), model.name in reviewed.overcommitted
+        )
         for model in catalog.models
     )
     return ModelList(commit, catalog.currency, catalog.over_commitment, offers)
 
 
-def _grants(ledger: Capacity, closely: bool) -> Grants:
-    shares = tuple(Share(team, tokens) for team, tokens in ledger.granted.items()) if closely else None
-    return Grants(ledger.capacity, ledger.limit, ledger.total, ledger.unlimited, shares)
+def _grants(capacity: Capacity, with_shares: bool) -> Grants:
+    shares = tuple(Share(team, tokens) for team, tokens in capacity.granted.items()) if with_shares else None
+    return Grants(capacity.capacity, capacity.limit, capacity.total, capacity.unlimited, shares)
 
 
 def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform) -> Granted:
@@ -147,25 +151,27 @@ def _offer(model: CatalogModel, grants: Grants, overcommitted: bool) -> Offer:
     )
 
 
-def provider_list(catalog: Catalog, platform: Platform, world: Snapshot, commit: str) -> ProviderList:
-    """`world` needs the platform's side only: the unified API, backends, named values, shared workspaces."""
-    marker = world.api.marker if world.api else None
+def provider_list(catalog: Catalog, platform: Platform, snapshot: Snapshot, commit: str) -> ProviderList:
+    """The backends of the catalogue. The snapshot needs to have only the platform's side: the unified API,
+    backends, named values and shared workspaces.
+    """
+    marker = snapshot.api.marker if snapshot.api else None
     return ProviderList(
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
-        backends=tuple(_backends(catalog, platform, world.backends)),
-        differences=tuple(catalog_drift(catalog, platform, world)),
+        backends=tuple(_backends(catalog, platform, snapshot.backends)),
+        differences=tuple(catalog_drift(catalog, platform, snapshot)),
     )
 
 
 def _backends(
     catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]
 ) -> Iterator[ProviderBackend]:
-    wanted = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
+    desired = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
     ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
-    for name in sorted(wanted.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
-        actual, desired = found.get(name), wanted.get(name)
-        url, state = (desired.url or None) if desired else None, _state(actual, desired, ours)
+    for name in sorted(desired.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
+        actual, backend = found.get(name), desired.get(name)
+        url, state = (backend.url or None) if backend else None, _state(actual, backend, ours)
         if actual is None:
             yield ProviderBackend(name, None, url, None, (), state)
         else:

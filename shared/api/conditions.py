@@ -1,8 +1,8 @@
-"""How a team's access stands, part by part, in Kubernetes' words. Nothing is stored: it is judged from what
-is seen at this moment.
+"""The conditions of a team's access, part by part, as Kubernetes writes conditions. Nothing is stored: they
+are derived from the state at the time of the call.
 
-A retry or a wait that is under way on Service Bus cannot be seen: what is not there yet is `InProgress`,
-whether somebody is at it or not.
+Messages that wait on Service Bus cannot be seen. A part that differs from the request is `InProgress`,
+whether a message for it is under way or not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from shared import names
-from shared.api.team_view import Condition, Status, View
+from shared.api.team_view import Condition, Status, TeamView
 from shared.branch.states import Access
 from shared.documents.problem import Problem
 from shared.inventory import project_drift
@@ -28,25 +28,23 @@ from shared.resources.readiness import Failed, NotYet, readiness
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
 
-def conditions(view: View, platform: Platform) -> tuple[Condition, ...]:
-    """The request first, as the file on the branch says; then what stands of the access, as a whole and part
-    by part.
-    """
+def conditions(view: TeamView, platform: Platform) -> tuple[Condition, ...]:
+    """The condition of the request, that of the access as a whole, and one for each part."""
     return (_request(view), _access(view), *(_part(part, view, platform) for part in PARTS))
 
 
-#: The condition of a team whose file grants nothing: status, reason, message.
+#: The condition of the request where the branch has none: status, reason, message.
 _WITHOUT_REQUEST: Mapping[Literal["no_catalogue", "no_tree", "junk", "gone"], tuple[Status, str, str]] = {
     "no_catalogue": (
         "Unknown",
         "CatalogueInvalid",
-        "the catalogue on the branch is not valid; what was granted stays",
+        "the catalogue on the branch is not valid; granted access stays",
     ),
-    "no_tree": ("Unknown", "NoBranch", "the branch is not there, or has no files; what was granted stays"),
+    "no_tree": ("Unknown", "NoBranch", "the branch is not there, or has no files; granted access stays"),
     "junk": (
         "False",
         "NoRequest",
-        "where its request may stand there are files, and none is a request of this team; see the check",
+        "there are files at the team's paths, but none is a request of this team; see the check",
     ),
     "gone": ("False", "NoRequest", "there is no request of this team on the branch"),
 }
@@ -58,30 +56,32 @@ _ACCESS: Mapping[Access, tuple[Status, str, str]] = {
     "held": (
         "True",
         "WithdrawalsHeld",
-        "its access would end, as would that of too many at once: nothing is withdrawn until a person allows "
-        "it; see the check",
+        "too many teams would lose their access at once: nothing is withdrawn until a person approves; see "
+        "the check",
     ),
     "ended": ("False", "Ended", "its keys are suspended"),
     "frozen": (
         "False",
         "Ended",
-        "its last day is over; nothing is deleted while the branch does not say",
+        "its last day is over; nothing is deleted while the branch cannot be read",
     ),
     "not_ours": ("False", "NotManaged", "{product} is not managed by mergekey"),
-    "none": ("False", "NotThere", "nothing of it is in force"),
+    "none": ("False", "NotThere", "it is not in force"),
 }
 
 
-def _request(view: View) -> Condition:
-    """What the file is, whatever stands."""
-    said = view.said
-    match said.files:
+def _request(view: TeamView) -> Condition:
+    """The condition of the file, independently of the access in force."""
+    found = view.on_branch
+    match found.files:
         case "valid" | "shortened":
-            return _refused(said.problems) if said.access == "kept" else Condition("Request", "True", "Valid")
+            return (
+                _refused(found.problems) if found.access == "kept" else Condition("Request", "True", "Valid")
+            )
         case "over" | "new_end":
-            return _expired(said.request.expires if said.request else None)
+            return _expired(found.request.expires if found.request else None)
         case "invalid" | "unreadable":
-            return _refused(said.problems)
+            return _refused(found.problems)
         case files:
             status, reason, message = _WITHOUT_REQUEST[files]
             since = view.withdrawn if status == "False" else None
@@ -94,11 +94,11 @@ def _expired(last_day: date | None) -> Condition:
     return Condition("Request", "False", "Expired", message, since)
 
 
-def _access(view: View) -> Condition:
-    """What stands, whatever the file says."""
-    status, reason, message = _ACCESS[view.said.access]
+def _access(view: TeamView) -> Condition:
+    """The condition of the access in force, independently of the file."""
+    status, reason, message = _ACCESS[view.on_branch.access]
     since = view.withdrawn if reason == "Ended" else None
-    text = message.format(product=names.product(view.said.team))
+    text = message.format(product=names.product(view.on_branch.team))
     return Condition("Access", status, reason, text, since)
 
 
@@ -112,49 +112,51 @@ def _refused(problems: tuple[Problem, ...]) -> Condition:
     return Condition("Request", "False", first.reason, message)
 
 
-def _part(part: Part, view: View, platform: Platform) -> Condition:
+def _part(part: Part, view: TeamView, platform: Platform) -> Condition:
     if part in view.unread:
         return Condition(part, "Unknown", *view.unread[part])
-    said = view.said
-    if said.access in ("granted", "not_ours") and said.request is not None:
+    found = view.on_branch
+    if found.access in ("granted", "not_ours") and found.request is not None:
         return _granted(part, view, platform)
-    has_ended = said.access in ("ended", "frozen") or (
-        said.access == "none" and said.files not in ("invalid", "unreadable", "no_catalogue")
+    has_ended = found.access in ("ended", "frozen") or (
+        found.access == "none" and found.files not in ("invalid", "unreadable", "no_catalogue")
     )
     return _ended(part, view, platform) if has_ended else _kept(part, view, platform)
 
 
-def _granted(part: Part, view: View, platform: Platform) -> Condition:
-    """A letter counts while something is missing: whatever has converged since is well."""
-    letter, findings = view.letters.get(part), _differences(part, view, platform)
-    found = _unlike(part, findings, view, platform) if findings else _serving(part, view, platform)
-    if letter is None or found.status == "True":
-        return found
+def _granted(part: Part, view: TeamView, platform: Platform) -> Condition:
+    """The condition of a granted part. A dead letter counts only while the part differs from the request."""
+    letter, differences = view.letters.get(part), _differences(part, view, platform)
+    condition = (
+        _different(part, differences, view, platform) if differences else _serving(part, view, platform)
+    )
+    if letter is None or condition.status == "True":
+        return condition
     message = f"{letter.message} (dead letter {letter.sequence}; who must act: {letter.actor})"
     return Condition(part, "False", letter.reason, message, letter.enqueued)
 
 
-def _differences(part: Part, view: View, platform: Platform) -> list[str]:
-    assert view.said.request is not None
+def _differences(part: Part, view: TeamView, platform: Platform) -> list[str]:
+    assert view.on_branch.request is not None
     assert view.catalog is not None
-    wanted = DesiredTeam(view.said.request, view.said.path, False)
+    desired = DesiredTeam(view.on_branch.request, view.on_branch.path, False)
     if part == "Projects":
-        return list(project_drift.project_drift(wanted, platform, view.times, view.world))
-    return list(by_part(wanted, view.catalog, platform, view.world, view.times).get(part, ()))
+        return list(project_drift.project_drift(desired, platform, view.times, view.snapshot))
+    return list(by_part(desired, view.catalog, platform, view.snapshot, view.times).get(part, ()))
 
 
-def _unlike(part: Part, findings: list[str], view: View, platform: Platform) -> Condition:
-    request = view.said.request
-    wanted = part == "Projects" and request is not None and request.playground_access
-    project = view.project(platform.repository) if wanted else None
+def _different(part: Part, differences: list[str], view: TeamView, platform: Platform) -> Condition:
+    request = view.on_branch.request
+    is_playground = part == "Projects" and request is not None and request.playground_access
+    project = view.project(platform.repository) if is_playground else None
     if project is not None and project.state != READY:
         return _not_ready(project)
-    return Condition(part, "False", "InProgress", "; ".join(findings))
+    return Condition(part, "False", "InProgress", "; ".join(differences))
 
 
-def _serving(part: Part, view: View, platform: Platform) -> Condition:
-    """What is written as requested."""
-    request = view.said.request
+def _serving(part: Part, view: TeamView, platform: Platform) -> Condition:
+    """The condition of a part that is written as requested."""
+    request = view.on_branch.request
     assert request is not None
     if part == "Gateway":
         return Condition(part, "True", "AsRequested")
@@ -163,11 +165,11 @@ def _serving(part: Part, view: View, platform: Platform) -> Condition:
             part,
             "True",
             "InVault",
-            _about_keys(view, request),
+            _notes_on_keys(view, request),
             max((each.created for each in view.secrets), default=None),
         )
     if part == "Projects":
-        return _tried_out(view, platform) if request.playground_access else _project(view, platform)
+        return _playground(view, platform) if request.playground_access else _project(view, platform)
     if platform.cluster is None and any(model.instance_type for model in request.models):
         return Condition(
             part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model"
@@ -175,17 +177,17 @@ def _serving(part: Part, view: View, platform: Platform) -> Condition:
     return _workspaces(view)
 
 
-def _about_keys(view: View, request: AccessRequest) -> str:
-    """What a team must know of keys that are as they should be."""
-    until = renewal_of(request, view.times, view.world).until
-    notes = [] if request.entra_group else ["nobody may read them yet: add entraGroup"]
+def _notes_on_keys(view: TeamView, request: AccessRequest) -> str:
+    """Notes for the team on keys that are as requested."""
+    until = renewal_of(request, view.times, view.snapshot).until
+    notes = [] if request.entra_group else ["no group may read them yet: add entraGroup"]
     if until is not None:
         notes.append(f"primary key renewed after {format_time(until)}: another group could read it")
     return "; ".join(notes)
 
 
-def _kept(part: Part, view: View, platform: Platform) -> Condition:
-    """The branch cannot be followed: what was granted last is in force."""
+def _kept(part: Part, view: TeamView, platform: Platform) -> Condition:
+    """The condition of a part while the branch cannot be followed: the access granted last stays in force."""
     match part:
         case "Workspaces":
             return _workspaces(view)
@@ -197,19 +199,19 @@ def _kept(part: Part, view: View, platform: Platform) -> Condition:
             is_in_force = _are_keys_in_force(view)
     if is_in_force:
         return Condition(part, "True", "KeptInForce", "as it was granted last")
-    return Condition(part, "False", "NotThere", "nothing of it is in force")
+    return Condition(part, "False", "NotThere", "it is not in force")
 
 
-def _is_product_in_force(view: View, platform: Platform) -> bool:
+def _is_product_in_force(view: TeamView, platform: Platform) -> bool:
     product = view.product
     if product is None or product.marker is None or not product.published:
         return False
-    ours = Marker(platform.repository, view.said.team, "", "")
+    ours = Marker(platform.repository, view.on_branch.team, "", "")
     return ours.owns(product.marker) and product.marker.withdrawn is None
 
 
-def _are_keys_in_force(view: View) -> bool:
-    subscription = view.world.subscriptions.get(names.subscription(view.said.team))
+def _are_keys_in_force(view: TeamView) -> bool:
+    subscription = view.snapshot.subscriptions.get(names.subscription(view.on_branch.team))
     return (
         subscription is not None
         and subscription.state == "active"
@@ -217,33 +219,33 @@ def _are_keys_in_force(view: View) -> bool:
     )
 
 
-def _ended(part: Part, view: View, platform: Platform) -> Condition:
+def _ended(part: Part, view: TeamView, platform: Platform) -> Condition:
     match part:
         case "Gateway":
             return _withdrawn(part, view.product is not None, _marked(view.product), view.times.grace)
         case "Keys":
             return _ended_keys(view)
         case "Workspaces":
-            namespace = view.world.namespaces.get(names.namespace(view.said.team))
+            namespace = view.snapshot.namespaces.get(names.namespace(view.on_branch.team))
             return _withdrawn(part, namespace is not None, _marked(namespace), view.times.workspace_grace)
         case "Projects":
             return _ended_project(view, platform)
 
 
-def _ended_keys(view: View) -> Condition:
+def _ended_keys(view: TeamView) -> Condition:
     is_open = any(secret.enabled or not secret.tags.get("withdrawn") for secret in view.secrets)
     since = None if is_open else view.withdrawn
     return _withdrawn("Keys", bool(view.secrets), since, view.times.grace)
 
 
 def _marked(found: Product | Namespace | Project | None) -> datetime | None:
-    """Since when its marker says that it is withdrawn."""
+    """The time at which it was withdrawn, by its marker."""
     return found.marker.withdrawn if found is not None and found.marker is not None else None
 
 
 def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta) -> Condition:
     if not there:
-        return Condition(part, "False", "NotThere", "nothing of it is there (any more)")
+        return Condition(part, "False", "NotThere", "it does not exist (any more)")
     if since is None:
         return Condition(part, "False", "InProgress", "its access has ended and it is not withdrawn yet")
     return Condition(
@@ -255,46 +257,46 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
     )
 
 
-def _workspaces(view: View) -> Condition:
-    """What KAITO says. The first that does not serve stands for all."""
-    namespace = names.namespace(view.said.team)
-    managed = [each for each in view.world.workspaces.get(namespace, ()) if each.managed]
+def _workspaces(view: TeamView) -> Condition:
+    """The condition of all dedicated workspaces: that of the first one that does not serve, if any."""
+    namespace = names.namespace(view.on_branch.team)
+    managed = [each for each in view.snapshot.workspaces.get(namespace, ()) if each.managed]
     if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
     found = sorted(managed, key=lambda each: each.name)
     not_serving = next((bad for each in found if (bad := _not_serving(each)) is not None), None)
     if not_serving is not None:
         return not_serving
-    since = max((moment for each in found if (moment := _since(each, _VERDICT))), default=None)
+    since = max((moment for each in found if (moment := _since(each, _SUCCEEDED))), default=None)
     return Condition("Workspaces", "True", "Ready", ", ".join(each.name for each in found), since)
 
 
 def _not_serving(workspace: Workspace) -> Condition | None:
-    """Why a workspace does not serve; None when it does."""
+    """The condition of a workspace that does not serve; None if it serves."""
     match readiness(workspace.conditions):
         case Failed(message):
-            text, since = f"{workspace.name}: {message}", _since(workspace, _VERDICT)
+            text, since = f"{workspace.name}: {message}", _since(workspace, _SUCCEEDED)
             return Condition("Workspaces", "False", "WorkspaceFailed", text, since)
         case NotYet(reason):
-            since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _VERDICT)
+            since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _SUCCEEDED)
             return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
         case _:
             return None
 
 
-def _tried_out(view: View, platform: Platform) -> Condition:
-    """A playground that was asked for, and is as the request says."""
-    request = view.said.request
+def _playground(view: TeamView, platform: Platform) -> Condition:
+    """The condition of a playground that was asked for and is as requested."""
+    request = view.on_branch.request
     if platform.playground is None:
         return Condition(
-            "Projects", "False", "NoPlayground", "this platform has no playground: take playgroundAccess out"
+            "Projects", "False", "NoPlayground", "this platform has no playgrounds: remove playgroundAccess"
         )
-    note = "" if request is not None and request.entra_group else ": nobody may use it yet, add entraGroup"
-    return Condition("Projects", "True", "Ready", f"{names.project(view.said.team)}{note}")
+    note = "" if request is not None and request.entra_group else ": no group may use it yet, add entraGroup"
+    return Condition("Projects", "True", "Ready", f"{names.project(view.on_branch.team)}{note}")
 
 
-def _project(view: View, platform: Platform) -> Condition:
-    """What stands of a playground that the branch does not ask for, or that it cannot be asked about."""
+def _project(view: TeamView, platform: Platform) -> Condition:
+    """The condition of a playground that the branch does not ask for, or while the branch cannot be read."""
     project = view.project(platform.repository)
     if project is None or project.state == GOING:
         return Condition("Projects", "True", "NothingAsked", "no playground")
@@ -313,7 +315,7 @@ def _project(view: View, platform: Platform) -> Condition:
 
 
 def _not_ready(project: Project) -> Condition:
-    """In the words of its stage."""
+    """The condition of a project that is not ready, with the reasons of its stage."""
     if project.state in FAILED:
         return Condition(
             "Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}"
@@ -327,24 +329,26 @@ def _not_ready(project: Project) -> Condition:
     )
 
 
-def _ended_project(view: View, platform: Platform) -> Condition:
-    left = list(project_drift.ended_access(view.said.team, platform.repository, view.times, view.world))
+def _ended_project(view: TeamView, platform: Platform) -> Condition:
+    left = list(
+        project_drift.ended_access(view.on_branch.team, platform.repository, view.times, view.snapshot)
+    )
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)
     return _withdrawn("Projects", project is not None, _marked(project), view.times.grace)
 
 
-#: The condition that counts in the end.
-_VERDICT = "WorkspaceSucceeded"
+#: The condition of a KAITO workspace that tells whether it serves.
+_SUCCEEDED = "WorkspaceSucceeded"
 
 
 def _since(workspace: Workspace, *types: str) -> datetime | None:
-    """When the first of these conditions that is there changed last."""
-    at: Iterable[datetime | None] = (
+    """The time at which the first of these conditions that exists changed last."""
+    times: Iterable[datetime | None] = (
         read_time(str(condition.get("lastTransitionTime") or ""))
         for wanted in types
         for condition in workspace.conditions
         if condition.get("type") == wanted
     )
-    return next((moment for moment in at if moment is not None), None)
+    return next((moment for moment in times if moment is not None), None)

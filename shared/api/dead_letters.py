@@ -1,8 +1,8 @@
-"""What operators do with dead letters: list, show, replay, discard.
+"""The operations on dead letters: list, show, replay and discard.
 
-Whatever is replayed is sent first and taken out of the list afterwards, so that nothing is lost whenever this
-ends; who repeats it repeats the id. Only letters whose numbers were named are touched: what came later was
-not seen by anybody.
+A replayed letter is sent first and removed from the list afterwards, so that no crash loses it; a repeated
+replay has the same message id. Only letters with given numbers are touched: the operator has not seen later
+ones.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from shared.ports import OutgoingMessage
 from shared.stages.sweep import unsettled_teams
 
 _STAGES = {stage.name: stage for stage in STAGES}
-_NOT_THERE = "no dead letter has this number, or none any more"
+_NOT_THERE = "there is no dead letter with this number (any more)"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Some letters that the filter takes. `following` is where the next page begins, None at the end.
+    """A page of the letters that match the filter. `following` is the number at which the next page begins,
+    None on the last page.
 
-    `groups` are of all letters that the filter takes; None on later pages.
+    `groups` count all letters that match the filter; None on later pages.
     """
 
     letters: tuple[Letter, ...]
@@ -41,8 +42,8 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What an operator wants done. `by` is who, for the log; without `dry_run` it is done."""
+class Command:
+    """An operator's command. `by` is the operator's name, for the log; a `dry_run` changes nothing."""
 
     sequences: Sequence[int]
     by: str
@@ -51,9 +52,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one letter. `gone`: it is not there any more, or never was. `ready`: it would be done.
-
-    `skipped`: it was not meant. `untried`: another failed before it.
+    """The result for one letter. `gone`: no letter has this number (any more). `ready`: a dry run found that
+    the command can be done. `skipped`: the command does not apply to it. `untried`: an earlier letter failed.
     """
 
     sequence: int
@@ -61,21 +61,21 @@ class Answer:
     why: str = ""
 
 
-Act = Callable[[Letter], Awaitable[Answer]]
+Step = Callable[[Letter], Awaitable[Answer]]
 
 
-async def listing(app: App, wanted: Filter, first: int, most: int) -> Listing:
-    """A page from a number on; with the groups of all when it is the first. Bodies are left out: `show` gives
-    one.
+async def listing(app: App, wanted: Filter, first: int, limit: int) -> Listing:
+    """The page that begins at a number; the first page has the groups of all letters. Bodies are left out:
+    `show` returns them.
     """
     found: list[Letter] = []
     async for letter in letters(app, first):
         if wanted.takes(letter):
             found.append(replace(letter, body=b""))
-        if first > 1 and len(found) > most:
+        if first > 1 and len(found) > limit:
             break
-    following = found[most].sequence if len(found) > most else None
-    return Listing(tuple(found[:most]), following, tuple(grouped(found)) if first <= 1 else None)
+    following = found[limit].sequence if len(found) > limit else None
+    return Listing(tuple(found[:limit]), following, tuple(grouped(found)) if first <= 1 else None)
 
 
 async def show(app: App, sequence: int) -> Letter | None:
@@ -83,7 +83,9 @@ async def show(app: App, sequence: int) -> Letter | None:
 
 
 async def converged(app: App, found: Sequence[Letter]) -> frozenset[int]:
-    """The numbers of those whose team has everything that the branch grants it by now. Reads all systems."""
+    """The numbers of the letters whose team has converged since: everything is as the branch says. It reads
+    all systems.
+    """
     unsettled = await unsettled_teams(app, app.clock.now())
     return frozenset(
         letter.sequence
@@ -92,33 +94,33 @@ async def converged(app: App, found: Sequence[Letter]) -> frozenset[int]:
     )
 
 
-async def replay(app: App, order: Order) -> list[Answer]:
-    """Send each to the one stage that failed, in the order in which they came, so that sessions keep
-    theirs.
+async def replay(app: App, command: Command) -> list[Answer]:
+    """Send each letter to the stage that failed, in the order of the numbers, so that the order within a
+    session is kept.
     """
 
     async def act(letter: Letter) -> Answer:
         stage, why = _STAGES.get(letter.stage), refusal(letter)
         if stage is None or why is not None:
             return Answer(letter.sequence, "refused", why or f"there is no stage {letter.stage!r}")
-        if order.dry_run:
+        if command.dry_run:
             return Answer(letter.sequence, "ready", f"goes to {stage.name}, replay {letter.replays + 1}")
-        async with _taken(app, letter.sequence) as there:
+        async with _locked(app, letter.sequence) as there:
             if not there:
                 return Answer(letter.sequence, "gone", _NOT_THERE)
             await app.bus.send([replay_of(letter, stage)])
-            telemetry.replayed(order.by, letter)
+            telemetry.replayed(command.by, letter)
         return Answer(letter.sequence, "replayed", f"to {stage.name}")
 
-    return await _one_after_another(app, order, act)
+    return await _one_after_another(app, command, act)
 
 
-async def discard(app: App, order: Order, why: str, only_converged: bool = False) -> list[Answer]:
-    """Take each out of the list for good. The team is looked at anew by the next sweep, unless it was found
-    converged just now.
+async def discard(app: App, command: Command, why: str, only_converged: bool = False) -> list[Answer]:
+    """Remove each letter from the list. The next sweep compares its team anew, unless the team was just found
+    to have converged.
     """
     known = (
-        await converged(app, list((await numbered(app, order.sequences)).values()))
+        await converged(app, list((await numbered(app, command.sequences)).values()))
         if only_converged
         else None
     )
@@ -126,39 +128,39 @@ async def discard(app: App, order: Order, why: str, only_converged: bool = False
     async def act(letter: Letter) -> Answer:
         if known is not None and letter.sequence not in known:
             return Answer(letter.sequence, "skipped", "its team is not known to have converged")
-        if order.dry_run:
+        if command.dry_run:
             return Answer(letter.sequence, "ready")
-        async with _taken(app, letter.sequence) as there:
+        async with _locked(app, letter.sequence) as there:
             if not there:
                 return Answer(letter.sequence, "gone", _NOT_THERE)
             if known is None:
-                await _have_looked_at(app, team_of(letter))
-            telemetry.discarded(order.by, letter, why)
+                await _invalidate_digest(app, team_of(letter))
+            telemetry.discarded(command.by, letter, why)
         return Answer(letter.sequence, "discarded")
 
-    return await _one_after_another(app, order, act)
+    return await _one_after_another(app, command, act)
 
 
 def replay_of(letter: Letter, stage: Stage) -> OutgoingMessage:
-    """The message as it was, for the one stage. Attempts start anew; copies are numbered on, so that none has
-    the id of an earlier one.
+    """The original message, addressed to one stage. Attempts are counted from the start; replays are
+    numbered, so that each has a new message id.
     """
-    trail = RetryState(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
+    state = RetryState(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
     return OutgoingMessage(
         entity=stage.entity,
         message_id=bounded(whole(letter.replay_id)),
         body=letter.body,
         session=letter.session,
         to=stage.to,
-        properties=trail.properties(),
+        properties=state.properties(),
         content_type=content_type(letter.body),
     )
 
 
 @asynccontextmanager
-async def _taken(app: App, sequence: int) -> AsyncIterator[bool]:
-    """Held inside, taken out of the list at the end, given back when something goes wrong. False when it is
-    gone.
+async def _locked(app: App, sequence: int) -> AsyncIterator[bool]:
+    """Lock the letter; remove it from the list at the end, or release it after an error. Yields False if the
+    letter does not exist any more.
     """
     if await app.dead_letters.lock(sequence) is None:
         yield False
@@ -166,17 +168,19 @@ async def _taken(app: App, sequence: int) -> AsyncIterator[bool]:
     try:
         yield True
     except MergekeyError:
-        with suppress(MergekeyError):  # it comes back by itself too, only later
+        with suppress(MergekeyError):  # The lock also expires by itself, only later.
             await app.dead_letters.release(sequence)
         raise
     await app.dead_letters.complete(sequence)
 
 
-async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
-    """After a failure nothing more is tried: a later letter of the same session must not overtake."""
-    found = await numbered(app, order.sequences)
+async def _one_after_another(app: App, command: Command, act: Step) -> list[Answer]:
+    """Process the letters in order, and stop after a failure: a later letter of the same session must not
+    overtake an earlier one.
+    """
+    found = await numbered(app, command.sequences)
     answers: list[Answer] = []
-    for sequence in sorted(set(order.sequences)):
+    for sequence in sorted(set(command.sequences)):
         if answers and answers[-1].outcome in ("failed", "untried"):
             answers.append(Answer(sequence, "untried"))
             continue
@@ -189,9 +193,9 @@ async def _one_after_another(app: App, order: Order, act: Act) -> list[Answer]:
     return answers
 
 
-async def _have_looked_at(app: App, team: str | None) -> None:
-    """A product whose marker vouches for nothing is looked at by the next sweep. One that is not finished is
-    so anyway, and what the catalogue has in the gateway every sweep sees.
+async def _invalidate_digest(app: App, team: str | None) -> None:
+    """Empty the digest of the product's marker, so that the next sweep compares the team. Unfinished
+    products, and the catalogue's own objects, are compared by every sweep anyway.
     """
     product = None if team is None else await app.gateway.product(names.product(team))
     marker = None if product is None else product.marker

@@ -1,5 +1,5 @@
-"""Is everything there that a stage needs? Each remote system is asked one cheap question, side by side;
-nobody waits for the slowest.
+"""The health check: one cheap call to each remote system that a stage needs, all at the same time and with a
+time limit.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from datetime import timedelta
 from shared import names
 from shared.api.records import Health, Probe
 from shared.app import App
-from shared.branch.account import Seen
+from shared.branch.account import KnownObjects
 from shared.branch.evaluation import evaluate_all
 from shared.branch.review import Baseline
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
 
-#: So long an answer may take.
-PATIENCE = timedelta(seconds=5)
-#: How many times as long the account may take, for which all requests are read.
-_LONGER = 8
+#: The time limit of one call.
+TIMEOUT = timedelta(seconds=5)
+#: The account of capacity may take this many times as long, because all requests are read.
+_CAPACITY_FACTOR = 8
 
 
-async def check_everything(app: App, patience: timedelta = PATIENCE) -> Health:
-    """Roles are tried too: who may not read is told so, with the system's own words."""
-    asked = [_probe(app, system, question, patience) for system, question in _questions(app)]
-    probes = await asyncio.gather(*asked, _probe(app, "capacity", _capacity(app), patience * _LONGER))
+async def check_everything(app: App, limit: timedelta = TIMEOUT) -> Health:
+    """Probe every remote system. A missing role is reported too, with the system's own message."""
+    calls = [_probe(app, system, call, limit) for system, call in _calls(app)]
+    probes = await asyncio.gather(*calls, _probe(app, "capacity", _capacity(app), limit * _CAPACITY_FACTOR))
     return Health(all(probe.healthy for probe in probes), tuple(probes))
 
 
-def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
-    """Secrets of the team that is no team: there are none, and that is an answer. No branch is none: nothing
-    can be granted without it.
+def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
+    """A call for each system. Probes use the reserved name `catalogue`; "not found" proves that the service
+    answers. A missing branch is an error, because nothing can be granted without it.
     """
     secret = names.primary_key_secret(names.CATALOGUE_TEAM)
     yield "GitHub", _branch(app)
@@ -47,8 +47,8 @@ def _questions(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
 
 
 async def _capacity(app: App) -> None:
-    """Raises when more of a model is in force than may be granted. What keeps it from being read, the other
-    questions tell.
+    """Raise PermanentError if more of a model is in force than may be granted. Errors while reading are
+    ignored, because the other probes report them.
     """
     try:
         head = await app.repository.head()
@@ -56,7 +56,11 @@ async def _capacity(app: App) -> None:
         if head is None or tree is None:
             return
         reviewed = await evaluate_all(
-            app, head.commit, tree, Baseline(today=app.clock.now().date()), Seen(await app.gateway.products())
+            app,
+            head.commit,
+            tree,
+            Baseline(today=app.clock.now().date()),
+            KnownObjects(await app.gateway.products()),
         )
     except MergekeyError:
         return
@@ -69,17 +73,17 @@ async def _capacity(app: App) -> None:
 
 async def _branch(app: App) -> None:
     if await app.repository.head() is None:
-        raise Unavailable("the branch of requests is not there", reason="NoBranch")
+        raise Unavailable("the branch of requests does not exist", reason="NoBranch")
 
 
-async def _probe(app: App, system: str, question: Awaitable[object], patience: timedelta) -> Probe:
+async def _probe(app: App, system: str, call: Awaitable[object], limit: timedelta) -> Probe:
     began = app.clock.now()
     reason = message = None
     try:
-        await asyncio.wait_for(question, patience.total_seconds())
+        await asyncio.wait_for(call, limit.total_seconds())
     except MergekeyError as error:
         reason, message = error.reason, error.message
     except TimeoutError:
-        reason, message = "NoAnswer", f"no answer within {patience.total_seconds():g} s"
+        reason, message = "NoAnswer", f"no answer within {limit.total_seconds():g} s"
     took = max(app.clock.now() - began, timedelta(0))
     return Probe(system, reason is None, round(took / timedelta(milliseconds=1)), reason, message)

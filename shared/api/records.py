@@ -1,5 +1,5 @@
-"""What is answered to teams and to the platform: shapes for HTTP, without any key. Moments are UTC, dates are
-days in UTC.
+"""The records that the HTTP API returns to teams and platform engineers; none contains a key. Times and dates
+are in UTC.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from shared.resources.backends import PoolMember
 
 @dataclass(frozen=True, slots=True)
 class GrantedModel:
-    """A model that a team may call, and where. `retires_on` is the last day on which it is served; then
-    `successor` is to be used.
+    """A model that a team may call, and its URLs. `retires_on` is the last day on which it is served, and
+    `successor` the model to use afterwards.
     """
 
     name: str
@@ -37,10 +37,10 @@ class GrantedModel:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a valid request says. `expires` is its last day; the limits are over all models together.
+    """The content of a valid request. `expires` is its last day; the limits apply to all models together.
 
-    `playground_project` is the name of the Foundry project, where the request asks for one and this platform
-    makes them.
+    `playground_project` is the name of the Foundry project, if the request asks for one and this platform
+    has playgrounds.
     """
 
     display_name: str
@@ -58,7 +58,9 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """Keys are suspended since then, and everything is deleted after the grace period."""
+    """The time since which the keys are suspended, and the end of the grace period, after which everything is
+    deleted.
+    """
 
     since: datetime
     deleted_after: datetime
@@ -66,7 +68,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What clients are given: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the
+    """The settings of clients: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the
     header `api-key`.
     """
 
@@ -76,11 +78,11 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class TeamRecord:
-    """One team. `access` is what it has; `ready` when every condition is true. `secrets` are names in the
-    vault.
+    """One team. `access` is the state of its access; `ready` is true if every condition is. `secrets` are the
+    names of its secrets in the vault.
 
-    `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group`
-    may read secrets and record.
+    `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group` is
+    the group that may read the secrets and this record.
     """
 
     team: str
@@ -100,14 +102,14 @@ class TeamRecord:
 
 @dataclass(frozen=True, slots=True)
 class TeamList:
-    """The teams that the caller may see, by name."""
+    """The teams that the caller may see, sorted by name."""
 
     teams: tuple[TeamRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one team was granted of a model, None for no limit."""
+    """The grant of one team in a model; None for no limit."""
 
     team: str
     tokens_per_minute: int | None
@@ -115,11 +117,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What all teams were granted of a model's shared backends, in tokens per minute: the ledger that
-    requests are refused by.
+    """The grants of all teams in a model's shared backends, in tokens per minute. Requests are refused by
+    these numbers.
 
-    `grantable` is the capacity times over-commitment. A team counts with the least of its limits, and in
-    `unlimited` when it has none; `shares` are for readers of the platform only.
+    `grantable` is the capacity times over-commitment. A team counts with its lowest limit, and in `unlimited`
+    if it has none; `shares` are only for readers of the platform.
     """
 
     capacity: int | None
@@ -132,9 +134,9 @@ class Grants:
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A model of the catalogue. `shared`: requests may name it without `dedicated`; `instance_types` are for
-    workspaces of one's own.
+    dedicated workspaces.
 
-    `overcommitted`: more of it is in force than may be granted, of tokens or of workspaces.
+    `overcommitted`: more tokens or workspaces are in force than may be granted.
     """
 
     name: str
@@ -157,7 +159,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """The catalogue, by name. Prices are per million tokens in `currency`; `commit` is the branch's head."""
+    """The models of the catalogue, sorted by name. Prices are per million tokens in `currency`; `commit` is
+    the branch's head.
+    """
 
     commit: str
     currency: str | None
@@ -170,12 +174,12 @@ BackendState = Literal["as_catalogued", "missing", "different", "not_needed", "n
 
 @dataclass(frozen=True, slots=True)
 class ProviderBackend:
-    """A backend or pool in API Management. `url` is what stands there, `wanted_url` what the catalogue says:
-    None for nothing and pools.
+    """A backend or pool in API Management. `url` is the actual one, `wanted_url` that of the catalogue; None
+    for pools, and if there is none.
 
-    `breaker` and `members` are what stands there: of a pool the backends by name, each of which has its own
-    `breaker` (None: it has none; 0 failures: a rule of another kind, made by somebody else). Whether one has
-    tripped is not known: API Management does not tell.
+    `breaker` and `members` are the actual ones: the members of a pool are backends by name, each with its own
+    `breaker` (None: it has none; 0 failures: a rule of another kind, which somebody else made). API
+    Management does not tell whether a breaker has tripped.
     """
 
     name: str
@@ -188,8 +192,8 @@ class ProviderBackend:
 
 @dataclass(frozen=True, slots=True)
 class ProviderList:
-    """What serves the catalogue's models. `differences` is empty when the platform's side is as the catalogue
-    says.
+    """The backends of the catalogue's models. `differences` is empty if the platform's side is as the
+    catalogue says.
     """
 
     commit: str
@@ -200,7 +204,7 @@ class ProviderList:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting by its name in the environment. What is secret has no value here, only whether it is
+    """One setting by its name in the environment. A secret has no value here; `is_set` tells whether it is
     set.
     """
 
@@ -212,14 +216,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SettingList:
-    """Every setting that is in force, defaults too."""
+    """All settings in force, including defaults."""
 
     settings: tuple[Setting, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One question to one remote system. `reason` and `message` say why there was no answer."""
+    """One call to one remote system. `reason` and `message` are those of its error."""
 
     system: str
     healthy: bool
@@ -230,7 +234,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Without probes it only says that the process is up and its settings are whole."""
+    """The health of the app. Without probes it only tells that the process runs and its settings are
+    complete.
+    """
 
     healthy: bool
     probes: tuple[Probe, ...] = ()

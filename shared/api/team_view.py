@@ -1,4 +1,4 @@
-"""What a team's access is judged by, and what the judgement of one part looks like."""
+"""The input of a team's conditions, and the condition of one part."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Status = Literal["True", "False", "Unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One part of a team's access. `reason` is one CamelCase word, `since` is known where something tells
-    it.
+    """The condition of one part of a team's access. `reason` is one CamelCase word; `since` is None if it is
+    not known.
     """
 
     type: Literal["Request", "Access", Part]
@@ -34,9 +34,9 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What the branch has of a team, and what follows for its access; `request` where it is valid, `blob`
-    that of the file at `path`, empty where there is none.
+class TeamOnBranch:
+    """The state of a team's files on the branch, and of its access. `request` is set if it is valid; `blob`
+    is that of the file at `path`, empty if there is none.
     """
 
     team: str
@@ -49,13 +49,13 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """Everything that one team is judged by. `letters` are the newest dead letters about it, `unread` why a
-    part could not be looked at.
+class TeamView:
+    """Everything from which the conditions of one team are derived. `letters` are its newest dead letters by
+    part; `unread` has reason and message for each part that could not be read.
     """
 
-    said: Said
-    world: Snapshot
+    on_branch: TeamOnBranch
+    snapshot: Snapshot
     catalog: Catalog | None
     times: Times
     letters: Mapping[Part, Letter] = field(default_factory=dict)
@@ -63,11 +63,11 @@ class View:
 
     @property
     def product(self) -> Product | None:
-        return self.world.products.get(names.product(self.said.team))
+        return self.snapshot.products.get(names.product(self.on_branch.team))
 
     @property
     def withdrawn(self) -> datetime | None:
-        """Since when the team's keys are withdrawn, as far as its product or its secrets tell."""
+        """The time since which the team's keys are withdrawn, by its product and its secrets."""
         since = self.product.marker.withdrawn if self.product and self.product.marker else None
         marks = [since, *(read_time(secret.tags.get("withdrawn")) for secret in self.secrets)]
         return min((mark for mark in marks if mark is not None), default=None)
@@ -75,14 +75,16 @@ class View:
     @property
     def secrets(self) -> list[SecretVersion]:
         return [
-            self.world.secrets[name] for name in names.secrets(self.said.team) if name in self.world.secrets
+            self.snapshot.secrets[name]
+            for name in names.secrets(self.on_branch.team)
+            if name in self.snapshot.secrets
         ]
 
     def project(self, repository: int) -> Project | None:
-        """The team's Foundry project, when it is ours."""
-        found = self.world.projects.get(names.project(self.said.team))
+        """The team's Foundry project, if it is ours."""
+        found = self.snapshot.projects.get(names.project(self.on_branch.team))
         return (
             found
-            if found is not None and Marker(repository, self.said.team, "", "").owns(found.marker)
+            if found is not None and Marker(repository, self.on_branch.team, "", "").owns(found.marker)
             else None
         )

@@ -1,8 +1,7 @@
-"""What a team and the platform can ask: what the branch says and what is there, looked at when it is asked.
-Nothing here writes.
+"""The queries of teams and platform engineers. The branch and the remote systems are read at the time of the
+call; nothing is written.
 
-A team is read by itself; lists are for whoever wants to see several. Whom the answer is for decides the
-caller, by `Audience`.
+One team is read by itself, several teams by lists. The caller decides by `Audience` who will read the answer.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from shared import names
-from shared.api.answers import group_of, model_list, provider_list, team_record
+from shared.api.answers import model_list, provider_list, reading_group, team_record
 from shared.api.records import ModelList, ProviderList, TeamList, TeamRecord
-from shared.api.team_view import Said, View
+from shared.api.team_view import TeamOnBranch, TeamView
 from shared.app import App
-from shared.branch.account import Seen
+from shared.branch.account import KnownObjects
 from shared.branch.decision import catalog_of, tree_of
-from shared.branch.endings import judged_by_products
+from shared.branch.endings import evaluate_teams_by_products
 from shared.branch.evaluation import evaluate, read_files
-from shared.branch.last_days import slips
+from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
 from shared.branch.review import Baseline, Review
 from shared.branch.states import Access, TeamState
-from shared.branch.team_states import BranchFiles, Existing, ending, state
+from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
 from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
@@ -51,7 +50,7 @@ _PARTS: Mapping[str, Part] = {
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who will read the answer: members of these groups, or, with None, whoever may see all."""
+    """The readers of the answer: members of these groups; with None, readers who may see all teams."""
 
     groups: frozenset[str] | None
 
@@ -64,62 +63,71 @@ class Audience:
 
 
 async def teams(app: App, audience: Audience) -> TeamList:
-    """Every team that has a request or objects, by lists."""
+    """The teams that have a request or objects, read by lists."""
     if audience.is_nobody:
         return TeamList(())
     head = await _head(app)
-    (branch, world), about = await asyncio.gather(observe(app, head, app.clock.now()), _letters(app))
+    (branch, snapshot), found_letters = await asyncio.gather(
+        observe(app, head, app.clock.now()), _letters(app)
+    )
     times = _times(app)
     views = (
-        View(said, world, branch.reviewed.catalog, times, _of(about, said))
-        for said in _everybody(app, branch)
+        TeamView(team, snapshot, branch.reviewed.catalog, times, _letters_by_part(found_letters, team))
+        for team in _all_teams(app, branch)
     )
     records = (
         team_record(view, app.platform, head.commit)
         for view in views
-        if audience.sees(group_of(view, app.platform))
+        if audience.sees(reading_group(view, app.platform))
     )
     return TeamList(tuple(sorted(records, key=lambda record: record.team)))
 
 
 async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
-    """One team, or None when there is none or it is none of the audience's business."""
+    """One team; None if it does not exist or the audience may not see it."""
     if names.team_fault(name) is not None or audience.is_nobody:
         return None
     head = await _head(app)
-    at = _At(head, await tree_of(app.repository, head), app.clock.now().date())
+    at = _Lookup(head, await tree_of(app.repository, head), app.clock.now().date())
     branch = await _own_files(app, name, at)
     request = next(iter(branch.reviewed.requests.values()), None)
     if request is not None and not audience.sees(request.entra_group):
         return None
-    seen, about = await asyncio.gather(read_team(app, name, request), _letters(app, name))
-    said = await _said(app, name, branch, seen, at)
-    view = View(said, seen.world, branch.reviewed.catalog, _times(app), _of(about, said), seen.unread)
-    if not audience.sees(group_of(view, app.platform)):
+    seen, found_letters = await asyncio.gather(read_team(app, name, request), _letters(app, name))
+    on_branch = await _on_branch(app, name, branch, seen, at)
+    view = TeamView(
+        on_branch,
+        seen.world,
+        branch.reviewed.catalog,
+        _times(app),
+        _letters_by_part(found_letters, on_branch),
+        seen.unread,
+    )
+    if not audience.sees(reading_group(view, app.platform)):
         seen.require("Keys")
         return None
-    if not said.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.world):
+    if not on_branch.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.world):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
-    return await _second_look(app, view, record, at)
+    return await _recheck_beside_all(app, view, record, at)
 
 
-async def models(app: App, closely: bool) -> ModelList:
-    """The catalogue of the branch, and what was granted of it. `closely`: to whom."""
+async def models(app: App, with_shares: bool) -> ModelList:
+    """The catalogue of the branch with its grants; `with_shares` adds those of each team."""
     head = await _head(app)
     reviewed = await _whole_review(app, head, await tree_of(app.repository, head))
-    return model_list(_valid(reviewed.catalog), reviewed, head.commit, closely)
+    return model_list(_valid(reviewed.catalog), reviewed, head.commit, with_shares)
 
 
 async def providers(app: App) -> ProviderList:
-    """The platform's side at the gateway, beside what the catalogue says."""
-    (head, catalog), world = await asyncio.gather(_catalog(app), _platform_side(app))
-    return provider_list(catalog, app.platform, world, head.commit)
+    """The platform's side of the gateway, compared with the catalogue."""
+    (head, catalog), snapshot = await asyncio.gather(_catalog(app), _platform_side(app))
+    return provider_list(catalog, app.platform, snapshot, head.commit)
 
 
 async def _platform_side(app: App) -> Snapshot:
-    """What the catalogue provisions, and nothing of any team."""
+    """A snapshot of the objects that the catalogue provisions, without those of teams."""
     home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
     in_cluster = (
         _nothing()
@@ -155,7 +163,7 @@ async def _nothing() -> tuple[None, list[Workspace], list[Route]]:
 async def _head(app: App) -> Head:
     head = await app.repository.head()
     if head is None:
-        raise Unavailable("the branch of requests is not there", reason="NoBranch")
+        raise Unavailable("the branch of requests does not exist", reason="NoBranch")
     return head
 
 
@@ -178,63 +186,73 @@ def _times(app: App) -> Times:
 
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
-    """All files, with what they say together."""
+    """The review of all files, evaluated together."""
     products, contents = await asyncio.gather(app.gateway.products(), app.repository.archive(head.commit))
     files = await read_files(app, tree, tree, contents)
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    return await evaluate(app, files, Baseline(in_force, today=app.clock.now().date()), Seen(products))
+    return await evaluate(
+        app, files, Baseline(in_force, today=app.clock.now().date()), KnownObjects(products)
+    )
 
 
 # One team
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
-    """The branch when it was looked at."""
+class _Lookup:
+    """The branch at the time of the call."""
 
     head: Head
     tree: Tree
     today: date
 
 
-async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
-    """The team's own files and the catalogue, reviewed by themselves."""
+async def _own_files(app: App, name: str, at: _Lookup) -> BranchFiles:
+    """The team's own files and the catalogue, reviewed without the other requests."""
     paths = request_paths_of(at.tree, name, app.places.requests)
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
     files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
-    held = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
-    past = Baseline(held, today=at.today)
-    # What is in force elsewhere, the review of all files says, where it matters.
-    reviewed = await evaluate(app, files, past, Seen((), {}))
+    known_paths = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
+    baseline = Baseline(known_paths, today=at.today)
+    # The grants of other teams are compared by the review of all files, where they matter.
+    reviewed = await evaluate(app, files, baseline, KnownObjects((), {}))
     if any(problem.reason == "UnknownModel" for problem in reviewed.problems):
         product = product or await app.gateway.product(names.product(name))
-        reviewed = await evaluate(app, files, past, Seen([product] if product else [], {}))
+        reviewed = await evaluate(app, files, baseline, KnownObjects([product] if product else [], {}))
     return BranchFiles(at.tree, files, reviewed, app.places.requests)
 
 
-async def _said(app: App, name: str, branch: BranchFiles, seen: TeamSnapshot, at: _At) -> Said:
-    """The team's state. Where the guard decides, the products of all teams, or their files, are read."""
-    works = orphans.is_in_use(name, app.platform.repository, seen.world)
-    existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if works else ()))
+async def _on_branch(
+    app: App, name: str, branch: BranchFiles, seen: TeamSnapshot, at: _Lookup
+) -> TeamOnBranch:
+    """The team's state on the branch. If the guard decides, the products of all teams, or also their files,
+    are read.
+    """
+    in_use = orphans.is_in_use(name, app.platform.repository, seen.world)
+    existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if in_use else ()))
     found = state(branch, existing, name, request_paths_of(at.tree, name, app.places.requests), at.today)
-    wrong = await slips(app, [found], branch.reviewed, at.head)
+    wrong = await late_last_days(app, [found], branch.reviewed, at.head)
     found = replace(found, files="invalid", request=None) if wrong else found
     if not found.is_guarded:
-        return _told(app, found, branch, wrong, held=False)
+        return _team_on_branch(app, found, branch, wrong, held=False)
     if found.files == "gone":
-        this = ending(found, at.today)
+        this = missing_team_of(found, at.today)
         held = await find_missing(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
-        return _told(app, found, branch, (), held=held.holds(name))
-    judged = await judged_by_products(app, at.tree, at.head, at.today, frozenset({name} if works else ()))
+        return _team_on_branch(app, found, branch, (), held=held.holds(name))
+    evaluated = await evaluate_teams_by_products(
+        app, at.tree, at.head, at.today, frozenset({name} if in_use else ())
+    )
     problems = [
         problem
-        for problem in judged.reviewed.problems
+        for problem in evaluated.reviewed.problems
         if problem.reason == "EndsHeld" and problem.path == found.path
     ]
-    return _told(app, found, branch, problems, held=judged.absence.holds(name))
+    return _team_on_branch(app, found, branch, problems, held=evaluated.missing_teams.holds(name))
 
 
-def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool) -> Said:
+def _team_on_branch(
+    app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool
+) -> TeamOnBranch:
     paths = {*request_paths_of(branch.tree, found.team, branch.paths)} | (
         {app.places.catalog} if found.files == "no_catalogue" else set()
     )
@@ -242,32 +260,34 @@ def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Proble
         sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more})
     )
     blob = branch.tree[found.path].blob if found.path in branch.tree else ""
-    return Said(found.team, found.files, found.access(held=held), found.path, blob, found.request, problems)
+    return TeamOnBranch(
+        found.team, found.files, found.access(held=held), found.path, blob, found.request, problems
+    )
 
 
-async def _second_look(app: App, view: View, record: TeamRecord, at: _At) -> TeamRecord:
-    """A request may be valid by itself and refused for what all files say together. Only where it is not in
-    force that matters.
+async def _recheck_beside_all(app: App, view: TeamView, record: TeamRecord, at: _Lookup) -> TeamRecord:
+    """The record after the review of all files, by which a request that is valid by itself may be refused.
+    The review is needed only while a part is in progress.
     """
     waiting = {"InProgress"} & {condition.reason for condition in record.conditions}
-    if view.said.access != "granted" or not waiting:
+    if view.on_branch.access != "granted" or not waiting:
         return record
     whole = await _whole_review(app, at.head, at.tree)
-    if view.said.path in whole.requests:
+    if view.on_branch.path in whole.requests:
         return record
-    problems = tuple(problem for problem in whole.problems if problem.path == view.said.path)
-    kept: Access = "kept" if names.product(view.said.team) in view.world.products else "none"
-    said = replace(view.said, files="invalid", access=kept, request=None, problems=problems)
-    return team_record(replace(view, said=said), app.platform, at.head.commit)
+    problems = tuple(problem for problem in whole.problems if problem.path == view.on_branch.path)
+    kept: Access = "kept" if names.product(view.on_branch.team) in view.snapshot.products else "none"
+    on_branch = replace(view.on_branch, files="invalid", access=kept, request=None, problems=problems)
+    return team_record(replace(view, on_branch=on_branch), app.platform, at.head.commit)
 
 
 # Every team
 
 
-def _everybody(app: App, branch: Branch) -> Iterator[Said]:
+def _all_teams(app: App, branch: Branch) -> Iterator[TeamOnBranch]:
     files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.places.requests)
     for found in branch.teams.values():
-        yield _told(app, found, files, (), held=branch.judged.holds(found.team))
+        yield _team_on_branch(app, found, files, (), held=branch.judged.holds(found.team))
 
 
 # Dead letters
@@ -283,10 +303,10 @@ async def _about_parts(app: App) -> AsyncIterator[Letter]:
             yield letter
 
 
-def _of(found: Iterable[Letter], said: Said) -> dict[Part, Letter]:
-    """The newest for each part, about what the branch says now."""
+def _letters_by_part(found: Iterable[Letter], on_branch: TeamOnBranch) -> dict[Part, Letter]:
+    """The newest letter for each part, about the file that is on the branch now."""
     return {
         _PARTS[letter.stage]: letter
         for letter in found
-        if (letter.team, letter.blob) == (said.team, said.blob)
+        if (letter.team, letter.blob) == (on_branch.team, on_branch.blob)
     }

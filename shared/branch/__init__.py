@@ -1,1 +1,3 @@
-"""What the branch says: the review of its files, what is in force, and what follows for each team."""
+"""The protected branch: the review of its files, the account of what is in force, and the decision for each
+team.
+"""

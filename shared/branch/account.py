@@ -1,11 +1,11 @@
-"""What is in force: what each team has of the models that are counted over all teams, whether it has a
-request or not.
+"""The account of what is in force: how much each team has of the models that are limited over all teams,
+whether it has a request or not.
 
-Every product of ours that is not withdrawn counts: finished or not, held or not, whatever became of the
-team's file. Its marker names a commit, and Git has the text and the catalogue of that commit, by which it was
-granted. Where Git has lost them the product's policy says what it grants. Where that is not ours either, and
-where somebody else's product has the name, nobody knows: then the models that the team's files name count
-with what a team may have of them.
+Every product of ours that is not withdrawn counts, finished or not, held or not, and independently of the
+team's file. Its marker names a commit; Git has the request and the catalogue of that commit, from which the
+access was granted. Where Git has lost them, the product's policy tells what it grants. Where the policy is
+not ours, and where an unmanaged product has the team's name, the grant is unknown: the models that the team's
+files name then count with the largest amount that a team may have.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from shared import names
 from shared.app import App
-from shared.branch.missing_teams import ours
-from shared.branch.platform_checks import read_fitting_catalog
+from shared.branch.missing_teams import our_products
+from shared.branch.platform_checks import read_supported_catalog
 from shared.branch.review import read
 from shared.catalog.capacity import ExistingWorkspaces, Grants
 from shared.catalog.catalog import Catalog
@@ -26,34 +26,38 @@ from shared.marker import NOWHERE, Marker
 from shared.resources.actual import Product, Workspace
 from shared.resources.desired import compile_gateway
 
-#: Teams that are looked at at the same time.
-AT_ONCE = 8
+#: Teams whose grants are read at the same time.
+CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the caller has read already. `workspaces` by namespace; None where nobody has looked."""
+class KnownObjects:
+    """The objects that the caller has listed already. `workspaces` by namespace; None if they were not
+    listed.
+    """
 
     products: Sequence[Product]
     workspaces: Mapping[str, Sequence[Workspace]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """The catalogue that is in force by the branch, and what the requests say: by path."""
+class RequestFiles:
+    """The valid catalogue of the branch, and the contents of the requests by path."""
 
     catalog: Catalog
     requests: Mapping[str, bytes]
 
 
-async def account_of(app: App, files: Files, seen: Seen, teams: frozenset[str] | None = None) -> Account:
-    """The account of these teams, or of all. At most two calls of GitHub for each team whose request is not
-    what was granted.
+async def account_of(
+    app: App, files: RequestFiles, seen: KnownObjects, teams: frozenset[str] | None = None
+) -> Account:
+    """The account of these teams, or of all teams. It costs at most two calls to GitHub for each team whose
+    request differs from what was granted.
     """
-    own = {product.name for product in ours(app, seen.products)}
+    own = {product.name for product in our_products(app, seen.products)}
     counted = _counted_products(app, files, seen.products, own)
     counted = {team: product for team, product in counted.items() if teams is None or team in teams}
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(CONCURRENCY)
 
     async def look(team: str, product: Product) -> Share:
         async with gate:
@@ -69,7 +73,7 @@ async def account_of(app: App, files: Files, seen: Seen, teams: frozenset[str] |
 
 
 def _counted_products(
-    app: App, files: Files, products: Iterable[Product], own: Set[str]
+    app: App, files: RequestFiles, products: Iterable[Product], own: Set[str]
 ) -> dict[str, Product]:
     """By team, the products that count. One that is not ours counts only where a team of ours has a request
     at its name.
@@ -83,8 +87,8 @@ def _counted_products(
     }
 
 
-async def share_of(app: App, files: Files, product: Product, team: str) -> Share:
-    """Of one team, whose own the product is; nothing when it is withdrawn."""
+async def share_of(app: App, files: RequestFiles, product: Product, team: str) -> Share:
+    """The share of one team, to which the product belongs; empty when it is withdrawn."""
     return Share() if _is_withdrawn(product) else await _share(app, files, product, team)
 
 
@@ -92,29 +96,31 @@ def _is_withdrawn(product: Product) -> bool:
     return product.marker is not None and product.marker.withdrawn is not None
 
 
-async def _share(app: App, files: Files, product: Product, team: str) -> Share:
-    """A marker without a digest has reserved what its commit says, and nobody knows how far that was written:
-    the policy does.
+async def _share(app: App, files: RequestFiles, product: Product, team: str) -> Share:
+    """A marker without a digest reserves what its commit asks for; the policy tells how much of that was
+    written.
     """
     marker = product.marker
     assert marker is not None, "it is ours"
     if marker.digest:
-        firm = _as_it_stands(app, files, marker, team)
+        firm = _from_file(app, files, marker, team)
         if firm is None:
             firm = await _by_commit(app, marker)
         return Share(await _by_policy(app, files, team) if firm is None else firm)
     if marker.commit == NOWHERE:
-        return Share(await _by_policy(app, files, team, bare={}))
+        return Share(await _by_policy(app, files, team, without_policy={}))
     claimed = await _by_commit(app, marker)
     return Share(
-        await _by_policy(app, files, team, bare={}),
+        await _by_policy(app, files, team, without_policy={}),
         _at_the_ceiling(app, files, team) if claimed is None else claimed,
     )
 
 
-def _as_it_stands(app: App, files: Files, marker: Marker, team: str) -> Grants | None:
-    """What the team's file says, where that is what was granted: then no earlier text is needed."""
-    for path in _homes(app, files, team):
+def _from_file(app: App, files: RequestFiles, marker: Marker, team: str) -> Grants | None:
+    """The grants of the team's current file, if they have the marker's digest: then no earlier version has to
+    be read.
+    """
+    for path in _paths_of(app, files, team):
         now = read(path, files.requests[path], files.catalog, app.places.requests)
         if (
             now.request is not None
@@ -124,13 +130,13 @@ def _as_it_stands(app: App, files: Files, marker: Marker, team: str) -> Grants |
     return None
 
 
-def _homes(app: App, files: Files, team: str) -> list[str]:
+def _paths_of(app: App, files: RequestFiles, team: str) -> list[str]:
     return [path for path in files.requests if app.places.requests.team_of(path) == team]
 
 
 async def _by_commit(app: App, marker: Marker) -> Grants | None:
-    """What the text of the marker's commit was granted by the catalogue of the same commit; None when Git has
-    lost it, or the marker does not say which it was.
+    """The grants of the request at the marker's commit, read with the catalogue of the same commit; None when
+    Git has lost them, or the marker names no commit or path.
     """
     if marker.commit in ("", NOWHERE) or not marker.path:
         return None
@@ -138,35 +144,37 @@ async def _by_commit(app: App, marker: Marker) -> Grants | None:
         app.repository.file(marker.commit, marker.path),
         app.repository.file(marker.commit, app.places.catalog),
     )
-    offered = None if catalog is None else read_fitting_catalog(app.places.catalog, catalog, None).catalog
+    offered = None if catalog is None else read_supported_catalog(app.places.catalog, catalog, None).catalog
     if text is None or offered is None:
         return None
-    verdict = read(marker.path, text, offered, app.places.requests)
-    return None if verdict.request is None else verdict.tokens
+    evaluation = read(marker.path, text, offered, app.places.requests)
+    return None if evaluation.request is None else evaluation.tokens
 
 
-async def _by_policy(app: App, files: Files, team: str, bare: Grants | None = None) -> Grants:
-    """What the policy of the product grants. `bare` is what one without a policy has; where that is None
-    nobody knows.
+async def _by_policy(
+    app: App, files: RequestFiles, team: str, without_policy: Grants | None = None
+) -> Grants:
+    """The grants of the product's policy. `without_policy` are those of a product that has no policy; None if
+    they are unknown.
     """
     policy = await app.gateway.product_policy(names.product(team))
-    if policy is None and bare is not None:
-        return bare
+    if policy is None and without_policy is not None:
+        return without_policy
     return _at_the_ceiling(app, files, team) if policy is None or policy.grants is None else policy.grants
 
 
-def _at_the_ceiling(app: App, files: Files, team: str) -> Grants:
-    """The models that the team's files name, without a bound, so that they count with the ceiling: nobody
-    knows better.
+def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
+    """The models that the team's files name, without a limit: they count with the ceiling of the catalogue,
+    because the real amount is unknown.
     """
     asked = [
         read(path, files.requests[path], files.catalog, app.places.requests).tokens
-        for path in _homes(app, files, team)
+        for path in _paths_of(app, files, team)
     ]
     return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}
 
 
-async def _existing_workspaces(app: App, catalog: Catalog, seen: Seen) -> ExistingWorkspaces:
+async def _existing_workspaces(app: App, catalog: Catalog, seen: KnownObjects) -> ExistingWorkspaces:
     """By model, the teams that have a workspace for it. It costs one list of the cluster, where a model may
     have dedicated workspaces.
     """

@@ -1,7 +1,7 @@
-"""How many teams the platform's own services can hold, and which requests are beyond that.
+"""The limits of the platform's own services on the number of teams, and the requests that exceed them.
 
-What has no number of its own here is refused by the service when it is written. Of role assignments those of
-the requests are counted, and not what else the Azure subscription has.
+Limits that are not listed here are enforced by the services themselves when Mergekey writes. Only the role
+assignments of the requests are counted, not the other ones of the Azure subscription.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from shared.requests.request import AccessRequest
 from shared.resources.project import MOST_PROJECTS
 
 #: Of one Azure subscription: https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits
-MOST_ASSIGNMENTS = 4_000
-#: A group reads three secrets of its team, and uses its project.
+MAX_ASSIGNMENTS = 4_000
+#: The secrets of a team that its group may read, by one role assignment each; one more is for its project.
 _SECRETS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
-    """What may be there and what is: `holders` are the teams that have a product of ours, `others` the
-    products that are not.
+class PlatformUsage:
+    """The platform's tier, and what exists in it: `holders` are the teams that have a product of ours,
+    `others` is the number of other products.
     """
 
     tier: Tier
@@ -31,36 +31,40 @@ class Platform:
 
 
 @dataclass
-class _Taken:
-    """What has been counted so far."""
+class _Usage:
+    """The numbers of objects, as they are counted or asked for."""
 
     products: int
     projects: int = 0
     assignments: int = 0
 
 
-def may_be_beyond(asked: Iterable[AccessRequest], requests: int, tier: Tier) -> bool:
-    """Whether one of these may find no room among so many requests, so that all of them have to be
+def may_exceed_ceilings(asked: Iterable[AccessRequest], requests: int, tier: Tier) -> bool:
+    """Whether one of these may exceed a limit among so many requests, so that all of them have to be
     counted.
     """
     asked = list(asked)
-    tried_out, read = any(each.playground_access for each in asked), any(each.entra_group for each in asked)
-    most = [MOST_PRODUCTS[tier] if asked else None, MOST_PROJECTS if tried_out else None]
-    most.append(MOST_ASSIGNMENTS // (_SECRETS + 1) if read else None)
-    return any(number is not None and requests > number for number in most)
+    limits = [MOST_PRODUCTS[tier]] if asked else []
+    if any(each.playground_access for each in asked):
+        limits.append(MOST_PROJECTS)
+    if any(each.entra_group for each in asked):
+        limits.append(MAX_ASSIGNMENTS // (_SECRETS + 1))
+    return any(requests > limit for limit in limits)
 
 
-def beyond(requests: Mapping[str, AccessRequest], platform: Platform) -> Iterator[tuple[str, str]]:
-    """The paths of the requests that find no room, each with what is full. Who has a product comes first,
-    then by name.
+def beyond_ceilings(
+    requests: Mapping[str, AccessRequest], platform: PlatformUsage
+) -> Iterator[tuple[str, str]]:
+    """The paths of the requests that exceed a limit, each with a message that names the limit. Teams that
+    have a product come first; then by name.
     """
-    taken = _Taken(len(platform.holders) + platform.others)
+    taken = _Usage(len(platform.holders) + platform.others)
     for path, request in sorted(
         requests.items(), key=lambda each: (each[1].team not in platform.holders, each[1].team)
     ):
         new, project = request.team not in platform.holders, request.playground_access
         assignments = _SECRETS + project if request.entra_group else 0
-        full = _full(platform.tier, taken, _Taken(int(new), int(project), assignments))
+        full = _full(platform.tier, taken, _Usage(int(new), int(project), assignments))
         if full is not None:
             yield path, full
         else:
@@ -69,11 +73,11 @@ def beyond(requests: Mapping[str, AccessRequest], platform: Platform) -> Iterato
             taken.assignments += assignments
 
 
-def _full(tier: Tier, taken: _Taken, more: _Taken) -> str | None:
-    most = MOST_PRODUCTS[tier]
-    if more.products and taken.products + more.products > most:
+def _full(tier: Tier, taken: _Usage, more: _Usage) -> str | None:
+    limit = MOST_PRODUCTS[tier]
+    if more.products and taken.products + more.products > limit:
         return (
-            f"API Management's tier '{tier}' takes {most:,} products, one for each team, and "
+            f"API Management's tier '{tier}' takes {limit:,} products, one for each team, and "
             f"{taken.products:,} are taken"
         )
     if more.projects and taken.projects + more.projects > MOST_PROJECTS:
@@ -81,7 +85,9 @@ def _full(tier: Tier, taken: _Taken, more: _Taken) -> str | None:
             f"A Foundry account takes {MOST_PROJECTS} projects, one for each playground, and "
             f"{taken.projects} are asked for"
         )
-    if more.assignments and taken.assignments + more.assignments > MOST_ASSIGNMENTS:
-        what = f"a team needs {_SECRETS}, and one for its playground; {taken.assignments:,} are asked for"
-        return f"An Azure subscription takes {MOST_ASSIGNMENTS:,} role assignments: {what}"
+    if more.assignments and taken.assignments + more.assignments > MAX_ASSIGNMENTS:
+        return (
+            f"An Azure subscription takes {MAX_ASSIGNMENTS:,} role assignments: a team needs {_SECRETS}, and "
+            f"one for its playground; {taken.assignments:,} are asked for"
+        )
     return None

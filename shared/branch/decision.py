@@ -1,5 +1,5 @@
-"""What the protected branch says about one team right now. A message is only a hint; this is what a stage
-acts on.
+"""The decision about one team, made from what the protected branch says now. A message is only a hint; stages
+act on this decision.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Literal
 
 from shared import names
 from shared.app import App
-from shared.branch.endings import judged_by_products
+from shared.branch.endings import evaluate_teams_by_products
 from shared.branch.evaluation import REGULAR, evaluate_all, read_files
-from shared.branch.last_days import slips
+from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import is_in_use, markers_of
-from shared.branch.platform_checks import faults_of, read_fitting_catalog
+from shared.branch.platform_checks import platform_check, read_supported_catalog
 from shared.branch.review import BEYOND_WHAT_IS_LEFT, Baseline, read, review
 from shared.branch.states import SOON, TeamState
-from shared.branch.team_states import BranchFiles, Existing, ending, state
+from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
 from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog, CatalogVerdict
 from shared.documents.strict_yaml import LARGEST
@@ -33,45 +33,44 @@ from shared.resources.actual import Product
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The branch's word: the team's cell of the table of states (`shared.branch.states`), when the guard has
-    been asked.
+    """The team's cell of the table of states (`shared.branch.states`), after the guard was asked.
 
-    - `wanted`: bring it to what the request says; `request` and `catalog` are set. For the catalogue:
-      `catalog` is set.
-    - `ended`: the access is over; what is left of it goes when its grace period has ended.
-    - `held`: the guard keeps it until a person allows that it ends.
-    - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
+    - `active`: provision what the request says; `request` and `catalog` are set. For the catalogue, `catalog`
+      is set.
+    - `ended`: the access is over; the team's objects are deleted when its grace period has ended.
+    - `held`: the guard keeps the access until a person approves that it ends.
+    - `stale`: the branch has moved on, or its content is not valid: the message changes nothing.
 
-    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment
-    before. `in_doubt`: nobody can say what the branch asks for; what is over is taken away and nothing is
-    deleted.
+    `granted_groups` are the groups to which the same stage may have granted roles just before, when the
+    branch said something else. `in_doubt` is set while the branch or its catalogue cannot be read: expired
+    access ends, and nothing is deleted.
     """
 
-    verdict: Literal["wanted", "ended", "held", "superseded"]
+    kind: Literal["active", "ended", "held", "stale"]
     commit: str = ""
     path: str = ""
     blobs: tuple[str, ...] = ()
     request: AccessRequest | None = None
     catalog: Catalog | None = None
-    let_in: frozenset[str] = frozenset()
+    granted_groups: frozenset[str] = frozenset()
     in_doubt: bool = False
 
     def after(self, before: Decision) -> Decision:
-        """The same, with what is known of the round before."""
+        """The same decision, with the groups that an earlier attempt of the same stage may have granted."""
         group = before.request.entra_group if before.request else None
-        return replace(self, let_in=before.let_in | ({group} if group else set()))
+        return replace(self, granted_groups=before.granted_groups | ({group} if group else set()))
 
-    def same_as(self, other: Decision) -> bool:
+    def equivalent_to(self, other: Decision) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""
-        return (self.verdict, self.path, self.blobs) == (other.verdict, other.path, other.blobs)
+        return (self.kind, self.path, self.blobs) == (other.kind, other.path, other.blobs)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One look at a team: the message, the moment, and what GitHub says of the branch. Without a branch there
-    is no head and no tree.
+class _Lookup:
+    """The message, the time of the decision, and the branch at that time. Without a branch there is no head,
+    and the tree is empty.
 
-    `unlisted`: why there is no tree although there is a branch.
+    `unlisted` is the error for which the tree is empty although there is a branch.
     """
 
     message: TeamMessage
@@ -86,78 +85,80 @@ class _Look:
 
 
 async def decide(app: App, message: TeamMessage, now: datetime) -> Decision:
-    """One conditional request when the branch has not moved; a tree, and blobs that are not known yet, when
-    it has.
+    """Decide what a stage does for the message's team. It costs one conditional request to GitHub while the
+    branch has not moved; otherwise a tree and the blobs that are not cached.
     """
     head = await app.repository.head()
     if message.team == CATALOG_TEAM:
         return (
-            Decision("superseded")
+            Decision("stale")
             if head is None
-            else await _look_at_catalog(app, now, await tree_of(app.repository, head), head)
+            else await _decide_catalog(app, now, await tree_of(app.repository, head), head)
         )
-    look_at = await _look_of(app, message, now, head)
-    standing = await _plainly_wanted(app, look_at) or await _by_the_table(app, look_at)
-    if look_at.unlisted is not None and standing.verdict == "superseded":
-        raise look_at.unlisted
-    return standing
+    lookup = await _look_up(app, message, now, head)
+    decision = await _decide_from_files(app, lookup) or await _decide_by_table(app, lookup)
+    if lookup.unlisted is not None and decision.kind == "stale":
+        raise lookup.unlisted
+    return decision
 
 
-async def _look_of(app: App, message: TeamMessage, now: datetime, head: Head | None) -> _Look:
-    """A tree that is too large to be listed says as little as none."""
+async def _look_up(app: App, message: TeamMessage, now: datetime, head: Head | None) -> _Lookup:
+    """A tree that is too large to be listed is treated as an empty one."""
     try:
-        return _Look(message, now, {} if head is None else await tree_of(app.repository, head), head)
+        return _Lookup(message, now, {} if head is None else await tree_of(app.repository, head), head)
     except Rejected as error:
         if error.reason != "TreeTruncated":
             raise
-        return _Look(message, now, {}, head, error)
+        return _Lookup(message, now, {}, head, error)
 
 
-async def ensure_branch_unchanged(app: App, event: Event[TeamMessage], standing: Decision) -> None:
-    """Between reading what is out there and writing over it. An ETag only fences a decision that is at least
-    as new as itself.
+async def ensure_branch_unchanged(app: App, event: Event[TeamMessage], decision: Decision) -> None:
+    """Raise Busy when the branch leads to another decision by now.
 
-    Raises Busy when the branch says something else by now.
+    Called between reading an object and writing it: an ETag protects against newer writes only when the
+    decision is at least as new as the object that was read.
     """
-    if not (await decide(app, event.message, event.now)).same_as(standing):
+    if not (await decide(app, event.message, event.now)).equivalent_to(decision):
         raise Busy("the branch has moved on", reason="BranchMoving")
 
 
 async def tree_of(repository: Repository, head: Head) -> Tree:
     tree = await repository.tree(head.tree)
     if tree is None:
-        raise Unavailable(f"GitHub does not give the tree of {head.commit}")
+        raise Unavailable(f"GitHub did not return the tree of {head.commit}")
     return tree
 
 
 async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
-    """The catalogue of a tree, or what is wrong with it; neither when there is none."""
+    """The catalogue of a tree, or its problems; neither when the tree has no catalogue."""
     entry = tree.get(app.places.catalog)
     if entry is None:
         return CatalogVerdict(None, ())
-    return read_fitting_catalog(
-        app.places.catalog, await app.repository.blob(entry.blob), faults_of(app.platform)
+    return read_supported_catalog(
+        app.places.catalog, await app.repository.blob(entry.blob), platform_check(app.platform)
     )
 
 
-async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Decision:
-    """With the requests: a catalogue without a model that is still used is wrong, whatever it says itself."""
+async def _decide_catalog(app: App, now: datetime, tree: Tree, head: Head) -> Decision:
+    """The decision about the catalogue. All requests are reviewed with it, because a catalogue that drops a
+    model in use is not valid.
+    """
     if (await catalog_of(app, tree)).catalog is None:
-        return Decision("superseded")
+        return Decision("stale")
     catalog = (await evaluate_all(app, head.commit, tree, Baseline(today=now.date()))).catalog
     path = app.places.catalog
     return (
-        Decision("superseded")
+        Decision("stale")
         if catalog is None
-        else Decision("wanted", head.commit, path, (tree[path].blob,), catalog=catalog)
+        else Decision("active", head.commit, path, (tree[path].blob,), catalog=catalog)
     )
 
 
-async def _plainly_wanted(app: App, look_at: _Look) -> Decision | None:
-    """The usual case, for which nothing of Azure is read: the team's only file is valid, and does not end
-    soon. All cells of that row say the same. None for all others.
+async def _decide_from_files(app: App, lookup: _Lookup) -> Decision | None:
+    """The usual case, decided without reading Azure: the team's only file is valid and does not expire soon.
+    All cells of that row grant. None in all other cases.
     """
-    message, tree = look_at.message, look_at.tree
+    message, tree = lookup.message, lookup.tree
     entry = tree.get(message.path)
     if (
         message.change != "requested"
@@ -166,42 +167,42 @@ async def _plainly_wanted(app: App, look_at: _Look) -> Decision | None:
     ):
         return None
     catalog = (await catalog_of(app, tree)).catalog
-    request = None if catalog is None else await _valid_request(app, catalog, look_at, entry)
-    if request is None or (request.expires is not None and request.expires < look_at.today + SOON):
+    request = None if catalog is None else await _valid_request(app, catalog, lookup, entry)
+    if request is None or (request.expires is not None and request.expires < lookup.today + SOON):
         return None
-    return _wanted(app, look_at, request, catalog)
+    return _active(app, lookup, request, catalog)
 
 
-def _wanted(app: App, look_at: _Look, request: AccessRequest, catalog: Catalog | None) -> Decision:
-    assert look_at.head is not None
-    path = look_at.message.path
-    blobs = look_at.tree[path].blob, look_at.tree[app.places.catalog].blob
-    return Decision("wanted", look_at.head.commit, path, blobs, request, catalog)
+def _active(app: App, lookup: _Lookup, request: AccessRequest, catalog: Catalog | None) -> Decision:
+    assert lookup.head is not None
+    path = lookup.message.path
+    blobs = lookup.tree[path].blob, lookup.tree[app.places.catalog].blob
+    return Decision("active", lookup.head.commit, path, blobs, request, catalog)
 
 
-async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entry) -> AccessRequest | None:
-    message = look_at.message
+async def _valid_request(app: App, catalog: Catalog, lookup: _Lookup, entry: Entry) -> AccessRequest | None:
+    message = lookup.message
     if entry.mode not in REGULAR or entry.size > LARGEST:
         return None
     content = message.content() if message.blob == entry.blob else None
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read(message.path, content, catalog, app.places.requests).request
-    if request is None or request.team != message.team or await _is_refused(app, request, catalog, look_at):
+    if request is None or request.team != message.team or await _is_refused(app, request, catalog, lookup):
         return None
     return request
 
 
-async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, look_at: _Look) -> bool:
-    """Whether the team asks for more than the others leave it, as the review says. All requests are read only
-    where something is counted over all teams: a model's capacity, dedicated workspaces.
+async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, lookup: _Lookup) -> bool:
+    """Whether the review refuses the request because other teams have what it asks for. All requests are read
+    only where a limit over all teams applies: a model's capacity, or dedicated workspaces.
     """
-    assert look_at.head is not None
+    assert lookup.head is not None
     if not any(_is_counted(access, catalog) for access in request.models):
         return False
-    path = look_at.message.path
+    path = lookup.message.path
     reviewed = await evaluate_all(
-        app, look_at.head.commit, look_at.tree, Baseline(frozenset({path}), today=look_at.today)
+        app, lookup.head.commit, lookup.tree, Baseline(frozenset({path}), today=lookup.today)
     )
     refused = {problem.path for problem in reviewed.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
     return reviewed.catalog is None or path in refused
@@ -212,57 +213,57 @@ def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
     return access.instance_type is not None or (model is not None and model.capacity is not None)
 
 
-async def _by_the_table(app: App, look_at: _Look) -> Decision:
-    """The team's state, and what its cell says."""
-    product = await app.gateway.product(names.product(look_at.message.team))
-    branch = await _own_files(app, look_at, product)
-    found = await _state(app, look_at, branch, product)
-    found = await _beside_the_others(app, look_at, branch.reviewed.catalog, found)
-    if not _is_about(look_at.message, found):
-        return Decision("superseded")
-    return await _by_action(app, look_at, branch, found)
+async def _decide_by_table(app: App, lookup: _Lookup) -> Decision:
+    """Find the team's state, and decide by its cell of the table."""
+    product = await app.gateway.product(names.product(lookup.message.team))
+    branch = await _own_files(app, lookup, product)
+    found = await _state(app, lookup, branch, product)
+    found = await _beside_the_others(app, lookup, branch.reviewed.catalog, found)
+    if not _is_about(lookup.message, found):
+        return Decision("stale")
+    return await _by_action(app, lookup, branch, found)
 
 
 async def _beside_the_others(
-    app: App, look_at: _Look, catalog: Catalog | None, found: TeamState
+    app: App, lookup: _Lookup, catalog: Catalog | None, found: TeamState
 ) -> TeamState:
-    """A request that is right by itself and asks for more than the other teams leave is as good as one that
-    is not valid.
+    """The state after comparison with the other teams: a valid request for more than they leave counts as
+    invalid.
     """
     if found.request is None or catalog is None:
         return found
-    refused = await _is_refused(app, found.request, catalog, look_at)
+    refused = await _is_refused(app, found.request, catalog, lookup)
     return replace(found, files="invalid", request=None) if refused else found
 
 
-async def _by_action(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
-    """What follows from the cell. Where it ends in a question mark the guard is asked."""
-    told_held = look_at.message.change == "held"
+async def _by_action(app: App, lookup: _Lookup, branch: BranchFiles, found: TeamState) -> Decision:
+    """The decision that the cell leads to. The guard is asked where the action ends in a question mark."""
+    told_held = lookup.message.change == "held"
     match found.action:
         case "grant":
-            return _grant(app, look_at, branch, found)
+            return _grant(app, lookup, branch, found)
         case "grant?":
-            held = await _is_held(app, look_at, found)
-            return Decision("superseded") if held else _grant(app, look_at, branch, found)
+            held = await _is_held(app, lookup, found)
+            return Decision("stale") if held else _grant(app, lookup, branch, found)
         case "end?":
-            held = told_held or await _is_held(app, look_at, found)
-            return replace(_ended(look_at, found), verdict="held" if held else "ended")
+            held = told_held or await _is_held(app, lookup, found)
+            return replace(_ended(lookup, found), kind="held" if held else "ended")
         case "end" | "rest" | "freeze":
-            return Decision("superseded") if told_held else _ended(look_at, found)
+            return Decision("stale") if told_held else _ended(lookup, found)
         case _:
-            return Decision("superseded")
+            return Decision("stale")
 
 
-def _ended(look_at: _Look, found: TeamState) -> Decision:
-    message, tree = look_at.message, look_at.tree
-    commit = look_at.head.commit if look_at.head is not None else message.commit
+def _ended(lookup: _Lookup, found: TeamState) -> Decision:
+    message, tree = lookup.message, lookup.tree
+    commit = lookup.head.commit if lookup.head is not None else message.commit
     blobs = (tree[found.path].blob,) if found.path in tree else ()
     return Decision("ended", commit, message.path, blobs, in_doubt=found.action == "freeze")
 
 
 def _is_about(message: TeamMessage, found: TeamState) -> bool:
-    """Whether the message speaks of what there is. A request at another path has a message of its own, and so
-    has a withdrawal.
+    """Whether the message concerns the state that was found. A request at another path has a message of its
+    own, and so has a withdrawal.
     """
     if found.files == "no_tree":
         return True
@@ -271,57 +272,59 @@ def _is_about(message: TeamMessage, found: TeamState) -> bool:
     return found.request is None or found.files == "new_end"
 
 
-async def _own_files(app: App, look_at: _Look, product: Product | None) -> BranchFiles:
-    """The team's own files and the catalogue, reviewed by themselves. Of several files the one that the
-    product was made from counts.
+async def _own_files(app: App, lookup: _Lookup, product: Product | None) -> BranchFiles:
+    """The team's own files and the catalogue, reviewed without the other requests. Of several files, the one
+    at the path of the product's marker counts.
     """
-    places, tree = app.places, look_at.tree
-    held = frozenset(marker.path for marker in markers_of(app, [product]))
+    places, tree = app.places, lookup.tree
+    known_paths = frozenset(marker.path for marker in markers_of(app, [product]))
     files = await read_files(
         app,
-        {*request_paths_of(tree, look_at.message.team, places.requests), places.catalog} & tree.keys(),
+        {*request_paths_of(tree, lookup.message.team, places.requests), places.catalog} & tree.keys(),
         tree,
     )
     reviewed = review(
-        files, places.requests, places.catalog, Baseline(held, today=look_at.today), faults_of(app.platform)
+        files,
+        places.requests,
+        places.catalog,
+        Baseline(known_paths, today=lookup.today),
+        platform_check(app.platform),
     )
     return BranchFiles(tree, files, reviewed, places.requests)
 
 
-async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product | None) -> TeamState:
-    team = look_at.message.team
+async def _state(app: App, lookup: _Lookup, branch: BranchFiles, product: Product | None) -> TeamState:
+    team = lookup.message.team
     ours = Marker(app.platform.repository, team, "", "")
-    works = (product is None or not ours.owns(product.marker)) and await is_in_use(app, team)
+    in_use = (product is None or not ours.owns(product.marker)) and await is_in_use(app, team)
     existing = Existing(
         app.platform.repository,
         {product.name: product} if product else {},
-        frozenset({team} if works else ()),
+        frozenset({team} if in_use else ()),
     )
     found = state(
-        branch, existing, team, request_paths_of(look_at.tree, team, app.places.requests), look_at.today
+        branch, existing, team, request_paths_of(lookup.tree, team, app.places.requests), lookup.today
     )
-    if look_at.head is None or not await slips(app, [found], branch.reviewed, look_at.head):
+    if lookup.head is None or not await late_last_days(app, [found], branch.reviewed, lookup.head):
         return found
     return replace(found, files="invalid", request=None)
 
 
-def _grant(app: App, look_at: _Look, branch: BranchFiles, found: TeamState) -> Decision:
+def _grant(app: App, lookup: _Lookup, branch: BranchFiles, found: TeamState) -> Decision:
     catalog = branch.reviewed.catalog
-    if found.request is None or catalog is None or look_at.message.path not in look_at.tree:
-        return Decision("superseded")
-    return _wanted(app, look_at, found.request, catalog)
+    if found.request is None or catalog is None or lookup.message.path not in lookup.tree:
+        return Decision("stale")
+    return _active(app, lookup, found.request, catalog)
 
 
-async def _is_held(app: App, look_at: _Look, found: TeamState) -> bool:
-    """What the guard says. Paths alone may tell that too many go; before anybody is let go, the files of all
-    teams are read: some of them may say that access ends.
+async def _is_held(app: App, lookup: _Lookup, found: TeamState) -> bool:
+    """Whether the guard holds the team. The files of all teams are read, because other requests may end at
+    the same time.
     """
-    if look_at.head is None:
+    if lookup.head is None:
         return True
-    this = ending(found, look_at.today)
-    if this is None:
+    if missing_team_of(found, lookup.today) is None:
         return False
-    works = frozenset({found.team} if found.in_use else ())
-    return (await judged_by_products(app, look_at.tree, look_at.head, look_at.today, works)).absence.holds(
-        found.team
-    )
+    in_use = frozenset({found.team} if found.in_use else ())
+    evaluated = await evaluate_teams_by_products(app, lookup.tree, lookup.head, lookup.today, in_use)
+    return evaluated.missing_teams.holds(found.team)

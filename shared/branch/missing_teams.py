@@ -1,4 +1,4 @@
-"""Teams whose access would end: which of them the guard lets go, and which of them a person has named."""
+"""The teams whose access would end, and which of them the guard holds until a person approves."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from shared import names
 from shared.app import App
-from shared.branch.team_states import paths_by_team, speaking
-from shared.branch.withdrawal_guard import MissingTeam, MissingTeams, teams_allowed, withhold
+from shared.branch.team_states import paths_by_team, trusted_marker
+from shared.branch.withdrawal_guard import MissingTeam, MissingTeams, approved_teams, withhold
 from shared.git import Tree, is_hidden
 from shared.inventory import orphans
 from shared.inventory.team_snapshot import read_team
@@ -17,13 +17,13 @@ from shared.marker import Marker
 from shared.ports import Head
 from shared.resources.actual import Product
 
-#: Teams whose leave is looked up at the same time.
-AT_ONCE = 8
+#: Teams whose approval is looked up at the same time.
+CONCURRENCY = 8
 
 
-def ours(app: App, products: Iterable[Product]) -> list[Product]:
-    """The products that this repository's teams have, each with what its marker says of its own team."""
-    marked = ((product, speaking(product.marker, app.places.requests)) for product in products)
+def our_products(app: App, products: Iterable[Product]) -> list[Product]:
+    """The products of this repository's teams, each with the part of its marker that can be trusted."""
+    marked = ((product, trusted_marker(product.marker, app.places.requests)) for product in products)
     return [
         replace(product, marker=marker)
         for product, marker in marked
@@ -34,26 +34,27 @@ def ours(app: App, products: Iterable[Product]) -> list[Product]:
 
 
 def markers_of(app: App, products: Iterable[Product | None]) -> list[Marker]:
-    """What the products of this repository's teams say."""
-    found = ours(app, (product for product in products if product is not None))
+    """The markers of the products of this repository's teams."""
+    found = our_products(app, (product for product in products if product is not None))
     return [product.marker for product in found if product.marker is not None]
 
 
-async def guarded(
+async def apply_guard(
     app: App, present: Iterable[str], endings: Iterable[MissingTeam], head: Head
 ) -> MissingTeams:
-    """What the guard lets go. Git is asked for a person's leave only while somebody is held."""
-    teams, found = frozenset(present), tuple(endings)
-    judged = withhold(teams, found)
-    return withhold(teams, found, await _allowed(app, judged.held, head)) if judged.held else judged
+    """The guard's decision. Commit messages are searched for approvals only if a team would be held."""
+    teams, ending = frozenset(present), tuple(endings)
+    unapproved = withhold(teams, ending)
+    if not unapproved.held:
+        return unapproved
+    return withhold(teams, ending, await _approved(app, unapproved.held, head))
 
 
 async def find_missing(
     app: App, products: Iterable[Product], tree: Tree, head: Head, others: Iterable[MissingTeam] = ()
 ) -> MissingTeams:
-    """By paths and markers alone: no file is read. `others` are teams that may have no product.
-
-    A tree without any file says nothing.
+    """The missing teams by paths and markers alone; no file is read. `others` are teams that may have no
+    product. An empty tree yields no missing teams.
     """
     if not tree:
         return MissingTeams()
@@ -61,44 +62,43 @@ async def find_missing(
     endings = {each.team: each for each in others if each.team not in present}
     for marker in markers_of(app, products):
         if marker.team not in present and not is_hidden(tree, marker.path):
-            endings[marker.team] = _gone(marker, marker.has_lapsed(today))
-    return await guarded(app, present, endings.values(), head)
+            endings[marker.team] = _missing_team(marker, marker.has_lapsed(today))
+    return await apply_guard(app, present, endings.values(), head)
 
 
-def _gone(marker: Marker, lapsed: bool) -> MissingTeam:
+def _missing_team(marker: Marker, lapsed: bool) -> MissingTeam:
     held = marker.held is not None or "held" in marker.unreadable
     return MissingTeam(
         marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True
     )
 
 
-async def _allowed(app: App, held: Iterable[MissingTeam], head: Head) -> frozenset[str]:
-    """The teams that a commit on the branch names, which is not older than the one that their access comes
-    from. Of a history that was rewritten nobody can say which is older: then any commit that names the team
-    counts.
+async def _approved(app: App, held: Iterable[MissingTeam], head: Head) -> frozenset[str]:
+    """The teams that are named by a commit on the branch which is not older than the commit of their access.
+    If the history was rewritten, the order is unknown: then any commit that names the team counts.
     """
     named = [
-        (commit.sha, teams_allowed(commit.message))
+        (commit.sha, approved_teams(commit.message))
         for commit in await app.repository.newest_commits(head.commit)
     ]
-    leave = [(sha, teams) for sha, teams in named if teams]
-    gate = asyncio.Semaphore(AT_ONCE)
+    approvals = [(sha, teams) for sha, teams in named if teams]
+    gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def is_allowed(each: MissingTeam) -> bool:
+    async def is_approved(each: MissingTeam) -> bool:
         async with gate:
-            naming = [sha for sha, teams in leave if each.team in teams]
+            naming = [sha for sha, teams in approvals if each.team in teams]
             if not each.commit or not await app.repository.is_ancestor(each.commit, head.commit):
                 return bool(naming)
             return any([await app.repository.is_ancestor(each.commit, sha) for sha in naming])
 
-    asked = [each for each in held if any(each.team in teams for _, teams in leave)]
-    answers = await asyncio.gather(*map(is_allowed, asked))
-    return frozenset(each.team for each, yes in zip(asked, answers, strict=True) if yes)
+    candidates = [each for each in held if any(each.team in teams for _, teams in approvals)]
+    answers = await asyncio.gather(*map(is_approved, candidates))
+    return frozenset(each.team for each, approved in zip(candidates, answers, strict=True) if approved)
 
 
 async def is_in_use(app: App, team: str) -> bool:
-    """Whether a team without a product has anything that was not withdrawn: somebody else has taken its
-    product away.
+    """Whether a team without a product has other objects that are not withdrawn: its product was deleted by
+    somebody else.
     """
     seen = await read_team(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")

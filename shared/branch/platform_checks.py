@@ -1,5 +1,5 @@
-"""What a catalogue asks of a platform that cannot do it: said when the catalogue is read, not when API
-Management refuses it.
+"""The parts of a catalogue that this platform cannot provide. They are reported when the catalogue is read,
+not when API Management refuses them.
 """
 
 from __future__ import annotations
@@ -23,48 +23,49 @@ from shared.requests.details import ModelAccess, TokenQuota
 from shared.requests.request import AccessRequest
 from shared.resources.desired import Platform
 
-Fault = tuple[KeyPath, str, str]
-"""Where in the catalogue, a reason and a message. A model stands there by its name."""
+PlatformProblem = tuple[KeyPath, str, str]
+"""A place in the catalogue, a reason and a message. In the place, a model is given by its name."""
 
-Faults = Callable[[Catalog], Iterator[Fault]]
+PlatformCheck = Callable[[Catalog], Iterator[PlatformProblem]]
 
 
 @lru_cache(maxsize=64)
-def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> CatalogVerdict:
-    """The catalogue in a file's content, when it asks for nothing that is at fault. Never raises; all
-    problems at once.
+def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | None) -> CatalogVerdict:
+    """The catalogue in a file's content, if the check finds no problems. Never raises; returns all problems
+    at once.
 
-    Every push, stage and sweep reads the same few catalogues, and to read one takes most of a webhook's time:
-    they are remembered.
+    Every push, stage and sweep reads the same few catalogues, and reading one takes most of a webhook's time:
+    the results are cached.
     """
-    verdict = read_catalog(path, content)
-    found = list(faults(verdict.catalog)) if verdict.catalog is not None and faults is not None else []
+    evaluation = read_catalog(path, content)
+    found = list(check(evaluation.catalog)) if evaluation.catalog is not None and check is not None else []
     if not found:
-        return verdict
+        return evaluation
     document = read_bytes(path, content)
     return CatalogVerdict(
         None,
         capped(
-            document.problem(_place(document, where), reason, message) for where, reason, message in found
+            document.problem(_with_index(document, where), reason, message)
+            for where, reason, message in found
         ),
     )
 
 
 @lru_cache(maxsize=8)
-def faults_of(platform: Platform) -> Faults:
-    """What knows the platform's limits; the same one for the same platform."""
-    return partial(platform_faults, platform=platform)
+def platform_check(platform: Platform) -> PlatformCheck:
+    """The check of this platform; the same object for the same platform, because results are cached by it."""
+    return partial(platform_problems, platform=platform)
 
 
-def platform_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
-    """Everything that this platform cannot do."""
-    yield from tier_faults(catalog, platform.tier)
-    yield from _cluster_faults(catalog, platform)
+def platform_problems(catalog: Catalog, platform: Platform) -> Iterator[PlatformProblem]:
+    """Everything in the catalogue that this platform cannot provide."""
+    yield from tier_problems(catalog, platform.tier)
+    yield from _cluster_problems(catalog, platform)
     if platform.vault_url is None:
-        yield from _vault_faults(catalog)
+        yield from _vault_problems(catalog)
 
 
-def _cluster_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
+def _cluster_problems(catalog: Catalog, platform: Platform) -> Iterator[PlatformProblem]:
     for model in catalog.models:
         if model.shared is not None and platform.cluster is None:
             message = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
@@ -77,8 +78,8 @@ def _cluster_faults(catalog: Catalog, platform: Platform) -> Iterator[Fault]:
             yield ("models", model.name, "accessSecret"), "NotAllowed", message
 
 
-def _vault_faults(catalog: Catalog) -> Iterator[Fault]:
-    """Everything for which a key has to stand in the platform's vault."""
+def _vault_problems(catalog: Catalog) -> Iterator[PlatformProblem]:
+    """Everything that needs a key in the platform's vault."""
     for model in catalog.models:
         if any(member.credential for member in model.members):
             message = (
@@ -87,30 +88,34 @@ def _vault_faults(catalog: Catalog) -> Iterator[Fault]:
             )
             yield ("models", model.name), "NoPlatformVault", message
     if catalog.content_safety is not None:
-        message = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
+        message = (
+            "Its key is kept in the platform's own vault, and this platform has none (PLATFORM_VAULT_URL)."
+        )
         yield ("contentSafety",), "NoPlatformVault", message
 
 
-def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
-    """What the tier of API Management cannot do: policies, circuit breakers, and documents of that length."""
+def tier_problems(catalog: Catalog, tier: Tier) -> Iterator[PlatformProblem]:
+    """Everything that the tier of API Management does not support: policies, circuit breakers, and policies
+    of that length.
+    """
     documents = {
         "the API": [api_policy(catalog)],
         "a team that asks for every model": [
-            product_policy(request, catalog) for request in everything(catalog)
+            product_policy(request, catalog) for request in longest_requests(catalog)
         ],
     }
-    yield from _element_faults([text for texts in documents.values() for text in texts], tier)
+    yield from _element_problems([text for texts in documents.values() for text in texts], tier)
     for model in catalog.models:
         if model.breaker is not None and tier not in WITH_BREAKERS:
             message = f"API Management's tier '{tier}' has no circuit breakers."
             yield ("models", model.name, "circuitBreaker"), "TierCannot", message
     for owner, texts in documents.items():
-        yield from _length_faults(owner, max(len(text.encode()) for text in texts), tier)
+        yield from _length_problems(owner, max(len(text.encode()) for text in texts), tier)
 
 
-def _element_faults(policies: Iterable[str], tier: Tier) -> Iterator[Fault]:
-    """The elements of these policies that the tier does not have."""
-    # just compiled
+def _element_problems(policies: Iterable[str], tier: Tier) -> Iterator[PlatformProblem]:
+    """The policy elements that the tier does not support."""
+    # The XML was compiled by this app.
     used = {element.tag for text in policies for element in fromstring(text).iter()}  # noqa: S314
     for tag in sorted(used & TABLE.keys()):
         if tier not in TABLE[tag].tiers:
@@ -121,7 +126,7 @@ def _element_faults(policies: Iterable[str], tier: Tier) -> Iterator[Fault]:
             yield (TABLE[tag].key or "models",), "TierCannot", message
 
 
-def _length_faults(owner: str, size: int, tier: Tier) -> Iterator[Fault]:
+def _length_problems(owner: str, size: int, tier: Tier) -> Iterator[PlatformProblem]:
     if size > LONGEST[tier]:
         message = (
             f"The policy of {owner} would have {size:,} bytes; API Management's tier '{tier}' takes "
@@ -130,11 +135,12 @@ def _length_faults(owner: str, size: int, tier: Tier) -> Iterator[Fault]:
         yield ("models",), "TierCannot", message
 
 
-def everything(catalog: Catalog) -> Iterator[AccessRequest]:
-    """The request with the longest policy, for each class of data: for all models, on workspaces of the
-    team's own.
+def longest_requests(catalog: Catalog) -> Iterator[AccessRequest]:
+    """The request with the longest policy for each class of data: it asks for all models, on dedicated
+    workspaces.
     """
-    # Classes that may be sent to the same models have the same policy, but for answers that are kept.
+    # Classes with the same models have the same policy, except that answers to restricted data are not
+    # cached.
     classes = {
         (frozenset(m.name for m in catalog.models if of in m.data_classes), of == "restricted"): of
         for of in get_args(Classification)
@@ -143,14 +149,14 @@ def everything(catalog: Catalog) -> Iterator[AccessRequest]:
 
 
 def _longest(catalog: Catalog, classification: Classification) -> AccessRequest:
-    """A workspace of the team's own makes the policy longer, and shorter too: its model is nobody's fallback
-    then.
+    """A dedicated workspace makes the policy longer, but its model cannot be a fallback then, which makes the
+    policy shorter: both are tried.
     """
     dedicated = frozenset(model.name for model in catalog.models if model.dedicated)
-    longest = _everything(catalog, classification, dedicated)
+    longest = _request_for_all(catalog, classification, dedicated)
     for name in sorted(dedicated & {model.fallback for model in catalog.models}):
-        # What one model adds does not depend on the others, so that trying each once is enough.
-        other = _everything(catalog, classification, _own(longest) - {name})
+        # The length that one model adds does not depend on the others, so each is tried once.
+        other = _request_for_all(catalog, classification, _own(longest) - {name})
         longest = max(longest, other, key=lambda request: len(product_policy(request, catalog)))
     return longest
 
@@ -159,7 +165,7 @@ def _own(request: AccessRequest) -> frozenset[str]:
     return frozenset(access.name for access in request.models if access.instance_type is not None)
 
 
-def _everything(catalog: Catalog, classification: Classification, own: frozenset[str]) -> AccessRequest:
+def _request_for_all(catalog: Catalog, classification: Classification, own: frozenset[str]) -> AccessRequest:
     quota = TokenQuota(MOST_TOKENS, "Monthly")
     return AccessRequest(
         team="t" * LONGEST_TEAM,
@@ -187,8 +193,8 @@ def _everything(catalog: Catalog, classification: Classification, own: frozenset
     )
 
 
-def _place(document: Document, where: KeyPath) -> KeyPath:
-    """With the number of the model's entry in place of its name."""
+def _with_index(document: Document, where: KeyPath) -> KeyPath:
+    """The place with the index of the model's entry instead of its name."""
     if len(where) < 2:
         return where
     written = document.get(("models",))

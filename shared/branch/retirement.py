@@ -1,5 +1,5 @@
-"""How a model leaves the catalogue: first it says until when and what to use instead, and when nobody names
-it any more it is removed.
+"""How a model leaves the catalogue: first the catalogue announces its last day and a successor; the model is
+removed when no request names it any more.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ _NAMED = 20
 
 
 def models_still_used(
-    verdicts: Mapping[str, Verdict],
+    evaluations: Mapping[str, Verdict],
     catalog: Catalog | None,
     in_force: Mapping[str, Grants],
     paths: RequestPaths,
 ) -> dict[str, list[str]]:
-    """The models that are not in the catalogue any more, while teams have them and still name them; with
+    """The models that left the catalogue although teams have them and still name them, with the paths of
     these requests.
     """
     using: dict[str, list[str]] = defaultdict(list)
-    for path, verdict in sorted(verdicts.items()):
+    for path, evaluation in sorted(evaluations.items()):
         had = in_force.get(paths.team_of(path) or "", {})
-        for model in verdict.tokens.keys() & had.keys() if catalog else ():
+        for model in evaluation.tokens.keys() & had.keys() if catalog else ():
             if catalog is not None and catalog.model(model) is None:
                 using[model].append(path)
     return using
 
 
-def removals(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator[Problem]:
-    """One for each such model, at the catalogue."""
+def removal_problems(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator[Problem]:
+    """A problem of the catalogue for each such model."""
     for model, using in sorted(still_used.items()):
         message = (
             f"The model {quote(model)} is not in the catalogue any more, but is still used by "
@@ -44,8 +44,8 @@ def removals(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator
         )
         more = f" and {len(using) - _NAMED} more" if len(using) > _NAMED else ""
         advice = (
-            "Put it back with 'retiresOn' and 'successor', so that its teams are told, and remove it when "
-            "nobody names it."
+            "Put it back with 'retiresOn' and 'successor', so that its teams are warned, and remove it when "
+            "no request names it."
         )
         yield problem_at(
             catalog_path,
@@ -55,21 +55,21 @@ def removals(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator
         )
 
 
-def naming_removed(verdicts: Mapping[str, Verdict], catalog: Catalog | None) -> frozenset[str]:
-    """The requests that name a model which the catalogue does not have: by mistake, or because it was taken
-    out.
-    """
+def requests_for_removed_models(
+    evaluations: Mapping[str, Verdict], catalog: Catalog | None
+) -> frozenset[str]:
+    """The requests that name a model which is not in the catalogue, by mistake or because it was removed."""
     return frozenset(
         path
-        for path, verdict in verdicts.items()
-        if catalog is not None and any(catalog.model(model) is None for model in verdict.tokens)
+        for path, evaluation in evaluations.items()
+        if catalog is not None and any(catalog.model(model) is None for model in evaluation.tokens)
     )
 
 
-def retiring(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Problem]:
-    """A warning for each model that a valid request names and that will go, or may have to go by now."""
-    for path, verdict in accepted.items():
-        for access in verdict.request.models if verdict.request else ():
+def retirement_warnings(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Problem]:
+    """A warning for each model of a valid request that has a last day, in the future or past."""
+    for path, evaluation in accepted.items():
+        for access in evaluation.request.models if evaluation.request else ():
             model = catalog.model(access.name)
             if model is not None and model.retirement is not None:
                 until, successor = model.retirement.on, quote(model.retirement.successor)
@@ -77,4 +77,4 @@ def retiring(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Prob
                     f"The last day of {quote(model.name)} is {until}; then it may be removed at any time. "
                     f"Use {successor} instead."
                 )
-                yield problem_at(path, verdict.models_at[model.name], "ModelRetires", message, "warning")
+                yield problem_at(path, evaluation.models_at[model.name], "ModelRetires", message, "warning")

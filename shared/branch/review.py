@@ -1,4 +1,4 @@
-"""The verdict over a whole repository: every file by itself, and what files say together."""
+"""The review of a whole repository: every file by itself, and the files together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 
-from shared.branch.ceilings import Platform, beyond
-from shared.branch.platform_checks import Faults, read_fitting_catalog
-from shared.branch.retirement import models_still_used, naming_removed, removals, retiring
+from shared.branch.ceilings import PlatformUsage, beyond_ceilings
+from shared.branch.platform_checks import PlatformCheck, read_supported_catalog
+from shared.branch.retirement import (
+    models_still_used,
+    removal_problems,
+    requests_for_removed_models,
+    retirement_warnings,
+)
 from shared.branch.states import SOON
 from shared.catalog.capacity import (
     Allocation,
@@ -27,8 +32,8 @@ from shared.git import NOT_REGULAR, SYMBOLIC_LINK
 from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
 from shared.requests.request import AccessRequest, Verdict, read_request
 
-#: Other requests of the same team that are named.
-_MOST_OTHERS = 5
+#: Other requests of the same team that one message names.
+_MAX_OTHERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class File:
     """A file of the repository; `mode` as Git writes it: 100644, 100755, 120000 (symbolic link), 160000
     (submodule).
 
-    The content matters only where `is_read` says so.
+    The content is set only where `is_read` is true for the path.
     """
 
     content: bytes
@@ -45,57 +50,62 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What was before.
+    """The state with which the files are compared.
 
-    - `held`: the paths that were there before: a second file of a team beside them is at fault, not they.
-    - `in_force`: by team, what it has in the gateway now, or has reserved, whether it has a request or not.
-    - `standing`: the workspaces that are there.
-    - `kept`: teams of whom somebody else's object has the name: they keep what is in force, whatever they ask
-      for.
-    - `platform`: what its services hold, where somebody knows it.
-    - `today` (UTC): requests whose last day is over take nothing of any capacity or total. None: all of them
-      count.
+    - `known_paths`: the requests that existed before. If a team has a second file, that one gets the problem.
+    - `in_force`: by team, the grants that it has in the gateway, or has reserved, with or without a request.
+    - `workspaces`: the dedicated workspaces that exist.
+    - `unmanaged`: teams whose name an unmanaged product has. They keep the grants in force, whatever they
+      request.
+    - `usage`: the numbers of objects in the platform's services, if known.
+    - `today` (UTC): requests whose last day is over do not count against capacities and totals. None: all of
+      them count.
     """
 
-    held: frozenset[str] = frozenset()
+    known_paths: frozenset[str] = frozenset()
     in_force: Mapping[str, Grants] = field(default_factory=dict)
-    standing: ExistingWorkspaces = field(default_factory=dict)
-    kept: frozenset[str] = frozenset()
-    platform: Platform | None = None
+    workspaces: ExistingWorkspaces = field(default_factory=dict)
+    unmanaged: frozenset[str] = frozenset()
+    usage: PlatformUsage | None = None
     today: date | None = None
 
 
 NO_BASELINE = Baseline()
 
-#: Why a request is refused that is right by itself: others have what it asks for.
+#: The reasons for which a valid request is refused because other teams have what it asks for.
 BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull"})
 
-#: The same files are judged again and again, and reading one takes milliseconds.
+#: Cached, because the same files are evaluated again and again, and reading one takes milliseconds.
 read = lru_cache(maxsize=2048)(read_request)
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """`requests`, by path, are the files without any failure; `problems`, with warnings among them, are
-    sorted; `catalog` is None when missing or wrong. `ledgers`: by model, who has how much. `in_doubt`: the
-    requests whose verdict depends on what is in force; `counted`: on what all teams have, not only theirs.
-    `overcommitted`: the models of which more is in force than may be granted. `named`: by path, the team that
-    a request names, whatever else is wrong with it; `last_days_at`: where its last day stands.
+    """The result of a review.
+
+    - `requests`: by path, the files without failures. `problems`: sorted, including warnings.
+    - `catalog`: None if it is missing or not valid.
+    - `capacity`: by model, the grants of all teams.
+    - `in_doubt`: the requests whose evaluation depends on what is in force; `counts_all_teams`: on the grants
+      of all teams, not only of their own.
+    - `overcommitted`: the models of which more is in force than may be granted.
+    - `teams_by_path`: the team that each request names, even if it has problems; `last_days_at`: the position
+      of its last day.
     """
 
     requests: dict[str, AccessRequest]
     problems: tuple[Problem, ...]
     catalog: Catalog | None
-    ledgers: Mapping[str, Capacity] = field(default_factory=dict)
+    capacity: Mapping[str, Capacity] = field(default_factory=dict)
     in_doubt: frozenset[str] = frozenset()
-    counted: bool = False
+    counts_all_teams: bool = False
     overcommitted: frozenset[str] = frozenset()
-    named: Mapping[str, str] = field(default_factory=dict)
+    teams_by_path: Mapping[str, str] = field(default_factory=dict)
     last_days_at: Mapping[str, Position] = field(default_factory=dict)
 
     def without(self, problems: Sequence[Problem]) -> Review:
-        """The same, when these problems refuse requests that are right by themselves; a warning refuses
-        none.
+        """The review with these problems added, and without the requests that they refuse. A warning refuses
+        no request.
         """
         wrong = {problem.path for problem in failures(problems)}
         requests = {path: request for path, request in self.requests.items() if path not in wrong}
@@ -105,8 +115,8 @@ class Review:
 def current_grants(
     files: Mapping[str, File], paths: RequestPaths, catalog_path: str, today: date
 ) -> Baseline:
-    """The past as these files tell it: all that was valid in them is taken for in force, also where it is
-    more than there may be.
+    """A baseline made from files alone: every valid request in them counts as in force, even if together they
+    exceed a limit.
     """
     found = review(files, paths, catalog_path)
     beyond = {problem.path for problem in found.problems if problem.reason in BEYOND_WHAT_IS_LEFT}
@@ -125,7 +135,7 @@ def current_grants(
 
 
 def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
-    """Whether the content of the file at this path matters."""
+    """Whether the content of the file at this path is read."""
     return path == catalog_path or paths.folder(path) is not None
 
 
@@ -133,34 +143,38 @@ def review(
     files: Mapping[str, File],
     paths: RequestPaths,
     catalog_path: str,
-    past: Baseline = NO_BASELINE,
-    faults: Faults | None = None,
+    baseline: Baseline = NO_BASELINE,
+    check: PlatformCheck | None = None,
 ) -> Review:
-    """All problems of all files, by path. `faults` knows what the platform cannot do, where somebody knows
-    the platform.
+    """Review all files, by path. `check` finds what the platform cannot provide; None if the platform is not
+    known.
     """
-    catalog = _catalog(files, catalog_path, faults)
+    catalog = _catalog(files, catalog_path, check)
     texts = _request_texts(files, paths)
-    verdicts = _read_all(texts, catalog.catalog, paths)
-    still_used = models_still_used(verdicts, catalog.catalog, past.in_force, paths)
+    evaluations = _read_all(texts, catalog.catalog, paths)
+    still_used = models_still_used(evaluations, catalog.catalog, baseline.in_force, paths)
     if still_used:
-        verdicts = _read_all(texts, catalog.catalog, paths, frozenset(still_used))
+        evaluations = _read_all(texts, catalog.catalog, paths, frozenset(still_used))
     problems = [
         *_misplaced(files, paths, catalog_path),
         *catalog.problems,
-        *removals(still_used, catalog_path),
-        *(problem for verdict in verdicts.values() for problem in verdict.problems),
-        *_second_files(verdicts, past.held, paths),
+        *removal_problems(still_used, catalog_path),
+        *(problem for evaluation in evaluations.values() for problem in evaluation.problems),
+        *_second_files(evaluations, baseline.known_paths, paths),
     ]
     if catalog.catalog is None or still_used:
-        doubted = naming_removed(verdicts, catalog.catalog)
+        doubted = requests_for_removed_models(evaluations, catalog.catalog)
         reviewed = Review({}, tuple(sorted(problems)), None, in_doubt=doubted)
     else:
-        reviewed = _granted(_Read(catalog.catalog, catalog_path, verdicts), problems, past)
+        reviewed = _evaluate_together(
+            _Evaluated(catalog.catalog, catalog_path, evaluations), problems, baseline
+        )
     return replace(
         reviewed,
-        named={path: verdict.team for path, verdict in verdicts.items() if verdict.team is not None},
-        last_days_at={path: verdict.expires_at for path, verdict in verdicts.items()},
+        teams_by_path={
+            path: evaluation.team for path, evaluation in evaluations.items() if evaluation.team is not None
+        },
+        last_days_at={path: evaluation.expires_at for path, evaluation in evaluations.items()},
     )
 
 
@@ -178,74 +192,90 @@ def _read_all(
     paths: RequestPaths,
     removed: frozenset[str] = frozenset(),
 ) -> dict[str, Verdict]:
-    """Every request, read by itself. `removed` are the models that may be named although the catalogue does
-    not have them any more.
+    """Every request, evaluated by itself. `removed` are the models that may be named although the catalogue
+    does not have them any more.
     """
     if removed:
         return {path: read(path, content, catalog, paths, removed) for path, content in texts.items()}
-    # The cache tells calls apart by how many arguments they have: elsewhere there are four.
+    # The cache distinguishes calls by the number of arguments; all other callers give four.
     return {path: read(path, content, catalog, paths) for path, content in texts.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _Evaluated:
+    """The catalogue, and all requests evaluated by themselves."""
+
     catalog: Catalog
     catalog_path: str
-    verdicts: Mapping[str, Verdict]
+    evaluations: Mapping[str, Verdict]
 
 
-def _granted(read: _Read, problems: list[Problem], past: Baseline) -> Review:
-    """What the requests ask for together, beside a catalogue that is as it should be."""
-    counted = _counted(read.verdicts, past)
+def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline: Baseline) -> Review:
+    """Evaluate the requests together, with a valid catalogue."""
+    counted = _counted(evaluated.evaluations, baseline)
     refused = {problem.path for problem in failures(problems)}
-    refused |= {problem.path for problem in _full(_without(read.verdicts, problems), past)}
-    books = _books(read, counted, past, refused)
-    problems.extend(_above_capacity(read, counted, books))
-    problems.extend(_above_totals(read, counted, books))
-    problems.extend(_overdrawn(books, read.catalog_path))
-    full = list(_full(_without(read.verdicts, problems), past))
-    problems.extend(full)
-    accepted = _without(read.verdicts, problems)
-    problems.extend(retiring(accepted, read.catalog))
+    refused |= {
+        problem.path
+        for problem in _above_platform_limits(_without(evaluated.evaluations, problems), baseline)
+    }
+    allocation = _allocate(evaluated, counted, baseline, refused)
+    problems.extend(_above_capacity(evaluated, counted, allocation))
+    problems.extend(_above_totals(evaluated, counted, allocation))
+    problems.extend(_over_allocation_warnings(allocation, evaluated.catalog_path))
+    above_limits = list(_above_platform_limits(_without(evaluated.evaluations, problems), baseline))
+    problems.extend(above_limits)
+    accepted = _without(evaluated.evaluations, problems)
+    problems.extend(retirement_warnings(accepted, evaluated.catalog))
     requests = {
-        path: verdict.request for path, verdict in sorted(accepted.items()) if verdict.request is not None
+        path: evaluation.request
+        for path, evaluation in sorted(accepted.items())
+        if evaluation.request is not None
     }
     bounded = frozenset(
-        path for path, verdict in read.verdicts.items() if metered(read.catalog, verdict.tokens)
+        path
+        for path, evaluation in evaluated.evaluations.items()
+        if metered(evaluated.catalog, evaluation.tokens)
     )
-    in_doubt = naming_removed(read.verdicts, read.catalog) | bounded | {problem.path for problem in full}
+    in_doubt = (
+        requests_for_removed_models(evaluated.evaluations, evaluated.catalog)
+        | bounded
+        | {problem.path for problem in above_limits}
+    )
     return Review(
         requests,
         tuple(sorted(problems)),
-        read.catalog,
-        books.ledgers,
+        evaluated.catalog,
+        allocation.ledgers,
         in_doubt,
         bool(bounded),
-        _overcommitted(books),
+        _overcommitted(allocation),
     )
 
 
-def _full(accepted: Mapping[str, Verdict], past: Baseline) -> Iterator[Problem]:
-    if past.platform is not None:
+def _above_platform_limits(accepted: Mapping[str, Verdict], baseline: Baseline) -> Iterator[Problem]:
+    if baseline.usage is not None:
         requests = {
-            path: verdict.request for path, verdict in accepted.items() if verdict.request is not None
+            path: evaluation.request
+            for path, evaluation in accepted.items()
+            if evaluation.request is not None
         }
-        standing = {path: request for path, request in requests.items() if not _is_over(request, past)}
-        for path, what in beyond(standing, past.platform):
-            yield problem_at(path, accepted[path].team_at, "PlatformFull", f"{what}. Ask the platform team.")
+        current = {path: request for path, request in requests.items() if not _is_over(request, baseline)}
+        for path, message in beyond_ceilings(current, baseline.usage):
+            place = accepted[path].team_at
+            yield problem_at(path, place, "PlatformFull", f"{message}. Ask the platform team.")
 
 
-def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
-    """Those that have a request and no failure."""
+def _without(evaluations: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
+    """The evaluations that have a request and no failure."""
     faulty = {problem.path for problem in failures(problems)}
     return {
-        path: verdict
-        for path, verdict in verdicts.items()
-        if verdict.request is not None and path not in faulty
+        path: evaluation
+        for path, evaluation in evaluations.items()
+        if evaluation.request is not None and path not in faulty
     }
 
 
-def _catalog(files: Mapping[str, File], catalog_path: str, faults: Faults | None) -> CatalogVerdict:
+def _catalog(files: Mapping[str, File], catalog_path: str, check: PlatformCheck | None) -> CatalogVerdict:
     """The catalogue among these files. A link or submodule in its place is a problem that `_misplaced`
     names.
     """
@@ -254,7 +284,7 @@ def _catalog(files: Mapping[str, File], catalog_path: str, faults: Faults | None
         return (
             CatalogVerdict(None, ())
             if file.mode in NOT_REGULAR
-            else read_fitting_catalog(catalog_path, file.content, faults)
+            else read_supported_catalog(catalog_path, file.content, check)
         )
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
     return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
@@ -286,115 +316,119 @@ def _not_regular(path: str, mode: str) -> Problem:
 
 
 def _second_files(
-    verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths
+    evaluations: Mapping[str, Verdict], known_paths: frozenset[str], paths: RequestPaths
 ) -> Iterator[Problem]:
-    """What was in force keeps its place, even when it cannot be read any more or names another team by
-    now.
+    """The problems of teams with several files. A file that was in force counts for its team, even if it
+    cannot be read any more or names another team.
     """
     by_team: dict[str, list[str]] = defaultdict(list)
-    for path, verdict in verdicts.items():
-        team = paths.team_of(path) if path in held else verdict.team
+    for path, evaluation in evaluations.items():
+        team = paths.team_of(path) if path in known_paths else evaluation.team
         if team is not None:
             by_team[team].append(path)
     for team, found in by_team.items():
         claimed = sorted(found)
-        for path in _at_fault(claimed, held) if len(claimed) > 1 else ():
+        for path in _at_fault(claimed, known_paths) if len(claimed) > 1 else ():
             message = (
                 f"The team {quote(team)} has another request: {_others(claimed, path)}. Keep one file per "
                 "team."
             )
-            yield problem_at(path, verdicts[path].team_at, "DuplicateTeam", message)
+            yield problem_at(path, evaluations[path].team_at, "DuplicateTeam", message)
 
 
 def _others(claimed: list[str], path: str) -> str:
-    """A thousand files of one team are not named a thousand times each."""
-    named = [other for other in claimed[: _MOST_OTHERS + 1] if other != path][:_MOST_OTHERS]
+    """Up to five other files of the team, and the number of the rest."""
+    named = [other for other in claimed[: _MAX_OTHERS + 1] if other != path][:_MAX_OTHERS]
     more = len(claimed) - 1 - len(named)
     return f"{listed(named)} and {more:,} more" if more else listed(named)
 
 
-def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:
-    """Who came later. All of them where nobody, or more than one, was there before."""
-    holders = [path for path in claimed if path in held]
-    return [path for path in claimed if path not in holders] if len(holders) == 1 else claimed
+def _at_fault(claimed: list[str], known_paths: frozenset[str]) -> list[str]:
+    """The files that were added to the only known one; all files if none, or more than one, was known."""
+    known = [path for path in claimed if path in known_paths]
+    return [path for path in claimed if path not in known] if len(known) == 1 else claimed
 
 
-def _counted(verdicts: Mapping[str, Verdict], past: Baseline) -> dict[str, str]:
-    """By team, the request that counts against capacities and totals: one that is right by itself; of several
-    the one that was there before, else the first.
+def _counted(evaluations: Mapping[str, Verdict], baseline: Baseline) -> dict[str, str]:
+    """By team, the path of the request that counts against capacities and totals: a valid one; of several,
+    the known one, otherwise the first.
     """
-    valid = {path: verdict.request for path, verdict in verdicts.items() if verdict.request is not None}
-    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in past.held)
-    return {valid[path].team: path for path in last_wins if not _is_over(valid[path], past)}
+    valid = {
+        path: evaluation.request for path, evaluation in evaluations.items() if evaluation.request is not None
+    }
+    last_wins = sorted(sorted(valid, reverse=True), key=lambda path: path in baseline.known_paths)
+    return {valid[path].team: path for path in last_wins if not _is_over(valid[path], baseline)}
 
 
-def _books(read: _Read, counted: Mapping[str, str], past: Baseline, refused: Set[str]) -> Allocation:
-    """A request that is refused for another reason gives nothing back, and neither does one whose last day is
-    near: the guard may hold it.
+def _allocate(
+    evaluated: _Evaluated, counted: Mapping[str, str], baseline: Baseline, refused: Set[str]
+) -> Allocation:
+    """The capacity that each team gets. A request that is refused for another reason gives nothing back, and
+    neither does one with a near last day, because the guard may hold it.
     """
-    asked = {team: read.verdicts[path].tokens for team, path in counted.items() if team not in past.kept}
+    evaluations = evaluated.evaluations
+    asked = {
+        team: evaluations[path].tokens for team, path in counted.items() if team not in baseline.unmanaged
+    }
     holding = {
         team
         for team, path in counted.items()
-        if path in refused or _ends_soon(read.verdicts[path].request, past)
+        if path in refused or _ends_soon(evaluations[path].request, baseline)
     }
-    return allocate(read.catalog, asked, past.in_force, past.standing, holding)
+    return allocate(evaluated.catalog, asked, baseline.in_force, baseline.workspaces, holding)
 
 
-def _ends_soon(request: AccessRequest | None, past: Baseline) -> bool:
+def _ends_soon(request: AccessRequest | None, baseline: Baseline) -> bool:
     day = None if request is None else request.expires
-    return past.today is not None and day is not None and day < past.today + SOON
+    return baseline.today is not None and day is not None and day < baseline.today + SOON
 
 
-def _is_over(request: AccessRequest | None, past: Baseline) -> bool:
+def _is_over(request: AccessRequest | None, baseline: Baseline) -> bool:
     return (
-        past.today is not None
+        baseline.today is not None
         and request is not None
         and request.expires is not None
-        and request.expires < past.today
+        and request.expires < baseline.today
     )
 
 
-def _above_capacity(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
-    for team, models in books.refused.items():
+def _above_capacity(
+    evaluated: _Evaluated, counted: Mapping[str, str], allocation: Allocation
+) -> Iterator[Problem]:
+    for team, models in allocation.refused.items():
         path = counted[team]
-        verdict = read.verdicts[path]
+        evaluation = evaluated.evaluations[path]
         for model in models:
-            asks = (
-                f"This request asks for {verdict.tokens[model]:,} tokens per minute of {quote(model)}, which "
-                "is more than is left"
-            )
+            tokens, capacity = evaluation.tokens[model], allocation.ledgers[model]
             message = (
-                f"{asks}. {books.ledgers[model].explain()}. Ask for less, or ask the platform team for more "
-                "capacity."
+                f"This request asks for {tokens:,} tokens per minute of {quote(model)}, which is more than "
+                f"is left. {capacity.explain()}. Ask for less, or ask the platform team for more capacity."
             )
-            yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
+            yield problem_at(path, evaluation.models_at[model], "AboveCapacity", message)
 
 
-def _above_totals(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
-    for team, models in books.crowded_out.items():
+def _above_totals(
+    evaluated: _Evaluated, counted: Mapping[str, str], allocation: Allocation
+) -> Iterator[Problem]:
+    for team, models in allocation.crowded_out.items():
         path = counted[team]
         for model in models:
+            place = evaluated.evaluations[path].models_at[model]
             message = (
                 f"This request asks for a dedicated {quote(model)}, and none is left. "
-                f"{books.workspaces[model].explain()}."
+                f"{allocation.workspaces[model].explain()}. Ask the platform team."
             )
-            yield problem_at(
-                path,
-                read.verdicts[path].models_at[model],
-                "AboveCeiling",
-                f"{message} Ask the platform team.",
-            )
+            yield problem_at(path, place, "AboveCeiling", message)
 
 
-def _overcommitted(books: Allocation) -> frozenset[str]:
-    return frozenset(each.model for each in over_allocated(books))
+def _overcommitted(allocation: Allocation) -> frozenset[str]:
+    return frozenset(each.model for each in over_allocated(allocation))
 
 
-def _overdrawn(books: Allocation, catalog_path: str) -> Iterator[Problem]:
-    for ledger in over_allocated(books):
+def _over_allocation_warnings(allocation: Allocation, catalog_path: str) -> Iterator[Problem]:
+    for capacity in over_allocated(allocation):
         message = (
-            f"More is in force than may be granted. {ledger.explain()}. Nobody loses anything, and nobody is "
-            "granted more."
+            f"More is in force than may be granted. {capacity.explain()}. No team loses its access, and no "
+            "team is granted more."
         )
         yield problem_at(catalog_path, START, "Overcommitted", message, "warning")

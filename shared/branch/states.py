@@ -1,45 +1,44 @@
-"""What a team's files, its product's marker, the day and the guard say together, and what follows from it:
-one table.
+"""The table of states: what follows from a team's files, its product's marker, the date and the guard.
 
-Rows are what the branch has of the team (`Files`), columns what stands of its access (`Mark`). Pushes,
-sweeps, stages and the HTTP API look their cell up here; none of them decides by itself.
+The rows are the states of the team's files on the branch (`Files`), the columns the states of its access
+(`Mark`). Pushes, sweeps, stages and the HTTP API look their cell up here; none of them decides by itself.
 
-Files. A team's paths are those whose folder is the team's. A file *reads as a request of the team* when it
-has a known form and names the team, whatever else is wrong with it; the file at the marker's path always
-does, because what is in force was made from it.
+Files. The paths of a team are those in its folder. A file *is a request of the team* if it has a known form
+and names the team, even if it has problems; the file at the marker's path always is, because the access in
+force was made from it.
 
-- `valid`: one that is granted. `over`: valid, and its last day, which is the one in force, has passed.
-- `new_end`: valid, and its last day, which is not the one in force, has passed since the file came to the
-  branch. (A day that was past already when it came is a slip of the pen: the problem `AlreadyOver`, so the
-  file is `invalid`.)
-- `shortened`: valid, and brings the last day forward to within a week.
-- `invalid`: it reads as a request of the team, and something is wrong with it, or with all requests together.
-- `unreadable`: the marker's path is a link, a submodule, a pointer to a large file or too large, or lies
-  under a link or submodule.
-- `junk`: there are files at the team's paths, none of them at the marker's, and none reads as a request of
-  the team.
-- `gone`: there is none. `no_catalogue`: there is one, and no valid catalogue to judge it by. `no_tree`: the
-  branch is missing or empty.
+- `valid`: the request is granted. `over`: it is valid, and its last day, the one in force, has passed.
+- `new_end`: it is valid, and its last day, not the one in force, has passed since the file came to the
+  branch. (A day that was past already when it came is taken for a mistake: the problem is `AlreadyOver`, and
+  the file is `invalid`.)
+- `shortened`: it is valid, and brings the last day forward to within a week.
+- `invalid`: the file is a request of the team and has problems, by itself or together with other requests.
+- `unreadable`: the marker's path is a link, a submodule, a pointer to a large file or too large, or is below
+  a link or submodule.
+- `junk`: there are files at the team's paths, none at the marker's path, and none is a request of the team.
+- `gone`: there is no file. `no_catalogue`: there is a file, and no valid catalogue to evaluate it with.
+  `no_tree`: the branch is missing or empty.
 
-Of several files that read as requests the one at the marker's path counts; else they are `invalid` together.
-One that moved counts where it is now.
+Of several requests of a team, the one at the marker's path counts; if there is none, all of them are
+`invalid`. A request that was moved counts at its new path.
 
-Marks. `none`: nothing of the team works. `robbed`: somebody took its product away, other things of it work.
-`begun`: its product was never finished. `in_force`. `lapsed`: the last day of what was granted has passed.
-`held`: the guard keeps its withdrawal; `held_lapsed` both. `withdrawn`: in its grace period or after it.
-`strange`: the product with the team's name is somebody else's. `garbled`: ours, but a field of its marker
-cannot be read, or a newer version of Mergekey wrote one more.
+Marks. `none`: the team has nothing in use. `robbed`: its product was deleted by somebody else, and other
+objects of it are in use. `begun`: its product was never finished. `in_force`: its access is as granted.
+`lapsed`: the last day of the granted access has passed. `held`: the guard holds its withdrawal;
+`held_lapsed`: both. `withdrawn`: its access ended, and its grace period runs or is over. `strange`: the
+product with the team's name is not managed by this repository. `garbled`: the product is ours, and a field of
+its marker cannot be read or was added by a newer version of Mergekey.
 
-What follows. `grant`: bring everything to what the request says. `keep`: write nothing; what is in force
-stays and counts. `end`: suspend, disable, mark as withdrawn; delete after the grace period. `end?`: the same,
-when the guard lets it; else it is marked as held and kept. `grant?`: the same for a last day that was brought
-forward; else what is in force is kept. `rest`: it stays withdrawn; what is left is deleted when its grace
-period has ended, or when its product is gone already. `freeze`: as `end`, and nothing is deleted, because
-nobody can say what the branch asks for. `none`: nothing.
+Actions. `grant`: provision what the request says. `keep`: write nothing; the access in force stays and
+counts. `end`: suspend, disable and mark as withdrawn; delete after the grace period. `end?`: as `end` if the
+guard allows it; otherwise mark as held and keep. `grant?`: as `grant` if the guard allows a last day that was
+brought forward; otherwise keep. `rest`: the access stays withdrawn; remaining objects are deleted when the
+grace period has ended, or when the product does not exist any more. `freeze`: as `end`, but nothing is
+deleted, because the branch cannot be read. `none`: nothing.
 
-A stranger's product is refused by the stage that would write it (`NotManaged`); what of a team is ours is
-ended without it. A garbled marker says what can be read of it: the guard counts its team, and the next write
-of the marker has every field anew. One that a newer version wrote is never written: see
+The stage that would write an unmanaged product refuses it (`NotManaged`); the team's other objects are
+withdrawn without it. A garbled marker counts as far as it can be read: the guard counts its team, and the
+next write replaces every field. A marker of a newer version is never written: see
 `shared.marker.require_known`.
 """
 
@@ -70,8 +69,8 @@ Mark = Literal[
     "none", "robbed", "begun", "in_force", "lapsed", "held", "held_lapsed", "withdrawn", "strange", "garbled"
 ]
 Action = Literal["grant", "grant?", "keep", "end", "end?", "rest", "freeze", "none"]
-#: What a team has: what it asks for; what it was granted last (`kept`, or `held` by the guard); nothing any
-#: more (`ended`, `frozen`); nothing at all (`none`); or a stranger's product stands in the place of its own.
+#: The access of a team: as it asks for (`granted`); as it was granted last (`kept`, or `held` by the guard);
+#: withdrawn (`ended`, `frozen`); none at all (`none`); or an unmanaged product has its name (`not_ours`).
 Access = Literal["granted", "kept", "held", "ended", "frozen", "none", "not_ours"]
 
 MARKS: tuple[Mark, ...] = get_args(Mark)
@@ -93,8 +92,8 @@ _TABLE: Mapping[Files, tuple[Action, ...]] = {
 }
 # fmt: on
 
-#: A last day that is brought forward to within so many days counts for the guard: afterwards nobody would ask
-#: it any more.
+#: The guard decides about a last day that is brought forward to within so many days: once the day has
+#: passed, access ends without the guard.
 SOON = timedelta(days=7)
 
 
@@ -104,22 +103,22 @@ def action(files: Files, mark: Mark) -> Action:
 
 
 def is_over(day: date | None, today: date) -> bool:
-    """Whether a last day has passed: it counts as a whole, in UTC."""
+    """Whether a last day has passed. Access ends when the day is over in UTC."""
     return day is not None and day < today
 
 
 def is_shortened(day: date | None, before: date | None, today: date) -> bool:
-    """Whether a last day that has not passed ends access within a week, and earlier than the one that is in
-    force (None: it has none).
+    """Whether a last day that has not passed ends access within a week, and earlier than `before`, the last
+    day in force (None: there is none).
     """
     soon = day is not None and today <= day < today + SOON
     return soon and day is not None and (before is None or day < before)
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """A file at one of a team's paths. `readable`: a regular file that can be read; `is_request`: it has a
-    known form and names the team; `request`: what it asks for, where nothing is wrong with it.
+class TeamFile:
+    """A file at one of a team's paths. `readable`: it is a regular file that can be read; `is_request`: it
+    has a known form and names the team; `request` is set if it has no problems.
     """
 
     path: str
@@ -130,7 +129,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the branch has of a team, and the file that it is about: empty where there is none."""
+    """The row of a team, and the path of the file that it comes from: empty if there is none."""
 
     files: Files
     path: str = ""
@@ -138,25 +137,30 @@ class Found:
 
 
 def files_of(
-    homes: Sequence[Home], marker: Marker | None, today: date, *, hidden: bool = False, catalogue: bool = True
+    files: Sequence[TeamFile],
+    marker: Marker | None,
+    today: date,
+    *,
+    hidden: bool = False,
+    catalogue: bool = True,
 ) -> Found:
-    """The row of a team. `marker` is its product's, where it is ours; `hidden` whether a link or submodule
-    covers where its file was; `catalogue` whether there is a valid one.
+    """The row of a team. `marker` is that of its product, if it is ours; `hidden` tells whether a link or
+    submodule covers the place of its file, `catalogue` whether there is a valid one.
     """
     marked_path = marker.path if marker else ""
-    if not homes:
+    if not files:
         return Found("unreadable" if hidden else "gone", marked_path)
-    file = _file(homes, marker)
+    file = _file(files, marker)
     if not catalogue:
-        return Found("no_catalogue", file.path if file else homes[0].path)
+        return Found("no_catalogue", file.path if file else files[0].path)
     if file is not None:
         return _row_of(file, marker, today)
     if hidden:
         return Found("unreadable", marked_path)
-    return Found("invalid" if any(home.is_request for home in homes) else "junk", homes[0].path)
+    return Found("invalid" if any(file.is_request for file in files) else "junk", files[0].path)
 
 
-def _row_of(file: Home, marker: Marker | None, today: date) -> Found:
+def _row_of(file: TeamFile, marker: Marker | None, today: date) -> Found:
     """The row of the file that counts."""
     if not file.readable:
         return Found("unreadable", file.path)
@@ -165,19 +169,19 @@ def _row_of(file: Home, marker: Marker | None, today: date) -> Found:
     return Found(_by_day(file.request.expires, marker, today), file.path, file.request)
 
 
-def _file(homes: Sequence[Home], marker: Marker | None) -> Home | None:
-    """The file that counts: the one at the marker's path, else the only one that reads as a request of the
-    team.
-    """
-    at_marker = next((home for home in homes if marker is not None and home.path == marker.path), None)
+def _file(files: Sequence[TeamFile], marker: Marker | None) -> TeamFile | None:
+    """The file that counts: the one at the marker's path, otherwise the only request of the team."""
+    at_marker = next((file for file in files if marker is not None and file.path == marker.path), None)
     if at_marker is not None:
         return at_marker
-    requests = [home for home in homes if home.is_request]
+    requests = [file for file in files if file.is_request]
     return requests[0] if len(requests) == 1 else None
 
 
 def _by_day(day: date | None, marker: Marker | None, today: date) -> Files:
-    """Where no marker says what was in force, a day that has passed is the natural end."""
+    """The row of a valid request. Without a marker, a last day that has passed is taken for the one that was
+    granted.
+    """
     if is_over(day, today):
         known = marker is not None and "expires" not in marker.unreadable
         return "new_end" if known and marker is not None and marker.expires != day else "over"
@@ -186,8 +190,8 @@ def _by_day(day: date | None, marker: Marker | None, today: date) -> Files:
 
 
 def mark_of(product: Product | None, ours: Marker, today: date, *, in_use: bool) -> Mark:
-    """The column of a team. `ours` names repository and team; `in_use`: whether anything else of the team
-    works.
+    """The column of a team. `ours` names repository and team; `in_use` tells whether other objects of the
+    team are in use.
     """
     if product is None:
         return "robbed" if in_use else "none"
@@ -211,8 +215,8 @@ def _mark_of_own(marker: Marker, today: date, *, finished: bool) -> Mark:
 
 @dataclass(frozen=True, slots=True)
 class TeamState:
-    """The cell that a team is in. `marker` is that of its product, where it is ours; `path` and `request` as
-    in `Found`. `in_use`: whether anything else of the team works.
+    """The cell of a team. `marker` is that of its product, if it is ours; `path` and `request` as in `Found`;
+    `in_use` tells whether other objects of the team are in use.
     """
 
     team: str
@@ -233,7 +237,7 @@ class TeamState:
         return self.action.endswith("?")
 
     def access(self, *, held: bool) -> Access:
-        """What the team has; `held`: whether the guard keeps it."""
+        """The access of the team; `held` tells whether the guard holds it."""
         if self.mark == "strange" and self.action in ("grant", "keep"):
             return "not_ours"
         if held and self.is_guarded:

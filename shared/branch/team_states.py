@@ -1,4 +1,4 @@
-"""The cell of the table of states for each team, from the branch's files and from lists of what exists."""
+"""The cell of the table of states for each team, found from the branch's files and the existing objects."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import date
 
 from shared import names
 from shared.branch.review import File, Review
-from shared.branch.states import Found, Home, TeamState, files_of, is_over, mark_of
+from shared.branch.states import Found, TeamFile, TeamState, files_of, is_over, mark_of
 from shared.branch.tree_diff import requests_of
-from shared.branch.withdrawal_guard import MissingTeam, Why
+from shared.branch.withdrawal_guard import Cause, MissingTeam
 from shared.documents.problem import Problem, listed, problem_at
 from shared.documents.strict_yaml import LARGEST, is_pointer
 from shared.git import NOT_REGULAR, Tree, is_hidden
@@ -22,7 +22,7 @@ from shared.resources.actual import Product
 
 @dataclass(frozen=True, slots=True)
 class BranchFiles:
-    """What the branch has: its tree, the contents that were read, and the review of them."""
+    """The branch: its tree, the contents that were read, and their review."""
 
     tree: Tree
     files: Mapping[str, File]
@@ -32,7 +32,7 @@ class BranchFiles:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What exists of teams: their products by name, and the teams of which anything else works."""
+    """The existing objects: products by name, and the teams whose other objects are in use."""
 
     repository: int
     products: Mapping[str, Product]
@@ -40,7 +40,7 @@ class Existing:
 
 
 def paths_by_team(tree: Tree, paths: RequestPaths) -> dict[str, tuple[str, ...]]:
-    """Every team that has a file where its request may stand, with the paths of its files."""
+    """Every team that has files at its paths, with these paths."""
     found: dict[str, tuple[str, ...]] = {}
     for path in requests_of(tree, paths):
         team = paths.team_of(path)
@@ -58,13 +58,15 @@ def states(
     return {team: state(branch, existing, team, by_team.get(team, ()), today) for team in every}
 
 
-def state(branch: BranchFiles, existing: Existing, team: str, homes: Iterable[str], today: date) -> TeamState:
-    """The state of one team; `homes` are the paths of its files. One that has none, and no marker that tells,
-    gets the usual path.
+def state(branch: BranchFiles, existing: Existing, team: str, paths: Iterable[str], today: date) -> TeamState:
+    """The state of one team; `paths` are those of its files. A team without files and without a marker gets
+    the default path.
     """
     product, ours = existing.products.get(names.product(team)), Marker(existing.repository, team, "", "")
     marker = (
-        speaking(product.marker, branch.paths) if product is not None and ours.owns(product.marker) else None
+        trusted_marker(product.marker, branch.paths)
+        if product is not None and ours.owns(product.marker)
+        else None
     )
     in_use = team in existing.in_use
     mark = mark_of(product, ours, today, in_use=in_use)
@@ -73,37 +75,39 @@ def state(branch: BranchFiles, existing: Existing, team: str, homes: Iterable[st
         return TeamState(
             team, "no_tree", mark, (marker.path if marker else "") or usual, None, marker, in_use
         )
-    found = _found(branch, team, homes, marker, today)
+    found = _found(branch, team, paths, marker, today)
     return TeamState(team, found.files, mark, found.path or usual, found.request, marker, in_use)
 
 
-def speaking(marker: Marker | None, paths: RequestPaths) -> Marker | None:
-    """A marker as far as it speaks for its own team: where it names the place of another team's request, its
-    path is unknown.
+def trusted_marker(marker: Marker | None, paths: RequestPaths) -> Marker | None:
+    """The marker without its path if the path belongs to another team's request: such a path counts as
+    unreadable.
     """
     if marker is None or paths.team_of(marker.path) in (None, marker.team):
         return marker
     return replace(marker, path="", unreadable=marker.unreadable | {"path"})
 
 
-def _found(branch: BranchFiles, team: str, homes: Iterable[str], marker: Marker | None, today: date) -> Found:
-    files = [_home(branch, team, path) for path in homes]
+def _found(branch: BranchFiles, team: str, paths: Iterable[str], marker: Marker | None, today: date) -> Found:
+    files = [_team_file(branch, team, path) for path in paths]
     hidden = is_hidden(branch.tree, marker.path) if marker is not None else _is_folder_hidden(branch, team)
     return files_of(files, marker, today, hidden=hidden, catalogue=branch.reviewed.catalog is not None)
 
 
-def _home(branch: BranchFiles, team: str, path: str) -> Home:
+def _team_file(branch: BranchFiles, team: str, path: str) -> TeamFile:
     file = branch.files.get(path)
     content = file.content if file is not None else b""
     readable = (
         branch.tree[path].mode not in NOT_REGULAR and len(content) <= LARGEST and not is_pointer(content)
     )
-    return Home(path, readable, branch.reviewed.named.get(path) == team, branch.reviewed.requests.get(path))
+    return TeamFile(
+        path, readable, branch.reviewed.teams_by_path.get(path) == team, branch.reviewed.requests.get(path)
+    )
 
 
 def _is_folder_hidden(branch: BranchFiles, team: str) -> bool:
-    """Without a marker nobody knows where the team's file was: then only a link in the place of its own
-    folder counts.
+    """Without a marker the place of the team's file is unknown: then only a link in the place of its folder
+    counts.
     """
     return any(
         folder in branch.tree and branch.tree[folder].mode in NOT_REGULAR
@@ -111,9 +115,9 @@ def _is_folder_hidden(branch: BranchFiles, team: str) -> bool:
     )
 
 
-def ending(found: TeamState, today: date) -> MissingTeam | None:
-    """The team as the guard counts it: when its access would end, or has ended and is in its grace period.
-    None for all others: whoever comes back, too.
+def missing_team_of(found: TeamState, today: date) -> MissingTeam | None:
+    """The team as the guard counts it, if its access would end, or has ended and is in its grace period.
+    None for all other teams, and for a team that comes back.
     """
     marker = found.marker
     missing = MissingTeam(
@@ -122,7 +126,7 @@ def ending(found: TeamState, today: date) -> MissingTeam | None:
         commit="" if marker is None else marker.commit,
         withdrawn=False,
         marked=marker is not None,
-        why=_why(found),
+        cause=_cause(found),
     )
     if marker is not None and found.mark == "withdrawn" and found.action != "grant":
         return replace(missing, withdrawn=True, over=marker.has_lapsed(today))
@@ -132,8 +136,8 @@ def ending(found: TeamState, today: date) -> MissingTeam | None:
 
 
 def _is_marked_held(found: TeamState) -> bool:
-    """Whether the product says that the team is held. About a last day that is brought forward the guard
-    decides anew each time: until it is written, the one in force stays.
+    """Whether the product is marked as held. The guard decides anew each time about a last day that is
+    brought forward: until it is written, the one in force stays.
     """
     marker = found.marker
     if marker is None or found.files == "shortened":
@@ -141,27 +145,28 @@ def _is_marked_held(found: TeamState) -> bool:
     return marker.held is not None or "held" in marker.unreadable
 
 
-def _why(found: TeamState) -> Why:
+def _cause(found: TeamState) -> Cause:
     return found.files if found.files in ("junk", "new_end", "shortened") else "gone"
 
 
-def already_over(path: str, request: AccessRequest, came: date, reviewed: Review) -> Problem | None:
-    """What is wrong with a last day that was past on the day on which the file came to the branch; None when
-    it was not.
+def already_over_problem(path: str, request: AccessRequest, came: date, reviewed: Review) -> Problem | None:
+    """The problem of a last day that was past already on the day on which the file came to the branch
+    (`came`); None if it was not.
     """
     if not is_over(request.expires, came):
         return None
     message = (
-        f"The last day {request.expires} was already past when this file came to the branch, on {came}. What "
-        "was granted before stays. Write a later day; to end the access, write today's, or remove the file."
+        f"The last day {request.expires} was already past when this file came to the branch, on {came}. The "
+        "access granted before stays. Write a later day; to end the access, write today's, or remove the "
+        "file."
     )
     return problem_at(path, reviewed.last_days_at[path], "AlreadyOver", message)
 
 
-def days_past(found: Review, before: Review | None, today: date) -> list[Problem]:
-    """What a checkout says of days that have passed. Beside what is in force (`before`) a day that is new is
-    refused, as it will be when it comes to the branch; alone nobody knows whether it is the natural end of
-    what was granted: a warning.
+def past_day_problems(found: Review, before: Review | None, today: date) -> list[Problem]:
+    """The problems of last days in a checkout that have passed. A day that differs from the one in force
+    (`before`) is refused, as it will be when it comes to the branch. Without `before` the day in force is
+    unknown, and the problem is a warning.
     """
     over = {path: request for path, request in found.requests.items() if is_over(request.expires, today)}
     if before is None:
@@ -176,17 +181,20 @@ def days_past(found: Review, before: Review | None, today: date) -> list[Problem
     known = {request.team: request.expires for request in before.requests.values()}
     new = ((path, request) for path, request in over.items() if known.get(request.team) != request.expires)
     return [
-        problem for path, request in new if (problem := already_over(path, request, today, found)) is not None
+        problem
+        for path, request in new
+        if (problem := already_over_problem(path, request, today, found)) is not None
     ]
 
 
-def ends_held(held: Iterable[MissingTeam], allowance: str, reviewed: Review) -> list[Problem]:
-    """One for each team whose last day is brought forward, together with too many others'."""
-    shortened = [each for each in held if each.why == "shortened"]
+def held_end_problems(held: Iterable[MissingTeam], approval: str, reviewed: Review) -> list[Problem]:
+    """A problem for each team that is held because too many last days were brought forward at once."""
+    shortened = [each for each in held if each.cause == "shortened"]
     teams = listed(each.team for each in shortened)
     message = (
-        f"Too many teams would lose their access within a week: {teams}. Nothing changes for them. If it is "
-        f"meant, push a commit whose message ends with the line\n\n    {allowance}\n\nelse write later days."
+        f"Too many teams would lose their access within a week: {teams}. Nothing changes for them. If this "
+        f"is intended, push a commit whose message ends with the line\n\n    {approval}\n\n"
+        "Otherwise write later days."
     )
     return [
         problem_at(each.path, reviewed.last_days_at[each.path], "EndsHeld", message) for each in shortened

@@ -1,6 +1,7 @@
-"""Which teams did a push touch: two trees compared by path and blob, never a list of commits.
+"""The difference between two trees, compared by path and blob.
 
-So the first push, a force push, a revert and a thousand commits at once all come out right.
+The commits between them do not matter, so a first push, a force push, a revert and a thousand commits at once
+need no special case.
 """
 
 from __future__ import annotations
@@ -14,40 +15,38 @@ from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
 
 @dataclass(frozen=True, slots=True)
 class TreeDiff:
-    """What differs: requests that are new or changed, paths that are gone, whether the catalogue changed or
-    went, misplaced files and links that hide requests.
+    """The differences: requests that were added or changed, requests that were removed, whether the catalogue
+    was changed or removed, and files at wrong paths or links above requests (`misplaced`).
     """
 
     changed: tuple[str, ...]
-    gone: tuple[str, ...]
+    removed: tuple[str, ...]
     catalog: bool
-    near_misses: tuple[str, ...]
+    misplaced: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.changed) + len(self.gone)
+        return len(self.changed) + len(self.removed)
 
 
 def diff_trees(before: Tree, after: Tree, paths: RequestPaths, catalog_path: str) -> TreeDiff:
-    """The requests that a push touched. `before` is empty for a first push: then everything is new and
-    nothing is gone.
-    """
+    """The requests that a push touched. `before` is empty for a first push: every request is then new."""
     differing = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     requests = [path for path in differing if paths.folder(path) is not None]
-    gone = tuple(path for path in requests if path not in after)
-    changed = {path for path in requests if path in after} | _remaining_files(gone, after, paths)
+    removed = tuple(path for path in requests if path not in after)
+    changed = {path for path in requests if path in after} | _remaining_files(removed, after, paths)
     return TreeDiff(
         changed=tuple(sorted(changed)),
-        gone=gone,
+        removed=removed,
         catalog=catalog_path in differing,
-        near_misses=_misplaced(differing, after, paths, catalog_path),
+        misplaced=_misplaced(differing, after, paths, catalog_path),
     )
 
 
-def _remaining_files(gone: Iterable[str], after: Tree, paths: RequestPaths) -> set[str]:
-    """The files that stay of teams that lost one: a second file is cleared up by deleting it, and the team is
-    touched by the file that stays.
+def _remaining_files(removed: Iterable[str], after: Tree, paths: RequestPaths) -> set[str]:
+    """The remaining files of teams that lost one. When a second file is deleted, the remaining one may become
+    valid.
     """
-    teams = {paths.team_of(path) or "" for path in gone}
+    teams = {paths.team_of(path) or "" for path in removed}
     return {path for team in teams for path in request_paths_of(after, team, paths)}
 
 
@@ -71,5 +70,5 @@ def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
 
 
 def request_paths_of(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
-    """The files of this team: more than one is a mistake."""
+    """The paths of this team's files. More than one is a mistake in the repository."""
     return tuple(path for path in requests_of(tree, paths) if paths.team_of(path) == team)

@@ -1,16 +1,16 @@
-"""How much may end at once. A folder deleted by mistake, or a year that is misspelt in every file, must not
-cost anybody their key.
+"""The withdrawal guard. It limits how many teams may lose their access at once, so that a folder deleted by
+mistake, or a wrong year in every file, costs no team its keys.
 
-Counted are the teams whose cell of the table of states (`shared.branch.states`) ends in a question mark, and
-those in their grace period already: too many are more than a quarter of all teams; below twelve teams more
-than one; or all of them. Then nothing of it happens. A person who means it names the teams in a trailer of a
-commit on the branch:
+The guard counts the teams whose cell of the table of states (`shared.branch.states`) ends in a question mark,
+and those in their grace period. More than a quarter of all teams are too many; with fewer than twelve teams,
+more than one; or all of them. Then none of them is withdrawn. A person who means it approves by a trailer in
+a commit on the branch, which names the teams:
 
     Allow-Withdrawals: alpha, bravo
 
-It counts for the access that a team had then: the commit comes after the one that the product's marker names.
-Who is held stays so, whatever happens to the others: the product says it, until its file is back, a person
-allows it, or the last day of its access is over.
+The approval counts for the access at that time: the commit must not be older than the one in the product's
+marker. A team that is held stays held, independently of the others, because its product is marked; until its
+file is back, a person approves, or the last day of its access is over.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Literal
 
-#: From this many teams on a share decides; below it one team may go at a time.
+#: From this many teams on, a quarter (1 / `SHARE`) may be withdrawn at once; with fewer teams, one.
 SHARE_FROM = 12
 SHARE = 4
 
-#: What ends a team's access: its file is gone, or what is left of it is no request; a last day that is new;
-#: one that was brought forward.
-Why = Literal["gone", "junk", "new_end", "shortened"]
+#: The reason for which a team's access ends: its file was removed, its files are not requests, it has a new
+#: last day that has passed, or its last day was brought forward.
+Cause = Literal["gone", "junk", "new_end", "shortened"]
 
 _KEY = "allow-withdrawals:"
 #: https://git-scm.com/docs/git-interpret-trailers
@@ -35,11 +35,11 @@ _TRAILER = re.compile(r"[A-Za-z0-9-]+:\s.*|\s+\S.*")
 
 @dataclass(frozen=True, slots=True, order=True)
 class MissingTeam:
-    """A team that has objects of ours and whose access would end. `commit` is its marker's, empty where
-    nothing says one; `why` as above.
+    """A team that has objects of ours and whose access would end. `commit` is that of its marker, empty if
+    unknown.
 
-    `marked`: there is a product with our marker. `withdrawn` whether its grace period has begun, `held`
-    whether its product says that it is held, `over` whether the last day of what was granted is over.
+    `marked`: there is a product with our marker. `withdrawn`: its grace period has begun. `held`: its product
+    is marked as held. `over`: the last day of the granted access is over.
     """
 
     team: str
@@ -49,63 +49,65 @@ class MissingTeam:
     held: bool = False
     over: bool = False
     marked: bool = False
-    why: Why = "gone"
+    cause: Cause = "gone"
 
     @property
     def counts(self) -> bool:
-        """Not when its access ended by its date, nor when it was withdrawn and its product is deleted: it is
-        nobody's access any more.
+        """Whether the guard counts the team: not if its access ended by its last day, nor if it was withdrawn
+        and its product is deleted.
         """
         return not self.over and not (self.withdrawn and not self.marked)
 
 
 @dataclass(frozen=True, slots=True)
 class MissingTeams:
-    """The teams whose access would end. `held` keep it until a person allows it; the others may go."""
+    """The teams whose access would end, out of `teams` in total. Those in `held` keep it until a person
+    approves; the others may be withdrawn.
+    """
 
-    gone: tuple[MissingTeam, ...] = ()
+    missing: tuple[MissingTeam, ...] = ()
     teams: int = 0
     held: tuple[MissingTeam, ...] = ()
 
     @property
-    def let_go(self) -> tuple[MissingTeam, ...]:
-        return tuple(each for each in self.gone if each not in self.held)
+    def releasable(self) -> tuple[MissingTeam, ...]:
+        return tuple(each for each in self.missing if each not in self.held)
 
     def holds(self, team: str) -> bool:
-        """Whether the team keeps its access."""
+        """Whether the guard holds the team."""
         return any(each.team == team for each in self.held)
 
     @property
-    def allowance(self) -> str:
-        """The trailer that would allow it."""
+    def approval(self) -> str:
+        """The trailer by which a person approves the withdrawals."""
         return f"Allow-Withdrawals: {', '.join(each.team for each in self.held)}"
 
     def explain(self) -> str:
         names = ", ".join(each.team for each in self.held)
-        waiting = sum(each.withdrawn and each.counts for each in self.gone)
+        waiting = sum(each.withdrawn and each.counts for each in self.missing)
         also = f", {waiting} more in their grace period" if waiting else ""
         return (
             f"Withdrawals held: {len(self.held)} of {self.teams} teams would lose their access "
-            f"({names}{also}). Nothing was withdrawn. If it is meant, push a commit whose message ends with "
-            f"the line\n\n    {self.allowance}\n\nelse bring the files back."
+            f"({names}{also}). Nothing was withdrawn. If this is intended, push a commit whose message ends "
+            f"with the line\n\n    {self.approval}\n\nOtherwise bring the files back."
         )
 
 
 def withhold(
-    present: Iterable[str], gone: Iterable[MissingTeam], allowed: Set[str] = frozenset()
+    present: Iterable[str], ending: Iterable[MissingTeam], approved: Set[str] = frozenset()
 ) -> MissingTeams:
-    """What may go. `present` are the teams with a request, `allowed` those that a person has named."""
-    absent = tuple(sorted(gone))
-    counted = [each.team for each in absent if each.counts]
+    """The guard's decision. `present` are the teams with a request, `approved` those that a person named."""
+    missing = tuple(sorted(ending))
+    counted = [each.team for each in missing if each.counts]
     teams = len({*present, *counted})
-    many = _too_many(len(counted), teams)
-    held = (each for each in absent if each.counts and not each.withdrawn and (many or each.held))
-    return MissingTeams(absent, teams, tuple(each for each in held if each.team not in allowed))
+    too_many = _is_too_many(len(counted), teams)
+    held = (each for each in missing if each.counts and not each.withdrawn and (too_many or each.held))
+    return MissingTeams(missing, teams, tuple(each for each in held if each.team not in approved))
 
 
-def teams_allowed(message: str) -> frozenset[str]:
-    """The teams that the message of a commit names. Merges and squashes put messages together, so every block
-    of trailers counts.
+def approved_teams(message: str) -> frozenset[str]:
+    """The teams that a commit's message approves. Merges and squashes join messages, so every block of
+    trailers is read, not only the last one.
     """
     blocks = re.split(r"\n[ \t]*\n", message.replace("\r\n", "\n").strip())
     lines = [line for block in blocks if _is_trailers(block) for line in block.splitlines()]
@@ -117,7 +119,7 @@ def _is_trailers(block: str) -> bool:
     return all(_TRAILER.fullmatch(line) for line in block.splitlines())
 
 
-def _too_many(absent: int, teams: int) -> bool:
-    if absent == teams:
-        return absent > 0
-    return absent * SHARE > teams if teams >= SHARE_FROM else absent > 1
+def _is_too_many(missing: int, teams: int) -> bool:
+    if missing == teams:
+        return missing > 0
+    return missing * SHARE > teams if teams >= SHARE_FROM else missing > 1

@@ -108,6 +108,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(quote(name) for name in names)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 team`, `2 teams`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name nearest to the written one; empty when none is near."""
     by_folded = {name.casefold(): name for name in known}

@@ -25,7 +25,7 @@ def requested_changes(
 
 def held_changes(missing: MissingTeams, head: Head) -> list[AccessChange]:
     """A change for each team that the guard holds and whose product does not say so yet."""
-    unmarked = (each for each in missing.held if each.marked and not each.held and each.why != "shortened")
+    unmarked = (each for each in missing.held if each.marked and not each.held and each.cause != "shortened")
     return [
         AccessChange(change="held", team=each.team, path=each.path, commit=head.commit) for each in unmarked
     ]
@@ -42,7 +42,7 @@ def held_problems(missing: MissingTeams) -> list[Problem]:
     return [
         problem_at(each.path, START, "WithdrawalsHeld", missing.explain())
         for each in missing.held
-        if each.why != "shortened"
+        if each.cause != "shortened"
     ]
 
 

@@ -50,7 +50,7 @@ async def deliver(app: App, event: Event[TeamMessage], decision: Decision) -> Ou
     assert request is not None
     found = await _observe_readers(app, event, request)
     existing = await _mark_exposed(app, event, request, found)
-    former = (existing.readers | decision.let_in) - {request.entra_group}
+    former = (existing.readers | decision.granted_groups) - {request.entra_group}
     await gather_all(*(app.roles.revoke(secret, group) for group in former for secret in existing.secrets))
     keys = await _keys(app, event, decision, existing, has_former_readers=bool(former))
     tags = _tags(app, request, decision.commit)

@@ -74,18 +74,18 @@ async def _follow(
     """Act on what the branch says, then read it again: not every write can be fenced, so the stage acts once
     more when the branch moved meanwhile. Raises Busy when it keeps moving.
     """
-    acts = {"wanted": grant, "ended": withdraw, "held": hold}
+    acts = {"active": grant, "ended": withdraw, "held": hold}
     decision = await decide(app, event.message, event.now)
     for rounds in range(MAX_ROUNDS):
-        if decision.verdict == "superseded":
+        if decision.kind == "stale":
             if rounds:
                 await _queue_sweep(app, event)
             return Done()
-        outcome = await acts[decision.verdict](app, event, decision)
+        outcome = await acts[decision.kind](app, event, decision)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
         current = await decide(app, event.message, event.now)
-        if current.same_as(decision):
+        if current.equivalent_to(decision):
             return _with_revision(outcome, decision)
         decision, event = current.after(decision), replace(event, again=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")

@@ -41,7 +41,7 @@ async def provision_project(app: App, event: Event[TeamMessage], decision: Decis
     project, readers, connection = await asyncio.gather(
         projects.project(desired.name), roles.readers_of(desired.name), projects.connection(desired.name)
     )
-    actual = ActualProject(project, readers, connection, decision.let_in)
+    actual = ActualProject(project, readers, connection, decision.granted_groups)
     plan = plan_project(desired, marker, actual, request.entra_group)
     if project is None:
         await _require_free_place(projects)
@@ -97,7 +97,7 @@ async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decisi
     project, readers = await asyncio.gather(app.projects.project(name), roles.readers_of(name))
     if project is not None and not own_marker(app, team).owns(project.marker):
         return Done(wrote=False)
-    revoked = ActualProject(project, readers, let_in=decision.let_in).strangers(None)
+    revoked = ActualProject(project, readers, let_in=decision.granted_groups).strangers(None)
     await gather_all(*(roles.revoke(name, group) for group in revoked))
     if project is None:
         return Done("playground access withdrawn" if revoked else None, wrote=bool(revoked))

@@ -14,10 +14,10 @@ from datetime import date, datetime, timedelta
 
 from shared import names
 from shared.app import App
-from shared.branch.ceilings import may_be_beyond
+from shared.branch.ceilings import may_exceed_ceilings
 from shared.branch.decision import tree_of
 from shared.branch.evaluation import evaluate, read_files
-from shared.branch.last_days import slips
+from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
 from shared.branch.review import Baseline, File, Review, review
 from shared.branch.states import SOON, TeamState
@@ -72,7 +72,7 @@ async def queue_changes(app: App, push: Push, now: datetime) -> str:
     touched = diff_trees(before, after, app.places.requests, app.places.catalog)
     if len(touched) > LARGE_PUSH:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
-    if not (touched or touched.catalog or touched.near_misses):
+    if not (touched or touched.catalog or touched.misplaced):
         return "nothing that concerns access"
     return await _queue_touched(app, push, touched, before, after, at=_At(head, now))
 
@@ -86,10 +86,10 @@ async def _queue_touched(
     if ending:
         # The touched files do not tell how many other teams' access ends too.
         return await _leave_to_sweep(app, push, f"the access of {', '.join(ending)} would end", at.now)
-    missing = await _missing_teams(app, touched.gone, after, at.head)
+    missing = await _missing_teams(app, touched.removed, after, at.head)
     changes = [
         *requested_changes(reviewed, touched.changed, after, at.head, files),
-        *_withdrawn_changes(app, touched.gone, missing, after, at.head),
+        *_withdrawn_changes(app, touched.removed, missing, after, at.head),
     ]
     if touched.catalog and reviewed.catalog:
         messages = _catalog_messages(app, push, touched, branch, at)
@@ -131,7 +131,7 @@ async def _review_touched(
     """Review the touched files alone, or all files where the result depends on other requests; the problems
     are those of the touched files and the catalogue.
     """
-    paths = {*push.changed, *push.near_misses, app.places.catalog} & after.keys()
+    paths = {*push.changed, *push.misplaced, app.places.catalog} & after.keys()
     baseline = Baseline(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
     files = await read_files(app, paths, after)
     reviewed = review(files, app.places.requests, app.places.catalog, baseline)
@@ -140,8 +140,8 @@ async def _review_touched(
         app.places.requests.team_of(path) in crowded for path in push.changed
     ):
         files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
-        held = await _in_force(app, baseline.held, crowded)
-        reviewed = await evaluate(app, files, replace(baseline, held=held))
+        held = await _in_force(app, baseline.known_paths, crowded)
+        reviewed = await evaluate(app, files, replace(baseline, known_paths=held))
     shown = {*paths, app.places.catalog}
     problems = tuple(problem for problem in reviewed.problems if problem.path in shown)
     return replace(reviewed, problems=problems), files
@@ -154,11 +154,11 @@ def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) 
     requests = len(requests_of(after, app.places.requests))
     if reviewed.in_doubt or (push.catalog and requests <= LARGE_PUSH):
         return True
-    if may_be_beyond(reviewed.requests.values(), requests, app.platform.tier):
+    if may_exceed_ceilings(reviewed.requests.values(), requests, app.platform.tier):
         return True
     models = [model for request in reviewed.requests.values() for model in request.models]
     return any(
-        model.instance_type is not None or reviewed.ledgers[model.name].limit is not None for model in models
+        model.instance_type is not None or reviewed.capacity[model.name].limit is not None for model in models
     )
 
 
@@ -182,7 +182,7 @@ async def _check_last_days(
     touched file would end.
     """
     states = await _states(app, branch, _teams_that_may_end(app, touched, branch, at), at.now.date())
-    problems = await slips(app, map(_with_new_day, states), branch.reviewed, at.head)
+    problems = await late_last_days(app, map(_with_new_day, states), branch.reviewed, at.head)
     refused = {problem.path for problem in problems}
     ending = [state.team for state in states if state.is_guarded and state.path not in refused]
     return branch.reviewed.without(problems), ending
@@ -191,7 +191,7 @@ async def _check_last_days(
 def _teams_that_may_end(app: App, touched: TreeDiff, branch: BranchFiles, at: _At) -> list[str]:
     """The teams with a touched file whose last day is near or past, or that lost one of several files."""
     paths = app.places.requests
-    lost = {paths.team_of(path) for path in touched.gone}
+    lost = {paths.team_of(path) for path in touched.removed}
     near = (
         path
         for path in touched.changed
@@ -247,6 +247,6 @@ def _withdrawn_changes(
     }
     return [
         withdrawn_change(replace(each, path=named[each.team]), head)
-        for each in missing.let_go
+        for each in missing.releasable
         if each.team in teams
     ]

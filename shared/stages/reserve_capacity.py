@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from shared import names
 from shared.app import App
-from shared.branch.account import Files, Seen, account_of, share_of
+from shared.branch.account import KnownObjects, RequestFiles, account_of, share_of
 from shared.branch.decision import decide
 from shared.catalog.capacity import Grants, Meter, metered
 from shared.catalog.catalog import Catalog
@@ -105,7 +105,7 @@ async def _report_refusal(app: App, event: Event[TeamMessage]) -> None:
     """The check run of the request said that it is valid. Where the other reservations make it invalid, a
     sweep writes a new check run; else the stage comes back in a moment.
     """
-    if (await decide(app, event.message, event.now)).verdict != "wanted":
+    if (await decide(app, event.message, event.now)).kind != "active":
         message = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
         message_id = f"{event.root}/sweep/{int(event.now.timestamp())}"
         await app.bus.send([sweep(app, message, message_id, event.now)])
@@ -115,13 +115,13 @@ async def _room(app: App, growth: Growth) -> Room:
     """Whether the growth fits, by the account with the team's reservation in it."""
     wanted = growth.wanted
     files = await _files(app, wanted)
-    account = await account_of(app, files, Seen(await app.gateway.products()))
+    account = await account_of(app, files, KnownObjects(await app.gateway.products()))
     return room(wanted.catalog, account, wanted.request.team, wanted.request.tokens, growth.meters)
 
 
-async def _files(app: App, wanted: DesiredProduct) -> Files:
+async def _files(app: App, wanted: DesiredProduct) -> RequestFiles:
     contents = await app.repository.archive(wanted.marker.commit)
-    return Files(
+    return RequestFiles(
         wanted.catalog,
         {path: text for path, text in contents.items() if app.places.requests.folder(path) is not None},
     )

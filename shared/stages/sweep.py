@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from shared import names, telemetry
 from shared.app import App
-from shared.branch.account import Seen
+from shared.branch.account import KnownObjects
 from shared.branch.decision import tree_of
-from shared.branch.endings import judged
+from shared.branch.endings import evaluate_teams
 from shared.branch.evaluation import evaluate, read_files
 from shared.branch.missing_teams import markers_of
 from shared.branch.review import Baseline, File, Review
@@ -185,15 +185,15 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, S
     snapshot, files = await asyncio.gather(list_all(app, products), read_files(app, tree, tree, contents))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await evaluate(
-        app, files, Baseline(in_force, today=now.date()), Seen(products, snapshot.workspaces)
+        app, files, Baseline(in_force, today=now.date()), KnownObjects(products, snapshot.workspaces)
     )
     branch = BranchFiles(tree, files, reviewed, app.places.requests)
     existing, teams = _existing(app, snapshot)
     if head is None or not tree:
         found = states(branch, existing, teams, now.date())
         return Branch(head, tree, files, reviewed, found, MissingTeams(), unlisted), snapshot
-    asked = await judged(app, branch, existing, teams, head, now.date())
-    return Branch(head, tree, files, asked.reviewed, asked.teams, asked.absence), snapshot
+    asked = await evaluate_teams(app, branch, existing, teams, head, now.date())
+    return Branch(head, tree, files, asked.reviewed, asked.teams, asked.missing_teams), snapshot
 
 
 def _existing(app: App, snapshot: Snapshot) -> tuple[Existing, frozenset[str]]:

@@ -63,7 +63,7 @@ def test_a_push_to_our_branch_is_taken() -> None:
 #: The line that the guard asks for.
 LEAVE = withhold(
     [], [MissingTeam("alpha", "tenant-access/config/alpha/access.yaml", "c" * 40, withdrawn=False)]
-).allowance
+).approval
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from shared import names
 from shared.api.answers import model_list, provider_list, team_record
 from shared.api.records import Granted, GrantedModel, Offer, Share, TeamRecord
 from shared.api.records import Grants as Sums
-from shared.api.team_view import Condition, Said, View
+from shared.api.team_view import Condition, TeamOnBranch, TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Allocation, Grants, allocate, over_allocated
 from shared.catalog.catalog import Catalog, CatalogModel, Member, Price, Retirement
@@ -36,8 +36,8 @@ def a_world(*workspaces: Workspace) -> Snapshot:
 
 
 def a_record(catalog: Catalog, asked: Asked, world: Snapshot | None = None) -> TeamRecord:
-    said = Said("alpha", "valid", "granted", path_of("alpha"), "", asked.read(catalog))
-    return team_record(View(said, world or a_world(), catalog, TIMES), PLATFORM, "c" * 40)
+    said = TeamOnBranch("alpha", "valid", "granted", path_of("alpha"), "", asked.read(catalog))
+    return team_record(TeamView(said, world or a_world(), catalog, TIMES), PLATFORM, "c" * 40)
 
 
 def the_catalog(**changed: Any) -> Catalog:
@@ -128,7 +128,7 @@ def _reviewed(books: Allocation) -> Review:
 
 def test_a_model_of_which_more_is_in_force_than_there_may_be_is_overcommitted() -> None:
     catalog, had = the_catalog(capacity=100_000), {"alpha": {"gpt-4.1": 60_000}, "bravo": {"gpt-4.1": 60_000}}
-    told = model_list(catalog, _reviewed(allocate(catalog, {}, had)), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, {}, had)), "c", with_shares=True)
     assert [offer.name for offer in told.models if offer.overcommitted] == ["gpt-4.1"]
 
 
@@ -138,7 +138,7 @@ def test_what_may_be_granted_is_the_capacity_times_the_over_commitment() -> None
         "bravo": {"gpt-4.1": 20_000, "phi-4": None},
         "alpha": {"gpt-4.1": 30_000, "phi-4": 5},
     }
-    told = model_list(catalog, _reviewed(allocate(catalog, asked, {})), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, asked, {})), "c", with_shares=True)
     grants = {offer.name: offer.grants for offer in told.models}
     assert grants["gpt-4.1"] == Sums(
         100_000, 150_000, 50_000, 0, (Share("alpha", 30_000), Share("bravo", 20_000))
@@ -152,7 +152,7 @@ def test_an_offer_shows_neither_the_backends_address_nor_its_credential() -> Non
         the_catalog(price=price, fallback="phi-4", data_classes=frozenset({"public", "internal"})),
         currency="EUR",
     )
-    told = model_list(catalog, _reviewed(allocate(catalog, {}, {})), "c", closely=True)
+    told = model_list(catalog, _reviewed(allocate(catalog, {}, {})), "c", with_shares=True)
     offer = next(each for each in told.models if each.name == "gpt-4.1")
     assert (told.currency, offer.price, offer.fallback, offer.data_classes) == (
         "EUR",
@@ -172,8 +172,11 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
         data_classification="confidential",
     )
     platform = replace(PLATFORM, playground=Playground())
-    view = View(
-        Said("alpha", "valid", "granted", path_of("alpha"), "", request), a_world(), a_catalog(), TIMES
+    view = TeamView(
+        TeamOnBranch("alpha", "valid", "granted", path_of("alpha"), "", request),
+        a_world(),
+        a_catalog(),
+        TIMES,
     )
     base = f"{GATEWAY_URL}/openai/deployments"
     assert team_record(view, platform, "c").granted == Granted(
@@ -224,7 +227,9 @@ def test_a_team_without_a_file_is_told_where_its_file_was() -> None:
     )
     gone, never = replace(a_world(), products={"team-alpha": product}), a_world()
     told = [
-        team_record(View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c")
+        team_record(
+            TeamView(TeamOnBranch("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c"
+        )
         for world in (gone, never)
     ]
     assert [(each.path, each.provisioned_commit) for each in told] == [
@@ -244,7 +249,7 @@ def test_an_offer_is_everything_that_the_catalogue_says_of_a_model() -> None:
     )
     catalog = replace(GOVERNED, models=(model,))
     [offer] = model_list(
-        catalog, _reviewed(allocate(catalog, {"alpha": {model.name: 5}}, {})), "c", closely=False
+        catalog, _reviewed(allocate(catalog, {"alpha": {model.name: 5}}, {})), "c", with_shares=False
     ).models
     assert offer == Offer(
         name="mistral-small",

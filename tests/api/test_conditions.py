@@ -10,7 +10,7 @@ import pytest
 
 from shared import names
 from shared.api.conditions import conditions
-from shared.api.team_view import Condition, Said, View
+from shared.api.team_view import Condition, TeamOnBranch, TeamView
 from shared.branch.states import Access, Files
 from shared.documents.problem import Position, problem_at
 from shared.inventory.snapshot import Part, Snapshot, Times
@@ -89,7 +89,7 @@ CELLS: Mapping[str, tuple[Files, Access]] = {
 
 def told(seen: Seen, cell: str) -> dict[str, Condition]:
     files, access = CELLS[cell]
-    view = View(Said("alpha", files, access), seen.world(), a_catalog(), TIMES)
+    view = TeamView(TeamOnBranch("alpha", files, access), seen.world(), a_catalog(), TIMES)
     return {condition.type: condition for condition in conditions(view, PLATFORM)}
 
 
@@ -98,7 +98,7 @@ def part(seen: Seen, cell: str, of: Part) -> Condition:
 
 
 KEPT = "as it was granted last"
-NOTHING = "nothing of it is in force"
+NOTHING = "it is not in force"
 
 
 @pytest.mark.parametrize("cell", ["refused", "unjudged", "no branch", "held"])
@@ -128,7 +128,7 @@ def test_what_is_not_in_force_is_not_said_to_be_kept(seen: Seen, of: Part) -> No
 
 
 WITHDRAWN = f"deleted after {format_time(YESTERDAY + TIMES.grace)}, unless a valid request comes back"
-NOT_YET, GONE = "its access has ended and it is not withdrawn yet", "nothing of it is there (any more)"
+NOT_YET, GONE = "its access has ended and it is not withdrawn yet", "it does not exist (any more)"
 
 
 def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
@@ -172,8 +172,8 @@ def test_an_invalid_request_is_told_by_its_first_problem_and_the_number_of_other
     )
 
     def request(count: int) -> Condition:
-        said = Said("alpha", "invalid", "kept", "a.yaml", "b", problems=problems[:count])
-        return conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+        said = TeamOnBranch("alpha", "invalid", "kept", "a.yaml", "b", problems=problems[:count])
+        return conditions(TeamView(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
 
     assert request(1) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model.")
     assert request(3) == Condition(
@@ -216,7 +216,9 @@ def test_what_stands_is_told_beside_what_the_file_says(access: Access, status: s
     for files in ("gone", "no_catalogue", "no_tree"):
         found = {
             each.type: each
-            for each in conditions(View(Said("alpha", files, access), Seen().world(), None, TIMES), PLATFORM)
+            for each in conditions(
+                TeamView(TeamOnBranch("alpha", files, access), Seen().world(), None, TIMES), PLATFORM
+            )
         }
         assert (found["Access"].status, found["Access"].reason) == (status, reason)
 
@@ -224,15 +226,16 @@ def test_what_stands_is_told_beside_what_the_file_says(access: Access, status: s
 def test_a_last_day_that_may_not_be_brought_forward_is_told_by_its_problem() -> None:
     problem = problem_at("a.yaml", Position(9, 10), "EndsHeld", "Too many teams.")
     request = Asked(expires=date(2026, 3, 4)).read(a_catalog())
-    said = Said("alpha", "shortened", "kept", "a.yaml", "b", request, (problem,))
-    first = conditions(View(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    said = TeamOnBranch("alpha", "shortened", "kept", "a.yaml", "b", request, (problem,))
+    first = conditions(TeamView(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
     assert first == Condition("Request", "False", "EndsHeld", "a.yaml:9:10 Too many teams.")
 
 
 def test_a_last_day_ends_at_midnight_utc() -> None:
     request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
     found = conditions(
-        View(Said("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES), PLATFORM
+        TeamView(TeamOnBranch("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES),
+        PLATFORM,
     )[0]
     message = "its last day was 2026-03-01: write a later one, or remove the file"
     assert found == Condition("Request", "False", "Expired", message, datetime(2026, 3, 2, tzinfo=UTC))
@@ -263,8 +266,8 @@ def test_workspaces_that_are_kept_are_told_in_the_clusters_words(
 
 
 def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
-    view = View(
-        Said("alpha", "invalid", "kept"),
+    view = TeamView(
+        TeamOnBranch("alpha", "invalid", "kept"),
         Seen().world(),
         a_catalog(),
         TIMES,
@@ -276,7 +279,9 @@ def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
 
 
 def _granted(request: AccessRequest, world: Snapshot, of: Part, platform: Platform = PLATFORM) -> Condition:
-    view = View(Said("alpha", "valid", "granted", "p", request=request), world, a_catalog(), TIMES)
+    view = TeamView(
+        TeamOnBranch("alpha", "valid", "granted", "p", request=request), world, a_catalog(), TIMES
+    )
     return {condition.type: condition for condition in conditions(view, platform)}[of]
 
 
@@ -313,7 +318,7 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
 
 def test_a_project_whose_access_has_ended_says_what_is_left_or_until_when() -> None:
     def ended(world: Snapshot) -> Condition:
-        view = View(Said("alpha", "gone", "ended"), world, a_catalog(), TIMES)
+        view = TeamView(TeamOnBranch("alpha", "gone", "ended"), world, a_catalog(), TIMES)
         return {
             condition.type: condition
             for condition in conditions(view, replace(PLATFORM, playground=Playground()))

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.branch.platform_checks import (
-    everything,
-    faults_of,
-    platform_faults,
-    read_fitting_catalog,
-    tier_faults,
+    longest_requests,
+    platform_check,
+    platform_problems,
+    read_supported_catalog,
+    tier_problems,
 )
 from shared.catalog.catalog import Catalog
 from shared.catalog.terms import Classification
@@ -36,7 +36,7 @@ OFFER = a_catalog()
 
 @pytest.mark.parametrize("tier", get_args(Tier))
 def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
-    found = {(where, reason) for where, reason, _ in tier_faults(GOVERNED, tier)}
+    found = {(where, reason) for where, reason, _ in tier_problems(GOVERNED, tier)}
     assert not found or tier == "consumption"
     if tier == "consumption":
         assert {reason for _, reason in found} == {"TierCannot"}
@@ -49,13 +49,13 @@ def test_only_the_consumption_tier_cannot_govern(tier: Tier) -> None:
 
 def test_a_catalogue_whose_policy_would_be_too_long_is_a_fault() -> None:
     many = Catalog(tuple(replace(OFFER.models[0], name=f"model-{number:04}") for number in range(400)))
-    found = list(tier_faults(many, "premium"))
+    found = list(tier_problems(many, "premium"))
     assert [(where, reason) for where, reason, _ in found] == [(("models",), "TierCannot")] * 2
-    products = [product_policy(request, many) for request in everything(many)]
+    products = [product_policy(request, many) for request in longest_requests(many)]
     sizes = [max(len(text.encode()) for text in texts) for texts in ([api_policy(many)], products)]
     told = [[number for number in re.findall("[0-9,]+", text) if len(number) > 3] for _, _, text in found]
     assert sorted(told) == sorted([f"{size:,}", "262,144"] for size in sizes)
-    assert list(tier_faults(OFFER, "premium")) == []
+    assert list(tier_problems(OFFER, "premium")) == []
 
 
 OWN = f"{{instanceTypes: [{GPU}], perTeam: 2, total: 3}}"
@@ -106,18 +106,18 @@ def _most(*dedicated: str) -> AccessRequest:
 def test_what_is_measured_is_the_most_that_may_be_written() -> None:
     """Byte by byte. Which models are the team's own depends on what makes the policy longer."""
     sizes = {own: len(product_policy(_most(*own), WANTED)) for own in (("phi",), ("mistral", "phi"))}
-    measured = [len(product_policy(request, WANTED)) for request in everything(WANTED)]
+    measured = [len(product_policy(request, WANTED)) for request in longest_requests(WANTED)]
     assert sizes["phi",] > sizes["mistral", "phi"]
     assert max(measured) == sizes["phi",]
 
 
 def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     longest = len(api_policy(WANTED))
-    assert longest > max(len(product_policy(request, WANTED)) for request in everything(WANTED))
+    assert longest > max(len(product_policy(request, WANTED)) for request in longest_requests(WANTED))
     monkeypatch.setitem(LONGEST, "premium", longest)
-    assert list(tier_faults(WANTED, "premium")) == []
+    assert list(tier_problems(WANTED, "premium")) == []
     monkeypatch.setitem(LONGEST, "premium", longest - 1)
-    [(where, reason, told)] = tier_faults(WANTED, "premium")
+    [(where, reason, told)] = tier_problems(WANTED, "premium")
     assert (where, reason) == (("models",), "TierCannot")
     assert f"{longest:,}" in told
     assert f"{longest - 1:,}" in told
@@ -135,7 +135,7 @@ def test_data_classes_with_equal_models_are_measured_once_but_restricted_alone(
     sent: set[Classification], measured: set[Classification]
 ) -> None:
     catalog = Catalog((replace(OFFER.models[0], data_classes=frozenset(sent)),))
-    assert {request.data_classification for request in everything(catalog)} == measured
+    assert {request.data_classification for request in longest_requests(catalog)} == measured
 
 
 @given(st.data())
@@ -147,7 +147,7 @@ def test_no_request_has_a_longer_policy_than_those_that_are_measured(data: st.Da
         model.name: model.dedicated.instance_types[0] for model in catalog.models if own and model.dedicated
     }
     models = tuple(replace(each, instance_type=dedicated.get(each.name)) for each in request.models)
-    measured = max(len(product_policy(each, catalog)) for each in everything(catalog))
+    measured = max(len(product_policy(each, catalog)) for each in longest_requests(catalog))
     assert len(product_policy(replace(request, models=models), catalog)) <= measured
 
 
@@ -157,13 +157,13 @@ def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it()
         "This platform has no vault for the keys of providers (PLATFORM_VAULT_URL). Ask the platform team."
     )
     no_cluster = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
-    no_key = "Its key stands in the platform's own vault, and there is none (PLATFORM_VAULT_URL)."
-    assert list(platform_faults(GOVERNED, bare)) == [
+    no_key = "Its key is kept in the platform's own vault, and this platform has none (PLATFORM_VAULT_URL)."
+    assert list(platform_problems(GOVERNED, bare)) == [
         (("models", "mistral-small", "shared"), "NoCluster", no_cluster),
         (("models", "claude-sonnet"), "NoPlatformVault", no_vault),
         (("contentSafety",), "NoPlatformVault", no_key),
     ]
-    assert list(platform_faults(GOVERNED, PLATFORM)) == []
+    assert list(platform_problems(GOVERNED, PLATFORM)) == []
 
 
 def test_the_aks_add_on_takes_no_access_secret() -> None:
@@ -173,10 +173,10 @@ def test_the_aks_add_on_takes_no_access_secret() -> None:
     advice = (
         "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs none."
     )
-    assert list(platform_faults(gated, older)) == [
+    assert list(platform_problems(gated, older)) == [
         (("models", "mistral-small", "accessSecret"), "NotAllowed", advice)
     ]
-    assert list(platform_faults(gated, PLATFORM)) == []
+    assert list(platform_problems(gated, PLATFORM)) == []
 
 
 def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
@@ -184,13 +184,13 @@ def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
         catalog_text()
         + "  - {name: a-first, provider: openai, endpoint: https://api.openai.com/v1, credential: openai}\n"
     )
-    faults = faults_of(replace(PLATFORM, vault_url=None))
-    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults)
+    faults = platform_check(replace(PLATFORM, vault_url=None))
+    verdict = read_supported_catalog("catalog.yaml", text.encode(), faults)
     assert verdict.catalog is None
     assert [(problem.line, problem.reason) for problem in verdict.problems] == [
         (text.count("\n"), "NoPlatformVault")
     ]
-    assert read_fitting_catalog("catalog.yaml", text.encode(), faults_of(PLATFORM)).catalog is not None
+    assert read_supported_catalog("catalog.yaml", text.encode(), platform_check(PLATFORM)).catalog is not None
 
 
 def test_a_fault_of_one_key_is_told_at_that_key() -> None:
@@ -198,7 +198,9 @@ def test_a_fault_of_one_key_is_told_at_that_key() -> None:
         "  - name: own\n    provider: kaito\n    preset: own\n    shared: {instanceType: "
         "Standard_NC24ads_A100_v4}\n"
     )
-    verdict = read_fitting_catalog("catalog.yaml", text.encode(), faults_of(replace(PLATFORM, cluster=None)))
+    verdict = read_supported_catalog(
+        "catalog.yaml", text.encode(), platform_check(replace(PLATFORM, cluster=None))
+    )
     lines = text.splitlines()
     assert [(problem.line, problem.column, problem.reason) for problem in verdict.problems] == [
         (len(lines), lines[-1].index("{") + 1, "NoCluster")
@@ -207,9 +209,9 @@ def test_a_fault_of_one_key_is_told_at_that_key() -> None:
 
 def test_a_catalogue_is_read_once_for_the_same_platform() -> None:
     read = partial(
-        read_fitting_catalog,
+        read_supported_catalog,
         "catalog.yaml",
         b"models: [{name: m, provider: openai, endpoint: https://a.example/v1}]",
     )
-    assert read(faults_of(PLATFORM)) is read(faults_of(replace(PLATFORM)))
-    assert read(faults_of(PLATFORM)) is not read(faults_of(replace(PLATFORM, cluster=None)))
+    assert read(platform_check(PLATFORM)) is read(platform_check(replace(PLATFORM)))
+    assert read(platform_check(PLATFORM)) is not read(platform_check(replace(PLATFORM, cluster=None)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.branch.platform_checks import Fault
+from shared.branch.platform_checks import PlatformProblem
 from shared.branch.review import Baseline, File, Review, current_grants, is_read, review
 from shared.catalog.catalog import Catalog
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -87,11 +87,11 @@ def test_the_total_of_dedicated_workspaces_is_held_over_all_teams() -> None:
 
 
 def test_a_catalogue_that_asks_too_much_of_the_platform_is_not_in_force() -> None:
-    def faults(_: Catalog) -> Iterator[Fault]:
+    def faults(_: Catalog) -> Iterator[PlatformProblem]:
         yield ("models",), "TierCannot", "no"
 
     found = review(
-        {REQUEST: VALID, DEFAULT_CATALOG_PATH: catalog_file()}, PATHS, DEFAULT_CATALOG_PATH, faults=faults
+        {REQUEST: VALID, DEFAULT_CATALOG_PATH: catalog_file()}, PATHS, DEFAULT_CATALOG_PATH, check=faults
     )
     assert [(problem.path, problem.reason, problem.message) for problem in found.problems] == [
         (DEFAULT_CATALOG_PATH, "TierCannot", "no")
@@ -208,7 +208,7 @@ def test_files_that_ask_for_more_than_there_may_be_were_in_force_all_the_same() 
         "tenant-access/config/charlie/access.yaml": File(b"nonsense: ["),
     }
     past = current_grants(files, PATHS, DEFAULT_CATALOG_PATH, date(2026, 3, 2))
-    assert past.held == {ONE, TWO}
+    assert past.known_paths == {ONE, TWO}
     assert past.in_force.keys() == {"alpha", "bravo"}
     assert _told(_two_with_one_workspace(past)) == [(DEFAULT_CATALOG_PATH, "Overcommitted")]
 
@@ -228,10 +228,10 @@ def test_access_that_is_over_counts_until_it_was_taken_away() -> None:
 
 
 def test_a_workspace_counts_until_it_is_gone_whatever_its_team_asks_for() -> None:
-    past = Baseline(standing={"phi-4": {"zulu"}})
+    past = Baseline(workspaces={"phi-4": {"zulu"}})
     assert _told(_two_with_one_workspace(past)) == [(ONE, "AboveCeiling"), (TWO, "AboveCeiling")]
     assert "'phi-4': zulu; 0 " in _two_with_one_workspace(past).problems[0].message
-    assert _told(_two_with_one_workspace(Baseline(standing={"phi-4": {"bravo"}}))) == [
+    assert _told(_two_with_one_workspace(Baseline(workspaces={"phi-4": {"bravo"}}))) == [
         (ONE, "AboveCeiling")
     ], "its own is no second one"
 
@@ -242,7 +242,9 @@ def test_what_a_team_without_a_request_has_counts() -> None:
 
 
 def test_a_team_whose_name_somebody_elses_product_has_keeps_what_that_may_take() -> None:
-    found = _two_with_one_workspace(Baseline(in_force={"alpha": {"phi-4": 0}}, kept=frozenset({"alpha"})))
+    found = _two_with_one_workspace(
+        Baseline(in_force={"alpha": {"phi-4": 0}}, unmanaged=frozenset({"alpha"}))
+    )
     assert _told(found) == [(TWO, "AboveCeiling")]
 
 
@@ -265,7 +267,7 @@ def test_a_refused_workspace_takes_no_capacity_and_leaves_its_sharers_in_doubt()
     }
     found = review({**files, DEFAULT_CATALOG_PATH: catalog}, PATHS, DEFAULT_CATALOG_PATH)
     assert _told(found) == [("developer-requests/bravo/access.yaml", "AboveCeiling")]
-    assert found.ledgers["m"].granted == {"charlie": 50}
+    assert found.capacity["m"].granted == {"charlie": 50}
     assert found.in_doubt == files.keys()
 
 

@@ -30,13 +30,13 @@ def _touched(before: Tree, after: Tree) -> TreeDiff:
 
 def test_what_is_new_changed_and_gone_is_told_apart() -> None:
     touched = _touched(_tree(alpha="1", readme="1"), _tree(bravo="1", readme="2"))
-    assert (touched.changed, touched.gone, touched.catalog) == ((BRAVO,), (ALPHA,), False)
+    assert (touched.changed, touched.removed, touched.catalog) == ((BRAVO,), (ALPHA,), False)
     assert _touched(_tree(alpha="1"), _tree(alpha="2")).changed == (ALPHA,)
 
 
 def test_the_first_push_has_everything_new_and_nothing_gone() -> None:
     touched = _touched({}, _tree(alpha="1", bravo="1", catalog="1"))
-    assert (touched.changed, touched.gone, touched.catalog) == ((BRAVO, ALPHA), (), True)
+    assert (touched.changed, touched.removed, touched.catalog) == ((BRAVO, ALPHA), (), True)
 
 
 def test_a_file_that_becomes_a_link_has_changed() -> None:
@@ -45,8 +45,8 @@ def test_a_file_that_becomes_a_link_has_changed() -> None:
 
 def test_a_misspelt_name_is_told_when_it_appears_and_not_when_it_goes() -> None:
     typo = ALPHA.replace(".yaml", ".yml")
-    assert _touched({}, _tree(typo="1")).near_misses == (typo,)
-    assert _touched(_tree(typo="1"), {}).near_misses == ()
+    assert _touched({}, _tree(typo="1")).misplaced == (typo,)
+    assert _touched(_tree(typo="1"), {}).misplaced == ()
 
 
 def test_a_touched_push_counts_its_requests() -> None:
@@ -65,7 +65,7 @@ trees = st.dictionaries(
 @given(trees)
 def test_a_tree_does_not_differ_from_itself(tree: Tree) -> None:
     touched = _touched(tree, tree)
-    assert (len(touched), touched.catalog, touched.near_misses) == (0, False, ())
+    assert (len(touched), touched.catalog, touched.misplaced) == (0, False, ())
 
 
 @given(trees, trees)
@@ -73,13 +73,13 @@ def test_every_difference_of_a_request_is_told_exactly_once(before: Tree, after:
     touched = _touched(before, after)
     differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     stays = {
-        home for path in touched.gone for home in request_paths_of(after, PATHS.team_of(path) or "", PATHS)
+        home for path in touched.removed for home in request_paths_of(after, PATHS.team_of(path) or "", PATHS)
     }
-    told = [*touched.changed, *touched.gone]
+    told = [*touched.changed, *touched.removed]
     assert set(told) == {path for path in differing if PATHS.folder(path) is not None} | stays
     assert len(told) == len(set(told))
     assert set(touched.changed) <= after.keys()
-    assert not set(touched.gone) & after.keys()
+    assert not set(touched.removed) & after.keys()
 
 
 def test_a_team_may_stand_in_two_folders() -> None:

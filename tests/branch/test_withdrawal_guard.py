@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.branch.withdrawal_guard import MissingTeam, teams_allowed, withhold
+from shared.branch.withdrawal_guard import MissingTeam, approved_teams, withhold
 
 
 def _gone(count: int, withdrawn: int = 0, commit: str = "c1") -> list[MissingTeam]:
@@ -33,7 +33,7 @@ def test_a_quarter_may_go_and_below_twelve_teams_one(teams: int, gone: int, held
     judged = withhold(_present(teams - gone), _gone(gone))
     assert judged.teams == teams
     assert len(judged.held) == (gone if held else 0)
-    assert len(judged.let_go) == (0 if held else gone)
+    assert len(judged.releasable) == (0 if held else gone)
 
 
 def test_teams_in_their_grace_period_count_and_are_not_held_again() -> None:
@@ -41,12 +41,12 @@ def test_teams_in_their_grace_period_count_and_are_not_held_again() -> None:
     assert judged.held == ()
     judged = withhold(_present(29), _gone(11, withdrawn=8))
     assert [each.team for each in judged.held] == ["gone-008", "gone-009", "gone-010"]
-    assert [each.withdrawn for each in judged.let_go] == [True] * 8
+    assert [each.withdrawn for each in judged.releasable] == [True] * 8
 
 
 def test_access_that_ended_by_its_date_is_nobodys_to_hold_and_does_not_count() -> None:
     over = [replace(each, over=True) for each in _gone(2)]
-    assert withhold(_present(3), over).let_go == tuple(over)
+    assert withhold(_present(3), over).releasable == tuple(over)
     one = MissingTeam("held-by-nobody", "path", "c1", withdrawn=False)
     assert withhold(_present(3), [*over, one]).held == ()
     assert withhold(_present(0), [*over, one]).held == (one,)
@@ -73,7 +73,7 @@ def test_the_explanation_counts_nobody_whose_access_ended_by_its_date() -> None:
     ],
 )
 def test_a_trailer_in_any_block_of_trailers_names_teams(form: str) -> None:
-    named = teams_allowed(form.format("Allow-Withdrawals: gone-000, gone-001"))
+    named = approved_teams(form.format("Allow-Withdrawals: gone-000, gone-001"))
     assert "gone-000" in named
     assert [each.team for each in withhold(_present(1), _gone(3), {"gone-000", "gone-001"}).held] == [
         "gone-002"
@@ -91,17 +91,19 @@ def test_a_trailer_in_any_block_of_trailers_names_teams(form: str) -> None:
     ],
 )
 def test_words_in_a_text_are_no_trailer(message: str) -> None:
-    assert teams_allowed(message) == frozenset()
+    assert approved_teams(message) == frozenset()
 
 
 def test_the_trailer_that_is_printed_names_exactly_those_that_are_held() -> None:
     judged = withhold(_present(1), _gone(5, withdrawn=1))
-    assert judged.allowance == "Allow-Withdrawals: gone-001, gone-002, gone-003, gone-004"
-    assert withhold(_present(1), _gone(5, withdrawn=1), teams_allowed(judged.allowance)).held == ()
+    assert judged.approval == "Allow-Withdrawals: gone-001, gone-002, gone-003, gone-004"
+    assert withhold(_present(1), _gone(5, withdrawn=1), approved_teams(judged.approval)).held == ()
 
 
 def test_a_number_and_a_digest_name_no_team() -> None:
-    assert not teams_allowed("Remove\n\nAllow-Withdrawals: 5 3f9a1c0b7d2e") & {each.team for each in _gone(5)}
+    assert not approved_teams("Remove\n\nAllow-Withdrawals: 5 3f9a1c0b7d2e") & {
+        each.team for each in _gone(5)
+    }
 
 
 def test_the_explanation_says_who_how_many_and_what_to_write() -> None:
@@ -111,15 +113,15 @@ def test_the_explanation_says_who_how_many_and_what_to_write() -> None:
     assert "gone-001, gone-002" in text
     assert "1 more" in text
     assert "grace" in text
-    assert f"\n    {judged.allowance}\n" in text
-    assert withhold(_present(3), _gone(3, withdrawn=1), teams_allowed(judged.allowance)).held == ()
+    assert f"\n    {judged.approval}\n" in text
+    assert withhold(_present(3), _gone(3, withdrawn=1), approved_teams(judged.approval)).held == ()
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_nothing_is_held_and_let_go_at_once(present: int, gone: int) -> None:
     judged = withhold(_present(present), _gone(gone, withdrawn=gone // 2))
-    assert set(judged.held) | set(judged.let_go) == set(judged.gone)
-    assert not set(judged.held) & set(judged.let_go)
+    assert set(judged.held) | set(judged.releasable) == set(judged.missing)
+    assert not set(judged.held) & set(judged.releasable)
     assert not any(each.withdrawn for each in judged.held)
 
 

@@ -227,9 +227,9 @@ def test_a_request_without_a_limit_counts_with_the_lower_of_ceiling_and_total() 
         _path("alpha"): _request("alpha", "{name: gpt-4.1}"),
         _path("bravo"): _request("bravo", "{name: phi-4}"),
     }
-    assert _review(files).ledgers[GPT].granted == {"alpha": 100}
+    assert _review(files).capacity[GPT].granted == {"alpha": 100}
     files = {_path("alpha"): _request("alpha", "{name: gpt-4.1}", "limits: {tokensPerMinute: 30}\n")}
-    assert _review(files).ledgers[GPT].granted == {"alpha": 30}
+    assert _review(files).capacity[GPT].granted == {"alpha": 30}
 
 
 def test_access_that_is_over_takes_nothing() -> None:
@@ -285,8 +285,10 @@ def test_of_two_files_of_a_team_the_one_that_was_there_counts_else_the_first() -
         path: _request("alpha", f"{{name: gpt-4.1, tokensPerMinute: {n}}}")
         for path, n in ((first, 20), (second, 30))
     }
-    assert _review(files).ledgers[GPT].granted == {"alpha": 20}
-    assert _review(files, past=Baseline(held=frozenset({second}))).ledgers[GPT].granted == {"alpha": 30}
+    assert _review(files).capacity[GPT].granted == {"alpha": 20}
+    assert _review(files, past=Baseline(known_paths=frozenset({second}))).capacity[GPT].granted == {
+        "alpha": 30
+    }
 
 
 def test_a_dedicated_workspace_takes_nothing_of_the_shared_backends() -> None:
@@ -297,7 +299,7 @@ capacity: 50,
 """
     own = File(b"team: {name: alpha, owner: a@b.com}\nmodels: {kaito: [{name: phi-4, dedicated: true}]}\n")
     shared = File(b"team: {name: bravo, owner: a@b.com}\nmodels: {kaito: [{name: phi-4}]}\n")
-    assert _review({_path("alpha"): own, _path("bravo"): shared}, catalog).ledgers[PHI].granted == {
+    assert _review({_path("alpha"): own, _path("bravo"): shared}, catalog).capacity[PHI].granted == {
         "bravo": 50
     }
 

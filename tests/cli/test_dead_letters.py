@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from cli import api as api_module
 from cli import tables
 from cli.api import Api
-from cli.dead_letters import Choice, Order, _ask_and_give, _chosen, _finish, _none
+from cli.dead_letters import Command, Selection, _chosen, _confirm_and_run, _finish, _none
 from cli.main import app
 
 ADDRESS = {"MERGEKEY_URL": "https://contoso-mk-app.azurewebsites.net", "MERGEKEY_AUDIENCE": "api://1"}
@@ -83,22 +83,22 @@ def shown(show: Any, *arguments: Any) -> str:
 
 def test_filters_become_the_numbers_of_all_pages_up_to_the_one_that_was_seen() -> None:
     api = FakeApi(count=2000)
-    assert _chosen(api, None, Choice(stage="sweeps", up_to=1234)) == list(range(1, 1235))
+    assert _chosen(api, None, Selection(stage="sweeps", up_to=1234)) == list(range(1, 1235))
     assert [query["from"] for query in api.asked] == [1, 501, 1001]
     assert all(query["stage"] == "sweeps" and "team" not in query for query in api.asked)
 
 
 def test_numbers_are_taken_as_they_are() -> None:
-    assert _chosen(FakeApi(), [9, 4, 9], Choice()) == [4, 9]
+    assert _chosen(FakeApi(), [9, 4, 9], Selection()) == [4, 9]
 
 
 @pytest.mark.parametrize(
     ("numbers", "choice"),
-    [(None, Choice()), (None, Choice(team="alpha")), ([4], Choice(team="alpha"))],
+    [(None, Selection()), (None, Selection(team="alpha")), ([4], Selection(team="alpha"))],
     ids=str,
 )
 def test_a_choice_that_could_mean_what_nobody_saw_is_refused(
-    numbers: list[int] | None, choice: Choice
+    numbers: list[int] | None, choice: Selection
 ) -> None:
     with pytest.raises(typer.Exit):
         _chosen(FakeApi(count=9), numbers, choice)
@@ -106,7 +106,7 @@ def test_a_choice_that_could_mean_what_nobody_saw_is_refused(
 
 def test_many_letters_are_ordered_part_by_part_and_not_beyond_a_failure() -> None:
     api = FakeApi(failing=200)
-    answers = Order(api, "replay", {}).give(list(range(1, 301)))
+    answers = Command(api, "replay", {}).run(list(range(1, 301)))
     assert [len(part) for part in api.ordered] == [100, 100]
     assert [answer["outcome"] for answer in answers[199:202]] == ["failed", "untried", "untried"]
     assert len(answers) == 300
@@ -153,8 +153,8 @@ def ending(answers: list[dict[str, Any]], named: bool = False) -> int:
 @pytest.mark.parametrize(
     ("count", "filtered", "said"),
     [
-        (4, True, "No dead letters with that filter (4 others)."),
-        (1, True, "No dead letters with that filter (1 other)."),
+        (4, True, "No dead letters match the filter (4 others)."),
+        (1, True, "No dead letters match the filter (1 other)."),
         (0, True, "No dead letters."),
         (0, False, "No dead letters."),
     ],
@@ -169,7 +169,7 @@ def test_the_question_names_what_would_be_done_and_only_that_is_done(monkeypatch
     questions: list[str] = []
     monkeypatch.setattr(typer, "confirm", lambda question, **_: questions.append(question))
     api = FakeApi(count=9, left={4: "skipped", 5: "refused"})
-    answers = _ask_and_give(Order(api, "replay", {}), [3, 4, 5, 7])
+    answers = _confirm_and_run(Command(api, "replay", {}), [3, 4, 5, 7])
     assert questions == ["Replay 2 letters (stage provision-gateway, team team-1)?"]
     assert [answer["outcome"] for answer in answers] == ["replayed", "skipped", "refused", "replayed"]
     assert api.ordered == [[3, 4, 5, 7], [3, 7]]
@@ -177,7 +177,7 @@ def test_the_question_names_what_would_be_done_and_only_that_is_done(monkeypatch
 
 def test_where_nothing_would_be_done_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(typer, "confirm")
-    assert ending(_ask_and_give(Order(FakeApi(left={4: "skipped"}), "discard", {}), [4])) == 0
+    assert ending(_confirm_and_run(Command(FakeApi(left={4: "skipped"}), "discard", {}), [4])) == 0
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_an_answer_that_is_not_the_apps_own_is_said_to_be_none(
     ids=str,
 )
 def test_help_says_what_exit_codes_mean(command: list[str]) -> None:
-    assert "Exit codes: 0 done; 1" in CliRunner().invoke(app, [*command, "--help"]).stdout
+    assert "Exit codes: 0: done; 1:" in CliRunner().invoke(app, [*command, "--help"]).stdout
 
 
 def test_an_order_that_is_not_confirmed_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +304,7 @@ def _more(body: str) -> dict[str, Any]:
 def test_a_message_that_was_too_large_is_seen_to_be_cut() -> None:
     cut = {"body_size": 261_900, "body_sha256": "f0" * 32}
     assert "(cut) 400" in shown(tables.show_letters, [a_letter(**cut)])
-    assert f"261900 bytes was kept; SHA-256 of the whole: {'f0' * 32}" in shown(
+    assert f"261900 bytes was kept; SHA-256 of the whole message: {'f0' * 32}" in shown(
         tables.show_letter, a_letter(**_more("xxx"), **cut)
     )
     for whole in ({}, {"body_size": 0, "body_sha256": ""}):

@@ -53,7 +53,7 @@ def test_a_team_that_is_gone_is_shown_with_the_day_of_its_end() -> None:
         team_tables.show_team, a_record(access="gone", granted=None, withdrawn=withdrawn, entra_group=None)
     )
     assert "access gone, deleted after 2026-03-09T09:00:00Z" in text
-    assert "nobody: add entraGroup" in text
+    assert "no group: add entraGroup" in text
 
 
 def test_a_list_has_a_line_per_team_and_the_reason_where_something_is_not_well() -> None:

@@ -64,6 +64,6 @@ def pytest_runtest_setup() -> None:
     if os.environ.get("MUTANT_UNDER_TEST", "").startswith("shared.") and time.process_time() > PATIENCE:
         pytest.skip("enough was tried")
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
-    for remembered in (platform_checks.read_fitting_catalog, review.read, platform_checks.faults_of):
+    for remembered in (platform_checks.read_supported_catalog, review.read, platform_checks.platform_check):
         remembered.cache_clear()
     road.IN_FORCE.clear()

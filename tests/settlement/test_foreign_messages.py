@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.api import dead_letters
-from shared.api.dead_letters import Order
+from shared.api.dead_letters import Command
 from shared.errors import Rejected, TooLarge, Unavailable
 from shared.inventory.dead_letters import letters
 from shared.marker import format_time
@@ -116,10 +116,10 @@ async def test_what_is_not_kept_whole_cannot_be_replayed_and_can_be_discarded() 
     app = an_app()
     await settled(app, Done(), a_message(app, body=HUGE))
     number = (await the_letter(app)).sequence
-    [answer] = await dead_letters.replay(app, Order([number], "olivia"))
+    [answer] = await dead_letters.replay(app, Command([number], "olivia"))
     assert answer.outcome == "refused"
     assert f"only the first {PREVIEW_LENGTH} of its {len(HUGE)} bytes were kept" in answer.why
-    [answer] = await dead_letters.discard(app, Order([number], "olivia"), "because")
+    [answer] = await dead_letters.discard(app, Command([number], "olivia"), "because")
     assert (answer.outcome, app.bus.dead_letters()) == ("discarded", [])
 
 
@@ -300,7 +300,7 @@ async def test_a_letter_by_somebody_else_is_shown_and_its_replay_breaks_nothing(
     await app.bus.send([held])
     app.bus.queues[DEAD_LETTERS][0].envelope = replace(held, properties=received.properties)
     letter = await the_letter(app)
-    [answer] = await dead_letters.replay(app, Order([letter.sequence], "olivia"))
+    [answer] = await dead_letters.replay(app, Command([letter.sequence], "olivia"))
     assert answer.outcome == (
         "replayed" if changed in ({}, {"root": "x" * 5000}, {"root": "\ud800"}) else "refused"
     )
@@ -317,7 +317,7 @@ async def test_a_letter_of_a_newer_version_is_shown_and_can_be_replayed() -> Non
     )
     letter = await the_letter(app)
     assert (letter.stage, letter.team, letter.reason) == ("provision-gateway", "alpha", "Rejected")
-    [answer] = await dead_letters.replay(app, Order([letter.sequence], "olivia"))
+    [answer] = await dead_letters.replay(app, Command([letter.sequence], "olivia"))
     assert answer.outcome == "replayed"
 
 

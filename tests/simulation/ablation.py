@@ -16,7 +16,7 @@ from unittest.mock import patch
 from shared.app import App
 from shared.branch import decision, endings, missing_teams, states, team_states
 from shared.branch.decision import Decision
-from shared.branch.states import Files, Home
+from shared.branch.states import Files, TeamFile
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
@@ -76,7 +76,7 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Deci
     if message.team == CATALOG_TEAM:
         catalog = read_catalog(message.path, message.text.encode()).catalog
         return Decision(
-            "wanted" if catalog else "superseded",
+            "active" if catalog else "stale",
             message.commit,
             message.path,
             (message.blob,),
@@ -87,8 +87,8 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Deci
         catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
     )
     if not request:
-        return Decision("superseded")
-    return Decision("wanted", message.commit, message.path, (message.blob,), request, catalog)
+        return Decision("stale")
+    return Decision("active", message.commit, message.path, (message.blob,), request, catalog)
 
 
 # ----------------------------------------------------------------------------------------- nobody looks again
@@ -101,11 +101,11 @@ async def _follow_once(
     app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
 ) -> Outcome:
     found = await decision.decide(app, event.message, event.now)
-    if found.verdict == "superseded":
+    if found.kind == "stale":
         return Done()
-    if found.verdict == "held":
+    if found.kind == "held":
         return await hold(app, event, found)
-    return await (grant if found.verdict == "wanted" else withdraw)(app, event, found)
+    return await (grant if found.kind == "active" else withdraw)(app, event, found)
 
 
 async def _do_not_look(app: App, event: Event[TeamMessage], found: Decision) -> None:
@@ -178,7 +178,7 @@ def _as_granted(day: date | None, marker: Marker | None, today: date) -> Files:
     return "over" if found == "new_end" else found
 
 
-def _any_file(homes: Sequence[Home], marker: Marker | None) -> Home | None:
+def _any_file(homes: Sequence[TeamFile], marker: Marker | None) -> TeamFile | None:
     """Whatever lies at one of a team's paths."""
     return _file(homes, marker) or next(iter(homes), None)
 
@@ -237,7 +237,11 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "a last day that was past when it came ends nothing",
-        ((endings, "slips", _no_slips), (decision, "slips", _no_slips), (receive_push, "slips", _no_slips)),
+        (
+            (endings, "late_last_days", _no_slips),
+            (decision, "late_last_days", _no_slips),
+            (receive_push, "late_last_days", _no_slips),
+        ),
     ),
     Safeguard("a new last day is the guard's", ((states, "_by_day", _as_granted),)),
     Safeguard("a last day brought forward is the guard's", ((states, "is_shortened", _never),)),

@@ -13,7 +13,7 @@ from typing import Any
 from shared import marker
 from shared.api import conditions, team_view
 from shared.branch import account, decision, evaluation, platform_checks, review
-from shared.branch.platform_checks import Faults
+from shared.branch.platform_checks import PlatformCheck
 from shared.catalog import catalog
 from shared.inventory import drift
 from shared.messaging import retry_state
@@ -101,13 +101,13 @@ def _review_key(
     paths: RequestPaths,
     catalog: str,
     past: review.Baseline = review.NO_BASELINE,
-    faults: Faults | None = None,
+    faults: PlatformCheck | None = None,
 ) -> object:
     """Everything by content: the same files are put together anew for every look."""
     in_force = tuple((team, tuple(grants.items())) for team, grants in past.in_force.items())
     contents = tuple((path, file.content, file.mode) for path, file in files.items())
-    standing_by = tuple((model, frozenset(teams)) for model, teams in past.standing.items())
-    before = (past.held, in_force, standing_by, past.kept, past.platform, past.today)
+    standing_by = tuple((model, frozenset(teams)) for model, teams in past.workspaces.items())
+    before = (past.known_paths, in_force, standing_by, past.unmanaged, past.usage, past.today)
     return contents, paths, catalog, before, id(faults)
 
 

@@ -261,7 +261,7 @@ class Hosts:
         self._scene.note("GitHub", f"{push.delivery} answered with {status}: {text}")
 
     async def _replay(self, sequences: list[int]) -> None:
-        await dead_letters.replay(self._scene.app, dead_letters.Order(sequences, "an operator"))
+        await dead_letters.replay(self._scene.app, dead_letters.Command(sequences, "an operator"))
 
     async def _start_sweep(self) -> None:
         await start_sweep(self._scene.app, "the timer")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from shared.branch.withdrawal_guard import teams_allowed
+from shared.branch.withdrawal_guard import approved_teams
 from shared.messaging.messages import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
@@ -113,7 +113,7 @@ class People:
         repository.note()
         new = repository.files()
         paths = frozenset(path for path in {*old, *new} if old.get(path) != new.get(path))
-        allows = any(teams_allowed(message) for message in repository.messages_since(before))
+        allows = any(approved_teams(message) for message in repository.messages_since(before))
         push = Push(f"d{len(self.pushes)}", before, len(repository.history) - 1, paths, allows)
         self.pushes.append(push)
         return push

@@ -67,7 +67,11 @@ class Rules:
         named = {path: File(content, mode) for path, (content, mode) in files.items()}
         past = self._accounts.past(files)
         found = review(named, PATHS, DEFAULT_CATALOG_PATH, past)
-        return Review({}, found.problems, None, named=found.named) if _is_missed(named, past) else found
+        return (
+            Review({}, found.problems, None, teams_by_path=found.teams_by_path)
+            if _is_missed(named, past)
+            else found
+        )
 
     def all_said(self, place: int) -> dict[str, Said]:
         """Of every team that has a file at this place, a link where its folder would be, or a product of
@@ -85,7 +89,7 @@ class Rules:
     def _said(self, team: str, files: Files, reviewed: Review, commit: str, marker: Marker | None) -> Said:
         homes = [path for path in files if PATHS.team_of(path) == team]
         at = marker.path if marker is not None else ""
-        requests = [path for path in homes if reviewed.named.get(path) == team]
+        requests = [path for path in homes if reviewed.teams_by_path.get(path) == team]
         counts = at if at in homes else requests[0] if len(requests) == 1 else ""
         if homes and reviewed.catalog is None:
             return Said("doubt")

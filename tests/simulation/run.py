@@ -275,12 +275,12 @@ class Run:
         await self.hosts.quiet()
 
     async def _replay_all(self) -> None:
-        await dead_letters.replay(self.scene.app, dead_letters.Order(self._letters(), "an operator"))
+        await dead_letters.replay(self.scene.app, dead_letters.Command(self._letters(), "an operator"))
         await self.hosts.quiet()
 
     async def _discard_all(self) -> None:
         await dead_letters.discard(
-            self.scene.app, dead_letters.Order(self._letters(), "an operator"), "the cause is gone"
+            self.scene.app, dead_letters.Command(self._letters(), "an operator"), "the cause is gone"
         )
 
     def _letters(self) -> list[int]:

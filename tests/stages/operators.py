@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.api import dead_letters
-from shared.api.dead_letters import Answer, Order
+from shared.api.dead_letters import Answer, Command
 from shared.errors import Rejected
 from shared.inventory.dead_letters import letters
 from shared.messaging.messages import Sweep
@@ -54,7 +54,7 @@ async def numbers(app: FakeApp) -> list[int]:
 
 async def discard(app: FakeApp, *sequences: int, **options: Any) -> list[Answer]:
     return await dead_letters.discard(
-        app, Order(sequences or await numbers(app), "olivia"), "because", **options
+        app, Command(sequences or await numbers(app), "olivia"), "because", **options
     )
 
 

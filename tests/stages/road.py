@@ -11,7 +11,7 @@ from typing import Any
 
 from shared import names
 from shared.app import App
-from shared.branch.withdrawal_guard import teams_allowed
+from shared.branch.withdrawal_guard import approved_teams
 from shared.marker import Marker
 from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.outcomes import Event, Outcome, Push
@@ -133,7 +133,7 @@ async def push(app: FakeApp, files: dict[str, str | bytes | None], delivery: str
 
 async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) -> str:
     """A webhook call about the branch as it is; then everything that is due happens."""
-    allows = any(teams_allowed(message) for message in app.repository.messages_since(before))
+    allows = any(approved_teams(message) for message in app.repository.messages_since(before))
     summary = await queue_changes(
         app, Push(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now()
     )

@@ -24,7 +24,7 @@ from tests.stages.road import a_platform, a_team, ask, push
 async def test_the_catalogue_is_told_with_what_was_granted_of_it() -> None:
     app = await a_team(Asked(tokens=2000))
     await ask(app, Asked(team="bravo", tokens=3000, dedicated={"phi-4": GPU}))
-    offers = {offer.name: offer for offer in (await models(app, closely=True)).models}
+    offers = {offer.name: offer for offer in (await models(app, with_shares=True)).models}
     assert offers["gpt-4.1"].grants.granted == 5000
     assert [(share.team, share.tokens_per_minute) for share in offers["gpt-4.1"].grants.shares or ()] == [
         ("alpha", 2000),
@@ -74,7 +74,7 @@ async def test_what_the_catalogues_answer_shows_is_what_a_refusal_shows() -> Non
     )
     newcomer = asking("golf", "foundry: [{name: gpt-4.1, tokensPerMinute: 95}]")
     await push(app, {"developer-requests/echo/access.yaml": second, **grown, **newcomer})
-    grants = {offer.name: offer.grants for offer in (await models(app, closely=True)).models}
+    grants = {offer.name: offer.grants for offer in (await models(app, with_shares=True)).models}
     assert {share.team: share.tokens_per_minute for share in grants["gpt-4.1"].shares or ()} == {
         "alpha": 100, "bravo": 30, "echo": 20, "foxtrot": 10,
     }  # fmt: skip
@@ -101,13 +101,13 @@ async def test_what_the_catalogues_answer_shows_is_what_a_refusal_shows() -> Non
 
 async def test_who_is_no_reader_of_the_platform_sees_sums_only() -> None:
     app = await a_team()
-    assert {offer.grants.shares for offer in (await models(app, closely=False)).models} == {None}
+    assert {offer.grants.shares for offer in (await models(app, with_shares=False)).models} == {None}
 
 
 async def test_a_catalogue_that_is_not_valid_cannot_be_told() -> None:
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
-    for question in (models(app, closely=False), providers(app)):
+    for question in (models(app, with_shares=False), providers(app)):
         with pytest.raises(Unavailable, match="CatalogueInvalid"):
             await question
 
@@ -201,11 +201,11 @@ async def test_a_platform_with_more_in_force_than_may_be_is_not_healthy() -> Non
         await push(
             app, {DEFAULT_CATALOG_PATH: _COUNTED, **asking(name, "kaito: [{name: phi-4, dedicated: true}]")}
         )
-    assert not any(offer.overcommitted for offer in (await models(app, closely=False)).models)
+    assert not any(offer.overcommitted for offer in (await models(app, with_shares=False)).models)
     assert (await check_everything(app)).healthy
     lower = _COUNTED.replace("total: 3", "total: 1").replace("perTeam: 1", "perTeam: 1")
     await push(app, {DEFAULT_CATALOG_PATH: lower, path_of("alpha"): "team: ["})
-    assert [offer.name for offer in (await models(app, closely=False)).models if offer.overcommitted] == [
+    assert [offer.name for offer in (await models(app, with_shares=False)).models if offer.overcommitted] == [
         "phi-4"
     ]
     [unwell] = [probe for probe in (await check_everything(app)).probes if not probe.healthy]

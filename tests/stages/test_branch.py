@@ -319,14 +319,15 @@ async def test_the_holder_can_change_beside_a_second_file() -> None:
 
 
 def test_groups_that_an_older_head_let_in_are_remembered_round_after_round() -> None:
-    first = Decision("wanted", request=Asked().read())
-    second = Decision("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
+    first = Decision("active", request=Asked().read())
+    second = Decision("active", request=Asked(readers=OTHER_READERS).read()).after(first)
     third = Decision("ended").after(second)
-    assert [sorted(each.let_in) for each in (first, second, third)] == [
+    assert [sorted(each.granted_groups) for each in (first, second, third)] == [
         [],
         [READERS],
         sorted((READERS, OTHER_READERS)),
     ]
     assert (
-        Decision("ended").after(Decision("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+        Decision("ended").after(Decision("active", request=Asked(readers=None).read())).granted_groups
+        == frozenset()
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.api import dead_letters
-from shared.api.dead_letters import Answer, Order
+from shared.api.dead_letters import Answer, Command
 from shared.errors import Rejected, Unavailable
 from shared.inventory.dead_letters import letters
 from shared.messaging.dead_letters import MOST_REPLAYS, Filter
@@ -22,7 +22,7 @@ from tests.stages.road import Kill, Killed, a_platform, a_team, ask, drain, late
 
 
 async def replay(app: FakeApp, *sequences: int, dry_run: bool = False) -> list[Answer]:
-    answers = await dead_letters.replay(app, Order(sequences or await numbers(app), "olivia", dry_run))
+    answers = await dead_letters.replay(app, Command(sequences or await numbers(app), "olivia", dry_run))
     await drain(app)
     return answers
 
@@ -34,7 +34,7 @@ async def test_a_replay_goes_to_the_one_stage_that_failed_as_the_message_it_was(
     app = await a_dead_letter()
     [letter] = app.bus.dead_letters()
     seen = len(app.bus.sent)
-    assert outcomes(await dead_letters.replay(app, Order(await numbers(app), "olivia"))) == ["replayed"]
+    assert outcomes(await dead_letters.replay(app, Command(await numbers(app), "olivia"))) == ["replayed"]
     [sent] = app.bus.sent[seen:]
     assert (sent.entity, sent.to, sent.session, sent.body) == (
         TOPIC,
@@ -156,7 +156,7 @@ async def test_letters_are_replayed_in_their_order_until_one_fails() -> None:
 
     sent: list[Call] = []
     app.calls.before = broken
-    answers = await dead_letters.replay(app, Order([third, second, first], "olivia"))
+    answers = await dead_letters.replay(app, Command([third, second, first], "olivia"))
     app.calls.before = nothing
     assert [(answer.sequence, answer.outcome) for answer in answers] == [
         (first, "replayed"),

@@ -198,7 +198,7 @@ async def test_without_a_group_the_keys_are_made_and_the_status_says_what_is_mis
     app = await a_platform()
     await ask(app, Asked(readers=None))
     assert app.roles.assigned == set()
-    assert shown(app)["keys"] == "success: keys in vault; nobody may read them yet: add entraGroup"
+    assert shown(app)["keys"] == "success: keys in vault; no group may read them yet: add entraGroup"
 
 
 async def test_a_team_waits_for_the_catalogue_that_is_not_provisioned_yet() -> None:

@@ -503,7 +503,7 @@ async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
     if (alpha := await teams.team(app, "alpha", EVERYBODY)) is not None:
         as_json(200, to_json(alpha)).get_body()
     one = to_json(await teams.team(app, "carol", EVERYBODY))
-    models = to_json(await teams.models(app, closely=True))
+    models = to_json(await teams.models(app, with_shares=True))
     unsettled = await unsettled_teams(app, app.clock.now())
     return {
         "listed": [json.loads(each) for each in listed],
