@@ -34,14 +34,16 @@ def conditions(view: TeamView, platform: Platform) -> tuple[Condition, ...]:
 
 
 #: The condition of the request where the branch has none: status, reason, message.
-_WITHOUT_REQUEST: Mapping[Literal["no_catalogue", "no_tree", "junk", "gone"], tuple[Status, str, str]] = {
+_WITHOUT_REQUEST: Mapping[
+    Literal["no_catalogue", "no_tree", "no_request", "gone"], tuple[Status, str, str]
+] = {
     "no_catalogue": (
         "Unknown",
         "CatalogueInvalid",
         "the catalogue on the branch is not valid; granted access stays",
     ),
     "no_tree": ("Unknown", "NoBranch", "the branch is not there, or has no files; granted access stays"),
-    "junk": (
+    "no_request": (
         "False",
         "NoRequest",
         "there are files at the team's paths, but none is a request of this team; see the check",
@@ -78,7 +80,7 @@ def _request(view: TeamView) -> Condition:
             return (
                 _refused(found.problems) if found.access == "kept" else Condition("Request", "True", "Valid")
             )
-        case "over" | "new_end":
+        case "expired" | "new_end":
             return _expired(found.request.expires if found.request else None)
         case "invalid" | "unreadable":
             return _refused(found.problems)
@@ -347,8 +349,8 @@ def _since(workspace: Workspace, *types: str) -> datetime | None:
     """The time at which the first of these conditions that exists changed last."""
     times: Iterable[datetime | None] = (
         read_time(str(condition.get("lastTransitionTime") or ""))
-        for wanted in types
+        for kind in types
         for condition in workspace.conditions
-        if condition.get("type") == wanted
+        if condition.get("type") == kind
     )
     return next((moment for moment in times if moment is not None), None)

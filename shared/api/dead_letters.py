@@ -64,13 +64,13 @@ class Answer:
 Step = Callable[[Letter], Awaitable[Answer]]
 
 
-async def listing(app: App, wanted: Filter, first: int, limit: int) -> Listing:
+async def listing(app: App, selected: Filter, first: int, limit: int) -> Listing:
     """The page that begins at a number; the first page has the groups of all letters. Bodies are left out:
     `show` returns them.
     """
     found: list[Letter] = []
     async for letter in letters(app, first):
-        if wanted.takes(letter):
+        if selected.takes(letter):
             found.append(replace(letter, body=b""))
         if first > 1 and len(found) > limit:
             break

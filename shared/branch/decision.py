@@ -268,7 +268,7 @@ def _is_about(message: TeamMessage, found: TeamState) -> bool:
     if found.files == "no_tree":
         return True
     if message.change == "requested":
-        return found.files not in ("gone", "junk") and found.path == message.path
+        return found.files not in ("gone", "no_request") and found.path == message.path
     return found.request is None or found.files == "new_end"
 
 

@@ -32,10 +32,10 @@ async def read_files(
     """The files at these paths. `known` contents, from an archive, are used only if they hash to the tree's
     blob: Git attributes can change the contents of an archive.
     """
-    wanted = sorted(paths)
-    read = [path for path in wanted if _is_content_read(app, path, tree)]
+    chosen = sorted(paths)
+    read = [path for path in chosen if _is_content_read(app, path, tree)]
     contents = await _contents(app, read, tree, known or {})
-    return {path: File(contents.get(path, b""), tree[path].mode) for path in wanted}
+    return {path: File(contents.get(path, b""), tree[path].mode) for path in chosen}
 
 
 def _is_content_read(app: App, path: str, tree: Tree) -> bool:

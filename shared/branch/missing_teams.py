@@ -66,10 +66,10 @@ async def find_missing(
     return await apply_guard(app, present, endings.values(), head)
 
 
-def _missing_team(marker: Marker, lapsed: bool) -> MissingTeam:
+def _missing_team(marker: Marker, expired: bool) -> MissingTeam:
     held = marker.held is not None or "held" in marker.unreadable
     return MissingTeam(
-        marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=lapsed, marked=True
+        marker.team, marker.path, marker.commit, marker.withdrawn is not None, held, over=expired, marked=True
     )
 
 

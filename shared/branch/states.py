@@ -7,7 +7,7 @@ Files. The paths of a team are those in its folder. A file *is a request of the 
 and names the team, even if it has problems; the file at the marker's path always is, because the access in
 force was made from it.
 
-- `valid`: the request is granted. `over`: it is valid, and its last day, the one in force, has passed.
+- `valid`: the request is granted. `expired`: it is valid, and its last day, the one in force, has passed.
 - `new_end`: it is valid, and its last day, not the one in force, has passed since the file came to the
   branch. (A day that was past already when it came is taken for a mistake: the problem is `AlreadyOver`, and
   the file is `invalid`.)
@@ -15,19 +15,20 @@ force was made from it.
 - `invalid`: the file is a request of the team and has problems, by itself or together with other requests.
 - `unreadable`: the marker's path is a link, a submodule, a pointer to a large file or too large, or is below
   a link or submodule.
-- `junk`: there are files at the team's paths, none at the marker's path, and none is a request of the team.
+- `no_request`: there are files at the team's paths, none at the marker's path, and none is a request of the
+  team.
 - `gone`: there is no file. `no_catalogue`: there is a file, and no valid catalogue to evaluate it with.
   `no_tree`: the branch is missing or empty.
 
 Of several requests of a team, the one at the marker's path counts; if there is none, all of them are
 `invalid`. A request that was moved counts at its new path.
 
-Marks. `none`: the team has nothing in use. `robbed`: its product was deleted by somebody else, and other
-objects of it are in use. `begun`: its product was never finished. `in_force`: its access is as granted.
-`lapsed`: the last day of the granted access has passed. `held`: the guard holds its withdrawal;
-`held_lapsed`: both. `withdrawn`: its access ended, and its grace period runs or is over. `strange`: the
-product with the team's name is not managed by this repository. `garbled`: the product is ours, and a field of
-its marker cannot be read or was added by a newer version of Mergekey.
+Marks. `none`: the team has nothing in use. `lost`: its product was deleted by somebody else, and other
+objects of it are in use. `unfinished`: its product was never finished. `in_force`: its access is as granted.
+`expired`: the last day of the granted access has passed. `held`: the guard holds its withdrawal;
+`held_expired`: both. `withdrawn`: its access ended, and its grace period runs or is over. `unmanaged`: the
+product with the team's name is not managed by this repository. `unreadable`: the product is ours, and a field
+of its marker cannot be read or was added by a newer version of Mergekey.
 
 Actions. `grant`: provision what the request says. `keep`: write nothing; the access in force stays and
 counts. `end`: suspend, disable and mark as withdrawn; delete after the grace period. `end?`: as `end` if the
@@ -37,7 +38,7 @@ grace period has ended, or when the product does not exist any more. `freeze`: a
 deleted, because the branch cannot be read. `none`: nothing.
 
 The stage that would write an unmanaged product refuses it (`NotManaged`); the team's other objects are
-withdrawn without it. A garbled marker counts as far as it can be read: the guard counts its team, and the
+withdrawn without it. An unreadable marker counts as far as it can be read: the guard counts its team, and the
 next write replaces every field. A marker of a newer version is never written: see
 `shared.marker.require_known`.
 """
@@ -55,18 +56,27 @@ from shared.resources.actual import Product
 
 Files = Literal[
     "valid",
-    "over",
+    "expired",
     "new_end",
     "shortened",
     "invalid",
     "unreadable",
-    "junk",
+    "no_request",
     "gone",
     "no_catalogue",
     "no_tree",
 ]
 Mark = Literal[
-    "none", "robbed", "begun", "in_force", "lapsed", "held", "held_lapsed", "withdrawn", "strange", "garbled"
+    "none",
+    "lost",
+    "unfinished",
+    "in_force",
+    "expired",
+    "held",
+    "held_expired",
+    "withdrawn",
+    "unmanaged",
+    "unreadable",
 ]
 Action = Literal["grant", "grant?", "keep", "end", "end?", "rest", "freeze", "none"]
 #: The access of a team: as it asks for (`granted`); as it was granted last (`kept`, or `held` by the guard);
@@ -77,15 +87,15 @@ MARKS: tuple[Mark, ...] = get_args(Mark)
 
 # fmt: off
 _TABLE: Mapping[Files, tuple[Action, ...]] = {
-    #                        robbed          in_force          held              withdrawn        garbled
-    #                none            begun            lapsed            held_lapsed       strange
+    #                        lost            in_force          held              withdrawn        unreadable
+    #                none            unfinished       expired           held_expired      unmanaged
     "valid":        ("grant","grant","grant","grant", "grant", "grant", "grant", "grant", "grant","grant"),
-    "over":         ("rest", "end",  "end",  "end",   "end",   "end",   "end",   "rest",  "end",  "end"),
+    "expired":      ("rest", "end",  "end",  "end",   "end",   "end",   "end",   "rest",  "end",  "end"),
     "new_end":      ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
     "shortened":    ("grant","grant","grant","grant?","grant", "grant?","grant", "grant", "grant","grant?"),
     "invalid":      ("rest", "keep", "keep", "keep",  "end",   "keep",  "end",   "rest",  "keep", "keep"),
     "unreadable":   ("rest", "keep", "keep", "keep",  "end",   "keep",  "end",   "rest",  "keep", "keep"),
-    "junk":         ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
+    "no_request":   ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
     "gone":         ("rest", "end?", "end?", "end?",  "end",   "end?",  "end",   "rest",  "end?", "end?"),
     "no_catalogue": ("none", "keep", "keep", "keep",  "freeze","keep",  "freeze","freeze","keep", "keep"),
     "no_tree":      ("none", "keep", "keep", "keep",  "freeze","keep",  "freeze","freeze","keep", "keep"),
@@ -157,7 +167,7 @@ def files_of(
         return _row_of(file, marker, today)
     if hidden:
         return Found("unreadable", marked_path)
-    return Found("invalid" if any(file.is_request for file in files) else "junk", files[0].path)
+    return Found("invalid" if any(file.is_request for file in files) else "no_request", files[0].path)
 
 
 def _row_of(file: TeamFile, marker: Marker | None, today: date) -> Found:
@@ -184,7 +194,7 @@ def _by_day(day: date | None, marker: Marker | None, today: date) -> Files:
     """
     if is_over(day, today):
         known = marker is not None and "expires" not in marker.unreadable
-        return "new_end" if known and marker is not None and marker.expires != day else "over"
+        return "new_end" if known and marker is not None and marker.expires != day else "expired"
     known_end = marker.expires if marker is not None else None
     return "shortened" if marker is not None and is_shortened(day, known_end, today) else "valid"
 
@@ -194,9 +204,9 @@ def mark_of(product: Product | None, ours: Marker, today: date, *, in_use: bool)
     team are in use.
     """
     if product is None:
-        return "robbed" if in_use else "none"
+        return "lost" if in_use else "none"
     if product.marker is None or not ours.owns(product.marker):
-        return "strange"
+        return "unmanaged"
     return _mark_of_own(product.marker, today, finished=product.is_finished)
 
 
@@ -205,12 +215,12 @@ def _mark_of_own(marker: Marker, today: date, *, finished: bool) -> Mark:
     if marker.withdrawn is not None:
         return "withdrawn"
     if marker.has_lapsed(today):
-        return "held_lapsed" if marker.held else "lapsed"
+        return "held_expired" if marker.held else "expired"
     if marker.held is not None:
         return "held"
     if marker.unreadable or marker.newer:
-        return "garbled"
-    return "in_force" if finished else "begun"
+        return "unreadable"
+    return "in_force" if finished else "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +248,7 @@ class TeamState:
 
     def access(self, *, held: bool) -> Access:
         """The access of the team; `held` tells whether the guard holds it."""
-        if self.mark == "strange" and self.action in ("grant", "keep"):
+        if self.mark == "unmanaged" and self.action in ("grant", "keep"):
             return "not_ours"
         if held and self.is_guarded:
             return "held" if self.action == "end?" else "kept"

@@ -130,7 +130,7 @@ def missing_team_of(found: TeamState, today: date) -> MissingTeam | None:
     )
     if marker is not None and found.mark == "withdrawn" and found.action != "grant":
         return replace(missing, withdrawn=True, over=marker.has_lapsed(today))
-    if not found.is_guarded or (found.mark == "strange" and not found.in_use):
+    if not found.is_guarded or (found.mark == "unmanaged" and not found.in_use):
         return None
     return replace(missing, held=_is_marked_held(found))
 
@@ -146,7 +146,7 @@ def _is_marked_held(found: TeamState) -> bool:
 
 
 def _cause(found: TeamState) -> Cause:
-    return found.files if found.files in ("junk", "new_end", "shortened") else "gone"
+    return found.files if found.files in ("no_request", "new_end", "shortened") else "gone"
 
 
 def already_over_problem(path: str, request: AccessRequest, came: date, reviewed: Review) -> Problem | None:

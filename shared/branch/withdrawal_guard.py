@@ -26,7 +26,7 @@ SHARE = 4
 
 #: The reason for which a team's access ends: its file was removed, its files are not requests, it has a new
 #: last day that has passed, or its last day was brought forward.
-Cause = Literal["gone", "junk", "new_end", "shortened"]
+Cause = Literal["gone", "no_request", "new_end", "shortened"]
 
 _KEY = "allow-withdrawals:"
 #: https://git-scm.com/docs/git-interpret-trailers

@@ -219,7 +219,7 @@ async def _states(app: App, branch: BranchFiles, teams: Sequence[str], today: da
 
 def _with_new_day(found: TeamState) -> TeamState:
     """A new team has no last day in force: so the day in its file is new, also when it has passed."""
-    return replace(found, files="new_end") if (found.files, found.mark) == ("over", "none") else found
+    return replace(found, files="new_end") if (found.files, found.mark) == ("expired", "none") else found
 
 
 async def _missing_teams(app: App, gone: Sequence[str], after: Tree, head: Head) -> MissingTeams:

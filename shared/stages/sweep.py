@@ -330,7 +330,7 @@ def _change(app: App, branch: Branch, team: str) -> AccessChange:
     commit, granted = _commits(branch, found)
     if found.action.endswith("?") and branch.judged.holds(team):
         return AccessChange(change="held", team=team, path=found.path, commit=commit)
-    if entry is None or found.files in ("gone", "junk"):
+    if entry is None or found.files in ("gone", "no_request"):
         return AccessChange(change="withdrawn", team=team, path=found.path, commit=commit, granted=granted)
     if found.request is not None and branch.head is not None and found.action.startswith("grant"):
         return change_of(team, found.path, branch.head, entry.blob, branch.files[found.path])

@@ -82,8 +82,8 @@ CELLS: Mapping[str, tuple[Files, Access]] = {
     "no branch": ("no_tree", "kept"),
     "held": ("gone", "held"),
     "gone": ("gone", "ended"),
-    "junk": ("junk", "ended"),
-    "expired": ("over", "ended"),
+    "no_request": ("no_request", "ended"),
+    "expired": ("expired", "ended"),
 }
 
 
@@ -136,7 +136,7 @@ def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
     seen = Seen(
         replace(OURS, withdrawn=YESTERDAY), secrets=dict.fromkeys(names.secrets("alpha"), False), tags=marked
     )
-    for cell in ("gone", "junk", "expired"):
+    for cell in ("gone", "no_request", "expired"):
         found = told(replace(seen, namespace=replace(OURS, withdrawn=EARLIER)), cell)
         assert found["Gateway"] == Condition("Gateway", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
         assert found["Keys"] == Condition("Keys", "False", "Withdrawn", WITHDRAWN, YESTERDAY)
@@ -189,13 +189,14 @@ def test_a_request_that_is_gone_says_since_when() -> None:
 
 def test_what_the_branch_says_of_a_request_is_told() -> None:
     found = {
-        files: told(Seen(), files)["Request"] for files in ("unjudged", "gone", "held", "junk", "no branch")
+        files: told(Seen(), files)["Request"]
+        for files in ("unjudged", "gone", "held", "no_request", "no branch")
     }
     assert {files: (each.status, each.reason) for files, each in found.items()} == {
         "unjudged": ("Unknown", "CatalogueInvalid"),
         "gone": ("False", "NoRequest"),
         "held": ("False", "NoRequest"),
-        "junk": ("False", "NoRequest"),
+        "no_request": ("False", "NoRequest"),
         "no branch": ("Unknown", "NoBranch"),
     }
 
@@ -234,7 +235,9 @@ def test_a_last_day_that_may_not_be_brought_forward_is_told_by_its_problem() -> 
 def test_a_last_day_ends_at_midnight_utc() -> None:
     request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
     found = conditions(
-        TeamView(TeamOnBranch("alpha", "over", "ended", request=request), Seen().world(), a_catalog(), TIMES),
+        TeamView(
+            TeamOnBranch("alpha", "expired", "ended", request=request), Seen().world(), a_catalog(), TIMES
+        ),
         PLATFORM,
     )[0]
     message = "its last day was 2026-03-01: write a later one, or remove the file"

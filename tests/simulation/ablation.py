@@ -175,7 +175,7 @@ async def _follows(*_: object) -> bool:
 def _as_granted(day: date | None, marker: Marker | None, today: date) -> Files:
     """A day that has passed is the natural end, whoever wrote it."""
     found = _by_day(day, marker, today)
-    return "over" if found == "new_end" else found
+    return "expired" if found == "new_end" else found
 
 
 def _any_file(homes: Sequence[TeamFile], marker: Marker | None) -> TeamFile | None:

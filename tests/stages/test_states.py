@@ -40,17 +40,17 @@ CHANGED = 5_432
 #: What follows, by what the branch has (down) and what stands (across); `-` where files and marker cannot say
 #: that together.
 TABLE = """
-             none   robbed begun  in_force lapsed held   held_lapsed withdrawn strange garbled
-valid        grant  grant  grant  grant    grant  grant  grant       grant     refuse  grant
-over         none   end    -      -        end    -      end         rest      end     end
-new_end      none   -      end?   end?     end    end?   end         rest      -       end?
-shortened    -      -      grant  grant?   -      grant? -           grant     -       grant?
-invalid      none   keep   keep   keep     end    keep   end         rest      keep    keep
-unreadable   none   keep   keep   keep     end    keep   end         rest      keep    keep
-junk         none   end?   end?   end?     end    end?   end         rest      end?    end?
-gone         none   end?   end?   end?     end    end?   end         rest      end?    end?
-no_catalogue none   keep   keep   keep     freeze keep   freeze      freeze    keep    keep
-no_tree      none   keep   keep   keep     freeze keep   freeze      freeze    keep    keep
+             none  lost  unfinished in_force expired held   held_expired withdrawn unmanaged unreadable
+valid        grant grant grant      grant    grant   grant  grant        grant     refuse    grant
+expired      none  end   -          -        end     -      end          rest      end       end
+new_end      none  -     end?       end?     end     end?   end          rest      -         end?
+shortened    -     -     grant      grant?   -       grant? -            grant     -         grant?
+invalid      none  keep  keep       keep     end     keep   end          rest      keep      keep
+unreadable   none  keep  keep       keep     end     keep   end          rest      keep      keep
+no_request   none  end?  end?       end?     end     end?   end          rest      end?      end?
+gone         none  end?  end?       end?     end     end?   end          rest      end?      end?
+no_catalogue none  keep  keep       keep     freeze  keep   freeze       freeze    keep      keep
+no_tree      none  keep  keep       keep     freeze  keep   freeze       freeze    keep      keep
 """
 _HEAD, *_ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [
@@ -60,7 +60,8 @@ CELLS = [
 PUSHED = [
     cell
     for cell in CELLS
-    if cell[0] not in ("over", "new_end", "no_tree") and cell[1] in ("begun", "in_force", "garbled")
+    if cell[0] not in ("expired", "new_end", "no_tree")
+    and cell[1] in ("unfinished", "in_force", "unreadable")
 ]
 PUSHED += [cell for cell in CELLS if cell[:2] in {("valid", mark) for mark in _HEAD}]
 
@@ -107,7 +108,7 @@ async def a_world(mark: str, many: bool = False) -> FakeApp:
     if mark == "withdrawn":
         await push(app, {PATH: None})
         app.repository.commit({PATH: Asked().text()})
-    elif mark == "robbed":
+    elif mark == "lost":
         state = app.gateway.state
         del state.products["team-alpha"], state.subscriptions["team-alpha"], state.policies["team-alpha"]
         state.links.discard(("team-alpha", names.API))
@@ -122,26 +123,26 @@ def _marked(product: Product, mark: str) -> Product:
     assert product.marker is not None
     held = START + timedelta(days=9)
     marks: Mapping[str, Marker | None] = {
-        "begun": product.marker.unfinished(),
+        "unfinished": product.marker.unfinished(),
         "in_force": product.marker,
-        "lapsed": replace(product.marker, expires=YESTERDAY),
+        "expired": replace(product.marker, expires=YESTERDAY),
         "held": replace(product.marker, held=held),
-        "held_lapsed": replace(product.marker, expires=YESTERDAY, held=held),
-        "strange": None,
-        "garbled": replace(product.marker, commit="", unreadable=frozenset({"commit", "expires"})),
+        "held_expired": replace(product.marker, expires=YESTERDAY, held=held),
+        "unmanaged": None,
+        "unreadable": replace(product.marker, commit="", unreadable=frozenset({"commit", "expires"})),
     }
-    return replace(product, marker=marks[mark], published=product.published and mark != "begun")
+    return replace(product, marker=marks[mark], published=product.published and mark != "unfinished")
 
 
 async def arrange(app: FakeApp, files: str, mark: str) -> None:
     """The branch comes to say this of alpha, without a word to the app."""
     repository = app.repository
     ends: dict[str, date] = {
-        "over": YESTERDAY,
-        "new_end": BEFORE_THAT if "lapsed" in mark else YESTERDAY,
+        "expired": YESTERDAY,
+        "new_end": BEFORE_THAT if "expired" in mark else YESTERDAY,
         "shortened": SOON,
     }
-    if mark == "garbled" and files == "new_end":
+    if mark == "unreadable" and files == "new_end":
         product = app.gateway.state.products["team-alpha"]
         assert product.marker is not None
         app.gateway.state.products["team-alpha"] = replace(
@@ -155,9 +156,9 @@ async def arrange(app: FakeApp, files: str, mark: str) -> None:
         repository.commit({PATH: None}, links={FOLDER: "elsewhere"})
     else:
         # The file came when its day had not passed.
-        day = START.date() + timedelta(days=1) if files in ("over", "new_end") else None
+        day = START.date() + timedelta(days=1) if files in ("expired", "new_end") else None
         repository.commit(_files(files, ends.get(files)), day=day)
-    if mark == "withdrawn" and files == "over":
+    if mark == "withdrawn" and files == "expired":
         product = app.gateway.state.products["team-alpha"]
         assert product.marker is not None
         app.gateway.state.products["team-alpha"] = replace(
@@ -168,7 +169,7 @@ async def arrange(app: FakeApp, files: str, mark: str) -> None:
 def _files(files: str, ends: date | None) -> dict[str, str | bytes | None]:
     if files == "gone":
         return {PATH: None}
-    if files == "junk":
+    if files == "no_request":
         return {PATH: None, ELSEWHERE: "oops\n"}
     text = Asked(tokens=CHANGED, expires=ends).text()
     return {PATH: text + ("oops: 1\n" if files == "invalid" else "")}
@@ -206,10 +207,10 @@ def expected(what: str, before: Seen, mark: str, many: bool) -> list[Seen]:
         case "end?" if many or mark == "held":
             # A stranger's product and one that is gone cannot say it, and one that was never finished is not
             # published for it.
-            return [kept] if mark in ("robbed", "strange", "begun") else [replace(kept, held=True)]
-        case "end" | "end?" if mark == "robbed":
+            return [kept] if mark in ("lost", "unmanaged", "unfinished") else [replace(kept, held=True)]
+        case "end" | "end?" if mark == "lost":
             return [replace(ended, secrets=False)]
-        case "end" | "end?" if mark == "strange":
+        case "end" | "end?" if mark == "unmanaged":
             return [ended]
         case "end" | "end?":
             return [replace(ended, withdrawn=True, held=False)]
@@ -232,7 +233,7 @@ async def test_what_follows(files: str, mark: str, what: str, asker: str, many: 
 
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "with others"])
 @pytest.mark.parametrize("asker", ASKERS)
-@pytest.mark.parametrize("mark", ["robbed", "in_force"])
+@pytest.mark.parametrize("mark", ["lost", "in_force"])
 async def test_a_file_in_the_place_of_a_folder_hides_nothing(mark: str, asker: str, many: bool) -> None:
     """Unlike a link: nothing can be under it, so the team's own file is gone, and the guard counts that."""
     app = await a_world(mark, many)
@@ -256,7 +257,7 @@ async def test_what_is_left_after_the_grace_period(files: str, mark: str, what: 
     ends = ends or files == "shortened"
     assert seen(app).secrets is not ends
     assert seen(app).product is (
-        mark == "strange" or (mark != "robbed" and not ends) or (what == "grant" and not ends)
+        mark == "unmanaged" or (mark != "lost" and not ends) or (what == "grant" and not ends)
     )
 
 
@@ -294,7 +295,7 @@ async def test_what_people_are_told(files: str, mark: str, what: str, many: bool
     told = ACCESS[what]
     if what.endswith("?") and (many or (mark == "held" and what == "end?")):
         told = "held" if what == "end?" else "kept"
-    if mark == "strange" and what == "keep":
+    if mark == "unmanaged" and what == "keep":
         told = "not_ours"
     one = await teams.team(app, "alpha", teams.Audience(None))
     every = {record.team: record for record in (await teams.teams(app, teams.Audience(None))).teams}
@@ -329,10 +330,10 @@ async def test_what_is_left_for_a_newcomer(files: str, mark: str, what: str) -> 
         app.clock.advance(timedelta(minutes=1))
     counts = (
         what in ("grant", "grant?", "refuse")
-        or (what == "keep" and mark != "robbed")
+        or (what == "keep" and mark != "lost")
         or (what == "end?" and mark == "held")
     )
-    if mark == "strange":
+    if mark == "unmanaged":
         # What a stranger's product grants counts while a file of alpha's lies beside it.
         counts = files not in ("gone", "unreadable")
     zulu = app.gateway.state.subscriptions.get("team-zulu")
