@@ -5,11 +5,16 @@ with them.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NotRequired
+from typing import Annotated, NotRequired
 
+from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
-from shared.api.dead_letters import Answer
+from shared.api.dead_letters import Answer, Listing
+from shared.messaging.dead_letters import MOST_REPLAYS, Group, Letter
+
+#: A time in UTC by ISO 8601, in seconds.
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 
 
 class LetterRow(TypedDict):
@@ -28,7 +33,7 @@ class LetterRow(TypedDict):
     actor: str
     attempts: int
     replays: int
-    enqueued: datetime
+    enqueued: Timestamp
     most_replays: int
     root: str
     session: str
@@ -52,7 +57,7 @@ class GroupRow(TypedDict):
     actor: str
     count: int
     last: int
-    oldest: datetime
+    oldest: Timestamp
 
 
 class LetterPage(TypedDict):
@@ -83,3 +88,55 @@ class ProblemDetails(TypedDict):
     status: int
     reason: str
     detail: str
+
+
+def letter_page(page: Listing, converged: frozenset[int] | None = None) -> LetterPage:
+    """A page of letters. `converged` are the numbers of those whose team has converged since, if they were
+    asked for.
+    """
+    letters = [letter_row(letter) for letter in page.letters]
+    if converged is not None:
+        for row in letters:
+            row["converged"] = row["sequence"] in converged
+    groups = None if page.groups is None else [_group_row(group) for group in page.groups]
+    return LetterPage(groups=groups, letters=letters, next=page.following)
+
+
+def letter_row(letter: Letter) -> LetterRow:
+    return LetterRow(
+        sequence=letter.sequence,
+        stage=letter.stage,
+        team=letter.team,
+        reason=letter.reason,
+        message=letter.message,
+        actor=letter.actor,
+        attempts=letter.attempts,
+        replays=letter.replays,
+        enqueued=_timestamp(letter.enqueued),
+        most_replays=MOST_REPLAYS,
+        root=letter.root,
+        session=letter.session,
+        body_size=letter.body_size,
+        body_sha256=letter.body_sha256,
+    )
+
+
+def whole_letter(letter: Letter) -> WholeLetter:
+    """A letter with the original message. Bytes that are not UTF-8 are escaped."""
+    body = letter.body.decode(errors="backslashreplace")
+    return {**letter_row(letter), "message_id": letter.message_id, "body": body}
+
+
+def _group_row(group: Group) -> GroupRow:
+    return GroupRow(
+        stage=group.stage,
+        reason=group.reason,
+        actor=group.actor,
+        count=group.count,
+        last=group.last,
+        oldest=_timestamp(group.oldest),
+    )
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

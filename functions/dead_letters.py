@@ -9,14 +9,13 @@ from typing import Any
 
 import azure.functions as func
 
+from functions.answers import letter_page, whole_letter
 from functions.operators import (
     DiscardForm,
     Query,
     ReplayForm,
     SweepForm,
     authorized,
-    group_json,
-    letter_json,
     parse_query,
     problem,
 )
@@ -36,13 +35,8 @@ ANONYMOUS = func.AuthLevel.ANONYMOUS
 async def list_dead_letters(req: func.HttpRequest, app: RealApp, _: Caller) -> tuple[int, Any]:
     query = parse_query(req, Query)
     page = await dead_letters.listing(app, query.filter(app.clock.now()), query.first, query.most)
-    letters = [letter_json(letter) for letter in page.letters]
-    if query.check:
-        converged = await dead_letters.converged(app, page.letters)
-        if converged is not None:
-            letters = [letter | {"converged": letter["sequence"] in converged} for letter in letters]
-    groups = None if page.groups is None else [group_json(group) for group in page.groups]
-    return 200, {"groups": groups, "letters": letters, "next": page.following}
+    converged = await dead_letters.converged(app, page.letters) if query.check else None
+    return 200, letter_page(page, converged)
 
 
 @stage.route(route="dead-letters/{sequence}", methods=["GET"], auth_level=ANONYMOUS)
@@ -52,8 +46,7 @@ async def show_dead_letter(req: func.HttpRequest, app: RealApp, _: Caller) -> tu
     letter = await dead_letters.show(app, sequence)
     if letter is None:
         return problem(404, "Gone", f"there is no dead letter {sequence} any more")
-    body = letter.body.decode(errors="backslashreplace")
-    return 200, letter_json(letter) | {"message_id": letter.message_id, "body": body}
+    return 200, whole_letter(letter)
 
 
 @stage.route(route="dead-letters/replay", methods=["POST"], auth_level=ANONYMOUS)
@@ -68,8 +61,8 @@ async def replay_dead_letters(req: func.HttpRequest, app: RealApp, caller: Calle
 @authorized("Operator")
 async def discard_dead_letters(req: func.HttpRequest, app: RealApp, caller: Caller) -> tuple[int, Any]:
     form = DiscardForm.model_validate_json(req.get_body())
-    order = Command(form.sequences, caller.name, form.dry_run)
-    answers = await dead_letters.discard(app, order, form.why, form.only_converged)
+    command = Command(form.sequences, caller.name, form.dry_run)
+    answers = await dead_letters.discard(app, command, form.why, form.only_converged)
     return 200, {"answers": [asdict(answer) for answer in answers]}
 
 

@@ -27,7 +27,7 @@ from shared import bootstrap
 from shared.adapters.entra import Caller, Refused, Role
 from shared.bootstrap import RealApp
 from shared.errors import MergekeyError, TemporaryError
-from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter
+from shared.messaging.dead_letters import Filter
 from shared.messaging.routes import BY_WORD, STAGES
 
 #: Returns the status and the body of an answer.
@@ -183,28 +183,6 @@ def problem(status: int, reason: str, message: str) -> tuple[int, Any]:
         "reason": reason,
         "detail": message,
     }
-
-
-def letter_json(letter: Letter) -> dict[str, Any]:
-    """A letter without its body."""
-    shown = {
-        name: getattr(letter, name)
-        for name in ("sequence", "stage", "team", "reason", "message", "actor", "attempts", "replays")
-    }
-    return {
-        **shown,
-        "enqueued": letter.enqueued.isoformat(timespec="seconds"),
-        "most_replays": MOST_REPLAYS,
-        "root": letter.root,
-        "session": letter.session,
-        "body_size": letter.body_size,
-        "body_sha256": letter.body_sha256,
-    }
-
-
-def group_json(group: Group) -> dict[str, Any]:
-    shown = {name: getattr(group, name) for name in ("stage", "reason", "actor", "count", "last")}
-    return {**shown, "oldest": group.oldest.isoformat(timespec="seconds")}
 
 
 def as_json(status: int, body: Any, headers: dict[str, str] | None = None) -> func.HttpResponse:

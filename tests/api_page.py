@@ -13,7 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from functions.operators import group_json, letter_json, problem, to_json
+from functions.answers import letter_page
+from functions.operators import problem, to_json
 from shared.api import dead_letters
 from shared.api.health_checks import check_everything
 from shared.api.records import Health, ProviderList, Setting, SettingList
@@ -100,11 +101,7 @@ async def _letters(app: FakeApp) -> Any:
     app.calls.before = nothing
     await later(app, timedelta(minutes=1))
     page = await dead_letters.listing(app, Filter(), 1, 10)
-    return {
-        "groups": [group_json(each) for each in page.groups or ()],
-        "letters": [letter_json(each) for each in page.letters],
-        "next": None,
-    }
+    return letter_page(page)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_a_stage_is_known_by_the_word_of_its_commit_status_and_a_slip_is_told(ro
         "there is no stage 'provision-gatway'; there are sweeps, provision-catalog, provision-gateway"
         in slip.stderr
     )
-    assert "No dead letters with that filter (" in mergekey("dead-letters", "list", "--reason", "Slip").stdout
+    assert "No dead letters match the filter (" in mergekey("dead-letters", "list", "--reason", "Slip").stdout
     assert mergekey("dead-letters", "replay", "--reason", "Slip", "--up-to", "999999", "--yes").exit_code == 1
 
 
