@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from shared.app import App
 from shared.branch.review import File, Review
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
-from shared.documents.problem import START, Problem, failures, problem_at
+from shared.documents.problem import START, Problem, counted, failures, problem_at
 from shared.git import Tree
 from shared.messaging.messages import CATALOG_TEAM, AccessChange
 from shared.ports import Head
@@ -50,14 +50,10 @@ async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) 
     """Write the check run of the commit, and return its summary."""
     failed = len(failures(problems))
     counts = [(failed, "problem"), (len(problems) - failed, "warning")]
-    parts = [f"{_counted(teams, 'team')} queued", *(_counted(*count) for count in counts if count[0])]
+    parts = [f"{counted(teams, 'team')} queued", *(counted(*count) for count in counts if count[0])]
     summary = ", ".join(parts)
     await app.reports.verdict(head.commit, problems, summary)
     return summary
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File]) -> AccessChange:
