@@ -19,6 +19,7 @@ from shared.errors import (
     Busy,
     MergekeyError,
     Rejected,
+    TemporaryError,
     Throttled,
     TooLarge,
     Unavailable,
@@ -28,6 +29,19 @@ from shared.errors import (
 _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
 #: Key Vault's word for a name that a soft-deleted secret still holds.
 _SOFT_DELETED = "ObjectIsDeletedButRecoverable"
+
+#: The errors of statuses that may not last. Kubernetes answers 410 for a list that has changed too much
+#: between two pages: the next look begins anew.
+_TEMPORARY: Mapping[int, type[TemporaryError]] = {
+    408: Unavailable,
+    409: Busy,
+    410: Unavailable,
+    412: Busy,
+    429: Throttled,
+    503: Throttled,
+}
+#: azure-core's exception when azure-identity gets no token: then it has no status.
+_NO_TOKEN = "ClientAuthenticationError"  # noqa: S105 - a name
 
 #: ARM's words for what should hold an object and is not there.
 _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
@@ -115,42 +129,37 @@ def by_status(
         return unexpected(system, str(status))
     if status in (401, 403):
         return AccessDenied(text)
-    if status == 409 and code == _SOFT_DELETED:
-        return Busy(text, reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
-    if status in (409, 412):
-        return Busy(text, retry_after=retry_after)
-    if status in (429, 503):
-        return Throttled(text, retry_after=retry_after)
     if status == 404:
         return Unavailable(text, reason="NotFound")
-    if status in (408, 410) or status >= 500:
-        # Kubernetes says 410 of a list that has changed too much between two pages: the next look begins
-        # anew.
-        return Unavailable(text, retry_after=retry_after)
-    return Rejected(text)
+    if status == 409 and code == _SOFT_DELETED:
+        return Busy(text, reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
+    temporary = _TEMPORARY.get(status, Unavailable if status >= 500 else None)
+    return Rejected(text) if temporary is None else temporary(text, retry_after=retry_after)
 
 
 def _translate(system: str, error: Exception) -> MergekeyError | None:
-    library = _library(error)
+    name, status = type(error).__name__, _status(error)
     if isinstance(error, TimeoutError | ConnectionError):
-        return Unavailable(f"{system}: {type(error).__name__}")
-    if library not in _LIBRARIES:
+        return Unavailable(f"{system}: {name}")
+    if _library(error) not in _LIBRARIES:
         return None
-    if type(error).__name__ == "ClientAuthenticationError" and not getattr(error, "status_code", None):
-        return AccessDenied(f"{system}: no token")
     if type(error).__module__.startswith("azure.servicebus"):
         return _from_service_bus(system, error)
-    status = _status(error)
-    if type(error).__name__ in _UNREADABLE and (status or 0) < 400:
-        return unexpected(system, type(error).__name__)
-    if status is None:
-        return Unavailable(f"{system}: {type(error).__name__}")
+    if name in _UNREADABLE and (status or 0) < 400:
+        return unexpected(system, name)
+    if status is not None:
+        return _from_answer(system, status, error)
+    return AccessDenied(f"{system}: no token") if name == _NO_TOKEN else Unavailable(f"{system}: {name}")
+
+
+def _from_answer(system: str, status: int, error: Exception) -> MergekeyError:
+    """The error for an exception that the SDK made of an answer."""
     if _has_failed(error):
         return Rejected(f"{system}: the operation failed: {_code(error)} {_message(error)[:300]}")
     headers = _headers(error)
     if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
         status = 429  # GitHub's rate limits
-    if status == 403 and library == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
+    if status == 403 and _library(error) == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
         return by_status(system, 429, retry_after=_SECONDARY_WAIT)
     return by_status(system, status, _code(error), _message(error), wait_asked_for(headers))
 

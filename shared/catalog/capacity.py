@@ -129,26 +129,10 @@ def allocate(
     """
     limits, standing = limits_of(catalog), standing or {}
     teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
-    before = {
-        team: _with_standing(metered(catalog, in_force.get(team, {})), team, standing) for team in teams
-    }
-    wanted = {
-        team: _with_standing(metered(catalog, grants), team, standing) for team, grants in asked.items()
-    }
-    totals, held, refused = _sum(before), dict(in_force), dict[str, tuple[Meter, ...]]()
-    for team in sorted(
-        wanted, key=lambda team: (_grows(wanted[team], before[team]), team not in in_force, team)
-    ):
-        step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
-        beyond = tuple(
-            meter for meter in limits if step[meter] > 0 and totals[meter] + step[meter] > limits[meter]
-        )
-        if beyond:
-            refused[team] = beyond
-        else:
-            held[team] = asked[team]
-            keeps = team in holding or _grows(wanted[team], before[team])
-            totals.update(+Counter(step) if keeps else step)
+    before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, standing)
+    wanted = _usage(catalog, asked, standing)
+    refused = _refused(wanted, before, limits, has_access=in_force.keys(), holding=holding)
+    held = {**in_force, **{team: grants for team, grants in asked.items() if team not in refused}}
     return Allocation(
         ledgers={
             model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models
@@ -160,6 +144,48 @@ def allocate(
             if dedicated
         },
         crowded_out=_of_kind(refused, dedicated=True),
+    )
+
+
+def _usage(
+    catalog: Catalog, grants: Mapping[str, Grants], standing: ExistingWorkspaces
+) -> dict[str, dict[Meter, int]]:
+    """By team, what its grants and its workspaces take of everything that is bounded."""
+    return {
+        team: _with_standing(metered(catalog, granted), team, standing) for team, granted in grants.items()
+    }
+
+
+def _refused(
+    wanted: Mapping[str, Mapping[Meter, int]],
+    before: Mapping[str, Mapping[Meter, int]],
+    limits: Mapping[Meter, int],
+    *,
+    has_access: Set[str],
+    holding: Set[str],
+) -> dict[str, tuple[Meter, ...]]:
+    """By team, what has no room for it. Teams are admitted one after the other, each as a whole: those that
+    do not grow, those that have access, newcomers.
+    """
+    totals, refused = _sum(before), dict[str, tuple[Meter, ...]]()
+    grows = {team: _grows(amounts, before[team]) for team, amounts in wanted.items()}
+    for team in sorted(wanted, key=lambda team: (grows[team], team not in has_access, team)):
+        step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
+        beyond = _beyond(step, totals, limits)
+        if beyond:
+            refused[team] = beyond
+        else:
+            # What a team that grows gives back is free only when that is done; what one gives back that may be
+            # held is not free at all.
+            totals.update(+Counter(step) if grows[team] or team in holding else step)
+    return refused
+
+
+def _beyond(
+    step: Mapping[Meter, int], totals: Mapping[Meter, int], limits: Mapping[Meter, int]
+) -> tuple[Meter, ...]:
+    return tuple(
+        meter for meter, limit in limits.items() if step[meter] > 0 and totals[meter] + step[meter] > limit
     )
 
 

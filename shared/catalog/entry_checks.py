@@ -21,6 +21,8 @@ Fault = tuple[KeyPath, str, str]
 #: Keys that only a KAITO model has, and keys that say where the one backend is.
 _OF_KAITO = ("preset", "dedicated", "shared", "accessSecret")
 _OF_ONE_BACKEND = ("endpoint", "servedName", "credential")
+#: Keys that say how a model is served to all teams.
+_OF_SHARED_BACKENDS = ("circuitBreaker", "retries", "fallback", "capacity", "cached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,20 @@ def _name_faults(entry: Entry) -> Iterator[Fault]:
 
 def _backend_faults(entry: Entry) -> Iterator[Fault]:
     """One backend, or a pool, or a workspace that the platform runs."""
-    for key in _OF_ONE_BACKEND if entry.has("pool") else ():
+    if entry.has("pool"):
+        yield from _beside_a_pool(entry)
+    elif entry.has("credential") and not entry.has("endpoint"):
+        yield (
+            ("credential",),
+            "NotAllowed",
+            "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this.",
+        )
+    if entry.model.provider == "kaito" and not entry.served:
+        yield from _without_shared_backend(entry)
+
+
+def _beside_a_pool(entry: Entry) -> Iterator[Fault]:
+    for key in _OF_ONE_BACKEND:
         if entry.has(key):
             yield (
                 (key,),
@@ -83,16 +98,11 @@ def _backend_faults(entry: Entry) -> Iterator[Fault]:
                     f"'{key}'."
                 ),
             )
-    if entry.has("credential") and not entry.has("endpoint") and not entry.has("pool"):
-        yield (
-            ("credential",),
-            "NotAllowed",
-            "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this.",
-        )
-    if entry.served:
-        return
-    for key in ("circuitBreaker", "retries", "fallback", "capacity", "cached"):
-        if entry.has(key) and entry.model.provider == "kaito":
+
+
+def _without_shared_backend(entry: Entry) -> Iterator[Fault]:
+    for key in _OF_SHARED_BACKENDS:
+        if entry.has(key):
             yield (
                 (key,),
                 "NotAllowed",

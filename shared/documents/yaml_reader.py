@@ -73,14 +73,9 @@ class Reader:
         except _Stop:
             if self._documents == 1:
                 self._end_early()
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._give_up(
-                mark.line if mark else 0, mark.column if mark else 0, str(error.problem or error.context)
-            )
-        # the parser lets these out for escapes and numbers out of range, without a place
-        except (YAMLError, ValueError, OverflowError):
-            self._give_up(0, 0, "an escape or a number is out of range")
+        # The parser raises ValueError and OverflowError for escapes and numbers out of range.
+        except (YAMLError, ValueError, OverflowError) as error:
+            self._give_up(*_cause_of(error))
         if self._data is None and not self._problems:
             self.complain(0, 0, "Empty", "There is nothing to read here.")
             self._end_early()
@@ -246,3 +241,13 @@ class Reader:
             if top.stored:
                 top.value[top.slot] = value
             top.slot = None
+
+
+def _cause_of(error: Exception) -> tuple[int, int, str]:
+    """Line and column, counted from 0, and the parser's own words; the start of the file where the parser
+    names no place.
+    """
+    if not isinstance(error, MarkedYAMLError):
+        return 0, 0, "an escape or a number is out of range"
+    mark, cause = error.problem_mark or error.context_mark, str(error.problem or error.context)
+    return (mark.line, mark.column, cause) if mark else (0, 0, cause)

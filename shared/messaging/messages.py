@@ -79,18 +79,24 @@ class Message(BaseModel):
             raise MalformedMessage(f"not a message of type {cls.TYPE}: {type(error).__name__}") from None
         ours = version == "1.0" and isinstance(source, str) and _SOURCE.fullmatch(source) is not None
         if version != "1.0" or kind != cls.TYPE:
-            refused = NewerMessage if ours and _is_later(kind, cls.TYPE) else MalformedMessage
-            raise refused(f"expected a message of type {cls.TYPE}")
+            newer = ours and _is_later(kind, cls.TYPE)
+            raise _unreadable(f"expected a message of type {cls.TYPE}", newer=newer)
         try:
             return cls.model_validate_json(data, by_alias=True, by_name=False)
         except ValidationError as error:
-            refused = NewerMessage if ours and _is_only_unknown(error) else MalformedMessage
-            raise refused(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
+            newer = ours and _is_only_unknown(error)
+            raise _unreadable(
+                f"not a message of type {cls.TYPE}: {_first_problem(error)}", newer=newer
+            ) from None
 
 
 #: What `encode` is given by the stages.
 _SOURCE = re.compile(r"/repositories/[0-9]{1,20}")
 _TYPE = re.compile(r"(?P<name>.+\.v)(?P<version>[1-9][0-9]{0,3})")
+
+
+def _unreadable(message: str, *, newer: bool) -> NewerMessage | MalformedMessage:
+    return NewerMessage(message) if newer else MalformedMessage(message)
 
 
 def _is_later(kind: object, known: str) -> bool:

@@ -69,22 +69,27 @@ class Missed:
 
 
 def missed(attempts: Iterable[Delivery], repository: int) -> Missed:
-    """Judged by what GitHub lists. A push whose first attempt is not among it is too old: so its repetitions
-    come to an end.
+    """Evaluated by what GitHub lists. A push whose first attempt is not in the list is too old: so its
+    repetitions come to an end.
     """
+    lost = _lost_pushes(attempts, repository)
+    retryable = [made for made in lost if made[-1].may_pass]
+    return Missed(
+        again=tuple(made[-1] for made in retryable if len(made) < MOST_ATTEMPTS),
+        refused=tuple(made[-1] for made in lost if not made[-1].may_pass),
+        given_up=tuple(made[-1] for made in retryable if len(made) >= MOST_ATTEMPTS),
+        since=min((made[0].at for made in lost), default=None),
+    )
+
+
+def _lost_pushes(attempts: Iterable[Delivery], repository: int) -> list[list[Delivery]]:
+    """For each push to the repository that no attempt brought, its attempts, oldest first."""
     pushes: dict[str, list[Delivery]] = {}
     for attempt in sorted(attempts, key=lambda attempt: (attempt.at, attempt.id)):
         if attempt.event == "push" and attempt.repository in (repository, None):
             pushes.setdefault(attempt.guid, []).append(attempt)
-    lost = [
-        made
-        for made in pushes.values()
-        if not made[0].redelivery and not any(attempt.succeeded for attempt in made)
-    ]
-    passing = [made for made in lost if made[-1].may_pass]
-    return Missed(
-        again=tuple(made[-1] for made in passing if len(made) < MOST_ATTEMPTS),
-        refused=tuple(made[-1] for made in lost if not made[-1].may_pass),
-        given_up=tuple(made[-1] for made in passing if len(made) >= MOST_ATTEMPTS),
-        since=min((made[0].at for made in lost), default=None),
-    )
+    return [made for made in pushes.values() if not made[0].redelivery and not _was_delivered(made)]
+
+
+def _was_delivered(made: Iterable[Delivery]) -> bool:
+    return any(attempt.succeeded for attempt in made)

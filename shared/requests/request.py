@@ -20,7 +20,7 @@ from shared.documents.validation_messages import dotted, explain
 from shared.names import team_fault
 from shared.requests.config_map import ShapeB
 from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
-from shared.requests.entitlements import Objection, check_entitlements, granted
+from shared.requests.entitlements import check_entitlements, granted
 from shared.requests.paths import RequestPaths
 from shared.requests.shapes import Shape, ShapeA, ShapeC
 
@@ -116,41 +116,50 @@ def read_request(
     wishes = [wish for wish in entries if wish is not None]
     written, wrong = _validated(shape, document)
     team, team_wrong = _claimed_team(shape, document, paths)
-    problems = [*document.problems, *wrong, *team_wrong, *_contradictions(shape, document)]
-    if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
-        problems.append(
-            document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one.")
-        )
-    if catalog is not None:
-        problems.extend(
-            document.problem((*wish.where, key), *fault)
-            for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
-        )
+    problems = [
+        *document.problems,
+        *wrong,
+        *team_wrong,
+        *_contradictions(shape, document),
+        *_no_models(shape, document, entries),
+        *_objections(shape, document, wishes, catalog, leaving),
+    ]
     terms = written.terms() if written is not None else None
     request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
-    places = {wish.name: document.at(wish.where) for wish in wishes}
-    tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
     return Verdict(
         request,
         capped(problems),
         team,
         document.at(shape.team_at),
-        places,
-        tokens,
-        document.at(shape.expires_at),
+        models_at={wish.name: document.at(wish.where) for wish in wishes},
+        tokens={wish.name: _tokens(wish, catalog, terms) for wish in wishes},
+        expires_at=document.at(shape.expires_at),
     )
+
+
+def _no_models(
+    shape: type[Shape], document: Document, entries: Sequence[RequestedModel | None]
+) -> Iterator[Problem]:
+    where = shape.models_at
+    if not entries and document.get(where) is not None and document.knows_all(where):
+        yield document.problem(where, "NoModels", "The request asks for no model. Add at least one.")
 
 
 def _objections(
     shape: type[Shape],
     document: Document,
     wishes: Sequence[RequestedModel],
-    catalog: Catalog,
+    catalog: Catalog | None,
     leaving: frozenset[str],
-) -> Iterator[Objection]:
+) -> Iterator[Problem]:
+    """The problems that depend on the catalogue; without one there are none."""
+    if catalog is None:
+        return
     written = document.get(shape.classification_at)
     known = document.knows(shape.classification_at)
-    return check_entitlements(wishes, catalog, (written or "internal") if known else None, leaving)
+    classification = (written or "internal") if known else None
+    for wish, key, *fault in check_entitlements(wishes, catalog, classification, leaving):
+        yield document.problem((*wish.where, key), *fault)
 
 
 def _tokens(wish: RequestedModel, catalog: Catalog | None, terms: RequestDetails | None) -> int | None:

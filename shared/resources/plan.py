@@ -98,53 +98,60 @@ class ActualGateway:
 
 
 def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
-    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all,
-    so it comes last.
+    """The team's product. The link lets its keys open the API, so it comes after the policy; the marker
+    vouches for all, so it comes last.
 
-    The policy says itself which one it is: a change that was taken back before its marker was written is
-    seen. A product that is open to calls without a key is closed before anything else, which may fail.
+    The policy carries its own digest: a change that was taken back before its marker was written is seen. A
+    product that can be used without a key is made to require one before anything else, which may fail.
     """
     product = actual.product
-    before = product.marker if product else None
-    seal = Update(
-        "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+    finished = product is not None and product.marker is not None and product.marker.digest != ""
+    # A policy goes with its product: one that was read of a product which is gone is gone, too.
+    policy = _policy_change(
+        "product policy", desired.product, desired.policy, actual.policy if product else None
     )
-    same = before is not None and before.digest == marker.digest
-    shown = product is not None and product.is_shown_as(*desired.names)
-    sealed = same and shown and before is not None and before.stands_as(marker)
-    finished = before is not None and before.digest != ""
     wanted, unwanted = (
         ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
     )
-    # A policy goes with its product: one that was read of a product which is gone is gone, too.
-    rules = _policy_change(
-        "product policy", desired.product, desired.policy, actual.policy if product else None
+    once: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
+    linked = finished and actual.linked is not False
+    return _steps(
+        _product_change(desired, marker, product),
+        *([(*wanted, *once), policy] if wanted else [(*policy, *once)]),
+        () if linked else (Create("product link", desired.product, API),),
+        unwanted,
+        _product_marker_change(desired, marker, product),
     )
-    opening: list[tuple[Change, ...]] = []
-    if product is not None and not product.subscription_required:
-        opening.append((Update("product", desired.product, product.etag),))
-    if product is None:
-        opening.append((Create("product", desired.product, (desired.shown_as, marker.unfinished())),))
-    beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
-    opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
-    if not finished or actual.linked is False:
-        opening.append((Create("product link", desired.product, API),))
-    return _steps(*opening, unwanted, () if sealed else (seal,))
 
 
 def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
-    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this
-    commit, without a digest.
+    """The marker at this commit, without a digest: it says, before anything is granted, that a team asks for
+    more of what is bounded over all teams.
     """
-    reserved = marker.unfinished()
+    first, reserved = _product_change(desired, marker, product), marker.unfinished()
+    if product is None or product.marker == reserved:
+        return _steps(first)
+    return _steps(first, (Update("product reservation", desired.product, product.etag, reserved),))
+
+
+def _product_change(desired: DesiredGateway, marker: Marker, product: Product | None) -> tuple[Change, ...]:
+    """A product that is there, and that requires a subscription."""
     if product is None:
-        return Plan(((Create("product", desired.product, (desired.shown_as, reserved)),),))
-    closing = () if product.subscription_required else (Update("product", desired.product, product.etag),)
-    return _steps(
-        closing,
-        ()
-        if product.marker == reserved
-        else (Update("product reservation", desired.product, product.etag, reserved),),
+        return (Create("product", desired.product, (desired.shown_as, marker.unfinished())),)
+    return () if product.subscription_required else (Update("product", desired.product, product.etag),)
+
+
+def _product_marker_change(
+    desired: DesiredGateway, marker: Marker, product: Product | None
+) -> tuple[Change, ...]:
+    known = product.marker if product else None
+    marked = known is not None and known.digest == marker.digest and known.stands_as(marker)
+    if marked and product is not None and product.is_shown_as(*desired.names):
+        return ()
+    return (
+        Update(
+            "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+        ),
     )
 
 
@@ -166,32 +173,62 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     values: in that order.
     """
     secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
-    wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
-    gone = {change.name for change in secrets if isinstance(change, Create)}
-    robbed = [
-        each
-        for each in senders(desired.backends, gone)
-        if each.name not in {change.name for change in wanted}
-    ]
-    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of
-    # a crash in between.
-    bared = tuple(Update("backend", each.name, "*", replace(each, credential=None)) for each in robbed)
-    wanted += tuple(Update("backend", each.name, "*", each) for each in robbed)
-    singles = tuple(change for change in wanted if not _is_pool(change))
-    pools = tuple(change for change in wanted if _is_pool(change))
-    rules = _policy_change("api policy", API, desired.policy, actual.policy)
-    api = actual.api
+    detached, changes = _catalog_backend_changes(desired, marker, actual, secrets)
+    singles, pools = _singles_and_pools(changes)
     beside, after = ((), singles) if secrets else (singles, ())
-    fragment = Create("policy fragment", FRAGMENT, desired.fragment)
-    if api is not None and api.is_as(marker.digest, desired.api_digest):
-        asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
-        edited = () if actual.fragment == canonical_digest(desired.fragment) else (fragment,)
-        return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
-    first: list[Change] = [fragment, *secrets, *beside]
-    if api is None or api.operations != desired.api_digest:
-        kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
-        first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
-    return _steps(bared, tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
+    api = actual.api
+    current = api is not None and api.is_as(marker.digest, desired.api_digest)
+    marking = (Update("api marker", API, None, marker),)
+    return _steps(
+        marking if current and not (api and api.asks_for_keys) else (),
+        detached,
+        (
+            *_api_change(desired, marker, api),
+            *_fragment_change(desired, actual, current),
+            *secrets,
+            *beside,
+        ),
+        after,
+        pools,
+        _policy_change("api policy", API, desired.policy, actual.policy),
+        () if current else marking,
+    )
+
+
+def _catalog_backend_changes(
+    desired: DesiredCatalog, marker: Marker, actual: ActualCatalog, secrets: Iterable[Change]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """What detaches backends from secrets that are gone, and then all changes of backends.
+
+    A secret goes only when nothing sends it, which lists do not show: so a backend that stands is written
+    without its credential first, in case of a crash in between.
+    """
+    changes, _ = _diff_backends(desired.backends, marker, actual.backends)
+    lost, changed = (
+        {change.name for change in secrets if isinstance(change, Create)},
+        {change.name for change in changes},
+    )
+    losing_credentials = [each for each in senders(desired.backends, lost) if each.name not in changed]
+    return (
+        tuple(
+            Update("backend", each.name, "*", replace(each, credential=None)) for each in losing_credentials
+        ),
+        (*changes, *(Update("backend", each.name, "*", each) for each in losing_credentials)),
+    )
+
+
+def _api_change(desired: DesiredCatalog, marker: Marker, api: Api | None) -> tuple[Change, ...]:
+    if api is not None and api.operations == desired.api_digest:
+        return ()
+    kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
+    return (Update("api", API, api.etag if api else None, (desired, kept)),)
+
+
+def _fragment_change(desired: DesiredCatalog, actual: ActualCatalog, current: bool) -> tuple[Change, ...]:
+    """`current`: the API's marker vouches for the fragment too, as long as nobody edited it."""
+    if current and actual.fragment == canonical_digest(desired.fragment):
+        return ()
+    return (Create("policy fragment", FRAGMENT, desired.fragment),)
 
 
 def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
@@ -205,6 +242,12 @@ def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog
         tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False)
     )
     return _steps(first, then, secrets)
+
+
+def _singles_and_pools(changes: Iterable[Change]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    listed = tuple(changes)
+    pools = tuple(change for change in listed if _is_pool(change))
+    return tuple(change for change in listed if not _is_pool(change)), pools
 
 
 def _is_pool(change: Change) -> bool:
@@ -255,46 +298,60 @@ def plan_workspaces(
     """
     standing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
-    changes = [
-        change
-        for name, manifest in desired.workspaces.items()
-        for change in _workspace_change(name, manifest, standing.get(name))
-    ]
-    for name, workspace in standing.items():
-        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
-            changes.append(Delete("workspace", name, workspace.resource_version))
-    leaving = {each.name for each in changes if not isinstance(each, Create)} | {
-        name for name in standing if standing[name].terminating
-    }
-    if leaving:
-        room = max(len(desired.workspaces) - len(standing), 0)
-        late = {change.name for change in [each for each in changes if isinstance(each, Create)][room:]}
-        changes, leaving = [change for change in changes if change.name not in late], leaving | late
+    changes, absent = _within_quota(
+        list(_workspace_changes(desired, standing)), standing, len(desired.workspaces)
+    )
     opened, closed = _diff_routes(
-        {name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked
+        {name: each for name, each in desired.routes.items() if name not in absent}, routes, marked
     )
     return _steps((*limits, *closed), tuple(changes), opened)
+
+
+def _workspace_changes(desired: DesiredWorkspaces, standing: Mapping[str, Workspace]) -> Iterator[Change]:
+    for name, manifest in desired.workspaces.items():
+        yield from _workspace_change(name, manifest, standing.get(name))
+    for name, workspace in standing.items():
+        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
+            yield Delete("workspace", name, workspace.resource_version)
+
+
+def _within_quota(
+    changes: list[Change], standing: Mapping[str, Workspace], quota: int
+) -> tuple[list[Change], set[str]]:
+    """The changes for which there is room now, and the workspaces that are not there after them, or go."""
+    leaving = {each.name for each in changes if not isinstance(each, Create)}
+    leaving |= {name for name, workspace in standing.items() if workspace.terminating}
+    if not leaving:
+        return changes, leaving
+    created = [each.name for each in changes if isinstance(each, Create)]
+    late = set(created[max(quota - len(standing), 0) :])
+    return [change for change in changes if change.name not in late], leaving | late
 
 
 def _diff_routes(
     desired: Mapping[str, Any], actual: Iterable[Route], marked: bool
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """The routes to write, and those to delete."""
     standing = {route.name: route for route in actual}
     for name in desired:
-        if name in standing and not standing[name].managed:
-            raise NotManaged(
-                f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or "
-                "remove it"
-            )
-    kept = {
-        name
+        _require_managed(standing.get(name))
+    opened = tuple(
+        Create("route", name, manifest)
         for name, manifest in desired.items()
-        if marked and name in standing and says(standing[name].spec, manifest)
-    }
-    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if name not in kept)
-    return opened, tuple(
+        if not (marked and name in standing and says(standing[name].spec, manifest))
+    )
+    closed = tuple(
         Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
     )
+    return opened, closed
+
+
+def _require_managed(route: Route | None) -> None:
+    if route is not None and not route.managed:
+        raise NotManaged(
+            f"there is a route {route.name} in the team's namespace that is not managed by mergekey: rename "
+            "or remove it"
+        )
 
 
 def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:

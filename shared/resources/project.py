@@ -41,21 +41,30 @@ def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject,
     """
     project = actual.project
     _require_ours(marker, desired, actual)
-    steps: list[tuple[Change, ...]] = [
-        tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))
-    ]
+    revoked = (Delete("project role", each, "") for each in sorted(actual.strangers(group)))
+    steps: list[tuple[Change, ...]] = [tuple(revoked)]
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()
         steps.append((Create("project", desired.name, (desired.display_name, first)),))
     elif project.state == READY:
-        known = group is None or group in {reader.group for reader in actual.readers}
         steps += [
             _connection_changes(desired, actual.connection),
-            () if known else (Create("project role", group or ""),),
+            _role_changes(actual, group),
+            _marker_changes(desired, marker, project),
         ]
-        if not is_marked(project, marker):
-            steps.append((Update("project marker", desired.name, None, (desired.display_name, marker)),))
     return Plan(tuple(step for step in steps if step))
+
+
+def _role_changes(actual: ActualProject, group: str | None) -> tuple[Change, ...]:
+    if group is None or group in {reader.group for reader in actual.readers}:
+        return ()
+    return (Create("project role", group),)
+
+
+def _marker_changes(desired: DesiredProject, marker: Marker, project: Project) -> tuple[Change, ...]:
+    if is_marked(project, marker):
+        return ()
+    return (Update("project marker", desired.name, None, (desired.display_name, marker)),)
 
 
 def is_marked(project: Project, marker: Marker) -> bool:

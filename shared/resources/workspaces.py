@@ -177,13 +177,17 @@ def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _same(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict) and isinstance(found, Mapping):
-        added = [(name, value) for name, value in found.items() if name not in wanted]
-        return all(each in _FILLED_IN for each in added) and all(
+        return _is_only_filled_in(found, wanted) and all(
             _same(found.get(name), value) for name, value in wanted.items()
         )
     if isinstance(wanted, list) and isinstance(found, list):
         return len(found) == len(wanted) and all(map(_same, found, wanted))
     return bool(found == wanted)
+
+
+def _is_only_filled_in(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the cluster added nothing but its defaults."""
+    return all((name, value) in _FILLED_IN for name, value in found.items() if name not in wanted)
 
 
 def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:

@@ -32,6 +32,7 @@ from shared.inventory import drift, orphans, project_drift
 from shared.inventory.dead_letters import letters
 from shared.inventory.list_all import list_all
 from shared.inventory.snapshot import DesiredTeam, Finding, Snapshot, Times
+from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
 from shared.messaging.dead_letters import Trouble
 from shared.messaging.messages import CATALOG_TEAM, AccessChange, Sweep
@@ -147,8 +148,7 @@ def _ends_by_new_rules(branch: Branch, team: str) -> bool:
 
 def _unmanaged(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[str]:
     """Objects and role assignments of others, and what is wrong with the branch itself."""
-    yield from drift.unmanaged(app.platform.repository, snapshot)
-    yield from project_drift.unmanaged_readers(app.platform.repository, snapshot)
+    yield from unmanaged(app.platform.repository, snapshot)
     if branch.head is None:
         yield "the branch is not there: nothing is provisioned, and what was granted stays"
         return
