@@ -27,7 +27,7 @@ from shared import bootstrap
 from shared.adapters.entra import Caller, Refused, Role
 from shared.bootstrap import RealApp
 from shared.errors import MergekeyError, TemporaryError
-from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter
+from shared.messaging.dead_letters import MAX_REPLAYS, Filter, Group, Letter
 from shared.messaging.routes import BY_WORD, STAGES
 
 #: Returns the status and the body of an answer.
@@ -194,8 +194,8 @@ def letter_json(letter: Letter) -> dict[str, Any]:
     return {
         **shown,
         "enqueued": letter.enqueued.isoformat(timespec="seconds"),
-        "most_replays": MOST_REPLAYS,
-        "root": letter.root,
+        "most_replays": MAX_REPLAYS,
+        "root": letter.correlation_id,
         "session": letter.session,
         "body_size": letter.body_size,
         "body_sha256": letter.body_sha256,

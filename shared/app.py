@@ -24,7 +24,7 @@ from shared.resources.desired import Platform
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Paths:
     """Where in the repository requests and the catalogue stand."""
 
     requests: RequestPaths
@@ -32,23 +32,23 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Timeouts:
     """How long is waited before what: settings of the platform."""
 
     grace: timedelta
     workspace_grace: timedelta
     key_overlap: timedelta
-    waiting: timedelta
-    failing: timedelta
-    denied: timedelta
+    wait: timedelta
+    retry: timedelta
+    permission: timedelta
 
 
 class App(Protocol):
     """Everything a stage may use. `shared.bootstrap` builds the real one, tests build one of fakes."""
 
     platform: Platform
-    places: Places
-    limits: Limits
+    paths: Paths
+    timeouts: Timeouts
     #: Sweeps only say what they find, and queue nothing.
     sweep_report_only: bool
     #: How many teams that differ by our version alone a sweep queues at most.

@@ -14,7 +14,7 @@ Actor = Literal["the team", "the platform", "nobody: it is tried again"]
 
 #: Services ask for seconds or minutes, GitHub for an hour at most. Whoever asks for longer is not believed:
 #: nobody would look until then.
-LONGEST_RETRY_AFTER = timedelta(hours=1)
+MAX_RETRY_AFTER = timedelta(hours=1)
 
 
 class MergekeyError(Exception):
@@ -95,7 +95,7 @@ class TemporaryError(MergekeyError):
         self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None
     ) -> None:
         super().__init__(message, reason=reason)
-        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
+        self.retry_after = None if retry_after is None else min(retry_after, MAX_RETRY_AFTER)
 
 
 class NewerVersion(TemporaryError):

@@ -27,7 +27,7 @@ _BEGINNING: Final = "managed by mergekey; repo "
 _REPOSITORY: Final = re.compile(r"[0-9]{1,19}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST: Final = re.compile(r"[0-9a-f]*")
-_LONGEST_PATH: Final = 1024
+_MAX_PATH_LENGTH: Final = 1024
 #: An Entra group's object id, as requests are read.
 _GROUP: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -150,7 +150,7 @@ def require_known(marker: Marker | None, what: str) -> None:
 
 def is_team(name: str) -> bool:
     """Whether something of ours can be marked with this name: a team's, or the catalogue's."""
-    return name == names.CATALOGUE_TEAM or names.team_fault(name) is None
+    return name == names.CATALOG_TEAM or names.team_problem(name) is None
 
 
 def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
@@ -174,7 +174,7 @@ def _named(part: str) -> tuple[str, str]:
 
 
 def _path(text: str) -> str | None:
-    return text if 0 < len(text) <= _LONGEST_PATH and text.isprintable() else None
+    return text if 0 < len(text) <= _MAX_PATH_LENGTH and text.isprintable() else None
 
 
 def _commit(text: str) -> str | None:

@@ -222,7 +222,7 @@ class Gateway(Protocol):
         """Its marker, and nothing else changes; returns its ETag."""
         ...
 
-    async def close_product(self, name: str, etag: str) -> str:
+    async def require_subscription(self, name: str, etag: str) -> str:
         """Nobody is served without a key any more, and nothing else changes; returns its ETag."""
         ...
 
@@ -411,7 +411,7 @@ class Status:
 class Reports(Protocol):
     """What people are told at GitHub. Nothing here decides anything, so nothing here raises."""
 
-    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """One check run for the push, with an annotation per problem."""
         ...
 

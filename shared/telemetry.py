@@ -114,4 +114,5 @@ def sweep_ordered(by: str, message_id: str, deep: bool) -> None:
 
 
 def _named(letter: Letter) -> str:
-    return f"{letter.sequence} ({letter.stage}, team {letter.team}, {letter.reason}, root {letter.root})"
+    about = f"{letter.stage}, team {letter.team}, {letter.reason}, root {letter.correlation_id}"
+    return f"{letter.sequence} ({about})"

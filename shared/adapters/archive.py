@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from shared.adapters.translate import unexpected
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Rejected
 
 #: Bytes of the download.
-MOST_PACKED = 256 * 2**20
+MAX_PACKED_BYTES = 256 * 2**20
 #: Bytes that are unpacked at a time. With fewer, or many more, passing files over takes longer.
 _BLOCK = 64 * 1024
 #: Files are cut after this: one byte more than a request may have tells that it is too large.
-CUT = 64 * 1024 + 1
+CUT_AFTER = MAX_FILE_BYTES + 1
 #: Entries that say something of the next one, such as a long path, are read at once.
 _EXTENSIONS = (
     tarfile.XHDTYPE,
@@ -55,7 +56,7 @@ class _Entry(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         entry = super().frombuf(buf, encoding, errors)
-        if entry.type in _EXTENSIONS and entry.size > CUT:
+        if entry.type in _EXTENSIONS and entry.size > CUT_AFTER:
             raise too_large()
         return entry
 
@@ -104,7 +105,7 @@ def _kept(stream: _Bounded, is_read: Callable[[str], bool], bounds: Bounds) -> d
             content = archive.extractfile(member) if member.isreg() and is_read(path) else None
             if content is None:
                 continue
-            files[path] = content.read(CUT)
+            files[path] = content.read(CUT_AFTER)
             room -= len(files[path])
             if room < 0:
                 raise too_large()

@@ -20,7 +20,7 @@ from shared.adapters.translate import by_status, unexpected
 from shared.errors import Unavailable
 
 #: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
-MOST_PAGES = 4_000
+MAX_PAGES = 4_000
 
 
 class Lists(SansIOHTTPPolicy[Any, Any]):
@@ -52,22 +52,22 @@ class OneHost(SansIOHTTPPolicy[Any, Any]):
             raise by_status(self._system, 409, "MissingSubscriptionRegistration")
 
 
-def options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
+def client_options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
     """How every client is built. Retries are settlement's: a stage does not sleep."""
     return {"retry_total": 0, "per_retry_policies": [OneHost(system, url), *policies]}
 
 
-def of_resource_manager(system: str, url: str) -> dict[str, Any]:
+def resource_manager_options(system: str, url: str) -> dict[str, Any]:
     """How a client of Azure Resource Manager is built; `url` is its endpoint."""
     base = url.rstrip("/")
     return {
         "base_url": base,
         "credential_scopes": ["https://management.azure.com/.default"],
-        **options(system, base),
+        **client_options(system, base),
     }
 
 
-async def rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
+async def all_rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
     """All rows of an SDK's list, page by page. Raises Unavailable for one that leads back to where it was, or
     does not end.
     """
@@ -79,42 +79,46 @@ async def _bounded(system: str, pages: Any) -> AsyncIterator[Any]:
     seen: set[str | None] = set()
     async for page in pages:
         yield page
-        if pages.continuation_token in seen or len(seen) == MOST_PAGES:
+        if pages.continuation_token in seen or len(seen) == MAX_PAGES:
             raise unexpected(system, "the list does not end")
         seen.add(pages.continuation_token)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the end of an operation is waited for: `seconds` in all, and so many `looks`, `interval`
+class OperationTimeout:
+    """How long the end of an operation is waited for: `seconds` in all, and so many `polls`, `interval`
     seconds apart unless the service asks for another pause. A function may run for ten minutes, and waits for
     three operations at most.
     """
 
     seconds: float = 120.0
-    looks: int = 120
+    polls: int = 120
     interval: float = 1.0
 
 
-PATIENCE = Patience()
+TIMEOUT = OperationTimeout()
 
 
 class _Polling(AsyncARMPolling):
-    def __init__(self, system: str, patience: Patience) -> None:
+    def __init__(self, system: str, patience: OperationTimeout) -> None:
         super().__init__(patience.interval, lro_options={"final-state-via": "location"})
         self._system = system
-        self._looks = patience.looks
+        self._polls = patience.polls
 
     async def update_status(self) -> None:
         """A pause of nearly nothing may be asked for: so looks are counted too."""
-        if not self._looks:
+        if not self._polls:
             raise unfinished(self._system)
-        self._looks -= 1
+        self._polls -= 1
         await super().update_status()
 
 
-async def finished(
-    system: str, patience: Patience, begin: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any
+async def wait_for_operation(
+    system: str,
+    patience: OperationTimeout,
+    begin: Callable[..., Awaitable[Any]],
+    *arguments: Any,
+    **named: Any,
 ) -> None:
     """Begin a long-running operation and wait for its end.
 

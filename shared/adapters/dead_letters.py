@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 
-PAGE = 250
+PAGE_SIZE = 250
 #: Messages that are held at a time while they are being deferred.
-AT_ONCE = 100
+BATCH_SIZE = 100
 #: Seconds for the next message to come out; none comes when others hold them.
-PATIENCE = 2
+TIMEOUT = 2
 
 
 class ServiceBusDeadLetters:
@@ -45,7 +45,7 @@ class ServiceBusDeadLetters:
     async def peek(self, first: int) -> list[QueuedDeadLetter]:
         async with self._turn:
             with translated(SYSTEM):
-                return [_kept(message) for message in await self._peek(first, PAGE)]
+                return [_kept(message) for message in await self._peek(first, PAGE_SIZE)]
 
     async def lock(self, sequence: int) -> QueuedDeadLetter | None:
         async with self._turn:
@@ -121,7 +121,7 @@ class ServiceBusDeadLetters:
         while left > 0:
             receiver = await self._taker()
             batch = await receiver.receive_messages(
-                max_message_count=min(left, AT_ONCE), max_wait_time=PATIENCE
+                max_message_count=min(left, BATCH_SIZE), max_wait_time=TIMEOUT
             )
             for message in batch:
                 await receiver.defer_message(message)
@@ -135,7 +135,7 @@ class ServiceBusDeadLetters:
 
     async def _count_active(self, sequence: int) -> int:
         count, first = 0, self._deferred_up_to + 1
-        while first <= sequence and (page := await self._peek(first, min(PAGE, sequence - first + 1))):
+        while first <= sequence and (page := await self._peek(first, min(PAGE_SIZE, sequence - first + 1))):
             count += sum(1 for message in page if _number(message) <= sequence and _is_active(message))
             first = _number(page[-1]) + 1
         return count

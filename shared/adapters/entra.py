@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 SYSTEM = "Entra ID"
 #: Entra changes its keys every few weeks and shows new ones long before: a day is what its documentation
 #: proposes for a cache.
-KEYS_LAST = 24 * 3600.0
+KEYS_MAX_AGE = 24 * 3600.0
 #: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for
 #: each.
-KEYS_AT_MOST_EVERY = 60.0
+KEYS_MIN_INTERVAL = 60.0
 #: While Entra cannot be asked, it is not asked for each of them either: nobody waits for what has just
 #: failed.
-FAILURE_LASTS = 30.0
+FAILURE_MAX_AGE = 30.0
 #: What a token must say to be judged at all.
 REQUIRED = ("exp", "nbf", "iss", "aud", "tid", "oid")
 #: Seconds for an answer, and bytes of it: some ten keys have 20 KiB.
-PATIENCE, _LARGEST = 5.0, 1024 * 1024
+TIMEOUT, _MAX_ANSWER_BYTES = 5.0, 1024 * 1024
 
 Role = Literal["Reader", "Operator"]
 #: Who may do more may also do less.
@@ -137,7 +137,7 @@ class EntraTokens:
         import jwt
 
         age = self._clock() - self._fetched
-        if age > KEYS_LAST or (kid not in self._keys and age > KEYS_AT_MOST_EVERY):
+        if age > KEYS_MAX_AGE or (kid not in self._keys and age > KEYS_MIN_INTERVAL):
             try:
                 await self._fetching.share("keys", self._renew)
             except MergekeyError:
@@ -150,7 +150,7 @@ class EntraTokens:
 
     async def _renew(self) -> None:
         """One failure answers all who ask soon after it."""
-        if self._failed is not None and self._clock() - self._failed[0] <= FAILURE_LASTS:
+        if self._failed is not None and self._clock() - self._failed[0] <= FAILURE_MAX_AGE:
             raise self._failed[1].with_traceback(None)
         try:
             await self._fetch()
@@ -191,7 +191,7 @@ async def _get(url: str) -> dict[str, Any]:
     """
     import aiohttp
 
-    patience = aiohttp.ClientTimeout(total=PATIENCE)
+    patience = aiohttp.ClientTimeout(total=TIMEOUT)
     with understood(SYSTEM):
         async with (
             aiohttp.ClientSession(timeout=patience) as session,
@@ -199,7 +199,7 @@ async def _get(url: str) -> dict[str, Any]:
         ):
             if answer.status != 200:
                 raise by_status(SYSTEM, answer.status)
-            return instance(dict, json.loads(await limited(SYSTEM, answer.content, _LARGEST)))
+            return instance(dict, json.loads(await limited(SYSTEM, answer.content, _MAX_ANSWER_BYTES)))
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:

@@ -23,11 +23,11 @@ from gidgethub.apps import get_jwt
 from gidgethub.sansio import accept_format
 
 from shared.adapters.answers import instance, limited, require_origin, text
-from shared.adapters.archive import MOST_PACKED, too_large, unpack
+from shared.adapters.archive import MAX_PACKED_BYTES, too_large, unpack
 from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
-from shared.documents.strict_yaml import LARGEST
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Rejected, Unavailable
 from shared.git import Tree, blob_id
 from shared.ports import Commit, Head
@@ -38,8 +38,8 @@ _EARLY = timedelta(minutes=5)
 _PAGE, _PAGES = 100, 3
 _TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8, connect=3), aiohttp.ClientTimeout(total=60)
 #: Bytes: GitHub cuts off a tree at 7 MB, and files that are larger than a request may be are not asked for.
-_LARGEST_ANSWER, _SPOOL = 32 * 1024 * 1024, 4 * 1024 * 1024
-_MOST_PAGES = 100
+_MAX_ANSWER_BYTES, _MAX_IN_MEMORY = 32 * 1024 * 1024, 4 * 1024 * 1024
+_MAX_PAGES = 100
 #: How GitHub says that it does not have what was asked for: 409 of an empty repository, 422 of an unknown
 #: object.
 _ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -74,11 +74,11 @@ class _OneHost(GitHubAPI):
                 for name, value in response.headers.items()
                 if name.lower() != "x-ratelimit-limit"
             }
-            return response.status, kept, await limited(SYSTEM, response.content, _LARGEST_ANSWER)
+            return response.status, kept, await limited(SYSTEM, response.content, _MAX_ANSWER_BYTES)
 
     async def rows(self, path: str, jwt: str) -> AsyncGenerator[Any, None]:
         """The rows of a list, as `getiter` gives them; of one that is none, or does not end, an error."""
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page, more, _ = await self._make_request("GET", path, {}, b"", accept_format(), jwt=jwt)
             for row in instance(list, page):
                 yield row
@@ -188,7 +188,7 @@ class GitHubClient:
                 raise HTTPException(HTTPStatus(response.status), headers=response.headers)
             async for chunk in response.content.iter_any():
                 into.write(chunk)
-                if into.tell() > MOST_PACKED:
+                if into.tell() > MAX_PACKED_BYTES:
                     raise too_large()
 
     async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
@@ -329,7 +329,7 @@ class GitHubRepository:
             return known
         answer = await self._client.find(f"{self._base}/contents/{quote(path)}?ref={commit}")
         with understood(SYSTEM):
-            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > LARGEST:
+            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > MAX_FILE_BYTES:
                 return None
             return self._files.put(key, base64.b64decode(answer["content"]))
 
@@ -342,6 +342,6 @@ class GitHubRepository:
 
     async def _archive(self, commit: str) -> Mapping[str, bytes]:
         # A small one stays in memory.
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as packed:
+        with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as packed:
             await self._client.download(f"{self._base}/tarball/{commit}", packed)
             return self._archives.put(commit, await asyncio.to_thread(unpack, SYSTEM, packed, self._is_read))

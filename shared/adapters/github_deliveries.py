@@ -18,7 +18,7 @@ from shared.messaging.webhook_deliveries import Delivery
 
 _PATH = "/app/hook/deliveries"
 #: Twenty pages: a busy organisation's App hears of other repositories too.
-MOST = 2_000
+MAX_DELIVERIES = 2_000
 #: The list is ordered by when calls were due; throttled ones are made later.
 _LATE = timedelta(minutes=10)
 
@@ -29,7 +29,7 @@ class GitHubDeliveries:
     `most` is how many deliveries are read at most.
     """
 
-    def __init__(self, client: GitHubClient, most: int = MOST) -> None:
+    def __init__(self, client: GitHubClient, most: int = MAX_DELIVERIES) -> None:
         self._client = client
         self._most = most
         self._asked: Recent[int] = Recent(512)

@@ -31,7 +31,7 @@ SUMMARY_THRESHOLD = 50
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
 #: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour
 #: for everything.
-MOST_SHOWN = 200
+MAX_SHOWN = 200
 
 
 class GitHubReports:
@@ -46,7 +46,7 @@ class GitHubReports:
         self._writer: asyncio.Task[None] | None = None
         self._told: tuple[str, tuple[Problem, ...], str] | None = None
 
-    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         told = (commit, tuple(problems), summary)
         if told == self._told:
             # Each sweep says it while withdrawals are held, and GitHub would make another check run each
@@ -116,15 +116,13 @@ class GitHubReports:
 
     async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """The first call makes the run, further ones append their annotations."""
-        shown = most_important(problems, MOST_SHOWN)
+        shown = most_important(problems, MAX_SHOWN)
         annotations = [_annotation(problem) for problem in shown]
         pages = [
             annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)
         ] or [[]]
         left_out = (
-            f" ({MOST_SHOWN - 1} of {len(problems):,} problems are shown)"
-            if len(problems) > MOST_SHOWN
-            else ""
+            f" ({MAX_SHOWN - 1} of {len(problems):,} problems are shown)" if len(problems) > MAX_SHOWN else ""
         )
         output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out), _SUMMARY)}
         first = {

@@ -18,7 +18,7 @@ from gidgethub.sansio import validate_event
 from shared.messaging.outcomes import Push
 
 #: GitHub delivers at most 25 MB (https://docs.github.com/webhooks/webhook-events-and-payloads).
-LARGEST_BODY = 25 * 1024 * 1024
+MAX_BODY_BYTES = 25 * 1024 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -51,7 +51,7 @@ def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -
 
     Header names are looked up in lower case.
     """
-    if len(body) > LARGEST_BODY:
+    if len(body) > MAX_BODY_BYTES:
         raise Refused(413, "the body is larger than GitHub sends")
     if not is_signed(headers.get("x-hub-signature-256", ""), body, expected.secrets):
         raise Refused(401, "the signature is missing or wrong")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import instance, text
-from shared.adapters.azure_sdk import Lists, options, rows
+from shared.adapters.azure_sdk import Lists, all_rows, client_options
 from shared.adapters.translate import by_status, understood
 from shared.resources.actual import SecretVersion
 from shared.secret import SecretValue
@@ -36,7 +36,10 @@ class KeyVault:
 
         base = url.rstrip("/")
         self._client = SecretClient(
-            base, credential, verify_challenge_resource=verify_challenge, **options(SYSTEM, base, Lists())
+            base,
+            credential,
+            verify_challenge_resource=verify_challenge,
+            **client_options(SYSTEM, base, Lists()),
         )
 
     async def versions(self, name: str) -> list[SecretVersion]:
@@ -46,7 +49,7 @@ class KeyVault:
             try:
                 listed = [
                     _version(name, found)
-                    for found in await rows(SYSTEM, self._client.list_properties_of_secret_versions(name))
+                    for found in await all_rows(SYSTEM, self._client.list_properties_of_secret_versions(name))
                 ]
             except ResourceNotFoundError:
                 return []
@@ -56,7 +59,7 @@ class KeyVault:
         with understood(SYSTEM):
             return [
                 _version(text(found.name), found)
-                for found in await rows(SYSTEM, self._client.list_properties_of_secrets())
+                for found in await all_rows(SYSTEM, self._client.list_properties_of_secrets())
             ]
 
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
@@ -74,7 +77,7 @@ class KeyVault:
         (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
         """
         with understood(SYSTEM):
-            for found in await rows(SYSTEM, self._client.list_deleted_secrets()):
+            for found in await all_rows(SYSTEM, self._client.list_deleted_secrets()):
                 if text(found.name).lower() == name.lower():
                     return dict(found.properties.tags or {})
         return None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import of_resource_manager, rows
+from shared.adapters.azure_sdk import all_rows, resource_manager_options
 from shared.adapters.translate import understood
 from shared.errors import InvalidRequest
 from shared.resources.actual import RoleGrant
@@ -43,7 +43,7 @@ class RoleAssignments:
         subscription = collection.strip("/").split("/")[1]
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
         self._client: Any = AuthorizationManagementClient(
-            credential, subscription, **of_resource_manager(SYSTEM, resource_manager)
+            credential, subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
 
     async def granted(self, group: str) -> frozenset[str]:
@@ -74,7 +74,7 @@ class RoleAssignments:
         listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
         assigned = [
             found
-            for found in await rows(SYSTEM, listed)
+            for found in await all_rows(SYSTEM, listed)
             if text(found.role_definition_id).lower().endswith(self._id)
         ]
         prefix = f"{self._collection}/".lower()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import (
-    LONGEST_RETRY_AFTER,
+    MAX_RETRY_AFTER,
     AccessDenied,
     Busy,
     MergekeyError,
@@ -257,4 +257,4 @@ def _until(text: str) -> timedelta | None:
 
 
 def _bounded(seconds: float) -> timedelta:
-    return timedelta(seconds=min(max(seconds, 0.0), LONGEST_RETRY_AFTER.total_seconds()))
+    return timedelta(seconds=min(max(seconds, 0.0), MAX_RETRY_AFTER.total_seconds()))

@@ -163,7 +163,7 @@ def _backends(
     catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]
 ) -> Iterator[ProviderBackend]:
     wanted = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
-    ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
+    ours = Marker(platform.repository, names.CATALOG_TEAM, "", "")
     for name in sorted(wanted.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
         actual, desired = found.get(name), wanted.get(name)
         url, state = (desired.url or None) if desired else None, _state(actual, desired, ours)
@@ -180,4 +180,4 @@ def _state(actual: ActualBackend | None, desired: Backend | None, ours: Marker) 
         return "not_managed"
     if desired is None:
         return "not_needed"
-    return "as_catalogued" if actual.is_as(desired) else "different"
+    return "as_catalogued" if actual.equivalent_to(desired) else "different"

@@ -20,7 +20,7 @@ from shared.marker import Marker, format_time, read_time
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Project, Workspace
 from shared.resources.desired import Platform
-from shared.resources.project import FAILED, GOING, READY
+from shared.resources.project import BEING_DELETED, FAILED, READY
 from shared.resources.readiness import Failed, NotYet, readiness
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
@@ -292,7 +292,7 @@ def _tried_out(view: View, platform: Platform) -> Condition:
 def _project(view: View, platform: Platform) -> Condition:
     """What stands of a playground that the branch does not ask for, or that it cannot be asked about."""
     project = view.project(platform.repository)
-    if project is None or project.state == GOING:
+    if project is None or project.state == BEING_DELETED:
         return Condition("Projects", "True", "NothingAsked", "no playground")
     since = project.marker.withdrawn if project.marker else None
     if since is not None:
@@ -314,7 +314,7 @@ def _not_ready(project: Project) -> Condition:
         return Condition(
             "Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}"
         )
-    if project.state == GOING:
+    if project.state == BEING_DELETED:
         return Condition(
             "Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew"
         )
@@ -324,7 +324,9 @@ def _not_ready(project: Project) -> Condition:
 
 
 def _ended_project(view: View, platform: Platform) -> Condition:
-    left = list(project_drift.ended_access(view.said.team, platform.repository, view.times, view.world))
+    left = list(
+        project_drift.ended_project_drift(view.said.team, platform.repository, view.times, view.world)
+    )
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))
     project = view.project(platform.repository)

@@ -84,7 +84,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
 
 async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     """One team, or None when there is none or it is none of the audience's business."""
-    if names.team_fault(name) is not None or audience.is_nobody:
+    if names.team_problem(name) is not None or audience.is_nobody:
         return None
     head = await _head(app)
     at = _At(head, await tree_of(app.repository, head), app.clock.now().date())
@@ -94,11 +94,11 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
         return None
     seen, about = await asyncio.gather(read_team(app, name, request), _letters(app, name))
     said = await _said(app, name, branch, seen, at)
-    view = View(said, seen.world, branch.reviewed.catalog, _times(app), _of(about, said), seen.unread)
+    view = View(said, seen.snapshot, branch.reviewed.catalog, _times(app), _of(about, said), seen.unread)
     if not audience.sees(group_of(view, app.platform)):
         seen.require("Keys")
         return None
-    if not said.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.world):
+    if not said.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.snapshot):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
@@ -120,7 +120,7 @@ async def providers(app: App) -> ProviderList:
 
 async def _platform_side(app: App) -> Snapshot:
     """What the catalogue provisions, and nothing of any team."""
-    home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
+    home, cluster = names.namespace(names.CATALOG_TEAM), app.cluster
     in_cluster = (
         _nothing()
         if cluster is None
@@ -174,7 +174,7 @@ def _valid(catalog: Catalog | None) -> Catalog:
 
 
 def _times(app: App) -> Times:
-    return Times(app.clock.now(), app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
+    return Times(app.clock.now(), app.timeouts.grace, app.timeouts.workspace_grace, app.timeouts.key_overlap)
 
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
@@ -199,9 +199,9 @@ class _At:
 
 async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
     """The team's own files and the catalogue, reviewed by themselves."""
-    paths = request_paths_of(at.tree, name, app.places.requests)
+    paths = request_paths_of(at.tree, name, app.paths.requests)
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
-    files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
+    files = await read_files(app, {*paths, app.paths.catalog} & at.tree.keys(), at.tree)
     held = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
     past = Baseline(held, today=at.today)
     # What is in force elsewhere, the review of all files says, where it matters.
@@ -209,14 +209,14 @@ async def _own_files(app: App, name: str, at: _At) -> BranchFiles:
     if any(problem.reason == "UnknownModel" for problem in reviewed.problems):
         product = product or await app.gateway.product(names.product(name))
         reviewed = await evaluate(app, files, past, Seen([product] if product else [], {}))
-    return BranchFiles(at.tree, files, reviewed, app.places.requests)
+    return BranchFiles(at.tree, files, reviewed, app.paths.requests)
 
 
 async def _said(app: App, name: str, branch: BranchFiles, seen: TeamSnapshot, at: _At) -> Said:
     """The team's state. Where the guard decides, the products of all teams, or their files, are read."""
-    works = orphans.is_in_use(name, app.platform.repository, seen.world)
-    existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if works else ()))
-    found = state(branch, existing, name, request_paths_of(at.tree, name, app.places.requests), at.today)
+    works = orphans.is_in_use(name, app.platform.repository, seen.snapshot)
+    existing = Existing(app.platform.repository, seen.snapshot.products, frozenset({name} if works else ()))
+    found = state(branch, existing, name, request_paths_of(at.tree, name, app.paths.requests), at.today)
     wrong = await slips(app, [found], branch.reviewed, at.head)
     found = replace(found, files="invalid", request=None) if wrong else found
     if not found.is_guarded:
@@ -236,7 +236,7 @@ async def _said(app: App, name: str, branch: BranchFiles, seen: TeamSnapshot, at
 
 def _told(app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool) -> Said:
     paths = {*request_paths_of(branch.tree, found.team, branch.paths)} | (
-        {app.places.catalog} if found.files == "no_catalogue" else set()
+        {app.paths.catalog} if found.files == "no_catalogue" else set()
     )
     problems = tuple(
         sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more})
@@ -265,7 +265,7 @@ async def _second_look(app: App, view: View, record: TeamRecord, at: _At) -> Tea
 
 
 def _everybody(app: App, branch: Branch) -> Iterator[Said]:
-    files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.places.requests)
+    files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.paths.requests)
     for found in branch.teams.values():
         yield _told(app, found, files, (), held=branch.judged.holds(found.team))
 

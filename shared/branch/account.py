@@ -56,7 +56,7 @@ async def account_of(app: App, files: Files, seen: Seen, teams: frozenset[str] |
         (product, team) for product, team in named if team is not None and (teams is None or team in teams)
     ]
     # Of a stranger's product only what a team of ours asks for beside it matters.
-    asked = {app.places.requests.team_of(path) for path in files.requests}
+    asked = {app.paths.requests.team_of(path) for path in files.requests}
     wanted = [
         (product, team)
         for product, team in wanted
@@ -111,7 +111,7 @@ async def _share(app: App, files: Files, product: Product, team: str) -> Share:
 def _as_it_stands(app: App, files: Files, marker: Marker, team: str) -> Grants | None:
     """What the team's file says, where that is what was granted: then no earlier text is needed."""
     for path in _homes(app, files, team):
-        now = read(path, files.requests[path], files.catalog, app.places.requests)
+        now = read(path, files.requests[path], files.catalog, app.paths.requests)
         if (
             now.request is not None
             and compile_gateway(now.request, files.catalog, app.platform).digest == marker.digest
@@ -121,7 +121,7 @@ def _as_it_stands(app: App, files: Files, marker: Marker, team: str) -> Grants |
 
 
 def _homes(app: App, files: Files, team: str) -> list[str]:
-    return [path for path in files.requests if app.places.requests.team_of(path) == team]
+    return [path for path in files.requests if app.paths.requests.team_of(path) == team]
 
 
 async def _by_commit(app: App, marker: Marker) -> Grants | None:
@@ -132,12 +132,12 @@ async def _by_commit(app: App, marker: Marker) -> Grants | None:
         return None
     text, catalog = await asyncio.gather(
         app.repository.file(marker.commit, marker.path),
-        app.repository.file(marker.commit, app.places.catalog),
+        app.repository.file(marker.commit, app.paths.catalog),
     )
-    offered = None if catalog is None else read_fitting_catalog(app.places.catalog, catalog, None).catalog
+    offered = None if catalog is None else read_fitting_catalog(app.paths.catalog, catalog, None).catalog
     if text is None or offered is None:
         return None
-    verdict = read(marker.path, text, offered, app.places.requests)
+    verdict = read(marker.path, text, offered, app.paths.requests)
     return None if verdict.request is None else verdict.tokens
 
 
@@ -156,7 +156,7 @@ def _at_the_ceiling(app: App, files: Files, team: str) -> Grants:
     knows better.
     """
     asked = [
-        read(path, files.requests[path], files.catalog, app.places.requests).tokens
+        read(path, files.requests[path], files.catalog, app.paths.requests).tokens
         for path in _homes(app, files, team)
     ]
     return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}

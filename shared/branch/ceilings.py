@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shared.policies.policy_table import MOST_PRODUCTS, Tier
+from shared.policies.policy_table import MAX_PRODUCTS, Tier
 from shared.requests.request import AccessRequest
-from shared.resources.project import MOST_PROJECTS
+from shared.resources.project import MAX_PROJECTS
 
 #: Of one Azure subscription: https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits
 MOST_ASSIGNMENTS = 4_000
@@ -45,7 +45,7 @@ def may_be_beyond(asked: Iterable[AccessRequest], requests: int, tier: Tier) -> 
     """
     asked = list(asked)
     tried_out, read = any(each.playground_access for each in asked), any(each.entra_group for each in asked)
-    most = [MOST_PRODUCTS[tier] if asked else None, MOST_PROJECTS if tried_out else None]
+    most = [MAX_PRODUCTS[tier] if asked else None, MAX_PROJECTS if tried_out else None]
     most.append(MOST_ASSIGNMENTS // (_SECRETS + 1) if read else None)
     return any(number is not None and requests > number for number in most)
 
@@ -70,15 +70,15 @@ def beyond(requests: Mapping[str, AccessRequest], platform: Platform) -> Iterato
 
 
 def _full(tier: Tier, taken: _Taken, more: _Taken) -> str | None:
-    most = MOST_PRODUCTS[tier]
+    most = MAX_PRODUCTS[tier]
     if more.products and taken.products + more.products > most:
         return (
             f"API Management's tier '{tier}' takes {most:,} products, one for each team, and "
             f"{taken.products:,} are taken"
         )
-    if more.projects and taken.projects + more.projects > MOST_PROJECTS:
+    if more.projects and taken.projects + more.projects > MAX_PROJECTS:
         return (
-            f"A Foundry account takes {MOST_PROJECTS} projects, one for each playground, and "
+            f"A Foundry account takes {MAX_PROJECTS} projects, one for each playground, and "
             f"{taken.projects} are asked for"
         )
     if more.assignments and taken.assignments + more.assignments > MOST_ASSIGNMENTS:

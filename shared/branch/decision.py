@@ -19,13 +19,14 @@ from shared.branch.review import BEYOND_WHAT_IS_LEFT, Baseline, read, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, ending, state
 from shared.branch.tree_diff import request_paths_of
-from shared.catalog.catalog import Catalog, CatalogVerdict
-from shared.documents.strict_yaml import LARGEST
+from shared.catalog.catalog import Catalog, ParsedCatalog
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.git import Entry, Tree
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
+from shared.names import CATALOG_TEAM
 from shared.ports import Head, Repository
 from shared.requests.request import AccessRequest, ModelAccess
 from shared.resources.actual import Product
@@ -42,9 +43,9 @@ class Decision:
     - `held`: the guard keeps it until a person allows that it ends.
     - `superseded`: the branch has moved on, or what it says is not valid: this message changes nothing.
 
-    `let_in` are groups that the same stage may have let in just now, for what the branch said a moment
-    before. `in_doubt`: nobody can say what the branch asks for; what is over is taken away and nothing is
-    deleted.
+    `granted_groups` are groups to which the same stage may have given a role just now, for what the branch
+    said a moment before. `in_doubt`: nobody can say what the branch asks for; what is over is taken away and
+    nothing is deleted.
     """
 
     verdict: Literal["wanted", "ended", "held", "superseded"]
@@ -53,13 +54,13 @@ class Decision:
     blobs: tuple[str, ...] = ()
     request: AccessRequest | None = None
     catalog: Catalog | None = None
-    let_in: frozenset[str] = frozenset()
+    granted_groups: frozenset[str] = frozenset()
     in_doubt: bool = False
 
     def after(self, before: Decision) -> Decision:
         """The same, with what is known of the round before."""
         group = before.request.entra_group if before.request else None
-        return replace(self, let_in=before.let_in | ({group} if group else set()))
+        return replace(self, granted_groups=before.granted_groups | ({group} if group else set()))
 
     def same_as(self, other: Decision) -> bool:
         """Whether both lead to the same actions; the commit alone does not matter."""
@@ -130,13 +131,13 @@ async def tree_of(repository: Repository, head: Head) -> Tree:
     return tree
 
 
-async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
+async def catalog_of(app: App, tree: Tree) -> ParsedCatalog:
     """The catalogue of a tree, or what is wrong with it; neither when there is none."""
-    entry = tree.get(app.places.catalog)
+    entry = tree.get(app.paths.catalog)
     if entry is None:
-        return CatalogVerdict(None, ())
+        return ParsedCatalog(None, ())
     return read_fitting_catalog(
-        app.places.catalog, await app.repository.blob(entry.blob), faults_of(app.platform)
+        app.paths.catalog, await app.repository.blob(entry.blob), faults_of(app.platform)
     )
 
 
@@ -145,7 +146,7 @@ async def _look_at_catalog(app: App, now: datetime, tree: Tree, head: Head) -> D
     if (await catalog_of(app, tree)).catalog is None:
         return Decision("superseded")
     catalog = (await evaluate_all(app, head.commit, tree, Baseline(today=now.date()))).catalog
-    path = app.places.catalog
+    path = app.paths.catalog
     return (
         Decision("superseded")
         if catalog is None
@@ -162,7 +163,7 @@ async def _plainly_wanted(app: App, look_at: _Look) -> Decision | None:
     if (
         message.change != "requested"
         or entry is None
-        or request_paths_of(tree, message.team, app.places.requests) != (message.path,)
+        or request_paths_of(tree, message.team, app.paths.requests) != (message.path,)
     ):
         return None
     catalog = (await catalog_of(app, tree)).catalog
@@ -175,18 +176,18 @@ async def _plainly_wanted(app: App, look_at: _Look) -> Decision | None:
 def _wanted(app: App, look_at: _Look, request: AccessRequest, catalog: Catalog | None) -> Decision:
     assert look_at.head is not None
     path = look_at.message.path
-    blobs = look_at.tree[path].blob, look_at.tree[app.places.catalog].blob
+    blobs = look_at.tree[path].blob, look_at.tree[app.paths.catalog].blob
     return Decision("wanted", look_at.head.commit, path, blobs, request, catalog)
 
 
 async def _valid_request(app: App, catalog: Catalog, look_at: _Look, entry: Entry) -> AccessRequest | None:
     message = look_at.message
-    if entry.mode not in REGULAR or entry.size > LARGEST:
+    if entry.mode not in REGULAR or entry.size > MAX_FILE_BYTES:
         return None
     content = message.content() if message.blob == entry.blob else None
     if content is None:
         content = await app.repository.blob(entry.blob)
-    request = read(message.path, content, catalog, app.places.requests).request
+    request = read(message.path, content, catalog, app.paths.requests).request
     if request is None or request.team != message.team or await _is_refused(app, request, catalog, look_at):
         return None
     return request
@@ -257,7 +258,7 @@ async def _own_files(app: App, look_at: _Look, product: Product | None) -> Branc
     """The team's own files and the catalogue, reviewed by themselves. Of several files the one that the
     product was made from counts.
     """
-    places, tree = app.places, look_at.tree
+    places, tree = app.paths, look_at.tree
     held = frozenset(marker.path for marker in markers_of(app, [product]))
     files = await read_files(
         app,
@@ -280,7 +281,7 @@ async def _state(app: App, look_at: _Look, branch: BranchFiles, product: Product
         frozenset({team} if works else ()),
     )
     found = state(
-        branch, existing, team, request_paths_of(look_at.tree, team, app.places.requests), look_at.today
+        branch, existing, team, request_paths_of(look_at.tree, team, app.paths.requests), look_at.today
     )
     if look_at.head is None or not await slips(app, [found], branch.reviewed, look_at.head):
         return found

@@ -60,7 +60,7 @@ async def judged_by_products(
     """The same from the branch and the products alone: every request is read. `in_use`: teams of which other
     things are known to work.
     """
-    places, products = app.places, await app.gateway.products()
+    places, products = app.paths, await app.gateway.products()
     paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
     files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
     reviewed = await evaluate(app, files, Baseline(today=today), Seen(products))

@@ -18,13 +18,13 @@ from shared.branch.missing_teams import markers_of
 from shared.branch.platform_checks import faults_of
 from shared.branch.review import Baseline, File, Review, is_read, review
 from shared.catalog.capacity import limits_of
-from shared.documents.strict_yaml import LARGEST
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.git import Tree, blob_id
 
 #: Git modes of regular files; links and submodules are no requests.
 REGULAR = frozenset({"100644", "100755"})
 #: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
-TOO_LARGE = bytes(LARGEST + 1)
+TOO_LARGE = bytes(MAX_FILE_BYTES + 1)
 
 
 async def read_files(
@@ -37,9 +37,9 @@ async def read_files(
     needed = [
         path
         for path in wanted
-        if is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR
+        if is_read(path, app.paths.requests, app.paths.catalog) and tree[path].mode in REGULAR
     ]
-    small = [path for path in needed if tree[path].size <= LARGEST]
+    small = [path for path in needed if tree[path].size <= MAX_FILE_BYTES]
     missing = [
         path for path in small if blob_id(contents.get(path, b""), len(tree[path].blob)) != tree[path].blob
     ]
@@ -50,7 +50,7 @@ async def read_files(
             strict=True,
         )
     )
-    contents |= {path: TOO_LARGE for path in needed if tree[path].size > LARGEST}
+    contents |= {path: TOO_LARGE for path in needed if tree[path].size > MAX_FILE_BYTES}
     return {
         path: File(contents.get(path, b"") if path in needed else b"", tree[path].mode) for path in wanted
     }
@@ -62,17 +62,17 @@ async def evaluate(app: App, files: Mapping[str, File], past: Baseline, seen: Se
     """
     faults, teams = (
         faults_of(app.platform),
-        frozenset(app.places.requests.team_of(path) or "" for path in past.held),
+        frozenset(app.paths.requests.team_of(path) or "" for path in past.held),
     )
     past = replace(
         past, platform=Platform(app.platform.tier, teams) if seen is None else _platform(app, seen)
     )
-    reviewed = review(files, app.places.requests, app.places.catalog, past, faults)
+    reviewed = review(files, app.paths.requests, app.paths.catalog, past, faults)
     catalog = reviewed.catalog
     if catalog is None or not (reviewed.in_doubt or (seen is not None and limits_of(catalog))):
         return reviewed
     seen = Seen(await app.gateway.products()) if seen is None else seen
-    doubted = {app.places.requests.team_of(path) or "" for path in reviewed.in_doubt}
+    doubted = {app.paths.requests.team_of(path) or "" for path in reviewed.in_doubt}
     everybody = reviewed.counted or not reviewed.in_doubt
     account = await account_of(
         app, Files(catalog, _texts(app, files)), seen, None if everybody else frozenset(doubted)
@@ -86,7 +86,7 @@ async def evaluate(app: App, files: Mapping[str, File], past: Baseline, seen: Se
         kept=account.kept,
     )
     return review(
-        files, app.places.requests, app.places.catalog, replace(known, platform=_platform(app, seen)), faults
+        files, app.paths.requests, app.paths.catalog, replace(known, platform=_platform(app, seen)), faults
     )
 
 
@@ -100,13 +100,13 @@ def _texts(app: App, files: Mapping[str, File]) -> dict[str, bytes]:
     return {
         path: file.content
         for path, file in files.items()
-        if file.mode in REGULAR and app.places.requests.folder(path) is not None
+        if file.mode in REGULAR and app.paths.requests.folder(path) is not None
     }
 
 
 async def evaluate_all(app: App, commit: str, tree: Tree, past: Baseline, seen: Seen | None = None) -> Review:
     """The review of all requests of a commit, and of its catalogue."""
-    paths = [path for path in tree if is_read(path, app.places.requests, app.places.catalog)]
+    paths = [path for path in tree if is_read(path, app.paths.requests, app.paths.catalog)]
     return await evaluate(
         app, await read_files(app, paths, tree, await app.repository.archive(commit)), past, seen
     )

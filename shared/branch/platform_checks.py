@@ -9,15 +9,15 @@ from functools import lru_cache, partial
 from typing import get_args
 from xml.etree.ElementTree import fromstring
 
-from shared.catalog.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.catalog.catalog import Catalog, ParsedCatalog, read_catalog
 from shared.catalog.terms import Classification
 from shared.documents.document import Document, KeyPath
-from shared.documents.field_types import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
+from shared.documents.field_types import MAX_REQUESTS_PER_MINUTE, MAX_TOKENS, MAX_TOKENS_PER_MINUTE
 from shared.documents.problem import capped
 from shared.documents.strict_yaml import read_bytes
-from shared.names import LONGEST_TEAM
+from shared.names import MAX_TEAM_LENGTH
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_table import LONGEST, TABLE, WITH_BREAKERS, Tier
+from shared.policies.policy_table import MAX_POLICY_BYTES, TABLE, WITH_BREAKERS, Tier
 from shared.policies.product_policy import product_policy
 from shared.requests.details import ModelAccess, TokenQuota
 from shared.requests.request import AccessRequest
@@ -30,7 +30,7 @@ Faults = Callable[[Catalog], Iterator[Fault]]
 
 
 @lru_cache(maxsize=64)
-def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> CatalogVerdict:
+def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> ParsedCatalog:
     """The catalogue in a file's content, when it asks for nothing that is at fault. Never raises; all
     problems at once.
 
@@ -42,7 +42,7 @@ def read_fitting_catalog(path: str, content: bytes, faults: Faults | None) -> Ca
     if not found:
         return verdict
     document = read_bytes(path, content)
-    return CatalogVerdict(
+    return ParsedCatalog(
         None,
         capped(
             document.problem(_place(document, where), reason, message) for where, reason, message in found
@@ -113,10 +113,10 @@ def tier_faults(catalog: Catalog, tier: Tier) -> Iterator[Fault]:
             )
     for whose, texts in documents.items():
         size = max(len(text.encode()) for text in texts)
-        if size > LONGEST[tier]:
+        if size > MAX_POLICY_BYTES[tier]:
             advice = (
                 f"The policy of {whose} would have {size:,} bytes; API Management's tier '{tier}' takes "
-                f"{LONGEST[tier]:,}."
+                f"{MAX_POLICY_BYTES[tier]:,}."
             )
             yield ("models",), "TierCannot", f"{advice} Offer fewer models."
 
@@ -151,9 +151,9 @@ def _own(request: AccessRequest) -> frozenset[str]:
 
 
 def _everything(catalog: Catalog, classification: Classification, own: frozenset[str]) -> AccessRequest:
-    quota = TokenQuota(MOST_TOKENS, "Monthly")
+    quota = TokenQuota(MAX_TOKENS, "Monthly")
     return AccessRequest(
-        team="t" * LONGEST_TEAM,
+        team="t" * MAX_TEAM_LENGTH,
         display_name="",
         owner="",
         cost_center="c" * 100,
@@ -162,19 +162,19 @@ def _everything(catalog: Catalog, classification: Classification, own: frozenset
             ModelAccess(
                 each.name,
                 each.provider,
-                MOST_TOKENS_PER_MINUTE,
+                MAX_TOKENS_PER_MINUTE,
                 quota,
                 each.dedicated.instance_types[0] if each.dedicated and each.name in own else None,
             )
             for each in catalog.models
         ),
-        tokens_per_minute=MOST_TOKENS_PER_MINUTE,
-        daily_token_quota=MOST_TOKENS,
+        tokens_per_minute=MAX_TOKENS_PER_MINUTE,
+        daily_token_quota=MAX_TOKENS,
         playground_access=False,
         tracing_enabled=False,
         data_classification=classification,
         expires=None,
-        requests_per_minute=MOST_REQUESTS_PER_MINUTE,
+        requests_per_minute=MAX_REQUESTS_PER_MINUTE,
     )
 
 

@@ -11,14 +11,14 @@ from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import START, Problem, listed, problem_at, quote
 from shared.requests.paths import RequestPaths
-from shared.requests.request import Verdict
+from shared.requests.request import ParsedRequest
 
 #: Files that are named in one message.
 _NAMED = 20
 
 
 def models_still_used(
-    verdicts: Mapping[str, Verdict],
+    verdicts: Mapping[str, ParsedRequest],
     catalog: Catalog | None,
     in_force: Mapping[str, Grants],
     paths: RequestPaths,
@@ -55,7 +55,7 @@ def removals(still_used: Mapping[str, list[str]], catalog_path: str) -> Iterator
         )
 
 
-def naming_removed(verdicts: Mapping[str, Verdict], catalog: Catalog | None) -> frozenset[str]:
+def naming_removed(verdicts: Mapping[str, ParsedRequest], catalog: Catalog | None) -> frozenset[str]:
     """The requests that name a model which the catalogue does not have: by mistake, or because it was taken
     out.
     """
@@ -66,7 +66,7 @@ def naming_removed(verdicts: Mapping[str, Verdict], catalog: Catalog | None) -> 
     )
 
 
-def retiring(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Problem]:
+def retiring(accepted: Mapping[str, ParsedRequest], catalog: Catalog) -> Iterator[Problem]:
     """A warning for each model that a valid request names and that will go, or may have to go by now."""
     for path, verdict in accepted.items():
         for access in verdict.request.models if verdict.request else ():

@@ -21,11 +21,11 @@ from shared.catalog.capacity import (
     metered,
     over_allocated,
 )
-from shared.catalog.catalog import Catalog, CatalogVerdict
+from shared.catalog.catalog import Catalog, ParsedCatalog
 from shared.documents.problem import START, Position, Problem, failures, listed, problem_at, quote
 from shared.git import NOT_REGULAR, SYMBOLIC_LINK
 from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
-from shared.requests.request import AccessRequest, Verdict, read_request
+from shared.requests.request import AccessRequest, ParsedRequest, read_request
 
 #: Other requests of the same team that are named.
 _MOST_OTHERS = 5
@@ -169,7 +169,7 @@ def review(
 class _Read:
     catalog: Catalog
     catalog_path: str
-    verdicts: Mapping[str, Verdict]
+    verdicts: Mapping[str, ParsedRequest]
 
 
 def _granted(read: _Read, problems: list[Problem], past: Baseline) -> Review:
@@ -196,14 +196,14 @@ def _granted(read: _Read, problems: list[Problem], past: Baseline) -> Review:
         requests,
         tuple(sorted(problems)),
         read.catalog,
-        books.ledgers,
+        books.capacities,
         in_doubt,
         bool(bounded),
         _overcommitted(books),
     )
 
 
-def _full(accepted: Mapping[str, Verdict], past: Baseline) -> Iterator[Problem]:
+def _full(accepted: Mapping[str, ParsedRequest], past: Baseline) -> Iterator[Problem]:
     if past.platform is not None:
         requests = {
             path: verdict.request for path, verdict in accepted.items() if verdict.request is not None
@@ -213,7 +213,7 @@ def _full(accepted: Mapping[str, Verdict], past: Baseline) -> Iterator[Problem]:
             yield problem_at(path, accepted[path].team_at, "PlatformFull", f"{what}. Ask the platform team.")
 
 
-def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
+def _without(verdicts: Mapping[str, ParsedRequest], problems: Iterable[Problem]) -> dict[str, ParsedRequest]:
     """Those that have a request and no failure."""
     faulty = {problem.path for problem in failures(problems)}
     return {
@@ -225,13 +225,13 @@ def _without(verdicts: Mapping[str, Verdict], problems: Iterable[Problem]) -> di
 
 def _catalog(
     files: Mapping[str, File], regular: Mapping[str, bytes], catalog_path: str, faults: Faults | None
-) -> CatalogVerdict:
+) -> ParsedCatalog:
     if catalog_path in regular:
         return read_fitting_catalog(catalog_path, regular[catalog_path], faults)
     if catalog_path in files:
-        return CatalogVerdict(None, ())
+        return ParsedCatalog(None, ())
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
-    return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
+    return ParsedCatalog(None, (problem_at(catalog_path, START, "NoCatalog", message),))
 
 
 def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str) -> Iterator[Problem]:
@@ -260,7 +260,7 @@ def _not_regular(path: str, mode: str) -> Problem:
 
 
 def _second_files(
-    verdicts: Mapping[str, Verdict], held: frozenset[str], paths: RequestPaths
+    verdicts: Mapping[str, ParsedRequest], held: frozenset[str], paths: RequestPaths
 ) -> Iterator[Problem]:
     """What was in force keeps its place, even when it cannot be read any more or names another team by
     now.
@@ -293,7 +293,7 @@ def _at_fault(claimed: list[str], held: frozenset[str]) -> list[str]:
     return [path for path in claimed if path not in holders] if len(holders) == 1 else claimed
 
 
-def _counted(verdicts: Mapping[str, Verdict], past: Baseline) -> dict[str, str]:
+def _counted(verdicts: Mapping[str, ParsedRequest], past: Baseline) -> dict[str, str]:
     """By team, the request that counts against capacities and totals: one that is right by itself; of several
     the one that was there before, else the first.
     """
@@ -330,7 +330,7 @@ def _is_over(request: AccessRequest | None, past: Baseline) -> bool:
 
 
 def _above_capacity(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
-    for team, models in books.refused.items():
+    for team, models in books.rejected.items():
         path = counted[team]
         verdict = read.verdicts[path]
         for model in models:
@@ -339,14 +339,14 @@ def _above_capacity(read: _Read, counted: Mapping[str, str], books: Allocation) 
                 "is more than is left"
             )
             message = (
-                f"{asks}. {books.ledgers[model].explain()}. Ask for less, or ask the platform team for more "
-                "capacity."
+                f"{asks}. {books.capacities[model].explain()}. Ask for less, or ask the platform team for "
+                "more capacity."
             )
             yield problem_at(path, verdict.models_at[model], "AboveCapacity", message)
 
 
 def _above_totals(read: _Read, counted: Mapping[str, str], books: Allocation) -> Iterator[Problem]:
-    for team, models in books.crowded_out.items():
+    for team, models in books.rejected_workspaces.items():
         path = counted[team]
         for model in models:
             message = (

@@ -1,13 +1,13 @@
 """How much of each model is granted to whom, and which requests ask for more than there is.
 
 A model's `capacity` times the catalogue's over-commitment may be granted in sum. What is in force counts for
-every team, whether it has a request or not, and is never refused as long as it does not grow: it comes first,
-as it is. Then those that grow, by name; then the newcomers, by name; each is admitted as a whole while it
-fits. So the outcome depends on what is asked for and what is in force, not on who looked first, and who was
-admitted stays admitted while the others' access is being written. What a growing request gives back of
-another model is free when that is done. A model without a capacity has a ledger too: of that, nobody is
-refused anything. The dedicated workspaces of a model are granted by the same rule, one by one; one that is
-there counts until it is gone.
+every team, whether it has a request or not, and is never rejected as long as it does not grow: it comes
+first, unchanged. Then come the teams that grow, by name; then the newcomers, by name; each is admitted as a
+whole while it fits. So the outcome depends on what is asked for and what is in force, not on the order of the
+messages, and an admitted team stays admitted while the others' access is being written. What a growing
+request gives back of another model is free when that is done. A model without a capacity is listed too, and
+never rejects a request. The dedicated workspaces of a model are granted by the same rule, one by one; an
+existing workspace counts until it is gone.
 """
 
 from __future__ import annotations
@@ -107,14 +107,14 @@ class Workspaces:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The ledgers by model, and for each team that is refused the models of which it asks too much: tokens,
+    """The ledgers by model, and for each team that is rejected the models of which it asks too much: tokens,
     or one workspace too many.
     """
 
-    ledgers: Mapping[str, Capacity]
-    refused: Mapping[str, tuple[str, ...]]
+    capacities: Mapping[str, Capacity]
+    rejected: Mapping[str, tuple[str, ...]]
     workspaces: Mapping[str, Workspaces]
-    crowded_out: Mapping[str, tuple[str, ...]]
+    rejected_workspaces: Mapping[str, tuple[str, ...]]
 
 
 def allocate(
@@ -131,19 +131,20 @@ def allocate(
     teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
     before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, standing)
     wanted = _usage(catalog, asked, standing)
-    refused = _refused(wanted, before, limits, has_access=in_force.keys(), holding=holding)
-    held = {**in_force, **{team: grants for team, grants in asked.items() if team not in refused}}
+    rejected = _rejected(wanted, before, limits, has_access=in_force.keys(), holding=holding)
+    granted_now = {**in_force, **{team: grants for team, grants in asked.items() if team not in rejected}}
     return Allocation(
-        ledgers={
-            model.name: _ledger(model, limits.get((model.name, False)), held) for model in catalog.models
+        capacities={
+            model.name: _capacity(model, limits.get((model.name, False)), granted_now)
+            for model in catalog.models
         },
-        refused=_of_kind(refused, dedicated=False),
+        rejected=_of_kind(rejected, dedicated=False),
         workspaces={
-            model: _workspaces(model, total, held, standing)
+            model: _workspaces(model, total, granted_now, standing)
             for (model, dedicated), total in limits.items()
             if dedicated
         },
-        crowded_out=_of_kind(refused, dedicated=True),
+        rejected_workspaces=_of_kind(rejected, dedicated=True),
     )
 
 
@@ -156,7 +157,7 @@ def _usage(
     }
 
 
-def _refused(
+def _rejected(
     wanted: Mapping[str, Mapping[Meter, int]],
     before: Mapping[str, Mapping[Meter, int]],
     limits: Mapping[Meter, int],
@@ -167,18 +168,17 @@ def _refused(
     """By team, what has no room for it. Teams are admitted one after the other, each as a whole: those that
     do not grow, those that have access, newcomers.
     """
-    totals, refused = _sum(before), dict[str, tuple[Meter, ...]]()
+    totals, rejected = _sum(before), dict[str, tuple[Meter, ...]]()
     grows = {team: _grows(amounts, before[team]) for team, amounts in wanted.items()}
     for team in sorted(wanted, key=lambda team: (grows[team], team not in has_access, team)):
         step = {meter: wanted[team].get(meter, 0) - before[team].get(meter, 0) for meter in limits}
         beyond = _beyond(step, totals, limits)
         if beyond:
-            refused[team] = beyond
+            rejected[team] = beyond
         else:
-            # What a team that grows gives back is free only when that is done; what one gives back that may be
-            # held is not free at all.
+            # What a growing team gives back is free only when that is done; what may be held is not free.
             totals.update(+Counter(step) if grows[team] or team in holding else step)
-    return refused
+    return rejected
 
 
 def _beyond(
@@ -233,9 +233,9 @@ def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
     return totals
 
 
-def _of_kind(refused: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
+def _of_kind(rejected: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
     found = {
-        team: tuple(model for model, own in meters if own is dedicated) for team, meters in refused.items()
+        team: tuple(model for model, own in meters if own is dedicated) for team, meters in rejected.items()
     }
     return {team: models for team, models in found.items() if models}
 
@@ -244,10 +244,10 @@ def _grows(wanted: Mapping[Meter, int], before: Mapping[Meter, int]) -> bool:
     return any(amount > before.get(meter, 0) for meter, amount in wanted.items())
 
 
-def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) -> Capacity:
+def _capacity(model: CatalogModel, limit: int | None, granted_now: Mapping[str, Grants]) -> Capacity:
     """Whoever had no bound before the model had a capacity counts with the ceiling of today."""
     bound = None if limit is None else model.max_tokens_per_minute or model.capacity
-    shares = {team: grants.get(model.name, 0) for team, grants in sorted(held.items())}
+    shares = {team: grants.get(model.name, 0) for team, grants in sorted(granted_now.items())}
     bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
     return Capacity(
         model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0}
@@ -255,13 +255,13 @@ def _ledger(model: CatalogModel, limit: int | None, held: Mapping[str, Grants]) 
 
 
 def _workspaces(
-    model: str, total: int, held: Mapping[str, Grants], standing: ExistingWorkspaces
+    model: str, total: int, granted_now: Mapping[str, Grants], standing: ExistingWorkspaces
 ) -> Workspaces:
-    asked = {team for team, grants in held.items() if grants.get(model) == 0}
+    asked = {team for team, grants in granted_now.items() if grants.get(model) == 0}
     return Workspaces(model, total, tuple(sorted(asked | standing.get(model, frozenset()))))
 
 
 def over_allocated(books: Allocation) -> Iterator[Capacity | Workspaces]:
     """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
-    both: list[Capacity | Workspaces] = [*books.ledgers.values(), *books.workspaces.values()]
+    both: list[Capacity | Workspaces] = [*books.capacities.values(), *books.workspaces.values()]
     return (each for each in both if each.left is not None and each.left < 0)

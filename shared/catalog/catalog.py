@@ -10,7 +10,7 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from shared import names
-from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenCatalog, WrittenModel
+from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks
 from shared.catalog.terms import Classification, Provider
 from shared.documents.problem import Problem, capped
@@ -183,29 +183,29 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogVerdict:
+class ParsedCatalog:
     """The catalogue, or None and what is wrong with it."""
 
     catalog: Catalog | None
     problems: tuple[Problem, ...]
 
 
-def read_catalog(path: str, content: bytes) -> CatalogVerdict:
+def read_catalog(path: str, content: bytes) -> ParsedCatalog:
     """The catalogue in a file's content. Never raises; all problems at once."""
     document = read_bytes(path, content)
     problems = list(document.problems)
-    written: WrittenCatalog | None = None
+    written: CatalogSchema | None = None
     try:
-        written = WrittenCatalog.model_validate(document.data)
+        written = CatalogSchema.model_validate(document.data)
     except ValidationError as error:
-        problems.extend(explain(error, WrittenCatalog, document))
+        problems.extend(explain(error, CatalogSchema, document))
     problems.extend(cross_field_checks(document))
     if problems or written is None:
-        return CatalogVerdict(None, capped(problems))
-    return CatalogVerdict(_catalog(written), ())
+        return ParsedCatalog(None, capped(problems))
+    return ParsedCatalog(_catalog(written), ())
 
 
-def _catalog(written: WrittenCatalog) -> Catalog:
+def _catalog(written: CatalogSchema) -> Catalog:
     safety, cache, tokens = written.content_safety, written.semantic_cache, written.entra_tokens
     return Catalog(
         models=tuple(sorted(map(_model, written.models), key=lambda model: model.name)),
@@ -218,7 +218,7 @@ def _catalog(written: WrittenCatalog) -> Catalog:
     )
 
 
-def _model(written: WrittenModel) -> CatalogModel:
+def _model(written: ModelSchema) -> CatalogModel:
     breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
     return CatalogModel(
         name=written.name,
@@ -245,7 +245,7 @@ def _model(written: WrittenModel) -> CatalogModel:
     )
 
 
-def _members(written: WrittenModel) -> Iterator[Member]:
+def _members(written: ModelSchema) -> Iterator[Member]:
     """Where no backend of a priority has a weight, they have equal shares."""
     if written.endpoint is not None:
         yield Member(written.endpoint, written.served_name or written.name, credential=written.credential)

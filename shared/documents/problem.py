@@ -11,8 +11,8 @@ from shared.documents.secret_detection import looks_like_a_key
 
 Level = Literal["failure", "warning"]
 
-_LONGEST_QUOTE = 60
-_MOST = 100
+_MAX_QUOTE_LENGTH = 60
+_MAX_PROBLEMS = 100
 _HELD, _MISPLACED = frozenset({"WithdrawalsHeld", "EndsHeld"}), "MisplacedFile"
 
 
@@ -58,7 +58,7 @@ def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """The problems of one file in order, without repetition, the first 100: nobody reads more before the next
     attempt.
     """
-    return tuple(sorted(set(problems))[:_MOST])
+    return tuple(sorted(set(problems))[:_MAX_PROBLEMS])
 
 
 def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
@@ -90,7 +90,7 @@ def quote(value: object) -> str:
     text = str(value)
     if looks_like_a_key(text):
         return "(not shown, it looks like a key)"
-    shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+    shown = text if len(text) <= _MAX_QUOTE_LENGTH else text[: _MAX_QUOTE_LENGTH - 1] + "…"
     return "'" + visible(shown) + "'"
 
 
@@ -111,5 +111,5 @@ def listed(names: Iterable[str]) -> str:
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name nearest to the written one; empty when none is near."""
     by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(written.casefold()[:_LONGEST_QUOTE], by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(written.casefold()[:_MAX_QUOTE_LENGTH], by_folded, n=1, cutoff=0.6)
     return f" Did you mean {quote(by_folded[near[0]])}?" if near else ""

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from shared.documents.document import Document, KeyPath
 from shared.documents.problem import Problem, did_you_mean, listed, problem_at, quote
 
-MOST_EXPLAINED = 50
+MAX_EXPLAINED = 50
 
 #: The context of one of pydantic's errors: https://docs.pydantic.dev/latest/errors/validation_errors
 Bounds = Mapping[str, Any]
@@ -32,7 +32,7 @@ def explain(error: ValidationError, form: type[BaseModel], document: Document) -
     """The problems of a document that does not have the form: at most 50, none about a part that could not be
     read.
     """
-    for details in error.errors(include_url=False)[:MOST_EXPLAINED]:
+    for details in error.errors(include_url=False)[:MAX_EXPLAINED]:
         where: KeyPath = details["loc"]
         if document.knows(where):
             yield _explained(details, where, form, document)

@@ -23,7 +23,7 @@ from shared.documents.document import Document, KeyPath
 from shared.documents.problem import Position, Problem, problem_at, quote
 from shared.documents.yaml_scalars import first_forbidden, value_of, without_forbidden
 
-DEEPEST = 20
+MAX_DEPTH = 20
 
 Place = Callable[[int, int], Position]
 """Where a line and column of a text, counted from 0, stand in the file."""
@@ -219,11 +219,11 @@ class Reader:
                 "A key must be a simple name; this one is a list or a mapping. Remove the '{', '[' or '?'.",
             )
             raise _Stop
-        if len(self._stack) == DEEPEST:
+        if len(self._stack) == MAX_DEPTH:
             self._refuse(
                 event,
                 "TooDeep",
-                f"This is nested deeper than {DEEPEST} levels. Nothing here needs so many: check brackets "
+                f"This is nested deeper than {MAX_DEPTH} levels. Nothing here needs so many: check brackets "
                 "and indentation.",
             )
             raise _Stop

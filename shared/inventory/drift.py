@@ -35,7 +35,7 @@ from shared.resources.desired import (
     compile_workspaces,
 )
 from shared.resources.key_slots import EXPOSED, Renewal, Slot, is_marked, renewal
-from shared.resources.workspaces import Manifest, fixed_fields, says
+from shared.resources.workspaces import Manifest, fixed_fields, spec_matches
 from shared.secret import SecretValue
 
 #: What also differs when a release makes something else of the same request.
@@ -49,7 +49,7 @@ _BY_DIGEST = (
 
 #: An open product serves strangers as its team, at its team's expense: also when the team's own keys are
 #: suspended.
-OPEN = "its product can be used without a key"
+KEY_NOT_REQUIRED = "its product can be used without a key"
 
 
 def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iterator[str]:
@@ -58,7 +58,7 @@ def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iter
         return
     desired = compile_catalog(catalog, platform)
     yield from _unified_api(desired, world)
-    marker = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
+    marker = Marker(platform.repository, names.CATALOG_TEAM, "", "")
     yield from _backends(desired.backends, names.SHARED_PREFIX, marker, world)
     secrets = {value.name: value.url for value in desired.named_values}
     yield from (
@@ -68,7 +68,7 @@ def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iter
     )
     if platform.cluster is not None:
         shared = compile_shared_workspaces(catalog, platform)
-        yield from _cluster(names.CATALOGUE_TEAM, shared, platform, world)
+        yield from _cluster(names.CATALOG_TEAM, shared, platform, world)
     yield from (
         f"named value {name} is not needed any more"
         for name in sorted(world.secret_urls.keys() - secrets.keys())
@@ -76,9 +76,9 @@ def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iter
 
 
 def _unified_api(desired: DesiredCatalog, world: Snapshot) -> Iterator[str]:
-    if world.api is None or not world.api.is_as(desired.digest, desired.api_digest):
+    if world.api is None or not world.api.is_current(desired.digest, desired.api_digest):
         yield "the unified API is not what the catalogue says"
-    if world.api is not None and not world.api.asks_for_keys:
+    if world.api is not None and not world.api.requires_keys:
         yield "the unified API does not ask for keys as it should"
     if world.api_policy not in (None, digest_of(desired.policy)):
         yield "the policy of the unified API is not what was written"
@@ -111,13 +111,13 @@ def by_part(
     return {**parts, "Workspaces": _cluster(wanted.request.team, desired, platform, world)}
 
 
-def of_limits(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iterator[str]:
+def limit_drift(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iterator[str]:
     """What differs in the quota and the network policy of a namespace, which no list shows."""
     for manifest, limit in zip(limits, found, strict=True):
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
         if limit is None:
             yield f"{name} is not there"
-        elif not limit.managed or not says(limit.spec, manifest):
+        elif not limit.managed or not spec_matches(limit.spec, manifest):
             yield f"{name} is not what was written"
 
 
@@ -142,7 +142,7 @@ def _gateway(
     ):
         yield "its product is not what the request says"
     if not product.subscription_required:
-        yield OPEN
+        yield KEY_NOT_REQUIRED
     if desired.product not in world.linked:
         yield "its product is not linked to the unified API"
     yield from _backends(desired.backends, f"{desired.product}--", marker, world)
@@ -166,7 +166,7 @@ def _is_backend(found: ActualBackend | None, desired: Backend) -> bool:
     """Whether it is what was wanted, or a newer version looks after it."""
     if found is None:
         return False
-    return found.is_as(desired) or (found.marker is not None and found.marker.newer)
+    return found.equivalent_to(desired) or (found.marker is not None and found.marker.newer)
 
 
 def _keys(request: AccessRequest, marker: Marker, platform: Platform, world: Snapshot) -> Iterator[str]:
@@ -271,7 +271,7 @@ def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str,
     for each in sorted(desired.routes.keys() & standing):
         if each not in routes:
             yield f"the route to {each} is not there"
-        elif not says(routes[each].spec, desired.routes[each]):
+        elif not spec_matches(routes[each].spec, desired.routes[each]):
             yield f"the route to {each} is not what was written"
     yield from (
         f"the route to {each} is not needed any more"

@@ -9,14 +9,14 @@ from itertools import chain
 from typing import Protocol
 
 from shared import names
-from shared.inventory.drift import OPEN, team_displayed
+from shared.inventory.drift import KEY_NOT_REQUIRED, team_displayed
 from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker, owner_of
 from shared.resources.actual import Namespace, Product, SecretVersion
-from shared.resources.project import GOING
+from shared.resources.project import BEING_DELETED
 
 
-def of_access_that_ended(team: str, times: Times, world: Snapshot) -> Iterator[str]:
+def ended_team_drift(team: str, times: Times, world: Snapshot) -> Iterator[str]:
     """What is still there of a team whose access was withdrawn or is over by its date."""
     product = world.products.get(names.product(team))
     if product is not None:
@@ -34,7 +34,7 @@ def _ended_product(product: Product, times: Times) -> Iterator[str]:
     if marker is None or marker.withdrawn is None:
         yield "its access has ended and its product is not withdrawn"
     if marker is not None and not product.subscription_required:
-        yield OPEN
+        yield KEY_NOT_REQUIRED
     if marker is not None and marker.withdrawn and times.now >= marker.withdrawn + times.grace:
         yield "its grace period has ended"
 
@@ -62,7 +62,7 @@ def _has_more(team: str, world: Snapshot) -> bool:
     )
 
 
-def of_held(team: str, world: Snapshot) -> Iterator[str]:
+def held_team_drift(team: str, world: Snapshot) -> Iterator[str]:
     """A team that the guard holds: its product says so, and no later look lets it go."""
     product = world.products.get(names.product(team))
     if (
@@ -86,7 +86,7 @@ def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
         _tagged(world),
     )
     marked = {team for owner, team in owners if owner == repository}
-    return frozenset(marked.union(_subscribed(repository, world)) - {names.CATALOGUE_TEAM})
+    return frozenset(marked.union(_subscribed(repository, world)) - {names.CATALOG_TEAM})
 
 
 def _tagged(world: Snapshot) -> Iterator[tuple[int, str]]:
@@ -146,7 +146,7 @@ def _markers(team: str, world: Snapshot) -> Iterator[Marker]:
     if namespace is not None and namespace.marker is not None and not namespace.terminating:
         yield namespace.marker
     project = world.projects.get(names.project(team))
-    if project is not None and project.marker is not None and project.state != GOING:
+    if project is not None and project.marker is not None and project.state != BEING_DELETED:
         yield project.marker
 
 

@@ -8,7 +8,7 @@ from shared import names
 from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.marker import Marker
 from shared.resources.desired import Platform, compile_project
-from shared.resources.project import GOING, READY, ActualProject, is_marked
+from shared.resources.project import BEING_DELETED, READY, ActualProject, is_marked
 
 
 def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: Snapshot) -> Iterator[str]:
@@ -17,23 +17,23 @@ def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: 
     """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
-        yield from ended_access(request.team, platform.repository, times, world)
+        yield from ended_project_drift(request.team, platform.repository, times, world)
     elif playground is not None:
         desired = compile_project(request, playground)
         marker = Marker(platform.repository, request.team, wanted.path, "", desired.digest)
         yield from _unlike(marker, _actual(request.team, world), request.entra_group)
 
 
-def ended_access(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
+def ended_project_drift(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
     """What is still there of a playground that was withdrawn, by itself or with everything else of its
     team.
     """
     actual = _actual(team, world)
     if actual.project is not None and not Marker(repository, team, "", "").owns(actual.project.marker):
         return
-    if actual.strangers(None):
+    if actual.other_groups(None):
         yield "its playground access has ended and a group may use its Foundry project"
-    if actual.project is not None and actual.project.state != GOING:
+    if actual.project is not None and actual.project.state != BEING_DELETED:
         yield from _ended_project(actual.project.marker, times)
 
 
@@ -73,7 +73,7 @@ def _unlike(marker: Marker, actual: ActualProject, group: str | None) -> Iterato
         yield "its Foundry project is not what the request says"
     if project is not None and not _may_use(actual, group):
         yield "its group may not use its Foundry project"
-    if actual.strangers(group):
+    if actual.other_groups(group):
         yield "another group than its own may use its Foundry project"
 
 

@@ -55,11 +55,11 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Difference:
     """One difference. `team` is empty where nothing of ours is to be changed and a person must look."""
 
     team: str
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class InAccount:
 class TeamSnapshot:
     """What was seen of one team; `errors` why a part was not."""
 
-    world: Snapshot
+    snapshot: Snapshot
     errors: Mapping[Part, MergekeyError]
 
     @property

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from shared import names
 
 #: After so many replays another one is no help: what failed is to be found out first.
-MOST_REPLAYS = 5
+MAX_REPLAYS = 5
 #: For so long a letter stands for its trouble, and sweeps leave it to people. After that they try again, in
 #: case its cause is gone.
 STANDS_FOR = timedelta(days=1)
@@ -40,8 +40,8 @@ class Letter:
     message: str
     actor: str
     attempts: int
-    root: str
-    chain: int
+    correlation_id: str
+    hop: int
     session: str
     replays: int
     blob: str
@@ -125,7 +125,7 @@ def refusal(letter: Letter) -> str | None:
         return (
             "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"
         )
-    if letter.replays >= MOST_REPLAYS:
+    if letter.replays >= MAX_REPLAYS:
         return (
             f"it was replayed {letter.replays} times and failed each time: find the cause, then discard it, "
             "and the next sweep looks again"
@@ -135,4 +135,4 @@ def refusal(letter: Letter) -> str | None:
 
 def team_of(letter: Letter) -> str | None:
     """The team that it is about, if it is about one that can have objects."""
-    return letter.team if names.team_fault(letter.team) is None else None
+    return letter.team if names.team_problem(letter.team) is None else None

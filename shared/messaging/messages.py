@@ -20,18 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.documents.problem import quote
 from shared.errors import MalformedMessage, NewerMessage
 from shared.git import blob_id
+from shared.names import MAX_TEAM_LENGTH, TEAM_PATTERN
 
 CONTENT_TYPE = "application/cloudevents+json"
 #: Of a dead letter with only the beginning of a body that was too large.
 CUT = "application/vnd.mergekey.cut"
 #: Characters of a text among the properties of a dead letter, and of its message.
-LONGEST_WORD, LONGEST_MESSAGE = 128, 2000
-#: The team name that the catalogue travels under.
-CATALOG_TEAM = "catalogue"
+MAX_PROPERTY_LENGTH, MAX_MESSAGE_LENGTH = 128, 2000
 #: The value of `To` that every subscription of the topic takes.
 TO_ALL = "all"
 
-Team = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+Team = Annotated[str, Field(pattern=TEAM_PATTERN, max_length=MAX_TEAM_LENGTH)]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 
 
@@ -208,8 +207,8 @@ class DeadLetter:
     attempts: int
     message_id: str
     session: str
-    root: str
-    sequence: int
+    correlation_id: str
+    hop: int
     replays: int = 0
     body_size: int = 0
     body_sha256: str = ""
@@ -223,13 +222,13 @@ class DeadLetter:
             "actor": self.actor,
             "message-id": self.message_id,
             "session": self.session,
-            "root": self.root,
+            "root": self.correlation_id,
         }
-        counts = {"attempts": self.attempts, "sequence": self.sequence, "replays": self.replays}
+        counts = {"attempts": self.attempts, "sequence": self.hop, "replays": self.replays}
         if self.body_sha256:
             texts["body-sha256"], counts["body-size"] = self.body_sha256, self.body_size
-        words = {name: fitting(value, LONGEST_WORD) for name, value in texts.items()}
-        return {**words, "message": fitting(self.message, LONGEST_MESSAGE), **counts}
+        words = {name: truncate(value, MAX_PROPERTY_LENGTH) for name, value in texts.items()}
+        return {**words, "message": truncate(self.message, MAX_MESSAGE_LENGTH), **counts}
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
@@ -245,9 +244,9 @@ class DeadLetter:
             actor=_text(properties, "actor"),
             attempts=_count(properties, "attempts"),
             message_id=_text(properties, "message-id"),
-            session=_text(properties, "session", most=LONGEST_WORD),
-            root=_text(properties, "root"),
-            sequence=_count(properties, "sequence"),
+            session=_text(properties, "session", most=MAX_PROPERTY_LENGTH),
+            correlation_id=_text(properties, "root"),
+            hop=_count(properties, "sequence"),
             replays=_count(properties, "replays", 0),
             body_size=_count(properties, "body-size", 0),
             body_sha256=_text(properties, "body-sha256", ""),
@@ -268,16 +267,16 @@ def _count(found: Mapping[str, Any], name: str, default: int | None = None) -> i
     raise MalformedMessage(f"a dead letter without the property {name!r}")
 
 
-def whole(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as
     escapes.
     """
     return text.encode(errors="backslashreplace").decode()
 
 
-def fitting(value: object, most: int) -> str:
+def truncate(value: object, most: int) -> str:
     """Whatever somebody wrote, as the text of a property: at most so many characters."""
-    return whole(str(value)[:most])[:most]
+    return escape_surrogates(str(value)[:most])[:most]
 
 
 def is_count(value: object, most: int = 2**31 - 2) -> TypeGuard[int]:

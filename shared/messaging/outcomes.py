@@ -23,13 +23,13 @@ class Event(Generic[M]):
 
     message: M
     now: datetime
-    root: str
-    again: bool = False
+    correlation_id: str
+    is_retry: bool = False
 
     @property
-    def closely(self) -> bool:
+    def verify_markers(self) -> bool:
         """Whether marks are not believed: what they vouch for is looked at too."""
-        return self.again or (isinstance(self.message, TeamMessage) and self.message.cause == "sweep")
+        return self.is_retry or (isinstance(self.message, TeamMessage) and self.message.cause == "sweep")
 
 
 @dataclass(frozen=True, slots=True)

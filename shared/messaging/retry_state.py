@@ -12,17 +12,24 @@ from datetime import datetime, timedelta
 
 from shared.errors import Busy, MergekeyError, TemporaryError
 from shared.marker import format_time, read_time
-from shared.messaging.messages import LONGEST_WORD, Message, TeamMessage, fitting, is_count, whole
+from shared.messaging.messages import (
+    MAX_PROPERTY_LENGTH,
+    Message,
+    TeamMessage,
+    escape_surrogates,
+    is_count,
+    truncate,
+)
 from shared.messaging.outcomes import Waiting
 from shared.messaging.routes import Stage
 
 Properties = Mapping[str, str | int | float | bool]
 
 #: Service Bus allows 128 characters for a message id.
-LONGEST_ID = 128
+MAX_ID_LENGTH = 128
 #: Bytes of a whole message in the tier Standard:
 #: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
-LARGEST_MESSAGE = 262_144
+MAX_MESSAGE_BYTES = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,8 @@ class RetryState:
     `replays` counts how often people sent it again after it had become a dead letter.
     """
 
-    root: str
-    sequence: int = 0
+    correlation_id: str
+    hop: int = 0
     attempt: int = 0
     waiting_for: str = ""
     waiting_since: str = ""
@@ -63,10 +70,10 @@ class RetryState:
         """Properties of a message that is not ours can be anything, and of any length."""
         known, enqueued = received.properties, received.enqueued
         return cls(
-            root=bounded(whole(str(known.get("root") or received.message_id))),
-            sequence=_number(known.get("sequence")),
+            correlation_id=bounded_id(escape_surrogates(str(known.get("root") or received.message_id))),
+            hop=_number(known.get("sequence")),
             attempt=_number(known.get("attempt")),
-            waiting_for=fitting(known.get("waiting-for") or "", LONGEST_WORD),
+            waiting_for=truncate(known.get("waiting-for") or "", MAX_PROPERTY_LENGTH),
             waiting_since=_moment(known.get("waiting-since"), enqueued),
             failing_since=_moment(known.get("failing-since"), enqueued),
             denied_since=_moment(known.get("denied-since"), enqueued),
@@ -85,15 +92,15 @@ class RetryState:
             "replays": self.replays,
         }
         counts: dict[str, str | int | float | bool] = {
-            "root": self.root,
-            "sequence": self.sequence,
+            "root": self.correlation_id,
+            "sequence": self.hop,
             "attempt": self.attempt,
         }
         return {**counts, **{name: value for name, value in named.items() if value}}
 
 
 #: The longest time between two looks at what is waited for.
-LONGEST_WAIT = timedelta(minutes=1)
+MAX_WAIT = timedelta(minutes=1)
 
 
 def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
@@ -103,7 +110,7 @@ def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
     The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and
     go on as one.
     """
-    wait = max(outcome.after, min((now - since) / 4, LONGEST_WAIT))
+    wait = max(outcome.after, min((now - since) / 4, MAX_WAIT))
     if outcome.patient:
         return now + wait
     quantum = 2 ** max(0, min(int(wait.total_seconds()), 64).bit_length() - 1)
@@ -128,7 +135,7 @@ def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedel
     Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
     """
     asked = error.retry_after if isinstance(error, TemporaryError) else None
-    spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
+    spread = int(hashlib.sha256(f"{trail.correlation_id}/{trail.hop}".encode()).hexdigest()[:4], 16) / 0xFFFF
     exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
     seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
     return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(
@@ -136,9 +143,9 @@ def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedel
     )
 
 
-def bounded(message_id: str) -> str:
+def bounded_id(message_id: str) -> str:
     """The id, or what stands for it when it is too long."""
-    if len(message_id) <= LONGEST_ID:
+    if len(message_id) <= MAX_ID_LENGTH:
         return message_id
     return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
 

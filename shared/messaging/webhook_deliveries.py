@@ -15,9 +15,9 @@ from http import HTTPStatus
 WINDOW = timedelta(days=1)
 #: The first call and its repetitions. Sweeps come every quarter of an hour, so a trouble may last the better
 #: part of an hour.
-MOST_ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 #: Repetitions that one sweep asks for: GitHub counts writes, and each is a push that the app then takes in.
-AT_ONCE = 20
+MAX_REDELIVERIES = 20
 #: Refusals of the platform in front of the app while that is stopped, not deployed or crowded. Other refusals
 #: are the app's own words.
 _PASSING = (
@@ -75,9 +75,9 @@ def missed(attempts: Iterable[Delivery], repository: int) -> Missed:
     lost = _lost_pushes(attempts, repository)
     retryable = [made for made in lost if made[-1].may_pass]
     return Missed(
-        again=tuple(made[-1] for made in retryable if len(made) < MOST_ATTEMPTS),
+        again=tuple(made[-1] for made in retryable if len(made) < MAX_ATTEMPTS),
         refused=tuple(made[-1] for made in lost if not made[-1].may_pass),
-        given_up=tuple(made[-1] for made in retryable if len(made) >= MOST_ATTEMPTS),
+        given_up=tuple(made[-1] for made in retryable if len(made) >= MAX_ATTEMPTS),
         since=min((made[0].at for made in lost), default=None),
     )
 

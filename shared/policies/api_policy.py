@@ -29,7 +29,7 @@ from shared.policies.policy_xml import (
 )
 
 #: A model's three retries and its fallback.
-MOST_REPETITIONS = 4
+MAX_RETRIES = 4
 
 #: Everything by which a client may say who it is, in any of the spellings that API Management or a provider
 #: reads.
@@ -174,7 +174,7 @@ def _forward(root: Element, catalog: Catalog) -> None:
     backend.remove(backend[0])
     again = {
         "condition": expression("another attempt"),
-        "count": str(MOST_REPETITIONS),
+        "count": str(MAX_RETRIES),
         "interval": "1",
         "first-fast-retry": "true",
     }

@@ -21,10 +21,10 @@ _ANYWHERE: frozenset[Section] = frozenset(get_args(Section))
 _INBOUND: frozenset[Section] = frozenset({"inbound"})
 
 #: The longest policy document in bytes: https://learn.microsoft.com/azure/api-management/service-limits
-LONGEST = dict.fromkeys(sorted(_NOT_CONSUMPTION), 256 * 1024) | {"consumption": 16 * 1024}
+MAX_POLICY_BYTES = dict.fromkeys(sorted(_NOT_CONSUMPTION), 256 * 1024) | {"consumption": 16 * 1024}
 #: The products of an instance: https://learn.microsoft.com/azure/api-management/service-limits (limits of
 #: 2026)
-MOST_PRODUCTS: dict[Tier, int] = {
+MAX_PRODUCTS: dict[Tier, int] = {
     "consumption": 100, "developer": 100, "basic": 200, "standard": 500, "premium": 2_000,
     "basicv2": 200, "standardv2": 500, "premiumv2": 2_000,
 }  # fmt: skip

@@ -11,16 +11,16 @@ from shared.catalog.terms import Classification
 from shared.documents.problem import did_you_mean, listed, quote
 from shared.requests.details import ModelAccess, Period, RequestedModel, TokenQuota
 
-Objection = tuple[RequestedModel, str, str, str]
+EntitlementProblem = tuple[RequestedModel, str, str, str]
 """The wish, the key of its entry that is at fault, the reason and the message."""
 
-_Fault = tuple[str, str, str]
+_KeyProblem = tuple[str, str, str]
 _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Yearly": 365}
 
 
 def check_entitlements(
     wishes: Sequence[RequestedModel], catalog: Catalog, classification: object, leaving: Container[str]
-) -> Iterator[Objection]:
+) -> Iterator[EntitlementProblem]:
     """Everything in the wishes that the catalogue does not allow for data of this class, which may be none
     that is known.
 
@@ -37,12 +37,12 @@ def check_entitlements(
             )
         seen.add(wish.name)
         model = catalog.model(wish.name)
-        faults: Iterable[_Fault]
+        faults: Iterable[_KeyProblem]
         if model is None:
             faults = () if wish.name in leaving else _unknown(wish, catalog)
         else:
             faults = chain(
-                _refused(wish, model, wishes), _not_for_class(model, wishes, catalog, classification)
+                _problems_with(wish, model, wishes), _not_for_class(model, wishes, catalog, classification)
             )
         for key, reason, message in faults:
             yield wish, key, reason, message
@@ -63,7 +63,7 @@ def granted(wish: RequestedModel, model: CatalogModel) -> ModelAccess:
     )
 
 
-def _unknown(wish: RequestedModel, catalog: Catalog) -> Iterator[_Fault]:
+def _unknown(wish: RequestedModel, catalog: Catalog) -> Iterator[_KeyProblem]:
     known = [model.name for model in catalog.models]
     nearest = did_you_mean(wish.name, known)
     yield (
@@ -73,7 +73,9 @@ def _unknown(wish: RequestedModel, catalog: Catalog) -> Iterator[_Fault]:
     )
 
 
-def _refused(wish: RequestedModel, model: CatalogModel, wishes: Sequence[RequestedModel]) -> Iterator[_Fault]:
+def _problems_with(
+    wish: RequestedModel, model: CatalogModel, wishes: Sequence[RequestedModel]
+) -> Iterator[_KeyProblem]:
     if wish.provider != model.provider:
         advice = (
             f"{quote(model.name)} is a {model.provider} model, but is asked for as {wish.provider}. Write it "
@@ -88,7 +90,7 @@ def _refused(wish: RequestedModel, model: CatalogModel, wishes: Sequence[Request
             advice = "'instanceType' is for kaito models only. Remove it."
         yield "instanceType", "NotAllowed", advice
     if wish.dedicated:
-        yield from _dedicated_faults(wish, model.dedicated, wishes)
+        yield from _dedicated_problems(wish, model.dedicated, wishes)
     elif not model.serves_all:
         advice = (
             f"Nothing serves {quote(model.name)} to several teams. Ask for a workspace of your own: "
@@ -99,7 +101,7 @@ def _refused(wish: RequestedModel, model: CatalogModel, wishes: Sequence[Request
 
 def _not_for_class(
     model: CatalogModel, wishes: Sequence[RequestedModel], catalog: Catalog, classification: object
-) -> Iterator[_Fault]:
+) -> Iterator[_KeyProblem]:
     if classification not in get_args(Classification) or classification in model.data_classes:
         return
     allowed = [other.name for other in catalog.models if classification in other.data_classes]
@@ -121,7 +123,7 @@ def _how_dedicated(wish: RequestedModel) -> str:
     return "add 'instanceType'" if wish.where[0] == "data" else "add 'dedicated: true'"
 
 
-def _above_ceilings(wish: RequestedModel, model: CatalogModel) -> Iterator[_Fault]:
+def _above_ceilings(wish: RequestedModel, model: CatalogModel) -> Iterator[_KeyProblem]:
     most = model.max_tokens_per_minute
     if most is not None and wish.tokens_per_minute is not None and wish.tokens_per_minute > most:
         advice = (
@@ -147,9 +149,9 @@ def _quota_ceiling(daily: int, period: Period) -> int:
     return daily // 24 if period == "Hourly" else daily * _DAYS[period]
 
 
-def _dedicated_faults(
+def _dedicated_problems(
     wish: RequestedModel, permission: Dedicated | None, wishes: Sequence[RequestedModel]
-) -> Iterator[_Fault]:
+) -> Iterator[_KeyProblem]:
     if permission is None:
         advice = (
             f"The catalogue allows no workspaces of a team's own for {quote(wish.name)}. Ask the platform "

@@ -17,7 +17,7 @@ from shared.documents.document import Document
 from shared.documents.problem import START, Position, Problem, capped, listed, quote
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import dotted, explain
-from shared.names import team_fault
+from shared.names import team_problem
 from shared.requests.config_map import ShapeB
 from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
 from shared.requests.entitlements import check_entitlements, granted
@@ -29,9 +29,9 @@ __all__ = [
     "AccessRequest",
     "Classification",
     "ModelAccess",
+    "ParsedRequest",
     "Period",
     "TokenQuota",
-    "Verdict",
     "read_request",
 ]
 
@@ -76,7 +76,7 @@ class AccessRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ParsedRequest:
     """The request, or None and what is wrong with it.
 
     `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
@@ -100,7 +100,7 @@ def read_request(
     catalog: Catalog | None,
     paths: RequestPaths,
     leaving: frozenset[str] = frozenset(),
-) -> Verdict:
+) -> ParsedRequest:
     """The request in a file's content. Never raises; all problems at once.
 
     There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong
@@ -110,9 +110,9 @@ def read_request(
     document = read_bytes(path, content)
     shape = _shape(document.data)
     if shape is None:
-        return Verdict(None, capped([*document.problems, *_no_shape(document)]))
+        return ParsedRequest(None, capped([*document.problems, *_no_shape(document)]))
     document = shape.prepared(document)
-    entries = list(shape.wishes(document))
+    entries = list(shape.requested_models(document))
     wishes = [wish for wish in entries if wish is not None]
     written, wrong = _validated(shape, document)
     team, team_wrong = _claimed_team(shape, document, paths)
@@ -120,13 +120,13 @@ def read_request(
         *document.problems,
         *wrong,
         *team_wrong,
-        *_contradictions(shape, document),
+        *_cross_field_problems(shape, document),
         *_no_models(shape, document, entries),
-        *_objections(shape, document, wishes, catalog, leaving),
+        *_entitlement_problems(shape, document, wishes, catalog, leaving),
     ]
-    terms = written.terms() if written is not None else None
+    terms = written.details() if written is not None else None
     request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
-    return Verdict(
+    return ParsedRequest(
         request,
         capped(problems),
         team,
@@ -145,7 +145,7 @@ def _no_models(
         yield document.problem(where, "NoModels", "The request asks for no model. Add at least one.")
 
 
-def _objections(
+def _entitlement_problems(
     shape: type[Shape],
     document: Document,
     wishes: Sequence[RequestedModel],
@@ -207,7 +207,7 @@ def _claimed_team(
     shape: type[Shape], document: Document, paths: RequestPaths
 ) -> tuple[str | None, list[Problem]]:
     team = document.get(shape.team_at)
-    if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
+    if not isinstance(team, str) or team_problem(team) is not None or not document.knows(shape.team_at):
         return None, []
     if team == paths.team_of(document.path):
         return team, []
@@ -220,7 +220,7 @@ def _claimed_team(
     return team, [document.problem(shape.team_at, "WrongFolder", advice)]
 
 
-def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]:
+def _cross_field_problems(shape: type[Shape], document: Document) -> Iterator[Problem]:
     """What each key may say by itself, but not together with others."""
     if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (
         True,
@@ -232,7 +232,7 @@ def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]
         )
         yield document.problem(shape.playground_at, "PlaygroundNotAllowed", advice)
     team, where = document.get(shape.team_at), shape.named_after_team
-    if where is not None and isinstance(team, str) and team_fault(team) is None:
+    if where is not None and isinstance(team, str) and team_problem(team) is None:
         found, expected = document.get(where), f"{team}-access-request"
         if isinstance(found, str) and document.knows(where) and found != expected:
             yield document.problem(

@@ -60,7 +60,7 @@ class Api:
     subscription_required: bool = True
     key_names: tuple[str, str] = KEY_NAMES
 
-    def is_as(self, digest: str, operations: str) -> bool:
+    def is_current(self, digest: str, operations: str) -> bool:
         """Whether its marker vouches for this catalogue, and it was imported from these operations."""
         return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
 
@@ -72,7 +72,7 @@ class Api:
         return self.marker is not None and (bool(self.marker.digest) or "digest" in self.marker.unreadable)
 
     @property
-    def asks_for_keys(self) -> bool:
+    def requires_keys(self) -> bool:
         """Whether it lets nobody in without a key, and looks for keys where clients send them."""
         return self.subscription_required and self.key_names == KEY_NAMES
 
@@ -112,7 +112,7 @@ class ActualBackend:
     breaker: Breaker | None = None
     members: tuple[PoolMember, ...] = ()
 
-    def is_as(self, desired: Backend) -> bool:
+    def equivalent_to(self, desired: Backend) -> bool:
         """Whether it is what was wanted, and was not changed since."""
         shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
         return shown and self.marker is not None and self.marker.digest == desired.digest

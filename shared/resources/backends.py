@@ -17,7 +17,7 @@ from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.marker import Marker
 from shared.names import (
     CACHE_BACKEND,
-    CATALOGUE_TEAM,
+    CATALOG_TEAM,
     SAFETY_BACKEND,
     credential,
     member_backend,
@@ -81,7 +81,7 @@ class Backend:
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self.hashed, sort_keys=True).encode()).hexdigest()
 
-    def sealed(self, marker: Marker) -> Marker:
+    def with_digest(self, marker: Marker) -> Marker:
         """The marker that the backend itself carries: lists do not show everything that was written, its
         digest does.
         """
@@ -145,7 +145,7 @@ def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
         yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
     if model.shared is not None and not model.members and cluster is not None:
         yield Backend(
-            shared_backend(model.name), workspace_url(cluster, CATALOGUE_TEAM, model.name), model.breaker
+            shared_backend(model.name), workspace_url(cluster, CATALOG_TEAM, model.name), model.breaker
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.catalog.catalog import Catalog
 from shared.marker import Marker
-from shared.names import CATALOGUE_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
+from shared.names import CATALOG_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
 from shared.policies.api_policy import api_policy
 from shared.policies.policy_table import Tier
 from shared.policies.product_policy import product_policy, requested_model_fragment
@@ -214,7 +214,7 @@ def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWo
         for each in catalog.models
         if each.shared
     ]
-    return _workspaces(CATALOGUE_TEAM, shared, catalog, platform)
+    return _workspaces(CATALOG_TEAM, shared, catalog, platform)
 
 
 def _workspaces(

@@ -42,7 +42,7 @@ class Slot:
         return cls(tags[0] if tags else None, at_gateway, tags[1:])
 
     @property
-    def told(self) -> Iterator[Mapping[str, str]]:
+    def current_tags(self) -> Iterator[Mapping[str, str]]:
         """The tags of all versions that hold the key which works. A delivery that had seen no secret yet may
         have written the same key once more, over the name of who could read it.
         """
@@ -92,7 +92,7 @@ def exposed_since(slot: Slot, reader: str, now: datetime) -> datetime | None:
     A mark stands whoever may read by now: the key was open to somebody in between. One that is later than
     now, by a clock that was fast, counts from now on.
     """
-    marks = [tags.get(EXPOSED) for tags in slot.told if _is_open(tags, reader)]
+    marks = [tags.get(EXPOSED) for tags in slot.current_tags if _is_open(tags, reader)]
     since = min((read_time(mark) or now for mark in marks), default=None)
     return None if since is None else min(since, now).replace(microsecond=0)
 

@@ -17,7 +17,7 @@ from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
 from shared.resources.backends import Backend, NamedValue, senders
 from shared.resources.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
-from shared.resources.workspaces import fixed_fields, says
+from shared.resources.workspaces import fixed_fields, spec_matches
 
 Kind = Literal[
     "product", "product policy", "product link", "product marker", "product reservation",
@@ -177,10 +177,10 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     singles, pools = _singles_and_pools(changes)
     beside, after = ((), singles) if secrets else (singles, ())
     api = actual.api
-    current = api is not None and api.is_as(marker.digest, desired.api_digest)
+    current = api is not None and api.is_current(marker.digest, desired.api_digest)
     marking = (Update("api marker", API, None, marker),)
     return _steps(
-        marking if current and not (api and api.asks_for_keys) else (),
+        marking if current and not (api and api.requires_keys) else (),
         detached,
         (
             *_api_change(desired, marker, api),
@@ -338,7 +338,7 @@ def _diff_routes(
     opened = tuple(
         Create("route", name, manifest)
         for name, manifest in desired.items()
-        if not (marked and name in standing and says(standing[name].spec, manifest))
+        if not (marked and name in standing and spec_matches(standing[name].spec, manifest))
     )
     closed = tuple(
         Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
@@ -383,7 +383,7 @@ def _diff_backends(
                 "rename or remove it"
             )
         require_known(known.marker, f"the backend {backend.name}")
-        if not known.is_as(backend):
+        if not known.equivalent_to(backend):
             wanted.append(Update("backend", backend.name, known.etag, backend))
     unwanted = tuple(
         Delete("backend", known.name, known.etag)

@@ -11,25 +11,27 @@ from shared.resources.desired import DesiredProject
 from shared.resources.plan import Change, Create, Delete, Plan, Update
 
 #: https://learn.microsoft.com/azure/ai-foundry/foundry-models/quotas-limits
-MOST_PROJECTS = 250
-READY, GOING = "Succeeded", "Deleting"
+MAX_PROJECTS = 250
+READY, BEING_DELETED = "Succeeded", "Deleting"
 FAILED = frozenset({"Failed", "Canceled"})
 
 
 @dataclass(frozen=True, slots=True)
 class ActualProject:
-    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not
-    show it yet.
+    """The existing project of a team, and its access. `granted_groups` are groups that the stage may have
+    given the role already, although a list does not show it yet.
     """
 
     project: Project | None
     readers: frozenset[RoleGrant]
     connection: TracingConnection | None = None
-    let_in: frozenset[str] = frozenset()
+    granted_groups: frozenset[str] = frozenset()
 
-    def strangers(self, group: str | None) -> frozenset[str]:
+    def other_groups(self, group: str | None) -> frozenset[str]:
         """The groups that we let in and that the request does not name (any more)."""
-        return self.let_in.union(reader.group for reader in self.readers if reader.ours) - {group or ""}
+        return self.granted_groups.union(reader.group for reader in self.readers if reader.ours) - {
+            group or ""
+        }
 
 
 def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
@@ -41,7 +43,7 @@ def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject,
     """
     project = actual.project
     _require_ours(marker, desired, actual)
-    revoked = (Delete("project role", each, "") for each in sorted(actual.strangers(group)))
+    revoked = (Delete("project role", each, "") for each in sorted(actual.other_groups(group)))
     steps: list[tuple[Change, ...]] = [tuple(revoked)]
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()

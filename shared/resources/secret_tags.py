@@ -14,7 +14,7 @@ _OURS = frozenset(
     {"managed-by", "repository", "team", "commit", "reader", "fingerprint", "withdrawn", EXPOSED}
 )
 #: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#secret-tags
-MOST_TAGS = 15
+MAX_TAGS = 15
 
 
 def with_others(ours: Mapping[str, str], found: Mapping[str, str] | None) -> dict[str, str]:
@@ -22,7 +22,7 @@ def with_others(ours: Mapping[str, str], found: Mapping[str, str] | None) -> dic
     name.
     """
     others = sorted((name, text) for name, text in (found or {}).items() if name not in _OURS)
-    return {**dict(others[: MOST_TAGS - len(ours)]), **ours}
+    return {**dict(others[: MAX_TAGS - len(ours)]), **ours}
 
 
 def marked(found: Mapping[str, str], mark: Mapping[str, str]) -> dict[str, str]:
@@ -30,6 +30,6 @@ def marked(found: Mapping[str, str], mark: Mapping[str, str]) -> dict[str, str]:
     return with_others({name: text for name, text in found.items() if name in _OURS} | dict(mark), found)
 
 
-def are_as(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def equivalent(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     """Whether they say the same; the commit is for people."""
     return {**found, "commit": ""} == {**wanted, "commit": ""}

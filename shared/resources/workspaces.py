@@ -159,29 +159,29 @@ def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def says(spec: Mapping[str, Any], manifest: Manifest) -> bool:
+def spec_matches(spec: Mapping[str, Any], manifest: Manifest) -> bool:
     """Whether an object that stands there says what was written: each of our fields, wholly.
 
     Fields that others set beside ours stay theirs: applying would not take them away. Inside of ours nothing
     is added: one more word in a selector or a list can open what was closed.
     """
-    return _holds(spec, manifest["spec"])
+    return _contains(spec, manifest["spec"])
 
 
-def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _contains(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(
-        _holds(found.get(each) or {}, value) if each == _SHARED else _same(found.get(each), value)
+        _contains(found.get(each) or {}, value) if each == _SHARED else _equivalent(found.get(each), value)
         for each, value in wanted.items()
     )
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _equivalent(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict) and isinstance(found, Mapping):
         return _is_only_filled_in(found, wanted) and all(
-            _same(found.get(name), value) for name, value in wanted.items()
+            _equivalent(found.get(name), value) for name, value in wanted.items()
         )
     if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(_same, found, wanted))
+        return len(found) == len(wanted) and all(map(_equivalent, found, wanted))
     return bool(found == wanted)
 
 

@@ -104,7 +104,7 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, held=START)), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=START.date())), [UNLIKE]),
-        (a_product(subscription_required=False), [drift.OPEN]),
+        (a_product(subscription_required=False), [drift.KEY_NOT_REQUIRED]),
         (
             a_product(subscription_required=False, marker=replace(MARKER, team="bravo")),
             ["its product is not managed by mergekey"],
@@ -432,7 +432,7 @@ def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(
 ) -> None:
     standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
     standing[index] = found
-    assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
+    assert list(drift.limit_drift(WORKSPACES.limits, standing)) == told
 
 
 KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
+from shared.messaging.dead_letters import MAX_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LETTER = Letter(
@@ -20,8 +20,8 @@ LETTER = Letter(
     message="400",
     actor="the platform",
     attempts=1,
-    root="d1/alpha",
-    chain=3,
+    correlation_id="d1/alpha",
+    hop=3,
     session="alpha",
     replays=0,
     blob="b" * 40,
@@ -59,9 +59,9 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
     ("changed", "why"),
     [
         ({}, None),
-        ({"replays": MOST_REPLAYS - 1}, None),
+        ({"replays": MAX_REPLAYS - 1}, None),
         (
-            {"replays": MOST_REPLAYS},
+            {"replays": MAX_REPLAYS},
             (
                 "it was replayed 5 times and failed each time: find the cause, then discard it, and the next "
                 "sweep looks again"

@@ -9,7 +9,7 @@ import pytest
 
 from shared import names
 from shared.errors import NotManaged
-from shared.inventory.project_drift import ended_access, project_drift, teams_with_roles
+from shared.inventory.project_drift import ended_project_drift, project_drift, teams_with_roles
 from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import Marker
@@ -215,7 +215,7 @@ def test_lists_show_what_is_left_of_access_that_has_ended(
     seen: Snapshot, after: timedelta, expected: list[str]
 ) -> None:
     times = Times(START + after, GRACE, GRACE, GRACE)
-    assert list(ended_access("alpha", 1, times, seen)) == expected
+    assert list(ended_project_drift("alpha", 1, times, seen)) == expected
     without = DesiredTeam(replace(TRIED, playground_access=False), "p", over=False)
     assert list(project_drift(without, PLATFORM, times, seen)) == expected
 

@@ -9,9 +9,10 @@ import pytest
 from shared.branch.decision import Decision
 from shared.errors import Busy, InvalidRequest, Unavailable
 from shared.git import blob_id
-from shared.messaging.messages import CATALOG_TEAM, AccessChange
+from shared.messaging.messages import AccessChange
 from shared.messaging.outcomes import Done
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_catalog, provision_gateway
 from shared.stages.settlement import start_sweep
@@ -322,11 +323,12 @@ def test_groups_that_an_older_head_let_in_are_remembered_round_after_round() -> 
     first = Decision("wanted", request=Asked().read())
     second = Decision("wanted", request=Asked(readers=OTHER_READERS).read()).after(first)
     third = Decision("ended").after(second)
-    assert [sorted(each.let_in) for each in (first, second, third)] == [
+    assert [sorted(each.granted_groups) for each in (first, second, third)] == [
         [],
         [READERS],
         sorted((READERS, OTHER_READERS)),
     ]
     assert (
-        Decision("ended").after(Decision("wanted", request=Asked(readers=None).read())).let_in == frozenset()
+        Decision("ended").after(Decision("wanted", request=Asked(readers=None).read())).granted_groups
+        == frozenset()
     )

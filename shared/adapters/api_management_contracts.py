@@ -19,7 +19,7 @@ FRAGMENT_DESCRIPTION = f"managed by mergekey; rules {RULES}"
 _RULES = re.compile(r"managed by mergekey; rules (?P<rules>[0-9]{1,9})")
 
 #: What every write of a product says: calls need a key, and who may subscribe gets one at once.
-CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": False}
+REQUIRE_SUBSCRIPTION: dict[str, Any] = {"subscription_required": True, "approval_required": False}
 
 
 def product_of(contract: Any, etag: str) -> Product:
@@ -48,7 +48,7 @@ def fragment_of(contract: Any, _: str) -> Fragment:
     return Fragment(canonical_digest(text(contract.value)), int(said["rules"]) if said else 0)
 
 
-def asking_for_keys() -> dict[str, Any]:
+def require_keys() -> dict[str, Any]:
     """What every write of the API says."""
     from azure.mgmt.apimanagement.models import SubscriptionKeyParameterNamesContract
 
