@@ -25,6 +25,7 @@ from shared.adapters.api_management_contracts import (
 from shared.adapters.azure_sdk import (
     TIMEOUT,
     OperationTimeout,
+    ResourceId,
     all_rows,
     resource_manager_options,
     wait_for_operation,
@@ -59,11 +60,11 @@ class ApiManagement(Backends):
     ) -> None:
         from azure.mgmt.apimanagement.aio import ApiManagementClient
 
-        parts = service_id.strip("/").split("/")
+        service = ResourceId.of(service_id)
         client = ApiManagementClient(
-            credential, parts[1], **resource_manager_options(SYSTEM, resource_manager)
+            credential, service.subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
-        super().__init__(client, service_id, (parts[3], parts[7]), patience)
+        super().__init__(client, service_id, (service.group, service.name), patience)
         self._linking = asyncio.Lock()
 
     async def product(self, name: str) -> Product | None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
+from azure.mgmt.core.tools import parse_resource_id
 
 from shared.adapters.answers import instance, require_origin
 from shared.adapters.translate import by_status, unexpected
@@ -50,6 +51,21 @@ class OneHost(SansIOHTTPPolicy[Any, Any]):
             # Of its own accord the SDK registers a missing resource provider, and waits for as long as that
             # takes.
             raise by_status(self._system, 409, "MissingSubscriptionRegistration")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceId:
+    """What calls need of the id of an Azure resource: its subscription, its resource group, its own name."""
+
+    subscription: str
+    group: str
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> ResourceId:
+        """Of an id as settings hold it. Raises KeyError for a text that is none."""
+        parts = parse_resource_id(text)
+        return cls(str(parts["subscription"]), str(parts["resource_group"]), str(parts["name"]))
 
 
 def client_options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import all_rows, resource_manager_options
+from shared.adapters.azure_sdk import ResourceId, all_rows, resource_manager_options
 from shared.adapters.translate import by_status, require_parent, understood
 from shared.marker import Marker, parse_marker
 from shared.resources.actual import Project, TracingConnection
@@ -34,12 +34,12 @@ class Foundry:
     ) -> None:
         from azure.mgmt.cognitiveservices.aio import CognitiveServicesManagementClient
 
-        parts = account_id.strip("/").split("/")
-        self._at = (parts[3], parts[7])
+        account = ResourceId.of(account_id)
+        self._at = (account.group, account.name)
         self._tracing = tracing_id
         self._location: str | None = None
         self._client: Any = CognitiveServicesManagementClient(
-            credential, parts[1], **resource_manager_options(SYSTEM, resource_manager)
+            credential, account.subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
 
     async def project(self, name: str) -> Project | None:

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shared.adapters.answers import instance, limited, origin, text
-from shared.adapters.azure_sdk import resource_manager_options
+from shared.adapters.azure_sdk import ResourceId, resource_manager_options
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
     MANAGED_BY,
@@ -246,11 +246,11 @@ class KaitoCluster:
     async def _cluster_address(self) -> tuple[str, str]:
         from azure.mgmt.containerservice.aio import ContainerServiceClient
 
-        parts = self._id.strip("/").split("/")
+        cluster_id = ResourceId.of(self._id)
         options = resource_manager_options(SYSTEM, self._resource_manager)
-        async with ContainerServiceClient(self._credential, parts[1], **options) as containers:
+        async with ContainerServiceClient(self._credential, cluster_id.subscription, **options) as containers:
             answer: Any = await containers.managed_clusters.list_cluster_user_credentials(
-                parts[3], parts[7], format="exec"
+                cluster_id.group, cluster_id.name, format="exec"
             )
         try:
             cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import all_rows, resource_manager_options
+from shared.adapters.azure_sdk import ResourceId, all_rows, resource_manager_options
 from shared.adapters.translate import understood
 from shared.errors import InvalidRequest
 from shared.resources.actual import RoleGrant
@@ -40,7 +40,7 @@ class RoleAssignments:
         self._collection = collection
         self._owner = collection.rpartition("/")[0]
         self._id = role
-        subscription = collection.strip("/").split("/")[1]
+        subscription = ResourceId.of(self._owner).subscription
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
         self._client: Any = AuthorizationManagementClient(
             credential, subscription, **resource_manager_options(SYSTEM, resource_manager)
