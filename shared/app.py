@@ -25,7 +25,7 @@ from shared.resources.desired import Platform
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where in the repository requests and the catalogue stand."""
+    """The paths of requests and of the catalogue in the repository."""
 
     requests: RequestPaths
     catalog: str
@@ -33,7 +33,9 @@ class Paths:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long is waited before what: settings of the platform."""
+    """The platform's time limits: grace periods, the overlap of keys, and for how long a stage waits,
+    retries, and retries after a permission error.
+    """
 
     grace: timedelta
     workspace_grace: timedelta

@@ -1,7 +1,7 @@
-"""Settings become adapters. The only place where clients are built: one set per event loop, each when a stage
-first needs it.
+"""Builds the adapters from the settings. No other module builds clients: there is one set per event loop, and
+each client is built when a stage first needs it.
 
-Adapters are imported here when they are built, so that the webhook's road does not pay for API Management or
+Adapters are imported when they are built, so that the webhook does not load the SDKs of API Management or
 Kubernetes.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from shared.adapters.entra import EntraTokens
     from shared.adapters.github import GitHubClient
 
-#: How long a missing role is waited for: role assignments take minutes to work.
+#: The time for which a stage retries after a permission error: role assignments take minutes to take effect.
 ROLES_TAKE = timedelta(minutes=15)
 
 
@@ -83,7 +83,7 @@ class RealApp:
 
     @cached_property
     def tokens(self) -> EntraTokens | None:
-        """Who may call the operators' API; None when the platform has none."""
+        """Verifies the callers of the operators' API; None when the platform has none."""
         from shared.adapters.entra import EntraTokens
 
         tenant, audience = self.settings.entra_tenant_id, self.settings.api_audience

@@ -17,9 +17,7 @@ CATALOG_TEAM = "catalogue"
 RESERVED = frozenset({CATALOG_TEAM, "platform", "all"})
 
 SHARED_PREFIX = "shared--"
-"""What the names of the catalogue's backends begin with; two of them serve the gateway itself and no
-model:
-"""
+"""The prefix of the catalogue's backends. Two of them serve the gateway itself and no model:"""
 SAFETY_BACKEND, CACHE_BACKEND = SHARED_PREFIX + "content-safety", SHARED_PREFIX + "semantic-cache"
 CREDENTIAL_PREFIX = "credential--"
 
@@ -207,8 +205,8 @@ def workspace(model: str) -> str:
 
 
 def node_label(team: str, model: str) -> str:
-    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which
-    nobody can change.
+    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which is
+    immutable.
     """
     text = f"{namespace(team)}--{workspace(model)}"
     return (

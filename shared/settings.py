@@ -1,5 +1,5 @@
-"""Every setting, and the only place that reads the environment. What is missing or wrong is reported all at
-once, at start.
+"""All settings. No other module reads the environment. Missing and invalid settings are reported together, at
+start.
 """
 
 from __future__ import annotations
@@ -130,9 +130,7 @@ class Settings(BaseSettings):
 
 
 def shown(settings: Settings) -> SettingList:
-    """For people: a secret's value is left out, whatever it is, and so is whoever an address names before its
-    host.
-    """
+    """The settings for people: without the values of secrets, and URLs without user and password."""
     rows = (
         (field.alias or name, field.annotation, getattr(settings, name))
         for name, field in Settings.model_fields.items()
@@ -178,7 +176,7 @@ def _cross_checks(environment: Mapping[str, str]) -> Iterator[str]:
     yield from _missing_credentials(given)
     yield from _missing_companions(given)
     # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that
-    # anybody can guess.
+    # can be guessed.
     yield from (
         f"{name}: its Key Vault reference was not resolved"
         for name in sorted(given)

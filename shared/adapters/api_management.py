@@ -1,7 +1,7 @@
 """API Management, api-version 2024-05-01: https://learn.microsoft.com/rest/api/apimanagement
 
-One client per process. Updates and deletions carry the ETag that was read. Links lock the API while they are
-made, so they are made one at a time here; that somebody else holds the lock (409) is `Busy`.
+One client per process. Updates and deletions carry the ETag that was read. Creating a link locks the API, so
+links are created one at a time here; a lock of another client (409) is `Busy`.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ class ApiManagement(Backends):
             )
 
     async def _find(self, call: Awaitable[Any], read: Callable[[Any, str], V]) -> V | None:
-        """What `read` makes of the object and its ETag, or None when it is absent."""
+        """Read the object and its ETag with `read`; None when it is absent."""
         from azure.core.exceptions import ResourceNotFoundError
 
         with understood(SYSTEM):
@@ -302,12 +302,12 @@ class ApiManagement(Backends):
 
 
 def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
-    """The SDK's models have no ETag; this asks for it beside the object."""
+    """A response handler for the SDK, whose models have no ETag: returns it with the object."""
     return contract, str(headers.get("ETag") or response.http_response.headers.get("ETag", "*"))
 
 
 def _etag(written: Any) -> str:
-    """Of what was written, which the answer shows."""
+    """The ETag of a written object, from the response."""
     contract, etag = written
     text(contract.name)
     return str(etag)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 SYSTEM = "API Management"
 
-#: Answers after which a backend is left alone for a while: it is full, or it is broken.
+#: The statuses that trip a circuit breaker: the backend is overloaded, or it fails.
 _FAILURES = ((429, 429), (500, 599))
 
 
 class Backends:
-    """What of an API Management service has to do with backends. `at` is its resource group and name."""
+    """The operations on backends of an API Management service. `at` is its resource group and name."""
 
     def __init__(
         self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: OperationTimeout
@@ -167,8 +167,8 @@ def _actual(contract: Any) -> ActualBackend:
 
 
 def _actual_breaker(found: Any) -> Breaker | None:
-    """What the service has in place of the rule that is written; a rule of another kind is one that never
-    trips, which nobody wants.
+    """The circuit breaker's rule; a rule of another kind is shown as one that never trips, so that it differs
+    from any desired one.
     """
     if not (found and found.rules):
         return None
@@ -192,5 +192,5 @@ def _actual_value(contract: Any, tag: str) -> ActualNamedValue:
 
 
 def _tag(repository: int) -> str:
-    """Named values have no description: a tag says whose they are."""
+    """The tag that marks a named value as ours, because named values have no description."""
     return f"mergekey-{repository}"

@@ -1,7 +1,6 @@
-"""An archive of a repository (`.tar.gz`), unpacked as it is read, of which only the files that matter are
-kept.
+"""Unpacks a repository's archive (`.tar.gz`) as a stream, and keeps only the files that are read.
 
-Whoever may push decides what is in it: a small download can hold more than there is memory for.
+Its content is untrusted: a small download can unpack to more than fits into memory.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MAX_PACKED_BYTES = 256 * 2**20
 _BLOCK = 64 * 1024
 #: Files are cut after this: one byte more than a request may have tells that it is too large.
 CUT_AFTER = MAX_FILE_BYTES + 1
-#: Entries that say something of the next one, such as a long path, are read at once.
+#: Entries that describe the next one, such as a long path, are read into memory at once.
 _EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -62,7 +61,7 @@ class _Entry(tarfile.TarInfo):
 
 
 class _Bounded:
-    """What is read of the unpacked stream, until it is too much."""
+    """The unpacked stream, with a limit of bytes."""
 
     def __init__(self, stream: gzip.GzipFile, most: int) -> None:
         self._stream = stream

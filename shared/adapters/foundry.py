@@ -1,7 +1,7 @@
 """Microsoft Foundry's projects: https://learn.microsoft.com/rest/api/aiservices/accountmanagement/projects
 
-Making, changing and deleting a project goes on after the first answer; nobody waits for it here. The marker
-ends the description.
+Creating, changing and deleting a project continues after the first response and is not awaited here. The
+marker ends the description.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
 }
-#: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver,
+#: The texts of a 403 for an exceeded quota: only they tell it from a missing role (k8s.io/apiserver,
 #: plugin/resourcequota).
 _QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
 _ROUTES = "gateway.networking.k8s.io/v1"
@@ -102,7 +102,7 @@ class KaitoCluster:
     async def _list(
         self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None
     ) -> list[V]:
-        """What `read` makes of all items, page by page.
+        """All items, page by page, each parsed with `read`.
 
         https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
         """
@@ -195,10 +195,10 @@ class KaitoCluster:
             return instance(dict, json.loads(content))
 
     async def _call(self, client: Any, serialized: Any) -> ClientResponse:
-        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew
-        the next time.
+        """After a connection error the client is dropped, because the cluster may have another address or
+        authority by now.
 
-        An API server redirects nobody; the client would follow, to another host without our token, and as
+        An API server does not redirect; the client would follow to another host, without our token and with
         another method.
         """
         from aiohttp import ClientConnectionError
@@ -213,7 +213,7 @@ class KaitoCluster:
         return answer
 
     async def _forget(self, client: ApiClient) -> None:
-        """Whoever else uses it fails too, and asks again."""
+        """Close a client; concurrent calls with it fail too and are retried."""
         if self._client is client:
             self._client = None
         await client.close()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """Key Vault: https://learn.microsoft.com/rest/api/keyvault/secrets
 
-Values are written and never read: what is there is known by the tags of the versions. A list of versions
-needs the right to read metadata only.
+Values are written and never read: the tags of the versions describe them. A list of versions needs the right
+to read metadata only.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class KeyVault:
             await self._client.set_secret(name, value.reveal(), content_type=content_type, tags=dict(tags))
 
     async def recover(self, name: str) -> None:
-        """Starts the recovery; the vault needs some seconds, the stage comes back."""
+        """Start the recovery, which takes the vault some seconds; the stage retries meanwhile."""
         with understood(SYSTEM):
             _require_begun(await self._begin("POST", f"/deletedsecrets/{name}/recover"))
 
@@ -89,15 +89,15 @@ class KeyVault:
             )
 
     async def delete(self, name: str) -> None:
-        """Starts the deletion, as `recover` does."""
+        """Start the deletion, without waiting for its end."""
         with understood(SYSTEM):
             answer = await self._begin("DELETE", f"/secrets/{name}")
             if answer.status_code != _ABSENT:
                 _require_begun(answer)
 
     async def _begin(self, method: str, path: str) -> AsyncHttpResponse:
-        """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their
-        hands.
+        """Begin a long-running operation. The SDK's own methods would wait for its end, a minute or more,
+        while the message is locked.
         """
         from azure.core.rest import HttpRequest
 

@@ -1,8 +1,8 @@
-"""Who may read a team's secrets, or use its Foundry project:
+"""The roles with which groups read a team's secrets, or use its Foundry project:
 https://learn.microsoft.com/azure/key-vault/general/rbac-guide and
 https://learn.microsoft.com/azure/ai-foundry/concepts/rbac-foundry.
 
-An assignment's name is made of its scope, group and role, so that making it twice is making it once.
+An assignment's name is derived from its scope, group and role, so that creating it is idempotent.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """After so many `failures` within `interval` a backend is left alone for `trip`; both in seconds. API
+    """After so many `failures` within `interval` a backend gets no calls for `trip`; both in seconds. API
     Management has one rule.
     """
 
@@ -91,11 +91,11 @@ class CatalogModel:
     `members` are the backends that serve it to all teams, none for a model that only dedicated workspaces
     serve; with `shared` the platform runs the one that serves it. `max_tokens_per_minute` is a team's
     ceiling, `max_daily_tokens` the ceiling of its quota per day; `capacity` is what the backends can do, in
-    tokens per minute, None when nobody said. `retries`: how often a failed call is repeated, before the model
-    `fallback` is asked. `data_classes`: the classes of data that may be sent to it; `private`: it does not
-    leave the company's own network. `access_secret`: the Kubernetes secret with the Hugging Face token that
-    its preset needs. `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content
-    safety service.
+    tokens per minute, None when the catalogue does not say. `retries`: how often a failed call is repeated,
+    before the model `fallback` is asked. `data_classes`: the classes of data that may be sent to it;
+    `private`: it does not leave the company's own network. `access_secret`: the Kubernetes secret with the
+    Hugging Face token that its preset needs. `cached`, `screened`: whether answers are kept by meaning, and
+    prompts pass the content safety service.
     """
 
     name: str
@@ -130,7 +130,7 @@ class CatalogModel:
 
     @property
     def served_name(self) -> str:
-        """What its backends call it: all of them the same. A KAITO workspace calls it by its preset."""
+        """The name that all its backends use for it. A KAITO workspace uses its preset."""
         return self.members[0].served_name if self.members else self.preset or self.name
 
 
@@ -184,7 +184,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCatalog:
-    """The catalogue, or None and what is wrong with it."""
+    """The catalogue, or None and its problems."""
 
     catalog: Catalog | None
     problems: tuple[Problem, ...]

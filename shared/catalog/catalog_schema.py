@@ -32,7 +32,7 @@ from shared.documents.field_types import (
 )
 
 MAX_POOL_MEMBERS = 30
-"""As many as a pool of API Management may have."""
+"""API Management's limit of backends in a pool."""
 
 Seconds = Count
 
@@ -199,5 +199,5 @@ class CatalogSchema(Schema):
     models: list[ModelSchema] = Field(min_length=1, description="the models on offer")
 
 
-#: What a model may be sent when the catalogue does not say.
+#: The classes of data that a model may be sent when the catalogue does not say.
 USUAL_CLASSES: frozenset[Classification] = frozenset(("public", "internal", "confidential"))

@@ -1,5 +1,5 @@
-"""What the entries of a catalogue may not say together: names that collide, references that lead nowhere, in
-a circle, or too far.
+"""Checks across the entries of a catalogue: names that collide, and references that lead nowhere, in a
+circle, or to a model that cannot replace another.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Entries = Mapping[str, Entry]
 
 
 def cross_field_checks(document: Document) -> Iterator[Problem]:
-    """What each entry may say by itself, but not together with its other keys, with the other entries, or
-    with the whole.
+    """The problems of values that are valid by themselves but not together with other keys, other entries, or
+    the whole catalogue.
     """
     written = list(_entries(document))
     by_name: dict[str, Entry] = {}

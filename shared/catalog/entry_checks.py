@@ -1,4 +1,4 @@
-"""What an entry of the catalogue may say by its keys one by one, but not together."""
+"""Checks of one entry of the catalogue whose keys are valid one by one but not together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.documents.problem import listed, quote
 from shared.documents.secret_detection import looks_like_a_key
 
 EntryProblem = tuple[KeyPath, str, str]
-"""Where in the entry, a reason and a message."""
+"""The path in the entry, a reason and a message."""
 
 #: Keys that only a KAITO model has, and keys that say where the one backend is.
 _OF_KAITO = ("preset", "dedicated", "shared", "accessSecret")
@@ -231,8 +231,8 @@ def _member_problem(entry: Entry, member: MemberSchema) -> Iterator[EntryProblem
             ("endpoint",),
             "BadUrl",
             (
-                "A backend that is sent a credential must begin with https://, or everybody on the way can "
-                "read it."
+                "A backend that is sent a credential must begin with https://, or the credential can be read "
+                "on the way."
             ),
         )
     if member.credential is not None and entry.model.provider != "openai":

@@ -1,7 +1,6 @@
-"""What the written forms have in common: how strictly they are read, and the kinds of text and number they
-are made of.
+"""The base of all schemas: how strictly they are read, and the types of their texts and numbers.
 
-Each kind checks itself and says in its own words what to write; its JSON Schema tells an editor the same.
+Each type validates itself with a message that says what to write; its JSON Schema tells an editor the same.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _NUMBER = r"^[1-9][0-9]{0,11}$"
 
 
 class Schema(BaseModel):
-    """A mapping that somebody wrote: keys in camelCase, nothing converted, nothing unknown."""
+    """A mapping in a file: keys in camelCase, nothing converted, no unknown keys."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
@@ -49,9 +48,7 @@ Form = TypeVar("Form", bound=Schema)
 
 
 def parse_leniently(form: type[Form], raw: object) -> Form | None:
-    """What can be read of a mapping when the keys with problems are left out; None when too little is
-    left.
-    """
+    """The mapping without the keys that have problems; None when it is not valid without them."""
     try:
         return form.model_validate(raw)
     except ValidationError as error:
@@ -65,7 +62,7 @@ def parse_leniently(form: type[Form], raw: object) -> Form | None:
 
 
 def validation_error(reason: str, message: str) -> PydanticCustomError:
-    """What a check raises: the reason and message of the problem."""
+    """The error that a validator raises, with the reason and the message of the problem."""
     return PydanticCustomError(reason, "{message}", {"message": message})
 
 

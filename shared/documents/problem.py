@@ -1,4 +1,4 @@
-"""What is wrong with a written file, and where: the one way in which this package says no."""
+"""The problems of a file, with their positions."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ START = Position(1, 1)
 class Problem:
     """One thing to change in one file.
 
-    `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong
-    and what to write instead. Problems sort by path, then by place. A warning is told, and nothing is refused
-    because of it.
+    `reason` is a CamelCase word for machines and for the docs; `message` says what is wrong and what to write
+    instead. Problems sort by path, then by position. A warning is shown and refuses nothing.
     """
 
     path: str
@@ -55,15 +54,13 @@ def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems of one file in order, without repetition, the first 100: nobody reads more before the next
-    attempt.
-    """
+    """The problems of one file in order, without repetition, at most the first 100."""
     return tuple(sorted(set(problems))[:_MAX_PROBLEMS])
 
 
 def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
-    """At most so many, the most important first and otherwise in order. Where some are left out the last one
-    says how many.
+    """At most `most` problems, the most important first and otherwise in order. When some are left out the
+    last one says how many.
     """
     if len(problems) <= most:
         return tuple(problems)
@@ -77,8 +74,8 @@ def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...
 
 
 def _rank(problem: Problem) -> int:
-    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of
-    files. Warnings come last.
+    """Problems that need a person's approval come first, then other failures, then misplaced files, of which
+    there can be any number. Warnings come last.
     """
     if problem.level == "warning":
         return 3
@@ -86,7 +83,7 @@ def _rank(problem: Problem) -> int:
 
 
 def quote(value: object) -> str:
-    """What somebody wrote, fit to be shown: in quotes, at most 60 characters, nothing invisible, no key."""
+    """A text from a file for a message: in quotes, at most 60 characters, nothing invisible, no key."""
     text = str(value)
     if looks_like_a_key(text):
         return "(not shown, it looks like a key)"

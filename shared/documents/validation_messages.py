@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems that an application developer understands."""
+"""Turns pydantic's errors into problems that an application developer understands."""
 
 from __future__ import annotations
 

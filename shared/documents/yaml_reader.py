@@ -1,6 +1,4 @@
-"""YAML events, one after the other, become plain data; what strict reading refuses is noted with its
-place.
-"""
+"""Builds plain data from YAML events; refused constructs become problems with their positions."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ Place = Callable[[int, int], Position]
 
 
 class _Stop(Exception):
-    """What follows cannot be read with any sense."""
+    """The rest of the text cannot be read."""
 
 
 @dataclass(slots=True)
@@ -139,7 +137,7 @@ class Reader:
         return (*top.path, len(top.value) if isinstance(top.value, list) else str(top.slot))
 
     def _mark(self, event: Any) -> None:
-        """Notes the place of a value and refuses the properties it may not have."""
+        """Note the position of a value, and refuse an anchor or a tag."""
         self._values[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
         if event.anchor is not None:
             self._refuse(

@@ -1,8 +1,7 @@
-"""Where the world is not what the branch says, judged from lists alone: no team is read by itself while
-nothing differs.
+"""The differences between the branch and the existing objects, found from lists alone: no team is read by
+itself while nothing differs.
 
-What is ours and differs is handed to the stages, which look again before they write. What is somebody else's
-is only told.
+Differences of our own objects are queued for the stages, which read again before they write.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from shared.resources.key_slots import EXPOSED, Renewal, Slot, is_marked, renewa
 from shared.resources.workspaces import Manifest, fixed_fields, spec_matches
 from shared.secret import SecretValue
 
-#: What also differs when a release makes something else of the same request.
+#: The beginnings of differences that a new release can cause by compiling the same request differently.
 _BY_DIGEST = (
     "its product is not what the request says",
     "its policy is not what was written",
@@ -47,13 +46,13 @@ _BY_DIGEST = (
     "workspace ",
 )
 
-#: An open product serves strangers as its team, at its team's expense: also when the team's own keys are
-#: suspended.
+#: A product that requires no subscription serves any caller at its team's expense, even when the team's own
+#: keys are suspended.
 KEY_NOT_REQUIRED = "its product can be used without a key"
 
 
 def catalog_drift(catalog: Catalog, platform: Platform, world: Snapshot) -> Iterator[str]:
-    """What differs in the unified API, what serves the models, and the secrets that this needs."""
+    """The differences of the unified API, the shared backends, and the named values that these need."""
     if world.api is not None and world.api.marker is not None and world.api.marker.newer:
         return
     desired = compile_catalog(catalog, platform)
@@ -89,7 +88,7 @@ def _unified_api(desired: DesiredCatalog, world: Snapshot) -> Iterator[str]:
 def team_drift(
     wanted: DesiredTeam, catalog: Catalog, platform: Platform, world: Snapshot, times: Times
 ) -> Iterator[str]:
-    """What differs for a team that has a request in force."""
+    """The differences of a team that has a request in force."""
     for differences in by_part(wanted, catalog, platform, world, times).values():
         yield from differences
 
@@ -97,8 +96,8 @@ def team_drift(
 def by_part(
     wanted: DesiredTeam, catalog: Catalog, platform: Platform, world: Snapshot, times: Times
 ) -> Mapping[Part, Iterator[str]]:
-    """The same, by what of the team's access it is about. Without a cluster there are no workspaces; projects
-    are `playground`'s.
+    """The same by part of the team's access. Without a cluster there are no workspaces; `project_drift`
+    compares projects.
     """
     marker = Marker(platform.repository, wanted.request.team, wanted.path, "", expires=wanted.request.expires)
     parts: dict[Part, Iterator[str]] = {
@@ -112,7 +111,7 @@ def by_part(
 
 
 def limit_drift(limits: Iterable[Manifest], found: Iterable[Limit | None]) -> Iterator[str]:
-    """What differs in the quota and the network policy of a namespace, which no list shows."""
+    """The differences of a namespace's quota and network policy, which no list shows."""
     for manifest, limit in zip(limits, found, strict=True):
         name = f"{manifest['kind']} {manifest['metadata']['name']}"
         if limit is None:
@@ -163,7 +162,7 @@ def _backends(desired: Iterable[Backend], prefix: str, marker: Marker, world: Sn
 
 
 def _is_backend(found: ActualBackend | None, desired: Backend) -> bool:
-    """Whether it is what was wanted, or a newer version looks after it."""
+    """Whether it is as desired, or a newer version maintains it."""
     if found is None:
         return False
     return found.equivalent_to(desired) or (found.marker is not None and found.marker.newer)
@@ -192,7 +191,7 @@ def _secret(
 ) -> Iterator[str]:
     """`address`: the fingerprint of the gateway's address, None for a secret that holds a key."""
     tags = found.tags if found else {}
-    # Of a key that works on although others could read it the tag says who they were, until it is made new.
+    # The tag of an exposed key names the former reader until the key is renewed.
     known = reader if EXPOSED in tags and address is None else tags.get("reader", "")
     owner = (tags.get("repository"), tags.get("team"), known)
     if not _is_usable(found):
@@ -221,14 +220,14 @@ def _readers(name: str, reader: str, world: Snapshot) -> Iterator[str]:
 
 
 def renewal_of(request: AccessRequest, times: Times, world: Snapshot) -> Renewal:
-    """Which of the team's keys are to be made new, as far as lists show: now, or when their time is over."""
+    """Which of the team's keys are to be renewed now or after the overlap, as far as lists show."""
     found = (world.secrets.get(name) for name in names.key_secrets(request.team))
     slots = [Slot(None if secret is None else secret.tags) for secret in found]
     return renewal(slots, request.entra_group or "", times.now, times.key_overlap)
 
 
 def _exposed(request: AccessRequest, times: Times, world: Snapshot) -> Iterator[str]:
-    """Keys that are marked as open to others, and whose time is over. While it runs nothing is to be done."""
+    """Keys that are marked as exposed and whose overlap is over. During it there is no difference."""
     renewed = renewal_of(request, times, world)
     for which, name in enumerate(names.key_secrets(request.team)):
         tags = world.secrets[name].tags if name in world.secrets else {}
@@ -267,7 +266,7 @@ def _workspaces(desired: Mapping[str, Manifest], standing: Mapping[str, Workspac
 
 
 def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
-    """A route waits for its workspace. `routes` are ours alone."""
+    """A route is written after its workspace. `routes` are only our own."""
     for each in sorted(desired.routes.keys() & standing):
         if each not in routes:
             yield f"the route to {each} is not there"
@@ -280,15 +279,15 @@ def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str,
 
 
 def team_displayed(repository: int, subscription: Subscription) -> str | None:
-    """The team of this repository that the subscription was made for; None for one of others. Its display
-    name is its marker.
+    """The team of this repository that the subscription was made for; None for any other. Its display name is
+    its marker.
     """
     ours, _, team = subscription.display_name.rpartition("/")
     return team if ours == f"mergekey/{repository}" and is_team(team) else None
 
 
 def is_by_digest(what: str) -> bool:
-    """Whether a difference may come from another version of ours alone. Open doors, keys and who may read
-    them never do.
+    """Whether a difference may be caused by another version of Mergekey alone. Differences of required
+    subscriptions, keys and their readers never are.
     """
     return what.startswith(_BY_DIGEST)

@@ -1,6 +1,4 @@
-"""Teams without a request: who they are, what of their access still works, and what is left of it. Judged
-from lists alone.
-"""
+"""Teams without a request, and the objects that are left of their access, found from lists alone."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from shared.resources.project import BEING_DELETED
 
 
 def ended_team_drift(team: str, times: Times, world: Snapshot) -> Iterator[str]:
-    """What is still there of a team whose access was withdrawn or is over by its date."""
+    """The remains of a team whose access was withdrawn or is over by its date."""
     product = world.products.get(names.product(team))
     if product is not None:
         yield from _ended_product(product, times)
@@ -63,7 +61,7 @@ def _has_more(team: str, world: Snapshot) -> bool:
 
 
 def held_team_drift(team: str, world: Snapshot) -> Iterator[str]:
-    """A team that the guard holds: its product says so, and no later look lets it go."""
+    """The product of a team whose withdrawal is held must say so, so that no later run withdraws it."""
     product = world.products.get(names.product(team))
     if (
         product is not None
@@ -75,9 +73,7 @@ def held_team_drift(team: str, world: Snapshot) -> Iterator[str]:
 
 
 def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
-    """Every team that something of ours is marked with, under the name that we give it: a copy under another
-    name is nobody's.
-    """
+    """All teams that our objects are marked with. A copy of an object under another name does not count."""
     owners = chain(
         _marked(world.products, names.product),
         _marked(world.namespaces, names.namespace),
@@ -141,7 +137,7 @@ def _has_active_subscription(team: str, repository: int, world: Snapshot) -> boo
 
 
 def _markers(team: str, world: Snapshot) -> Iterator[Marker]:
-    """Of the team's namespace and project, as long as they are not being deleted."""
+    """The markers of the team's namespace and project, as long as they are not being deleted."""
     namespace = world.namespaces.get(names.namespace(team))
     if namespace is not None and namespace.marker is not None and not namespace.terminating:
         yield namespace.marker
@@ -161,7 +157,7 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
 
 
 def _own_backends(team: str, world: Snapshot) -> bool:
-    """What a newer version looks after, or another team owns, is not left over."""
+    """Backends that a newer version maintains, or another team owns, are not left over."""
     named = (
         found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--")
     )

@@ -1,4 +1,4 @@
-"""Where Foundry projects are not what the requests say, judged from lists alone."""
+"""The differences of Foundry projects, found from lists alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shared.resources.project import BEING_DELETED, READY, ActualProject, is_mar
 
 
 def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: Snapshot) -> Iterator[str]:
-    """What differs for a team that has a request in force; where there is no playground nobody can have a
-    project.
+    """The differences of a team that has a request in force; on a platform without a playground there are
+    none.
     """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
@@ -25,9 +25,7 @@ def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: 
 
 
 def ended_project_drift(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
-    """What is still there of a playground that was withdrawn, by itself or with everything else of its
-    team.
-    """
+    """The remains of a playground that was withdrawn, by itself or with the rest of its team's access."""
     actual = _actual(team, world)
     if actual.project is not None and not Marker(repository, team, "", "").owns(actual.project.marker):
         return
@@ -47,7 +45,9 @@ def _ended_project(marker: Marker | None, times: Times) -> Iterator[str]:
 
 
 def teams_with_roles(world: Snapshot) -> frozenset[str]:
-    """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
+    """Teams whose groups still have a role on a project that is gone, so that no marker names the team any
+    more.
+    """
     names_left = (
         name
         for name, users in world.users.items()

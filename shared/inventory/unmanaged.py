@@ -1,4 +1,6 @@
-"""What is not ours and opens what is ours, or costs money for nobody. It is only told: a person must look."""
+"""Objects of other owners that give access to ours, or cost money for no use. They are only reported: a
+person must act.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,17 @@ BUILT_IN = "master"
 
 
 def unmanaged(repository: int, world: Snapshot) -> Iterator[str]:
-    """Everything of the kind, in words for the log."""
+    """All such objects, as texts for the log."""
     ours = _our_products(repository, world)
     yield from _subscriptions(repository, ours, world)
     yield from (
         f"product {name} is linked to the unified API and not managed by mergekey"
         for name in sorted(world.linked - ours)
     )
-    # Who opened one is to be asked; and where a stage cannot close it, because the request is not valid, a
-    # person must.
+    # A person must find out the reason, and must correct it where no stage can, because the request is not
+    # valid.
     yield from (
-        f"product {name} can be used without a key: whoever calls is taken for its team"
+        f"product {name} can be used without a key: calls without one are served as its team"
         for name in sorted(ours)
         if not world.products[name].subscription_required
     )
@@ -82,9 +84,7 @@ def _secret_readers(repository: int, world: Snapshot) -> Iterator[str]:
 
 
 def _requested_reader(tags: Mapping[str, str], world: Snapshot) -> str | None:
-    """The group that the request names, by the endpoint's tag: that of a key may still name whoever could
-    read it before.
-    """
+    """The group that the request names, by the endpoint's tag: a key's may still name its former reader."""
     endpoint = world.secrets.get(names.endpoint_secret(tags.get("team", "")))
     return (tags if endpoint is None else endpoint.tags).get("reader")
 
@@ -109,14 +109,14 @@ def _workspaces(repository: int, world: Snapshot) -> Iterator[str]:
         if not (each.managed or each.terminating)
     )
     yield from (
-        f"workspace {name} is not managed by mergekey: its GPUs stay until somebody deletes it"
+        f"workspace {name} is not managed by mergekey: its GPUs stay until it is deleted"
         for name in sorted(found)
     )
 
 
 def _project_readers(repository: int, world: Snapshot) -> Iterator[str]:
-    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
-    name.
+    """Groups that may use our projects by another owner's assignment; the secrets' tags name the requested
+    groups.
     """
     for name, found in sorted(world.projects.items()):
         if not _is_ours(found.marker, repository):

@@ -1,4 +1,4 @@
-"""What a message and its copies remember, and what follows from it: ids, delays. Pure:
+"""The retry state of a message and its copies, and the ids and delays that follow from it. Pure:
 `shared.stages.settlement` acts on it.
 """
 
@@ -34,8 +34,8 @@ MAX_MESSAGE_BYTES = 262_144
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native
-    dead-letter queue.
+    """A message as a trigger received it. `reason` and `description` are the broker's, for messages from a
+    native dead-letter queue.
     """
 
     body: bytes
@@ -50,8 +50,9 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class RetryState:
-    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty
-    for never.
+    """The application properties of a message's copies. `correlation_id` is the id of the first message of
+    the chain (property `root`), `hop` the number of this copy (property `sequence`). Times are texts of
+    `format_time`, empty for never.
 
     `replays` counts how often people sent it again after it had become a dead letter.
     """
@@ -67,7 +68,7 @@ class RetryState:
 
     @classmethod
     def of(cls, received: IncomingMessage) -> RetryState:
-        """Properties of a message that is not ours can be anything, and of any length."""
+        """Read the properties of any message: those of foreign messages can have any type and length."""
         known, enqueued = received.properties, received.enqueued
         return cls(
             correlation_id=bounded_id(escape_surrogates(str(known.get("root") or received.message_id))),
@@ -99,16 +100,15 @@ class RetryState:
         return {**counts, **{name: value for name, value in named.items() if value}}
 
 
-#: The longest time between two looks at what is waited for.
+#: The longest pause between two checks of a waiting stage.
 MAX_WAIT = timedelta(minutes=1)
 
 
 def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
-    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute
-    between two looks.
+    """The pause grows with the wait: a quarter of the time that has passed, at most a minute.
 
-    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and
-    go on as one.
+    The times are rounded up to multiples of 1, 2, 4, ... 32 seconds, so that several chains get the same
+    message id and duplicate detection joins them.
     """
     wait = max(outcome.after, min((now - since) / 4, MAX_WAIT))
     if outcome.patient:
@@ -118,8 +118,8 @@ def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
 
 
 def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same
-    revision join.
+    """One id per push, team, revision and second, so that each push reports at its own commit. Sweeps of the
+    same revision join.
     """
     slot = int(due.timestamp())
     if not isinstance(message, TeamMessage):
@@ -129,10 +129,11 @@ def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) 
 
 
 def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedelta:
-    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no
-    crowd comes back at once.
+    """The wait that the service asked for, else exponential from 2 s to 10 min, with jitter from the
+    correlation id.
 
-    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
+    Conflicts (409, 412) are retried sooner than other errors: after a quarter of the time that has passed,
+    from 2 s to a minute.
     """
     asked = error.retry_after if isinstance(error, TemporaryError) else None
     spread = int(hashlib.sha256(f"{trail.correlation_id}/{trail.hop}".encode()).hexdigest()[:4], 16) / 0xFFFF
@@ -144,15 +145,15 @@ def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedel
 
 
 def bounded_id(message_id: str) -> str:
-    """The id, or what stands for it when it is too long."""
+    """The id, with a hash in place of its end when it is too long."""
     if len(message_id) <= MAX_ID_LENGTH:
         return message_id
     return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
 
 
 def _moment(value: object, latest: datetime) -> str:
-    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts
-    from then would never end.
+    """The text of a valid time, else an empty one. A time after the message was enqueued is replaced by that
+    moment: a limit that counts from the future would never end.
     """
     found = read_time(str(value))
     if found is None:
@@ -161,5 +162,5 @@ def _moment(value: object, latest: datetime) -> str:
 
 
 def _number(value: object) -> int:
-    """What is counted on from there is still a count for whoever reads it next."""
+    """The bound leaves room to count on: the next reader must still accept the number."""
     return value if isinstance(value, int) and is_count(value, most=2**30) else 0

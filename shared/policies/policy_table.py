@@ -34,8 +34,8 @@ WITH_BREAKERS = _NOT_CONSUMPTION
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Where a policy may stand. All that is compiled may stand at the scopes of products and APIs; `once` per
-    section.
+    """Where a policy may stand. All compiled policies may stand at the scopes of products and APIs; with
+    `once`, only once per section.
 
     `key` is the key of the catalogue that asks for it, empty for what every catalogue needs.
     """
@@ -46,7 +46,7 @@ class Allowed:
     key: str = ""
 
 
-#: Scopes: `cors` is for the API, because a browser's first question has no key and so belongs to no product.
+#: Scopes: `cors` is for the API, because a preflight request has no key and so belongs to no product.
 ONLY_AT: dict[str, Scope] = {"cors": "api"}
 
 TABLE: dict[str, Allowed] = {

@@ -35,7 +35,7 @@ _MODELS = ("data", "models")
 
 
 class Labels(Schema):
-    """Two labels are required; others are yours."""
+    """Two labels are required; others are free."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str]

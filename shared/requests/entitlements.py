@@ -1,4 +1,4 @@
-"""What the catalogue lets a request ask for, and what is granted."""
+"""The checks of a request against the catalogue, and the access that it is granted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.documents.problem import did_you_mean, listed, quote
 from shared.requests.details import ModelAccess, Period, RequestedModel, TokenQuota
 
 EntitlementProblem = tuple[RequestedModel, str, str, str]
-"""The wish, the key of its entry that is at fault, the reason and the message."""
+"""The requested model, the key of its entry that has the problem, the reason and the message."""
 
 _KeyProblem = tuple[str, str, str]
 _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Yearly": 365}
@@ -21,10 +21,10 @@ _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Year
 def check_entitlements(
     wishes: Sequence[RequestedModel], catalog: Catalog, classification: object, leaving: Container[str]
 ) -> Iterator[EntitlementProblem]:
-    """Everything in the wishes that the catalogue does not allow for data of this class, which may be none
-    that is known.
+    """All problems of the requested models with the catalogue, for data of this class, which may be unknown.
 
-    About models that are `leaving` without leave nothing is said here: that is the catalogue's fault.
+    Models in `leaving` were removed from the catalogue while in use: that is a problem of the catalogue, and
+    none is found here.
     """
     seen: set[str] = set()
     for wish in wishes:
@@ -49,7 +49,9 @@ def check_entitlements(
 
 
 def granted(wish: RequestedModel, model: CatalogModel) -> ModelAccess:
-    """What a wish without objections is granted. Where it names no limit, the catalogue's ceiling holds."""
+    """The access that is granted for a valid requested model. Where the request names no limit, the
+    catalogue's ceiling holds.
+    """
     daily = TokenQuota(model.max_daily_tokens, "Daily") if model.max_daily_tokens is not None else None
     default = model.dedicated.instance_types[0] if wish.dedicated and model.dedicated else None
     return ModelAccess(

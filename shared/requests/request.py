@@ -1,6 +1,4 @@
-"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is
-wrong with it.
-"""
+"""Reads `access.yaml`, in any of its shapes, as an `AccessRequest`, or as all its problems."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a team may have, whatever shape it was written in.
+    """The access that a team asks for, in whatever shape it was written.
 
     `models` are sorted by name and unique, at least one; the limits are over all of them together.
     `display_name` is the team's name where none was given. `entra_group` is an object id in lower case.
@@ -63,7 +61,9 @@ class AccessRequest:
 
     @property
     def tokens(self) -> dict[str, int | None]:
-        """What it can take of each model's shared backends in a minute: 0 for nothing, None for no bound."""
+        """The tokens per minute that it can take of each model's shared backends: 0 for none, None for no
+        bound.
+        """
         return {model.name: self._least(model) for model in self.models}
 
     def _least(self, model: ModelAccess) -> int | None:
@@ -77,7 +77,7 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """The request, or None and what is wrong with it.
+    """The request, or None and its problems.
 
     `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
     `expires_at` say where it, the models and the last day stand.
@@ -104,8 +104,9 @@ def read_request(
     """The request in a file's content. Never raises; all problems at once.
 
     There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong
-    itself) only the problems that do not depend on it are told, and there is no request. `leaving` are models
-    that the catalogue dropped while they were in use: that is its fault, and nothing is said about them here.
+    itself) only the problems that do not depend on it are found, and there is no request. `leaving` are
+    models that the catalogue dropped while they were in use: they are a problem of the catalogue, not of the
+    request.
     """
     document = read_bytes(path, content)
     shape = _shape(document.data)
@@ -163,8 +164,8 @@ def _entitlement_problems(
 
 
 def _tokens(wish: RequestedModel, catalog: Catalog | None, terms: RequestDetails | None) -> int | None:
-    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each
-    model, too.
+    """The tokens per minute that the request can take of the model's shared backends: the team-wide limit
+    holds for each model, too.
     """
     model = catalog.model(wish.name) if catalog is not None else None
     if model is None or wish.dedicated:
@@ -221,7 +222,7 @@ def _claimed_team(
 
 
 def _cross_field_problems(shape: type[Shape], document: Document) -> Iterator[Problem]:
-    """What each key may say by itself, but not together with others."""
+    """The problems of keys that are valid by themselves but not together."""
     if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (
         True,
         "true",

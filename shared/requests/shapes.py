@@ -64,7 +64,7 @@ class Shape(Schema, ABC):
 
 
 class Team(Schema):
-    """Who asks."""
+    """The team that asks."""
 
     name: TeamName = Field(description=TEAM)
     display_name: Line | None = Field(default=None, description="the team's name for people")
@@ -82,14 +82,14 @@ class Limits(Schema):
 
 
 class Features(Schema):
-    """What else the team wants."""
+    """Features besides the models."""
 
     playground_access: bool = Field(default=False, description="a Foundry project to try models in")
     tracing_enabled: bool = False
 
 
 class _WithTeam(Shape):
-    """What shapes A and C share."""
+    """The fields that shapes A and C share."""
 
     team_at = ("team", "name")
     models_at = ("models",)

@@ -1,7 +1,6 @@
 """The difference between desired and actual as a value: changes in the order in which they are written.
 
-A plan can be printed and compared; `shared.stages.apply` performs it. What a plan does not contain is not
-written.
+A plan can be printed and compared; `shared.stages.apply` performs it. Only the changes of a plan are written.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Delete now; the next look finds it gone and creates it: something that cannot be changed in place."""
+    """Delete an object that cannot be changed in place; the next run finds it gone and creates it."""
 
     kind: Kind
     name: str
@@ -78,7 +77,7 @@ class Plan:
         return (change for step in self.steps for change in step)
 
     def after_first(self) -> Plan:
-        """The same, when the first step has been done: what is done beside the second begins at once."""
+        """The rest of the plan after its first step, with an empty first step."""
         return Plan(((), *self.steps))
 
     def __str__(self) -> str:
@@ -87,8 +86,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ActualGateway:
-    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker
-    vouches for them.
+    """The existing gateway objects of a team. `backends` and `linked` are None when they were not read: then
+    the marker vouches for them.
     """
 
     product: Product | None
@@ -157,8 +156,8 @@ def _product_marker_change(
 
 @dataclass(frozen=True, slots=True)
 class ActualCatalog:
-    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is
-    none.
+    """The existing gateway objects of the catalogue. `fragment` is the digest of the fragment's content,
+    empty when there is none.
     """
 
     api: Api | None
@@ -198,10 +197,10 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
 def _catalog_backend_changes(
     desired: DesiredCatalog, marker: Marker, actual: ActualCatalog, secrets: Iterable[Change]
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    """What detaches backends from secrets that are gone, and then all changes of backends.
+    """The changes that detach backends from their lost secrets, and then all changes of backends.
 
-    A secret goes only when nothing sends it, which lists do not show: so a backend that stands is written
-    without its credential first, in case of a crash in between.
+    A named value can only be deleted when no backend uses it, which lists do not show. So an existing backend
+    is first written without its credential, in case of a crash in between.
     """
     changes, _ = _diff_backends(desired.backends, marker, actual.backends)
     lost, changed = (
@@ -225,15 +224,15 @@ def _api_change(desired: DesiredCatalog, marker: Marker, api: Api | None) -> tup
 
 
 def _fragment_change(desired: DesiredCatalog, actual: ActualCatalog, current: bool) -> tuple[Change, ...]:
-    """`current`: the API's marker vouches for the fragment too, as long as nobody edited it."""
+    """`current`: the API's marker vouches for the fragment too, unless it was edited."""
     if current and actual.fragment == canonical_digest(desired.fragment):
         return ()
     return (Create("policy fragment", FRAGMENT, desired.fragment),)
 
 
 def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
-    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then
-    it goes later.
+    """Delete the objects that the catalogue does not need any more, in reverse order. An object that policies
+    of teams still name is deleted later.
     """
     _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
     _, secrets = _diff_named_values(desired.named_values, actual.named_values)
@@ -289,12 +288,12 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
 def plan_workspaces(
     desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool
 ) -> Plan:
-    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that
-    its limits stand: then only what is gone or was edited comes back.
+    """The team's workspaces. `marked` says that the namespace carries the digest of this desired state and
+    that its limits exist: then only missing and edited objects are written.
 
-    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its
-    workspace and goes before it. The quota counts a workspace until it is gone: what has no room beside those
-    that go is planned when they are.
+    Limits come first: a raised quota must exist before the workspace that needs it. A route is written after
+    its workspace and deleted before it. The quota counts a workspace until it is gone: workspaces that exceed
+    it meanwhile are planned later.
     """
     standing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
@@ -318,7 +317,7 @@ def _workspace_changes(desired: DesiredWorkspaces, standing: Mapping[str, Worksp
 def _within_quota(
     changes: list[Change], standing: Mapping[str, Workspace], quota: int
 ) -> tuple[list[Change], set[str]]:
-    """The changes for which there is room now, and the workspaces that are not there after them, or go."""
+    """The changes that fit into the quota now, and the workspaces that are leaving or postponed."""
     leaving = {each.name for each in changes if not isinstance(each, Create)}
     leaving |= {name for name, workspace in standing.items() if workspace.terminating}
     if not leaving:

@@ -1,4 +1,4 @@
-"""The playground: what is to be done to bring a team's Foundry project to what its request says."""
+"""The playground: the plan of a team's Foundry project."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class ActualProject:
     granted_groups: frozenset[str] = frozenset()
 
     def other_groups(self, group: str | None) -> frozenset[str]:
-        """The groups that we let in and that the request does not name (any more)."""
+        """The groups that have the role by our assignment and that the request does not name (any more)."""
         return self.granted_groups.union(reader.group for reader in self.readers if reader.ours) - {
             group or ""
         }
 
 
 def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
-    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built
-    on.
+    """Roles of groups that may not use the project any more are revoked first. Nothing is added to a project
+    that is being created or that failed.
 
-    The marker vouches for the connection, which no list of the account shows, so it comes last where there is
-    to be one.
+    The marker vouches for the connection, which no list of the account shows: with a connection it is written
+    last.
     """
     project = actual.project
     _require_ours(marker, desired, actual)
@@ -70,9 +70,7 @@ def _marker_changes(desired: DesiredProject, marker: Marker, project: Project) -
 
 
 def is_marked(project: Project, marker: Marker) -> bool:
-    """Whether the project says that everything of this marker was written, and that nothing was taken
-    away.
-    """
+    """Whether the project carries this marker's digest and is not withdrawn."""
     known = project.marker
     return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
 

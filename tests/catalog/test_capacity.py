@@ -158,7 +158,7 @@ def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() ->
 @pytest.mark.parametrize(
     ("teams", "holders"),
     [
-        (0, "nobody has one"),
+        (0, "no team has one"),
         (20, ", ".join(f"t{n:02}" for n in range(20))),
         (23, ", ".join(f"t{n:02}" for n in range(20)) + ", 3 more teams"),
     ],
@@ -349,7 +349,7 @@ def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
     )
     assert (
         Capacity(GPT, 5, 5, {}).explain()
-        == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
+        == "'gpt-4.1' has 5 tokens per minute for all teams: no team has any; 5 are left"
     )
 
 

@@ -256,7 +256,7 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(
     world = replace(
         WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)}
     )
-    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
+    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until it is deleted"]
     assert list(unmanaged(REPOSITORY, world)) == (words if told else [])
 
 
@@ -492,7 +492,7 @@ def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(
     marker: Marker | None, told: bool
 ) -> None:
     world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
-    words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
+    words = ["product team-alpha can be used without a key: calls without one are served as its team"]
     assert list(unmanaged(REPOSITORY, world)) == (words if told else [])
 
 

@@ -79,7 +79,7 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
             "only the first 1024 of its 261900 bytes were kept, since Service Bus takes no larger message: "
             "discard it, and the next sweep looks again",
         ),
-        ({"stage": ""}, "no stage put it there, so nobody knows where it belongs: look at it and discard it"),
+        ({"stage": ""}, "no stage put it there, so its stage is unknown: look at it and discard it"),
     ],
 )
 def test_what_would_lead_nowhere_is_not_replayed(changed: dict[str, object], why: str | None) -> None:
