@@ -38,6 +38,6 @@ def _request() -> dict[str, object]:
 
 
 def _catalog() -> dict[str, object]:
-    from shared.catalog.catalog_schema import WrittenCatalog
+    from shared.catalog.catalog_schema import CatalogSchema
 
-    return WrittenCatalog.model_json_schema()
+    return CatalogSchema.model_json_schema()

@@ -11,7 +11,7 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from shared.api.dead_letters import Answer, Listing
-from shared.messaging.dead_letters import MOST_REPLAYS, Group, Letter
+from shared.messaging.dead_letters import MAX_REPLAYS, Group, Letter
 
 #: A time in UTC by ISO 8601, in seconds.
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -113,8 +113,8 @@ def letter_row(letter: Letter) -> LetterRow:
         attempts=letter.attempts,
         replays=letter.replays,
         enqueued=_timestamp(letter.enqueued),
-        most_replays=MOST_REPLAYS,
-        root=letter.root,
+        most_replays=MAX_REPLAYS,
+        root=letter.correlation_id,
         session=letter.session,
         body_size=letter.body_size,
         body_sha256=letter.body_sha256,

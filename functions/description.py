@@ -23,8 +23,8 @@ _NUMBER = {"type": "integer", "minimum": 1, "exclusiveMaximum": 2**63}
 _TEAM = {
     "type": "string",
     "pattern": names.TEAM_PATTERN,
-    "minLength": names.SHORTEST_TEAM,
-    "maxLength": names.LONGEST_TEAM,
+    "minLength": names.MIN_TEAM_LENGTH,
+    "maxLength": names.MAX_TEAM_LENGTH,
 }
 _PARAMETERS = {"sequence": _NUMBER, "team": _TEAM}
 _TROUBLE = {

@@ -24,31 +24,33 @@ from shared.resources.desired import Platform
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where in the repository requests and the catalogue stand."""
+class Paths:
+    """The paths of requests and of the catalogue in the repository."""
 
     requests: RequestPaths
     catalog: str
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How long is waited before what: settings of the platform."""
+class Timeouts:
+    """The platform's time limits: grace periods, the overlap of keys, and for how long a stage waits,
+    retries, and retries after a permission error.
+    """
 
     grace: timedelta
     workspace_grace: timedelta
     key_overlap: timedelta
-    waiting: timedelta
-    failing: timedelta
-    denied: timedelta
+    wait: timedelta
+    retry: timedelta
+    permission: timedelta
 
 
 class App(Protocol):
     """Everything a stage may use. `shared.bootstrap` builds the real one, tests build one of fakes."""
 
     platform: Platform
-    places: Places
-    limits: Limits
+    paths: Paths
+    timeouts: Timeouts
     #: Sweeps only say what they find, and queue nothing.
     sweep_report_only: bool
     #: How many teams that differ by our version alone a sweep queues at most.

@@ -1,7 +1,7 @@
-"""Settings become adapters. The only place where clients are built: one set per event loop, each when a stage
-first needs it.
+"""Builds the adapters from the settings. No other module builds clients: there is one set per event loop, and
+each client is built when a stage first needs it.
 
-Adapters are imported here when they are built, so that the webhook's road does not pay for API Management or
+Adapters are imported when they are built, so that the webhook does not load the SDKs of API Management or
 Kubernetes.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from shared.adapters.clock import SystemClock
-from shared.app import Limits, Places
+from shared.app import Paths, Timeouts
 from shared.branch.review import is_read
 from shared.ports import (
     Bus,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from shared.adapters.entra import EntraTokens
     from shared.adapters.github import GitHubClient
 
-#: How long a missing role is waited for: role assignments take minutes to work.
+#: The time for which a stage retries after a permission error: role assignments take minutes to take effect.
 ROLES_TAKE = timedelta(minutes=15)
 
 
@@ -55,14 +55,14 @@ class RealApp:
             settings.apim_tier,
             _playground(settings),
         )
-        self.places = Places(settings.paths, settings.catalog_path)
-        self.limits = Limits(
+        self.paths = Paths(settings.paths, settings.catalog_path)
+        self.timeouts = Timeouts(
             grace=settings.grace,
             workspace_grace=timedelta(minutes=settings.workspace_grace_minutes),
             key_overlap=timedelta(hours=settings.key_overlap_hours),
-            waiting=timedelta(minutes=settings.waiting_limit_minutes),
-            failing=timedelta(hours=settings.retry_limit_hours),
-            denied=ROLES_TAKE,
+            wait=timedelta(minutes=settings.waiting_limit_minutes),
+            retry=timedelta(hours=settings.retry_limit_hours),
+            permission=ROLES_TAKE,
         )
         self.sweep_report_only = settings.sweep_report_only
         self.sweep_upgrades = settings.sweep_upgrades
@@ -77,13 +77,13 @@ class RealApp:
     @cached_property
     def dead_letters(self) -> DeadLetters:
         from shared.adapters.dead_letters import ServiceBusDeadLetters
-        from shared.adapters.service_bus import a_client
+        from shared.adapters.service_bus import create_client
 
-        return ServiceBusDeadLetters(a_client(*self._service_bus))
+        return ServiceBusDeadLetters(create_client(*self._service_bus))
 
     @cached_property
     def tokens(self) -> EntraTokens | None:
-        """Who may call the operators' API; None when the platform has none."""
+        """Verifies the callers of the operators' API; None when the platform has none."""
         from shared.adapters.entra import EntraTokens
 
         tenant, audience = self.settings.entra_tenant_id, self.settings.api_audience
@@ -98,7 +98,7 @@ class RealApp:
         from shared.adapters.github import GitHubRepository
 
         def wanted(path: str) -> bool:
-            return is_read(path, self.places.requests, self.places.catalog)
+            return is_read(path, self.paths.requests, self.paths.catalog)
 
         return GitHubRepository(
             self._github, self.settings.github_repository, self.settings.github_branch, wanted

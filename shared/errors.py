@@ -1,8 +1,8 @@
 """Everything that can go wrong, by who must act and by whether it may go away by itself.
 
 An error has a `reason`, the CamelCase word that people search for (every one is explained in docs/errors.md),
-a message without any secret in it, and who must act. What is not a `MergekeyError` is a bug: nobody catches
-it, the broker delivers the message again and in the end puts it aside.
+a message without any secret in it, and who must act. Any other exception is a bug: it propagates, the host
+abandons the message, and Service Bus redelivers it and finally puts it into its dead-letter queue.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Literal
 
 Actor = Literal["the team", "the platform", "nobody: it is tried again"]
 
-#: Services ask for seconds or minutes, GitHub for an hour at most. Whoever asks for longer is not believed:
-#: nobody would look until then.
-LONGEST_RETRY_AFTER = timedelta(hours=1)
+#: Services ask for seconds or minutes, GitHub for an hour at most. Longer waits are cut to this one, because
+#: nothing would run until then.
+MAX_RETRY_AFTER = timedelta(hours=1)
 
 
 class MergekeyError(Exception):
@@ -45,7 +45,9 @@ class InvalidRequest(PermanentError):
 
 
 class NotManaged(PermanentError):
-    """An object has the name we need but not our marker: it is somebody else's and stays as it is."""
+    """An object has the name that is needed but not our marker: it belongs to another owner and is not
+    changed.
+    """
 
     reason = "NotManaged"
 
@@ -57,7 +59,7 @@ class AccessDenied(PermanentError):
 
 
 class Rejected(PermanentError):
-    """A service refused what we sent as wrong (400 or 422)."""
+    """A service rejected the request as invalid (400 or 422)."""
 
     reason = "Rejected"
 
@@ -73,7 +75,7 @@ class MalformedMessage(PermanentError):
 
 
 class WaitedTooLong(PermanentError):
-    """What a stage was waiting for did not come."""
+    """A stage waited longer than its limit."""
 
     reason = "WaitedTooLong"
 
@@ -85,8 +87,8 @@ class RetriesExhausted(PermanentError):
 
 
 class TemporaryError(MergekeyError):
-    """Trying again later may help. `retry_after` is the service's own word about when, if it gave one; of
-    more than an hour, an hour.
+    """Trying again later may help. `retry_after` is the wait that the service asked for, if it did, and at
+    most an hour.
     """
 
     actor: Actor = "nobody: it is tried again"
@@ -95,36 +97,36 @@ class TemporaryError(MergekeyError):
         self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None
     ) -> None:
         super().__init__(message, reason=reason)
-        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_RETRY_AFTER)
+        self.retry_after = None if retry_after is None else min(retry_after, MAX_RETRY_AFTER)
 
 
 class NewerVersion(TemporaryError):
-    """A newer version of Mergekey wrote it, while an upgrade is going on: that one looks after it."""
+    """A newer version of Mergekey wrote the object during an upgrade, and that version maintains it."""
 
     reason = "NewerVersion"
 
 
 class Throttled(TemporaryError):
-    """429 or 503 with the wish to come back later."""
+    """The service answered 429 or 503: the rate limit is exceeded, or the service is overloaded."""
 
     reason = "Throttled"
 
 
 class Unavailable(TemporaryError):
-    """5xx, no connection, no answer in time, or one that makes no sense."""
+    """The service answered 5xx, did not answer in time, could not be reached, or sent an invalid response."""
 
     reason = "Unavailable"
 
 
 class NewerMessage(TemporaryError):
-    """A message that a newer version of this app wrote. While one takes the place of another, both run: it
-    waits for the newer.
+    """A newer version of this app wrote the message. Both versions run during an upgrade: the message waits
+    for the newer one.
     """
 
     reason = "NewerMessage"
 
 
 class Busy(TemporaryError):
-    """409 or 412: somebody else is writing the same object. Not counted as an attempt."""
+    """The service answered 409 or 412: another client writes the same object. Not counted as an attempt."""
 
     reason = "Busy"

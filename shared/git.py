@@ -19,7 +19,7 @@ class Entry:
 
 
 SYMBOLIC_LINK, SUBMODULE = "120000", "160000"
-#: Modes of what is no file of this repository.
+#: Modes of entries that are not files of this repository.
 NOT_REGULAR = frozenset({SYMBOLIC_LINK, SUBMODULE})
 
 #: Path -> entry, for everything in a tree that is not a folder.
@@ -27,8 +27,8 @@ Tree = Mapping[str, Entry]
 
 
 def is_hidden(tree: Tree, path: str) -> bool:
-    """Whether a link or a submodule stands at one of the folders above a path, so that nobody knows what is
-    there.
+    """Whether a link or a submodule stands at one of the folders above a path, so that the files below it are
+    not known.
     """
     folders = path.split("/")[:-1]
     above = ("/".join(folders[: length + 1]) for length in range(len(folders)))

@@ -1,4 +1,4 @@
-"""Whose object is it: the marker that Mergekey leaves on everything it makes.
+"""The marker that Mergekey puts on every object it makes: it names the owner.
 
     managed by mergekey; repo 1234; team alpha; path tenant-access/config/alpha/access.yaml; commit 0123...;
     sha256:9f...
@@ -7,9 +7,9 @@ On gateway objects it ends the description, on Kubernetes objects and secrets it
 tags. An object is ours when repository and team are. The digest vouches for what was written before it; the
 commit is for people.
 
-Anybody who may write to Azure may write into a marker. So its fields are read one by one: one that cannot be
+Every user with write access to Azure may edit a marker. So its fields are read one by one: one that cannot be
 read is unknown, and the object is ours all the same, or a request that was deleted would leave its key alive.
-A field that this version does not know was written by a newer one, and whatever carries it is left to that.
+A field that this version does not know was written by a newer one, and its object is left to that version.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _BEGINNING: Final = "managed by mergekey; repo "
 _REPOSITORY: Final = re.compile(r"[0-9]{1,19}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIGEST: Final = re.compile(r"[0-9a-f]*")
-_LONGEST_PATH: Final = 1024
+_MAX_PATH_LENGTH: Final = 1024
 #: An Entra group's object id, as requests are read.
 _GROUP: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 #: The number of the rules by which access ends (`shared.branch.states`). A release that changes which access
 #: ends, or is held, raises it: the first sweep after an upgrade only tells whose access would end, so that a
-#: mistake in the rules is seen before it costs anybody a key.
+#: mistake in the rules is seen before a team loses its key.
 RULES = 2
 
-#: Git's word for no commit. A product's marker says it when a reservation was given back and nobody knows any
-#: more what was there before: then what its policy grants is in force.
+#: Git's word for no commit. A product's marker has it when a reservation was given back and the former commit
+#: is not known any more: then the grants of its policy are in force.
 NOWHERE = "0" * 40
 
 
@@ -47,8 +47,8 @@ class Marker:
     """The marker's fields. `digest` is empty while what it shall vouch for is still being written.
 
     Only a product's says more: the last day of the access that was granted, since when the guard holds its
-    withdrawal, and since when it is withdrawn. What was granted ends on its day, and what is held stays held,
-    whatever the branch says afterwards.
+    withdrawal, and since when it is withdrawn. Granted access ends on its last day, and a held withdrawal
+    stays held, whatever the branch says afterwards.
     """
 
     repository: int
@@ -101,8 +101,8 @@ class Marker:
 
 
 def parse_marker(description: str | None) -> Marker | None:
-    """The marker at the end of a description, or None when there is none for a team of any repository: that
-    object is somebody else's.
+    """The marker at the end of a description; None when there is none, so that the object belongs to another
+    owner.
     """
     _, found, text = (description or "").rpartition(_BEGINNING)
     repository, *parts = text.split("; ")
@@ -149,8 +149,8 @@ def require_known(marker: Marker | None, what: str) -> None:
 
 
 def is_team(name: str) -> bool:
-    """Whether something of ours can be marked with this name: a team's, or the catalogue's."""
-    return name == names.CATALOGUE_TEAM or names.team_fault(name) is None
+    """Whether an object of ours can be marked with this name: a team's, or the catalogue's."""
+    return name == names.CATALOG_TEAM or names.team_problem(name) is None
 
 
 def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
@@ -160,8 +160,8 @@ def owner_of(tags: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 def reader_of(tags: Mapping[str, str]) -> str:
-    """The group that a secret's tags name as its reader; empty for none, and for what is no group's id: no
-    role was given to that.
+    """The group that a secret's tags name as its reader; empty for none, and for a text that is not a group's
+    id, because no role was ever given to that.
     """
     reader = (tags.get("reader") or "").lower()
     return reader if _GROUP.fullmatch(reader) else ""
@@ -174,7 +174,7 @@ def _named(part: str) -> tuple[str, str]:
 
 
 def _path(text: str) -> str | None:
-    return text if 0 < len(text) <= _LONGEST_PATH and text.isprintable() else None
+    return text if 0 < len(text) <= _MAX_PATH_LENGTH and text.isprintable() else None
 
 
 def _commit(text: str) -> str | None:
@@ -194,7 +194,7 @@ def _day(text: str) -> date | None:
     return day if str(day) == text else None
 
 
-#: Years outside of these no clock of ours has written.
+#: Years outside of these are not accepted: no clock of ours wrote them.
 _EARLIEST, _LATEST = 2000, 9000
 
 
@@ -203,12 +203,12 @@ def format_time(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """What `format_time` wrote. Raises ValueError for anything else."""
+    """Parse a time that `format_time` wrote. Raises ValueError for any other text."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def read_time(text: str | None) -> datetime | None:
-    """The same from where anybody may write; None for what is no time of ours, or of another age: days are
+    """Like `parse_time`, but returns None for invalid input, and for a year so far away that days cannot be
     added to it.
     """
     try:

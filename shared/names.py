@@ -13,13 +13,11 @@ import re
 
 API = "ai"
 FRAGMENT = "requested-model"
-CATALOGUE_TEAM = "catalogue"
-RESERVED = frozenset({CATALOGUE_TEAM, "platform", "all"})
+CATALOG_TEAM = "catalogue"
+RESERVED = frozenset({CATALOG_TEAM, "platform", "all"})
 
 SHARED_PREFIX = "shared--"
-"""What the names of the catalogue's backends begin with; two of them serve the gateway itself and no
-model:
-"""
+"""The prefix of the catalogue's backends. Two of them serve the gateway itself and no model:"""
 SAFETY_BACKEND, CACHE_BACKEND = SHARED_PREFIX + "content-safety", SHARED_PREFIX + "semantic-cache"
 CREDENTIAL_PREFIX = "credential--"
 
@@ -29,22 +27,22 @@ MODEL_PATTERN = r"^[A-Za-z][A-Za-z0-9]*([._/-][A-Za-z0-9]+)*$"
 FOLDER_PREFIX = "team-"
 """A team's folder may begin with it. Its name may not, or one folder could stand for two teams."""
 
-SHORTEST_TEAM, LONGEST_TEAM = 3, 40
-LONGEST_MODEL = 64
-LONGEST_BACKEND = 80
+MIN_TEAM_LENGTH, MAX_TEAM_LENGTH = 3, 40
+MAX_MODEL_LENGTH = 64
+MAX_BACKEND_LENGTH = 80
 """API Management's limit; with the longest team it leaves this much for a model's slug:"""
-LONGEST_SLUG = LONGEST_BACKEND - LONGEST_TEAM - len("team-" + "--")
-LONGEST_LABEL = 63
+MAX_SLUG_LENGTH = MAX_BACKEND_LENGTH - MAX_TEAM_LENGTH - len("team-" + "--")
+MAX_LABEL_LENGTH = 63
 """Kubernetes' limit for the value of a label."""
-LONGEST_MEMBER = LONGEST_BACKEND - LONGEST_SLUG - len("shared--" + "--")
+MAX_MEMBER_LENGTH = MAX_BACKEND_LENGTH - MAX_SLUG_LENGTH - len("shared--" + "--")
 
 
-def team_fault(team: str) -> tuple[str, str] | None:
+def team_problem(team: str) -> tuple[str, str] | None:
     """Why the text cannot be a team's name, as (reason, message); None when it can."""
-    if not SHORTEST_TEAM <= len(team) <= LONGEST_TEAM:
+    if not MIN_TEAM_LENGTH <= len(team) <= MAX_TEAM_LENGTH:
         return (
             "BadTeamName",
-            f"a team name has {SHORTEST_TEAM} to {LONGEST_TEAM} characters; this one has {len(team)}",
+            f"a team name has {MIN_TEAM_LENGTH} to {MAX_TEAM_LENGTH} characters; this one has {len(team)}",
         )
     if not re.fullmatch(TEAM_PATTERN, team):
         return (
@@ -67,22 +65,22 @@ def team_fault(team: str) -> tuple[str, str] | None:
     return None
 
 
-def member_fault(member: str) -> tuple[str, str] | None:
+def member_problem(member: str) -> tuple[str, str] | None:
     """Why the text cannot be the name of a pool's member, as (reason, message); None when it can."""
-    if len(member) <= LONGEST_MEMBER and re.fullmatch(TEAM_PATTERN, member):
+    if len(member) <= MAX_MEMBER_LENGTH and re.fullmatch(TEAM_PATTERN, member):
         return None
     return "BadMemberName", (
-        f"a member's name has up to {LONGEST_MEMBER} lower-case letters, digits and single dashes between "
+        f"a member's name has up to {MAX_MEMBER_LENGTH} lower-case letters, digits and single dashes between "
         "them, and starts with a letter"
     )
 
 
-def model_fault(model: str) -> tuple[str, str] | None:
+def model_problem(model: str) -> tuple[str, str] | None:
     """Why the text cannot be a model's name, as (reason, message); None when it can."""
-    if len(model) > LONGEST_MODEL:
+    if len(model) > MAX_MODEL_LENGTH:
         return (
             "BadModelName",
-            f"a model name has at most {LONGEST_MODEL} characters; this one has {len(model)}",
+            f"a model name has at most {MAX_MODEL_LENGTH} characters; this one has {len(model)}",
         )
     if not re.fullmatch(MODEL_PATTERN, model):
         return "BadModelName", (
@@ -92,15 +90,15 @@ def model_fault(model: str) -> tuple[str, str] | None:
     return None
 
 
-def slug_fault(model: str) -> tuple[str, str] | None:
+def slug_problem(model: str) -> tuple[str, str] | None:
     """Why a valid model name gives no usable slug, as (reason, message); None when it does."""
     text = slug(model)
-    if len(text) > LONGEST_SLUG:
+    if len(text) > MAX_SLUG_LENGTH:
         return (
             "BadModelName",
             (
-                f"in remote names it is '{text}', which is longer than {LONGEST_SLUG}; shorten it, and give "
-                "the full name as servedName"
+                f"in remote names it is '{text}', which is longer than {MAX_SLUG_LENGTH}; shorten it, and "
+                "give the full name as servedName"
             ),
         )
     if SHARED_PREFIX + text in (SAFETY_BACKEND, CACHE_BACKEND):
@@ -128,7 +126,7 @@ def product(team: str) -> str:
 def team_named_in(name: str) -> str | None:
     """The team whose product or namespace has this name; None when it is no team's."""
     team = name.removeprefix(PRODUCT_PREFIX)
-    return team if team != name and team_fault(team) is None else None
+    return team if team != name and team_problem(team) is None else None
 
 
 def subscription(team: str) -> str:
@@ -183,7 +181,7 @@ def project(team: str) -> str:
 def team_of_project(name: str) -> str | None:
     """The team whose project it is, by its name; None for a name that we do not give."""
     team = name.removeprefix("team-")
-    return team if name == project(team) and team_fault(team) is None else None
+    return team if name == project(team) and team_problem(team) is None else None
 
 
 def key_secrets(team: str) -> tuple[str, str]:
@@ -207,12 +205,12 @@ def workspace(model: str) -> str:
 
 
 def node_label(team: str, model: str) -> str:
-    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which
-    nobody can change.
+    """The label of the nodes of a team's workspace: KAITO copies it from the workspace's selector, which is
+    immutable.
     """
     text = f"{namespace(team)}--{workspace(model)}"
     return (
         text
-        if len(text) <= LONGEST_LABEL
+        if len(text) <= MAX_LABEL_LENGTH
         else f"{text[:50]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     )

@@ -1,7 +1,7 @@
-"""What the pipeline needs of the world: one Protocol per remote system, one method per remote call.
+"""The remote systems as the stages use them: one Protocol per system, one method per remote call.
 
-Every method raises only errors of `shared.errors`. Reading something that is not there gives None or nothing;
-deleting it succeeds.
+Every method raises only errors of `shared.errors`. Reading an object that does not exist returns None or an
+empty list; deleting it succeeds.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ class Clock(Protocol):
         ...
 
 
-#: Bytes of a message for the heads of its sections, for what is left empty in them, and for the time at which
-#: it is due.
+#: Bytes of a message for the headers of its sections, their empty fields, and its scheduled time.
 _SECTIONS = 128
 
 
@@ -96,8 +95,8 @@ class Bus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueuedDeadLetter:
-    """A message in the queue of dead letters. `sequence` is its number there; who comes later has a higher
-    one.
+    """A message in the queue of dead letters. `sequence` is its number there; later messages have higher
+    numbers.
     """
 
     sequence: int
@@ -105,7 +104,9 @@ class QueuedDeadLetter:
 
 
 class DeadLetters(Protocol):
-    """The queue of dead letters. Who dies while holding some loses nothing: they come back by themselves."""
+    """The queue of dead letters. When a receiver dies, the messages that it had locked come back when their
+    locks expire.
+    """
 
     async def peek(self, first: int) -> list[QueuedDeadLetter]:
         """The next page from a number on, in order, without locking any; empty when there are no more. Locked
@@ -114,21 +115,23 @@ class DeadLetters(Protocol):
         ...
 
     async def lock(self, sequence: int) -> QueuedDeadLetter | None:
-        """Hold one for some minutes, or None when it is gone. Raises Busy while somebody else holds it."""
+        """Lock one for some minutes; None when it is gone. Raises Busy while another receiver holds it."""
         ...
 
     async def complete(self, sequence: int) -> None:
-        """Take out one that is held. Raises Busy when it was held too long."""
+        """Remove a locked one. Raises Busy when the lock has expired."""
         ...
 
     async def release(self, sequence: int) -> None:
-        """Give back one that is held."""
+        """Unlock a locked one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What GitHub says the branch is now. `message` is the commit's."""
+    """The branch's newest commit and its tree. `message` is the commit's message, `protected` whether branch
+    protection is on.
+    """
 
     commit: str
     tree: str
@@ -138,7 +141,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of the branch's history, and what its author says of it."""
+    """A commit of the branch's history, and its message."""
 
     sha: str
     message: str
@@ -185,16 +188,16 @@ class Repository(Protocol):
 
     async def file(self, commit: str, path: str) -> bytes | None:
         """The content of one file of a commit, in one call; None when GitHub does not have it (any more), or
-        it is too large to be ours.
+        when it is larger than a request may be.
         """
         ...
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
-        """The contents of the files of a commit in one call, by path: of those at least that requests and the
-        catalogue can be in.
+        """The contents of a commit's files in one call, by path: at least of those that can be requests or
+        the catalogue.
 
-        Symbolic links are left out, and files too large to be ours are cut. Raises when there is too much of
-        it.
+        Symbolic links are left out, and files larger than a request may be are cut. Raises Rejected for an
+        archive that is too large.
         """
         ...
 
@@ -204,8 +207,8 @@ Keys = tuple[SecretValue, SecretValue]
 
 
 class Gateway(Protocol):
-    """API Management. Writes carry the ETag that was read, so that they cannot overwrite what somebody wrote
-    in between.
+    """API Management. Writes carry the ETag that was read, so that they cannot overwrite a change made in
+    between.
     """
 
     async def product(self, name: str) -> Product | None: ...
@@ -215,15 +218,15 @@ class Gateway(Protocol):
         ...
 
     async def publish_product(self, name: str, etag: str, display_name: str, marker: Marker) -> None:
-        """The mark of success: name, marker, published, not without a key."""
+        """Mark success: write the name and the marker, publish it, and require a subscription."""
         ...
 
     async def mark_product(self, name: str, etag: str, marker: Marker) -> str:
-        """Its marker, and nothing else changes; returns its ETag."""
+        """Write its marker and nothing else; returns its ETag."""
         ...
 
-    async def close_product(self, name: str, etag: str) -> str:
-        """Nobody is served without a key any more, and nothing else changes; returns its ETag."""
+    async def require_subscription(self, name: str, etag: str) -> str:
+        """Calls without a key are refused from now on; nothing else changes. Returns its ETag."""
         ...
 
     async def delete_product(self, name: str, etag: str) -> None: ...
@@ -231,7 +234,7 @@ class Gateway(Protocol):
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None: ...
     async def link_product(self, product: str, api: str) -> None: ...
     async def unlink_product(self, product: str, api: str) -> None:
-        """No key of the product opens the API any more. It may be unlinked already."""
+        """The product's keys do not open the API any more. It may be unlinked already."""
         ...
 
     async def is_linked(self, product: str, api: str) -> bool: ...
@@ -269,7 +272,7 @@ class Gateway(Protocol):
     async def api_policy(self, name: str) -> Policy | None: ...
     async def put_api_policy(self, name: str, policy: str, etag: str | None) -> None: ...
     async def fragment(self, name: str) -> Fragment:
-        """What a policy fragment says, and the number of our rules in its description."""
+        """The digest of a policy fragment, and the number of our rules in its description."""
         ...
 
     async def put_fragment(self, name: str, text: str) -> None:
@@ -277,7 +280,7 @@ class Gateway(Protocol):
         ...
 
     async def mark_api(self, name: str, marker: Marker) -> None:
-        """The mark of success: marker, not without a key."""
+        """Mark success: write the marker and require a subscription."""
         ...
 
 
@@ -311,8 +314,8 @@ class Vault(Protocol):
 
 
 class Roles(Protocol):
-    """Who may read a team's secrets, or use its project: the assignments of one role on the secrets of a
-    vault, or the projects of an account, each by itself.
+    """The assignments of one role on the secrets of a vault, or on the projects of an account: they say which
+    groups may read a team's secrets, or use its project.
     """
 
     async def granted(self, group: str) -> frozenset[str]:
@@ -320,11 +323,11 @@ class Roles(Protocol):
         ...
 
     async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
-        """Who has the role, by secret (project)."""
+        """The groups that have the role, by secret (project)."""
         ...
 
     async def readers_of(self, name: str) -> frozenset[RoleGrant]:
-        """The same of one, which need not be there (any more)."""
+        """The same of one, which need not exist (any more)."""
         ...
 
     async def grant(self, name: str, group: str) -> None: ...
@@ -341,7 +344,7 @@ class Projects(Protocol):
     async def project(self, name: str) -> Project | None: ...
     async def projects(self) -> list[Project]: ...
     async def create_project(self, name: str, display_name: str, marker: Marker) -> None:
-        """Begins to make it; of one that is there, to make it once more."""
+        """Starts to create it; for an existing project, to create it once more."""
         ...
 
     async def update_project(self, name: str, display_name: str, marker: Marker) -> None: ...
@@ -351,8 +354,8 @@ class Projects(Protocol):
         ...
 
     async def tracing_key(self) -> SecretValue:
-        """What a project needs to send traces: the connection string of the Application Insights that the
-        platform settled.
+        """The connection string of the platform's Application Insights, with which a project sends its
+        traces.
         """
         ...
 
@@ -388,8 +391,8 @@ class Cluster(Protocol):
         ...
 
     async def create(self, manifest: Manifest) -> None:
-        """Raises Busy when there is one already: what cannot be changed in place is not applied over
-        another's.
+        """Raises Busy when there is one already: an object that cannot be changed in place is not applied
+        over another owner's.
         """
         ...
 
@@ -400,7 +403,7 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What people see beside a commit. `state` is GitHub's word: pending, success, failure or error."""
+    """A commit status. `state` is GitHub's word: pending, success, failure or error."""
 
     commit: str
     context: str
@@ -409,9 +412,11 @@ class Status:
 
 
 class Reports(Protocol):
-    """What people are told at GitHub. Nothing here decides anything, so nothing here raises."""
+    """The check runs and commit statuses at GitHub. No decision depends on them, so these methods never
+    raise.
+    """
 
-    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """One check run for the push, with an annotation per problem."""
         ...
 
@@ -421,8 +426,8 @@ class Reports(Protocol):
 
 
 class Deliveries(Protocol):
-    """What GitHub delivered to our App, newest first, page by page; of a crowd the newest. Asking twice to
-    redeliver one asks once.
+    """The webhook deliveries of our App, newest first; of a very large number only the newest. A second
+    request to redeliver the same one is ignored.
     """
 
     async def since(self, moment: datetime, only_failed: bool) -> list[Delivery]: ...

@@ -1,4 +1,4 @@
-"""A key has no spelling: a value that cannot be printed, compared by accident, pickled or serialised."""
+"""A secret value that cannot be printed, compared by accident, pickled or serialised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class SecretValue:
-    """Holds a key between the gateway and the vault, its only two homes."""
+    """Holds a key on its way between the gateway and the vault, where it is stored."""
 
     __slots__ = ("_value",)
 
@@ -17,14 +17,14 @@ class SecretValue:
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself. Called by the adapters that put it where it belongs, and by nobody else."""
+        """The key itself. Only the adapters that send it call this."""
         return self._value
 
     def fingerprint(self, name: str) -> str:
         """Sixteen hexadecimal digits that tell whether the secret called `name` holds this value.
 
         The name is the salt, so that equal keys in two places do not look equal. A key has 128 random bits:
-        the fingerprint does not help anybody to find it.
+        it cannot be found from the fingerprint.
         """
         return hashlib.sha256(f"{name}\0{self._value}".encode()).hexdigest()[:16]
 

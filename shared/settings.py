@@ -1,12 +1,12 @@
-"""Every setting, and the only place that reads the environment. What is missing or wrong is reported all at
-once, at start.
+"""All settings. No other module reads the environment. Missing and invalid settings are reported together, at
+start.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import timedelta
 from typing import Annotated, Literal, get_args
 
@@ -22,6 +22,20 @@ _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _RESOURCE = re.compile(
     r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$", re.IGNORECASE
 )
+_RESOURCE_IDS = (
+    "APIM_SERVICE_ID",
+    "KEY_VAULT_ID",
+    "AKS_CLUSTER_ID",
+    "FOUNDRY_ACCOUNT_ID",
+    "FOUNDRY_TRACING_RESOURCE_ID",
+)
+_APP = frozenset({"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_INSTALLATION_ID"})
+_OPERATORS_API = frozenset({"ENTRA_TENANT_ID", "API_AUDIENCE"})
+#: Settings that do nothing without others.
+_NEEDED_BY = {
+    "AKS_CLUSTER_ID": ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL"),
+    "FOUNDRY_TRACING_RESOURCE_ID": ("FOUNDRY_ACCOUNT_ID",),
+}
 
 
 class SettingsError(Exception):
@@ -116,9 +130,7 @@ class Settings(BaseSettings):
 
 
 def shown(settings: Settings) -> SettingList:
-    """For people: a secret's value is left out, whatever it is, and so is whoever an address names before its
-    host.
-    """
+    """The settings for people: without the values of secrets, and URLs without user and password."""
     rows = (
         (field.alias or name, field.annotation, getattr(settings, name))
         for name, field in Settings.model_fields.items()
@@ -138,7 +150,7 @@ def _shown(name: str, secret: bool, value: object) -> Setting:
 
 def load() -> Settings:
     """Read the environment. Raises SettingsError with one line per problem."""
-    problems = _belong_together(os.environ)
+    problems = list(_cross_checks(os.environ))
     try:
         settings = Settings()  # type: ignore[call-arg]  # the values come from the environment
         if not problems:
@@ -156,55 +168,53 @@ def load() -> Settings:
     )
 
 
-def _belong_together(environment: Mapping[str, str]) -> list[str]:
-    """What no single setting can say: which ones need each other, and which must be ids of Azure
-    resources.
+def _cross_checks(environment: Mapping[str, str]) -> Iterator[str]:
+    """The problems that no single field can show: settings that need each other, Key Vault references that
+    were not resolved, and texts that are not ids of Azure resources.
     """
     given = {name for name, value in environment.items() if value}
-    app = {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_INSTALLATION_ID"}
-    problems = []
-    if app & given and not app <= given:
-        problems.append(f"{', '.join(sorted(app - given))}: missing; an App needs {', '.join(sorted(app))}")
-    elif not (app & given or "GITHUB_TOKEN" in given):
-        problems.append(f"GITHUB_TOKEN: missing; or set {', '.join(sorted(app))}")
-    if not {"SERVICE_BUS", "SERVICE_BUS__fullyQualifiedNamespace"} & given:
-        problems.append(
-            "SERVICE_BUS__fullyQualifiedNamespace: missing; or set SERVICE_BUS to a connection string"
-        )
-    if "AKS_CLUSTER_ID" in given:
-        problems += [
-            f"{name}: missing; AKS_CLUSTER_ID needs it"
-            for name in ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL")
-            if name not in given
-        ]
-    if "FOUNDRY_TRACING_RESOURCE_ID" in given and "FOUNDRY_ACCOUNT_ID" not in given:
-        problems.append("FOUNDRY_ACCOUNT_ID: missing; FOUNDRY_TRACING_RESOURCE_ID needs it")
-    operators = {"ENTRA_TENANT_ID", "API_AUDIENCE"}
-    if operators & given:
-        problems += [
-            f"{name}: missing; the operators' API needs {', '.join(sorted(operators))}"
-            for name in sorted(operators - given)
-        ]
+    yield from _missing_credentials(given)
+    yield from _missing_companions(given)
     # Azure leaves the reference as the value when it cannot read the secret behind it: a webhook secret that
-    # anybody can guess.
-    problems += [
+    # can be guessed.
+    yield from (
         f"{name}: its Key Vault reference was not resolved"
         for name in sorted(given)
         if environment[name].startswith(_REFERENCE)
-    ]
-    ids = (
-        "APIM_SERVICE_ID",
-        "KEY_VAULT_ID",
-        "AKS_CLUSTER_ID",
-        "FOUNDRY_ACCOUNT_ID",
-        "FOUNDRY_TRACING_RESOURCE_ID",
     )
-    problems += [
+    yield from (
         f"{name}: is not the id of an Azure resource"
-        for name in ids
+        for name in _RESOURCE_IDS
         if name in given and not _RESOURCE.match(environment[name])
-    ]
-    return problems
+    )
+
+
+def _missing_credentials(given: Set[str]) -> Iterator[str]:
+    """The app signs in at GitHub as an App or with a token, and at Service Bus by its identity or with a
+    connection string.
+    """
+    app = ", ".join(sorted(_APP))
+    if _APP & given and _APP - given:
+        yield f"{', '.join(sorted(_APP - given))}: missing; an App needs {app}"
+    elif not (_APP & given or "GITHUB_TOKEN" in given):
+        yield f"GITHUB_TOKEN: missing; or set {app}"
+    if not {"SERVICE_BUS", "SERVICE_BUS__fullyQualifiedNamespace"} & given:
+        yield "SERVICE_BUS__fullyQualifiedNamespace: missing; or set SERVICE_BUS to a connection string"
+
+
+def _missing_companions(given: Set[str]) -> Iterator[str]:
+    yield from (
+        f"{name}: missing; {setting} needs it"
+        for setting, needed in _NEEDED_BY.items()
+        if setting in given
+        for name in needed
+        if name not in given
+    )
+    if _OPERATORS_API & given:
+        needed = ", ".join(sorted(_OPERATORS_API))
+        yield from (
+            f"{name}: missing; the operators' API needs {needed}" for name in sorted(_OPERATORS_API - given)
+        )
 
 
 def _line(where: tuple[int | str, ...], what: str) -> str:

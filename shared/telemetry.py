@@ -1,4 +1,4 @@
-"""What is logged, in one place: one line per event, never a body, never a key. Application Insights picks it
+"""All log lines, in one place: one line per event, never a body, never a key. Application Insights picks it
 up from `logging`.
 """
 
@@ -18,8 +18,8 @@ log = logging.getLogger("mergekey")
 
 
 def one_line(record: logging.LogRecord) -> bool:
-    """What is told of is data: ids, names and texts of anybody stand in the line as they can be shown, and
-    never begin another.
+    """Escape the arguments of a log line: ids, names and texts are untrusted, and must not begin a line of
+    their own.
 
     A filter of the logger, so that no line is forgotten. Lets every record pass.
     """
@@ -114,4 +114,5 @@ def sweep_ordered(by: str, message_id: str, deep: bool) -> None:
 
 
 def _named(letter: Letter) -> str:
-    return f"{letter.sequence} ({letter.stage}, team {letter.team}, {letter.reason}, root {letter.root})"
+    about = f"{letter.stage}, team {letter.team}, {letter.reason}, root {letter.correlation_id}"
+    return f"{letter.sequence} ({about})"

@@ -1,6 +1,4 @@
-"""What an answer must be before anything of it is believed. What is not raises, inside of
-`translate.understood`.
-"""
+"""Checks of responses before their content is used. They raise inside of `translate.understood`."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def require_origin(system: str, url: str, ours: str) -> None:
-    """A link or a redirection must lead to where we asked: nobody else gets our token, and nobody else is
-    believed.
-    """
+    """A link or a redirection must lead to the same host: no other host gets our token, or is trusted."""
     if origin(url) != origin(ours):
         raise unexpected(system, "it leads to another host")
 

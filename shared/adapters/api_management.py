@@ -1,7 +1,7 @@
 """API Management, api-version 2024-05-01: https://learn.microsoft.com/rest/api/apimanagement
 
-One client per process. Updates and deletions carry the ETag that was read. Links lock the API while they are
-made, so they are made one at a time here; that somebody else holds the lock (409) is `Busy`.
+One client per process. Updates and deletions carry the ETag that was read. Creating a link locks the API, so
+links are created one at a time here; a lock of another client (409) is `Busy`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.adapters.answers import text
 from shared.adapters.api_management_backends import SYSTEM, Backends
-from shared.adapters.api_management_doors import (
-    CLOSED,
+from shared.adapters.api_management_contracts import (
     FRAGMENT_DESCRIPTION,
+    REQUIRE_SUBSCRIPTION,
     api_of,
-    asking_for_keys,
     fragment_of,
     product_of,
+    require_keys,
 )
-from shared.adapters.azure_sdk import PATIENCE, Patience, finished, of_resource_manager, rows
+from shared.adapters.azure_sdk import (
+    TIMEOUT,
+    OperationTimeout,
+    ResourceId,
+    all_rows,
+    resource_manager_options,
+    wait_for_operation,
+)
 from shared.adapters.translate import require_parent, understood
 from shared.marker import Marker
 from shared.policies.policy_xml import digest_of
@@ -49,13 +56,15 @@ class ApiManagement(Backends):
         service_id: str,
         resource_manager: str,
         credential: AsyncTokenCredential,
-        patience: Patience = PATIENCE,
+        patience: OperationTimeout = TIMEOUT,
     ) -> None:
         from azure.mgmt.apimanagement.aio import ApiManagementClient
 
-        parts = service_id.strip("/").split("/")
-        client = ApiManagementClient(credential, parts[1], **of_resource_manager(SYSTEM, resource_manager))
-        super().__init__(client, service_id, (parts[3], parts[7]), patience)
+        service = ResourceId.of(service_id)
+        client = ApiManagementClient(
+            credential, service.subscription, **resource_manager_options(SYSTEM, resource_manager)
+        )
+        super().__init__(client, service_id, (service.group, service.name), patience)
         self._linking = asyncio.Lock()
 
     async def product(self, name: str) -> Product | None:
@@ -65,14 +74,14 @@ class ApiManagement(Backends):
         with understood(SYSTEM):
             return [
                 product_of(found, "*")
-                for found in await rows(SYSTEM, self._client.product.list_by_service(*self._at))
+                for found in await all_rows(SYSTEM, self._client.product.list_by_service(*self._at))
             ]
 
     async def create_product(self, name: str, display_name: str, marker: Marker) -> str:
         from azure.mgmt.apimanagement.models import ProductContract
 
         body = ProductContract(
-            display_name=display_name, description=str(marker), state="notPublished", **CLOSED
+            display_name=display_name, description=str(marker), state="notPublished", **REQUIRE_SUBSCRIPTION
         )
         with understood(SYSTEM):
             return _etag(await self._client.product.create_or_update(*self._at, name, body, cls=_with_etag))
@@ -81,7 +90,7 @@ class ApiManagement(Backends):
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
         body = ProductUpdateParameters(
-            display_name=display_name, description=str(marker), state="published", **CLOSED
+            display_name=display_name, description=str(marker), state="published", **REQUIRE_SUBSCRIPTION
         )
         with understood(SYSTEM):
             await self._client.product.update(*self._at, name, etag, body)
@@ -94,13 +103,13 @@ class ApiManagement(Backends):
             marked: Any = await self._client.product.update(*self._at, name, etag, body, cls=_with_etag)
         return str(marked[1])
 
-    async def close_product(self, name: str, etag: str) -> str:
+    async def require_subscription(self, name: str, etag: str) -> str:
         from azure.mgmt.apimanagement.models import ProductUpdateParameters
 
         with understood(SYSTEM):
             return _etag(
                 await self._client.product.update(
-                    *self._at, name, etag, ProductUpdateParameters(**CLOSED), cls=_with_etag
+                    *self._at, name, etag, ProductUpdateParameters(**REQUIRE_SUBSCRIPTION), cls=_with_etag
                 )
             )
 
@@ -150,7 +159,7 @@ class ApiManagement(Backends):
             try:
                 return frozenset(
                     text(found.name)
-                    for found in await rows(SYSTEM, self._client.api_product.list_by_apis(*self._at, api))
+                    for found in await all_rows(SYSTEM, self._client.api_product.list_by_apis(*self._at, api))
                 )
             except ResourceNotFoundError:
                 return frozenset()
@@ -159,13 +168,13 @@ class ApiManagement(Backends):
         with understood(SYSTEM):
             return [
                 _subscription(found, "*")
-                for found in await rows(SYSTEM, self._client.subscription.list(*self._at))
+                for found in await all_rows(SYSTEM, self._client.subscription.list(*self._at))
             ]
 
     async def product_subscriptions(self, product: str) -> list[Subscription]:
         with understood(SYSTEM):
             listed = self._client.product_subscriptions.list(*self._at, product)
-            return [_subscription(found, "*") for found in await rows(SYSTEM, listed)]
+            return [_subscription(found, "*") for found in await all_rows(SYSTEM, listed)]
 
     async def subscription(self, name: str) -> Subscription | None:
         return await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag), _subscription)
@@ -224,10 +233,10 @@ class ApiManagement(Backends):
             protocols=["https"],
             format="openapi+json",
             value=json.dumps(desired.api),
-            **asking_for_keys(),
+            **require_keys(),
         )
         with understood(SYSTEM):
-            await finished(
+            await wait_for_operation(
                 SYSTEM,
                 self._patience,
                 self._client.api.begin_create_or_update,
@@ -258,7 +267,7 @@ class ApiManagement(Backends):
 
         with understood(SYSTEM):
             body = PolicyFragmentContract(value=text, format="xml", description=FRAGMENT_DESCRIPTION)
-            await finished(
+            await wait_for_operation(
                 SYSTEM,
                 self._patience,
                 self._client.policy_fragment.begin_create_or_update,
@@ -272,11 +281,11 @@ class ApiManagement(Backends):
 
         with understood(SYSTEM):
             await self._client.api.update(
-                *self._at, name, "*", ApiUpdateContract(description=str(marker), **asking_for_keys())
+                *self._at, name, "*", ApiUpdateContract(description=str(marker), **require_keys())
             )
 
     async def _find(self, call: Awaitable[Any], read: Callable[[Any, str], V]) -> V | None:
-        """What `read` makes of the object and its ETag, or None when it is absent."""
+        """Read the object and its ETag with `read`; None when it is absent."""
         from azure.core.exceptions import ResourceNotFoundError
 
         with understood(SYSTEM):
@@ -293,12 +302,12 @@ class ApiManagement(Backends):
 
 
 def _with_etag(response: Any, contract: Any, headers: Any) -> tuple[Any, str]:
-    """The SDK's models have no ETag; this asks for it beside the object."""
+    """A response handler for the SDK, whose models have no ETag: returns it with the object."""
     return contract, str(headers.get("ETag") or response.http_response.headers.get("ETag", "*"))
 
 
 def _etag(written: Any) -> str:
-    """Of what was written, which the answer shows."""
+    """The ETag of a written object, from the response."""
     contract, etag = written
     text(contract.name)
     return str(etag)

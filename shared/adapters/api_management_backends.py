@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import Patience, finished, rows
+from shared.adapters.azure_sdk import OperationTimeout, all_rows, wait_for_operation
 from shared.adapters.translate import understood
 from shared.catalog.catalog import Breaker
 from shared.marker import Marker, parse_marker
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 SYSTEM = "API Management"
 
-#: Answers after which a backend is left alone for a while: it is full, or it is broken.
+#: The statuses that trip a circuit breaker: the backend is overloaded, or it fails.
 _FAILURES = ((429, 429), (500, 599))
 
 
 class Backends:
-    """What of an API Management service has to do with backends. `at` is its resource group and name."""
+    """The operations on backends of an API Management service. `at` is its resource group and name."""
 
     def __init__(
-        self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: Patience
+        self, client: ApiManagementClient, service_id: str, at: tuple[str, str], patience: OperationTimeout
     ) -> None:
         self._client = client
         self._service_id = service_id.rstrip("/")
@@ -45,7 +45,7 @@ class Backends:
     async def backends(self, prefix: str) -> list[ActualBackend]:
         with understood(SYSTEM):
             listed = self._client.backend.list_by_service(*self._at, filter=f"startswith(name,'{prefix}')")
-            return [_actual(found) for found in await rows(SYSTEM, listed)]
+            return [_actual(found) for found in await all_rows(SYSTEM, listed)]
 
     async def put_backend(self, backend: Backend, marker: Marker, etag: str | None) -> None:
         body = self._contract(backend, marker)
@@ -59,7 +59,7 @@ class Backends:
     async def named_values(self, prefix: str, repository: int) -> list[ActualNamedValue]:
         """The service filters named values by tag and display name only, and lists them without values."""
         with understood(SYSTEM):
-            listed = await rows(SYSTEM, self._client.named_value.list_by_service(*self._at))
+            listed = await all_rows(SYSTEM, self._client.named_value.list_by_service(*self._at))
             return [
                 _actual_value(found, _tag(repository))
                 for found in listed
@@ -76,7 +76,9 @@ class Backends:
         )
         with understood(SYSTEM):
             begin = self._client.named_value.begin_create_or_update
-            await finished(SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag)
+            await wait_for_operation(
+                SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag
+            )
 
     async def delete_named_value(self, name: str, etag: str) -> None:
         with understood(SYSTEM):
@@ -89,7 +91,7 @@ class Backends:
             BackendPoolItem,
         )
 
-        description = str(backend.sealed(marker))
+        description = str(backend.with_digest(marker))
         if backend.members:
             items = [
                 BackendPoolItem(
@@ -165,8 +167,8 @@ def _actual(contract: Any) -> ActualBackend:
 
 
 def _actual_breaker(found: Any) -> Breaker | None:
-    """What the service has in place of the rule that is written; a rule of another kind is one that never
-    trips, which nobody wants.
+    """The circuit breaker's rule; a rule of another kind is shown as one that never trips, so that it differs
+    from any desired one.
     """
     if not (found and found.rules):
         return None
@@ -190,5 +192,5 @@ def _actual_value(contract: Any, tag: str) -> ActualNamedValue:
 
 
 def _tag(repository: int) -> str:
-    """Named values have no description: a tag says whose they are."""
+    """The tag that marks a named value as ours, because named values have no description."""
     return f"mergekey-{repository}"

@@ -1,7 +1,6 @@
-"""An archive of a repository (`.tar.gz`), unpacked as it is read, of which only the files that matter are
-kept.
+"""Unpacks a repository's archive (`.tar.gz`) as a stream, and keeps only the files that are read.
 
-Whoever may push decides what is in it: a small download can hold more than there is memory for.
+Its content is untrusted: a small download can unpack to more than fits into memory.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from shared.adapters.translate import unexpected
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Rejected
 
 #: Bytes of the download.
-MOST_PACKED = 256 * 2**20
+MAX_PACKED_BYTES = 256 * 2**20
 #: Bytes that are unpacked at a time. With fewer, or many more, passing files over takes longer.
 _BLOCK = 64 * 1024
 #: Files are cut after this: one byte more than a request may have tells that it is too large.
-CUT = 64 * 1024 + 1
-#: Entries that say something of the next one, such as a long path, are read at once.
+CUT_AFTER = MAX_FILE_BYTES + 1
+#: Entries that describe the next one, such as a long path, are read into memory at once.
 _EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -55,13 +55,13 @@ class _Entry(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         entry = super().frombuf(buf, encoding, errors)
-        if entry.type in _EXTENSIONS and entry.size > CUT:
+        if entry.type in _EXTENSIONS and entry.size > CUT_AFTER:
             raise too_large()
         return entry
 
 
 class _Bounded:
-    """What is read of the unpacked stream, until it is too much."""
+    """The unpacked stream, with a limit of bytes."""
 
     def __init__(self, stream: gzip.GzipFile, most: int) -> None:
         self._stream = stream
@@ -104,7 +104,7 @@ def _kept(stream: _Bounded, is_read: Callable[[str], bool], bounds: Bounds) -> d
             content = archive.extractfile(member) if member.isreg() and is_read(path) else None
             if content is None:
                 continue
-            files[path] = content.read(CUT)
+            files[path] = content.read(CUT_AFTER)
             room -= len(files[path])
             if room < 0:
                 raise too_large()

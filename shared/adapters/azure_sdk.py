@@ -1,6 +1,4 @@
-"""What the clients of Azure's SDKs have in common: whom they send tokens to, how long they wait, how many
-pages they read.
-"""
+"""The common parts of the Azure SDK clients: the hosts that get tokens, timeouts, and limits of pages."""
 
 from __future__ import annotations
 
@@ -14,17 +12,20 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
+from azure.mgmt.core.tools import parse_resource_id
 
 from shared.adapters.answers import instance, require_origin
 from shared.adapters.translate import by_status, unexpected
 from shared.errors import Unavailable
 
 #: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
-MOST_PAGES = 4_000
+MAX_PAGES = 4_000
 
 
 class Lists(SansIOHTTPPolicy[Any, Any]):
-    """For a client whose every GET is a list: the newer SDKs take one without `value` for an empty one."""
+    """For a client that uses GET for lists only: the newer SDKs take a response without `value` for an empty
+    list.
+    """
 
     def on_response(self, request: PipelineRequest[Any], response: PipelineResponse[Any, Any]) -> None:
         if request.http_request.method == "GET" and response.http_response.status_code == 200:
@@ -32,7 +33,7 @@ class Lists(SansIOHTTPPolicy[Any, Any]):
 
 
 class OneHost(SansIOHTTPPolicy[Any, Any]):
-    """Lets a client ask one host only. It stands before the policy that fetches a token and attaches it.
+    """Restricts a client to one host. It runs before the policy that fetches and attaches a token.
 
     Links to next pages, addresses of operations and redirections come from answers: one that leads elsewhere
     would take the token along.
@@ -47,29 +48,43 @@ class OneHost(SansIOHTTPPolicy[Any, Any]):
         if request.http_request.method == "POST" and urlsplit(request.http_request.url).path.endswith(
             "/register"
         ):
-            # Of its own accord the SDK registers a missing resource provider, and waits for as long as that
-            # takes.
+            # By default the SDK registers a missing resource provider, and waits until that is done.
             raise by_status(self._system, 409, "MissingSubscriptionRegistration")
 
 
-def options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
-    """How every client is built. Retries are settlement's: a stage does not sleep."""
+@dataclass(frozen=True, slots=True)
+class ResourceId:
+    """The parts of an Azure resource's id: subscription, resource group and name."""
+
+    subscription: str
+    group: str
+    name: str
+
+    @classmethod
+    def of(cls, text: str) -> ResourceId:
+        """Parse an id. Raises KeyError for a text that is not an id."""
+        parts = parse_resource_id(text)
+        return cls(str(parts["subscription"]), str(parts["resource_group"]), str(parts["name"]))
+
+
+def client_options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
+    """The options of every client. The SDK does not retry: settlement schedules retries."""
     return {"retry_total": 0, "per_retry_policies": [OneHost(system, url), *policies]}
 
 
-def of_resource_manager(system: str, url: str) -> dict[str, Any]:
-    """How a client of Azure Resource Manager is built; `url` is its endpoint."""
+def resource_manager_options(system: str, url: str) -> dict[str, Any]:
+    """The options of a client of Azure Resource Manager; `url` is its endpoint."""
     base = url.rstrip("/")
     return {
         "base_url": base,
         "credential_scopes": ["https://management.azure.com/.default"],
-        **options(system, base),
+        **client_options(system, base),
     }
 
 
-async def rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
-    """All rows of an SDK's list, page by page. Raises Unavailable for one that leads back to where it was, or
-    does not end.
+async def all_rows(system: str, listed: AsyncIterable[Any]) -> list[Any]:
+    """All rows of an SDK's list, page by page. Raises Unavailable for a list that repeats a page, or does not
+    end.
     """
     paged: Any = listed  # the generated clients promise less than the AsyncItemPaged that they give
     return [row async for page in _bounded(system, paged.by_page()) async for row in page]
@@ -79,47 +94,50 @@ async def _bounded(system: str, pages: Any) -> AsyncIterator[Any]:
     seen: set[str | None] = set()
     async for page in pages:
         yield page
-        if pages.continuation_token in seen or len(seen) == MOST_PAGES:
+        if pages.continuation_token in seen or len(seen) == MAX_PAGES:
             raise unexpected(system, "the list does not end")
         seen.add(pages.continuation_token)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the end of an operation is waited for: `seconds` in all, and so many `looks`, `interval`
-    seconds apart unless the service asks for another pause. A function may run for ten minutes, and waits for
-    three operations at most.
+class OperationTimeout:
+    """The limits of waiting for a long-running operation: `seconds` in all, and at most `polls` requests,
+    `interval` seconds apart unless the service asks for another pause. A function may run for ten minutes,
+    and waits for three operations at most.
     """
 
     seconds: float = 120.0
-    looks: int = 120
+    polls: int = 120
     interval: float = 1.0
 
 
-PATIENCE = Patience()
+TIMEOUT = OperationTimeout()
 
 
 class _Polling(AsyncARMPolling):
-    def __init__(self, system: str, patience: Patience) -> None:
+    def __init__(self, system: str, patience: OperationTimeout) -> None:
         super().__init__(patience.interval, lro_options={"final-state-via": "location"})
         self._system = system
-        self._looks = patience.looks
+        self._polls = patience.polls
 
     async def update_status(self) -> None:
-        """A pause of nearly nothing may be asked for: so looks are counted too."""
-        if not self._looks:
+        """The service may ask for a very short pause, so polls are counted too."""
+        if not self._polls:
             raise unfinished(self._system)
-        self._looks -= 1
+        self._polls -= 1
         await super().update_status()
 
 
-async def finished(
-    system: str, patience: Patience, begin: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any
+async def wait_for_operation(
+    system: str,
+    patience: OperationTimeout,
+    begin: Callable[..., Awaitable[Any]],
+    *arguments: Any,
+    **named: Any,
 ) -> None:
     """Begin a long-running operation and wait for its end.
 
-    Raises Unavailable for one that takes longer. It goes on without us, and the next look finds what came of
-    it.
+    Raises Unavailable for one that takes longer. The operation continues, and the next run finds its result.
     """
     try:
         async with asyncio.timeout(patience.seconds):

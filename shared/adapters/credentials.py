@@ -1,5 +1,5 @@
-"""One credential for everything in Azure: the managed identity of the function app, or whoever is signed in
-on a laptop.
+"""One credential for everything in Azure: the managed identity of the function app, or the user who is signed
+in on a laptop.
 """
 
 from __future__ import annotations

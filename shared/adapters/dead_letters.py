@@ -1,8 +1,7 @@
 """The queue of dead letters over Service Bus, on links that stay open.
 
-Service Bus hands out by number only what is deferred. So whoever wants a letter first has the letters that
-arrived since, up to that one, deferred, once and for all: looking (peek) shows them as before, and each can
-then be had by its number at once.
+Service Bus can receive a message by its number only when it is deferred. So before a letter is locked, all
+letters up to it are deferred, once: peeking still shows them, and each can then be received by its number.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 
-PAGE = 250
-#: Messages that are held at a time while they are being deferred.
-AT_ONCE = 100
-#: Seconds for the next message to come out; none comes when others hold them.
-PATIENCE = 2
+PAGE_SIZE = 250
+#: Messages that are locked at a time while they are being deferred.
+BATCH_SIZE = 100
+#: Seconds to wait for the next message; none comes when other receivers hold them.
+TIMEOUT = 2
 
 
 class ServiceBusDeadLetters:
-    """One caller at a time: the SDK's receivers are not made for several. The client is the caller's to
-    close.
+    """Serves one caller at a time, because the SDK's receivers are not safe for concurrent use. The caller
+    closes the client.
     """
 
     def __init__(self, client: ServiceBusClient) -> None:
@@ -45,7 +44,7 @@ class ServiceBusDeadLetters:
     async def peek(self, first: int) -> list[QueuedDeadLetter]:
         async with self._turn:
             with translated(SYSTEM):
-                return [_kept(message) for message in await self._peek(first, PAGE)]
+                return [_kept(message) for message in await self._peek(first, PAGE_SIZE)]
 
     async def lock(self, sequence: int) -> QueuedDeadLetter | None:
         async with self._turn:
@@ -60,7 +59,7 @@ class ServiceBusDeadLetters:
                     return _kept(message)
                 if await self._find(sequence) is not None:
                     raise Busy(
-                        "somebody else holds this dead letter; it comes back within minutes",
+                        "another receiver holds this dead letter; it comes back within minutes",
                         reason="LetterIsHeld",
                     )
                 return None
@@ -102,8 +101,8 @@ class ServiceBusDeadLetters:
         )
 
     async def _receive(self, sequence: int) -> ServiceBusReceivedMessage | None:
-        """None when it is gone or held by somebody. That takes the SDK more than a second: it asks again
-        before it believes it.
+        """None when it is gone or locked by another receiver. The SDK retries before it reports this, which
+        takes more than a second.
         """
         from azure.servicebus.exceptions import MessageNotFoundError
 
@@ -114,20 +113,21 @@ class ServiceBusDeadLetters:
         return message
 
     async def _defer(self, sequence: int) -> None:
-        """Everything up to the number. Never more is asked for than is there: what nobody waits for would
-        stay locked on the link.
+        """Defer all messages up to the number. No more are requested than exist: a message that arrives for
+        an abandoned request would stay locked on the link.
         """
         left = await self._count_active(sequence)
         while left > 0:
             receiver = await self._taker()
             batch = await receiver.receive_messages(
-                max_message_count=min(left, AT_ONCE), max_wait_time=PATIENCE
+                max_message_count=min(left, BATCH_SIZE), max_wait_time=TIMEOUT
             )
             for message in batch:
                 await receiver.defer_message(message)
             left -= len(batch)
             if not batch:
-                # Others hold some. What we asked for and did not get must not come to us later.
+                # Other receivers hold some. The link is closed, so that the requested messages do not arrive
+                # later.
                 self._taking = None
                 await receiver.close()
                 return
@@ -135,13 +135,13 @@ class ServiceBusDeadLetters:
 
     async def _count_active(self, sequence: int) -> int:
         count, first = 0, self._deferred_up_to + 1
-        while first <= sequence and (page := await self._peek(first, min(PAGE, sequence - first + 1))):
+        while first <= sequence and (page := await self._peek(first, min(PAGE_SIZE, sequence - first + 1))):
             count += sum(1 for message in page if _number(message) <= sequence and _is_active(message))
             first = _number(page[-1]) + 1
         return count
 
     async def _looker(self) -> ServiceBusReceiver:
-        """For what goes by number. It never asks for messages, so none comes to it."""
+        """The receiver for operations by number. It never requests messages, so none is delivered to it."""
         if self._looking is None:
             self._looking = await self._client.get_queue_receiver(DEAD_LETTERS).__aenter__()
         return self._looking
@@ -174,9 +174,7 @@ def _kept(message: ServiceBusReceivedMessage) -> QueuedDeadLetter:
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:
-    """A stranger's message may hold a value or a sequence of AMQP in place of bytes: then how that is
-    written.
-    """
+    """A foreign message may hold an AMQP value or sequence in place of bytes: then its text form."""
     if message.body_type.name == "DATA":
         return b"".join(message.body or ())
     value = list(message.body) if message.body_type.name == "SEQUENCE" else message.body
@@ -184,5 +182,5 @@ def _body(message: ServiceBusReceivedMessage) -> bytes:
 
 
 def _text(value: Any) -> Any:
-    """The SDK gives text as bytes."""
+    """Decode the texts that the SDK returns as bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Who calls: access tokens of Entra ID, verified with the tenant's public keys.
+"""Identifies callers by access tokens of Entra ID, verified with the tenant's public keys.
 
 https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-tokens
 """
@@ -22,20 +22,18 @@ if TYPE_CHECKING:
 SYSTEM = "Entra ID"
 #: Entra changes its keys every few weeks and shows new ones long before: a day is what its documentation
 #: proposes for a cache.
-KEYS_LAST = 24 * 3600.0
-#: A token may name a key that we have not seen yet; anybody can send such tokens, so Entra is not asked for
-#: each.
-KEYS_AT_MOST_EVERY = 60.0
-#: While Entra cannot be asked, it is not asked for each of them either: nobody waits for what has just
-#: failed.
-FAILURE_LASTS = 30.0
-#: What a token must say to be judged at all.
+KEYS_MAX_AGE = 24 * 3600.0
+#: A token may name an unknown key; any client can send such tokens, so the keys are not fetched for each.
+KEYS_MIN_INTERVAL = 60.0
+#: After a failure the keys are not fetched for each token either: the failure is reported again.
+FAILURE_MAX_AGE = 30.0
+#: The claims that a token must have.
 REQUIRED = ("exp", "nbf", "iss", "aud", "tid", "oid")
 #: Seconds for an answer, and bytes of it: some ten keys have 20 KiB.
-PATIENCE, _LARGEST = 5.0, 1024 * 1024
+TIMEOUT, _MAX_ANSWER_BYTES = 5.0, 1024 * 1024
 
 Role = Literal["Reader", "Operator"]
-#: Who may do more may also do less.
+#: The app roles that are sufficient for each role: a higher role includes the lower one.
 _SUFFICIENT: Mapping[Role, frozenset[str]] = {
     "Reader": frozenset({"Reader", "Operator"}),
     "Operator": frozenset({"Operator"}),
@@ -43,7 +41,7 @@ _SUFFICIENT: Mapping[Role, frozenset[str]] = {
 
 
 class Refused(Exception):
-    """A caller is not let in. `status` is 401 without a valid token, 403 without the role; the message holds
+    """A caller is refused. `status` is 401 without a valid token, 403 without the role; the message holds
     nothing of the token.
     """
 
@@ -56,7 +54,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. `name` is how the log names them: the person as far as the token tells, and the object id.
+    """An authenticated caller. `name` is for the log: the person's name, if the token has it, and the object
+    id.
 
     `groups` are the object ids of the groups that the token names, None when there are too many for a token
     to name them.
@@ -72,8 +71,8 @@ class Caller:
 
 
 class EntraTokens:
-    """Tokens of one tenant for one audience. Versions 1 and 2 are taken: which one it is depends on how the
-    API was registered.
+    """Tokens of one tenant for one audience. Versions 1 and 2 are accepted: the version depends on the
+    registration of the API.
     """
 
     def __init__(
@@ -133,15 +132,15 @@ class EntraTokens:
         return claims
 
     async def _key(self, kid: str) -> jwt.PyJWK:
-        """Who has a key that we know waits for nobody: not for Entra, nor for those who have others."""
+        """The signing key with this id. A known key is returned without waiting for a fetch."""
         import jwt
 
         age = self._clock() - self._fetched
-        if age > KEYS_LAST or (kid not in self._keys and age > KEYS_AT_MOST_EVERY):
+        if age > KEYS_MAX_AGE or (kid not in self._keys and age > KEYS_MIN_INTERVAL):
             try:
                 await self._fetching.share("keys", self._renew)
             except MergekeyError:
-                # A key that we know already is good enough while Entra cannot be asked.
+                # A known key is used while Entra cannot be reached.
                 if kid not in self._keys:
                     raise
         if kid not in self._keys:
@@ -149,8 +148,8 @@ class EntraTokens:
         return self._keys[kid]
 
     async def _renew(self) -> None:
-        """One failure answers all who ask soon after it."""
-        if self._failed is not None and self._clock() - self._failed[0] <= FAILURE_LASTS:
+        """Fetch the keys; soon after a failure raise that failure again."""
+        if self._failed is not None and self._clock() - self._failed[0] <= FAILURE_MAX_AGE:
             raise self._failed[1].with_traceback(None)
         try:
             await self._fetch()
@@ -173,7 +172,7 @@ class EntraTokens:
 
 
 def _usable(rows: list[Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
-    """By id, the keys that can have signed a token. One that cannot be read spoils no other."""
+    """The signing keys by id. A key that cannot be read is skipped."""
     import jwt
 
     for row in rows:
@@ -186,12 +185,10 @@ def _usable(rows: list[Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
 
 
 async def _get(url: str) -> dict[str, Any]:
-    """The answer's JSON object. Neither has Entra a reason to send us elsewhere, nor have we one to believe
-    what is there.
-    """
+    """The JSON object of the response. Redirections are not followed: Entra uses none here."""
     import aiohttp
 
-    patience = aiohttp.ClientTimeout(total=PATIENCE)
+    patience = aiohttp.ClientTimeout(total=TIMEOUT)
     with understood(SYSTEM):
         async with (
             aiohttp.ClientSession(timeout=patience) as session,
@@ -199,7 +196,7 @@ async def _get(url: str) -> dict[str, Any]:
         ):
             if answer.status != 200:
                 raise by_status(SYSTEM, answer.status)
-            return instance(dict, json.loads(await limited(SYSTEM, answer.content, _LARGEST)))
+            return instance(dict, json.loads(await limited(SYSTEM, answer.content, _MAX_ANSWER_BYTES)))
 
 
 def _caller(claims: Mapping[str, Any]) -> Caller:

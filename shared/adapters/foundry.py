@@ -1,7 +1,7 @@
 """Microsoft Foundry's projects: https://learn.microsoft.com/rest/api/aiservices/accountmanagement/projects
 
-Making, changing and deleting a project goes on after the first answer; nobody waits for it here. The marker
-ends the description.
+Creating, changing and deleting a project continues after the first response and is not awaited here. The
+marker ends the description.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import of_resource_manager, rows
+from shared.adapters.azure_sdk import ResourceId, all_rows, resource_manager_options
 from shared.adapters.translate import by_status, require_parent, understood
 from shared.marker import Marker, parse_marker
 from shared.resources.actual import Project, TracingConnection
@@ -34,12 +34,12 @@ class Foundry:
     ) -> None:
         from azure.mgmt.cognitiveservices.aio import CognitiveServicesManagementClient
 
-        parts = account_id.strip("/").split("/")
-        self._at = (parts[3], parts[7])
+        account = ResourceId.of(account_id)
+        self._at = (account.group, account.name)
         self._tracing = tracing_id
         self._location: str | None = None
         self._client: Any = CognitiveServicesManagementClient(
-            credential, parts[1], **of_resource_manager(SYSTEM, resource_manager)
+            credential, account.subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
 
     async def project(self, name: str) -> Project | None:
@@ -54,7 +54,9 @@ class Foundry:
 
     async def projects(self) -> list[Project]:
         with understood(SYSTEM):
-            return [_project(found) for found in await rows(SYSTEM, self._client.projects.list(*self._at))]
+            return [
+                _project(found) for found in await all_rows(SYSTEM, self._client.projects.list(*self._at))
+            ]
 
     async def create_project(self, name: str, display_name: str, marker: Marker) -> None:
         """A project stands where its account does, and has an identity of its own."""

@@ -1,7 +1,7 @@
 """GitHub: reading the branch. https://docs.github.com/rest/git, https://docs.github.com/rest/branches
 
-The head is asked for with an ETag (a 304 costs nothing of the rate limit); trees, blobs, archives
-and what came before a commit never change, so they are kept by id.
+The head is requested with an ETag (a 304 does not count against the rate limit); trees, blobs, archives and
+histories of a commit never change, so they are cached by id.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gidgethub.apps import get_jwt
 from gidgethub.sansio import accept_format
 
 from shared.adapters.answers import instance, limited, require_origin, text
-from shared.adapters.archive import MOST_PACKED, too_large, unpack
+from shared.adapters.archive import MAX_PACKED_BYTES, too_large, unpack
 from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
-from shared.documents.strict_yaml import LARGEST
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Rejected, Unavailable
 from shared.git import Tree, blob_id
 from shared.ports import Commit, Head
@@ -38,10 +38,9 @@ _EARLY = timedelta(minutes=5)
 _PAGE, _PAGES = 100, 3
 _TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8, connect=3), aiohttp.ClientTimeout(total=60)
 #: Bytes: GitHub cuts off a tree at 7 MB, and files that are larger than a request may be are not asked for.
-_LARGEST_ANSWER, _SPOOL = 32 * 1024 * 1024, 4 * 1024 * 1024
-_MOST_PAGES = 100
-#: How GitHub says that it does not have what was asked for: 409 of an empty repository, 422 of an unknown
-#: object.
+_MAX_ANSWER_BYTES, _MAX_IN_MEMORY = 32 * 1024 * 1024, 4 * 1024 * 1024
+_MAX_PAGES = 100
+#: GitHub's statuses for absent objects: 409 for an empty repository, 422 for an unknown object.
 _ABSENT = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 V = TypeVar("V")
@@ -57,8 +56,8 @@ class AppKey:
 
 
 class _OneHost(GitHubAPI):
-    """Neither a link to a next page nor a redirection leads to another host: the first would take the token
-    along.
+    """Refuses links to next pages and redirections that lead to another host, because the token would be sent
+    there.
     """
 
     async def _request(
@@ -67,18 +66,19 @@ class _OneHost(GitHubAPI):
         require_origin(SYSTEM, url, self.base_url)
         async with self._session.request(method, url, headers=headers, data=body) as response:
             require_origin(SYSTEM, str(response.url), self.base_url)
-            # gidgethub would keep books of the rate limit, which nobody asks for, and fail over a number that
-            # is none.
+            # gidgethub would parse the rate limit, which is not used, and fail for an invalid number.
             kept = {
                 name.lower(): value
                 for name, value in response.headers.items()
                 if name.lower() != "x-ratelimit-limit"
             }
-            return response.status, kept, await limited(SYSTEM, response.content, _LARGEST_ANSWER)
+            return response.status, kept, await limited(SYSTEM, response.content, _MAX_ANSWER_BYTES)
 
     async def rows(self, path: str, jwt: str) -> AsyncGenerator[Any, None]:
-        """The rows of a list, as `getiter` gives them; of one that is none, or does not end, an error."""
-        for _ in range(_MOST_PAGES):
+        """The rows of a list, as `getiter` gives them. Raises for a response that is not a list, and for a
+        list without an end.
+        """
+        for _ in range(_MAX_PAGES):
             page, more, _ = await self._make_request("GET", path, {}, b"", accept_format(), jwt=jwt)
             for row in instance(list, page):
                 yield row
@@ -104,11 +104,11 @@ class GitHubClient:
 
     @property
     def is_app(self) -> bool:
-        """Whether the Checks API is open to us."""
+        """Whether the Checks API can be used."""
         return self._app is not None
 
     async def token(self) -> str:
-        """A token that works for some minutes at least. Its length and form are GitHub's business."""
+        """A token that is valid for some minutes at least. Its length and form are not checked."""
         async with self._renewing:
             if self._app is not None and (
                 self._expires is None or datetime.now(UTC) > self._expires - _EARLY
@@ -126,7 +126,7 @@ class GitHubClient:
         return await self._asked(lambda token: self._plain.getitem(path, oauth_token=token))
 
     async def find(self, path: str, *, conditional: bool = False) -> Any:
-        """The answer's JSON, or None for what GitHub does not have: 404, 409 for an empty repository, 422 for
+        """The JSON of the response, or None for an absent object: 404, 409 for an empty repository, 422 for
         an unknown object.
 
         `conditional` asks with the ETag of the last answer.
@@ -147,7 +147,7 @@ class GitHubClient:
         return await self._asked(ask)
 
     def forget(self) -> None:
-        """An answer that makes no sense is not to be had again by its ETag."""
+        """Drop the cache, so that an invalid response is not used again by its ETag."""
         self._cache.clear()
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -171,7 +171,7 @@ class GitHubClient:
             await self._plain.post(path, data=b"", jwt=proof)
 
     def _jwt(self) -> str:
-        """A private key that is none is no fault of an answer."""
+        """Made outside of `understood`: an invalid private key is not an invalid response."""
         assert self._app is not None
         return get_jwt(app_id=self._app.app_id, private_key=self._app.private_key)
 
@@ -188,12 +188,12 @@ class GitHubClient:
                 raise HTTPException(HTTPStatus(response.status), headers=response.headers)
             async for chunk in response.content.iter_any():
                 into.write(chunk)
-                if into.tell() > MOST_PACKED:
+                if into.tell() > MAX_PACKED_BYTES:
                     raise too_large()
 
     async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
-        """What GitHub answers to our token, or to a new one: the old one may have ended before its time, or
-        by GitHub's clock.
+        """The response to a call with our token, or with a new one after 401: the old one may have expired
+        early, or by GitHub's clock.
         """
         token = await self.token()
         with understood(SYSTEM):
@@ -236,7 +236,7 @@ class GitHubRepository:
     async def head(self) -> Head | None:
         branch = await self._client.find(f"{self._base}/branches/{self._branch}", conditional=True)
         if branch is None:
-            # No such branch, or no right to see the repository? The second is trouble, and raises.
+            # Tell a missing branch from a repository that cannot be read, which raises.
             await self._client.get(self._base)
             return None
         try:
@@ -277,7 +277,7 @@ class GitHubRepository:
             return known
         # Only the status is read: one commit keeps the answer small.
         answer = await self._client.find(f"{self._base}/compare/{compared}?per_page=1")
-        # What GitHub does not have may still come: that it is no ancestor is not kept.
+        # An absent commit may still arrive, so this result is not cached.
         return False if answer is None else self._ancestors.put(compared, is_before(answer))
 
     async def changed_on(self, path: str, head: str) -> date | None:
@@ -320,21 +320,19 @@ class GitHubRepository:
             return self._blobs.put(sha, content)
 
     async def file(self, commit: str, path: str) -> bytes | None:
-        """The answer says nothing of symbolic links, which GitHub follows: whoever asks knows that it was
-        none.
-        """
+        """GitHub follows symbolic links without saying so: callers must know that the path is not one."""
         key = f"{commit} {path}"
         known = self._files.get(key)
         if known is not None:
             return known
         answer = await self._client.find(f"{self._base}/contents/{quote(path)}?ref={commit}")
         with understood(SYSTEM):
-            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > LARGEST:
+            if not isinstance(answer, dict) or answer["type"] != "file" or answer["size"] > MAX_FILE_BYTES:
                 return None
             return self._files.put(key, base64.b64decode(answer["content"]))
 
     async def archive(self, commit: str) -> Mapping[str, bytes]:
-        """Several stages ask for the same commit at once: it is fetched for all of them."""
+        """Concurrent stages share the download of a commit."""
         known = self._archives.get(commit)
         return (
             known if known is not None else await self._downloads.share(commit, lambda: self._archive(commit))
@@ -342,6 +340,6 @@ class GitHubRepository:
 
     async def _archive(self, commit: str) -> Mapping[str, bytes]:
         # A small one stays in memory.
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as packed:
+        with tempfile.SpooledTemporaryFile(max_size=_MAX_IN_MEMORY) as packed:
             await self._client.download(f"{self._base}/tarball/{commit}", packed)
             return self._archives.put(commit, await asyncio.to_thread(unpack, SYSTEM, packed, self._is_read))

@@ -1,7 +1,7 @@
-"""GitHub's answers, read with care: https://docs.github.com/rest/commits/commits
+"""Parses GitHub's responses: https://docs.github.com/rest/commits/commits
 
-An answer that makes no sense is trouble at GitHub, or on the way from there: it raises `Unavailable`, and is
-asked for again.
+An invalid response is a failure of GitHub or of the network: it raises `Unavailable`, and the request is
+retried.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def newest_day_of(answer: Any) -> date | None:
 
 
 def head_of(branch: Any) -> Head:
-    """What a branch says of its newest commit. Raises inside of `understood`."""
+    """The newest commit of a branch. Raises inside of `understood`."""
     commit = branch["commit"]["commit"]
     protected, message = bool(branch.get("protected")), instance(str, commit["message"])
     return Head(text(branch["commit"]["sha"]), text(commit["tree"]["sha"]), protected, message)

@@ -1,6 +1,6 @@
-"""What GitHub delivered to the App's webhook: https://docs.github.com/rest/apps/webhooks
+"""The deliveries of the App's webhook: https://docs.github.com/rest/apps/webhooks
 
-The App asks as itself, with a JWT: no permission of its installation is needed for it.
+The App authenticates with its JWT: no permission of its installation is needed.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from shared.adapters.translate import understood
 from shared.messaging.webhook_deliveries import Delivery
 
 _PATH = "/app/hook/deliveries"
-#: Twenty pages: a busy organisation's App hears of other repositories too.
-MOST = 2_000
-#: The list is ordered by when calls were due; throttled ones are made later.
+#: Twenty pages: an organisation's App gets the deliveries of its other repositories too.
+MAX_DELIVERIES = 2_000
+#: The list is ordered by the time at which deliveries were due; throttled ones are made later.
 _LATE = timedelta(minutes=10)
 
 
 class GitHubDeliveries:
-    """GitHub shows a repetition only when it has been made: so it is remembered here what was asked for.
+    """GitHub lists a redelivery only when it has been made, so requested ones are remembered here.
 
     `most` is how many deliveries are read at most.
     """
 
-    def __init__(self, client: GitHubClient, most: int = MOST) -> None:
+    def __init__(self, client: GitHubClient, most: int = MAX_DELIVERIES) -> None:
         self._client = client
         self._most = most
         self._asked: Recent[int] = Recent(512)

@@ -1,5 +1,4 @@
-"""What people see at GitHub: one check run per push, and commit statuses.
-https://docs.github.com/rest/checks/runs
+"""Reports at GitHub: one check run per push, and commit statuses. https://docs.github.com/rest/checks/runs
 
 Reports never decide anything: what goes wrong here is logged and forgotten. Writes are paced (GitHub asks for
 a second between two), and a newer status for the same context replaces one that still waits.
@@ -24,14 +23,12 @@ log = logging.getLogger("mergekey")
 
 CHECK = "mergekey/requests"
 SUMMARY = "mergekey/teams"
-#: With more than this waiting beside one commit they are summed up: at a second for each, nobody would wait
-#: for the last.
+#: More waiting statuses of one commit than this are summed up, because each takes a second.
 SUMMARY_THRESHOLD = 50
 #: GitHub's limits: annotations per call, characters of a status, of a summary.
 _ANNOTATIONS, _DESCRIPTION, _SUMMARY = 50, 140, 65_535
-#: Problems that a check run shows: four calls. Nobody reads more, and GitHub counts calls, 5,000 in an hour
-#: for everything.
-MOST_SHOWN = 200
+#: Problems that a check run shows, in four calls: GitHub allows 5,000 calls in an hour for everything.
+MAX_SHOWN = 200
 
 
 class GitHubReports:
@@ -44,13 +41,12 @@ class GitHubReports:
         self._waiting: dict[tuple[str, str], Status] = {}
         self._counted: Counter[str] = Counter()
         self._writer: asyncio.Task[None] | None = None
-        self._told: tuple[str, tuple[Problem, ...], str] | None = None
+        self._reported: tuple[str, tuple[Problem, ...], str] | None = None
 
-    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
-        told = (commit, tuple(problems), summary)
-        if told == self._told:
-            # Each sweep says it while withdrawals are held, and GitHub would make another check run each
-            # time.
+    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        reported = (commit, tuple(problems), summary)
+        if reported == self._reported:
+            # Each sweep reports held withdrawals, and GitHub would create another check run each time.
             return
         try:
             if self._client.is_app:
@@ -59,9 +55,9 @@ class GitHubReports:
                 await self._post(
                     Status(commit, CHECK, "failure" if failures(problems) else "success", summary)
                 )
-            self._told = told
+            self._reported = reported
         except MergekeyError as error:
-            log.warning("the verdict on %s could not be shown: %s", commit, error)
+            log.warning("the check run of %s could not be shown: %s", commit, error)
 
     async def statuses(self, statuses: Iterable[Status]) -> None:
         """Returns at once; the writing goes on in the background of the process."""
@@ -85,8 +81,8 @@ class GitHubReports:
             await asyncio.sleep(self._interval)
 
     def _next(self) -> Status:
-        """The oldest; but where a crowd waits beside one commit, one line for all that went well. What failed
-        is always shown by itself.
+        """The oldest; but one summary for all successes of a commit with many waiting statuses. Failures are
+        always shown one by one.
         """
         commit, context = next(iter(self._waiting))
         well = [
@@ -116,15 +112,13 @@ class GitHubReports:
 
     async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
         """The first call makes the run, further ones append their annotations."""
-        shown = most_important(problems, MOST_SHOWN)
+        shown = most_important(problems, MAX_SHOWN)
         annotations = [_annotation(problem) for problem in shown]
         pages = [
             annotations[start : start + _ANNOTATIONS] for start in range(0, len(annotations), _ANNOTATIONS)
         ] or [[]]
         left_out = (
-            f" ({MOST_SHOWN - 1} of {len(problems):,} problems are shown)"
-            if len(problems) > MOST_SHOWN
-            else ""
+            f" ({MAX_SHOWN - 1} of {len(problems):,} problems are shown)" if len(problems) > MAX_SHOWN else ""
         )
         output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out), _SUMMARY)}
         first = {
@@ -159,7 +153,7 @@ def _annotation(problem: Problem) -> dict[str, object]:
 
 
 def _markdown(problems: Sequence[Problem], summary: str) -> str:
-    """Texts of requests can hold anything: they are shown as code."""
+    """Messages quote texts of requests, so they are shown as code."""
     lines = [f"- `{p.path}:{p.line}:{p.column}` **{p.reason}**: {_as_code(p.message)}" for p in problems]
     return "\n".join([summary, *lines])
 

@@ -18,18 +18,17 @@ from gidgethub.sansio import validate_event
 from shared.messaging.outcomes import Push
 
 #: GitHub delivers at most 25 MB (https://docs.github.com/webhooks/webhook-events-and-payloads).
-LARGEST_BODY = 25 * 1024 * 1024
+MAX_BODY_BYTES = 25 * 1024 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
-#: How the line of a commit's message begins that gives leave for withdrawals:
-#: `shared.branch.withdrawal_guard`.
+#: The beginning of the line in a commit's message that allows withdrawals: `shared.branch.withdrawal_guard`.
 _LEAVE = "Allow-Withdrawals:"
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Whose pushes count."""
+    """The repository, branch and installation whose pushes are processed."""
 
     secrets: Sequence[str]
     repository_id: int
@@ -38,7 +37,7 @@ class Expected:
 
 
 class Refused(Exception):
-    """The call gets this HTTP status; 204 means that it is fine and means nothing to us."""
+    """The call is answered with this HTTP status; 204 means that it is valid but not relevant."""
 
     def __init__(self, status: int, message: str = "") -> None:
         super().__init__(message)
@@ -51,7 +50,7 @@ def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -
 
     Header names are looked up in lower case.
     """
-    if len(body) > LARGEST_BODY:
+    if len(body) > MAX_BODY_BYTES:
         raise Refused(413, "the body is larger than GitHub sends")
     if not is_signed(headers.get("x-hub-signature-256", ""), body, expected.secrets):
         raise Refused(401, "the signature is missing or wrong")
@@ -115,8 +114,8 @@ def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Push:
 
 
 def _allows(payload: dict[str, Any]) -> bool:
-    """Whether the message of one of the push's commits has a line that gives leave. What is no commit says
-    nothing.
+    """Whether the message of one of the push's commits has a line that allows withdrawals. Invalid entries
+    are ignored.
     """
     listed = payload.get("commits")
     commits = [*(listed if isinstance(listed, list) else ()), payload.get("head_commit")]

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shared.adapters.answers import instance, limited, origin, text
-from shared.adapters.azure_sdk import of_resource_manager
+from shared.adapters.azure_sdk import ResourceId, resource_manager_options
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
     MANAGED_BY,
@@ -55,12 +55,12 @@ _PLURALS = {
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
 }
-#: Of what a quota has no room for, nothing but the prose says that no role is missing (k8s.io/apiserver,
+#: The texts of a 403 for an exceeded quota: only they tell it from a missing role (k8s.io/apiserver,
 #: plugin/resourcequota).
-_NO_ROOM = ("exceeded quota: ", "status unknown for quota: ")
+_QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
 _ROUTES = "gateway.networking.k8s.io/v1"
 #: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
-_LARGEST_PAGE, _MOST_PAGES = 64 * 1024 * 1024, 1_000
+_MAX_PAGE_BYTES, _MAX_PAGES = 64 * 1024 * 1024, 1_000
 
 
 class KaitoCluster:
@@ -102,13 +102,13 @@ class KaitoCluster:
     async def _list(
         self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None
     ) -> list[V]:
-        """What `read` makes of all items, page by page.
+        """All items, page by page, each parsed with `read`.
 
         https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
         """
         found: list[V] = []
         more = ""
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             page = await self._request(
                 "GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})}
             )
@@ -187,7 +187,7 @@ class KaitoCluster:
             )
             serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
             response = await self._call(client, serialized)
-            content = await limited(SYSTEM, response.content, _LARGEST_PAGE)
+            content = await limited(SYSTEM, response.content, _MAX_PAGE_BYTES)
             if response.status == 404 and method in ("GET", "DELETE"):
                 return None
             if response.status >= 300:
@@ -195,10 +195,10 @@ class KaitoCluster:
             return instance(dict, json.loads(content))
 
     async def _call(self, client: Any, serialized: Any) -> ClientResponse:
-        """A cluster that cannot be reached may have another address or authority by now: it is asked for anew
-        the next time.
+        """After a connection error the client is dropped, because the cluster may have another address or
+        authority by now.
 
-        An API server redirects nobody; the client would follow, to another host without our token, and as
+        An API server does not redirect; the client would follow to another host, without our token and with
         another method.
         """
         from aiohttp import ClientConnectionError
@@ -213,7 +213,7 @@ class KaitoCluster:
         return answer
 
     async def _forget(self, client: ApiClient) -> None:
-        """Whoever else uses it fails too, and asks again."""
+        """Close a client; concurrent calls with it fail too and are retried."""
         if self._client is client:
             self._client = None
         await client.close()  # type: ignore[no-untyped-call]
@@ -246,11 +246,11 @@ class KaitoCluster:
     async def _cluster_address(self) -> tuple[str, str]:
         from azure.mgmt.containerservice.aio import ContainerServiceClient
 
-        parts = self._id.strip("/").split("/")
-        options = of_resource_manager(SYSTEM, self._resource_manager)
-        async with ContainerServiceClient(self._credential, parts[1], **options) as containers:
+        cluster_id = ResourceId.of(self._id)
+        options = resource_manager_options(SYSTEM, self._resource_manager)
+        async with ContainerServiceClient(self._credential, cluster_id.subscription, **options) as containers:
             answer: Any = await containers.managed_clusters.list_cluster_user_credentials(
-                parts[3], parts[7], format="exec"
+                cluster_id.group, cluster_id.name, format="exec"
             )
         try:
             cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]
@@ -276,7 +276,7 @@ def _error(response: ClientResponse, content: bytes) -> Exception:
     except (ValueError, TypeError, RecursionError):
         answer = {}
     code, message = str(answer.get("reason") or ""), str(answer.get("message") or "")
-    if response.status == 403 and any(words in message for words in _NO_ROOM):
+    if response.status == 403 and any(words in message for words in _QUOTA_EXCEEDED):
         return Busy(f"{SYSTEM} answered 403: {message[:300]}", reason="QuotaExceeded")
     wait = wait_asked_for({name.lower(): value for name, value in response.headers.items()})
     return by_status(SYSTEM, response.status, code, message, wait)

@@ -1,6 +1,4 @@
-"""What the Kubernetes API shows of its objects, as the pipeline needs it. What is not as documented raises,
-inside of `understood`.
-"""
+"""Parses Kubernetes objects into the types of the stages. Undocumented forms raise in `understood`."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ NODE_OF = "kaito.sh/workspace"
 
 
 def items_of(page: Manifest) -> list[Manifest]:
-    """A list without any item says so; some servers write it as null."""
+    """The items of a list; some servers write an empty list as null."""
     return [] if page["items"] is None else instance(list, page["items"])
 
 

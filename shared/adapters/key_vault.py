@@ -1,7 +1,7 @@
 """Key Vault: https://learn.microsoft.com/rest/api/keyvault/secrets
 
-Values are written and never read: what is there is known by the tags of the versions. A list of versions
-needs the right to read metadata only.
+Values are written and never read: the tags of the versions describe them. A list of versions needs the right
+to read metadata only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import instance, text
-from shared.adapters.azure_sdk import Lists, options, rows
+from shared.adapters.azure_sdk import Lists, all_rows, client_options
 from shared.adapters.translate import by_status, understood
 from shared.resources.actual import SecretVersion
 from shared.secret import SecretValue
@@ -36,7 +36,10 @@ class KeyVault:
 
         base = url.rstrip("/")
         self._client = SecretClient(
-            base, credential, verify_challenge_resource=verify_challenge, **options(SYSTEM, base, Lists())
+            base,
+            credential,
+            verify_challenge_resource=verify_challenge,
+            **client_options(SYSTEM, base, Lists()),
         )
 
     async def versions(self, name: str) -> list[SecretVersion]:
@@ -46,7 +49,7 @@ class KeyVault:
             try:
                 listed = [
                     _version(name, found)
-                    for found in await rows(SYSTEM, self._client.list_properties_of_secret_versions(name))
+                    for found in await all_rows(SYSTEM, self._client.list_properties_of_secret_versions(name))
                 ]
             except ResourceNotFoundError:
                 return []
@@ -56,7 +59,7 @@ class KeyVault:
         with understood(SYSTEM):
             return [
                 _version(text(found.name), found)
-                for found in await rows(SYSTEM, self._client.list_properties_of_secrets())
+                for found in await all_rows(SYSTEM, self._client.list_properties_of_secrets())
             ]
 
     async def set(self, name: str, value: SecretValue, content_type: str, tags: Mapping[str, str]) -> None:
@@ -64,7 +67,7 @@ class KeyVault:
             await self._client.set_secret(name, value.reveal(), content_type=content_type, tags=dict(tags))
 
     async def recover(self, name: str) -> None:
-        """Starts the recovery; the vault needs some seconds, the stage comes back."""
+        """Start the recovery, which takes the vault some seconds; the stage retries meanwhile."""
         with understood(SYSTEM):
             _require_begun(await self._begin("POST", f"/deletedsecrets/{name}/recover"))
 
@@ -74,7 +77,7 @@ class KeyVault:
         (https://learn.microsoft.com/rest/api/keyvault/secrets/get-deleted-secret).
         """
         with understood(SYSTEM):
-            for found in await rows(SYSTEM, self._client.list_deleted_secrets()):
+            for found in await all_rows(SYSTEM, self._client.list_deleted_secrets()):
                 if text(found.name).lower() == name.lower():
                     return dict(found.properties.tags or {})
         return None
@@ -86,15 +89,15 @@ class KeyVault:
             )
 
     async def delete(self, name: str) -> None:
-        """Starts the deletion, as `recover` does."""
+        """Start the deletion, without waiting for its end."""
         with understood(SYSTEM):
             answer = await self._begin("DELETE", f"/secrets/{name}")
             if answer.status_code != _ABSENT:
                 _require_begun(answer)
 
     async def _begin(self, method: str, path: str) -> AsyncHttpResponse:
-        """The SDK's own methods would wait for the end, a minute or more, with the message's lock in their
-        hands.
+        """Begin a long-running operation. The SDK's own methods would wait for its end, a minute or more,
+        while the message is locked.
         """
         from azure.core.rest import HttpRequest
 

@@ -1,8 +1,8 @@
-"""Who may read a team's secrets, or use its Foundry project:
+"""The roles with which groups read a team's secrets, or use its Foundry project:
 https://learn.microsoft.com/azure/key-vault/general/rbac-guide and
 https://learn.microsoft.com/azure/ai-foundry/concepts/rbac-foundry.
 
-An assignment's name is made of its scope, group and role, so that making it twice is making it once.
+An assignment's name is derived from its scope, group and role, so that creating it is idempotent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
-from shared.adapters.azure_sdk import of_resource_manager, rows
+from shared.adapters.azure_sdk import ResourceId, all_rows, resource_manager_options
 from shared.adapters.translate import understood
 from shared.errors import InvalidRequest
 from shared.resources.actual import RoleGrant
@@ -40,10 +40,10 @@ class RoleAssignments:
         self._collection = collection
         self._owner = collection.rpartition("/")[0]
         self._id = role
-        subscription = collection.strip("/").split("/")[1]
+        subscription = ResourceId.of(self._owner).subscription
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
         self._client: Any = AuthorizationManagementClient(
-            credential, subscription, **of_resource_manager(SYSTEM, resource_manager)
+            credential, subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
 
     async def granted(self, group: str) -> frozenset[str]:
@@ -74,7 +74,7 @@ class RoleAssignments:
         listed = self._client.role_assignments.list_for_scope(scope, filter=condition)
         assigned = [
             found
-            for found in await rows(SYSTEM, listed)
+            for found in await all_rows(SYSTEM, listed)
             if text(found.role_definition_id).lower().endswith(self._id)
         ]
         prefix = f"{self._collection}/".lower()

@@ -28,7 +28,7 @@ class ServiceBus:
     def __init__(
         self, connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None
     ) -> None:
-        self._client = a_client(connection, namespace, credential)
+        self._client = create_client(connection, namespace, credential)
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -78,7 +78,7 @@ class ServiceBus:
         await self._client.close()
 
 
-def a_client(
+def create_client(
     connection: str | None, namespace: str | None, credential: AsyncTokenCredential | None
 ) -> ServiceBusClient:
     """A client of the SDK, for the life of the process."""

@@ -1,4 +1,4 @@
-"""What is asked for once, and given to everybody who wants it: at the same time, or later on."""
+"""Shares results among concurrent callers, and keeps recent ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """The values used last, for things that never change."""
+    """A cache of the most recently used values, for values that never change."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -30,16 +30,16 @@ class Recent(Generic[V]):
 
 
 class SingleFlight(Generic[V]):
-    """Whoever asks for the same at the same time shares one answer, or one failure. Nothing of it is kept.
+    """Concurrent callers with the same key share one result, or one failure. Results are not kept.
 
-    It goes on when somebody stops waiting: the others still want it.
+    A cancelled caller does not cancel the call for the others.
     """
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[V]] = {}
 
     async def share(self, key: str, ask: Callable[[], Awaitable[V]]) -> V:
-        """What `ask` gives, which is called unless it is under way already."""
+        """The result of `ask`, which is called unless a call with this key is running."""
         if key not in self._running:
             task = self._running[key] = asyncio.create_task(_run(ask))
             task.add_done_callback(lambda done: self._end(key, done))
@@ -48,7 +48,7 @@ class SingleFlight(Generic[V]):
     def _end(self, key: str, task: asyncio.Task[V]) -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # looked at, so that nobody is told of one that nobody waited for
+            task.exception()  # retrieved, so that asyncio does not log an exception that no caller awaited
 
 
 async def _run(ask: Callable[[], Awaitable[V]]) -> V:

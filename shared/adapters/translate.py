@@ -1,5 +1,5 @@
-"""SDK exceptions become our errors, once, by type, status and error code; by their prose only where a service
-has no other word.
+"""Translates SDK exceptions into our errors by type, status and error code; by their text only where a
+service offers nothing else.
 """
 
 from __future__ import annotations
@@ -14,27 +14,41 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import (
-    LONGEST_RETRY_AFTER,
+    MAX_RETRY_AFTER,
     AccessDenied,
     Busy,
     MergekeyError,
     Rejected,
+    TemporaryError,
     Throttled,
     TooLarge,
     Unavailable,
 )
 
-#: Libraries whose exceptions are about a remote system. What else is raised is a bug and flies on.
+#: Libraries whose exceptions are about a remote system. Other exceptions are bugs and propagate.
 _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
-#: Key Vault's word for a name that a soft-deleted secret still holds.
+#: Key Vault's error code for a name that a soft-deleted secret still has.
 _SOFT_DELETED = "ObjectIsDeletedButRecoverable"
 
-#: ARM's words for what should hold an object and is not there.
+#: The errors of statuses that may not last. Kubernetes answers 410 for a list that has changed too much
+#: between two pages: the next attempt starts over.
+_TEMPORARY: Mapping[int, type[TemporaryError]] = {
+    408: Unavailable,
+    409: Busy,
+    410: Unavailable,
+    412: Busy,
+    429: Throttled,
+    503: Throttled,
+}
+#: azure-core's exception when azure-identity gets no token: then it has no status.
+_NO_TOKEN = "ClientAuthenticationError"  # noqa: S105 - a name
+
+#: Resource Manager's error codes for a missing parent of an object.
 _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 #: GitHub's secondary limit may come as a 403 without any header, and asks for a minute then:
 #: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
 _SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
-#: What is raised while an answer is read that has not the documented form.
+#: The exceptions that reading a response of an undocumented form raises.
 MISREAD = (
     ArithmeticError,
     AssertionError,
@@ -44,7 +58,7 @@ MISREAD = (
     TypeError,
     ValueError,
 )
-#: What azure-core says of a body that it cannot read.
+#: The exceptions of azure-core for a body that it cannot parse.
 _UNREADABLE = ("DecodeError", "DeserializationError")
 #: Headers that name a wait, the most usual first, with the length of their unit in seconds. azure-core knows
 #: the same ones.
@@ -70,11 +84,11 @@ def translated(system: str) -> Iterator[None]:
 
 @contextmanager
 def understood(system: str) -> Iterator[None]:
-    """As `translated`; moreover, what goes wrong while an answer is read is the answer's fault, and may be
-    over at the next call.
+    """Like `translated`; moreover, errors while a response is read are taken for an invalid response, which a
+    retry may not get again.
 
-    So nothing belongs inside but calls and the reading of what they answer: a bug of ours in here would be
-    taken for theirs.
+    The block must contain only calls and the reading of their responses: a bug of ours inside would be taken
+    for an invalid response.
     """
     with translated(system):
         try:
@@ -86,20 +100,20 @@ def understood(system: str) -> Iterator[None]:
 
 
 def _place(error: Exception) -> str:
-    """Who could make nothing of it: the error's own text may quote the answer."""
+    """The place of the error, without its text, which may quote the response."""
     frames = traceback.extract_tb(error.__traceback__)
     asked = [frame for frame in frames if Path(frame.filename).name != "answers.py"] or frames
     return f"{type(error).__name__} in {asked[-1].name}, line {asked[-1].lineno}"
 
 
 def unexpected(system: str, what: str) -> Unavailable:
-    """An answer that makes no sense. `what` holds nothing of its content."""
+    """The error for an invalid response. `what` holds nothing of its content."""
     return Unavailable(f"{system}: the answer makes no sense: {what}", reason="UnexpectedAnswer")
 
 
 def require_parent(error: Any) -> None:
-    """A service that is not there is a mistake in the settings, and no reason to think that nobody has
-    anything in it: raised again.
+    """Raise the error again when the service itself is missing: that is a mistake in the settings, and does
+    not mean that the object is absent.
     """
     if error.error is not None and error.error.code in _NO_PARENT:
         raise error
@@ -108,49 +122,44 @@ def require_parent(error: Any) -> None:
 def by_status(
     system: str, status: int, code: str = "", message: str = "", retry_after: timedelta | None = None
 ) -> MergekeyError:
-    """The table. `code` is the service's own error code, `message` its text for people."""
+    """The error for a status. `code` is the service's own error code, `message` its text for people."""
     text = f"{system} answered {status}{f' {code}' if code else ''}{f': {message[:300]}' if message else ''}"
     if status < 400:
-        # A success, or a redirection, that the SDK could make nothing of.
+        # A success or a redirection that the SDK could not parse.
         return unexpected(system, str(status))
     if status in (401, 403):
         return AccessDenied(text)
-    if status == 409 and code == _SOFT_DELETED:
-        return Busy(text, reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
-    if status in (409, 412):
-        return Busy(text, retry_after=retry_after)
-    if status in (429, 503):
-        return Throttled(text, retry_after=retry_after)
     if status == 404:
         return Unavailable(text, reason="NotFound")
-    if status in (408, 410) or status >= 500:
-        # Kubernetes says 410 of a list that has changed too much between two pages: the next look begins
-        # anew.
-        return Unavailable(text, retry_after=retry_after)
-    return Rejected(text)
+    if status == 409 and code == _SOFT_DELETED:
+        return Busy(text, reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
+    temporary = _TEMPORARY.get(status, Unavailable if status >= 500 else None)
+    return Rejected(text) if temporary is None else temporary(text, retry_after=retry_after)
 
 
 def _translate(system: str, error: Exception) -> MergekeyError | None:
-    library = _library(error)
+    name, status = type(error).__name__, _status(error)
     if isinstance(error, TimeoutError | ConnectionError):
-        return Unavailable(f"{system}: {type(error).__name__}")
-    if library not in _LIBRARIES:
+        return Unavailable(f"{system}: {name}")
+    if _library(error) not in _LIBRARIES:
         return None
-    if type(error).__name__ == "ClientAuthenticationError" and not getattr(error, "status_code", None):
-        return AccessDenied(f"{system}: no token")
     if type(error).__module__.startswith("azure.servicebus"):
         return _from_service_bus(system, error)
-    status = _status(error)
-    if type(error).__name__ in _UNREADABLE and (status or 0) < 400:
-        return unexpected(system, type(error).__name__)
-    if status is None:
-        return Unavailable(f"{system}: {type(error).__name__}")
+    if name in _UNREADABLE and (status or 0) < 400:
+        return unexpected(system, name)
+    if status is not None:
+        return _from_answer(system, status, error)
+    return AccessDenied(f"{system}: no token") if name == _NO_TOKEN else Unavailable(f"{system}: {name}")
+
+
+def _from_answer(system: str, status: int, error: Exception) -> MergekeyError:
+    """The error for an exception that the SDK made of an answer."""
     if _has_failed(error):
         return Rejected(f"{system}: the operation failed: {_code(error)} {_message(error)[:300]}")
     headers = _headers(error)
     if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
         status = 429  # GitHub's rate limits
-    if status == 403 and library == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
+    if status == 403 and _library(error) == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
         return by_status(system, 429, retry_after=_SECONDARY_WAIT)
     return by_status(system, status, _code(error), _message(error), wait_asked_for(headers))
 
@@ -171,9 +180,7 @@ def _library(error: Exception) -> str:
 
 
 def _has_failed(error: Exception) -> bool:
-    """Whether it is about a long-running operation: asking how it goes was answered with 200, and that it
-    failed.
-    """
+    """Whether a long-running operation failed: then the poll itself was answered with 200."""
     return type(getattr(error, "inner_exception", None)).__name__ == "OperationFailed"
 
 
@@ -205,8 +212,8 @@ def _code(error: Exception) -> str:
 
 
 def _message(error: Exception) -> str:
-    """What the service says, with the details that name the field; an SDK's own text is not used: it may
-    quote the answer.
+    """The service's message, with the details that name the field. An SDK's own text is not used, because it
+    may quote the response.
     """
     inner = getattr(error, "error", None)
     details = [str(getattr(detail, "message", "") or "") for detail in getattr(inner, "details", None) or []]
@@ -214,8 +221,7 @@ def _message(error: Exception) -> str:
 
 
 def wait_asked_for(headers: Mapping[str, str]) -> timedelta | None:
-    """How long the service wants to be left alone, at most an hour; None for no word of it, or one that
-    nobody understands.
+    """The wait that the service asks for, at most an hour; None when there is none, or it is invalid.
 
     `headers` have names in lower case. `Retry-After` is a number of seconds or a date:
     https://www.rfc-editor.org/rfc/rfc9110#name-retry-after; without it the reset time counts that GitHub
@@ -237,7 +243,7 @@ def _seconds(text: str, unit: float) -> timedelta | None:
 
 
 def _until(text: str) -> timedelta | None:
-    """Until a date; one that has passed asks for nothing."""
+    """The time until a date; zero for a date that has passed."""
     try:
         date = parsedate_to_datetime(text)
         return _bounded(
@@ -248,4 +254,4 @@ def _until(text: str) -> timedelta | None:
 
 
 def _bounded(seconds: float) -> timedelta:
-    return timedelta(seconds=min(max(seconds, 0.0), LONGEST_RETRY_AFTER.total_seconds()))
+    return timedelta(seconds=min(max(seconds, 0.0), MAX_RETRY_AFTER.total_seconds()))

@@ -168,7 +168,7 @@ def _backends(
     catalog: Catalog, platform: Platform, found: Mapping[str, ActualBackend]
 ) -> Iterator[ProviderBackend]:
     desired = {backend.name: backend for backend in compile_catalog(catalog, platform).backends}
-    ours = Marker(platform.repository, names.CATALOGUE_TEAM, "", "")
+    ours = Marker(platform.repository, names.CATALOG_TEAM, "", "")
     for name in sorted(desired.keys() | {name for name in found if name.startswith(names.SHARED_PREFIX)}):
         actual, backend = found.get(name), desired.get(name)
         url, state = (backend.url or None) if backend else None, _state(actual, backend, ours)
@@ -185,4 +185,4 @@ def _state(actual: ActualBackend | None, desired: Backend | None, ours: Marker) 
         return "not_managed"
     if desired is None:
         return "not_needed"
-    return "as_catalogued" if actual.is_as(desired) else "different"
+    return "as_catalogued" if actual.equivalent_to(desired) else "different"

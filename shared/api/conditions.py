@@ -22,7 +22,7 @@ from shared.marker import Marker, format_time, read_time
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Namespace, Product, Project, Workspace
 from shared.resources.desired import Platform
-from shared.resources.project import FAILED, GOING, READY
+from shared.resources.project import BEING_DELETED, FAILED, READY
 from shared.resources.readiness import Failed, NotYet, readiness
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
@@ -300,7 +300,7 @@ def _playground(view: TeamView, platform: Platform) -> Condition:
 def _project(view: TeamView, platform: Platform) -> Condition:
     """The condition of a playground that the branch does not ask for, or while the branch cannot be read."""
     project = view.project(platform.repository)
-    if project is None or project.state == GOING:
+    if project is None or project.state == BEING_DELETED:
         return Condition("Projects", "True", "NothingAsked", "no playground")
     since = _marked(project)
     if since is not None:
@@ -322,7 +322,7 @@ def _not_ready(project: Project) -> Condition:
         return Condition(
             "Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}"
         )
-    if project.state == GOING:
+    if project.state == BEING_DELETED:
         return Condition(
             "Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew"
         )
@@ -333,7 +333,7 @@ def _not_ready(project: Project) -> Condition:
 
 def _ended_project(view: TeamView, platform: Platform) -> Condition:
     left = list(
-        project_drift.ended_access(view.on_branch.team, platform.repository, view.times, view.snapshot)
+        project_drift.ended_project_drift(view.on_branch.team, platform.repository, view.times, view.snapshot)
     )
     if left:
         return Condition("Projects", "False", "InProgress", "; ".join(left))

@@ -18,8 +18,8 @@ from shared.errors import MergekeyError
 from shared.inventory.dead_letters import letters, numbered
 from shared.marker import Marker
 from shared.messaging.dead_letters import Filter, Group, Letter, grouped, refusal, team_of
-from shared.messaging.messages import content_type, whole
-from shared.messaging.retry_state import RetryState, bounded
+from shared.messaging.messages import content_type, escape_surrogates
+from shared.messaging.retry_state import RetryState, bounded_id
 from shared.messaging.routes import STAGES, Stage
 from shared.ports import OutgoingMessage
 from shared.stages.sweep import unsettled_teams
@@ -145,10 +145,12 @@ def replay_of(letter: Letter, stage: Stage) -> OutgoingMessage:
     """The original message, addressed to one stage. Attempts are counted from the start; replays are
     numbered, so that each has a new message id.
     """
-    state = RetryState(bounded(whole(letter.root)), letter.chain, replays=letter.replays + 1)
+    state = RetryState(
+        bounded_id(escape_surrogates(letter.correlation_id)), letter.hop, replays=letter.replays + 1
+    )
     return OutgoingMessage(
         entity=stage.entity,
-        message_id=bounded(whole(letter.replay_id)),
+        message_id=bounded_id(escape_surrogates(letter.replay_id)),
         body=letter.body,
         session=letter.session,
         to=stage.to,

@@ -34,16 +34,16 @@ def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     """A call for each system. Probes use the reserved name `catalogue`; "not found" proves that the service
     answers. A missing branch is an error, because nothing can be granted without it.
     """
-    secret = names.primary_key_secret(names.CATALOGUE_TEAM)
+    secret = names.primary_key_secret(names.CATALOG_TEAM)
     yield "GitHub", _branch(app)
     yield "Service Bus", app.dead_letters.peek(1)
     yield "API Management", app.gateway.api(names.API)
     yield "Key Vault", app.vault.versions(secret)
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
-        yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOGUE_TEAM))
+        yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOG_TEAM))
     if app.projects is not None:
-        yield "Foundry", app.projects.project(names.project(names.CATALOGUE_TEAM))
+        yield "Foundry", app.projects.project(names.project(names.CATALOG_TEAM))
 
 
 async def _capacity(app: App) -> None:

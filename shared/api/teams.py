@@ -85,7 +85,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
 
 async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     """One team; None if it does not exist or the audience may not see it."""
-    if names.team_fault(name) is not None or audience.is_nobody:
+    if names.team_problem(name) is not None or audience.is_nobody:
         return None
     head = await _head(app)
     at = _Lookup(head, await tree_of(app.repository, head), app.clock.now().date())
@@ -97,7 +97,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     on_branch = await _on_branch(app, name, branch, seen, at)
     view = TeamView(
         on_branch,
-        seen.world,
+        seen.snapshot,
         branch.reviewed.catalog,
         _times(app),
         _letters_by_part(found_letters, on_branch),
@@ -106,7 +106,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     if not audience.sees(reading_group(view, app.platform)):
         seen.require("Keys")
         return None
-    if not on_branch.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.world):
+    if not on_branch.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.snapshot):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
@@ -128,7 +128,7 @@ async def providers(app: App) -> ProviderList:
 
 async def _platform_side(app: App) -> Snapshot:
     """A snapshot of the objects that the catalogue provisions, without those of teams."""
-    home, cluster = names.namespace(names.CATALOGUE_TEAM), app.cluster
+    home, cluster = names.namespace(names.CATALOG_TEAM), app.cluster
     in_cluster = (
         _nothing()
         if cluster is None
@@ -182,7 +182,7 @@ def _valid(catalog: Catalog | None) -> Catalog:
 
 
 def _times(app: App) -> Times:
-    return Times(app.clock.now(), app.limits.grace, app.limits.workspace_grace, app.limits.key_overlap)
+    return Times(app.clock.now(), app.timeouts.grace, app.timeouts.workspace_grace, app.timeouts.key_overlap)
 
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
@@ -209,9 +209,9 @@ class _Lookup:
 
 async def _own_files(app: App, name: str, at: _Lookup) -> BranchFiles:
     """The team's own files and the catalogue, reviewed without the other requests."""
-    paths = request_paths_of(at.tree, name, app.places.requests)
+    paths = request_paths_of(at.tree, name, app.paths.requests)
     product = await app.gateway.product(names.product(name)) if len(paths) > 1 else None
-    files = await read_files(app, {*paths, app.places.catalog} & at.tree.keys(), at.tree)
+    files = await read_files(app, {*paths, app.paths.catalog} & at.tree.keys(), at.tree)
     known_paths = frozenset([product.marker.path]) if product and product.marker else frozenset[str]()
     baseline = Baseline(known_paths, today=at.today)
     # The grants of other teams are compared by the review of all files, where they matter.
@@ -219,7 +219,7 @@ async def _own_files(app: App, name: str, at: _Lookup) -> BranchFiles:
     if any(problem.reason == "UnknownModel" for problem in reviewed.problems):
         product = product or await app.gateway.product(names.product(name))
         reviewed = await evaluate(app, files, baseline, KnownObjects([product] if product else [], {}))
-    return BranchFiles(at.tree, files, reviewed, app.places.requests)
+    return BranchFiles(at.tree, files, reviewed, app.paths.requests)
 
 
 async def _on_branch(
@@ -228,9 +228,9 @@ async def _on_branch(
     """The team's state on the branch. If the guard decides, the products of all teams, or also their files,
     are read.
     """
-    in_use = orphans.is_in_use(name, app.platform.repository, seen.world)
-    existing = Existing(app.platform.repository, seen.world.products, frozenset({name} if in_use else ()))
-    found = state(branch, existing, name, request_paths_of(at.tree, name, app.places.requests), at.today)
+    in_use = orphans.is_in_use(name, app.platform.repository, seen.snapshot)
+    existing = Existing(app.platform.repository, seen.snapshot.products, frozenset({name} if in_use else ()))
+    found = state(branch, existing, name, request_paths_of(at.tree, name, app.paths.requests), at.today)
     wrong = await late_last_days(app, [found], branch.reviewed, at.head)
     found = replace(found, files="invalid", request=None) if wrong else found
     if not found.is_guarded:
@@ -254,7 +254,7 @@ def _team_on_branch(
     app: App, found: TeamState, branch: BranchFiles, more: Iterable[Problem], *, held: bool
 ) -> TeamOnBranch:
     paths = {*request_paths_of(branch.tree, found.team, branch.paths)} | (
-        {app.places.catalog} if found.files == "no_catalogue" else set()
+        {app.paths.catalog} if found.files == "no_catalogue" else set()
     )
     problems = tuple(
         sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more})
@@ -285,7 +285,7 @@ async def _recheck_beside_all(app: App, view: TeamView, record: TeamRecord, at: 
 
 
 def _all_teams(app: App, branch: Branch) -> Iterator[TeamOnBranch]:
-    files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.places.requests)
+    files = BranchFiles(branch.tree, branch.files, branch.reviewed, app.paths.requests)
     for found in branch.teams.values():
         yield _team_on_branch(app, found, files, (), held=branch.judged.holds(found.team))
 

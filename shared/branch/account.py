@@ -78,7 +78,7 @@ def _counted_products(
     """By team, the products that count. One that is not ours counts only where a team of ours has a request
     at its name.
     """
-    requesting = {app.places.requests.team_of(path) for path in files.requests}
+    requesting = {app.paths.requests.team_of(path) for path in files.requests}
     named = ((names.team_named_in(product.name), product) for product in products)
     return {
         team: product
@@ -121,7 +121,7 @@ def _from_file(app: App, files: RequestFiles, marker: Marker, team: str) -> Gran
     be read.
     """
     for path in _paths_of(app, files, team):
-        now = read(path, files.requests[path], files.catalog, app.places.requests)
+        now = read(path, files.requests[path], files.catalog, app.paths.requests)
         if (
             now.request is not None
             and compile_gateway(now.request, files.catalog, app.platform).digest == marker.digest
@@ -131,7 +131,7 @@ def _from_file(app: App, files: RequestFiles, marker: Marker, team: str) -> Gran
 
 
 def _paths_of(app: App, files: RequestFiles, team: str) -> list[str]:
-    return [path for path in files.requests if app.places.requests.team_of(path) == team]
+    return [path for path in files.requests if app.paths.requests.team_of(path) == team]
 
 
 async def _by_commit(app: App, marker: Marker) -> Grants | None:
@@ -142,12 +142,12 @@ async def _by_commit(app: App, marker: Marker) -> Grants | None:
         return None
     text, catalog = await asyncio.gather(
         app.repository.file(marker.commit, marker.path),
-        app.repository.file(marker.commit, app.places.catalog),
+        app.repository.file(marker.commit, app.paths.catalog),
     )
-    offered = None if catalog is None else read_supported_catalog(app.places.catalog, catalog, None).catalog
+    offered = None if catalog is None else read_supported_catalog(app.paths.catalog, catalog, None).catalog
     if text is None or offered is None:
         return None
-    evaluation = read(marker.path, text, offered, app.places.requests)
+    evaluation = read(marker.path, text, offered, app.paths.requests)
     return None if evaluation.request is None else evaluation.tokens
 
 
@@ -168,7 +168,7 @@ def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
     because the real amount is unknown.
     """
     asked = [
-        read(path, files.requests[path], files.catalog, app.places.requests).tokens
+        read(path, files.requests[path], files.catalog, app.paths.requests).tokens
         for path in _paths_of(app, files, team)
     ]
     return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shared.policies.policy_table import MOST_PRODUCTS, Tier
+from shared.policies.policy_table import MAX_PRODUCTS, Tier
 from shared.requests.request import AccessRequest
-from shared.resources.project import MOST_PROJECTS
+from shared.resources.project import MAX_PROJECTS
 
 #: Of one Azure subscription: https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits
 MAX_ASSIGNMENTS = 4_000
@@ -44,9 +44,9 @@ def may_exceed_ceilings(asked: Iterable[AccessRequest], requests: int, tier: Tie
     counted.
     """
     asked = list(asked)
-    limits = [MOST_PRODUCTS[tier]] if asked else []
+    limits = [MAX_PRODUCTS[tier]] if asked else []
     if any(each.playground_access for each in asked):
-        limits.append(MOST_PROJECTS)
+        limits.append(MAX_PROJECTS)
     if any(each.entra_group for each in asked):
         limits.append(MAX_ASSIGNMENTS // (_SECRETS + 1))
     return any(requests > limit for limit in limits)
@@ -74,15 +74,15 @@ def beyond_ceilings(
 
 
 def _full(tier: Tier, taken: _Usage, more: _Usage) -> str | None:
-    limit = MOST_PRODUCTS[tier]
+    limit = MAX_PRODUCTS[tier]
     if more.products and taken.products + more.products > limit:
         return (
             f"API Management's tier '{tier}' takes {limit:,} products, one for each team, and "
             f"{taken.products:,} are taken"
         )
-    if more.projects and taken.projects + more.projects > MOST_PROJECTS:
+    if more.projects and taken.projects + more.projects > MAX_PROJECTS:
         return (
-            f"A Foundry account takes {MOST_PROJECTS} projects, one for each playground, and "
+            f"A Foundry account takes {MAX_PROJECTS} projects, one for each playground, and "
             f"{taken.projects} are asked for"
         )
     if more.assignments and taken.assignments + more.assignments > MAX_ASSIGNMENTS:

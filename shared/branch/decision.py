@@ -19,13 +19,14 @@ from shared.branch.review import BEYOND_WHAT_IS_LEFT, Baseline, read, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
 from shared.branch.tree_diff import request_paths_of
-from shared.catalog.catalog import Catalog, CatalogVerdict
-from shared.documents.strict_yaml import LARGEST
+from shared.catalog.catalog import Catalog, ParsedCatalog
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Busy, Rejected, Unavailable
 from shared.git import Entry, Tree
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
+from shared.names import CATALOG_TEAM
 from shared.ports import Head, Repository
 from shared.requests.request import AccessRequest, ModelAccess
 from shared.resources.actual import Product
@@ -129,13 +130,13 @@ async def tree_of(repository: Repository, head: Head) -> Tree:
     return tree
 
 
-async def catalog_of(app: App, tree: Tree) -> CatalogVerdict:
+async def catalog_of(app: App, tree: Tree) -> ParsedCatalog:
     """The catalogue of a tree, or its problems; neither when the tree has no catalogue."""
-    entry = tree.get(app.places.catalog)
+    entry = tree.get(app.paths.catalog)
     if entry is None:
-        return CatalogVerdict(None, ())
+        return ParsedCatalog(None, ())
     return read_supported_catalog(
-        app.places.catalog, await app.repository.blob(entry.blob), platform_check(app.platform)
+        app.paths.catalog, await app.repository.blob(entry.blob), platform_check(app.platform)
     )
 
 
@@ -146,7 +147,7 @@ async def _decide_catalog(app: App, now: datetime, tree: Tree, head: Head) -> De
     if (await catalog_of(app, tree)).catalog is None:
         return Decision("stale")
     catalog = (await evaluate_all(app, head.commit, tree, Baseline(today=now.date()))).catalog
-    path = app.places.catalog
+    path = app.paths.catalog
     return (
         Decision("stale")
         if catalog is None
@@ -163,7 +164,7 @@ async def _decide_from_files(app: App, lookup: _Lookup) -> Decision | None:
     if (
         message.change != "requested"
         or entry is None
-        or request_paths_of(tree, message.team, app.places.requests) != (message.path,)
+        or request_paths_of(tree, message.team, app.paths.requests) != (message.path,)
     ):
         return None
     catalog = (await catalog_of(app, tree)).catalog
@@ -176,18 +177,18 @@ async def _decide_from_files(app: App, lookup: _Lookup) -> Decision | None:
 def _active(app: App, lookup: _Lookup, request: AccessRequest, catalog: Catalog | None) -> Decision:
     assert lookup.head is not None
     path = lookup.message.path
-    blobs = lookup.tree[path].blob, lookup.tree[app.places.catalog].blob
+    blobs = lookup.tree[path].blob, lookup.tree[app.paths.catalog].blob
     return Decision("active", lookup.head.commit, path, blobs, request, catalog)
 
 
 async def _valid_request(app: App, catalog: Catalog, lookup: _Lookup, entry: Entry) -> AccessRequest | None:
     message = lookup.message
-    if entry.mode not in REGULAR or entry.size > LARGEST:
+    if entry.mode not in REGULAR or entry.size > MAX_FILE_BYTES:
         return None
     content = message.content() if message.blob == entry.blob else None
     if content is None:
         content = await app.repository.blob(entry.blob)
-    request = read(message.path, content, catalog, app.places.requests).request
+    request = read(message.path, content, catalog, app.paths.requests).request
     if request is None or request.team != message.team or await _is_refused(app, request, catalog, lookup):
         return None
     return request
@@ -276,21 +277,21 @@ async def _own_files(app: App, lookup: _Lookup, product: Product | None) -> Bran
     """The team's own files and the catalogue, reviewed without the other requests. Of several files, the one
     at the path of the product's marker counts.
     """
-    places, tree = app.places, lookup.tree
+    paths, tree = app.paths, lookup.tree
     known_paths = frozenset(marker.path for marker in markers_of(app, [product]))
     files = await read_files(
         app,
-        {*request_paths_of(tree, lookup.message.team, places.requests), places.catalog} & tree.keys(),
+        {*request_paths_of(tree, lookup.message.team, paths.requests), paths.catalog} & tree.keys(),
         tree,
     )
     reviewed = review(
         files,
-        places.requests,
-        places.catalog,
+        paths.requests,
+        paths.catalog,
         Baseline(known_paths, today=lookup.today),
         platform_check(app.platform),
     )
-    return BranchFiles(tree, files, reviewed, places.requests)
+    return BranchFiles(tree, files, reviewed, paths.requests)
 
 
 async def _state(app: App, lookup: _Lookup, branch: BranchFiles, product: Product | None) -> TeamState:
@@ -303,7 +304,7 @@ async def _state(app: App, lookup: _Lookup, branch: BranchFiles, product: Produc
         frozenset({team} if in_use else ()),
     )
     found = state(
-        branch, existing, team, request_paths_of(lookup.tree, team, app.places.requests), lookup.today
+        branch, existing, team, request_paths_of(lookup.tree, team, app.paths.requests), lookup.today
     )
     if lookup.head is None or not await late_last_days(app, [found], branch.reviewed, lookup.head):
         return found

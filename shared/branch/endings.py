@@ -71,7 +71,7 @@ async def evaluate_teams_by_products(
     """Evaluate all teams from the branch and the products alone; every request is read. `in_use` are teams
     whose other objects are known to be in use.
     """
-    places, products = app.places, await app.gateway.products()
+    places, products = app.paths, await app.gateway.products()
     paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
     files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
     reviewed = await evaluate(app, files, Baseline(today=today), KnownObjects(products))

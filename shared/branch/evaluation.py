@@ -17,13 +17,13 @@ from shared.branch.missing_teams import markers_of
 from shared.branch.platform_checks import platform_check
 from shared.branch.review import Baseline, File, Review, is_read, review
 from shared.catalog.capacity import limits_of
-from shared.documents.strict_yaml import LARGEST
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.git import Tree, blob_id
 
 #: Git modes of regular files; links and submodules are not read.
 REGULAR = frozenset({"100644", "100755"})
 #: Stands for the content of a file that is too large to be downloaded: the review refuses it by its length.
-TOO_LARGE = bytes(LARGEST + 1)
+TOO_LARGE = bytes(MAX_FILE_BYTES + 1)
 
 
 async def read_files(
@@ -39,14 +39,16 @@ async def read_files(
 
 
 def _is_content_read(app: App, path: str, tree: Tree) -> bool:
-    return is_read(path, app.places.requests, app.places.catalog) and tree[path].mode in REGULAR
+    return is_read(path, app.paths.requests, app.paths.catalog) and tree[path].mode in REGULAR
 
 
 async def _contents(
     app: App, paths: Iterable[str], tree: Tree, known: Mapping[str, bytes]
 ) -> dict[str, bytes]:
     """The content of each of these files: `TOO_LARGE`, the known content, or one download."""
-    contents = {path: known.get(path, b"") if tree[path].size <= LARGEST else TOO_LARGE for path in paths}
+    contents = {
+        path: known.get(path, b"") if tree[path].size <= MAX_FILE_BYTES else TOO_LARGE for path in paths
+    }
     missing = [
         path
         for path, content in contents.items()
@@ -70,7 +72,7 @@ async def evaluate(
 
 
 def _review(app: App, files: Mapping[str, File], baseline: Baseline) -> Review:
-    return review(files, app.places.requests, app.places.catalog, baseline, platform_check(app.platform))
+    return review(files, app.paths.requests, app.paths.catalog, baseline, platform_check(app.platform))
 
 
 def _is_account_needed(reviewed: Review, seen: KnownObjects | None) -> bool:
@@ -87,7 +89,7 @@ async def _with_account(
     assert reviewed.catalog is not None, "there is nothing to count without a catalogue"
     of_all = reviewed.counts_all_teams or not reviewed.in_doubt
     teams = (
-        None if of_all else frozenset(app.places.requests.team_of(path) or "" for path in reviewed.in_doubt)
+        None if of_all else frozenset(app.paths.requests.team_of(path) or "" for path in reviewed.in_doubt)
     )
     account = await account_of(app, RequestFiles(reviewed.catalog, _texts(app, files)), seen, teams)
     in_force = frozenset(marker.path for marker in markers_of(app, seen.products)) & files.keys()
@@ -106,7 +108,7 @@ def _usage(app: App, baseline: Baseline, seen: KnownObjects | None) -> PlatformU
     those of the requests that are known from before.
     """
     if seen is None:
-        teams = frozenset(app.places.requests.team_of(path) or "" for path in baseline.known_paths)
+        teams = frozenset(app.paths.requests.team_of(path) or "" for path in baseline.known_paths)
         return PlatformUsage(app.platform.tier, teams)
     holders = frozenset(marker.team for marker in markers_of(app, seen.products))
     return PlatformUsage(app.platform.tier, holders, len(seen.products) - len(holders))
@@ -116,7 +118,7 @@ def _texts(app: App, files: Mapping[str, File]) -> dict[str, bytes]:
     return {
         path: file.content
         for path, file in files.items()
-        if file.mode in REGULAR and app.places.requests.folder(path) is not None
+        if file.mode in REGULAR and app.paths.requests.folder(path) is not None
     }
 
 
@@ -124,7 +126,7 @@ async def evaluate_all(
     app: App, commit: str, tree: Tree, baseline: Baseline, seen: KnownObjects | None = None
 ) -> Review:
     """The review of all requests of a commit and of its catalogue."""
-    paths = [path for path in tree if is_read(path, app.places.requests, app.places.catalog)]
+    paths = [path for path in tree if is_read(path, app.paths.requests, app.paths.catalog)]
     return await evaluate(
         app, await read_files(app, paths, tree, await app.repository.archive(commit)), baseline, seen
     )

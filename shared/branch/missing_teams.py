@@ -23,7 +23,7 @@ CONCURRENCY = 8
 
 def our_products(app: App, products: Iterable[Product]) -> list[Product]:
     """The products of this repository's teams, each with the part of its marker that can be trusted."""
-    marked = ((product, trusted_marker(product.marker, app.places.requests)) for product in products)
+    marked = ((product, trusted_marker(product.marker, app.paths.requests)) for product in products)
     return [
         replace(product, marker=marker)
         for product, marker in marked
@@ -58,7 +58,7 @@ async def find_missing(
     """
     if not tree:
         return MissingTeams()
-    today, present = app.clock.now().date(), paths_by_team(tree, app.places.requests).keys()
+    today, present = app.clock.now().date(), paths_by_team(tree, app.paths.requests).keys()
     endings = {each.team: each for each in others if each.team not in present}
     for marker in markers_of(app, products):
         if marker.team not in present and not is_hidden(tree, marker.path):
@@ -102,4 +102,4 @@ async def is_in_use(app: App, team: str) -> bool:
     """
     seen = await read_team(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")
-    return orphans.is_in_use(team, app.platform.repository, seen.world)
+    return orphans.is_in_use(team, app.platform.repository, seen.snapshot)

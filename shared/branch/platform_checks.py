@@ -9,15 +9,15 @@ from functools import lru_cache, partial
 from typing import get_args
 from xml.etree.ElementTree import fromstring
 
-from shared.catalog.catalog import Catalog, CatalogVerdict, read_catalog
+from shared.catalog.catalog import Catalog, ParsedCatalog, read_catalog
 from shared.catalog.terms import Classification
 from shared.documents.document import Document, KeyPath
-from shared.documents.field_types import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
+from shared.documents.field_types import MAX_REQUESTS_PER_MINUTE, MAX_TOKENS, MAX_TOKENS_PER_MINUTE
 from shared.documents.problem import capped
 from shared.documents.strict_yaml import read_bytes
-from shared.names import LONGEST_TEAM
+from shared.names import MAX_TEAM_LENGTH
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_table import LONGEST, TABLE, WITH_BREAKERS, Tier
+from shared.policies.policy_table import MAX_POLICY_BYTES, TABLE, WITH_BREAKERS, Tier
 from shared.policies.product_policy import product_policy
 from shared.requests.details import ModelAccess, TokenQuota
 from shared.requests.request import AccessRequest
@@ -30,7 +30,7 @@ PlatformCheck = Callable[[Catalog], Iterator[PlatformProblem]]
 
 
 @lru_cache(maxsize=64)
-def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | None) -> CatalogVerdict:
+def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | None) -> ParsedCatalog:
     """The catalogue in a file's content, if the check finds no problems. Never raises; returns all problems
     at once.
 
@@ -42,7 +42,7 @@ def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | Non
     if not found:
         return evaluation
     document = read_bytes(path, content)
-    return CatalogVerdict(
+    return ParsedCatalog(
         None,
         capped(
             document.problem(_with_index(document, where), reason, message)
@@ -127,10 +127,10 @@ def _element_problems(policies: Iterable[str], tier: Tier) -> Iterator[PlatformP
 
 
 def _length_problems(owner: str, size: int, tier: Tier) -> Iterator[PlatformProblem]:
-    if size > LONGEST[tier]:
+    if size > MAX_POLICY_BYTES[tier]:
         message = (
             f"The policy of {owner} would have {size:,} bytes; API Management's tier '{tier}' takes "
-            f"{LONGEST[tier]:,}. Offer fewer models."
+            f"{MAX_POLICY_BYTES[tier]:,}. Offer fewer models."
         )
         yield ("models",), "TierCannot", message
 
@@ -166,9 +166,9 @@ def _own(request: AccessRequest) -> frozenset[str]:
 
 
 def _request_for_all(catalog: Catalog, classification: Classification, own: frozenset[str]) -> AccessRequest:
-    quota = TokenQuota(MOST_TOKENS, "Monthly")
+    quota = TokenQuota(MAX_TOKENS, "Monthly")
     return AccessRequest(
-        team="t" * LONGEST_TEAM,
+        team="t" * MAX_TEAM_LENGTH,
         display_name="",
         owner="",
         cost_center="c" * 100,
@@ -177,19 +177,19 @@ def _request_for_all(catalog: Catalog, classification: Classification, own: froz
             ModelAccess(
                 each.name,
                 each.provider,
-                MOST_TOKENS_PER_MINUTE,
+                MAX_TOKENS_PER_MINUTE,
                 quota,
                 each.dedicated.instance_types[0] if each.dedicated and each.name in own else None,
             )
             for each in catalog.models
         ),
-        tokens_per_minute=MOST_TOKENS_PER_MINUTE,
-        daily_token_quota=MOST_TOKENS,
+        tokens_per_minute=MAX_TOKENS_PER_MINUTE,
+        daily_token_quota=MAX_TOKENS,
         playground_access=False,
         tracing_enabled=False,
         data_classification=classification,
         expires=None,
-        requests_per_minute=MOST_REQUESTS_PER_MINUTE,
+        requests_per_minute=MAX_REQUESTS_PER_MINUTE,
     )
 
 

@@ -11,14 +11,14 @@ from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import START, Problem, listed, problem_at, quote
 from shared.requests.paths import RequestPaths
-from shared.requests.request import Verdict
+from shared.requests.request import ParsedRequest
 
 #: Files that are named in one message.
 _NAMED = 20
 
 
 def models_still_used(
-    evaluations: Mapping[str, Verdict],
+    evaluations: Mapping[str, ParsedRequest],
     catalog: Catalog | None,
     in_force: Mapping[str, Grants],
     paths: RequestPaths,
@@ -56,7 +56,7 @@ def removal_problems(still_used: Mapping[str, list[str]], catalog_path: str) -> 
 
 
 def requests_for_removed_models(
-    evaluations: Mapping[str, Verdict], catalog: Catalog | None
+    evaluations: Mapping[str, ParsedRequest], catalog: Catalog | None
 ) -> frozenset[str]:
     """The requests that name a model which is not in the catalogue, by mistake or because it was removed."""
     return frozenset(
@@ -66,7 +66,7 @@ def requests_for_removed_models(
     )
 
 
-def retirement_warnings(accepted: Mapping[str, Verdict], catalog: Catalog) -> Iterator[Problem]:
+def retirement_warnings(accepted: Mapping[str, ParsedRequest], catalog: Catalog) -> Iterator[Problem]:
     """A warning for each model of a valid request that has a last day, in the future or past."""
     for path, evaluation in accepted.items():
         for access in evaluation.request.models if evaluation.request else ():

@@ -26,11 +26,11 @@ from shared.catalog.capacity import (
     metered,
     over_allocated,
 )
-from shared.catalog.catalog import Catalog, CatalogVerdict
+from shared.catalog.catalog import Catalog, ParsedCatalog
 from shared.documents.problem import START, Position, Problem, failures, listed, problem_at, quote
 from shared.git import NOT_REGULAR, SYMBOLIC_LINK
 from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
-from shared.requests.request import AccessRequest, Verdict, read_request
+from shared.requests.request import AccessRequest, ParsedRequest, read_request
 
 #: Other requests of the same team that one message names.
 _MAX_OTHERS = 5
@@ -191,7 +191,7 @@ def _read_all(
     catalog: Catalog | None,
     paths: RequestPaths,
     removed: frozenset[str] = frozenset(),
-) -> dict[str, Verdict]:
+) -> dict[str, ParsedRequest]:
     """Every request, evaluated by itself. `removed` are the models that may be named although the catalogue
     does not have them any more.
     """
@@ -207,7 +207,7 @@ class _Evaluated:
 
     catalog: Catalog
     catalog_path: str
-    evaluations: Mapping[str, Verdict]
+    evaluations: Mapping[str, ParsedRequest]
 
 
 def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline: Baseline) -> Review:
@@ -245,14 +245,14 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
         requests,
         tuple(sorted(problems)),
         evaluated.catalog,
-        allocation.ledgers,
+        allocation.capacities,
         in_doubt,
         bool(bounded),
         _overcommitted(allocation),
     )
 
 
-def _above_platform_limits(accepted: Mapping[str, Verdict], baseline: Baseline) -> Iterator[Problem]:
+def _above_platform_limits(accepted: Mapping[str, ParsedRequest], baseline: Baseline) -> Iterator[Problem]:
     if baseline.usage is not None:
         requests = {
             path: evaluation.request
@@ -265,7 +265,9 @@ def _above_platform_limits(accepted: Mapping[str, Verdict], baseline: Baseline) 
             yield problem_at(path, place, "PlatformFull", f"{message}. Ask the platform team.")
 
 
-def _without(evaluations: Mapping[str, Verdict], problems: Iterable[Problem]) -> dict[str, Verdict]:
+def _without(
+    evaluations: Mapping[str, ParsedRequest], problems: Iterable[Problem]
+) -> dict[str, ParsedRequest]:
     """The evaluations that have a request and no failure."""
     faulty = {problem.path for problem in failures(problems)}
     return {
@@ -275,19 +277,19 @@ def _without(evaluations: Mapping[str, Verdict], problems: Iterable[Problem]) ->
     }
 
 
-def _catalog(files: Mapping[str, File], catalog_path: str, check: PlatformCheck | None) -> CatalogVerdict:
+def _catalog(files: Mapping[str, File], catalog_path: str, check: PlatformCheck | None) -> ParsedCatalog:
     """The catalogue among these files. A link or submodule in its place is a problem that `_misplaced`
     names.
     """
     file = files.get(catalog_path)
     if file is not None:
         return (
-            CatalogVerdict(None, ())
+            ParsedCatalog(None, ())
             if file.mode in NOT_REGULAR
             else read_supported_catalog(catalog_path, file.content, check)
         )
     message = "There is no catalogue here, so no model can be asked for. Add it, or name its path."
-    return CatalogVerdict(None, (problem_at(catalog_path, START, "NoCatalog", message),))
+    return ParsedCatalog(None, (problem_at(catalog_path, START, "NoCatalog", message),))
 
 
 def _misplaced(files: Mapping[str, File], paths: RequestPaths, catalog_path: str) -> Iterator[Problem]:
@@ -316,7 +318,7 @@ def _not_regular(path: str, mode: str) -> Problem:
 
 
 def _second_files(
-    evaluations: Mapping[str, Verdict], known_paths: frozenset[str], paths: RequestPaths
+    evaluations: Mapping[str, ParsedRequest], known_paths: frozenset[str], paths: RequestPaths
 ) -> Iterator[Problem]:
     """The problems of teams with several files. A file that was in force counts for its team, even if it
     cannot be read any more or names another team.
@@ -349,7 +351,7 @@ def _at_fault(claimed: list[str], known_paths: frozenset[str]) -> list[str]:
     return [path for path in claimed if path not in known] if len(known) == 1 else claimed
 
 
-def _counted(evaluations: Mapping[str, Verdict], baseline: Baseline) -> dict[str, str]:
+def _counted(evaluations: Mapping[str, ParsedRequest], baseline: Baseline) -> dict[str, str]:
     """By team, the path of the request that counts against capacities and totals: a valid one; of several,
     the known one, otherwise the first.
     """
@@ -395,11 +397,11 @@ def _is_over(request: AccessRequest | None, baseline: Baseline) -> bool:
 def _above_capacity(
     evaluated: _Evaluated, counted: Mapping[str, str], allocation: Allocation
 ) -> Iterator[Problem]:
-    for team, models in allocation.refused.items():
+    for team, models in allocation.rejected.items():
         path = counted[team]
         evaluation = evaluated.evaluations[path]
         for model in models:
-            tokens, capacity = evaluation.tokens[model], allocation.ledgers[model]
+            tokens, capacity = evaluation.tokens[model], allocation.capacities[model]
             message = (
                 f"This request asks for {tokens:,} tokens per minute of {quote(model)}, which is more than "
                 f"is left. {capacity.explain()}. Ask for less, or ask the platform team for more capacity."
@@ -410,7 +412,7 @@ def _above_capacity(
 def _above_totals(
     evaluated: _Evaluated, counted: Mapping[str, str], allocation: Allocation
 ) -> Iterator[Problem]:
-    for team, models in allocation.crowded_out.items():
+    for team, models in allocation.rejected_workspaces.items():
         path = counted[team]
         for model in models:
             place = evaluated.evaluations[path].models_at[model]

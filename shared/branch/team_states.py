@@ -12,7 +12,7 @@ from shared.branch.states import Found, TeamFile, TeamState, files_of, is_over, 
 from shared.branch.tree_diff import requests_of
 from shared.branch.withdrawal_guard import Cause, MissingTeam
 from shared.documents.problem import Problem, listed, problem_at
-from shared.documents.strict_yaml import LARGEST, is_pointer
+from shared.documents.strict_yaml import MAX_FILE_BYTES, is_pointer
 from shared.git import NOT_REGULAR, Tree, is_hidden
 from shared.marker import Marker
 from shared.requests.paths import RequestPaths
@@ -44,7 +44,7 @@ def paths_by_team(tree: Tree, paths: RequestPaths) -> dict[str, tuple[str, ...]]
     found: dict[str, tuple[str, ...]] = {}
     for path in requests_of(tree, paths):
         team = paths.team_of(path)
-        if team is not None and names.team_fault(team) is None:
+        if team is not None and names.team_problem(team) is None:
             found[team] = (*found.get(team, ()), path)
     return found
 
@@ -98,7 +98,9 @@ def _team_file(branch: BranchFiles, team: str, path: str) -> TeamFile:
     file = branch.files.get(path)
     content = file.content if file is not None else b""
     readable = (
-        branch.tree[path].mode not in NOT_REGULAR and len(content) <= LARGEST and not is_pointer(content)
+        branch.tree[path].mode not in NOT_REGULAR
+        and len(content) <= MAX_FILE_BYTES
+        and not is_pointer(content)
     )
     return TeamFile(
         path, readable, branch.reviewed.teams_by_path.get(path) == team, branch.reviewed.requests.get(path)

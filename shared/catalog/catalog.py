@@ -10,7 +10,7 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from shared import names
-from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenCatalog, WrittenModel
+from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks
 from shared.catalog.terms import Classification, Provider
 from shared.documents.problem import Problem, capped
@@ -52,7 +52,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """After so many `failures` within `interval` a backend is left alone for `trip`; both in seconds. API
+    """After so many `failures` within `interval` a backend gets no calls for `trip`; both in seconds. API
     Management has one rule.
     """
 
@@ -91,11 +91,11 @@ class CatalogModel:
     `members` are the backends that serve it to all teams, none for a model that only dedicated workspaces
     serve; with `shared` the platform runs the one that serves it. `max_tokens_per_minute` is a team's
     ceiling, `max_daily_tokens` the ceiling of its quota per day; `capacity` is what the backends can do, in
-    tokens per minute, None when nobody said. `retries`: how often a failed call is repeated, before the model
-    `fallback` is asked. `data_classes`: the classes of data that may be sent to it; `private`: it does not
-    leave the company's own network. `access_secret`: the Kubernetes secret with the Hugging Face token that
-    its preset needs. `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content
-    safety service.
+    tokens per minute, None when the catalogue does not say. `retries`: how often a failed call is repeated,
+    before the model `fallback` is asked. `data_classes`: the classes of data that may be sent to it;
+    `private`: it does not leave the company's own network. `access_secret`: the Kubernetes secret with the
+    Hugging Face token that its preset needs. `cached`, `screened`: whether answers are kept by meaning, and
+    prompts pass the content safety service.
     """
 
     name: str
@@ -130,7 +130,7 @@ class CatalogModel:
 
     @property
     def served_name(self) -> str:
-        """What its backends call it: all of them the same. A KAITO workspace calls it by its preset."""
+        """The name that all its backends use for it. A KAITO workspace uses its preset."""
         return self.members[0].served_name if self.members else self.preset or self.name
 
 
@@ -183,29 +183,29 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogVerdict:
-    """The catalogue, or None and what is wrong with it."""
+class ParsedCatalog:
+    """The catalogue, or None and its problems."""
 
     catalog: Catalog | None
     problems: tuple[Problem, ...]
 
 
-def read_catalog(path: str, content: bytes) -> CatalogVerdict:
+def read_catalog(path: str, content: bytes) -> ParsedCatalog:
     """The catalogue in a file's content. Never raises; all problems at once."""
     document = read_bytes(path, content)
     problems = list(document.problems)
-    written: WrittenCatalog | None = None
+    written: CatalogSchema | None = None
     try:
-        written = WrittenCatalog.model_validate(document.data)
+        written = CatalogSchema.model_validate(document.data)
     except ValidationError as error:
-        problems.extend(explain(error, WrittenCatalog, document))
+        problems.extend(explain(error, CatalogSchema, document))
     problems.extend(cross_field_checks(document))
     if problems or written is None:
-        return CatalogVerdict(None, capped(problems))
-    return CatalogVerdict(_catalog(written), ())
+        return ParsedCatalog(None, capped(problems))
+    return ParsedCatalog(_catalog(written), ())
 
 
-def _catalog(written: WrittenCatalog) -> Catalog:
+def _catalog(written: CatalogSchema) -> Catalog:
     safety, cache, tokens = written.content_safety, written.semantic_cache, written.entra_tokens
     return Catalog(
         models=tuple(sorted(map(_model, written.models), key=lambda model: model.name)),
@@ -218,7 +218,7 @@ def _catalog(written: WrittenCatalog) -> Catalog:
     )
 
 
-def _model(written: WrittenModel) -> CatalogModel:
+def _model(written: ModelSchema) -> CatalogModel:
     breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
     return CatalogModel(
         name=written.name,
@@ -245,7 +245,7 @@ def _model(written: WrittenModel) -> CatalogModel:
     )
 
 
-def _members(written: WrittenModel) -> Iterator[Member]:
+def _members(written: ModelSchema) -> Iterator[Member]:
     """Where no backend of a priority has a weight, they have equal shares."""
     if written.endpoint is not None:
         yield Member(written.endpoint, written.served_name or written.name, credential=written.credential)

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from shared import names
 from shared.catalog.endpoints import HOST
-from shared.documents.field_types import refusal
+from shared.documents.field_types import validation_error
 from shared.documents.problem import quote
 from shared.documents.secret_detection import looks_like_a_key
 
-MOST_PLACES = 6
+MAX_DECIMAL_PLACES = 6
 """Digits after the point of a decimal number."""
 
 _PATH_PART = r"[A-Za-z0-9._~-]+"
@@ -35,19 +35,19 @@ _DECIMAL = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
 def _text(pattern: str, reason: str, advice: str, text: str) -> str:
     """Never repeats a key that was written by mistake."""
     if looks_like_a_key(text):
-        raise refusal(
+        raise validation_error(
             "SecretInCatalogue",
             "this looks like a key. Write the name of a secret, and revoke the key: Git keeps it forever.",
         )
     if not re.fullmatch(pattern, text):
-        raise refusal(reason, f"{quote(text)} {advice}")
+        raise validation_error(reason, f"{quote(text)} {advice}")
     return text
 
 
 def _url(pattern: str, advice: str, url: str) -> str:
     """Does not repeat a user, a password or a query: they are where keys are found."""
     if re.search(r"[@?#]", url):
-        raise refusal(
+        raise validation_error(
             "BadUrl",
             "write the URL without user, password, query or fragment; a key is named by 'credential'.",
         )
@@ -58,12 +58,14 @@ def _url(pattern: str, advice: str, url: str) -> str:
 
 def _proper_port(port: int) -> None:
     if not 1 <= port <= 65_535:
-        raise refusal("BadUrl", "a port is a number from 1 to 65535.")
+        raise validation_error("BadUrl", "a port is a number from 1 to 65535.")
 
 
 def _member(text: str) -> str:
-    if fault := names.member_fault(text):
-        raise refusal(fault[0], f"{quote(text)} cannot be the name of a backend in a pool: {fault[1]}.")
+    if problem := names.member_problem(text):
+        raise validation_error(
+            problem[0], f"{quote(text)} cannot be the name of a backend in a pool: {problem[1]}."
+        )
     return text
 
 
@@ -73,10 +75,8 @@ def _decimal(least: int, most: int, value: object) -> Decimal:
     """
     number = _number(value)
     if number is None or not least <= number <= most:
-        advice = (
-            f"write a number from {least:,} to {most:,}, with up to {MOST_PLACES} digits after the point."
-        )
-        raise refusal("BadAmount", f"{quote(value)} is not possible here; {advice}")
+        advice = f"write a number from {least:,} to {most:,}, with up to {MAX_DECIMAL_PLACES} digits"
+        raise validation_error("BadAmount", f"{quote(value)} is not possible here; {advice} after the point.")
     return number
 
 
@@ -188,7 +188,7 @@ Currency = Annotated[
 MemberName = Annotated[
     str,
     AfterValidator(_member),
-    WithJsonSchema({"type": "string", "pattern": names.TEAM_PATTERN, "maxLength": names.LONGEST_MEMBER}),
+    WithJsonSchema({"type": "string", "pattern": names.TEAM_PATTERN, "maxLength": names.MAX_MEMBER_LENGTH}),
 ]
 Amount = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1_000_000)), _decimal_schema(0, 1_000_000)]
 OverCommitment = Annotated[Decimal, BeforeValidator(partial(_decimal, 1, 100)), _decimal_schema(1, 100)]

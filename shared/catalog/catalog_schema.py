@@ -26,18 +26,18 @@ from shared.documents.field_types import (
     GroupId,
     InstanceType,
     ModelName,
+    Schema,
     Tokens,
     TokensPerMinute,
-    Written,
 )
 
-MOST_MEMBERS = 30
-"""As many as a pool of API Management may have."""
+MAX_POOL_MEMBERS = 30
+"""API Management's limit of backends in a pool."""
 
 Seconds = Count
 
 
-class WrittenDedicated(Written):
+class DedicatedSchema(Schema):
     """Permission for workspaces of a team's own."""
 
     instance_types: list[InstanceType] = Field(
@@ -52,7 +52,7 @@ class WrittenDedicated(Written):
     )
 
 
-class WrittenMember(Written):
+class MemberSchema(Schema):
     """One backend of a pool."""
 
     name: MemberName = Field(description="the backend's name in this pool, such as sweden")
@@ -69,7 +69,7 @@ class WrittenMember(Written):
     )
 
 
-class WrittenBreaker(Written):
+class BreakerSchema(Schema):
     """When a backend is left alone."""
 
     failures: Count = Field(description="so many failures")
@@ -77,20 +77,20 @@ class WrittenBreaker(Written):
     trip: Seconds = Field(description="leave it alone for so many seconds")
 
 
-class WrittenPrice(Written):
+class PriceSchema(Schema):
     """Per million tokens."""
 
     prompt: Amount = Field(description="per million tokens of prompts")
     completion: Amount = Field(description="per million tokens of answers")
 
 
-class WrittenShared(Written):
+class SharedSchema(Schema):
     """A KAITO workspace that the platform runs for all teams."""
 
     instance_type: InstanceType = Field(description="the instance type of its nodes")
 
 
-class WrittenModel(Written):
+class ModelSchema(Schema):
     """A model on offer."""
 
     name: ModelName = Field(description="the name that requests and callers use, such as gpt-4.1")
@@ -104,18 +104,18 @@ class WrittenModel(Written):
     credential: SecretName | None = Field(
         default=None, description="the name of the secret with the backend's key in the platform's vault"
     )
-    pool: list[WrittenMember] | None = Field(
+    pool: list[MemberSchema] | None = Field(
         default=None,
         min_length=2,
-        max_length=MOST_MEMBERS,
+        max_length=MAX_POOL_MEMBERS,
         description="several backends instead of 'endpoint'",
     )
-    circuit_breaker: WrittenBreaker | None = Field(default=None, description="when a backend is left alone")
+    circuit_breaker: BreakerSchema | None = Field(default=None, description="when a backend is left alone")
     retries: int = Field(default=0, ge=0, le=3, description="how often a failed call is repeated")
     fallback: ModelName | None = Field(
         default=None, description="the model that is asked when this one cannot answer"
     )
-    price: WrittenPrice | None = Field(
+    price: PriceSchema | None = Field(
         default=None, description="per million tokens, in the catalogue's currency"
     )
     max_tokens_per_minute: TokensPerMinute | None = Field(
@@ -137,10 +137,10 @@ class WrittenModel(Written):
     access_secret: KubernetesName | None = Field(
         default=None, description="the Kubernetes secret with the token that the preset needs"
     )
-    dedicated: WrittenDedicated | None = Field(
+    dedicated: DedicatedSchema | None = Field(
         default=None, description="permission for workspaces of a team's own"
     )
-    shared: WrittenShared | None = Field(
+    shared: SharedSchema | None = Field(
         default=None, description="a workspace that the platform runs for all teams"
     )
     retires_on: Day | None = Field(default=None, description="the last day on which it is served")
@@ -153,7 +153,7 @@ class WrittenModel(Written):
     screened: bool = Field(default=False, description="whether prompts pass the content safety service")
 
 
-class WrittenContentSafety(Written):
+class ContentSafetySchema(Schema):
     """The Azure AI Content Safety resource that screens prompts."""
 
     endpoint: ServiceUrl = Field(
@@ -162,7 +162,7 @@ class WrittenContentSafety(Written):
     threshold: int = Field(ge=0, le=7, description="the severity from which a prompt is refused, 0 to 7")
 
 
-class WrittenCache(Written):
+class CacheSchema(Schema):
     """Answers to prompts of the same meaning."""
 
     embeddings: ModelName = Field(description="the model of this catalogue that compares prompts")
@@ -170,34 +170,34 @@ class WrittenCache(Written):
     seconds: int = Field(ge=1, le=86_400, description="how long an answer is kept, up to a day")
 
 
-class WrittenTokens(Written):
+class TokensSchema(Schema):
     """Entra tokens that callers need besides the key."""
 
     tenant: GroupId = Field(description="the id of the tenant")
     audience: Audience = Field(description="the application that tokens must be for, such as api://mergekey")
 
 
-class WrittenCatalog(Written):
+class CatalogSchema(Schema):
     """The models that requests may name: platform/config/model_catalog.yaml."""
 
     currency: Currency | None = Field(default=None, description="the currency of all prices, such as EUR")
     over_commitment: OverCommitment | None = Field(
         default=None, description="how many times a model's capacity may be granted in sum"
     )
-    content_safety: WrittenContentSafety | None = Field(
+    content_safety: ContentSafetySchema | None = Field(
         default=None, description="the service that screens prompts"
     )
-    semantic_cache: WrittenCache | None = Field(
+    semantic_cache: CacheSchema | None = Field(
         default=None, description="answers to prompts of the same meaning"
     )
-    entra_tokens: WrittenTokens | None = Field(
+    entra_tokens: TokensSchema | None = Field(
         default=None, description="tokens that callers need besides the key"
     )
     origins: list[Origin] = Field(
         default_factory=list, description="the web pages that may call, such as https://chat.contoso.com"
     )
-    models: list[WrittenModel] = Field(min_length=1, description="the models on offer")
+    models: list[ModelSchema] = Field(min_length=1, description="the models on offer")
 
 
-#: What a model may be sent when the catalogue does not say.
+#: The classes of data that a model may be sent when the catalogue does not say.
 USUAL_CLASSES: frozenset[Classification] = frozenset(("public", "internal", "confidential"))

@@ -1,5 +1,5 @@
-"""What the entries of a catalogue may not say together: names that collide, references that lead nowhere, in
-a circle, or too far.
+"""Checks across the entries of a catalogue: names that collide, and references that lead nowhere, in a
+circle, or to a model that cannot replace another.
 """
 
 from __future__ import annotations
@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from shared import names
-from shared.catalog.catalog_schema import WrittenModel
-from shared.catalog.endpoints import host_fault, host_of
-from shared.catalog.entry_checks import Entry, Fault, faults
+from shared.catalog.catalog_schema import ModelSchema
+from shared.catalog.endpoints import host_of, host_problem
+from shared.catalog.entry_checks import Entry, EntryProblem, entry_problems
 from shared.documents.document import Document
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import Problem, did_you_mean, listed, quote
@@ -19,8 +19,8 @@ Entries = Mapping[str, Entry]
 
 
 def cross_field_checks(document: Document) -> Iterator[Problem]:
-    """What each entry may say by itself, but not together with its other keys, with the other entries, or
-    with the whole.
+    """The problems of values that are valid by themselves but not together with other keys, other entries, or
+    the whole catalogue.
     """
     written = list(_entries(document))
     by_name: dict[str, Entry] = {}
@@ -30,7 +30,7 @@ def cross_field_checks(document: Document) -> Iterator[Problem]:
     for entry in written:
         for where, reason, message in (
             *_clashes(entry, seen),
-            *faults(entry),
+            *entry_problems(entry),
             *_references(entry, by_name),
             *_needs(entry, document),
         ):
@@ -41,12 +41,12 @@ def cross_field_checks(document: Document) -> Iterator[Problem]:
 def _entries(document: Document) -> Iterator[Entry]:
     models = document.get(("models",))
     for index, raw in enumerate(models if isinstance(models, list) else []):
-        model = parse_leniently(WrittenModel, raw)
+        model = parse_leniently(ModelSchema, raw)
         if model is not None:
             yield Entry(index, model, raw)
 
 
-def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[Fault]:
+def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[EntryProblem]:
     """`seen`: the names of the entries before, by slug; this entry's name is added."""
     name = entry.model.name
     slug = names.slug(name)
@@ -64,12 +64,12 @@ def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[Fault]:
     seen.setdefault(slug, name)
 
 
-def _references(entry: Entry, entries: Entries) -> Iterator[Fault]:
-    yield from _fallback_faults(entry, entries)
-    yield from _successor_faults(entry, entries)
+def _references(entry: Entry, entries: Entries) -> Iterator[EntryProblem]:
+    yield from _fallback_problems(entry, entries)
+    yield from _successor_problems(entry, entries)
 
 
-def _fallback_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
+def _fallback_problems(entry: Entry, entries: Entries) -> Iterator[EntryProblem]:
     fallback = entry.model.fallback
     if fallback is None:
         return
@@ -111,7 +111,7 @@ def _circle(start: str, entries: Entries) -> list[str]:
     return []
 
 
-def _successor_faults(entry: Entry, entries: Entries) -> Iterator[Fault]:
+def _successor_problems(entry: Entry, entries: Entries) -> Iterator[EntryProblem]:
     """Each successor must last longer, so that no circle of them is possible."""
     successor, last = entry.model.successor, entry.model.retires_on
     if successor is None:
@@ -137,7 +137,7 @@ def _unknown(name: str, entries: Entries) -> str:
     )
 
 
-def _needs(entry: Entry, document: Document) -> Iterator[Fault]:
+def _needs(entry: Entry, document: Document) -> Iterator[EntryProblem]:
     """Keys that mean something only beside a key of the whole catalogue."""
     if entry.has("price") and document.get(("currency",)) is None:
         yield (
@@ -182,11 +182,11 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
     if (
         isinstance(url, str)
         and url.startswith("https://")
-        and (fault := host_fault(host_of(url), private=False))
+        and (problem := host_problem(host_of(url), private=False))
     ):
         yield document.problem(
             where,
-            fault[0],
+            problem[0],
             f"{quote(host_of(url))} must be a public host, such as "
             "contoso-safety.cognitiveservices.azure.com.",
         )

@@ -13,7 +13,7 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST = rf"({LABEL}(\.{LABEL})*|\[[0-9a-f:.]+\])"
 
 Address = IPv4Address | IPv6Address
-Fault = tuple[str, str]
+HostProblem = tuple[str, str]
 """A reason and the rest of a sentence that begins with the host."""
 
 #: Where clouds answer their own machines, with credentials among other things: Azure's wire server, Alibaba,
@@ -51,12 +51,12 @@ def host_of(url: str) -> str:
     return authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
 
 
-def host_fault(host: str, private: bool) -> Fault | None:
+def host_problem(host: str, private: bool) -> HostProblem | None:
     """Why this host, in lower case, cannot be an endpoint's; None when it can. With `private`, hosts inside
     the company can.
     """
     if host.startswith("[") or _is_number(host.rpartition(".")[2]):
-        return _address_fault(host, private)
+        return _address_problem(host, private)
     labels = host.split(".")
     if host in _METADATA_NAMES or labels[-1] in _LOCAL_NAMES:
         return (
@@ -81,7 +81,7 @@ def _is_number(label: str) -> bool:
     return re.fullmatch(r"[0-9]+|0x[0-9a-f]*", label) is not None
 
 
-def _address_fault(host: str, private: bool) -> Fault | None:
+def _address_problem(host: str, private: bool) -> HostProblem | None:
     try:
         address: Address = ip_address(host.strip("[]"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an entry of the catalogue may say by its keys one by one, but not together."""
+"""Checks of one entry of the catalogue whose keys are valid one by one but not together."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared import names
-from shared.catalog.catalog_schema import USUAL_CLASSES, WrittenMember, WrittenModel
-from shared.catalog.endpoints import host_fault, host_of
+from shared.catalog.catalog_schema import USUAL_CLASSES, MemberSchema, ModelSchema
+from shared.catalog.endpoints import host_of, host_problem
 from shared.catalog.terms import Classification
 from shared.documents.document import KeyPath
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import listed, quote
 from shared.documents.secret_detection import looks_like_a_key
 
-Fault = tuple[KeyPath, str, str]
-"""Where in the entry, a reason and a message."""
+EntryProblem = tuple[KeyPath, str, str]
+"""The path in the entry, a reason and a message."""
 
 #: Keys that only a KAITO model has, and keys that say where the one backend is.
 _OF_KAITO = ("preset", "dedicated", "shared", "accessSecret")
 _OF_ONE_BACKEND = ("endpoint", "servedName", "credential")
+#: Keys that say how a model is served to all teams.
+_OF_SHARED_BACKENDS = ("circuitBreaker", "retries", "fallback", "capacity", "cached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Entry:
     """A model as far as it could be read; `raw` has the keys that could not, too."""
 
     index: int
-    model: WrittenModel
+    model: ModelSchema
     raw: Mapping[str, object]
 
     def has(self, key: str) -> bool:
@@ -49,31 +51,44 @@ class Entry:
         return USUAL_CLASSES if self.model.data_classes is None else frozenset(self.model.data_classes)
 
 
-def faults(entry: Entry) -> Iterator[Fault]:
+def entry_problems(entry: Entry) -> Iterator[EntryProblem]:
     """Everything that is wrong with one entry by itself."""
-    yield from _name_faults(entry)
-    yield from _backend_faults(entry)
-    yield from _kaito_faults(entry) if entry.model.provider == "kaito" else _elsewhere_faults(entry)
-    yield from _member_faults(entry)
-    yield from _limit_faults(entry)
-    yield from _class_faults(entry)
-    yield from _retirement_faults(entry)
+    yield from _name_problems(entry)
+    yield from _backend_problems(entry)
+    yield from _kaito_problems(entry) if entry.model.provider == "kaito" else _elsewhere_problems(entry)
+    yield from _member_problems(entry)
+    yield from _limit_problems(entry)
+    yield from _class_problems(entry)
+    yield from _retirement_problems(entry)
 
 
-def _name_faults(entry: Entry) -> Iterator[Fault]:
+def _name_problems(entry: Entry) -> Iterator[EntryProblem]:
     if looks_like_a_key(entry.model.name):
         yield (
             ("name",),
             "SecretInCatalogue",
             "This looks like a key. Write the model's name, and revoke the key: Git keeps it forever.",
         )
-    if fault := names.slug_fault(entry.model.name):
-        yield ("name",), fault[0], f"{quote(entry.model.name)} cannot be a model's name: {fault[1]}."
+    if problem := names.slug_problem(entry.model.name):
+        yield ("name",), problem[0], f"{quote(entry.model.name)} cannot be a model's name: {problem[1]}."
 
 
-def _backend_faults(entry: Entry) -> Iterator[Fault]:
+def _backend_problems(entry: Entry) -> Iterator[EntryProblem]:
     """One backend, or a pool, or a workspace that the platform runs."""
-    for key in _OF_ONE_BACKEND if entry.has("pool") else ():
+    if entry.has("pool"):
+        yield from _beside_a_pool(entry)
+    elif entry.has("credential") and not entry.has("endpoint"):
+        yield (
+            ("credential",),
+            "NotAllowed",
+            "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this.",
+        )
+    if entry.model.provider == "kaito" and not entry.served:
+        yield from _without_shared_backend(entry)
+
+
+def _beside_a_pool(entry: Entry) -> Iterator[EntryProblem]:
+    for key in _OF_ONE_BACKEND:
         if entry.has(key):
             yield (
                 (key,),
@@ -83,16 +98,11 @@ def _backend_faults(entry: Entry) -> Iterator[Fault]:
                     f"'{key}'."
                 ),
             )
-    if entry.has("credential") and not entry.has("endpoint") and not entry.has("pool"):
-        yield (
-            ("credential",),
-            "NotAllowed",
-            "'credential' is for the backend at 'endpoint', and there is none. Add it, or remove this.",
-        )
-    if entry.served:
-        return
-    for key in ("circuitBreaker", "retries", "fallback", "capacity", "cached"):
-        if entry.has(key) and entry.model.provider == "kaito":
+
+
+def _without_shared_backend(entry: Entry) -> Iterator[EntryProblem]:
+    for key in _OF_SHARED_BACKENDS:
+        if entry.has(key):
             yield (
                 (key,),
                 "NotAllowed",
@@ -103,7 +113,7 @@ def _backend_faults(entry: Entry) -> Iterator[Fault]:
             )
 
 
-def _elsewhere_faults(entry: Entry) -> Iterator[Fault]:
+def _elsewhere_problems(entry: Entry) -> Iterator[EntryProblem]:
     model = entry.model
     if not entry.has("endpoint") and not entry.has("pool"):
         yield (
@@ -123,7 +133,7 @@ def _elsewhere_faults(entry: Entry) -> Iterator[Fault]:
             )
 
 
-def _kaito_faults(entry: Entry) -> Iterator[Fault]:
+def _kaito_problems(entry: Entry) -> Iterator[EntryProblem]:
     if not entry.served and not entry.has("dedicated"):
         advice = (
             "Add 'endpoint' or 'pool', 'shared' (a workspace that the platform runs), 'dedicated' "
@@ -159,25 +169,25 @@ def _kaito_faults(entry: Entry) -> Iterator[Fault]:
         )
 
 
-def _members(entry: Entry) -> Iterator[tuple[KeyPath, WrittenMember]]:
+def _members(entry: Entry) -> Iterator[tuple[KeyPath, MemberSchema]]:
     """The backends that could be read, each with its place."""
     pool = entry.raw.get("pool")
     for index, raw in enumerate(pool if isinstance(pool, list) else []):
-        member = parse_leniently(WrittenMember, raw)
+        member = parse_leniently(MemberSchema, raw)
         if member is not None:
             yield ("pool", index), member
     model = entry.model
     if model.endpoint is not None:
-        yield (), WrittenMember(name="one", endpoint=model.endpoint, credential=model.credential)
+        yield (), MemberSchema(name="one", endpoint=model.endpoint, credential=model.credential)
 
 
-def _member_faults(entry: Entry) -> Iterator[Fault]:
+def _member_problems(entry: Entry) -> Iterator[EntryProblem]:
     seen: set[str] = set()
     served: set[str] = set()
     weights: dict[int, list[tuple[KeyPath, int | None]]] = defaultdict(list)
     for where, member in _members(entry):
         yield from (
-            ((*where, *key), reason, message) for key, reason, message in _backend_fault(entry, member)
+            ((*where, *key), reason, message) for key, reason, message in _member_problem(entry, member)
         )
         if member.name in seen:
             yield (
@@ -200,13 +210,13 @@ def _member_faults(entry: Entry) -> Iterator[Fault]:
             served.pop()
         weights[member.priority].append((where, member.weight))
     for priority, found in sorted(weights.items()):
-        yield from _weight_faults(priority, found)
+        yield from _weight_problems(priority, found)
 
 
-def _backend_fault(entry: Entry, member: WrittenMember) -> Iterator[Fault]:
+def _member_problem(entry: Entry, member: MemberSchema) -> Iterator[EntryProblem]:
     scheme, host = member.endpoint.partition("://")[0], host_of(member.endpoint)
-    if fault := host_fault(host, entry.private):
-        yield ("endpoint",), fault[0], f"{quote(host)} {fault[1]}."
+    if problem := host_problem(host, entry.private):
+        yield ("endpoint",), problem[0], f"{quote(host)} {problem[1]}."
     elif scheme == "http" and not entry.private:
         yield (
             ("endpoint",),
@@ -221,8 +231,8 @@ def _backend_fault(entry: Entry, member: WrittenMember) -> Iterator[Fault]:
             ("endpoint",),
             "BadUrl",
             (
-                "A backend that is sent a credential must begin with https://, or everybody on the way can "
-                "read it."
+                "A backend that is sent a credential must begin with https://, or the credential can be read "
+                "on the way."
             ),
         )
     if member.credential is not None and entry.model.provider != "openai":
@@ -236,7 +246,7 @@ def _backend_fault(entry: Entry, member: WrittenMember) -> Iterator[Fault]:
         )
 
 
-def _weight_faults(priority: int, found: list[tuple[KeyPath, int | None]]) -> Iterator[Fault]:
+def _weight_problems(priority: int, found: list[tuple[KeyPath, int | None]]) -> Iterator[EntryProblem]:
     given = [weight for _, weight in found if weight is not None]
     where = next((where for where, weight in found if weight is not None), ())
     if given and len(given) < len(found):
@@ -260,7 +270,7 @@ def _weight_faults(priority: int, found: list[tuple[KeyPath, int | None]]) -> It
         )
 
 
-def _limit_faults(entry: Entry) -> Iterator[Fault]:
+def _limit_problems(entry: Entry) -> Iterator[EntryProblem]:
     capacity, ceiling = entry.model.capacity, entry.model.max_tokens_per_minute
     if entry.has("capacity") and not entry.has("maxTokensPerMinute"):
         advice = (
@@ -279,7 +289,7 @@ def _limit_faults(entry: Entry) -> Iterator[Fault]:
         )
 
 
-def _class_faults(entry: Entry) -> Iterator[Fault]:
+def _class_problems(entry: Entry) -> Iterator[EntryProblem]:
     written = entry.model.data_classes or []
     if len(set(written)) < len(written):
         yield (
@@ -307,7 +317,7 @@ def _class_faults(entry: Entry) -> Iterator[Fault]:
         )
 
 
-def _retirement_faults(entry: Entry) -> Iterator[Fault]:
+def _retirement_problems(entry: Entry) -> Iterator[EntryProblem]:
     if entry.has("retiresOn") and not entry.has("successor"):
         yield (
             ("retiresOn",),

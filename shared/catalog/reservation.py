@@ -1,9 +1,9 @@
-"""What each team has and has reserved, and whether what one of them reserves fits beside it.
+"""The capacity that each team has or has reserved, and whether the reservation of one team fits.
 
-A team that grows says so first, on its product: a marker without a digest, which names the commit that asks
-for it. Then it looks, and only what fits beside everything in force and everything reserved is written. So of
-two that reserve at once each sees the other. The one that comes first (who has access before who is new, then
-by name) waits for the other, which gives its reservation back: one of them gets it.
+A team that grows reserves first: its product gets a marker without a digest, which names the commit that asks
+for more. Then all grants and reservations are read, and the new grant is written only if it fits beside them.
+So of two teams that reserve at once each sees the other. The team that comes first (teams with access before
+new ones, then by name) waits until the other gives its reservation back.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _NOTHING: Grants = {}
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`firm` is what the gateway lets a team take, `claimed` what it has reserved while nobody knows whether
-    it was written.
+    """`firm` is what the gateway's policy grants a team, `claimed` a reservation of which it is not known
+    whether its policy was written.
     """
 
     firm: Grants = field(default_factory=dict)
@@ -48,8 +48,8 @@ def _larger(one: Grants, other: Grants, model: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`shares` by team; `standing` are the workspaces that are there, `kept` the teams whose name somebody
-    else's product has.
+    """`shares` by team; `standing` are the existing workspaces, `kept` the teams whose product's name belongs
+    to another owner.
     """
 
     shares: Mapping[str, Share] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Account:
 
 
 def growth(catalog: Catalog, wanted: Grants, before: Grants) -> frozenset[Meter]:
-    """What is bounded over all teams and of which more is wanted than before."""
+    """The bounded quantities of which more is wanted than before."""
     had = metered(catalog, before)
     return frozenset(
         meter for meter, amount in metered(catalog, wanted).items() if amount > had.get(meter, 0)
@@ -84,29 +84,31 @@ def growth(catalog: Catalog, wanted: Grants, before: Grants) -> frozenset[Meter]
 def room(catalog: Catalog, account: Account, team: str, wanted: Grants, grows: Set[Meter]) -> Room:
     """Whether what a team has reserved fits, as far as it `grows`."""
     limits, amounts = limits_of(catalog), metered(catalog, wanted)
-    everybody, sooner = (
-        _taken(catalog, account, team, everybody=True),
-        _taken(catalog, account, team, everybody=False),
+    all_teams, earlier = (
+        _taken(catalog, account, team, later_too=True),
+        _taken(catalog, account, team, later_too=False),
     )
-    if all(everybody[meter] + amounts[meter] <= limits[meter] for meter in grows):
+    if all(all_teams[meter] + amounts[meter] <= limits[meter] for meter in grows):
         return "yes"
-    return "wait" if all(sooner[meter] + amounts[meter] <= limits[meter] for meter in grows) else "no"
+    return "wait" if all(earlier[meter] + amounts[meter] <= limits[meter] for meter in grows) else "no"
 
 
-def _taken(catalog: Catalog, account: Account, team: str, *, everybody: bool) -> Counter[Meter]:
-    """What the others have, and what they have reserved: all of them, or those that come before this team."""
+def _taken(catalog: Catalog, account: Account, team: str, *, later_too: bool) -> Counter[Meter]:
+    """The grants of the other teams, and their reservations: of all teams, or of those that come before this
+    one.
+    """
     taken, own = Counter[Meter](), _turn(account, team)
     for other, share in account.shares.items():
         if other != team:
             amounts = metered(catalog, share.firm)
-            if everybody or _turn(account, other) < own:
+            if later_too or _turn(account, other) < own:
                 claimed = metered(catalog, share.claimed)
                 amounts |= {meter: max(amount, amounts.get(meter, 0)) for meter, amount in claimed.items()}
             taken.update(amounts | dict.fromkeys(_standing(account, other), 1))
-    strangers = (
+    without_share = (
         {each for teams in account.standing.values() for each in teams} - account.shares.keys() - {team}
     )
-    for other in strangers:
+    for other in without_share:
         taken.update(_standing(account, other))
     return taken
 
@@ -116,6 +118,6 @@ def _standing(account: Account, team: str) -> list[Meter]:
 
 
 def _turn(account: Account, team: str) -> tuple[bool, str]:
-    """As the ledger has it: whoever has access comes before whoever is new; then by name."""
+    """The order of `capacity.allocate`: teams with access before new ones, then by name."""
     share = account.shares.get(team)
     return share is None or not share.firm, team

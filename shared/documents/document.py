@@ -1,4 +1,4 @@
-"""A written file as plain data that knows where each of its parts stands."""
+"""A file as plain data with the position of each of its parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KeyPath = tuple[str | int, ...]
 class Document:
     """A file as plain data (dict, list, str, int, float, bool, None) and the place of every key and value.
 
-    `unread` are the parts whose value is unknown because of a problem already told, such as an alias.
+    `unread` are the parts whose value is unknown because of a problem already found, such as an alias.
     `text_starts` are the texts whose lines stand in the file as they are: a text in them can be read as YAML
     with true places. After a problem that ended the reading, `data` is None and everything is unread.
     """

@@ -1,7 +1,6 @@
-"""What the written forms have in common: how strictly they are read, and the kinds of text and number they
-are made of.
+"""The base of all schemas: how strictly they are read, and the types of their texts and numbers.
 
-Each kind checks itself and says in its own words what to write; its JSON Schema tells an editor the same.
+Each type validates itself with a message that says what to write; its JSON Schema tells an editor the same.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from pydantic_core import PydanticCustomError
 from shared import names
 from shared.documents.problem import quote
 
-MOST_TOKENS_PER_MINUTE = 2**31 - 1
-MOST_TOKENS = 10**12
-MOST_REQUESTS_PER_MINUTE = 1_000_000
+MAX_TOKENS_PER_MINUTE = 2**31 - 1
+MAX_TOKENS = 10**12
+MAX_REQUESTS_PER_MINUTE = 1_000_000
 
 _EMAIL = r"^[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -37,21 +36,19 @@ _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _NUMBER = r"^[1-9][0-9]{0,11}$"
 
 
-class Written(BaseModel):
-    """A mapping that somebody wrote: keys in camelCase, nothing converted, nothing unknown."""
+class Schema(BaseModel):
+    """A mapping in a file: keys in camelCase, nothing converted, no unknown keys."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
     )
 
 
-Form = TypeVar("Form", bound=Written)
+Form = TypeVar("Form", bound=Schema)
 
 
 def parse_leniently(form: type[Form], raw: object) -> Form | None:
-    """What can be read of a mapping when the keys with problems are left out; None when too little is
-    left.
-    """
+    """The mapping without the keys that have problems; None when it is not valid without them."""
     try:
         return form.model_validate(raw)
     except ValidationError as error:
@@ -64,32 +61,32 @@ def parse_leniently(form: type[Form], raw: object) -> Form | None:
         return None
 
 
-def refusal(reason: str, message: str) -> PydanticCustomError:
-    """What a check raises: the reason and message of the problem."""
+def validation_error(reason: str, message: str) -> PydanticCustomError:
+    """The error that a validator raises, with the reason and the message of the problem."""
     return PydanticCustomError(reason, "{message}", {"message": message})
 
 
 def _team(text: str) -> str:
-    if fault := names.team_fault(text):
-        raise refusal(fault[0], f"{quote(text)} cannot be a team's name: {fault[1]}.")
+    if problem := names.team_problem(text):
+        raise validation_error(problem[0], f"{quote(text)} cannot be a team's name: {problem[1]}.")
     return text
 
 
 def _model(text: str) -> str:
-    if fault := names.model_fault(text):
-        raise refusal(fault[0], f"{quote(text)} cannot be a model's name: {fault[1]}.")
+    if problem := names.model_problem(text):
+        raise validation_error(problem[0], f"{quote(text)} cannot be a model's name: {problem[1]}.")
     return text
 
 
 def _line(text: str) -> str:
     if not text.strip() or not text.isprintable():
-        raise refusal("BadText", f"{quote(text)} must be one line of visible text.")
+        raise validation_error("BadText", f"{quote(text)} must be one line of visible text.")
     return text
 
 
 def _matching(pattern: str, reason: str, advice: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise refusal(reason, f"{quote(text)} {advice}.")
+        raise validation_error(reason, f"{quote(text)} {advice}.")
     return text
 
 
@@ -99,18 +96,18 @@ def _date(value: object) -> object:
     try:
         return date.fromisoformat(value if re.fullmatch(_DATE, value) else "")
     except ValueError:
-        raise refusal(
+        raise validation_error(
             "BadDate", f"{quote(value)} is not a date. Write year, month and day, such as 2027-03-31."
         ) from None
 
 
 def _number(value: object) -> object:
     if not isinstance(value, str):
-        raise refusal(
+        raise validation_error(
             "WrongType", 'Write the number in quotes, such as "10000": every value of a ConfigMap is text.'
         )
     if not re.fullmatch(_NUMBER, value):
-        raise refusal(
+        raise validation_error(
             "BadNumber",
             f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "10000".',
         )
@@ -119,7 +116,9 @@ def _number(value: object) -> object:
 
 def _flag(value: object) -> object:
     if value not in ("true", "false"):
-        raise refusal("WrongType", 'Write "true" or "false", in quotes: every value of a ConfigMap is text.')
+        raise validation_error(
+            "WrongType", 'Write "true" or "false", in quotes: every value of a ConfigMap is text.'
+        )
     return value == "true"
 
 
@@ -128,9 +127,9 @@ def _pattern(pattern: str, shortest: int, longest: int) -> WithJsonSchema:
 
 
 TeamName = Annotated[
-    str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.SHORTEST_TEAM, names.LONGEST_TEAM)
+    str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.MIN_TEAM_LENGTH, names.MAX_TEAM_LENGTH)
 ]
-ModelName = Annotated[str, AfterValidator(_model), _pattern(names.MODEL_PATTERN, 1, names.LONGEST_MODEL)]
+ModelName = Annotated[str, AfterValidator(_model), _pattern(names.MODEL_PATTERN, 1, names.MAX_MODEL_LENGTH)]
 Line = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 Email = Annotated[
     str,
@@ -172,9 +171,9 @@ InstanceType = Annotated[
     WithJsonSchema({"type": "string", "pattern": _INSTANCE_TYPE, "maxLength": 64}),
 ]
 Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
-TokensPerMinute = Annotated[int, Field(ge=1, le=MOST_TOKENS_PER_MINUTE)]
-Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
-RequestsPerMinute = Annotated[int, Field(ge=1, le=MOST_REQUESTS_PER_MINUTE)]
+TokensPerMinute = Annotated[int, Field(ge=1, le=MAX_TOKENS_PER_MINUTE)]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+RequestsPerMinute = Annotated[int, Field(ge=1, le=MAX_REQUESTS_PER_MINUTE)]
 
 _NUMBER_AS_TEXT = WithJsonSchema({"type": "string", "pattern": _NUMBER})
 TokensPerMinuteText = Annotated[TokensPerMinute, BeforeValidator(_number), _NUMBER_AS_TEXT]

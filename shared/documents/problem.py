@@ -1,4 +1,4 @@
-"""What is wrong with a written file, and where: the one way in which this package says no."""
+"""The problems of a file, with their positions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from shared.documents.secret_detection import looks_like_a_key
 
 Level = Literal["failure", "warning"]
 
-_LONGEST_QUOTE = 60
-_MOST = 100
+_MAX_QUOTE_LENGTH = 60
+_MAX_PROBLEMS = 100
 _HELD, _MISPLACED = frozenset({"WithdrawalsHeld", "EndsHeld"}), "MisplacedFile"
 
 
@@ -31,9 +31,8 @@ START = Position(1, 1)
 class Problem:
     """One thing to change in one file.
 
-    `reason` is a CamelCase word for machines and for the docs; `message` says in plain words what is wrong
-    and what to write instead. Problems sort by path, then by place. A warning is told, and nothing is refused
-    because of it.
+    `reason` is a CamelCase word for machines and for the docs; `message` says what is wrong and what to write
+    instead. Problems sort by path, then by position. A warning is shown and refuses nothing.
     """
 
     path: str
@@ -55,15 +54,13 @@ def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def capped(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The problems of one file in order, without repetition, the first 100: nobody reads more before the next
-    attempt.
-    """
-    return tuple(sorted(set(problems))[:_MOST])
+    """The problems of one file in order, without repetition, at most the first 100."""
+    return tuple(sorted(set(problems))[:_MAX_PROBLEMS])
 
 
 def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...]:
-    """At most so many, the most important first and otherwise in order. Where some are left out the last one
-    says how many.
+    """At most `most` problems, the most important first and otherwise in order. When some are left out the
+    last one says how many.
     """
     if len(problems) <= most:
         return tuple(problems)
@@ -77,8 +74,8 @@ def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...
 
 
 def _rank(problem: Problem) -> int:
-    """First what a person must allow, then what is refused. A folder with a wrong name can hold any number of
-    files. Warnings come last.
+    """Problems that need a person's approval come first, then other failures, then misplaced files, of which
+    there can be any number. Warnings come last.
     """
     if problem.level == "warning":
         return 3
@@ -86,11 +83,11 @@ def _rank(problem: Problem) -> int:
 
 
 def quote(value: object) -> str:
-    """What somebody wrote, fit to be shown: in quotes, at most 60 characters, nothing invisible, no key."""
+    """A text from a file for a message: in quotes, at most 60 characters, nothing invisible, no key."""
     text = str(value)
     if looks_like_a_key(text):
         return "(not shown, it looks like a key)"
-    shown = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+    shown = text if len(text) <= _MAX_QUOTE_LENGTH else text[: _MAX_QUOTE_LENGTH - 1] + "…"
     return "'" + visible(shown) + "'"
 
 
@@ -116,5 +113,5 @@ def counted(number: int, noun: str) -> str:
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name nearest to the written one; empty when none is near."""
     by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(written.casefold()[:_LONGEST_QUOTE], by_folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(written.casefold()[:_MAX_QUOTE_LENGTH], by_folded, n=1, cutoff=0.6)
     return f" Did you mean {quote(by_folded[near[0]])}?" if near else ""

@@ -1,6 +1,4 @@
-"""Texts that are probably keys: nobody writes one on purpose where others can read it, and no message of ours
-repeats it.
-"""
+"""Detects texts that are probably keys: they are written by mistake, and no message repeats them."""
 
 from __future__ import annotations
 

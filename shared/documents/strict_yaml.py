@@ -14,7 +14,7 @@ from shared.documents.problem import START, Position, problem_at
 from shared.documents.yaml_reader import Place, Reader
 from shared.documents.yaml_scalars import forbidden_in
 
-LARGEST = 64 * 1024
+MAX_FILE_BYTES = 64 * 1024
 #: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -32,9 +32,9 @@ def read_bytes(path: str, content: bytes) -> Document:
             "commit its text."
         )
         return _refused(path, START, "LfsPointer", advice)
-    if len(content) > LARGEST:
+    if len(content) > MAX_FILE_BYTES:
         return _refused(
-            path, START, "TooLarge", f"The file has more than {LARGEST:,} bytes (64 KiB). Shorten it."
+            path, START, "TooLarge", f"The file has more than {MAX_FILE_BYTES:,} bytes (64 KiB). Shorten it."
         )
     try:
         text = content.decode("utf-8-sig")

@@ -1,8 +1,8 @@
-"""From pydantic's errors to problems that an application developer understands."""
+"""Turns pydantic's errors into problems that an application developer understands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +12,10 @@ from pydantic_core import ErrorDetails
 from shared.documents.document import Document, KeyPath
 from shared.documents.problem import Problem, did_you_mean, listed, problem_at, quote
 
-MOST_EXPLAINED = 50
+MAX_EXPLAINED = 50
+
+#: The context of one of pydantic's errors: https://docs.pydantic.dev/latest/errors/validation_errors
+Bounds = Mapping[str, Any]
 
 _MUST_BE = {
     "string_type": "text",
@@ -29,7 +32,7 @@ def explain(error: ValidationError, form: type[BaseModel], document: Document) -
     """The problems of a document that does not have the form: at most 50, none about a part that could not be
     read.
     """
-    for details in error.errors(include_url=False)[:MOST_EXPLAINED]:
+    for details in error.errors(include_url=False)[:MAX_EXPLAINED]:
         where: KeyPath = details["loc"]
         if document.knows(where):
             yield _explained(details, where, form, document)
@@ -65,57 +68,64 @@ def _missing_key(where: KeyPath, form: type[BaseModel]) -> str:
 
 
 def _wrong_value(details: ErrorDetails, where: KeyPath, document: Document) -> tuple[str, str]:
+    """Reason and message."""
     kind, name = details["type"], quote(dotted(where) or "the file")
-    bounds: dict[str, Any] = details.get("ctx", {})
+    bounds: Bounds = details.get("ctx", {})
+    written = document.get(where)
     if kind[:1].isupper():
         return kind, f"{name}: {bounds['message']}"
     if kind in _MUST_BE:
-        hint = (
-            " Put it in quotes."
-            if kind == "string_type" and isinstance(document.get(where), bool | int | float)
-            else ""
-        )
-        return "WrongType", f"{name} must be {_MUST_BE[kind]}; {_found(document.get(where))}.{hint}"
-    if kind == "literal_error":
-        written = document.get(where)
         return (
-            "NotAllowed",
-            (
-                f"{name} must be {bounds['expected']}, not "
-                f"{quote(written)}.{did_you_mean(str(written), _options(bounds))}"
-            ),
+            "WrongType",
+            f"{name} must be {_MUST_BE[kind]}; {_found(written)}.{_quotes_hint(kind, written)}",
         )
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {bounds['ge']:,}" if "ge" in bounds else f"at most {bounds['le']:,}"
-        return "OutOfRange", f"{name} must be {bound}, not {quote(document.get(where))}."
-    if kind == "string_too_long":
-        return "TooLong", f"{name} must have at most {bounds['max_length']} characters."
-    if kind == "too_short":
-        return _too_few(name, bounds)
-    if kind == "too_long":
-        return (
-            "TooManyEntries",
-            f"{name} has {bounds['actual_length']} entries; there may be {bounds['max_length']}.",
-        )
+    if kind in _OUTSIDE:
+        return _OUTSIDE[kind](name, written, bounds)
     return "WrongValue", f"{name}: {details['msg']}."
 
 
-def _too_few(name: str, bounds: dict[str, Any]) -> tuple[str, str]:
-    if bounds["actual_length"] == 0:
-        return (
-            "EmptyList",
-            (
-                f"{name} is empty. Add at least "
-                f"{'one entry' if bounds['min_length'] == 1 else bounds['min_length']}."
-            ),
-        )
-    return (
-        "TooFewEntries",
-        f"{name} needs at least {bounds['min_length']} entries; it has {bounds['actual_length']}.",
-    )
+def _quotes_hint(kind: str, written: object) -> str:
+    return " Put it in quotes." if kind == "string_type" and isinstance(written, bool | int | float) else ""
 
 
-def _options(bounds: dict[str, Any]) -> list[str]:
+def _not_allowed(name: str, written: object, bounds: Bounds) -> tuple[str, str]:
+    advice = did_you_mean(str(written), _options(bounds))
+    return "NotAllowed", f"{name} must be {bounds['expected']}, not {quote(written)}.{advice}"
+
+
+def _out_of_range(name: str, written: object, bounds: Bounds) -> tuple[str, str]:
+    bound = f"at least {bounds['ge']:,}" if "ge" in bounds else f"at most {bounds['le']:,}"
+    return "OutOfRange", f"{name} must be {bound}, not {quote(written)}."
+
+
+def _too_long(name: str, _: object, bounds: Bounds) -> tuple[str, str]:
+    return "TooLong", f"{name} must have at most {bounds['max_length']} characters."
+
+
+def _too_few(name: str, _: object, bounds: Bounds) -> tuple[str, str]:
+    least, found = bounds["min_length"], bounds["actual_length"]
+    if found == 0:
+        return "EmptyList", f"{name} is empty. Add at least {'one entry' if least == 1 else least}."
+    return "TooFewEntries", f"{name} needs at least {least} entries; it has {found}."
+
+
+def _too_many(name: str, _: object, bounds: Bounds) -> tuple[str, str]:
+    found, most = bounds["actual_length"], bounds["max_length"]
+    return "TooManyEntries", f"{name} has {found} entries; there may be {most}."
+
+
+#: By pydantic's type of error, what explains a value outside of its bounds.
+_OUTSIDE: Mapping[str, Callable[[str, object, Bounds], tuple[str, str]]] = {
+    "literal_error": _not_allowed,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+    "string_too_long": _too_long,
+    "too_short": _too_few,
+    "too_long": _too_many,
+}
+
+
+def _options(bounds: Bounds) -> list[str]:
     return str(bounds["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
 
 

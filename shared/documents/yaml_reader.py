@@ -1,6 +1,4 @@
-"""YAML events, one after the other, become plain data; what strict reading refuses is noted with its
-place.
-"""
+"""Builds plain data from YAML events; refused constructs become problems with their positions."""
 
 from __future__ import annotations
 
@@ -23,14 +21,14 @@ from shared.documents.document import Document, KeyPath
 from shared.documents.problem import Position, Problem, problem_at, quote
 from shared.documents.yaml_scalars import first_forbidden, value_of, without_forbidden
 
-DEEPEST = 20
+MAX_DEPTH = 20
 
 Place = Callable[[int, int], Position]
 """Where a line and column of a text, counted from 0, stand in the file."""
 
 
 class _Stop(Exception):
-    """What follows cannot be read with any sense."""
+    """The rest of the text cannot be read."""
 
 
 @dataclass(slots=True)
@@ -73,14 +71,9 @@ class Reader:
         except _Stop:
             if self._documents == 1:
                 self._end_early()
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._give_up(
-                mark.line if mark else 0, mark.column if mark else 0, str(error.problem or error.context)
-            )
-        # the parser lets these out for escapes and numbers out of range, without a place
-        except (YAMLError, ValueError, OverflowError):
-            self._give_up(0, 0, "an escape or a number is out of range")
+        # The parser raises ValueError and OverflowError for escapes and numbers out of range.
+        except (YAMLError, ValueError, OverflowError) as error:
+            self._give_up(*_cause_of(error))
         if self._data is None and not self._problems:
             self.complain(0, 0, "Empty", "There is nothing to read here.")
             self._end_early()
@@ -144,7 +137,7 @@ class Reader:
         return (*top.path, len(top.value) if isinstance(top.value, list) else str(top.slot))
 
     def _mark(self, event: Any) -> None:
-        """Notes the place of a value and refuses the properties it may not have."""
+        """Note the position of a value, and refuse an anchor or a tag."""
         self._values[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
         if event.anchor is not None:
             self._refuse(
@@ -224,11 +217,11 @@ class Reader:
                 "A key must be a simple name; this one is a list or a mapping. Remove the '{', '[' or '?'.",
             )
             raise _Stop
-        if len(self._stack) == DEEPEST:
+        if len(self._stack) == MAX_DEPTH:
             self._refuse(
                 event,
                 "TooDeep",
-                f"This is nested deeper than {DEEPEST} levels. Nothing here needs so many: check brackets "
+                f"This is nested deeper than {MAX_DEPTH} levels. Nothing here needs so many: check brackets "
                 "and indentation.",
             )
             raise _Stop
@@ -246,3 +239,13 @@ class Reader:
             if top.stored:
                 top.value[top.slot] = value
             top.slot = None
+
+
+def _cause_of(error: Exception) -> tuple[int, int, str]:
+    """Line and column, counted from 0, and the parser's own words; the start of the file where the parser
+    names no place.
+    """
+    if not isinstance(error, MarkedYAMLError):
+        return 0, 0, "an escape or a number is out of range"
+    mark, cause = error.problem_mark or error.context_mark, str(error.problem or error.context)
+    return (mark.line, mark.column, cause) if mark else (0, 0, cause)

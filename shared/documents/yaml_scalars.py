@@ -1,4 +1,4 @@
-"""What a plain YAML scalar means: the core schema of YAML 1.2, so that `no` and dates are text.
+"""The value of a plain YAML scalar by the core schema of YAML 1.2, in which `no` and dates are text.
 
 https://yaml.org/spec/1.2.2/#103-core-schema
 """

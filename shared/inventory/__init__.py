@@ -1,1 +1,1 @@
-"""What exists: lists of everything, one team by itself, and where it differs from what should be."""
+"""The existing objects: lists of all, those of one team, and their differences from the desired state."""

@@ -1,4 +1,4 @@
-"""Reading dead letters, page by page: nothing is locked by it, whatever their number."""
+"""Reads dead letters, page by page, without locking any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.ports import QueuedDeadLetter
 
 
 async def letters(app: App, first: int = 1) -> AsyncIterator[Letter]:
-    """All from a number on, in order."""
+    """All dead letters from a number on, in order."""
     while page := await app.dead_letters.peek(first):
         for kept in page:
             yield read_letter(kept)
@@ -20,7 +20,7 @@ async def letters(app: App, first: int = 1) -> AsyncIterator[Letter]:
 
 
 async def numbered(app: App, sequences: Iterable[int]) -> dict[int, Letter]:
-    """Those with these numbers that are still there. Pages without any of them are passed over."""
+    """The dead letters with these numbers that still exist. Pages without any of them are skipped."""
     found: dict[int, Letter] = {}
     wanted = sorted(set(sequences))
     while wanted and (page := await app.dead_letters.peek(wanted[0])):
@@ -30,7 +30,7 @@ async def numbered(app: App, sequences: Iterable[int]) -> dict[int, Letter]:
 
 
 def read_letter(kept: QueuedDeadLetter) -> Letter:
-    """What no stage of ours put there is a letter too, without a stage."""
+    """A message that no stage put there is a letter without a stage."""
     received = kept.received
     try:
         about = DeadLetter.of(received.properties)
@@ -47,8 +47,8 @@ def read_letter(kept: QueuedDeadLetter) -> Letter:
         message=about.message,
         actor=about.actor,
         attempts=about.attempts,
-        root=about.root,
-        chain=about.sequence,
+        correlation_id=about.correlation_id,
+        hop=about.hop,
         session=about.session,
         replays=about.replays,
         blob=str(data.get("blob") or data.get("granted") or "") if isinstance(data, dict) else "",

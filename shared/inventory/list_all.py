@@ -1,4 +1,4 @@
-"""What exists, for a sweep: everything by lists, side by side."""
+"""Lists all existing objects for a sweep, concurrently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ N = TypeVar("N", bound=_Named)
 
 
 async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
-    """Everything but the products, which the caller has already."""
+    """All objects but the products, which the caller has already."""
     gateway = app.gateway
     unified = asyncio.gather(
         gateway.api(names.API), gateway.api_policy(names.API), gateway.fragment(names.FRAGMENT)

@@ -1,6 +1,4 @@
-"""Teams without a request: who they are, what of their access still works, and what is left of it. Judged
-from lists alone.
-"""
+"""Teams without a request, and the objects that are left of their access, found from lists alone."""
 
 from __future__ import annotations
 
@@ -9,40 +7,61 @@ from itertools import chain
 from typing import Protocol
 
 from shared import names
-from shared.inventory.drift import OPEN, team_displayed
+from shared.inventory.drift import KEY_NOT_REQUIRED, team_displayed
 from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker, owner_of
-from shared.resources.actual import Namespace
-from shared.resources.project import GOING
+from shared.resources.actual import Namespace, Product, SecretVersion
+from shared.resources.project import BEING_DELETED
 
 
-def of_access_that_ended(team: str, times: Times, world: Snapshot) -> Iterator[str]:
-    """What is still there of a team whose access was withdrawn or is over by its date."""
-    product, subscription = (
-        world.products.get(names.product(team)),
-        world.subscriptions.get(names.subscription(team)),
-    )
-    since = product.marker.withdrawn if product and product.marker else None
-    newer = product is not None and product.marker is not None and product.marker.newer
-    if product is not None and since is None and not newer:
-        yield "its access has ended and its product is not withdrawn"
-    if product is not None and product.marker is not None and not newer and not product.subscription_required:
-        yield OPEN
-    if since is not None and times.now >= since + times.grace and not newer:
-        yield "its grace period has ended"
-    if subscription is not None and subscription.state == "active":
-        yield "its access has ended and its keys are active"
-    secrets = [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
-    if any(secret.enabled for secret in secrets):
-        yield "its access has ended and its secrets are enabled"
-    let_in = any(reader.ours for name in names.secrets(team) for reader in world.readers.get(name, ()))
-    if product is None and (secrets or let_in or subscription is not None or _own_backends(team, world)):
+def ended_team_drift(team: str, times: Times, world: Snapshot) -> Iterator[str]:
+    """The remains of a team whose access was withdrawn or is over by its date."""
+    product = world.products.get(names.product(team))
+    if product is not None:
+        yield from _ended_product(product, times)
+    yield from _ended_keys(team, world)
+    if product is None and _has_more(team, world):
         yield "its product is gone and other objects are left"
     yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
 
 
-def of_held(team: str, world: Snapshot) -> Iterator[str]:
-    """A team that the guard holds: its product says so, and no later look lets it go."""
+def _ended_product(product: Product, times: Times) -> Iterator[str]:
+    marker = product.marker
+    if marker is not None and marker.newer:
+        return
+    if marker is None or marker.withdrawn is None:
+        yield "its access has ended and its product is not withdrawn"
+    if marker is not None and not product.subscription_required:
+        yield KEY_NOT_REQUIRED
+    if marker is not None and marker.withdrawn and times.now >= marker.withdrawn + times.grace:
+        yield "its grace period has ended"
+
+
+def _ended_keys(team: str, world: Snapshot) -> Iterator[str]:
+    subscription = world.subscriptions.get(names.subscription(team))
+    if subscription is not None and subscription.state == "active":
+        yield "its access has ended and its keys are active"
+    if any(secret.enabled for secret in _secrets(team, world)):
+        yield "its access has ended and its secrets are enabled"
+
+
+def _secrets(team: str, world: Snapshot) -> list[SecretVersion]:
+    return [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
+
+
+def _has_more(team: str, world: Snapshot) -> bool:
+    """Whether a team has anything of ours at the gateway and in the vault, besides its product."""
+    readers = (reader for name in names.secrets(team) for reader in world.readers.get(name, ()))
+    return (
+        names.subscription(team) in world.subscriptions
+        or bool(_secrets(team, world))
+        or any(reader.ours for reader in readers)
+        or _own_backends(team, world)
+    )
+
+
+def held_team_drift(team: str, world: Snapshot) -> Iterator[str]:
+    """The product of a team whose withdrawal is held must say so, so that no later run withdraws it."""
     product = world.products.get(names.product(team))
     if (
         product is not None
@@ -54,21 +73,30 @@ def of_held(team: str, world: Snapshot) -> Iterator[str]:
 
 
 def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
-    """Every team that something of ours is marked with, under the name that we give it: a copy under another
-    name is nobody's.
-    """
-    marked = chain(
+    """All teams that our objects are marked with. A copy of an object under another name does not count."""
+    owners = chain(
         _marked(world.products, names.product),
         _marked(world.namespaces, names.namespace),
         _marked(world.projects, names.project),
         ((marker.repository, marker.team) for marker in _backends(world)),
+        _tagged(world),
     )
-    tagged = ((name, owner_of(found.tags)) for name, found in world.secrets.items())
-    secrets = (owner for name, owner in tagged if owner is not None and name in names.secrets(owner[1]))
-    displayed = ((name, team_displayed(repository, found)) for name, found in world.subscriptions.items())
-    subscribed = {team for name, team in displayed if team is not None and name == names.subscription(team)}
-    owners = {team for whose, team in chain(marked, secrets) if whose == repository}
-    return frozenset((owners | subscribed) - {names.CATALOGUE_TEAM})
+    marked = {team for owner, team in owners if owner == repository}
+    return frozenset(marked.union(_subscribed(repository, world)) - {names.CATALOG_TEAM})
+
+
+def _tagged(world: Snapshot) -> Iterator[tuple[int, str]]:
+    for name, found in world.secrets.items():
+        owner = owner_of(found.tags)
+        if owner is not None and name in names.secrets(owner[1]):
+            yield owner
+
+
+def _subscribed(repository: int, world: Snapshot) -> Iterator[str]:
+    for name, found in world.subscriptions.items():
+        team = team_displayed(repository, found)
+        if team is not None and name == names.subscription(team):
+            yield team
 
 
 class _HasMarker(Protocol):
@@ -93,25 +121,29 @@ def is_in_use(team: str, repository: int, world: Snapshot) -> bool:
     taken away.
     """
     ours = Marker(repository, team, "", "")
-    subscription, namespace = (
-        world.subscriptions.get(names.subscription(team)),
-        world.namespaces.get(names.namespace(team)),
-    )
-    project = world.projects.get(names.project(team))
-    marked = [
-        namespace.marker if namespace is not None and not namespace.terminating else None,
-        project.marker if project is not None and project.state != GOING else None,
-    ]
-    secrets = [world.secrets[name].tags for name in names.secrets(team) if name in world.secrets]
     return (
-        (
-            subscription is not None
-            and team_displayed(repository, subscription) == team
-            and subscription.state == "active"
+        _has_active_subscription(team, repository, world)
+        or any(ours.owns(marker) and marker.withdrawn is None for marker in _markers(team, world))
+        or any(
+            owner_of(secret.tags) == (repository, team) and "withdrawn" not in secret.tags
+            for secret in _secrets(team, world)
         )
-        or any(marker is not None and ours.owns(marker) and marker.withdrawn is None for marker in marked)
-        or any(owner_of(tags) == (repository, team) and "withdrawn" not in tags for tags in secrets)
     )
+
+
+def _has_active_subscription(team: str, repository: int, world: Snapshot) -> bool:
+    found = world.subscriptions.get(names.subscription(team))
+    return found is not None and found.state == "active" and team_displayed(repository, found) == team
+
+
+def _markers(team: str, world: Snapshot) -> Iterator[Marker]:
+    """The markers of the team's namespace and project, as long as they are not being deleted."""
+    namespace = world.namespaces.get(names.namespace(team))
+    if namespace is not None and namespace.marker is not None and not namespace.terminating:
+        yield namespace.marker
+    project = world.projects.get(names.project(team))
+    if project is not None and project.marker is not None and project.state != BEING_DELETED:
+        yield project.marker
 
 
 def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:
@@ -125,7 +157,7 @@ def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]
 
 
 def _own_backends(team: str, world: Snapshot) -> bool:
-    """What a newer version looks after, or another team owns, is not left over."""
+    """Backends that a newer version maintains, or another team owns, are not left over."""
     named = (
         found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--")
     )

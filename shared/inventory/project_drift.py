@@ -1,4 +1,4 @@
-"""Where Foundry projects are not what the requests say, judged from lists alone."""
+"""The differences of Foundry projects, found from lists alone."""
 
 from __future__ import annotations
 
@@ -8,65 +8,52 @@ from shared import names
 from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.marker import Marker
 from shared.resources.desired import Platform, compile_project
-from shared.resources.project import GOING, READY, ActualProject, is_marked
+from shared.resources.project import BEING_DELETED, READY, ActualProject, is_marked
 
 
 def project_drift(wanted: DesiredTeam, platform: Platform, times: Times, world: Snapshot) -> Iterator[str]:
-    """What differs for a team that has a request in force; where there is no playground nobody can have a
-    project.
+    """The differences of a team that has a request in force; on a platform without a playground there are
+    none.
     """
     request, playground = wanted.request, platform.playground
     if not request.playground_access:
-        yield from ended_access(request.team, platform.repository, times, world)
+        yield from ended_project_drift(request.team, platform.repository, times, world)
     elif playground is not None:
         desired = compile_project(request, playground)
         marker = Marker(platform.repository, request.team, wanted.path, "", desired.digest)
         yield from _unlike(marker, _actual(request.team, world), request.entra_group)
 
 
-def ended_access(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
-    """What is still there of a playground that was withdrawn, by itself or with everything else of its
-    team.
-    """
+def ended_project_drift(team: str, repository: int, times: Times, world: Snapshot) -> Iterator[str]:
+    """The remains of a playground that was withdrawn, by itself or with the rest of its team's access."""
     actual = _actual(team, world)
-    project, known = actual.project, actual.project.marker if actual.project else None
-    if project is not None and not Marker(repository, team, "", "").owns(known):
+    if actual.project is not None and not Marker(repository, team, "", "").owns(actual.project.marker):
         return
-    if actual.strangers(None):
+    if actual.other_groups(None):
         yield "its playground access has ended and a group may use its Foundry project"
-    if known is None or known.newer or project is None or project.state == GOING:
+    if actual.project is not None and actual.project.state != BEING_DELETED:
+        yield from _ended_project(actual.project.marker, times)
+
+
+def _ended_project(marker: Marker | None, times: Times) -> Iterator[str]:
+    if marker is None or marker.newer:
         return
-    if known.withdrawn is None:
+    if marker.withdrawn is None:
         yield "its playground access has ended and its Foundry project is not withdrawn"
-    elif times.now >= known.withdrawn + times.grace:
+    elif times.now >= marker.withdrawn + times.grace:
         yield "its Foundry project outlived its grace period"
 
 
 def teams_with_roles(world: Snapshot) -> frozenset[str]:
-    """Teams whose groups we let use a project that is gone: no marker tells of them any more."""
+    """Teams whose groups still have a role on a project that is gone, so that no marker names the team any
+    more.
+    """
     names_left = (
         name
         for name, users in world.users.items()
         if name not in world.projects and any(user.ours for user in users)
     )
     return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)
-
-
-def unmanaged_readers(repository: int, world: Snapshot) -> Iterator[str]:
-    """Whoever may use our projects by somebody else's assignment; the secrets' tags tell whom the requests
-    name.
-    """
-    for name, found in sorted(world.projects.items()):
-        if found.marker is None or found.marker.repository != repository:
-            continue
-        secret = world.secrets.get(names.endpoint_secret(found.marker.team))
-        named = secret.tags.get("reader") if secret else None
-        strangers = sorted(
-            reader.group for reader in world.users.get(name, ()) if not reader.ours and reader.group != named
-        )
-        yield from (
-            f"{group} may use the Foundry project {name} and no request names it" for group in strangers
-        )
 
 
 def _actual(team: str, world: Snapshot) -> ActualProject:
@@ -76,15 +63,19 @@ def _actual(team: str, world: Snapshot) -> ActualProject:
 
 def _unlike(marker: Marker, actual: ActualProject, group: str | None) -> Iterator[str]:
     project = actual.project
-    if project is not None and project.marker is not None and project.marker.newer:
-        return
     if project is None:
         yield "its Foundry project is not there"
+    elif project.marker is not None and project.marker.newer:
+        return
     elif not marker.owns(project.marker):
         yield "its Foundry project is not managed by mergekey"
     elif project.state != READY or not is_marked(project, marker):
         yield "its Foundry project is not what the request says"
-    if project is not None and group is not None and group not in {reader.group for reader in actual.readers}:
+    if project is not None and not _may_use(actual, group):
         yield "its group may not use its Foundry project"
-    if actual.strangers(group):
+    if actual.other_groups(group):
         yield "another group than its own may use its Foundry project"
+
+
+def _may_use(actual: ActualProject, group: str | None) -> bool:
+    return group is None or group in {reader.group for reader in actual.readers}

@@ -1,4 +1,4 @@
-"""The world as the lists of all systems show it, and what it is compared by."""
+"""The snapshot of all systems, from their lists, and the inputs of its comparison."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from shared.resources.actual import (
     Workspace,
 )
 
-#: What a team's access is made of; each is one stage's business.
+#: The parts of a team's access, each provisioned by one stage.
 Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the lists of all systems show, by name; `workspaces` and our `routes` by namespace, `readers` by
+    """The existing objects of all systems, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
     projects. `secret_urls` are where our named values of the gateway point to; `api_policy` and `fragment`
-    are the digests of the unified API's policy and of the policy fragment, None where nobody has looked;
-    `rules` is the number of the rules by which sweeps have judged.
+    are the digests of the unified API's policy and of the policy fragment, None when they were not read;
+    `rules` is the number of the rules by which sweeps have evaluated.
     """
 
     api: Api | None
@@ -55,16 +55,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """One difference. `team` is empty where nothing of ours is to be changed and a person must look."""
+class Difference:
+    """One difference. `team` is empty where none of our objects is to be changed and a person must act."""
 
     team: str
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredTeam:
-    """A valid request and where it stands. `over` when its last day has passed."""
+    """A valid request and its path. `over` when its last day has passed."""
 
     request: AccessRequest
     path: str
@@ -73,9 +73,7 @@ class DesiredTeam:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The moment at which is judged, how long the grace periods are, and how long a key works on that another
-    group could read.
-    """
+    """The moment of the comparison, the grace periods, and the time for which an exposed key stays valid."""
 
     now: datetime
     grace: timedelta

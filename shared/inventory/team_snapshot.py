@@ -1,5 +1,5 @@
-"""One team by itself: its objects in every system, side by side, by single reads. A system that gives no
-answer hides its part only.
+"""Reads the objects of one team in every system, concurrently. When a system does not answer, only its part
+is missing.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class InAccount:
 
 @dataclass(frozen=True, slots=True)
 class TeamSnapshot:
-    """What was seen of one team; `errors` why a part was not."""
+    """The snapshot of one team; `errors` says why a part could not be read."""
 
-    world: Snapshot
+    snapshot: Snapshot
     errors: Mapping[Part, MergekeyError]
 
     @property
@@ -75,14 +75,14 @@ class TeamSnapshot:
         return {part: (error.reason, error.message) for part, error in self.errors.items()}
 
     def require(self, *parts: Part) -> None:
-        """Raises why one of these parts was not seen: what is not known of it decides."""
+        """Raise the error of one of these parts that could not be read, for decisions that depend on it."""
         for part in parts:
             if part in self.errors:
                 raise self.errors[part]
 
 
 async def read_team(app: App, team: str, request: AccessRequest | None) -> TeamSnapshot:
-    """Without a request everything that the team may have is looked for."""
+    """Without a request all parts are read."""
     gateway, vault, cluster, account = await asyncio.gather(
         _tried(lambda: _on_gateway(app, team, request)),
         _tried(lambda: _in_vault(app, team, request)),
@@ -134,7 +134,9 @@ async def _in_vault(app: App, team: str, request: AccessRequest | None) -> InVau
 
 
 async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InCluster:
-    """Who asks for no workspace of its own may still have one that is being removed: its namespace tells."""
+    """A team that asks for no workspace of its own may still have one that is being removed: then its
+    namespace exists.
+    """
     if app.cluster is None:
         return InCluster()
     name = names.namespace(team)
@@ -152,7 +154,7 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
 
 
 async def _in_account(app: App, team: str) -> InAccount:
-    """Who asks for no playground (any more) may still have one, and a group that may use it."""
+    """A team that asks for no playground (any more) may still have a project, and a group that may use it."""
     if app.projects is None or app.project_roles is None:
         return InAccount()
     name = names.project(team)

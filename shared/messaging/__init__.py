@@ -1,1 +1,1 @@
-"""What travels on Service Bus, and what copies of a message remember. Pure."""
+"""The messages on Service Bus, and the state that their copies carry. Pure."""

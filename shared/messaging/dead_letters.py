@@ -1,6 +1,4 @@
-"""Dead letters as operators see them: what they have in common, which may be replayed, which trouble they
-stand for. Pure.
-"""
+"""Dead letters as operators see them: groups, replays, and the failures that they stand for. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from datetime import datetime, timedelta
 
 from shared import names
 
-#: After so many replays another one is no help: what failed is to be found out first.
-MOST_REPLAYS = 5
-#: For so long a letter stands for its trouble, and sweeps leave it to people. After that they try again, in
+#: After so many replays the cause must be found before another one.
+MAX_REPLAYS = 5
+#: For so long a letter stands for its failure, and sweeps do not repeat it. After that they try again, in
 #: case its cause is gone.
 STANDS_FOR = timedelta(days=1)
 
@@ -25,10 +23,10 @@ class Letter:
     """One dead letter. `sequence` is its number in the queue, `enqueued` when it came there, `body` the
     message that failed.
 
-    `root` and `chain` are the first id of the chain that it ended and the number of the last copy; `replays`
-    counts earlier replays. `stage` is empty when the message is not one that a stage put there. Of a message
-    that was too large to be kept, `body` is only the beginning, `body_size` are the bytes and `body_sha256`
-    is the SHA-256 of the whole; else they are 0 and empty.
+    `correlation_id` and `hop` are the first id of the chain that it ended and the number of the last copy;
+    `replays` counts earlier replays. `stage` is empty when the message is not one that a stage put there. Of
+    a message that was too large to be kept, `body` is only the beginning, `body_size` are the bytes and
+    `body_sha256` is the SHA-256 of the whole; else they are 0 and empty.
     """
 
     sequence: int
@@ -40,8 +38,8 @@ class Letter:
     message: str
     actor: str
     attempts: int
-    root: str
-    chain: int
+    correlation_id: str
+    hop: int
     session: str
     replays: int
     blob: str
@@ -54,12 +52,12 @@ class Letter:
         return self.team, self.blob, self.stage
 
     def stands(self, now: datetime) -> bool:
-        """Whether it still stands for its trouble."""
+        """Whether it still stands for its failure."""
         return self.enqueued > now - STANDS_FOR
 
     @property
     def replay_id(self) -> str:
-        """The id of its next replay: who replays it twice sends one message."""
+        """The message id of its next replay, so that duplicate detection joins two replays."""
         return f"{self.message_id}/replay/{self.replays + 1}"
 
 
@@ -115,7 +113,7 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
 def refusal(letter: Letter) -> str | None:
     """Why a letter may not be replayed; None when it may."""
     if not letter.stage:
-        return "no stage put it there, so nobody knows where it belongs: look at it and discard it"
+        return "no stage put it there, so its stage is unknown: look at it and discard it"
     if letter.body_sha256:
         return (
             f"only the first {len(letter.body)} of its {letter.body_size} bytes were kept, since Service Bus "
@@ -125,7 +123,7 @@ def refusal(letter: Letter) -> str | None:
         return (
             "it has no session, so its stage could not receive it: discard it, and the next sweep looks again"
         )
-    if letter.replays >= MOST_REPLAYS:
+    if letter.replays >= MAX_REPLAYS:
         return (
             f"it was replayed {letter.replays} times and failed each time: find the cause, then discard it, "
             "and the next sweep looks again"
@@ -134,5 +132,5 @@ def refusal(letter: Letter) -> str | None:
 
 
 def team_of(letter: Letter) -> str | None:
-    """The team that it is about, if it is about one that can have objects."""
-    return letter.team if names.team_fault(letter.team) is None else None
+    """The team of the letter; None when the name is not valid for a team."""
+    return letter.team if names.team_problem(letter.team) is None else None

@@ -1,8 +1,8 @@
-"""What travels on Service Bus: frozen, versioned, in a CloudEvents 1.0 envelope (https://cloudevents.io,
+"""The messages on Service Bus: frozen, versioned, in a CloudEvents 1.0 envelope (https://cloudevents.io,
 structured JSON).
 
-A message is a hint: it names the team and the revision. The text it carries is a cache that Git's blob hash
-proves. No message can hold a key.
+A message is a hint: it names the team and the revision. The text it carries is a cache, verified by Git's
+blob hash. No message can hold a key.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.documents.problem import quote
 from shared.errors import MalformedMessage, NewerMessage
 from shared.git import blob_id
+from shared.names import MAX_TEAM_LENGTH, TEAM_PATTERN
 
 CONTENT_TYPE = "application/cloudevents+json"
 #: Of a dead letter with only the beginning of a body that was too large.
 CUT = "application/vnd.mergekey.cut"
 #: Characters of a text among the properties of a dead letter, and of its message.
-LONGEST_WORD, LONGEST_MESSAGE = 128, 2000
-#: The team name that the catalogue travels under.
-CATALOG_TEAM = "catalogue"
+MAX_PROPERTY_LENGTH, MAX_MESSAGE_LENGTH = 128, 2000
 #: The value of `To` that every subscription of the topic takes.
 TO_ALL = "all"
 
-Team = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
+Team = Annotated[str, Field(pattern=TEAM_PATTERN, max_length=MAX_TEAM_LENGTH)]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 
 
 class Message(BaseModel):
-    """The base: `TYPE` is the CloudEvents type, its last part the version of the form.
+    """The base class: `TYPE` is the CloudEvents type, its last part the version of the schema.
 
-    On the bus a field is called by its alias, in the code by its name. That may change, the alias may not.
+    Messages spell a field by its alias, the code by its name. The name may change, the alias may not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True)
@@ -58,7 +57,7 @@ class Message(BaseModel):
             "source": source,
             "time": now.astimezone(UTC).isoformat(timespec="milliseconds"),
             "datacontenttype": "application/json",
-            # Without what says nothing: an older version reads the messages of a newer one while both run.
+            # Defaults are left out: an older version reads the messages of a newer one while both run.
             "data": self.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         }
         if self.session is not None:
@@ -79,18 +78,24 @@ class Message(BaseModel):
             raise MalformedMessage(f"not a message of type {cls.TYPE}: {type(error).__name__}") from None
         ours = version == "1.0" and isinstance(source, str) and _SOURCE.fullmatch(source) is not None
         if version != "1.0" or kind != cls.TYPE:
-            refused = NewerMessage if ours and _is_later(kind, cls.TYPE) else MalformedMessage
-            raise refused(f"expected a message of type {cls.TYPE}")
+            newer = ours and _is_later(kind, cls.TYPE)
+            raise _unreadable(f"expected a message of type {cls.TYPE}", newer=newer)
         try:
             return cls.model_validate_json(data, by_alias=True, by_name=False)
         except ValidationError as error:
-            refused = NewerMessage if ours and _is_only_unknown(error) else MalformedMessage
-            raise refused(f"not a message of type {cls.TYPE}: {_first_problem(error)}") from None
+            newer = ours and _is_only_unknown(error)
+            raise _unreadable(
+                f"not a message of type {cls.TYPE}: {_first_problem(error)}", newer=newer
+            ) from None
 
 
-#: What `encode` is given by the stages.
+#: The source that the stages give to `encode`.
 _SOURCE = re.compile(r"/repositories/[0-9]{1,20}")
 _TYPE = re.compile(r"(?P<name>.+\.v)(?P<version>[1-9][0-9]{0,3})")
+
+
+def _unreadable(message: str, *, newer: bool) -> NewerMessage | MalformedMessage:
+    return NewerMessage(message) if newer else MalformedMessage(message)
 
 
 def _is_later(kind: object, known: str) -> bool:
@@ -102,7 +107,7 @@ def _is_later(kind: object, known: str) -> bool:
 
 
 def _is_only_unknown(error: ValidationError) -> bool:
-    """Whether all that is wrong are fields, and words of fields, that are not known."""
+    """Whether all problems are unknown fields, or unknown values of fields."""
     problems = error.errors(include_url=False)
     return all(
         problem["type"] == "extra_forbidden"
@@ -117,14 +122,13 @@ def _first_problem(error: ValidationError) -> str:
 
 
 class TeamMessage(Message):
-    """What AccessChange and DeliverKeys share.
+    """The fields of AccessChange and DeliverKeys.
 
     `change` is `requested` (there is a request at `path`), `withdrawn` (at `commit` the guard let the
-    withdrawal pass) or `held` (it did not: the product shall say so). `leave` is what older versions send
-    with a withdrawal; nobody reads it. `blob` is Git's object id of the request and `text` its content; both
-    are empty for a withdrawal, whose `granted` is the commit that the access was made from which is taken
-    away.
-    `cause` says what set it off: a push, or a sweep that looked at everything.
+    withdrawal pass) or `held` (it did not: the product's marker is to say so). `leave` is sent by older
+    versions with a withdrawal and not read. `blob` is Git's object id of the request and `text` its content;
+    both are empty for a withdrawal, whose `granted` is the commit from which the withdrawn access was made.
+    `cause` is a push, or a sweep.
     """
 
     change: Annotated[Literal["requested", "withdrawn", "held"], Field(alias="change")]
@@ -147,8 +151,8 @@ class TeamMessage(Message):
         return self.blob or self.granted
 
     def content(self) -> bytes | None:
-        """The text, if Git's hash of it is the blob that the message names; None otherwise: then nothing of
-        it is trusted.
+        """The text, if Git's hash of it is the blob that the message names; None otherwise, and the text is
+        not used.
         """
         content = self.text.encode()
         return content if self.blob and blob_id(content, len(self.blob)) == self.blob else None
@@ -161,13 +165,13 @@ class AccessChange(TeamMessage):
 
 
 class DeliverKeys(TeamMessage):
-    """The team's product stands: make sure that its keys are in the vault, or, after a withdrawal, dead."""
+    """The team's product is in place: deliver its keys to the vault, or, after a withdrawal, disable them."""
 
     TYPE: ClassVar[str] = "dev.mergekey.deliver-keys.v1"
 
 
 class Sweep(Message):
-    """Look at everything: all teams of the branch, and grace periods that have ended.
+    """Compare everything: all teams of the branch, and grace periods that have ended.
 
     `why` is for people; `verdict` asks for the check run that a large push has not got yet; `deep` compares
     whole objects of all teams and not of a slice only.
@@ -185,13 +189,12 @@ class Sweep(Message):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What is known about a message that a stage could not finish for good.
+    """The properties of a message that a stage could not finish.
 
-    It travels as application properties beside the original body, which stays byte for byte what it was: it
-    may be anything, and replaying it is sending it again. `root` and `sequence` are those of the chain it
-    ended, `replays` is how often people had sent it again before. A body that leaves no room for the
-    properties is cut: then `body_size` are its bytes and `body_sha256` is its SHA-256 in hexadecimal digits;
-    else they are 0 and empty.
+    They are application properties beside the original body, which is kept byte for byte and sent again by a
+    replay. `correlation_id` and `hop` are those of the chain it ended (properties `root` and `sequence`),
+    `replays` counts earlier replays. A body that leaves no room for the properties is cut: then `body_size`
+    are its bytes and `body_sha256` is its SHA-256 in hexadecimal digits; else they are 0 and empty.
     """
 
     stage: str
@@ -202,14 +205,16 @@ class DeadLetter:
     attempts: int
     message_id: str
     session: str
-    root: str
-    sequence: int
+    correlation_id: str
+    hop: int
     replays: int = 0
     body_size: int = 0
     body_sha256: str = ""
 
     def properties(self) -> dict[str, str | int | float | bool]:
-        """Texts are cut, since strangers write some of them: Service Bus allows 64 KiB for all."""
+        """Texts are cut, because some come from foreign messages: Service Bus allows 64 KiB for all
+        properties.
+        """
         texts = {
             "stage": self.stage,
             "team": self.team,
@@ -217,13 +222,13 @@ class DeadLetter:
             "actor": self.actor,
             "message-id": self.message_id,
             "session": self.session,
-            "root": self.root,
+            "root": self.correlation_id,
         }
-        counts = {"attempts": self.attempts, "sequence": self.sequence, "replays": self.replays}
+        counts = {"attempts": self.attempts, "sequence": self.hop, "replays": self.replays}
         if self.body_sha256:
             texts["body-sha256"], counts["body-size"] = self.body_sha256, self.body_size
-        words = {name: fitting(value, LONGEST_WORD) for name, value in texts.items()}
-        return {**words, "message": fitting(self.message, LONGEST_MESSAGE), **counts}
+        words = {name: truncate(value, MAX_PROPERTY_LENGTH) for name, value in texts.items()}
+        return {**words, "message": truncate(self.message, MAX_MESSAGE_LENGTH), **counts}
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Self:
@@ -239,9 +244,9 @@ class DeadLetter:
             actor=_text(properties, "actor"),
             attempts=_count(properties, "attempts"),
             message_id=_text(properties, "message-id"),
-            session=_text(properties, "session", most=LONGEST_WORD),
-            root=_text(properties, "root"),
-            sequence=_count(properties, "sequence"),
+            session=_text(properties, "session", most=MAX_PROPERTY_LENGTH),
+            correlation_id=_text(properties, "root"),
+            hop=_count(properties, "sequence"),
             replays=_count(properties, "replays", 0),
             body_size=_count(properties, "body-size", 0),
             body_sha256=_text(properties, "body-sha256", ""),
@@ -262,27 +267,25 @@ def _count(found: Mapping[str, Any], name: str, default: int | None = None) -> i
     raise MalformedMessage(f"a dead letter without the property {name!r}")
 
 
-def whole(text: str) -> str:
+def escape_surrogates(text: str) -> str:
     """The text with half characters (lone surrogates, which JSON can spell and nothing can send) written as
     escapes.
     """
     return text.encode(errors="backslashreplace").decode()
 
 
-def fitting(value: object, most: int) -> str:
-    """Whatever somebody wrote, as the text of a property: at most so many characters."""
-    return whole(str(value)[:most])[:most]
+def truncate(value: object, most: int) -> str:
+    """The value as the text of a property, at most `most` characters."""
+    return escape_surrogates(str(value)[:most])[:most]
 
 
 def is_count(value: object, most: int = 2**31 - 2) -> TypeGuard[int]:
-    """Whether it is a number that may have been counted here. The SDK sends integers of 32 bits, and some are
-    sent on with one more.
-    """
+    """Whether it is a valid count. The SDK sends integers of 32 bits, and some are sent on with one more."""
     return isinstance(value, int) and 0 <= value <= most
 
 
 def content_type(body: bytes) -> str:
-    """What a body is sent as: one of our messages, or anything."""
+    """The content type of a body: that of our messages, or of unknown bytes."""
     return CONTENT_TYPE if "specversion" in read_envelope(body) else "application/octet-stream"
 
 

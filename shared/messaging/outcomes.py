@@ -1,4 +1,4 @@
-"""What a stage is given and what it gives back."""
+"""The input and the result of a stage."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ M = TypeVar("M", bound=Message, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[M]):
-    """A message and the moment at which it is judged.
+    """A message and the moment at which it is processed.
 
     `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this
-    machine says. `root` is the id of the first message of the chain: ids of all that follows from it begin
-    with it. `again`: it was begun before, or the branch has moved since. What was written then may have come
-    too late, over something newer.
+    machine says. `correlation_id` is the id of the first message of the chain: the ids of all that follow
+    begin with it. `is_retry` is true for a retry, for a redelivery after a crash or a lost lock, and after
+    the branch has moved: an earlier attempt may have overwritten a newer state.
     """
 
     message: M
     now: datetime
-    root: str
-    again: bool = False
+    correlation_id: str
+    is_retry: bool = False
 
     @property
-    def closely(self) -> bool:
-        """Whether marks are not believed: what they vouch for is looked at too."""
-        return self.again or (isinstance(self.message, TeamMessage) and self.message.cause == "sweep")
+    def verify_markers(self) -> bool:
+        """Whether the state is read that markers vouch for, instead of trusting them."""
+        return self.is_retry or (isinstance(self.message, TeamMessage) and self.message.cause == "sweep")
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A push to our branch, as one webhook call tells of it. `before` is None when the branch is new.
+    """A push to our branch, from one webhook delivery. `before` is None when the branch is new.
 
-    `allows` is whether one of its commits gives leave for withdrawals.
+    `allows` is whether one of its commits allows withdrawals.
     """
 
     delivery: str
@@ -46,10 +46,9 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Finished. `note` is what people shall see beside the commit; None when there is nothing worth saying.
+    """Finished. `note` is the text of the commit status; None for no status.
 
-    `wrote` is False when the world was found as it should be: then there is no need to look at the branch
-    again.
+    `wrote` is False when nothing had to be written: then the branch is not checked again.
     """
 
     note: str | None = None
@@ -58,10 +57,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not finished, and nothing is wrong: come back after this time.
+    """Not finished, without an error: the stage runs again after this time.
 
-    `patient` waits are not given up. `revision` is the blob that was acted on: waits for the same one join
-    into one chain. `note` is what people shall see beside the commit after the reason.
+    `patient` waits have no limit. `revision` is the blob that was applied: waits for the same one join into
+    one chain. `note` follows the reason in the commit status.
     """
 
     after: timedelta
@@ -75,5 +74,5 @@ Outcome = Done | Waiting
 
 
 def worth_saying(event: Event[TeamMessage], wrote: bool, text: str) -> str | None:
-    """The note of a stage: a sweep that finds everything as it should be says nothing."""
+    """The note of a stage: a sweep that finds no difference reports nothing."""
     return text if wrote or event.message.cause == "push" else None

@@ -1,4 +1,4 @@
-"""What a message and its copies remember, and what follows from it: ids, delays. Pure:
+"""The retry state of a message and its copies, and the ids and delays that follow from it. Pure:
 `shared.stages.settlement` acts on it.
 """
 
@@ -12,23 +12,30 @@ from datetime import datetime, timedelta
 
 from shared.errors import Busy, MergekeyError, TemporaryError
 from shared.marker import format_time, read_time
-from shared.messaging.messages import LONGEST_WORD, Message, TeamMessage, fitting, is_count, whole
+from shared.messaging.messages import (
+    MAX_PROPERTY_LENGTH,
+    Message,
+    TeamMessage,
+    escape_surrogates,
+    is_count,
+    truncate,
+)
 from shared.messaging.outcomes import Waiting
 from shared.messaging.routes import Stage
 
 Properties = Mapping[str, str | int | float | bool]
 
 #: Service Bus allows 128 characters for a message id.
-LONGEST_ID = 128
+MAX_ID_LENGTH = 128
 #: Bytes of a whole message in the tier Standard:
 #: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-quotas
-LARGEST_MESSAGE = 262_144
+MAX_MESSAGE_BYTES = 262_144
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message as a trigger got it. `reason` and `description` are the broker's, for messages from a native
-    dead-letter queue.
+    """A message as a trigger received it. `reason` and `description` are the broker's, for messages from a
+    native dead-letter queue.
     """
 
     body: bytes
@@ -43,14 +50,15 @@ class IncomingMessage:
 
 @dataclass(frozen=True, slots=True)
 class RetryState:
-    """What the copies of a message carry as application properties. Times are texts of `format_time`, empty
-    for never.
+    """The application properties of a message's copies. `correlation_id` is the id of the first message of
+    the chain (property `root`), `hop` the number of this copy (property `sequence`). Times are texts of
+    `format_time`, empty for never.
 
     `replays` counts how often people sent it again after it had become a dead letter.
     """
 
-    root: str
-    sequence: int = 0
+    correlation_id: str
+    hop: int = 0
     attempt: int = 0
     waiting_for: str = ""
     waiting_since: str = ""
@@ -60,13 +68,13 @@ class RetryState:
 
     @classmethod
     def of(cls, received: IncomingMessage) -> RetryState:
-        """Properties of a message that is not ours can be anything, and of any length."""
+        """Read the properties of any message: those of foreign messages can have any type and length."""
         known, enqueued = received.properties, received.enqueued
         return cls(
-            root=bounded(whole(str(known.get("root") or received.message_id))),
-            sequence=_number(known.get("sequence")),
+            correlation_id=bounded_id(escape_surrogates(str(known.get("root") or received.message_id))),
+            hop=_number(known.get("sequence")),
             attempt=_number(known.get("attempt")),
-            waiting_for=fitting(known.get("waiting-for") or "", LONGEST_WORD),
+            waiting_for=truncate(known.get("waiting-for") or "", MAX_PROPERTY_LENGTH),
             waiting_since=_moment(known.get("waiting-since"), enqueued),
             failing_since=_moment(known.get("failing-since"), enqueued),
             denied_since=_moment(known.get("denied-since"), enqueued),
@@ -85,25 +93,24 @@ class RetryState:
             "replays": self.replays,
         }
         counts: dict[str, str | int | float | bool] = {
-            "root": self.root,
-            "sequence": self.sequence,
+            "root": self.correlation_id,
+            "sequence": self.hop,
             "attempt": self.attempt,
         }
         return {**counts, **{name: value for name, value in named.items() if value}}
 
 
-#: The longest time between two looks at what is waited for.
-LONGEST_WAIT = timedelta(minutes=1)
+#: The longest pause between two checks of a waiting stage.
+MAX_WAIT = timedelta(minutes=1)
 
 
 def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
-    """The longer it lasts, the rarer it is looked at: a quarter of the time that has passed, at most a minute
-    between two looks.
+    """The pause grows with the wait: a quarter of the time that has passed, at most a minute.
 
-    The looks of several chains fall on the same seconds, multiples of 1, 2, 4, ... 32: there they meet, and
-    go on as one.
+    The times are rounded up to multiples of 1, 2, 4, ... 32 seconds, so that several chains get the same
+    message id and duplicate detection joins them.
     """
-    wait = max(outcome.after, min((now - since) / 4, LONGEST_WAIT))
+    wait = max(outcome.after, min((now - since) / 4, MAX_WAIT))
     if outcome.patient:
         return now + wait
     quantum = 2 ** max(0, min(int(wait.total_seconds()), 64).bit_length() - 1)
@@ -111,8 +118,8 @@ def waiting_until(outcome: Waiting, now: datetime, since: datetime) -> datetime:
 
 
 def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) -> str:
-    """One per push, team, revision and second: beside its commit people look for the end. Sweeps of the same
-    revision join.
+    """One id per push, team, revision and second, so that each push reports at its own commit. Sweeps of the
+    same revision join.
     """
     slot = int(due.timestamp())
     if not isinstance(message, TeamMessage):
@@ -122,13 +129,14 @@ def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) 
 
 
 def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedelta:
-    """What the service asked for, else exponential from 2 s to 10 min; spread by the chain's id, so that no
-    crowd comes back at once.
+    """The wait that the service asked for, else exponential from 2 s to 10 min, with jitter from the
+    correlation id.
 
-    Who is busy is asked again soon: after a quarter of the time it has been, from 2 s to a minute.
+    Conflicts (409, 412) are retried sooner than other errors: after a quarter of the time that has passed,
+    from 2 s to a minute.
     """
     asked = error.retry_after if isinstance(error, TemporaryError) else None
-    spread = int(hashlib.sha256(f"{trail.root}/{trail.sequence}".encode()).hexdigest()[:4], 16) / 0xFFFF
+    spread = int(hashlib.sha256(f"{trail.correlation_id}/{trail.hop}".encode()).hexdigest()[:4], 16) / 0xFFFF
     exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
     seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
     return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(
@@ -136,16 +144,16 @@ def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedel
     )
 
 
-def bounded(message_id: str) -> str:
-    """The id, or what stands for it when it is too long."""
-    if len(message_id) <= LONGEST_ID:
+def bounded_id(message_id: str) -> str:
+    """The id, with a hash in place of its end when it is too long."""
+    if len(message_id) <= MAX_ID_LENGTH:
         return message_id
     return f"{message_id[:63]}/{hashlib.sha256(message_id.encode()).hexdigest()}"
 
 
 def _moment(value: object, latest: datetime) -> str:
-    """A time of ours as text, else nothing. Nothing began after the message was there: a limit that counts
-    from then would never end.
+    """The text of a valid time, else an empty one. A time after the message was enqueued is replaced by that
+    moment: a limit that counts from the future would never end.
     """
     found = read_time(str(value))
     if found is None:
@@ -154,5 +162,5 @@ def _moment(value: object, latest: datetime) -> str:
 
 
 def _number(value: object) -> int:
-    """What is counted on from there is still a count for whoever reads it next."""
+    """The bound leaves room to count on: the next reader must still accept the number."""
     return value if isinstance(value, int) and is_count(value, most=2**30) else 0

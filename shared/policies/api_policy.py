@@ -1,9 +1,9 @@
 """The policy of the unified API: where a granted model is served. Compiled from the catalogue alone, for all
 teams.
 
-It refuses what no product decided (keys for the API or for all APIs skip product policies), lets no
-credential of a client through, and asks a model's fallback when the model fails. What products decided, it
-finds in the variables that `policy` describes.
+It refuses calls that no product policy has granted (keys for the API or for all APIs skip product policies),
+removes the client's credentials, and calls a model's fallback when the model fails. It reads the decision of
+the product policy from the variables that `product_policy` describes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from shared.policies.policy_xml import (
 )
 
 #: A model's three retries and its fallback.
-MOST_REPETITIONS = 4
+MAX_RETRIES = 4
 
-#: Everything by which a client may say who it is, in any of the spellings that API Management or a provider
-#: reads.
+#: The headers and parameters in which clients send credentials, in any of the spellings that API Management
+#: or a provider reads.
 CLIENT_HEADERS = ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")
 CLIENT_PARAMETERS = ("api-key", "subscription-key")
 
-#: What an answer carries, and what it does not tell about who answered.
+#: The security headers of every response, and the headers of backends that are removed from it.
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -68,7 +68,7 @@ def api_policy(catalog: Catalog) -> str:
 
 
 def _before_the_products(catalog: Catalog) -> Element:
-    """What has to hold before a product counts or refuses anything."""
+    """The policies that run before those of products."""
     first = Element("inbound")
     _let_browsers_in(first, catalog.origins)
     if catalog.tokens is not None:
@@ -77,8 +77,8 @@ def _before_the_products(catalog: Catalog) -> Element:
 
 
 def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
-    """Before all else: a browser asks without a key, and may only read a refusal that has these headers
-    too.
+    """CORS comes first: a preflight request has no key, and a browser can read an error only with these
+    headers.
     """
     if not origins:
         return
@@ -95,8 +95,8 @@ def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
 
 
 def _require_token(inbound: Element, tokens: EntraTokens) -> None:
-    """Besides the key. 401 for a token that is absent, expired or for somebody else; nothing is counted
-    then.
+    """A token is required besides the key. Calls without a valid token for this audience get 401 and are not
+    counted.
     """
     checked = {
         "tenant-id": literal(tokens.tenant),
@@ -116,7 +116,7 @@ def _strip(inbound: Element) -> None:
 
 
 def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
-    """The first way of a call: to the team's own workspace, or to what serves the model to all teams."""
+    """The backend of the first attempt: the team's own workspace, or the shared one."""
     _open(branch, model)
     set_variable(branch, "retries", str(model.retries))
     shared = branch
@@ -140,8 +140,8 @@ def _open(branch: Element, model: CatalogModel) -> None:
 
 
 def _keep_closed(parent: Element) -> None:
-    """Once more than in the products: when a model is closed to a class of data, that holds before all
-    products are written.
+    """The check of product policies once more, so that a new restriction holds before all products are
+    written, for all teams.
     """
     refuse(
         when(parent, "closed to the data"),
@@ -151,13 +151,13 @@ def _keep_closed(parent: Element) -> None:
 
 
 def _take_token(parent: Element) -> None:
-    """Into a variable, so that it never travels to another provider."""
+    """The token is kept in a variable, so that it is never sent to another provider."""
     token = {"resource": FOUNDRY_AUDIENCE, "output-token-variable-name": "platform-token"}
     SubElement(parent, "authentication-managed-identity", token)
 
 
 def _address(parent: Element, model: CatalogModel) -> None:
-    """What the model is called where it is served, as whom the gateway calls it, and where."""
+    """The model's name at its backend, the credential of the gateway, and the backend."""
     set_variable(parent, "served-model", literal(model.served_name))
     if model.provider == "foundry":
         set_header(parent, "Authorization", expression("bearer"))
@@ -165,8 +165,8 @@ def _address(parent: Element, model: CatalogModel) -> None:
 
 
 def _forward(root: Element, catalog: Catalog) -> None:
-    """The call, again while it fails, and at last to the fallback. API Management allows one element in this
-    section.
+    """The call is retried while it fails, and at last sent to the fallback. API Management allows one element
+    in this section.
 
     The answer is not buffered, so that events of a stream arrive one by one.
     """
@@ -174,7 +174,7 @@ def _forward(root: Element, catalog: Catalog) -> None:
     backend.remove(backend[0])
     again = {
         "condition": expression("another attempt"),
-        "count": str(MOST_REPETITIONS),
+        "count": str(MAX_RETRIES),
         "interval": "1",
         "first-fast-retry": "true",
     }

@@ -21,10 +21,10 @@ _ANYWHERE: frozenset[Section] = frozenset(get_args(Section))
 _INBOUND: frozenset[Section] = frozenset({"inbound"})
 
 #: The longest policy document in bytes: https://learn.microsoft.com/azure/api-management/service-limits
-LONGEST = dict.fromkeys(sorted(_NOT_CONSUMPTION), 256 * 1024) | {"consumption": 16 * 1024}
+MAX_POLICY_BYTES = dict.fromkeys(sorted(_NOT_CONSUMPTION), 256 * 1024) | {"consumption": 16 * 1024}
 #: The products of an instance: https://learn.microsoft.com/azure/api-management/service-limits (limits of
 #: 2026)
-MOST_PRODUCTS: dict[Tier, int] = {
+MAX_PRODUCTS: dict[Tier, int] = {
     "consumption": 100, "developer": 100, "basic": 200, "standard": 500, "premium": 2_000,
     "basicv2": 200, "standardv2": 500, "premiumv2": 2_000,
 }  # fmt: skip
@@ -34,8 +34,8 @@ WITH_BREAKERS = _NOT_CONSUMPTION
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Where a policy may stand. All that is compiled may stand at the scopes of products and APIs; `once` per
-    section.
+    """Where a policy may stand. All compiled policies may stand at the scopes of products and APIs; with
+    `once`, only once per section.
 
     `key` is the key of the catalogue that asks for it, empty for what every catalogue needs.
     """
@@ -46,7 +46,7 @@ class Allowed:
     key: str = ""
 
 
-#: Scopes: `cors` is for the API, because a browser's first question has no key and so belongs to no product.
+#: Scopes: `cors` is for the API, because a preflight request has no key and so belongs to no product.
 ONLY_AT: dict[str, Scope] = {"cors": "api"}
 
 TABLE: dict[str, Allowed] = {

@@ -1,4 +1,4 @@
-"""What every policy document is made of: elements, expressions, refusals, and the digest that it carries.
+"""The parts of every policy document: elements, expressions, error responses, and the digest that it carries.
 
 Nothing is concatenated: an XML library writes every element and escapes every value, so the policies are sent
 as `xml`, not `rawxml`. The gateway also *evaluates* `@(...)` and `{{...}}`, which no escaping prevents. So
@@ -18,8 +18,7 @@ _DIGEST = "mergekey-digest"
 _LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
 _PLACE = re.compile(r"%(name|value)%")
 
-#: For whom the gateway's own identity asks for a token when it calls a Foundry model or the content safety
-#: service.
+#: The audience of the token with which the gateway calls a Foundry model or the content safety service.
 FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
 
 #: Every expression that stands in a policy. `%name%` and `%value%` are places for literals; nothing else in a
@@ -142,9 +141,7 @@ def refuse(parent: Element, status: Status, message: str) -> None:
 
 
 def with_digest(root: Element) -> str:
-    """The text, with the digest of all the rest as a variable: so the gateway can tell which policy it
-    has.
-    """
+    """The text, with the digest of the rest as a variable: so a policy that is read can be compared."""
     inbound = section(root, "inbound")
     after = next(index for index, element in enumerate(inbound) if element.tag == "base") + 1
     inbound.insert(after, Element("set-variable", name=_DIGEST, value=_digest(root)))
@@ -157,7 +154,7 @@ def digest_of(policy: str) -> str:
     It is over the canonical form, so it survives the gateway's own way of writing XML.
     """
     try:
-        # what the gateway holds was written by who may write policies: no stranger's XML
+        # The gateway's policies are written by its administrators: this XML is trusted.
         root = fromstring(policy)  # noqa: S314
     except ParseError:
         return ""
@@ -171,14 +168,12 @@ def digest_of(policy: str) -> str:
 
 
 def carries_digest(root: Element) -> bool:
-    """Whether a policy was one of ours once, edited since or not."""
+    """Whether Mergekey wrote the policy, edited since or not."""
     return root.find(f"inbound/set-variable[@name='{_DIGEST}']") is not None
 
 
 def canonical_digest(text: str) -> str:
-    """The digest of what a document without a digest of its own says, such as a fragment; empty for what is
-    no XML.
-    """
+    """The digest of a document that carries none, such as a fragment; empty for a text that is not XML."""
     try:
         return _digest(fromstring(text))  # noqa: S314 - as above
     except ParseError:
@@ -196,7 +191,7 @@ def _digest(root: Element) -> str:
 
 
 def _canonical(element: Element) -> list[object]:
-    """What a policy says, without how it is written: order of attributes, quotes, comments, whitespace."""
+    """The content of a policy without its formatting: order of attributes, quotes, comments, whitespace."""
     attributes = sorted((name, _collapsed(value)) for name, value in element.items())
     return [element.tag, attributes, _collapsed(element.text), [_canonical(child) for child in element]]
 

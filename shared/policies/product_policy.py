@@ -1,8 +1,8 @@
-"""The policy of a team's product: what the team may call, and how much of it. And the fragment that finds out
-what it calls.
+"""The policy of a team's product, which grants models and limits, and the fragment that finds the requested
+model.
 
-The gateway runs product policies before API policies. The product decides whether and how much, the API
-decides where to; what the product decided, it says in variables: `granted-model`, `data-class`,
+The gateway runs product policies before API policies. The product policy grants and limits a call, the API
+policy routes it. The product policy passes its decision on in variables: `granted-model`, `data-class`,
 `fallback-model`, `dedicated`, `cached`.
 """
 
@@ -30,7 +30,7 @@ from shared.policies.policy_xml import (
 )
 from shared.requests.request import AccessRequest, ModelAccess
 
-#: What the content safety service looks for:
+#: The categories of the content safety service:
 #: https://learn.microsoft.com/azure/ai-services/content-safety/concepts/harm-categories
 HARMS = ("Hate", "SelfHarm", "Sexual", "Violence")
 
@@ -55,7 +55,7 @@ def requested_model_fragment() -> str:
 
 
 def product_policy(request: AccessRequest, catalog: Catalog) -> str:
-    """What the team may call, and how much of it.
+    """Compile the models that the team may call, and their limits.
 
     A model that may not see the team's class of data is not named, whatever the request says; nor is one that
     is not on offer.
@@ -84,13 +84,13 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
 
 
 def granted_by(policy: str) -> Grants | None:
-    """What a product's policy of ours lets its team take, by model, as `AccessRequest.tokens` says it; None
-    for a text that is not ours.
+    """The grants of a product policy of ours, by model, in the form of `AccessRequest.tokens`; None for any
+    other text.
 
-    One that was edited since is read as it is: what it says holds.
+    A policy that was edited since is read as it is, because it is in force.
     """
     try:
-        # what the gateway holds was written by who may write policies: no stranger's XML
+        # The gateway's policies are written by its administrators: this XML is trusted.
         root = fromstring(policy)  # noqa: S314
     except ParseError:
         return None
@@ -128,7 +128,7 @@ def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAc
 
 
 def _team_limits(inbound: Element, request: AccessRequest) -> None:
-    """Over all models together: calls first, as they cost nothing to count."""
+    """The limits over all models together. Calls are limited first, because counting them is cheap."""
     if request.requests_per_minute is not None:
         counting = {
             "counter-key": literal(request.team),
@@ -165,7 +165,7 @@ def _grant(
 
 
 def _dimensions(request: AccessRequest, access: ModelAccess) -> Iterator[tuple[str, str]]:
-    """API Management takes at most five of one's own."""
+    """API Management takes at most five custom dimensions."""
     yield "Team", literal(request.team)
     yield "Model", literal(access.name)
     if request.cost_center is not None and is_literal(request.cost_center):
@@ -185,12 +185,12 @@ def _fallback(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> 
 
 
 def _is_cached(request: AccessRequest, model: CatalogModel, catalog: Catalog) -> bool:
-    """Restricted data is kept nowhere."""
+    """Restricted data is never cached."""
     return model.cached and catalog.cache is not None and request.data_classification != "restricted"
 
 
 def _screen(branch: Element, safety: ContentSafety) -> None:
-    """What is found harmful is answered with 403 before it reaches a model."""
+    """Harmful prompts are refused with 403 before they reach a model."""
     screen = SubElement(branch, "llm-content-safety", {"backend-id": SAFETY_BACKEND, "shield-prompt": "true"})
     categories = SubElement(screen, "categories", {"output-type": "EightSeverityLevels"})
     for harm in HARMS:
@@ -198,9 +198,7 @@ def _screen(branch: Element, safety: ContentSafety) -> None:
 
 
 def _answer_from_cache(root: Element, cache: SemanticCache) -> None:
-    """Once per section, as API Management allows. Neither another team nor another model gets an answer that
-    was kept.
-    """
+    """Once per section, as API Management requires. Cached answers are kept apart by team and model."""
     found = when(section(root, "inbound"), "variable is set", name="cached")
     asked = {"embeddings-backend-id": CACHE_BACKEND, "embeddings-backend-auth": "system-assigned"}
     lookup = SubElement(

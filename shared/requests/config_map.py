@@ -21,10 +21,10 @@ from shared.documents.field_types import (
     Line,
     ModelName,
     RequestsPerMinuteText,
+    Schema,
     TeamName,
     TokensPerMinuteText,
     TokensText,
-    Written,
     parse_leniently,
 )
 from shared.documents.strict_yaml import embed
@@ -34,8 +34,8 @@ from shared.requests.shapes import EXPIRES, GROUP, MODEL, OWNER, TEAM, Shape, en
 _MODELS = ("data", "models")
 
 
-class Labels(Written):
-    """Two labels are required; others are yours."""
+class Labels(Schema):
+    """Two labels are required; others are free."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str]
@@ -46,7 +46,7 @@ class Labels(Written):
     )
 
 
-class Metadata(Written):
+class Metadata(Schema):
     """The ConfigMap's own name and labels."""
 
     name: str = Field(description="the team's name and '-access-request'")
@@ -57,7 +57,7 @@ class Metadata(Written):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class ModelEntry(Written):
+class ModelEntry(Schema):
     """A model in the text `data.models`. A KAITO model with an instance type gets a workspace of its own."""
 
     name: ModelName = Field(description=MODEL)
@@ -66,7 +66,7 @@ class ModelEntry(Written):
     instance_type: InstanceType | None = None
 
 
-class Data(Written):
+class Data(Schema):
     """The request itself."""
 
     team: TeamName = Field(description=TEAM)
@@ -118,7 +118,7 @@ class ShapeB(Shape):
         return document
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[RequestedModel | None]:
+    def requested_models(document: Document) -> Iterator[RequestedModel | None]:
         for where, raw in entries(document, _MODELS):
             entry = parse_leniently(ModelEntry, raw)
             if entry is None:
@@ -129,7 +129,7 @@ class ShapeB(Shape):
                     where, entry.type, entry.name, dedicated=dedicated, instance_type=entry.instance_type
                 )
 
-    def terms(self) -> RequestDetails:
+    def details(self) -> RequestDetails:
         data = self.data
         return RequestDetails(
             team=data.team,

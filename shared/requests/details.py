@@ -1,4 +1,4 @@
-"""What a request asks for, in the same words for every shape in which it may be written."""
+"""The content of a request, the same for every shape in which it may be written."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class RequestPaths:
         return any(_begins(pattern.split("/")[:-1], segments) for pattern in self.patterns)
 
     def near_miss(self, path: str) -> str | None:
-        """What to do about a file that was probably meant as a request, but lies where none is looked for;
+        """Advice for a file that was probably meant as a request, but stands where requests are not read;
         else None.
         """
         if self.folder(path) is not None:
@@ -80,7 +80,7 @@ class RequestPaths:
 
 
 def catalog_near_miss(path: str, catalog_path: str) -> str | None:
-    """What to do about a file that was probably meant as the catalogue, but lies elsewhere; else None."""
+    """Advice for a file that was probably meant as the catalogue, but stands elsewhere; else None."""
     wanted, segments = catalog_path.split("/"), path.split("/")
     if path == catalog_path or len(wanted) != len(segments) or not all(map(_alike, segments, wanted)):
         return None

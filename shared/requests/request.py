@@ -1,6 +1,4 @@
-"""An access request: from `access.yaml`, in any of its shapes, to `AccessRequest`, or to everything that is
-wrong with it.
-"""
+"""Reads `access.yaml`, in any of its shapes, as an `AccessRequest`, or as all its problems."""
 
 from __future__ import annotations
 
@@ -17,10 +15,10 @@ from shared.documents.document import Document
 from shared.documents.problem import START, Position, Problem, capped, listed, quote
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import dotted, explain
-from shared.names import team_fault
+from shared.names import team_problem
 from shared.requests.config_map import ShapeB
 from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
-from shared.requests.entitlements import Objection, check_entitlements, granted
+from shared.requests.entitlements import check_entitlements, granted
 from shared.requests.paths import RequestPaths
 from shared.requests.shapes import Shape, ShapeA, ShapeC
 
@@ -29,9 +27,9 @@ __all__ = [
     "AccessRequest",
     "Classification",
     "ModelAccess",
+    "ParsedRequest",
     "Period",
     "TokenQuota",
-    "Verdict",
     "read_request",
 ]
 
@@ -40,7 +38,7 @@ SHAPES: tuple[type[Shape], ...] = (ShapeA, ShapeB, ShapeC)
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """What a team may have, whatever shape it was written in.
+    """The access that a team asks for, in whatever shape it was written.
 
     `models` are sorted by name and unique, at least one; the limits are over all of them together.
     `display_name` is the team's name where none was given. `entra_group` is an object id in lower case.
@@ -63,7 +61,9 @@ class AccessRequest:
 
     @property
     def tokens(self) -> dict[str, int | None]:
-        """What it can take of each model's shared backends in a minute: 0 for nothing, None for no bound."""
+        """The tokens per minute that it can take of each model's shared backends: 0 for none, None for no
+        bound.
+        """
         return {model.name: self._least(model) for model in self.models}
 
     def _least(self, model: ModelAccess) -> int | None:
@@ -76,8 +76,8 @@ class AccessRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The request, or None and what is wrong with it.
+class ParsedRequest:
+    """The request, or None and its problems.
 
     `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
     `expires_at` say where it, the models and the last day stand.
@@ -100,67 +100,84 @@ def read_request(
     catalog: Catalog | None,
     paths: RequestPaths,
     leaving: frozenset[str] = frozenset(),
-) -> Verdict:
+) -> ParsedRequest:
     """The request in a file's content. Never raises; all problems at once.
 
     There is a request if and only if there are no problems. Without a catalogue (it is missing or wrong
-    itself) only the problems that do not depend on it are told, and there is no request. `leaving` are models
-    that the catalogue dropped while they were in use: that is its fault, and nothing is said about them here.
+    itself) only the problems that do not depend on it are found, and there is no request. `leaving` are
+    models that the catalogue dropped while they were in use: they are a problem of the catalogue, not of the
+    request.
     """
     document = read_bytes(path, content)
     shape = _shape(document.data)
     if shape is None:
-        return Verdict(None, capped([*document.problems, *_no_shape(document)]))
+        return ParsedRequest(None, capped([*document.problems, *_no_shape(document)]))
     document = shape.prepared(document)
-    entries = list(shape.wishes(document))
-    wishes = [wish for wish in entries if wish is not None]
+    entries = list(shape.requested_models(document))
+    requested_models = [requested for requested in entries if requested is not None]
     written, wrong = _validated(shape, document)
     team, team_wrong = _claimed_team(shape, document, paths)
-    problems = [*document.problems, *wrong, *team_wrong, *_contradictions(shape, document)]
-    if not entries and document.get(shape.models_at) is not None and document.knows_all(shape.models_at):
-        problems.append(
-            document.problem(shape.models_at, "NoModels", "The request asks for no model. Add at least one.")
-        )
-    if catalog is not None:
-        problems.extend(
-            document.problem((*wish.where, key), *fault)
-            for wish, key, *fault in _objections(shape, document, wishes, catalog, leaving)
-        )
-    terms = written.terms() if written is not None else None
-    request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
-    places = {wish.name: document.at(wish.where) for wish in wishes}
-    tokens = {wish.name: _tokens(wish, catalog, terms) for wish in wishes}
-    return Verdict(
+    problems = [
+        *document.problems,
+        *wrong,
+        *team_wrong,
+        *_cross_field_problems(shape, document),
+        *_no_models(shape, document, entries),
+        *_entitlement_problems(shape, document, requested_models, catalog, leaving),
+    ]
+    details = written.details() if written is not None else None
+    request = (
+        None
+        if problems or details is None or catalog is None
+        else _request(details, requested_models, catalog)
+    )
+    return ParsedRequest(
         request,
         capped(problems),
         team,
         document.at(shape.team_at),
-        places,
-        tokens,
-        document.at(shape.expires_at),
+        models_at={requested.name: document.at(requested.where) for requested in requested_models},
+        tokens={requested.name: _tokens(requested, catalog, details) for requested in requested_models},
+        expires_at=document.at(shape.expires_at),
     )
 
 
-def _objections(
+def _no_models(
+    shape: type[Shape], document: Document, entries: Sequence[RequestedModel | None]
+) -> Iterator[Problem]:
+    where = shape.models_at
+    if not entries and document.get(where) is not None and document.knows_all(where):
+        yield document.problem(where, "NoModels", "The request asks for no model. Add at least one.")
+
+
+def _entitlement_problems(
     shape: type[Shape],
     document: Document,
-    wishes: Sequence[RequestedModel],
-    catalog: Catalog,
+    requested_models: Sequence[RequestedModel],
+    catalog: Catalog | None,
     leaving: frozenset[str],
-) -> Iterator[Objection]:
+) -> Iterator[Problem]:
+    """The problems that depend on the catalogue; without one there are none."""
+    if catalog is None:
+        return
     written = document.get(shape.classification_at)
     known = document.knows(shape.classification_at)
-    return check_entitlements(wishes, catalog, (written or "internal") if known else None, leaving)
+    classification = (written or "internal") if known else None
+    for requested, key, *problem in check_entitlements(requested_models, catalog, classification, leaving):
+        yield document.problem((*requested.where, key), *problem)
 
 
-def _tokens(wish: RequestedModel, catalog: Catalog | None, terms: RequestDetails | None) -> int | None:
-    """What the wish can take of the model's shared backends in a minute: the team-wide limit holds for each
-    model, too.
+def _tokens(requested: RequestedModel, catalog: Catalog | None, details: RequestDetails | None) -> int | None:
+    """The tokens per minute that the request can take of the model's shared backends: the team-wide limit
+    holds for each model, too.
     """
-    model = catalog.model(wish.name) if catalog is not None else None
-    if model is None or wish.dedicated:
+    model = catalog.model(requested.name) if catalog is not None else None
+    if model is None or requested.dedicated:
         return 0
-    bounds = (granted(wish, model).tokens_per_minute, terms.tokens_per_minute if terms is not None else None)
+    bounds = (
+        granted(requested, model).tokens_per_minute,
+        details.tokens_per_minute if details is not None else None,
+    )
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
@@ -198,7 +215,7 @@ def _claimed_team(
     shape: type[Shape], document: Document, paths: RequestPaths
 ) -> tuple[str | None, list[Problem]]:
     team = document.get(shape.team_at)
-    if not isinstance(team, str) or team_fault(team) is not None or not document.knows(shape.team_at):
+    if not isinstance(team, str) or team_problem(team) is not None or not document.knows(shape.team_at):
         return None, []
     if team == paths.team_of(document.path):
         return team, []
@@ -211,8 +228,8 @@ def _claimed_team(
     return team, [document.problem(shape.team_at, "WrongFolder", advice)]
 
 
-def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]:
-    """What each key may say by itself, but not together with others."""
+def _cross_field_problems(shape: type[Shape], document: Document) -> Iterator[Problem]:
+    """The problems of keys that are valid by themselves but not together."""
     if document.get(shape.classification_at) == "restricted" and document.get(shape.playground_at) in (
         True,
         "true",
@@ -223,7 +240,7 @@ def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]
         )
         yield document.problem(shape.playground_at, "PlaygroundNotAllowed", advice)
     team, where = document.get(shape.team_at), shape.named_after_team
-    if where is not None and isinstance(team, str) and team_fault(team) is None:
+    if where is not None and isinstance(team, str) and team_problem(team) is None:
         found, expected = document.get(where), f"{team}-access-request"
         if isinstance(found, str) and document.knows(where) and found != expected:
             yield document.problem(
@@ -231,23 +248,26 @@ def _contradictions(shape: type[Shape], document: Document) -> Iterator[Problem]
             )
 
 
-def _request(terms: RequestDetails, wishes: Sequence[RequestedModel], catalog: Catalog) -> AccessRequest:
-    known = ((wish, catalog.model(wish.name)) for wish in wishes)
+def _request(
+    details: RequestDetails, requested_models: Sequence[RequestedModel], catalog: Catalog
+) -> AccessRequest:
+    known = ((requested, catalog.model(requested.name)) for requested in requested_models)
     models = sorted(
-        (granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name
+        (granted(requested, model) for requested, model in known if model is not None),
+        key=lambda model: model.name,
     )
     return AccessRequest(
-        team=terms.team,
-        display_name=terms.display_name,
-        owner=terms.owner,
-        cost_center=terms.cost_center,
-        entra_group=terms.entra_group,
+        team=details.team,
+        display_name=details.display_name,
+        owner=details.owner,
+        cost_center=details.cost_center,
+        entra_group=details.entra_group,
         models=tuple(models),
-        tokens_per_minute=terms.tokens_per_minute,
-        daily_token_quota=terms.daily_token_quota,
-        playground_access=terms.playground_access,
-        tracing_enabled=terms.tracing_enabled,
-        data_classification=terms.data_classification,
-        expires=terms.expires,
-        requests_per_minute=terms.requests_per_minute,
+        tokens_per_minute=details.tokens_per_minute,
+        daily_token_quota=details.daily_token_quota,
+        playground_access=details.playground_access,
+        tracing_enabled=details.tracing_enabled,
+        data_classification=details.data_classification,
+        expires=details.expires,
+        requests_per_minute=details.requests_per_minute,
     )

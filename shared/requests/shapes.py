@@ -23,10 +23,10 @@ from shared.documents.field_types import (
     Line,
     ModelName,
     RequestsPerMinute,
+    Schema,
     TeamName,
     Tokens,
     TokensPerMinute,
-    Written,
     parse_leniently,
 )
 from shared.requests.details import Period, RequestDetails, RequestedModel, TokenQuota
@@ -38,7 +38,7 @@ MODEL = "a model's name as the catalogue has it, such as gpt-4.1"
 EXPIRES = "the last day of the access, such as 2027-03-31"
 
 
-class Shape(Written, ABC):
+class Shape(Schema, ABC):
     """A whole request. The paths say where things stand that several shapes have in different places."""
 
     team_at: ClassVar[KeyPath]
@@ -55,16 +55,16 @@ class Shape(Written, ABC):
 
     @staticmethod
     @abstractmethod
-    def wishes(document: Document) -> Iterator[RequestedModel | None]:
+    def requested_models(document: Document) -> Iterator[RequestedModel | None]:
         """Each model asked for, None for an entry that cannot be read."""
 
     @abstractmethod
-    def terms(self) -> RequestDetails:
+    def details(self) -> RequestDetails:
         """Everything else."""
 
 
-class Team(Written):
-    """Who asks."""
+class Team(Schema):
+    """The team that asks."""
 
     name: TeamName = Field(description=TEAM)
     display_name: Line | None = Field(default=None, description="the team's name for people")
@@ -73,7 +73,7 @@ class Team(Written):
     entra_group: GroupId | None = Field(default=None, description=GROUP)
 
 
-class Limits(Written):
+class Limits(Schema):
     """Over all models together."""
 
     tokens_per_minute: TokensPerMinute | None = None
@@ -81,15 +81,15 @@ class Limits(Written):
     requests_per_minute: RequestsPerMinute | None = None
 
 
-class Features(Written):
-    """What else the team wants."""
+class Features(Schema):
+    """Features besides the models."""
 
     playground_access: bool = Field(default=False, description="a Foundry project to try models in")
     tracing_enabled: bool = False
 
 
 class _WithTeam(Shape):
-    """What shapes A and C share."""
+    """The fields that shapes A and C share."""
 
     team_at = ("team", "name")
     models_at = ("models",)
@@ -103,7 +103,7 @@ class _WithTeam(Shape):
     data_classification: Classification = "internal"
     expires: Day | None = Field(default=None, description=EXPIRES)
 
-    def terms(self) -> RequestDetails:
+    def details(self) -> RequestDetails:
         return RequestDetails(
             team=self.team.name,
             display_name=self.team.display_name or self.team.name,
@@ -120,23 +120,23 @@ class _WithTeam(Shape):
         )
 
 
-class WrittenQuota(Written):
+class QuotaSchema(Schema):
     """So many tokens in each period."""
 
     tokens: Tokens = Field(description="how many tokens")
     period: Period = Field(description="Hourly, Daily, Weekly, Monthly or Yearly")
 
 
-class FoundryEntry(Written):
+class FoundryEntry(Schema):
     """A model that Azure AI Foundry serves."""
 
     name: ModelName = Field(description=MODEL)
     tokens_per_minute: TokensPerMinute | None = Field(
         default=None, description="default: the catalogue's ceiling"
     )
-    token_quota: WrittenQuota | None = None
+    token_quota: QuotaSchema | None = None
 
-    def wish(self, where: KeyPath) -> RequestedModel:
+    def requested_model(self, where: KeyPath) -> RequestedModel:
         """The entry in common words."""
         return RequestedModel(where, "foundry", self.name, self.tokens_per_minute, self._quota())
 
@@ -152,7 +152,7 @@ class KaitoEntry(FoundryEntry):
         default=None, description="default: the catalogue's first instance type"
     )
 
-    def wish(self, where: KeyPath) -> RequestedModel:
+    def requested_model(self, where: KeyPath) -> RequestedModel:
         return RequestedModel(
             where,
             "kaito",
@@ -167,11 +167,11 @@ class KaitoEntry(FoundryEntry):
 class OpenAIEntry(FoundryEntry):
     """A model behind any other endpoint that speaks OpenAI's protocol."""
 
-    def wish(self, where: KeyPath) -> RequestedModel:
+    def requested_model(self, where: KeyPath) -> RequestedModel:
         return RequestedModel(where, "openai", self.name, self.tokens_per_minute, self._quota())
 
 
-class ModelsA(Written):
+class ModelsA(Schema):
     """The models asked for."""
 
     foundry: list[FoundryEntry] = Field(default_factory=list)
@@ -187,7 +187,7 @@ class ShapeA(_WithTeam):
     )
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[RequestedModel | None]:
+    def requested_models(document: Document) -> Iterator[RequestedModel | None]:
         kinds: list[tuple[str, type[FoundryEntry]]] = [
             ("foundry", FoundryEntry),
             ("kaito", KaitoEntry),
@@ -196,17 +196,17 @@ class ShapeA(_WithTeam):
         for key, form in kinds:
             for where, raw in entries(document, ("models", key)):
                 entry = parse_leniently(form, raw)
-                yield entry.wish(where) if entry else None
+                yield entry.requested_model(where) if entry else None
 
 
-class Choice(Written):
+class Choice(Schema):
     """Model names that count when `enabled`."""
 
     enabled: bool = True
     models: list[ModelName] = Field(default_factory=list)
 
 
-class ModelsC(Written):
+class ModelsC(Schema):
     """The models asked for."""
 
     foundry: Choice = Choice()
@@ -224,7 +224,7 @@ class ShapeC(_WithTeam):
     )
 
     @staticmethod
-    def wishes(document: Document) -> Iterator[RequestedModel | None]:
+    def requested_models(document: Document) -> Iterator[RequestedModel | None]:
         shared: tuple[Provider, ...] = ("foundry", "openai")
         for provider in shared:
             for where, raw in _enabled(document, provider):

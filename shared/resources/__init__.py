@@ -1,1 +1,3 @@
-"""What is made for teams and for all: desired, actual, and the plan from one to the other. Pure."""
+"""The managed objects of teams and of the platform: desired, actual, and the plan from one to the other.
+Pure.
+"""

@@ -1,5 +1,5 @@
-"""What is: the parts of remote objects that decisions need, with the tags that fence writes (ETag,
-resourceVersion).
+"""The actual state: the parts of remote objects that decisions need, with the versions that fence writes
+(ETag, resourceVersion).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.resources.unified_api import KEY_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One that does not require a subscription is open: whoever calls without a key is served as it says,
+    """An API Management product. One that does not require a subscription serves calls without a key,
     published or not.
     """
 
@@ -31,19 +31,17 @@ class Product:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all was written once: it is published, or it was, as its marker says, until somebody else
-        changed that.
-        """
+        """Whether the product was completed once: it is published, or its marker says that it was."""
         return self.published or (self.marker is not None and bool(self.marker.digest))
 
     @property
     def is_in_force(self) -> bool:
-        """Whether all that its marker vouches for was written, and nothing was taken away since."""
+        """Whether all that its marker vouches for was written, and it is not withdrawn."""
         return self.marker is not None and bool(self.marker.digest) and self.marker.withdrawn is None
 
     def is_shown_as(self, *display_names: str) -> bool:
-        """Whether it is published under one of these names. Spaces around a name nobody sees, and a service
-        may cut them off.
+        """Whether it is published under one of these names. Spaces around a name are ignored, because the
+        service may remove them.
         """
         return self.published and self.display_name.strip() in {name.strip() for name in display_names}
 
@@ -60,28 +58,28 @@ class Api:
     subscription_required: bool = True
     key_names: tuple[str, str] = KEY_NAMES
 
-    def is_as(self, digest: str, operations: str) -> bool:
+    def is_current(self, digest: str, operations: str) -> bool:
         """Whether its marker vouches for this catalogue, and it was imported from these operations."""
         return self.marker is not None and (self.marker.digest, self.operations) == (digest, operations)
 
     @property
     def was_finished(self) -> bool:
-        """Whether all was written once. Until then its digest is empty; one that somebody made unreadable was
-        there.
+        """Whether the API was completed once. Until then its digest is empty; a digest that is unreadable now
+        was there.
         """
         return self.marker is not None and (bool(self.marker.digest) or "digest" in self.marker.unreadable)
 
     @property
-    def asks_for_keys(self) -> bool:
-        """Whether it lets nobody in without a key, and looks for keys where clients send them."""
+    def requires_keys(self) -> bool:
+        """Whether it refuses calls without a key, and expects keys where clients send them."""
         return self.subscription_required and self.key_names == KEY_NAMES
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy that is there. `digest` is the one it carries, empty when it is not one of ours.
+    """An existing policy. `digest` is the one it carries, empty when it is not one of ours.
 
-    `grants` is what a product's lets its team take, by model; None for one that is not ours.
+    `grants` are the tokens that a product's policy grants its team, by model; None for one that is not ours.
     """
 
     etag: str
@@ -92,7 +90,7 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the
-    rules by which sweeps have judged (`shared.branch.states.RULES`), 0 where it does not say.
+    rules by which sweeps have evaluated (`shared.branch.states.RULES`), 0 where it does not say.
     """
 
     digest: str = ""
@@ -112,8 +110,8 @@ class ActualBackend:
     breaker: Breaker | None = None
     members: tuple[PoolMember, ...] = ()
 
-    def is_as(self, desired: Backend) -> bool:
-        """Whether it is what was wanted, and was not changed since."""
+    def equivalent_to(self, desired: Backend) -> bool:
+        """Whether it is as desired, and was not changed since."""
         shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
         return shown and self.marker is not None and self.marker.digest == desired.digest
 
@@ -157,7 +155,7 @@ class SecretVersion:
 
 @dataclass(frozen=True, slots=True)
 class RoleGrant:
-    """A group that may read a secret, or use a project; `ours` when it was us who let it in."""
+    """A group that may read a secret, or use a project; `ours` when Mergekey made the assignment."""
 
     group: str
     ours: bool
@@ -173,9 +171,7 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A KAITO Workspace: what cannot be changed in place (`fixed`), how it is, whether it is being
-    deleted.
-    """
+    """A KAITO Workspace: its immutable fields (`fixed`), its conditions, and whether it is being deleted."""
 
     name: str
     resource_version: str
@@ -187,9 +183,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with what it fills in by
-    itself.
-    """
+    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with its defaults filled in."""
 
     name: str
     managed: bool
@@ -206,7 +200,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class GpuNode:
-    """A node that KAITO had made for a workspace."""
+    """A node that KAITO created for a workspace."""
 
     name: str
     namespace: str
@@ -227,7 +221,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class TracingConnection:
-    """What connects a project to Application Insights; `target` is the id of that resource."""
+    """The connection of a project to Application Insights; `target` is the id of that resource."""
 
     target: str
     ours: bool

@@ -1,8 +1,7 @@
-"""What serves the models: API Management's backends, pools of them, and the secrets that they need, as they
-should be.
+"""The desired backends of API Management, pools of them, and the named values that they need.
 
 A model with one member is one backend; with more it is a pool, and a backend per member. Two more serve the
-gateway itself. Each `hashed` is what digests are over (`shared.resources.desired` says why it is spelt out).
+gateway itself. Each `hashed` is the input of digests (`shared.resources.desired` says why it is spelt out).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.marker import Marker
 from shared.names import (
     CACHE_BACKEND,
-    CATALOGUE_TEAM,
+    CATALOG_TEAM,
     SAFETY_BACKEND,
     credential,
     member_backend,
@@ -81,9 +80,9 @@ class Backend:
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(self.hashed, sort_keys=True).encode()).hexdigest()
 
-    def sealed(self, marker: Marker) -> Marker:
-        """The marker that the backend itself carries: lists do not show everything that was written, its
-        digest does.
+    def with_digest(self, marker: Marker) -> Marker:
+        """The marker that the backend carries, with the backend's digest: lists do not show every field, so
+        the digest stands for them.
         """
         return replace(marker, digest=self.digest)
 
@@ -103,7 +102,7 @@ class NamedValue:
 
 
 def catalog_backends(catalog: Catalog, cluster: Cluster | None) -> tuple[Backend, ...]:
-    """Of all models that are served to all teams, single ones before the pools that are made of them."""
+    """The backends of all shared models, single ones before the pools that name them."""
     singles = [backend for model in catalog.models for backend in _singles(model, cluster)]
     pools = [_pool(model) for model in catalog.models if _is_pool(model)]
     return (*singles, *_gateways_own(catalog), *pools)
@@ -125,7 +124,7 @@ def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
 
 
 def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:
-    """Those that send one of these named values."""
+    """The backends that send one of these named values."""
     return (
         each for each in backends if each.credential is not None and each.credential.named_value in secrets
     )
@@ -145,7 +144,7 @@ def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
         yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
     if model.shared is not None and not model.members and cluster is not None:
         yield Backend(
-            shared_backend(model.name), workspace_url(cluster, CATALOGUE_TEAM, model.name), model.breaker
+            shared_backend(model.name), workspace_url(cluster, CATALOG_TEAM, model.name), model.breaker
         )
 
 

@@ -1,9 +1,9 @@
-"""What should be: a request and the catalogue compiled into one slice per stage, each with its digest.
+"""The desired state: a request and the catalogue compiled into one slice per stage, each with its digest.
 
-A digest says whether a slice is the one that was written last. It is over everything that is written, so a
-new version of this code that writes something else converges by itself. What it is over is spelt out in
-`hashed`, because its keys are part of it: a field may get another name, but with another key everything would
-be written anew.
+A digest says whether a slice is the one that was written last. It covers everything that is written, so a new
+version of this code that writes something else converges by itself. Its input is spelt out in `hashed`,
+because the keys are part of it: a field may be renamed, but with another key everything would be written
+anew.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.catalog.catalog import Catalog
 from shared.marker import Marker
-from shared.names import CATALOGUE_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
+from shared.names import CATALOG_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
 from shared.policies.api_policy import api_policy
 from shared.policies.policy_table import Tier
 from shared.policies.product_policy import product_policy, requested_model_fragment
@@ -45,9 +45,9 @@ class Playground:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the platform settled once: the repository that asks, the gateway's URL, the cluster if there is
-    one, the URL of the platform's own vault, whose secrets no team reads, if there is one, the tier of API
-    Management, and the playground if there is one.
+    """The platform's settings: the repository that asks, the gateway's URL, the cluster if there is one, the
+    URL of the platform's own vault, whose secrets no team reads, if there is one, the tier of API Management,
+    and the playground if there is one.
     """
 
     repository: int
@@ -78,8 +78,8 @@ class DesiredGateway:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Display names that stay as they are: earlier versions wrote the plain one, and two versions side by
-        side must not take turns.
+        """Display names that stay as they are: earlier versions wrote the plain one, and two versions that
+        run side by side must not overwrite each other.
         """
         return self.shown_as, self.display_name
 
@@ -99,8 +99,8 @@ class DesiredGateway:
 
 @dataclass(frozen=True, slots=True)
 class DesiredCatalog:
-    """The unified API with its fragment and policy, what serves the models to all teams, and the secrets that
-    this needs.
+    """The unified API with its fragment and policy, the shared backends, and the named values that these
+    need.
     """
 
     api: dict[str, Any]
@@ -131,9 +131,7 @@ class DesiredCatalog:
 
 @dataclass(frozen=True, slots=True)
 class DesiredWorkspaces:
-    """What stands in the team's namespace besides the namespace itself. `workspaces` and `routes` are by
-    workspace name.
-    """
+    """The objects in the team's namespace. `workspaces` and `routes` are by workspace name."""
 
     limits: tuple[Manifest, ...]
     workspaces: dict[str, Manifest]
@@ -159,8 +157,8 @@ class DesiredWorkspaces:
 
 @dataclass(frozen=True, slots=True)
 class DesiredProject:
-    """A team's Foundry project. `tracing` is the id of what it is connected to for its traces. Who may use it
-    is in no digest: it is looked at each time.
+    """A team's Foundry project. `tracing` is the id of the Application Insights that takes its traces. Role
+    assignments are not part of the digest: they are compared each time.
     """
 
     name: str
@@ -198,7 +196,7 @@ def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
 
 
 def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
-    """A team's own. Empty without a cluster or without dedicated models."""
+    """The team's own workspaces. Empty without a cluster or without dedicated models."""
     return _workspaces(
         request.team,
         [model for model in request.models if model.instance_type is not None],
@@ -208,13 +206,13 @@ def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platf
 
 
 def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
-    """Those that the platform runs for all teams. Empty without a cluster or without such models."""
+    """The workspaces that the platform runs for all teams. Empty without a cluster or without such models."""
     shared = [
         ModelAccess(each.name, each.provider, None, None, each.shared.instance_type)
         for each in catalog.models
         if each.shared
     ]
-    return _workspaces(CATALOGUE_TEAM, shared, catalog, platform)
+    return _workspaces(CATALOG_TEAM, shared, catalog, platform)
 
 
 def _workspaces(
@@ -234,7 +232,7 @@ def _workspaces(
 
 
 def compile_project(request: AccessRequest, playground: Playground) -> DesiredProject:
-    """Of a request with playground access."""
+    """Compile the project of a request with playground access."""
     return DesiredProject(
         project(request.team), request.display_name, playground.tracing if request.tracing_enabled else None
     )

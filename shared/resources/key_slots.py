@@ -1,10 +1,10 @@
-"""Which of a team's two keys are made new, now or later. Pure: `shared.stages.renew_key` does it.
+"""Which of a team's two keys are renewed, now or later. Pure: `shared.stages.renew_key` does it.
 
 A subscription has two slots, the primary and the secondary key, and each has a secret, whose tag `reader`
-names the group that may read the key. A key that a group could read which may read it no more is *exposed*,
-and stays so until its slot is renewed: value, fingerprint and reader change in one write. The secondary is
-renewed at once. The primary is what the team's services hold: it works on for the overlap, and its secret
-says since when it has to go.
+names the group that may read the key. A key is *exposed* when a group could read it that may not read it any
+more. It stays so until its slot is renewed: value, fingerprint and reader change in one write. The secondary
+is renewed at once. The team's services use the primary: it stays valid for the overlap, and its secret says
+since when it is exposed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.resources.actual import SecretVersion
 #: with the key.
 EXPOSED = "exposed-since"
 PRIMARY, SECONDARY = 0, 1
-#: The secondary first: until it is in the vault, nothing else is taken from the team.
+#: The secondary is renewed first: the primary stays valid until the new secondary is in the vault.
 _ORDER = (SECONDARY, PRIMARY)
 
 
@@ -42,9 +42,9 @@ class Slot:
         return cls(tags[0] if tags else None, at_gateway, tags[1:])
 
     @property
-    def told(self) -> Iterator[Mapping[str, str]]:
-        """The tags of all versions that hold the key which works. A delivery that had seen no secret yet may
-        have written the same key once more, over the name of who could read it.
+    def current_tags(self) -> Iterator[Mapping[str, str]]:
+        """The tags of all versions that hold the valid key. A delivery that had not seen the secret yet may
+        have written the same key once more, over the tag of its former reader.
         """
         if self.tags is not None:
             yield self.tags
@@ -54,8 +54,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """`now` are the slots to be renewed, in this order; `waiting` since when those are exposed whose keys
-    work until `until`.
+    """`now` are the slots to renew, in this order; `waiting` says since when the slots are exposed whose keys
+    stay valid until `until`.
     """
 
     now: tuple[int, ...] = ()
@@ -68,8 +68,8 @@ class Renewal:
 
 
 def renewal(slots: Sequence[Slot], reader: str, now: datetime, overlap: timedelta) -> Renewal:
-    """What becomes of the slots, primary first, of a team whose keys `reader` may read (empty: nobody).
-    Without an overlap all at once.
+    """Decide which slots (primary first) of a team are renewed now and which later. `reader` is the group
+    that may read the keys, empty for none. Without an overlap all exposed slots are renewed now.
     """
     exposed = {
         which: since
@@ -86,13 +86,13 @@ def renewal(slots: Sequence[Slot], reader: str, now: datetime, overlap: timedelt
 
 
 def exposed_since(slot: Slot, reader: str, now: datetime) -> datetime | None:
-    """Since when a group that may read no more has, perhaps, the key: since now, where the secret does not
-    say it yet. None: no group.
+    """Since when a group may have the key that may not read it any more: since now, where the secret does not
+    say it yet. None when there is no such group.
 
-    A mark stands whoever may read by now: the key was open to somebody in between. One that is later than
-    now, by a clock that was fast, counts from now on.
+    A mark stays valid when the former reader comes back, because another group could read the key in between.
+    A mark in the future, from a clock that was fast, counts from now on.
     """
-    marks = [tags.get(EXPOSED) for tags in slot.told if _is_open(tags, reader)]
+    marks = [tags.get(EXPOSED) for tags in slot.current_tags if _is_open(tags, reader)]
     since = min((read_time(mark) or now for mark in marks), default=None)
     return None if since is None else min(since, now).replace(microsecond=0)
 
@@ -102,13 +102,13 @@ def _is_open(tags: Mapping[str, str], reader: str) -> bool:
 
 
 def is_marked(tags: Mapping[str, str], since: datetime) -> bool:
-    """Whether the secret says so already."""
+    """Whether the secret carries this mark already."""
     return tags.get(EXPOSED) == format_time(since)
 
 
 def _is_due(which: int, slot: Slot, is_over: bool) -> bool:
-    """An overlap is for a key that services hold: not for one that was withdrawn, nor for one that the
-    gateway takes no more.
+    """The overlap is for a key that services use: not for a withdrawn one, nor for one that the gateway does
+    not accept any more.
     """
     assert slot.tags is not None
     dead = slot.at_gateway is not None and slot.at_gateway != slot.tags.get("fingerprint")

@@ -1,7 +1,6 @@
 """The difference between desired and actual as a value: changes in the order in which they are written.
 
-A plan can be printed and compared; `shared.stages.apply` performs it. What a plan does not contain is not
-written.
+A plan can be printed and compared; `shared.stages.apply` performs it. Only the changes of a plan are written.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy, Product, Route, Workspace
 from shared.resources.backends import Backend, NamedValue, senders
 from shared.resources.desired import DesiredCatalog, DesiredGateway, DesiredWorkspaces
-from shared.resources.workspaces import fixed_fields, says
+from shared.resources.workspaces import fixed_fields, spec_matches
 
 Kind = Literal[
     "product", "product policy", "product link", "product marker", "product reservation",
@@ -46,7 +45,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Delete now; the next look finds it gone and creates it: something that cannot be changed in place."""
+    """Delete an object that cannot be changed in place; the next run finds it gone and creates it."""
 
     kind: Kind
     name: str
@@ -78,7 +77,7 @@ class Plan:
         return (change for step in self.steps for change in step)
 
     def after_first(self) -> Plan:
-        """The same, when the first step has been done: what is done beside the second begins at once."""
+        """The rest of the plan after its first step, with an empty first step."""
         return Plan(((), *self.steps))
 
     def __str__(self) -> str:
@@ -87,8 +86,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ActualGateway:
-    """What is there of a team. `backends` and `linked` are None where nobody has looked: then the marker
-    vouches for them.
+    """The existing gateway objects of a team. `backends` and `linked` are None when they were not read: then
+    the marker vouches for them.
     """
 
     product: Product | None
@@ -98,60 +97,67 @@ class ActualGateway:
 
 
 def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway) -> Plan:
-    """The team's product. The link opens the door, so it comes after the policy; the marker vouches for all,
-    so it comes last.
+    """The team's product. The link lets its keys open the API, so it comes after the policy; the marker
+    vouches for all, so it comes last.
 
-    The policy says itself which one it is: a change that was taken back before its marker was written is
-    seen. A product that is open to calls without a key is closed before anything else, which may fail.
+    The policy carries its own digest: a change that was taken back before its marker was written is seen. A
+    product that can be used without a key is made to require one before anything else, which may fail.
     """
     product = actual.product
-    before = product.marker if product else None
-    seal = Update(
-        "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+    finished = product is not None and product.marker is not None and product.marker.digest != ""
+    # A policy goes with its product: one that was read of a product which is gone is gone, too.
+    policy = _policy_change(
+        "product policy", desired.product, desired.policy, actual.policy if product else None
     )
-    same = before is not None and before.digest == marker.digest
-    shown = product is not None and product.is_shown_as(*desired.names)
-    sealed = same and shown and before is not None and before.stands_as(marker)
-    finished = before is not None and before.digest != ""
     wanted, unwanted = (
         ((), ()) if actual.backends is None else _diff_backends(desired.backends, marker, actual.backends)
     )
-    # A policy goes with its product: one that was read of a product which is gone is gone, too.
-    rules = _policy_change(
-        "product policy", desired.product, desired.policy, actual.policy if product else None
+    once: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
+    linked = finished and actual.linked is not False
+    return _steps(
+        _product_change(desired, marker, product),
+        *([(*wanted, *once), policy] if wanted else [(*policy, *once)]),
+        () if linked else (Create("product link", desired.product, API),),
+        unwanted,
+        _product_marker_change(desired, marker, product),
     )
-    opening: list[tuple[Change, ...]] = []
-    if product is not None and not product.subscription_required:
-        opening.append((Update("product", desired.product, product.etag),))
-    if product is None:
-        opening.append((Create("product", desired.product, (desired.shown_as, marker.unfinished())),))
-    beside: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
-    opening += [(*wanted, *beside), rules] if wanted else [(*rules, *beside)]
-    if not finished or actual.linked is False:
-        opening.append((Create("product link", desired.product, API),))
-    return _steps(*opening, unwanted, () if sealed else (seal,))
 
 
 def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
-    """What says, before anything is granted, that a team asks for more of what is counted: its marker at this
-    commit, without a digest.
+    """The marker at this commit, without a digest: it says, before anything is granted, that a team asks for
+    more of what is bounded over all teams.
     """
-    reserved = marker.unfinished()
+    first, reserved = _product_change(desired, marker, product), marker.unfinished()
+    if product is None or product.marker == reserved:
+        return _steps(first)
+    return _steps(first, (Update("product reservation", desired.product, product.etag, reserved),))
+
+
+def _product_change(desired: DesiredGateway, marker: Marker, product: Product | None) -> tuple[Change, ...]:
+    """A product that is there, and that requires a subscription."""
     if product is None:
-        return Plan(((Create("product", desired.product, (desired.shown_as, reserved)),),))
-    closing = () if product.subscription_required else (Update("product", desired.product, product.etag),)
-    return _steps(
-        closing,
-        ()
-        if product.marker == reserved
-        else (Update("product reservation", desired.product, product.etag, reserved),),
+        return (Create("product", desired.product, (desired.shown_as, marker.unfinished())),)
+    return () if product.subscription_required else (Update("product", desired.product, product.etag),)
+
+
+def _product_marker_change(
+    desired: DesiredGateway, marker: Marker, product: Product | None
+) -> tuple[Change, ...]:
+    known = product.marker if product else None
+    marked = known is not None and known.digest == marker.digest and known.stands_as(marker)
+    if marked and product is not None and product.is_shown_as(*desired.names):
+        return ()
+    return (
+        Update(
+            "product marker", desired.product, product.etag if product else None, (desired.shown_as, marker)
+        ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ActualCatalog:
-    """What is there of the catalogue. `fragment` is the digest of what the fragment says, empty when there is
-    none.
+    """The existing gateway objects of the catalogue. `fragment` is the digest of the fragment's content,
+    empty when there is none.
     """
 
     api: Api | None
@@ -166,37 +172,67 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
     values: in that order.
     """
     secrets, _ = _diff_named_values(desired.named_values, actual.named_values)
-    wanted, _ = _diff_backends(desired.backends, marker, actual.backends)
-    gone = {change.name for change in secrets if isinstance(change, Create)}
-    robbed = [
-        each
-        for each in senders(desired.backends, gone)
-        if each.name not in {change.name for change in wanted}
-    ]
-    # A secret goes only when nothing sends it, which lists do not show: first its backends say so, in case of
-    # a crash in between.
-    bared = tuple(Update("backend", each.name, "*", replace(each, credential=None)) for each in robbed)
-    wanted += tuple(Update("backend", each.name, "*", each) for each in robbed)
-    singles = tuple(change for change in wanted if not _is_pool(change))
-    pools = tuple(change for change in wanted if _is_pool(change))
-    rules = _policy_change("api policy", API, desired.policy, actual.policy)
-    api = actual.api
+    detached, changes = _catalog_backend_changes(desired, marker, actual, secrets)
+    singles, pools = _singles_and_pools(changes)
     beside, after = ((), singles) if secrets else (singles, ())
-    fragment = Create("policy fragment", FRAGMENT, desired.fragment)
-    if api is not None and api.is_as(marker.digest, desired.api_digest):
-        asking: tuple[Change, ...] = () if api.asks_for_keys else (Update("api marker", API, None, marker),)
-        edited = () if actual.fragment == canonical_digest(desired.fragment) else (fragment,)
-        return _steps(asking, bared, (*edited, *secrets, *beside), after, pools, rules)
-    first: list[Change] = [fragment, *secrets, *beside]
-    if api is None or api.operations != desired.api_digest:
-        kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
-        first.insert(0, Update("api", API, api.etag if api else None, (desired, kept)))
-    return _steps(bared, tuple(first), after, pools, rules, (Update("api marker", API, None, marker),))
+    api = actual.api
+    current = api is not None and api.is_current(marker.digest, desired.api_digest)
+    marking = (Update("api marker", API, None, marker),)
+    return _steps(
+        marking if current and not (api and api.requires_keys) else (),
+        detached,
+        (
+            *_api_change(desired, marker, api),
+            *_fragment_change(desired, actual, current),
+            *secrets,
+            *beside,
+        ),
+        after,
+        pools,
+        _policy_change("api policy", API, desired.policy, actual.policy),
+        () if current else marking,
+    )
+
+
+def _catalog_backend_changes(
+    desired: DesiredCatalog, marker: Marker, actual: ActualCatalog, secrets: Iterable[Change]
+) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    """The changes that detach backends from their lost secrets, and then all changes of backends.
+
+    A named value can only be deleted when no backend uses it, which lists do not show. So an existing backend
+    is first written without its credential, in case of a crash in between.
+    """
+    changes, _ = _diff_backends(desired.backends, marker, actual.backends)
+    lost, changed = (
+        {change.name for change in secrets if isinstance(change, Create)},
+        {change.name for change in changes},
+    )
+    losing_credentials = [each for each in senders(desired.backends, lost) if each.name not in changed]
+    return (
+        tuple(
+            Update("backend", each.name, "*", replace(each, credential=None)) for each in losing_credentials
+        ),
+        (*changes, *(Update("backend", each.name, "*", each) for each in losing_credentials)),
+    )
+
+
+def _api_change(desired: DesiredCatalog, marker: Marker, api: Api | None) -> tuple[Change, ...]:
+    if api is not None and api.operations == desired.api_digest:
+        return ()
+    kept = api.marker if api is not None and api.marker is not None else marker.unfinished()
+    return (Update("api", API, api.etag if api else None, (desired, kept)),)
+
+
+def _fragment_change(desired: DesiredCatalog, actual: ActualCatalog, current: bool) -> tuple[Change, ...]:
+    """`current`: the API's marker vouches for the fragment too, unless it was edited."""
+    if current and actual.fragment == canonical_digest(desired.fragment):
+        return ()
+    return (Create("policy fragment", FRAGMENT, desired.fragment),)
 
 
 def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog) -> Plan:
-    """What the catalogue does not need any more, in reverse order. Policies of teams may still name it: then
-    it goes later.
+    """Delete the objects that the catalogue does not need any more, in reverse order. An object that policies
+    of teams still name is deleted later.
     """
     _, unwanted = _diff_backends(desired.backends, marker, actual.backends)
     _, secrets = _diff_named_values(desired.named_values, actual.named_values)
@@ -205,6 +241,12 @@ def plan_cleaning(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog
         tuple(change for change in unwanted if (change.name in pools) is pooled) for pooled in (True, False)
     )
     return _steps(first, then, secrets)
+
+
+def _singles_and_pools(changes: Iterable[Change]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+    listed = tuple(changes)
+    pools = tuple(change for change in listed if _is_pool(change))
+    return tuple(change for change in listed if not _is_pool(change)), pools
 
 
 def _is_pool(change: Change) -> bool:
@@ -216,10 +258,10 @@ def _is_pool(change: Change) -> bool:
 def _diff_named_values(
     desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    standing = {value.name: value for value in actual}
+    existing = {value.name: value for value in actual}
     wanted: list[Change] = []
     for value in desired:
-        known = standing.pop(value.name, None)
+        known = existing.pop(value.name, None)
         if known is None:
             wanted.append(Create("named value", value.name, value))
         elif not known.ours:
@@ -229,7 +271,7 @@ def _diff_named_values(
         elif known.url != value.url:
             wanted.append(Update("named value", value.name, known.etag, value))
     return tuple(wanted), tuple(
-        Delete("named value", known.name, known.etag) for known in standing.values() if known.ours
+        Delete("named value", known.name, known.etag) for known in existing.values() if known.ours
     )
 
 
@@ -246,55 +288,69 @@ def _steps(*steps: tuple[Change, ...]) -> Plan:
 def plan_workspaces(
     desired: DesiredWorkspaces, actual: Iterable[Workspace], routes: Iterable[Route], marked: bool
 ) -> Plan:
-    """The team's workspaces. `marked` says that the namespace carries the digest of exactly this, and that
-    its limits stand: then only what is gone or was edited comes back.
+    """The team's workspaces. `marked` says that the namespace carries the digest of this desired state and
+    that its limits exist: then only missing and edited objects are written.
 
-    Limits come first: a raised quota must stand before the workspace that needs it. A route comes after its
-    workspace and goes before it. The quota counts a workspace until it is gone: what has no room beside those
-    that go is planned when they are.
+    Limits come first: a raised quota must exist before the workspace that needs it. A route is written after
+    its workspace and deleted before it. The quota counts a workspace until it is gone: workspaces that exceed
+    it meanwhile are planned later.
     """
-    standing = {workspace.name: workspace for workspace in actual}
+    existing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
-    changes = [
-        change
-        for name, manifest in desired.workspaces.items()
-        for change in _workspace_change(name, manifest, standing.get(name))
-    ]
-    for name, workspace in standing.items():
-        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
-            changes.append(Delete("workspace", name, workspace.resource_version))
-    leaving = {each.name for each in changes if not isinstance(each, Create)} | {
-        name for name in standing if standing[name].terminating
-    }
-    if leaving:
-        room = max(len(desired.workspaces) - len(standing), 0)
-        late = {change.name for change in [each for each in changes if isinstance(each, Create)][room:]}
-        changes, leaving = [change for change in changes if change.name not in late], leaving | late
-    opened, closed = _diff_routes(
-        {name: each for name, each in desired.routes.items() if name not in leaving}, routes, marked
+    changes, absent = _within_quota(
+        list(_workspace_changes(desired, existing)), existing, len(desired.workspaces)
     )
-    return _steps((*limits, *closed), tuple(changes), opened)
+    created, deleted = _diff_routes(
+        {name: each for name, each in desired.routes.items() if name not in absent}, routes, marked
+    )
+    return _steps((*limits, *deleted), tuple(changes), created)
+
+
+def _workspace_changes(desired: DesiredWorkspaces, existing: Mapping[str, Workspace]) -> Iterator[Change]:
+    for name, manifest in desired.workspaces.items():
+        yield from _workspace_change(name, manifest, existing.get(name))
+    for name, workspace in existing.items():
+        if name not in desired.workspaces and workspace.managed and not workspace.terminating:
+            yield Delete("workspace", name, workspace.resource_version)
+
+
+def _within_quota(
+    changes: list[Change], existing: Mapping[str, Workspace], quota: int
+) -> tuple[list[Change], set[str]]:
+    """The changes that fit into the quota now, and the workspaces that are leaving or postponed."""
+    leaving = {each.name for each in changes if not isinstance(each, Create)}
+    leaving |= {name for name, workspace in existing.items() if workspace.terminating}
+    if not leaving:
+        return changes, leaving
+    created = [each.name for each in changes if isinstance(each, Create)]
+    late = set(created[max(quota - len(existing), 0) :])
+    return [change for change in changes if change.name not in late], leaving | late
 
 
 def _diff_routes(
     desired: Mapping[str, Any], actual: Iterable[Route], marked: bool
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    standing = {route.name: route for route in actual}
+    """The routes to write, and those to delete."""
+    existing = {route.name: route for route in actual}
     for name in desired:
-        if name in standing and not standing[name].managed:
-            raise NotManaged(
-                f"there is a route {name} in the team's namespace that is not managed by mergekey: rename or "
-                "remove it"
-            )
-    kept = {
-        name
+        _require_managed(existing.get(name))
+    created = tuple(
+        Create("route", name, manifest)
         for name, manifest in desired.items()
-        if marked and name in standing and says(standing[name].spec, manifest)
-    }
-    opened = tuple(Create("route", name, manifest) for name, manifest in desired.items() if name not in kept)
-    return opened, tuple(
-        Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
+        if not (marked and name in existing and spec_matches(existing[name].spec, manifest))
     )
+    deleted = tuple(
+        Delete("route", name, "") for name, route in existing.items() if name not in desired and route.managed
+    )
+    return created, deleted
+
+
+def _require_managed(route: Route | None) -> None:
+    if route is not None and not route.managed:
+        raise NotManaged(
+            f"there is a route {route.name} in the team's namespace that is not managed by mergekey: rename "
+            "or remove it"
+        )
 
 
 def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace | None) -> list[Change]:
@@ -313,10 +369,10 @@ def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace 
 def _diff_backends(
     desired: Iterable[Backend], marker: Marker, actual: Iterable[ActualBackend]
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    standing = {backend.name: backend for backend in actual}
+    existing = {backend.name: backend for backend in actual}
     wanted: list[Change] = []
     for backend in desired:
-        known = standing.pop(backend.name, None)
+        known = existing.pop(backend.name, None)
         if known is None:
             wanted.append(Create("backend", backend.name, backend))
             continue
@@ -326,11 +382,11 @@ def _diff_backends(
                 "rename or remove it"
             )
         require_known(known.marker, f"the backend {backend.name}")
-        if not known.is_as(backend):
+        if not known.equivalent_to(backend):
             wanted.append(Update("backend", backend.name, known.etag, backend))
     unwanted = tuple(
         Delete("backend", known.name, known.etag)
-        for known in standing.values()
+        for known in existing.values()
         if marker.may_change(known.marker)
     )
     return tuple(wanted), unwanted

@@ -1,4 +1,4 @@
-"""The playground: what is to be done to bring a team's Foundry project to what its request says."""
+"""The playground: the plan of a team's Foundry project."""
 
 from __future__ import annotations
 
@@ -11,57 +11,66 @@ from shared.resources.desired import DesiredProject
 from shared.resources.plan import Change, Create, Delete, Plan, Update
 
 #: https://learn.microsoft.com/azure/ai-foundry/foundry-models/quotas-limits
-MOST_PROJECTS = 250
-READY, GOING = "Succeeded", "Deleting"
+MAX_PROJECTS = 250
+READY, BEING_DELETED = "Succeeded", "Deleting"
 FAILED = frozenset({"Failed", "Canceled"})
 
 
 @dataclass(frozen=True, slots=True)
 class ActualProject:
-    """What is there of a team. `let_in` are groups that the stage may have let in, though a list does not
-    show it yet.
+    """The existing project of a team, and its access. `granted_groups` are groups that the stage may have
+    given the role already, although a list does not show it yet.
     """
 
     project: Project | None
     readers: frozenset[RoleGrant]
     connection: TracingConnection | None = None
-    let_in: frozenset[str] = frozenset()
+    granted_groups: frozenset[str] = frozenset()
 
-    def strangers(self, group: str | None) -> frozenset[str]:
-        """The groups that we let in and that the request does not name (any more)."""
-        return self.let_in.union(reader.group for reader in self.readers if reader.ours) - {group or ""}
+    def other_groups(self, group: str | None) -> frozenset[str]:
+        """The groups that have the role by our assignment and that the request does not name (any more)."""
+        return self.granted_groups.union(reader.group for reader in self.readers if reader.ours) - {
+            group or ""
+        }
 
 
 def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject, group: str | None) -> Plan:
-    """Whoever may not use the project any more loses it first. What is being made, or failed, is not built
-    on.
+    """Roles of groups that may not use the project any more are revoked first. Nothing is added to a project
+    that is being created or that failed.
 
-    The marker vouches for the connection, which no list of the account shows, so it comes last where there is
-    to be one.
+    The marker vouches for the connection, which no list of the account shows: with a connection it is written
+    last.
     """
     project = actual.project
     _require_ours(marker, desired, actual)
-    steps: list[tuple[Change, ...]] = [
-        tuple(Delete("project role", each, "") for each in sorted(actual.strangers(group)))
-    ]
+    revoked = (Delete("project role", each, "") for each in sorted(actual.other_groups(group)))
+    steps: list[tuple[Change, ...]] = [tuple(revoked)]
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()
         steps.append((Create("project", desired.name, (desired.display_name, first)),))
     elif project.state == READY:
-        known = group is None or group in {reader.group for reader in actual.readers}
         steps += [
             _connection_changes(desired, actual.connection),
-            () if known else (Create("project role", group or ""),),
+            _role_changes(actual, group),
+            _marker_changes(desired, marker, project),
         ]
-        if not is_marked(project, marker):
-            steps.append((Update("project marker", desired.name, None, (desired.display_name, marker)),))
     return Plan(tuple(step for step in steps if step))
 
 
+def _role_changes(actual: ActualProject, group: str | None) -> tuple[Change, ...]:
+    if group is None or group in {reader.group for reader in actual.readers}:
+        return ()
+    return (Create("project role", group),)
+
+
+def _marker_changes(desired: DesiredProject, marker: Marker, project: Project) -> tuple[Change, ...]:
+    if is_marked(project, marker):
+        return ()
+    return (Update("project marker", desired.name, None, (desired.display_name, marker)),)
+
+
 def is_marked(project: Project, marker: Marker) -> bool:
-    """Whether the project says that everything of this marker was written, and that nothing was taken
-    away.
-    """
+    """Whether the project carries this marker's digest and is not withdrawn."""
     known = project.marker
     return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
 

@@ -1,7 +1,7 @@
-"""What the conditions of a KAITO Workspace say: ready, not yet, or never.
+"""Evaluates the conditions of a KAITO Workspace: ready, not yet, or failed.
 
 Conditions and reasons: https://github.com/kaito-project/kaito (api/v1beta1, condition types).
-`WorkspaceSucceeded` is the one that counts; the earlier ones say what is being waited for.
+`WorkspaceSucceeded` decides; the earlier conditions say what the workspace waits for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: In the order in which KAITO walks through them; the first that is not true is what we wait for.
+#: In the order in which KAITO sets them; the workspace waits for the first that is not true.
 _ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 _HOPELESS = frozenset({"workspaceFailed", "BenchmarkFailed"})
 #: KAITO 0.6 says `workspaceFailed` when a node takes longer than four minutes, goes on waiting, and takes it
@@ -41,14 +41,14 @@ Readiness = Ready | NotYet | Failed
 
 
 def readiness(conditions: Iterable[Mapping[str, Any]]) -> Readiness:
-    """Judge the `status.conditions` of a Workspace."""
+    """Evaluate the `status.conditions` of a Workspace."""
     by_type = {condition.get("type", ""): condition for condition in conditions}
-    verdict = by_type.get("WorkspaceSucceeded", {})
-    if verdict.get("status") == "True":
+    succeeded = by_type.get("WorkspaceSucceeded", {})
+    if succeeded.get("status") == "True":
         return Ready()
     has_nodes = by_type.get(_HAS_NODES, {}).get("status") == "True"
-    if verdict.get("reason") in _HOPELESS and has_nodes:
-        return Failed(str(verdict.get("message") or verdict["reason"]))
+    if succeeded.get("reason") in _HOPELESS and has_nodes:
+        return Failed(str(succeeded.get("message") or succeeded["reason"]))
     for name in _ON_THE_WAY:
         if name in by_type and by_type[name].get("status") != "True":
             return NotYet(f"{name.removesuffix('Ready')}NotReady")

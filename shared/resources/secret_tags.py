@@ -1,7 +1,6 @@
-"""The tags of a secret: ours, which every write sets anew, and those of others, which every write keeps.
+"""The tags of a secret: ours, which every write sets, and those of other owners, which every write keeps.
 
-A newer version of Mergekey, or a policy of the company's, may put more of them on a secret. They are no
-difference.
+A newer version of Mergekey, or a policy of the company, may add tags to a secret. They are not a difference.
 """
 
 from __future__ import annotations
@@ -14,22 +13,20 @@ _OURS = frozenset(
     {"managed-by", "repository", "team", "commit", "reader", "fingerprint", "withdrawn", EXPOSED}
 )
 #: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#secret-tags
-MOST_TAGS = 15
+MAX_TAGS = 15
 
 
 def with_others(ours: Mapping[str, str], found: Mapping[str, str] | None) -> dict[str, str]:
-    """Our tags, and those of others that were found. A secret takes so many: ours come first, then theirs by
-    name.
-    """
+    """Our tags, and those of other owners, by name, as far as a secret's limit allows."""
     others = sorted((name, text) for name, text in (found or {}).items() if name not in _OURS)
-    return {**dict(others[: MOST_TAGS - len(ours)]), **ours}
+    return {**dict(others[: MAX_TAGS - len(ours)]), **ours}
 
 
 def marked(found: Mapping[str, str], mark: Mapping[str, str]) -> dict[str, str]:
-    """What was found, with one more tag of ours, also where there was no room for it."""
+    """The existing tags with one more of ours, which replaces a tag of another owner at the limit."""
     return with_others({name: text for name, text in found.items() if name in _OURS} | dict(mark), found)
 
 
-def are_as(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Whether they say the same; the commit is for people."""
+def equivalent(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether they are equal, except for the commit, which is for people."""
     return {**found, "commit": ""} == {**wanted, "commit": ""}

@@ -1,5 +1,5 @@
-"""What a team with dedicated GPU workspaces gets in the cluster: a namespace, its limits, a Workspace and a
-route per model.
+"""The objects of a team with dedicated GPU workspaces: a namespace, its limits, and a Workspace and a route
+per model.
 
 Two dialects of KAITO: 0.12 (Helm chart, `kaito.sh/v1beta1`) and 0.6 (the AKS add-on, `kaito.sh/v1alpha1`).
 The label selector is unique per team and model: two workspaces with one selector would share their nodes.
@@ -20,8 +20,7 @@ Dialect = Literal["0.12", "0.6"]
 Manifest = dict[str, Any]
 
 API_VERSIONS: dict[Dialect, str] = {"0.12": "kaito.sh/v1beta1", "0.6": "kaito.sh/v1alpha1"}
-#: What the cluster fills in where a manifest of ours says nothing:
-#: https://gateway-api.sigs.k8s.io/reference/spec
+#: The defaults that the cluster fills in: https://gateway-api.sigs.k8s.io/reference/spec
 _FILLED_IN = (
     ("group", ""),
     ("kind", "Service"),
@@ -29,7 +28,7 @@ _FILLED_IN = (
     ("group", "gateway.networking.k8s.io"),
     ("kind", "Gateway"),
 )
-#: A map into which others may put more, beside what is ours.
+#: A map into which other owners may add entries.
 _SHARED = "hard"
 #: Prefix of our labels and annotations.
 PREFIX = "mergekey.dev"
@@ -85,15 +84,15 @@ def marker_of(annotations: Mapping[str, str]) -> Marker | None:
 
 
 def quota_manifest(marker: Marker, count: int) -> Manifest:
-    """No more workspaces than the request has, whoever creates them."""
+    """Allow no more workspaces than the request has, whatever client creates them."""
     return _object(
         "v1", "ResourceQuota", marker, "workspaces", {"hard": {"count/workspaces.kaito.sh": str(count)}}
     )
 
 
 def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
-    """Only the team's own namespace and the namespace of the Gateway may call the models: no way around the
-    API gateway.
+    """Allow calls to the models only from the team's own namespace and from that of the Gateway, so that the
+    API gateway cannot be bypassed.
     """
     gateway_namespace = cluster.gateway.partition("/")[0]
     peers = [
@@ -128,8 +127,8 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dia
 
 
 def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
-    """The way from the Gateway to the Service that KAITO names after the workspace; the prefix is cut off on
-    the way.
+    """Route from the Gateway to the Service that KAITO names after the workspace; the path's prefix is
+    removed.
     """
     gateway_namespace, _, gateway_name = cluster.gateway.partition("/")
     name = workspace(model.name)
@@ -148,7 +147,7 @@ def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Mani
 
 
 def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What KAITO does not let anybody change in a Workspace that exists."""
+    """The fields of an existing Workspace that KAITO does not allow to change."""
     resource = manifest.get("resource", {})
     preset = manifest.get("inference", {}).get("preset", {})
     return {
@@ -159,31 +158,35 @@ def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def says(spec: Mapping[str, Any], manifest: Manifest) -> bool:
-    """Whether an object that stands there says what was written: each of our fields, wholly.
+def spec_matches(spec: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Whether an existing object has all the fields of its manifest, unchanged.
 
-    Fields that others set beside ours stay theirs: applying would not take them away. Inside of ours nothing
-    is added: one more word in a selector or a list can open what was closed.
+    Other owners may set fields beside ours, which server-side apply would not remove. Inside of our fields
+    nothing may be added: one more entry in a selector or a list can allow more than was written.
     """
-    return _holds(spec, manifest["spec"])
+    return _contains(spec, manifest["spec"])
 
 
-def _holds(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _contains(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(
-        _holds(found.get(each) or {}, value) if each == _SHARED else _same(found.get(each), value)
+        _contains(found.get(each) or {}, value) if each == _SHARED else _equivalent(found.get(each), value)
         for each, value in wanted.items()
     )
 
 
-def _same(found: Any, wanted: Any) -> bool:
+def _equivalent(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, dict) and isinstance(found, Mapping):
-        added = [(name, value) for name, value in found.items() if name not in wanted]
-        return all(each in _FILLED_IN for each in added) and all(
-            _same(found.get(name), value) for name, value in wanted.items()
+        return _is_only_filled_in(found, wanted) and all(
+            _equivalent(found.get(name), value) for name, value in wanted.items()
         )
     if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(_same, found, wanted))
+        return len(found) == len(wanted) and all(map(_equivalent, found, wanted))
     return bool(found == wanted)
+
+
+def _is_only_filled_in(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether the cluster added nothing but its defaults."""
+    return all((name, value) in _FILLED_IN for name, value in found.items() if name not in wanted)
 
 
 def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:

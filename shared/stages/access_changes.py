@@ -9,7 +9,8 @@ from shared.branch.review import File, Review
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.documents.problem import START, Problem, counted, failures, problem_at
 from shared.git import Tree
-from shared.messaging.messages import CATALOG_TEAM, AccessChange
+from shared.messaging.messages import AccessChange
+from shared.names import CATALOG_TEAM
 from shared.ports import Head
 
 
@@ -52,12 +53,12 @@ async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) 
     counts = [(failed, "problem"), (len(problems) - failed, "warning")]
     parts = [f"{counted(teams, 'team')} queued", *(counted(*count) for count in counts if count[0])]
     summary = ", ".join(parts)
-    await app.reports.verdict(head.commit, problems, summary)
+    await app.reports.check_run(head.commit, problems, summary)
     return summary
 
 
 def catalog_change(app: App, tree: Tree, head: Head, files: Mapping[str, File]) -> AccessChange:
-    path = app.places.catalog
+    path = app.paths.catalog
     return change_of(CATALOG_TEAM, path, head, tree[path].blob, files[path])
 
 

@@ -14,7 +14,7 @@ from shared.marker import Marker
 from shared.ports import Cluster, Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
 from shared.resources.plan import Change, Create, Delete, Plan, Replace, Update
-from shared.resources.secret_tags import are_as, with_others
+from shared.resources.secret_tags import equivalent, with_others
 from shared.resources.workspaces import Manifest
 from shared.secret import SecretValue
 
@@ -65,13 +65,13 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
     await gather_all(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
 
 
-async def close_product(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
+async def require_subscription(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
     """Close the owner's product to calls without a key, and return it as it is then. Nothing is changed where
     it is closed, belongs to others, or was written by a newer version.
     """
     if product is None or product.subscription_required or not owner.may_change(product.marker):
         return product
-    etag = await gateway.close_product(product.name, product.etag)
+    etag = await gateway.require_subscription(product.name, product.etag)
     return replace(product, subscription_required=True, etag=etag)
 
 
@@ -108,7 +108,7 @@ class GatewayWriter:
             case Create("product", name, (display_name, marker)):
                 self._written = await self._gateway.create_product(name, display_name, marker)
             case Update("product", name, tag):
-                self._written = await self._gateway.close_product(name, tag or "*")
+                self._written = await self._gateway.require_subscription(name, tag or "*")
             case Update("product reservation", name, tag, marker):
                 self._written = await self._gateway.mark_product(name, self._current(tag), marker)
             case Update("product policy", name, tag, policy):
@@ -246,7 +246,7 @@ async def write_secret(
     if newest is None or found.get("fingerprint") != fingerprint:
         await set_secret(app, secret, wanted)
         return True
-    if not newest.enabled or not are_as(found, wanted):
+    if not newest.enabled or not equivalent(found, wanted):
         await app.vault.update(newest, True, wanted)
         return True
     return False

@@ -16,9 +16,10 @@ from shared.app import App
 from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError
 from shared.inventory import drift
-from shared.inventory.snapshot import DesiredTeam, Finding, Snapshot
-from shared.messaging.messages import CATALOG_TEAM, Sweep
+from shared.inventory.snapshot import DesiredTeam, Difference, Snapshot
+from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
+from shared.names import CATALOG_TEAM
 from shared.policies.policy_xml import digest_of
 from shared.ports import Keys
 from shared.requests.request import AccessRequest
@@ -41,7 +42,7 @@ CONCURRENCY = 8
 class DeepSweep:
     """`failures`: why some teams could not be read; the others were."""
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Difference, ...] = ()
     failures: tuple[MergekeyError, ...] = ()
 
 
@@ -56,10 +57,10 @@ async def run_deep_sweep(
 
     async def compare(
         team: str, comparison: Coroutine[None, None, list[str]]
-    ) -> list[Finding] | MergekeyError:
+    ) -> list[Difference] | MergekeyError:
         async with semaphore:
             try:
-                return [Finding(team, difference) for difference in await comparison]
+                return [Difference(team, difference) for difference in await comparison]
             except MergekeyError as error:
                 telemetry.not_looked_at_deeply(team, error)
                 return error
@@ -126,7 +127,7 @@ async def _compare_keys(app: App, request: AccessRequest, snapshot: Snapshot, ke
 async def _compare_shared_limits(app: App, catalog: Catalog, snapshot: Snapshot) -> list[str]:
     """The limits of the workspaces that the platform runs for all teams."""
     desired = compile_shared_workspaces(catalog, app.platform)
-    return await _compare_limits(app, desired, names.CATALOGUE_TEAM, snapshot)
+    return await _compare_limits(app, desired, names.CATALOG_TEAM, snapshot)
 
 
 async def _compare_limits(app: App, desired: DesiredWorkspaces, team: str, snapshot: Snapshot) -> list[str]:
@@ -137,7 +138,7 @@ async def _compare_limits(app: App, desired: DesiredWorkspaces, team: str, snaps
     if app.cluster is None or namespace is None or (namespace.marker is not None and namespace.marker.newer):
         return []
     return list(
-        drift.of_limits(desired.limits, await asyncio.gather(*map(app.cluster.limit, desired.limits)))
+        drift.limit_drift(desired.limits, await asyncio.gather(*map(app.cluster.limit, desired.limits)))
     )
 
 

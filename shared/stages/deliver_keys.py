@@ -22,7 +22,7 @@ from shared.ports import Keys
 from shared.requests.request import AccessRequest
 from shared.resources.actual import SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, is_marked, renewal
-from shared.resources.secret_tags import are_as, marked, with_others
+from shared.resources.secret_tags import equivalent, marked, with_others
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, gather_all, write_secret
 from shared.stages.existing_keys import ExistingKeys, observe, observe_secrets
@@ -70,9 +70,9 @@ async def _observe_readers(app: App, event: Event[TeamMessage], request: AccessR
     exposed key may still have its role, and could read the new key.
     """
     team, reader = request.team, request.entra_group
-    existing = await observe(app, team, reader, list_readers=event.closely)
-    exposed = renewal(existing.slots(team), reader or "", event.now, app.limits.key_overlap)
-    if event.closely or (exposed.nothing and not existing.readers - {reader}):
+    existing = await observe(app, team, reader, list_readers=event.verify_markers)
+    exposed = renewal(existing.slots(team), reader or "", event.now, app.timeouts.key_overlap)
+    if event.verify_markers or (exposed.nothing and not existing.readers - {reader}):
         return existing
     return await observe(app, team, reader, list_readers=True)
 
@@ -88,8 +88,8 @@ async def _mark_exposed(
         newest = existing.newest(secret)
         if newest is None or EXPOSED in newest.tags:
             continue
-        let_in = existing.let_in.get(secret, frozenset())
-        if let_in - {request.entra_group, newest.tags.get("reader")}:
+        granted_groups = existing.granted_groups.get(secret, frozenset())
+        if granted_groups - {request.entra_group, newest.tags.get("reader")}:
             exposed[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
     await gather_all(
         *(app.vault.update(version, version.enabled, version.tags) for version in exposed.values())
@@ -153,7 +153,7 @@ def _outcome(
     if renewal.until is None:
         return Done(worth_saying(event, changed, note), wrote=changed)
     until = f"primary key renewed after {format_time(renewal.until)}"
-    if event.message.cause == "push" or event.again or begins_overlap:
+    if event.message.cause == "push" or event.is_retry or begins_overlap:
         return Waiting(renewal.until - event.now, "HandOverDelay", patient=True, note=until)
     return Done(worth_saying(event, changed, f"{note}; {until}"), wrote=changed)
 
@@ -175,9 +175,9 @@ async def _keys(
     has_former_readers: bool,
 ) -> _Keys:
     """The gateway's keys, where they are needed: for secrets that are not complete, to compare them with the
-    vault (`event.closely`), and where a key is exposed.
+    vault (`event.verify_markers`), and where a key is exposed.
     """
-    team, overlap = event.message.team, app.limits.key_overlap
+    team, overlap = event.message.team, app.timeouts.key_overlap
     reader = (decision.request.entra_group if decision.request else None) or ""
     if not _works(existing.subscription, team):
         # The keys of a suspended subscription have no users: both are renewed at once, for any reason.
@@ -186,7 +186,7 @@ async def _keys(
         return _Keys(await _wake(app, event, decision, existing.subscription, both), both, is_woken=True)
     is_complete = all(_is_complete(existing.newest(secret)) for secret in names.key_secrets(team))
     is_exposed = not renewal(existing.slots(team), reader, event.now, overlap).nothing
-    if is_complete and not is_exposed and not event.closely:
+    if is_complete and not is_exposed and not event.verify_markers:
         return _Keys(None, Renewal(), is_woken=False)
     keys = await app.gateway.keys(names.subscription(team))
     return _Keys(keys, renewal(existing.slots(team, keys), reader, event.now, overlap), is_woken=False)
@@ -268,7 +268,7 @@ async def _update_tags(app: App, newest: SecretVersion | None, tags: Mapping[str
     if newest is None:
         return False
     wanted = with_others({**tags, "fingerprint": newest.tags.get("fingerprint", "")}, newest.tags)
-    if are_as(newest.tags, wanted):
+    if equivalent(newest.tags, wanted):
         return False
     await app.vault.update(newest, True, wanted)
     return True
@@ -313,7 +313,7 @@ async def withdraw_keys(app: App, event: Event[TeamMessage], decision: Decision)
         await ensure_branch_unchanged(app, event, decision)
         await app.gateway.suspend_subscription(existing.subscription.name, existing.subscription.etag)
     since = _withdrawn_since(existing)
-    is_over = product is None or (since is not None and event.now >= since + app.limits.grace)
+    is_over = product is None or (since is not None and event.now >= since + app.timeouts.grace)
     if is_over and not decision.in_doubt:
         return await _delete_keys(app, team, existing)
     disabled = await _disable(app, existing, since or event.now)

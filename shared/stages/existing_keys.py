@@ -20,14 +20,14 @@ from shared.stages.ownership import is_own_subscription
 class ExistingKeys:
     """The subscription, and the versions of each secret, newest first.
 
-    `granted`: the secrets that the request's group may read. `let_in`: by secret, all groups to which we
-    granted a role, where the role assignments were listed.
+    `granted`: the secrets that the request's group may read. `granted_groups`: by secret, all groups to which
+    we granted a role, where the role assignments were listed.
     """
 
     subscription: Subscription | None
     secrets: Mapping[str, Sequence[SecretVersion]]
     granted: frozenset[str]
-    let_in: Mapping[str, frozenset[str]]
+    granted_groups: Mapping[str, frozenset[str]]
 
     def newest(self, secret: str) -> SecretVersion | None:
         return next(iter(self.secrets[secret]), None)
@@ -45,7 +45,7 @@ class ExistingKeys:
             for version in newest
             if version is not None and EXPOSED not in version.tags
         ]
-        return frozenset(reader for reader in named if reader).union(*self.let_in.values())
+        return frozenset(reader for reader in named if reader).union(*self.granted_groups.values())
 
     def slots(self, team: str, keys: Keys | None = None) -> tuple[Slot, ...]:
         """The two keys, primary first; with the fingerprints of the gateway's keys where those are given."""
@@ -75,12 +75,12 @@ async def observe_secrets(
 ) -> ExistingKeys:
     """Like `observe`, for a subscription of any owner: secrets can be taken away in any case."""
     secrets = names.secrets(team)
-    subscription, (granted, let_in), versions = await asyncio.gather(
+    subscription, (granted, granted_groups), versions = await asyncio.gather(
         app.gateway.subscription(names.subscription(team)),
         _all_readers(app, secrets, group) if list_readers else _granted(app, group),
         asyncio.gather(*(app.vault.versions(secret) for secret in secrets)),
     )
-    existing = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, let_in)
+    existing = ExistingKeys(subscription, dict(zip(secrets, versions, strict=True)), granted, granted_groups)
     _require_own_secrets(app, team, existing)
     return existing
 
@@ -95,11 +95,11 @@ async def _all_readers(
     listed = await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets))
     readers = dict(zip(secrets, listed, strict=True))
     granted = (secret for secret, found in readers.items() if group in {reader.group for reader in found})
-    let_in = {
+    granted_groups = {
         secret: frozenset(reader.group for reader in found if reader.ours)
         for secret, found in readers.items()
     }
-    return frozenset(granted), let_in
+    return frozenset(granted), granted_groups
 
 
 def _require_own_secrets(app: App, team: str, existing: ExistingKeys) -> None:

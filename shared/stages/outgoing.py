@@ -10,7 +10,7 @@ from datetime import datetime
 from shared.app import App
 from shared.messaging.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
 from shared.messaging.outcomes import Event
-from shared.messaging.retry_state import bounded
+from shared.messaging.retry_state import bounded_id
 from shared.messaging.routes import DELIVER_KEYS, SWEEP, TOPIC, Stage
 from shared.ports import OutgoingMessage
 
@@ -18,7 +18,7 @@ from shared.ports import OutgoingMessage
 async def ask_for_keys(app: App, event: Event[TeamMessage], commit: str) -> None:
     """Queue the delivery or withdrawal of the team's keys: one per chain of messages."""
     message = DeliverKeys(**{**event.message.model_dump(by_alias=True), "commit": commit})
-    message_id = bounded(f"{event.root}/{DELIVER_KEYS.name}")
+    message_id = bounded_id(f"{event.correlation_id}/{DELIVER_KEYS.name}")
     await app.bus.send(
         [
             OutgoingMessage(
@@ -37,7 +37,9 @@ def access_change(
     """The first message of a chain, to all stages or to one of the topic. `cause` is the id of the delivery
     or the sweep.
     """
-    message_id = bounded(f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}")
+    message_id = bounded_id(
+        f"{cause}/{change.team}" if stage is None else f"{cause}/{change.team}/{stage.name}"
+    )
     to = TO_ALL if stage is None else stage.to
     return OutgoingMessage(
         TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to
@@ -47,7 +49,7 @@ def access_change(
 def sweep(
     app: App, message: Sweep, message_id: str, now: datetime, due: datetime | None = None
 ) -> OutgoingMessage:
-    known = bounded(message_id)
+    known = bounded_id(message_id)
     return OutgoingMessage(
         SWEEP.entity, known, encode(app, message, known, now), session=message.session, due=due
     )

@@ -64,4 +64,4 @@ def is_foreign_and_active(subscription: Subscription | None, app: App, team: str
 
 def is_grace_over(app: App, event: Event[TeamMessage], marker: Marker | None) -> bool:
     withdrawn = None if marker is None else marker.withdrawn
-    return withdrawn is not None and event.now >= withdrawn + app.limits.grace
+    return withdrawn is not None and event.now >= withdrawn + app.timeouts.grace

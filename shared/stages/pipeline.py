@@ -14,8 +14,9 @@ from dataclasses import replace
 from shared.app import App
 from shared.branch.decision import Decision, decide
 from shared.errors import Busy
-from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Sweep, TeamMessage
+from shared.messaging.messages import AccessChange, DeliverKeys, Sweep, TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.names import CATALOG_TEAM
 from shared.stages import outgoing
 from shared.stages.deliver_keys import deliver, withdraw_keys
 from shared.stages.provision_catalog import provision_models
@@ -87,7 +88,7 @@ async def _follow(
         current = await decide(app, event.message, event.now)
         if current.equivalent_to(decision):
             return _with_revision(outcome, decision)
-        decision, event = current.after(decision), replace(event, again=True)
+        decision, event = current.after(decision), replace(event, is_retry=True)
     raise Busy("the branch keeps moving", reason="BranchMoving")
 
 
@@ -103,7 +104,7 @@ async def _queue_sweep(app: App, event: Event[TeamMessage]) -> None:
     branch: a sweep finds out what to write instead.
     """
     message = Sweep(why=f"the branch moved while something was written for {event.message.team}")
-    message_id = f"{event.root}/sweep/{int(event.now.timestamp())}"
+    message_id = f"{event.correlation_id}/sweep/{int(event.now.timestamp())}"
     await app.bus.send([outgoing.sweep(app, message, message_id, event.now)])
 
 

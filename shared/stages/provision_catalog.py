@@ -8,9 +8,9 @@ from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NotManaged, Rejected
 from shared.marker import Marker, require_known
-from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, worth_saying
-from shared.names import API, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
+from shared.names import API, CATALOG_TEAM, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
 from shared.policies.policy_xml import canonical_digest
 from shared.resources.backends import Backend, NamedValue
 from shared.resources.desired import compile_catalog

@@ -23,10 +23,10 @@ from shared.stages.apply import (
     ADMINISTRATOR,
     GatewayWriter,
     apply_plan,
-    close_product,
     gather_all,
     misses_reference,
     remove_administrator,
+    require_subscription,
 )
 from shared.stages.outgoing import ask_for_keys
 from shared.stages.ownership import (
@@ -104,7 +104,7 @@ async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple
         app.gateway.product(name),
         app.gateway.product_policy(name),
         app.gateway.api(API),
-        app.gateway.is_linked(name, API) if event.closely else _unread(),
+        app.gateway.is_linked(name, API) if event.verify_markers else _unread(),
     )
     return ActualGateway(product, policy, linked=linked), api is not None and api.was_finished
 
@@ -121,7 +121,7 @@ async def _with_backends(
         is_needed = bool(desired.backends)
     else:
         marker = actual.product.marker
-        is_needed = event.closely or marker is None or marker.digest != desired.digest
+        is_needed = event.verify_markers or marker is None or marker.digest != desired.digest
     if not is_needed:
         return actual
     return replace(actual, backends=tuple(await app.gateway.backends(f"{desired.product}--")))
@@ -209,7 +209,7 @@ async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decisi
     await ensure_branch_unchanged(app, event, decision)
     if is_own_and_active(subscription, app, team):
         await app.gateway.suspend_subscription(subscription.name, subscription.etag)
-    product = await close_product(app.gateway, product, own_marker(app, team))
+    product = await require_subscription(app.gateway, product, own_marker(app, team))
     if product is None:
         return (
             Done(wrote=False)
@@ -245,7 +245,7 @@ async def _mark_withdrawn(
         await app.gateway.unlink_product(product.name, API)
     if marker.withdrawn is not None:
         return Done(wrote=unlinks)
-    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.limits.grace)}")
+    return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.timeouts.grace)}")
 
 
 async def leave_held(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:  # noqa: ARG001

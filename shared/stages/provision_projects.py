@@ -19,7 +19,7 @@ from shared.ports import Projects, Roles
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Project
 from shared.resources.desired import Playground, compile_project
-from shared.resources.project import FAILED, GOING, MOST_PROJECTS, READY, ActualProject, plan_project
+from shared.resources.project import BEING_DELETED, FAILED, MAX_PROJECTS, READY, ActualProject, plan_project
 from shared.stages.apply import ProjectWriter, apply_plan, gather_all
 from shared.stages.ownership import is_grace_over, own_marker
 
@@ -62,9 +62,9 @@ def _playground(app: App) -> tuple[Playground, Projects, Roles]:
 
 
 async def _require_free_place(projects: Projects) -> None:
-    if len(await projects.projects()) >= MOST_PROJECTS:
+    if len(await projects.projects()) >= MAX_PROJECTS:
         text = (
-            f"the Foundry account has {MOST_PROJECTS} projects, and takes no more: delete some, or withdraw "
+            f"the Foundry account has {MAX_PROJECTS} projects, and takes no more: delete some, or withdraw "
             "playground access"
         )
         raise PermanentError(text, reason="AccountFull")
@@ -76,7 +76,7 @@ def _not_ready(name: str, state: str) -> Outcome:
         raise Rejected(
             f"Foundry could not make the project {name}; it was told to try again", reason="ProjectFailed"
         )
-    return Waiting(PROJECT_WAIT, "ProjectDeleting" if state == GOING else "ProjectNotReady")
+    return Waiting(PROJECT_WAIT, "ProjectDeleting" if state == BEING_DELETED else "ProjectNotReady")
 
 
 def _note(request: AccessRequest, tracing: str | None) -> str:
@@ -97,7 +97,7 @@ async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decisi
     project, readers = await asyncio.gather(app.projects.project(name), roles.readers_of(name))
     if project is not None and not own_marker(app, team).owns(project.marker):
         return Done(wrote=False)
-    revoked = ActualProject(project, readers, let_in=decision.granted_groups).strangers(None)
+    revoked = ActualProject(project, readers, granted_groups=decision.granted_groups).other_groups(None)
     await gather_all(*(roles.revoke(name, group) for group in revoked))
     if project is None:
         return Done("playground access withdrawn" if revoked else None, wrote=bool(revoked))
@@ -121,11 +121,11 @@ async def _remove_project(
     name, marker = project_name(event.message.team), project.marker
     assert marker is not None
     require_known(marker, f"the Foundry project {name}")
-    if project.state == GOING:
+    if project.state == BEING_DELETED:
         return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")
     if marker.withdrawn is None:
         await projects.update_project(name, project.display_name, replace(marker, withdrawn=event.now))
-        until = format_time(event.now + app.limits.grace)
+        until = format_time(event.now + app.timeouts.grace)
         return Done(f"playground access withdrawn; its project is deleted after {until}")
     if not is_grace_over(app, event, marker) or decision.in_doubt:
         return Done(wrote=changed)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, NotManaged, Rejected
-from shared.inventory.drift import of_limits
+from shared.inventory.drift import limit_drift
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
@@ -143,7 +143,9 @@ async def _plan(
     """Limits and routes are written again where the marker does not vouch for them, where limits were edited,
     and where anything else differs although it was written once.
     """
-    is_whole = existing.is_marked and not (event.closely and await _are_limits_edited(cluster, desired))
+    is_whole = existing.is_marked and not (
+        event.verify_markers and await _are_limits_edited(cluster, desired)
+    )
     plan = plan_workspaces(desired, existing.workspaces, existing.routes, is_whole)
     if plan and is_whole:
         return plan_workspaces(desired, existing.workspaces, existing.routes, False)
@@ -152,7 +154,7 @@ async def _plan(
 
 async def _are_limits_edited(cluster: Cluster, desired: DesiredWorkspaces) -> bool:
     """Whether limits were edited or deleted; the marker does not show that."""
-    return any(of_limits(desired.limits, await asyncio.gather(*map(cluster.limit, desired.limits))))
+    return any(limit_drift(desired.limits, await asyncio.gather(*map(cluster.limit, desired.limits))))
 
 
 async def _apply(app: App, event: Event[TeamMessage], decision: Decision, plan: Plan) -> bool:
@@ -223,7 +225,7 @@ async def withdraw_workspaces(app: App, event: Event[TeamMessage], decision: Dec
     since = marker.withdrawn
     if since is None:
         await cluster.apply(namespace_manifest(replace(marker, withdrawn=event.now)))
-    left = (since or event.now) + app.limits.workspace_grace - event.now
+    left = (since or event.now) + app.timeouts.workspace_grace - event.now
     if left > timedelta(0):
         return Waiting(left, "WithdrawalDelay", patient=True)
     if decision.in_doubt:

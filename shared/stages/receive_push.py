@@ -69,7 +69,7 @@ async def queue_changes(app: App, push: Push, now: datetime) -> str:
     if push.allows:
         # The touched files do not tell which teams the commit message names.
         return await _leave_to_sweep(app, push, "withdrawals are allowed", now)
-    touched = diff_trees(before, after, app.places.requests, app.places.catalog)
+    touched = diff_trees(before, after, app.paths.requests, app.paths.catalog)
     if len(touched) > LARGE_PUSH:
         return await _leave_to_sweep(app, push, f"{len(touched)} requests touched at once", now)
     if not (touched or touched.catalog or touched.misplaced):
@@ -81,7 +81,7 @@ async def _queue_touched(
     app: App, push: Push, touched: TreeDiff, before: Tree, after: Tree, *, at: _At
 ) -> str:
     reviewed, files = await _review_touched(app, touched, before, after, at)
-    branch = BranchFiles(after, files, reviewed, app.places.requests)
+    branch = BranchFiles(after, files, reviewed, app.paths.requests)
     reviewed, ending = await _check_last_days(app, touched, branch, at)
     if ending:
         # The touched files do not tell how many other teams' access ends too.
@@ -110,7 +110,7 @@ def _catalog_messages(
     """The change of the catalogue, and a sweep where there are requests that the push did not touch."""
     change = catalog_change(app, branch.tree, at.head, branch.files)
     messages = [access_change(app, change, push.delivery, at.now)]
-    if set(requests_of(branch.tree, app.places.requests)) - set(touched.changed):
+    if set(requests_of(branch.tree, app.paths.requests)) - set(touched.changed):
         message = Sweep(why="the catalogue changed", verdict=True)
         messages.append(sweep(app, message, f"{push.delivery}/sweep", at.now))
     return messages
@@ -131,18 +131,18 @@ async def _review_touched(
     """Review the touched files alone, or all files where the result depends on other requests; the problems
     are those of the touched files and the catalogue.
     """
-    paths = {*push.changed, *push.misplaced, app.places.catalog} & after.keys()
-    baseline = Baseline(frozenset(requests_of(before, app.places.requests)), today=at.now.date())
+    paths = {*push.changed, *push.misplaced, app.paths.catalog} & after.keys()
+    baseline = Baseline(frozenset(requests_of(before, app.paths.requests)), today=at.now.date())
     files = await read_files(app, paths, after)
-    reviewed = review(files, app.places.requests, app.places.catalog, baseline)
+    reviewed = review(files, app.paths.requests, app.paths.catalog, baseline)
     crowded = _teams_with_several_files(app, after)
     if _depends_on_others(app, reviewed, push, after) or any(
-        app.places.requests.team_of(path) in crowded for path in push.changed
+        app.paths.requests.team_of(path) in crowded for path in push.changed
     ):
         files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
         held = await _in_force(app, baseline.known_paths, crowded)
         reviewed = await evaluate(app, files, replace(baseline, known_paths=held))
-    shown = {*paths, app.places.catalog}
+    shown = {*paths, app.paths.catalog}
     problems = tuple(problem for problem in reviewed.problems if problem.path in shown)
     return replace(reviewed, problems=problems), files
 
@@ -151,7 +151,7 @@ def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) 
     """GPUs and capacities are counted over all teams, and a model that leaves the catalogue may be in use. A
     changed catalogue with many requests is left to a sweep.
     """
-    requests = len(requests_of(after, app.places.requests))
+    requests = len(requests_of(after, app.paths.requests))
     if reviewed.in_doubt or (push.catalog and requests <= LARGE_PUSH):
         return True
     if may_exceed_ceilings(reviewed.requests.values(), requests, app.platform.tier):
@@ -163,16 +163,16 @@ def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) 
 
 
 def _teams_with_several_files(app: App, tree: Tree) -> frozenset[str]:
-    paths = app.places.requests
+    paths = app.paths.requests
     teams = Counter(paths.team_of(path) or "" for path in requests_of(tree, paths))
-    return frozenset(team for team, files in teams.items() if files > 1 and names.team_fault(team) is None)
+    return frozenset(team for team, files in teams.items() if files > 1 and names.team_problem(team) is None)
 
 
 async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -> frozenset[str]:
     """The requests in force. Of a team with several files it is the one that its product's marker names."""
     products = await asyncio.gather(*(app.gateway.product(names.product(team)) for team in sorted(crowded)))
     named = (marker.path for marker in markers_of(app, products))
-    return frozenset(path for path in before if app.places.requests.team_of(path) not in crowded).union(named)
+    return frozenset(path for path in before if app.paths.requests.team_of(path) not in crowded).union(named)
 
 
 async def _check_last_days(
@@ -190,7 +190,7 @@ async def _check_last_days(
 
 def _teams_that_may_end(app: App, touched: TreeDiff, branch: BranchFiles, at: _At) -> list[str]:
     """The teams with a touched file whose last day is near or past, or that lost one of several files."""
-    paths = app.places.requests
+    paths = app.paths.requests
     lost = {paths.team_of(path) for path in touched.removed}
     near = (
         path
@@ -198,7 +198,7 @@ def _teams_that_may_end(app: App, touched: TreeDiff, branch: BranchFiles, at: _A
         if _ends_soon(branch.reviewed, path, at.now.date()) or paths.team_of(path) in lost
     )
     teams = {paths.team_of(path) for path in near}
-    return sorted(team for team in teams if team is not None and names.team_fault(team) is None)
+    return sorted(team for team in teams if team is not None and names.team_problem(team) is None)
 
 
 def _ends_soon(reviewed: Review, path: str, today: date) -> bool:
@@ -224,12 +224,14 @@ def _with_new_day(found: TeamState) -> TeamState:
 
 async def _missing_teams(app: App, gone: Sequence[str], after: Tree, head: Head) -> MissingTeams:
     """The teams whose file is gone, as the guard sees them. Products are listed only where a file is gone."""
-    named = [(app.places.requests.team_of(path) or "", path) for path in gone if not is_hidden(after, path)]
+    named = [(app.paths.requests.team_of(path) or "", path) for path in gone if not is_hidden(after, path)]
     if not named:
         return MissingTeams()
     # A team whose file is gone may have no product yet.
     others = [
-        MissingTeam(team, path, "", withdrawn=False) for team, path in named if names.team_fault(team) is None
+        MissingTeam(team, path, "", withdrawn=False)
+        for team, path in named
+        if names.team_problem(team) is None
     ]
     return await find_missing(app, await app.gateway.products(), after, head, others)
 
@@ -240,10 +242,12 @@ def _withdrawn_changes(
     """A change for each team whose last file is gone and that the guard does not hold."""
     if not after:
         return []
-    paths = app.places.requests
+    paths = app.paths.requests
     named = {paths.team_of(path) or "": path for path in gone}
     teams = {
-        team for team in named if names.team_fault(team) is None and not request_paths_of(after, team, paths)
+        team
+        for team in named
+        if names.team_problem(team) is None and not request_paths_of(after, team, paths)
     }
     return [
         withdrawn_change(replace(each, path=named[each.team]), head)

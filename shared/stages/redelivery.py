@@ -13,7 +13,7 @@ from datetime import datetime
 from shared import telemetry
 from shared.app import App
 from shared.errors import MergekeyError, PermanentError
-from shared.messaging.webhook_deliveries import AT_ONCE, WINDOW, Delivery, Missed, missed
+from shared.messaging.webhook_deliveries import MAX_REDELIVERIES, WINDOW, Delivery, Missed, missed
 from shared.ports import Deliveries
 
 
@@ -26,7 +26,7 @@ async def redeliver_missed(app: App, now: datetime) -> None:
         found = await _missed(app.deliveries, app.platform.repository, now)
         _log(found.refused, "were refused, and would be again")
         _log(found.given_up, "failed as often as is tried")
-        for delivery in found.again[:AT_ONCE]:
+        for delivery in found.again[:MAX_REDELIVERIES]:
             await _redeliver(app, app.deliveries, delivery)
     except MergekeyError as error:
         telemetry.found("deliveries at GitHub", f"left to the next sweep: {error}")

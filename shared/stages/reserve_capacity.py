@@ -107,7 +107,7 @@ async def _report_refusal(app: App, event: Event[TeamMessage]) -> None:
     """
     if (await decide(app, event.message, event.now)).kind != "active":
         message = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
-        message_id = f"{event.root}/sweep/{int(event.now.timestamp())}"
+        message_id = f"{event.correlation_id}/sweep/{int(event.now.timestamp())}"
         await app.bus.send([sweep(app, message, message_id, event.now)])
 
 
@@ -123,7 +123,7 @@ async def _files(app: App, wanted: DesiredProduct) -> RequestFiles:
     contents = await app.repository.archive(wanted.marker.commit)
     return RequestFiles(
         wanted.catalog,
-        {path: text for path, text in contents.items() if app.places.requests.folder(path) is not None},
+        {path: text for path, text in contents.items() if app.paths.requests.folder(path) is not None},
     )
 
 

@@ -41,10 +41,10 @@ from shared.messaging.messages import (
 )
 from shared.messaging.outcomes import Done, Event, Outcome, Push, Waiting
 from shared.messaging.retry_state import (
-    LARGEST_MESSAGE,
+    MAX_MESSAGE_BYTES,
     IncomingMessage,
     RetryState,
-    bounded,
+    bounded_id,
     delay,
     waiting_id,
     waiting_until,
@@ -92,7 +92,9 @@ async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) 
     case = Case(app, stage, received, RetryState.of(received), max(app.clock.now(), received.enqueued))
     try:
         case = replace(case, message=stage.message.decode(received.body))
-        outcome = await work(app, Event(case.message, case.now, case.retry.root, again=case.is_retry))
+        outcome = await work(
+            app, Event(case.message, case.now, case.retry.correlation_id, is_retry=case.is_retry)
+        )
         status = await _follow_up(case, outcome)
     except MergekeyError as error:
         status = await _fail(case, error)
@@ -167,11 +169,15 @@ async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, st
     """Queue a copy for this stage alone. Raises WaitedTooLong after `Limits.waiting` for the same reason."""
     retry, now = case.retry, case.now
     since = (retry.waiting_since if retry.waiting_for == outcome.reason else "") or format_time(now)
-    if not outcome.patient and now - parse_time(since) >= case.app.limits.waiting:
-        raise WaitedTooLong(f"{outcome.reason} for {case.app.limits.waiting}, since {since}")
+    if not outcome.patient and now - parse_time(since) >= case.app.timeouts.wait:
+        raise WaitedTooLong(f"{outcome.reason} for {case.app.timeouts.wait}, since {since}")
     due = waiting_until(outcome, now, parse_time(since))
     copy = RetryState(
-        retry.root, retry.sequence + 1, waiting_for=outcome.reason, waiting_since=since, replays=retry.replays
+        retry.correlation_id,
+        retry.hop + 1,
+        waiting_for=outcome.reason,
+        waiting_since=since,
+        replays=retry.replays,
     )
     await _send_copy(case, copy, waiting_id(case.stage, message, outcome, due), due)
     telemetry.waiting(case.stage, message, outcome)
@@ -191,7 +197,7 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
             error = refused  # a foreign message leaves no room for the properties of a copy
     elif isinstance(error, TemporaryError):
         if case.is_from_sweep:
-            telemetry.left_to_the_next_sweep(case.stage, retry.root, error)
+            telemetry.left_to_the_next_sweep(case.stage, retry.correlation_id, error)
             return None
         error = RetriesExhausted(f"for {lasted}: {error}")
     await _dead_letter(case, error)
@@ -200,8 +206,8 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
 
 async def _try_again(case: Case, retry: RetryState, error: MergekeyError, lasted: timedelta) -> None:
     due = case.now + delay(error, retry, lasted)
-    await _send_copy(case, retry, f"{retry.root}/{case.stage.name}/{retry.sequence}", due)
-    telemetry.retrying(case.stage, retry.root, error, due)
+    await _send_copy(case, retry, f"{retry.correlation_id}/{case.stage.name}/{retry.hop}", due)
+    telemetry.retrying(case.stage, retry.correlation_id, error, due)
 
 
 def _retry_state(case: Case, error: MergekeyError) -> RetryState:
@@ -213,7 +219,7 @@ def _retry_state(case: Case, error: MergekeyError) -> RetryState:
     attempt = retry.attempt + (not isinstance(error, Busy))
     return replace(
         retry,
-        sequence=retry.sequence + 1,
+        hop=retry.hop + 1,
         attempt=attempt,
         failing_since=retry.failing_since or now,
         denied_since=denied,
@@ -221,7 +227,7 @@ def _retry_state(case: Case, error: MergekeyError) -> RetryState:
 
 
 def _timeout(case: Case, error: MergekeyError) -> timedelta:
-    limit = case.app.limits.denied if isinstance(error, AccessDenied) else case.app.limits.failing
+    limit = case.app.timeouts.permission if isinstance(error, AccessDenied) else case.app.timeouts.retry
     return min(limit, SWEEP_RETRY_TIMEOUT) if case.is_from_sweep else limit
 
 
@@ -229,7 +235,7 @@ async def _send_copy(case: Case, retry: RetryState, message_id: str, due: dateti
     received, stage = case.received, case.stage
     copy = OutgoingMessage(
         stage.entity,
-        bounded(message_id),
+        bounded_id(message_id),
         received.body,
         received.session,
         to=stage.to,
@@ -250,12 +256,12 @@ async def _dead_letter(case: Case, error: MergekeyError) -> None:
         attempts=retry.attempt + 1,
         message_id=received.message_id,
         session=received.session or "",
-        root=retry.root,
-        sequence=retry.sequence,
+        correlation_id=retry.correlation_id,
+        hop=retry.hop,
         replays=retry.replays,
     )
     await _queue_letter(case, letter)
-    telemetry.dead_lettered(case.stage, retry.root, error)
+    telemetry.dead_lettered(case.stage, retry.correlation_id, error)
 
 
 async def _queue_letter(case: Case, letter: DeadLetter) -> None:
@@ -264,11 +270,11 @@ async def _queue_letter(case: Case, letter: DeadLetter) -> None:
     A message that could not become a letter would be delivered again at once, without end.
     """
     body = case.received.body
-    message_id = bounded(f"{case.received.message_id}/dead-letter/{case.stage.name}")
+    message_id = bounded_id(f"{case.received.message_id}/dead-letter/{case.stage.name}")
     whole = OutgoingMessage(
         DEAD_LETTERS, message_id, body, properties=letter.properties(), content_type=content_type(body)
     )
-    if whole.size <= LARGEST_MESSAGE:
+    if whole.size <= MAX_MESSAGE_BYTES:
         try:
             await case.app.bus.send([whole])
             return

@@ -31,10 +31,11 @@ from shared.git import Tree
 from shared.inventory import drift, orphans, project_drift
 from shared.inventory.dead_letters import letters
 from shared.inventory.list_all import list_all
-from shared.inventory.snapshot import DesiredTeam, Finding, Snapshot, Times
+from shared.inventory.snapshot import DesiredTeam, Difference, Snapshot, Times
+from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
 from shared.messaging.dead_letters import Trouble
-from shared.messaging.messages import CATALOG_TEAM, AccessChange, Sweep
+from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Done, Event, Outcome
 from shared.messaging.routes import (
     DELIVER_KEYS,
@@ -43,7 +44,7 @@ from shared.messaging.routes import (
     PROVISION_PROJECTS,
     PROVISION_WORKSPACES,
 )
-from shared.names import FRAGMENT
+from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
@@ -114,7 +115,7 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
 
 
 async def _queue_due(
-    app: App, event: Event[Sweep], branch: Branch, snapshot: Snapshot, findings: Sequence[Finding]
+    app: App, event: Event[Sweep], branch: Branch, snapshot: Snapshot, findings: Sequence[Difference]
 ) -> tuple[int, int]:
     """Queue the changes whose turn it is. Returns how many there are, and how many messages were queued."""
     # A sweep to which a push was left acts in any case.
@@ -147,8 +148,7 @@ def _ends_by_new_rules(branch: Branch, team: str) -> bool:
 
 def _unmanaged(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[str]:
     """Objects and role assignments of others, and what is wrong with the branch itself."""
-    yield from drift.unmanaged(app.platform.repository, snapshot)
-    yield from project_drift.unmanaged_readers(app.platform.repository, snapshot)
+    yield from unmanaged(app.platform.repository, snapshot)
     if branch.head is None:
         yield "the branch is not there: nothing is provisioned, and what was granted stays"
         return
@@ -169,9 +169,7 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     if branch.reviewed.catalog is None:
         return None
     held = (each.team for each in branch.judged.held)
-    asked = {
-        app.places.requests.team_of(path) or "" for path in requests_of(branch.tree, app.places.requests)
-    }
+    asked = {app.paths.requests.team_of(path) or "" for path in requests_of(branch.tree, app.paths.requests)}
     refused = asked - {request.team for request in branch.reviewed.requests.values()}
     differ = (finding.team for finding in _compare(app, branch, snapshot, now))
     return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, snapshot)))
@@ -187,7 +185,7 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, S
     reviewed = await evaluate(
         app, files, Baseline(in_force, today=now.date()), KnownObjects(products, snapshot.workspaces)
     )
-    branch = BranchFiles(tree, files, reviewed, app.places.requests)
+    branch = BranchFiles(tree, files, reviewed, app.paths.requests)
     existing, teams = _existing(app, snapshot)
     if head is None or not tree:
         found = states(branch, existing, teams, now.date())
@@ -237,17 +235,17 @@ def _messages(
     others that has work for the team. A change "held" concerns the product only.
     """
     if change.change == "held":
-        return [access_change(app, change, event.root, event.now, PROVISION_GATEWAY)]
+        return [access_change(app, change, event.correlation_id, event.now, PROVISION_GATEWAY)]
     blocked = {
         QUEUED_BY.get(stage.name, stage.name)
         for stage in (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
         if (change.team, change.revision, stage.name) in trouble
     }
     if not blocked:
-        return [access_change(app, change, event.root, event.now)]
+        return [access_change(app, change, event.correlation_id, event.now)]
     stages = OF_CATALOG if change.team == CATALOG_TEAM else OF_TEAM
     return [
-        access_change(app, change, event.root, event.now, stage)
+        access_change(app, change, event.correlation_id, event.now, stage)
         for stage in stages
         if stage.name not in blocked
     ]
@@ -263,9 +261,9 @@ def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
             yield marker.team
 
 
-def _compare(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Iterator[Finding]:
+def _compare(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Iterator[Difference]:
     """The differences that lists show. A team that cannot be compared keeps no other from it."""
-    catalog, limits = branch.reviewed.catalog, app.limits
+    catalog, limits = branch.reviewed.catalog, app.timeouts
     times = Times(now, limits.grace, limits.workspace_grace, limits.key_overlap)
     if catalog is not None:
         yield from _findings(CATALOG_TEAM, drift.catalog_drift(catalog, app.platform, snapshot))
@@ -276,8 +274,8 @@ def _compare(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Ite
             telemetry.not_compared(team, error)
 
 
-def _findings(team: str, differences: Iterable[str]) -> Iterator[Finding]:
-    return (Finding(team, difference) for difference in differences)
+def _findings(team: str, differences: Iterable[str]) -> Iterator[Difference]:
+    return (Difference(team, difference) for difference in differences)
 
 
 def _differences(
@@ -292,7 +290,7 @@ def _differences(
                 yield from drift.team_drift(team, branch.reviewed.catalog, app.platform, snapshot, times)
                 yield from project_drift.project_drift(team, app.platform, times, snapshot)
         case "end?" if held:
-            yield from orphans.of_held(found.team, snapshot)
+            yield from orphans.held_team_drift(found.team, snapshot)
         case "freeze":
             frozen = replace(times, grace=FOREVER, workspace_grace=FOREVER)
             yield from _ended(app, found.team, frozen, snapshot)
@@ -304,15 +302,15 @@ def _differences(
 
 def _ended(app: App, team: str, times: Times, snapshot: Snapshot) -> Iterator[str]:
     """Objects of access that ended which should be suspended, or gone, by now."""
-    yield from orphans.of_access_that_ended(team, times, snapshot)
-    yield from project_drift.ended_access(team, app.platform.repository, times, snapshot)
+    yield from orphans.ended_team_drift(team, times, snapshot)
+    yield from project_drift.ended_project_drift(team, app.platform.repository, times, snapshot)
 
 
-def _changes(app: App, branch: Branch, findings: Iterable[Finding]) -> Iterator[AccessChange]:
+def _changes(app: App, branch: Branch, findings: Iterable[Difference]) -> Iterator[AccessChange]:
     """One change per team, whatever the number of its findings, which are all logged."""
     teams: set[str] = set()
     for finding in findings:
-        telemetry.found(finding.team, finding.what)
+        telemetry.found(finding.team, finding.message)
         if finding.team not in teams:
             teams.add(finding.team)
             try:

@@ -16,7 +16,7 @@ from shared.app import App
 from shared.branch.states import TeamState
 from shared.git import Tree, blob_id
 from shared.inventory.drift import is_by_digest
-from shared.inventory.snapshot import Finding, Snapshot
+from shared.inventory.snapshot import Difference, Snapshot
 from shared.marker import RULES, Marker
 
 #: Teams whose files are compared at the same time, and at most in one sweep. Each takes two requests to
@@ -41,12 +41,14 @@ def is_first_sweep(snapshot: Snapshot) -> bool:
     return bool(snapshot.fragment) and snapshot.rules < RULES
 
 
-async def portion(app: App, tree: Tree, states: Iterable[TeamState], findings: Sequence[Finding]) -> Portion:
+async def portion(
+    app: App, tree: Tree, states: Iterable[TeamState], findings: Sequence[Difference]
+) -> Portion:
     """Of the teams that differ by our version alone, the first `app.sweep_upgrades` by name. No files are
     compared while fewer teams differ.
     """
     markers = dict(_granted(states))
-    other = {finding.team for finding in findings if not is_by_digest(finding.what)}
+    other = {finding.team for finding in findings if not is_by_digest(finding.message)}
     teams = sorted({finding.team for finding in findings if finding.team in markers} - other)
     limit = app.sweep_upgrades
     if len(teams) <= limit:
@@ -79,7 +81,7 @@ async def _unchanged(app: App, tree: Tree, markers: Mapping[str, Marker | None])
 
 async def _is_unchanged(app: App, tree: Tree, marker: Marker) -> bool:
     """Whether the request and the catalogue are those that the marker's commit had."""
-    paths = [path for path in (marker.path, app.places.catalog) if path in tree]
+    paths = [path for path in (marker.path, app.paths.catalog) if path in tree]
     if not marker.commit or len(paths) < 2:
         return False
     texts = await asyncio.gather(*(app.repository.file(marker.commit, path) for path in paths))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.github_webhook import LARGEST_BODY, Expected, Refused, is_signed, read_delivery
+from shared.adapters.github_webhook import MAX_BODY_BYTES, Expected, Refused, is_signed, read_delivery
 from shared.branch.withdrawal_guard import MissingTeam, withhold
 from shared.messaging.outcomes import Push
 
@@ -168,7 +168,7 @@ def test_no_signature_breaks_the_reader(signature: str, body: bytes) -> None:
 
 
 def test_a_body_larger_than_github_sends_is_not_even_hashed() -> None:
-    assert _status(b"x" * (LARGEST_BODY + 1), x_hub_signature_256="") == 413
+    assert _status(b"x" * (MAX_BODY_BYTES + 1), x_hub_signature_256="") == 413
 
 
 def test_nothing_is_read_before_the_signature_is_right() -> None:

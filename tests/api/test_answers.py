@@ -122,7 +122,7 @@ def test_a_models_name_is_one_part_of_its_address() -> None:
 
 def _reviewed(books: Allocation) -> Review:
     return Review(
-        {}, (), None, books.ledgers, overcommitted=frozenset(each.model for each in over_allocated(books))
+        {}, (), None, books.capacities, overcommitted=frozenset(each.model for each in over_allocated(books))
     )
 
 
@@ -276,11 +276,11 @@ def test_each_backend_is_told_beside_what_the_catalogue_says() -> None:
         tuple(CatalogModel(name, "foundry", (Member(f"https://{name}.example/v1", name),)) for name in "abcd")
     )
     wanted = {backend.name: backend for backend in compile_catalog(catalog, PLATFORM).backends}
-    ours = Marker(REPOSITORY, names.CATALOGUE_TEAM, "", "")
+    ours = Marker(REPOSITORY, names.CATALOG_TEAM, "", "")
     as_it_should_be, moved, theirs = (wanted[f"shared--{name}"] for name in "abc")
     found = [
-        ActualBackend(as_it_should_be.name, "1", as_it_should_be.url, as_it_should_be.sealed(ours)),
-        ActualBackend(moved.name, "1", "https://elsewhere.example/v1", moved.sealed(ours)),
+        ActualBackend(as_it_should_be.name, "1", as_it_should_be.url, as_it_should_be.with_digest(ours)),
+        ActualBackend(moved.name, "1", "https://elsewhere.example/v1", moved.with_digest(ours)),
         ActualBackend(theirs.name, "1", theirs.url, None),
         ActualBackend("shared--left", "1", "https://left.example/v1", ours),
         ActualBackend("team-alpha--own", "1", "https://own.example/v1", ours),

@@ -16,18 +16,20 @@ _parts = st.sampled_from(
     ["a", "b", "a1", "team", "shared", "primary", "secondary", "key", "endpoint", "ai", "phi", "4"]
 )
 teams = (
-    st.lists(_parts, min_size=1, max_size=6).map("-".join).filter(lambda team: names.team_fault(team) is None)
+    st.lists(_parts, min_size=1, max_size=6)
+    .map("-".join)
+    .filter(lambda team: names.team_problem(team) is None)
 )
 _dividers = st.sampled_from([".", "-", "_", "/"])
 models = st.builds(
     lambda first, rest: first + "".join(a + b for a, b in rest),
     _parts,
     st.lists(st.tuples(_dividers, _parts), max_size=4),
-).filter(lambda model: names.model_fault(model) is None and names.slug_fault(model) is None)
+).filter(lambda model: names.model_problem(model) is None and names.slug_problem(model) is None)
 members = (
     st.lists(_parts, min_size=1, max_size=4)
     .map("-".join)
-    .filter(lambda member: names.member_fault(member) is None)
+    .filter(lambda member: names.member_problem(member) is None)
 )
 secrets = st.lists(_parts, min_size=1, max_size=4).map("-".join)
 owners = st.tuples(teams, models)
@@ -89,23 +91,23 @@ def test_every_name_fits_where_it_is_used(pool: Pool) -> None:
 
 
 def test_the_longest_names_fit() -> None:
-    team, model = "a" * names.LONGEST_TEAM, "m" * names.LONGEST_SLUG
-    assert names.team_fault(team) is None
-    assert names.slug_fault(model) is None
-    assert len(names.backend(team, model)) == names.LONGEST_BACKEND
-    assert names.slug_fault(model + "m") is not None
-    member = "a" * names.LONGEST_MEMBER
-    assert names.member_fault(member) is None
-    assert len(names.member_backend(model, member)) == names.LONGEST_BACKEND
-    assert names.member_fault(member + "a") is not None
+    team, model = "a" * names.MAX_TEAM_LENGTH, "m" * names.MAX_SLUG_LENGTH
+    assert names.team_problem(team) is None
+    assert names.slug_problem(model) is None
+    assert len(names.backend(team, model)) == names.MAX_BACKEND_LENGTH
+    assert names.slug_problem(model + "m") is not None
+    member = "a" * names.MAX_MEMBER_LENGTH
+    assert names.member_problem(member) is None
+    assert len(names.member_backend(model, member)) == names.MAX_BACKEND_LENGTH
+    assert names.member_problem(member + "a") is not None
 
 
 def test_a_node_label_is_cut_only_where_it_has_to_be() -> None:
-    team, model = "a" * names.LONGEST_TEAM, "m" * names.LONGEST_SLUG
-    room = names.LONGEST_LABEL - len(f"team-{team}--")
+    team, model = "a" * names.MAX_TEAM_LENGTH, "m" * names.MAX_SLUG_LENGTH
+    room = names.MAX_LABEL_LENGTH - len(f"team-{team}--")
     assert names.node_label(team, model[:room]) == f"team-{team}--{model[:room]}"
     cut = {names.node_label(team, name) for name in (model[: room + 1], model, model[:-1] + "n")}
-    assert {len(label) for label in cut} == {names.LONGEST_LABEL}
+    assert {len(label) for label in cut} == {names.MAX_LABEL_LENGTH}
     assert len(cut) == 3
     assert all(label.startswith(f"team-{team}--mmm-") for label in cut)
     assert (
@@ -120,7 +122,7 @@ def test_a_vault_does_not_tell_capitals_apart() -> None:
 
 @pytest.mark.parametrize("member", ["", "Sweden", "a--b", "-a", "a-", "1a", "a.b", "a\n", "ä"])
 def test_an_improper_name_of_a_pools_member_is_refused(member: str) -> None:
-    fault = names.member_fault(member)
+    fault = names.member_problem(member)
     assert fault is not None
     assert fault[0] == "BadMemberName"
 
@@ -132,7 +134,7 @@ def test_a_service_that_kaito_makes_is_no_other_models_workspace(model: str, oth
 
 @pytest.mark.parametrize("team", ["alpha", "a1b", "teams", "alpha-primary", "a" * 40])
 def test_a_proper_team_name_has_no_fault(team: str) -> None:
-    assert names.team_fault(team) is None
+    assert names.team_problem(team) is None
 
 
 @pytest.mark.parametrize(
@@ -153,14 +155,14 @@ def test_a_proper_team_name_has_no_fault(team: str) -> None:
     ],
 )
 def test_an_improper_team_name_is_refused(team: str) -> None:
-    fault = names.team_fault(team)
+    fault = names.team_problem(team)
     assert fault is not None
     assert fault[0] == "BadTeamName"
 
 
 @pytest.mark.parametrize("team", ["catalogue", "platform", "all"])
 def test_a_reserved_name_is_refused(team: str) -> None:
-    fault = names.team_fault(team)
+    fault = names.team_problem(team)
     assert fault is not None
     assert fault[0] == "ReservedName"
 
@@ -170,7 +172,7 @@ def test_a_reserved_name_is_refused(team: str) -> None:
     ["", "4o", "gpt 4", "gpt-4.1-", "gpt--4", "a'b", 'a"b', "{{a}}", "@(a)", "<a>", "gpt-4\n", "a" * 65],
 )
 def test_no_model_name_can_carry_what_a_policy_would_evaluate(model: str) -> None:
-    assert names.model_fault(model) is not None
+    assert names.model_problem(model) is not None
 
 
 @pytest.mark.parametrize(
@@ -188,17 +190,17 @@ def test_a_slug_is_a_dns_label(model: str, slug: str) -> None:
 
 def test_a_faulty_name_gets_a_reason_and_advice() -> None:
     for fault, reason, parts in (
-        (names.team_fault("team-alpha"), "BadTeamName", ["'team-'", "'alpha'"]),
-        (names.team_fault("ab"), "BadTeamName", [" 3 to 40 ", " 2"]),
-        (names.team_fault("all"), "ReservedName", ["'all'"]),
-        (names.model_fault("m" * 65), "BadModelName", [" 64 ", " 65"]),
-        (names.model_fault("gpt 4"), "BadModelName", []),
-        (names.slug_fault("phi-headless"), "BadModelName", ["'headless'"]),
+        (names.team_problem("team-alpha"), "BadTeamName", ["'team-'", "'alpha'"]),
+        (names.team_problem("ab"), "BadTeamName", [" 3 to 40 ", " 2"]),
+        (names.team_problem("all"), "ReservedName", ["'all'"]),
+        (names.model_problem("m" * 65), "BadModelName", [" 64 ", " 65"]),
+        (names.model_problem("gpt 4"), "BadModelName", []),
+        (names.slug_problem("phi-headless"), "BadModelName", ["'headless'"]),
     ):
         assert fault is not None
         assert fault[0] == reason
         assert all(part in fault[1] for part in parts), fault
-    assert names.model_fault("m" * 64) is None
+    assert names.model_problem("m" * 64) is None
 
 
 def test_a_slug_has_no_dash_at_its_ends() -> None:

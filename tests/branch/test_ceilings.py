@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shared.branch.ceilings import PlatformUsage, beyond_ceilings, may_exceed_ceilings
-from shared.policies.policy_table import MOST_PRODUCTS
+from shared.policies.policy_table import MAX_PRODUCTS
 from shared.requests.request import AccessRequest
 from standins.resource_manager.tiers import CEILINGS
 from tests.fakes.app import Asked
@@ -28,7 +28,7 @@ def _refused(requests: dict[str, AccessRequest], platform: PlatformUsage) -> lis
 
 def test_the_tiers_hold_what_the_service_says() -> None:
     told = {tier.lower(): numbers["products"] for tier, numbers in CEILINGS.items()}
-    assert {tier: MOST_PRODUCTS[tier] for tier in MOST_PRODUCTS if tier != "consumption"} == told
+    assert {tier: MAX_PRODUCTS[tier] for tier in MAX_PRODUCTS if tier != "consumption"} == told
 
 
 def test_a_new_team_beyond_the_products_of_the_tier_is_refused_with_the_number() -> None:

@@ -20,10 +20,10 @@ from shared.branch.platform_checks import (
 )
 from shared.catalog.catalog import Catalog
 from shared.catalog.terms import Classification
-from shared.documents.field_types import MOST_REQUESTS_PER_MINUTE, MOST_TOKENS, MOST_TOKENS_PER_MINUTE
-from shared.names import LONGEST_TEAM
+from shared.documents.field_types import MAX_REQUESTS_PER_MINUTE, MAX_TOKENS, MAX_TOKENS_PER_MINUTE
+from shared.names import MAX_TEAM_LENGTH
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_table import LONGEST, Tier
+from shared.policies.policy_table import MAX_POLICY_BYTES, Tier
 from shared.policies.product_policy import product_policy
 from shared.requests.request import AccessRequest, read_request
 from tests.fakes.app import GPU, PATHS, FakeApp, a_catalog, catalog_text, path_of
@@ -80,10 +80,10 @@ models:
 def _most(*dedicated: str) -> AccessRequest:
     """Read from a file that says the most that a file may say."""
     limits = (
-        f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, tokenQuota: {{tokens: {MOST_TOKENS}, period: Monthly}}"
+        f"tokensPerMinute: {MAX_TOKENS_PER_MINUTE}, tokenQuota: {{tokens: {MAX_TOKENS}, period: Monthly}}"
     )
     lines = [
-        f"team: {{name: {'t' * LONGEST_TEAM}, owner: lead@contoso.com, costCenter: {'c' * 100}}}",
+        f"team: {{name: {'t' * MAX_TEAM_LENGTH}, owner: lead@contoso.com, costCenter: {'c' * 100}}}",
         "models:",
     ]
     for provider in ("openai", "kaito"):
@@ -94,11 +94,11 @@ def _most(*dedicated: str) -> AccessRequest:
             for name in names
         ]
     of_all = (
-        f"tokensPerMinute: {MOST_TOKENS_PER_MINUTE}, dailyTokenQuota: {MOST_TOKENS}, requestsPerMinute: "
-        f"{MOST_REQUESTS_PER_MINUTE}"
+        f"tokensPerMinute: {MAX_TOKENS_PER_MINUTE}, dailyTokenQuota: {MAX_TOKENS}, requestsPerMinute: "
+        f"{MAX_REQUESTS_PER_MINUTE}"
     )
     content = "\n".join([*lines, f"limits: {{{of_all}}}"])
-    verdict = read_request(path_of("t" * LONGEST_TEAM), content.encode(), WANTED, PATHS)
+    verdict = read_request(path_of("t" * MAX_TEAM_LENGTH), content.encode(), WANTED, PATHS)
     assert verdict.request is not None, verdict.problems
     return verdict.request
 
@@ -114,9 +114,9 @@ def test_what_is_measured_is_the_most_that_may_be_written() -> None:
 def test_a_policy_may_be_as_long_as_its_tier_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     longest = len(api_policy(WANTED))
     assert longest > max(len(product_policy(request, WANTED)) for request in longest_requests(WANTED))
-    monkeypatch.setitem(LONGEST, "premium", longest)
+    monkeypatch.setitem(MAX_POLICY_BYTES, "premium", longest)
     assert list(tier_problems(WANTED, "premium")) == []
-    monkeypatch.setitem(LONGEST, "premium", longest - 1)
+    monkeypatch.setitem(MAX_POLICY_BYTES, "premium", longest - 1)
     [(where, reason, told)] = tier_problems(WANTED, "premium")
     assert (where, reason) == (("models",), "TierCannot")
     assert f"{longest:,}" in told

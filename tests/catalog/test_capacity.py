@@ -39,8 +39,8 @@ def _catalog(capacity: int = 100, over: str = "1") -> Catalog:
 
 def test_what_fits_is_granted_and_counted() -> None:
     books = allocate(_catalog(), {"alpha": {GPT: 60, "free": 9999}, "bravo": {GPT: 30, PHI: 50}}, {})
-    assert books.refused == {}
-    assert (books.ledgers[GPT].granted, books.ledgers[GPT].left) == ({"alpha": 60, "bravo": 30}, 10)
+    assert books.rejected == {}
+    assert (books.capacities[GPT].granted, books.capacities[GPT].left) == ({"alpha": 60, "bravo": 30}, 10)
 
 
 def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
@@ -51,25 +51,25 @@ def test_a_model_without_a_capacity_has_a_ledger_without_a_limit() -> None:
         "delta": {"free": 9, GPT: 60},
     }
     books = allocate(_catalog(), asked, {"alpha": asked["alpha"], "delta": {"free": None}})
-    free = books.ledgers["free"]
+    free = books.capacities["free"]
     assert (free.limit, free.left, free.total, free.unlimited) == (None, None, 30, 2)
     assert free.granted == {"alpha": None, "bravo": 30, "delta": None}, (
         "charlie has a workspace of its own, delta keeps what it had"
     )
-    assert books.refused == {"delta": (GPT,)}
+    assert books.rejected == {"delta": (GPT,)}
 
 
 def test_a_team_without_a_limit_counts_with_the_ceiling_of_a_new_capacity() -> None:
     before: Mapping[str, Grants] = {"alpha": {GPT: None}, "bravo": {GPT: 90}}
     books = allocate(_catalog(), {"bravo": {GPT: 90}}, before)
-    assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
+    assert (books.rejected, books.capacities[GPT].granted) == ({}, {"alpha": 100, "bravo": 90})
     books = allocate(_catalog(), {"alpha": {GPT: 80}, "bravo": {GPT: 90}}, before)
-    assert (books.refused, books.ledgers[GPT].granted) == ({}, {"alpha": 80, "bravo": 90})
+    assert (books.rejected, books.capacities[GPT].granted) == ({}, {"alpha": 80, "bravo": 90})
 
 
 def test_a_team_without_a_request_keeps_what_it_has_and_it_counts() -> None:
     books = allocate(_catalog(), {"alpha": {GPT: 50}}, {"zulu": {GPT: 60}})
-    assert (books.refused, books.ledgers[GPT].granted) == ({"alpha": (GPT,)}, {"zulu": 60})
+    assert (books.rejected, books.capacities[GPT].granted) == ({"alpha": (GPT,)}, {"zulu": 60})
 
 
 def test_a_workspace_that_is_there_counts_once_and_is_nobodys_growth() -> None:
@@ -78,13 +78,13 @@ def test_a_workspace_that_is_there_counts_once_and_is_nobodys_growth() -> None:
     catalog = read_catalog("c.yaml", text.encode()).catalog
     assert catalog is not None
     both: Mapping[str, Grants] = {"alpha": {PHI: 0}, "bravo": {PHI: 0}}
-    assert allocate(catalog, both, {}, {PHI: {"bravo"}}).crowded_out == {"alpha": (PHI,)}
-    assert allocate(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).crowded_out == {
+    assert allocate(catalog, both, {}, {PHI: {"bravo"}}).rejected_workspaces == {"alpha": (PHI,)}
+    assert allocate(catalog, {"alpha": {PHI: 0}}, {"bravo": {}}, {PHI: {"bravo"}}).rejected_workspaces == {
         "alpha": (PHI,)
     }
     assert allocate(
         catalog, {"alpha": {PHI: 0}, "bravo": {}}, {"bravo": {PHI: 0}}, {PHI: {"bravo"}}
-    ).crowded_out == {"alpha": (PHI,)}
+    ).rejected_workspaces == {"alpha": (PHI,)}
     assert allocate(catalog, both, both, {PHI: {"bravo"}}).workspaces[PHI] == Workspaces(
         PHI, 1, ("alpha", "bravo")
     )
@@ -94,12 +94,12 @@ def test_a_newcomer_beyond_what_is_left_is_refused_and_takes_nothing_of_other_mo
     books = allocate(
         _catalog(), {"alpha": {GPT: 80, PHI: 50}, "bravo": {GPT: 60}, "zulu": {PHI: 50}}, {"bravo": {GPT: 60}}
     )
-    assert books.refused == {"alpha": (GPT,)}
-    assert books.ledgers[PHI].granted == {"zulu": 50}
+    assert books.rejected == {"alpha": (GPT,)}
+    assert books.capacities[PHI].granted == {"zulu": 50}
 
 
 def test_what_is_in_force_comes_before_newcomers_whatever_their_names() -> None:
-    assert allocate(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).refused == {
+    assert allocate(_catalog(), {"zulu": {GPT: 80}, "alpha": {GPT: 80}}, {"zulu": {GPT: 80}}).rejected == {
         "alpha": (GPT,)
     }
 
@@ -110,55 +110,55 @@ def test_who_is_refused_keeps_what_it_had_and_it_counts() -> None:
         {"alpha": {GPT: 90}, "bravo": {GPT: 20}, "charlie": {GPT: 10}},
         {"alpha": {GPT: 70}, "bravo": {GPT: 20}},
     )
-    assert books.refused == {"alpha": (GPT,)}
-    assert books.ledgers[GPT].granted == {"alpha": 70, "bravo": 20, "charlie": 10}
+    assert books.rejected == {"alpha": (GPT,)}
+    assert books.capacities[GPT].granted == {"alpha": 70, "bravo": 20, "charlie": 10}
 
 
 def test_nobody_loses_anything_when_the_capacity_is_lowered() -> None:
     now = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
     books = allocate(_catalog(), now, now)
-    assert books.refused == {}
+    assert books.rejected == {}
     assert [(ledger.model, ledger.left) for ledger in over_allocated(books)] == [(GPT, -80)]
 
 
 def test_who_takes_less_is_never_refused_and_makes_room() -> None:
     before = {"alpha": {GPT: 100}, "bravo": {GPT: 80}}
-    assert allocate(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 80}}, before).refused == {}
-    assert allocate(_catalog(), {"alpha": {GPT: 10}, "bravo": {GPT: 90}}, before).refused == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 90}, "bravo": {GPT: 80}}, before).rejected == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 10}, "bravo": {GPT: 90}}, before).rejected == {}
 
 
 def test_who_has_access_grows_before_a_newcomer_comes_in() -> None:
-    assert allocate(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).refused == {
+    assert allocate(_catalog(), {"zulu": {GPT: 70}, "alpha": {GPT: 50}}, {"zulu": {GPT: 40}}).rejected == {
         "alpha": (GPT,)
     }
 
 
 def test_what_a_growing_request_gives_back_is_free_when_that_is_done() -> None:
     asked = {"charlie": {GPT: 10, PHI: 10}, "alpha": {GPT: 50}}
-    assert allocate(_catalog(), asked, {"charlie": {GPT: 100}}).refused == {"alpha": (GPT,)}
-    assert allocate(_catalog(), asked, {"charlie": asked["charlie"]}).refused == {}
+    assert allocate(_catalog(), asked, {"charlie": {GPT: 100}}).rejected == {"alpha": (GPT,)}
+    assert allocate(_catalog(), asked, {"charlie": asked["charlie"]}).rejected == {}
 
 
 def test_one_token_is_growth_and_one_token_too_many_is_too_many() -> None:
     asked, before = {"zulu": {GPT: 100}, "alpha": {GPT: 1}}, {"zulu": {GPT: 90}}
-    assert allocate(_catalog(), asked, before).refused == {"alpha": (GPT,)}
+    assert allocate(_catalog(), asked, before).rejected == {"alpha": (GPT,)}
 
 
 def test_who_keeps_one_model_and_takes_less_of_another_makes_room() -> None:
     before = {"alpha": {GPT: 50, PHI: 50}}
-    assert allocate(_catalog(), {"alpha": {GPT: 50, PHI: 20}, "bravo": {PHI: 30}}, before).refused == {}
+    assert allocate(_catalog(), {"alpha": {GPT: 50, PHI: 20}, "bravo": {PHI: 30}}, before).rejected == {}
 
 
 def test_a_capacity_may_be_granted_several_times_when_the_catalogue_says_so() -> None:
     asked = {"alpha": {GPT: 100}, "bravo": {GPT: 50}}
-    assert allocate(_catalog(over="1.5"), asked, {}).refused == {}
-    assert allocate(_catalog(over="1.49"), asked, {}).refused == {"bravo": (GPT,)}
+    assert allocate(_catalog(over="1.5"), asked, {}).rejected == {}
+    assert allocate(_catalog(over="1.49"), asked, {}).rejected == {"bravo": (GPT,)}
 
 
 @pytest.mark.parametrize(
     ("teams", "holders"),
     [
-        (0, "nobody has one"),
+        (0, "no team has one"),
         (20, ", ".join(f"t{n:02}" for n in range(20))),
         (23, ", ".join(f"t{n:02}" for n in range(20)) + ", 3 more teams"),
     ],
@@ -183,18 +183,18 @@ def test_who_was_admitted_stays_so_while_the_others_are_written(
 ) -> None:
     first = allocate(_catalog(), asked, before)
     then = dict(before)
-    for team in data.draw(st.permutations(sorted(asked.keys() - first.refused.keys()))):
+    for team in data.draw(st.permutations(sorted(asked.keys() - first.rejected.keys()))):
         then[team] = asked[team]
-        assert allocate(_catalog(), asked, then).refused.keys() <= first.refused.keys()
+        assert allocate(_catalog(), asked, then).rejected.keys() <= first.rejected.keys()
 
 
 @given(_teams, _teams)
 def test_nothing_grows_beyond_the_limit_and_nothing_in_force_is_refused(asked: Known, before: Known) -> None:
     books = allocate(_catalog(), asked, before)
-    for name, ledger in books.ledgers.items():
+    for name, ledger in books.capacities.items():
         had = sum(grants.get(name, 0) for grants in before.values())
         assert ledger.limit is None or ledger.total <= max(ledger.limit, had)
-    for team in books.refused:
+    for team in books.rejected:
         assert any(tokens > before.get(team, {}).get(name, 0) for name, tokens in asked[team].items())
 
 
@@ -351,7 +351,7 @@ def test_a_ledger_names_the_largest_first_and_sums_up_the_small_ones() -> None:
     )
     assert (
         Capacity(GPT, 5, 5, {}).explain()
-        == "'gpt-4.1' has 5 tokens per minute for all teams: nobody has any; 5 are left"
+        == "'gpt-4.1' has 5 tokens per minute for all teams: no team has any; 5 are left"
     )
 
 

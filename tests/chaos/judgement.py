@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import STAGES
+from shared.names import CATALOG_TEAM
 from tests.chaos import strangers
 from tests.chaos.deliveries import Delivery, deliveries
 from tests.chaos.people import People

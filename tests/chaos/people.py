@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from shared.branch.withdrawal_guard import SHARE
-from shared.messaging.messages import CATALOG_TEAM
+from shared.names import CATALOG_TEAM
 from tests.end_to_end.written import CATALOG_PATH, GPU, LARGER_GPU, Clone, Request
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini")

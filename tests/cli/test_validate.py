@@ -214,7 +214,7 @@ def test_the_schema_of_a_request_names_the_three_shapes() -> None:
 
 def test_the_schema_of_the_catalogue_describes_a_model() -> None:
     schema = json.loads(_mergekey("schema", "catalog").output)
-    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["WrittenModel"][
+    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["ModelSchema"][
         "properties"
     ].keys()
     assert {
@@ -226,7 +226,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
         "origins",
         "models",
     } == schema["properties"].keys()
-    assert schema["$defs"]["WrittenModel"]["properties"]["retiresOn"]["anyOf"][0] == {
+    assert schema["$defs"]["ModelSchema"]["properties"]["retiresOn"]["anyOf"][0] == {
         "type": "string",
         "format": "date",
     }

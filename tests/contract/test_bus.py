@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import AccessDenied, TooLarge
 from shared.messaging.messages import CONTENT_TYPE, DeadLetter
-from shared.messaging.retry_state import LARGEST_MESSAGE
+from shared.messaging.retry_state import MAX_MESSAGE_BYTES
 from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP, TOPIC, Stage
 from shared.ports import OutgoingMessage
 from tests.contract.sides import BusSide, Seen, Watch, everywhere
@@ -175,7 +175,7 @@ async def test_what_is_reckoned_to_fit_is_taken_and_hardly_more(
     """By what a message is said to measure, a letter is cut or kept whole; the service counts for itself."""
     due = datetime(2026, 1, 1, tzinfo=UTC)
     empty = _to_keys(team, body=b"", properties=about, due=due, content_type="application/octet-stream")
-    most = LARGEST_MESSAGE - empty.size
+    most = MAX_MESSAGE_BYTES - empty.size
     await bus.port.send([replace(empty, body=b"x" * most)])
     assert [len(seen.body) for seen in await bus.waiting(DELIVER_KEYS, team)] == [most]
     with pytest.raises(TooLarge):

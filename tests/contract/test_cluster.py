@@ -15,7 +15,7 @@ from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.readiness import NotYet, Ready, readiness
-from shared.resources.workspaces import Manifest, namespace_manifest, says
+from shared.resources.workspaces import Manifest, namespace_manifest, spec_matches
 from tests.contract.sides import Watch
 from tests.contract.targets import unique
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
@@ -157,21 +157,27 @@ async def test_what_was_applied_is_read_back_unless_another_hand_changed_it(
 ) -> None:
     desired, more = _desired(team), _desired(team, phi_4=GPU, mistral_7b=GPU)
     quota, network = desired.limits
-    assert says((await _limit(cluster, quota)).spec, quota)
-    assert says((await _limit(cluster, network)).spec, network)
-    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [True]
+    assert spec_matches((await _limit(cluster, quota)).spec, quota)
+    assert spec_matches((await _limit(cluster, network)).spec, network)
+    assert [spec_matches(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [
+        True
+    ]
     opened = {**network["spec"], "podSelector": {"matchLabels": {"app": "none"}}, "ingress": [{}]}
     moved = {**desired.routes["phi-4"]["spec"], "parentRefs": [{"name": "public", "namespace": "elsewhere"}]}
     for edited in (more.limits[0], {**network, "spec": opened}, {**desired.routes["phi-4"], "spec": moved}):
         await cluster.apply(edited)
-    assert not says((await _limit(cluster, quota)).spec, quota)
-    assert not says((await _limit(cluster, network)).spec, network)
-    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [False]
+    assert not spec_matches((await _limit(cluster, quota)).spec, quota)
+    assert not spec_matches((await _limit(cluster, network)).spec, network)
+    assert [spec_matches(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [
+        False
+    ]
     for manifest in (quota, network, desired.routes["phi-4"]):
         await cluster.apply(manifest)
-    assert says((await _limit(cluster, quota)).spec, quota)
-    assert says((await _limit(cluster, network)).spec, network)
-    assert [says(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [True]
+    assert spec_matches((await _limit(cluster, quota)).spec, quota)
+    assert spec_matches((await _limit(cluster, network)).spec, network)
+    assert [spec_matches(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [
+        True
+    ]
 
 
 def replaced_labels(manifest: Manifest, name: str) -> Manifest:

@@ -14,7 +14,7 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from shared.adapters.dead_letters import ServiceBusDeadLetters
-from shared.adapters.service_bus import a_client
+from shared.adapters.service_bus import create_client
 from shared.errors import Busy
 from shared.inventory.dead_letters import read_letter
 from shared.messaging.routes import DEAD_LETTERS
@@ -65,7 +65,7 @@ class Room:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def client(where: Targets) -> AsyncIterator[ServiceBusClient]:
-    async with a_client(where.service_bus, None, None) as opened:
+    async with create_client(where.service_bus, None, None) as opened:
         yield opened
 
 

@@ -93,7 +93,7 @@ async def test_a_product_that_changed_meanwhile_is_neither_published_nor_deleted
     await gateway.publish_product(product, before.etag, f"Another {team}", _marker(team))
     for write in (
         gateway.publish_product(product, before.etag, "x", _marker(team)),
-        gateway.close_product(product, before.etag),
+        gateway.require_subscription(product, before.etag),
         gateway.delete_product(product, before.etag),
     ):
         with pytest.raises(Busy):
@@ -131,7 +131,7 @@ async def test_a_product_that_was_closed_is_as_it_was_and_carries_another_etag(
 ) -> None:
     await gateway.publish_product(product, "*", f"Team {team}", _marker(team))
     before = await _read(gateway, product)
-    etag = await gateway.close_product(product, before.etag)
+    etag = await gateway.require_subscription(product, before.etag)
     assert await _read(gateway, product) == replace(before, etag=etag)
     assert etag != before.etag
 
@@ -372,9 +372,9 @@ async def test_backends_are_listed_by_their_beginning_with_marker_and_url(
     assert (found.name, found.url, found.marker) == (
         backend.name,
         "https://models/phi-4/v1",
-        backend.sealed(_marker(team)),
+        backend.with_digest(_marker(team)),
     )
-    assert found.is_as(backend)
+    assert found.equivalent_to(backend)
     await gateway.put_backend(Backend(f"{prefix}phi-4", "https://models/other/v1"), _marker(team), found.etag)
     assert [backend.url for backend in await gateway.backends(prefix)] == ["https://models/other/v1"]
 
@@ -405,7 +405,7 @@ async def test_a_pool_and_a_breaker_are_listed_as_they_were_written(gateway: Gat
     for backend in (one, other, pool):
         await gateway.put_backend(backend, _marker(team), None)
     found = {each.name: each for each in await gateway.backends(prefix)}
-    assert all(found[backend.name].is_as(backend) for backend in (one, other, pool))
+    assert all(found[backend.name].equivalent_to(backend) for backend in (one, other, pool))
     assert (found[one.name].breaker, found[pool.name].members) == (one.breaker, pool.members)
     with pytest.raises(Rejected):
         await gateway.delete_backend(one.name, "*")
@@ -462,7 +462,7 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
     after = await gateway.api(API)
     assert after is not None
     assert (after.operations, after.marker) == (CATALOG.api_digest, _marker("catalogue", "d" * 64))
-    assert (before.asks_for_keys, after.asks_for_keys) == (True, True)
+    assert (before.requires_keys, after.requires_keys) == (True, True)
     with pytest.raises(Busy):
         await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
     await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)

@@ -226,7 +226,7 @@ async def test_a_newer_status_replaces_the_older_one_of_its_context(source: Sour
 async def test_the_verdict_has_an_annotation_per_problem(source: Source, count: int) -> None:
     commit = source.commit(FILES)
     problems = [Problem(ALPHA, number + 1, 1, "UnknownKey", f"the key `{number}`") for number in range(count)]
-    await source.reports.verdict(commit, problems, f"{count} problems")
+    await source.reports.check_run(commit, problems, f"{count} problems")
     conclusion, annotations = await source.verdict(commit)
     assert conclusion == ("failure" if count else "success")
     assert sorted(annotations) == [(ALPHA, number + 1, "UnknownKey") for number in range(count)]
@@ -234,5 +234,5 @@ async def test_the_verdict_has_an_annotation_per_problem(source: Source, count: 
 
 async def test_reports_decide_nothing_so_they_do_not_fail(source: Source) -> None:
     source.commit(FILES)
-    await source.reports.verdict("0" * 40, [], "nobody's commit")
+    await source.reports.check_run("0" * 40, [], "nobody's commit")
     await source.reports.statuses([Status("0" * 40, "x", "success", "nobody's commit")])

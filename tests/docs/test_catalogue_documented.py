@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from shared.catalog.catalog import read_catalog
-from shared.catalog.catalog_schema import WrittenCatalog
+from shared.catalog.catalog_schema import CatalogSchema
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "catalogue.md").read_text()
@@ -19,7 +19,7 @@ EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def test_every_key_is_explained_and_every_explained_key_exists() -> None:
-    assert {key: default == "required" for key, default in _rows()} == dict(_keys(WrittenCatalog, ""))
+    assert {key: default == "required" for key, default in _rows()} == dict(_keys(CatalogSchema, ""))
 
 
 def test_no_key_is_explained_twice() -> None:

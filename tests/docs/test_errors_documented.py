@@ -20,7 +20,16 @@ JUDGING = [ROOT / "shared" / "names.py"] + [
     for path in (ROOT / "shared" / room).glob("*.py")
 ]
 #: Calls that are given the reason of a problem as an argument of its own.
-COMPLAINTS = {"problem", "problem_at", "complain", "refusal", "_refuse", "_refused", "_matching", "_text"}
+COMPLAINTS = {
+    "problem",
+    "problem_at",
+    "complain",
+    "validation_error",
+    "_refuse",
+    "_refused",
+    "_matching",
+    "_text",
+}
 
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:

@@ -62,7 +62,7 @@ FENCES: dict[str, tuple[str, str]] = {
         IF_MATCH,
         f"{GATEWAY}::test_a_product_that_is_marked_keeps_its_name_and_state_and_is_fenced",
     ),
-    "Gateway.close_product": (IF_MATCH, PRODUCT_FENCED),
+    "Gateway.require_subscription": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.delete_product": (IF_MATCH, PRODUCT_FENCED),
     "Gateway.create_product": (LOOK_AGAIN, MOVING),
     "Gateway.put_product_policy": (FIRST, f"{GATEWAY}::test_a_policy_carries_the_etag_that_was_read"),
@@ -113,7 +113,7 @@ FENCES: dict[str, tuple[str, str]] = {
         "asking twice asks once",
         "tests/contract/test_deliveries.py::test_who_asks_twice_for_the_same_is_heard_once",
     ),
-    "Reports.verdict": (
+    "Reports.check_run": (
         "nothing depends on it",
         "tests/wire/test_reports.py::test_what_cannot_be_shown_is_nobodys_trouble",
     ),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.documents.problem import Position
-from shared.documents.strict_yaml import LARGEST, embed, read_bytes
+from shared.documents.strict_yaml import MAX_FILE_BYTES, embed, read_bytes
 
 
 def test_plain_scalars_mean_what_yaml_1_2_says() -> None:
@@ -84,7 +84,7 @@ def test_a_hostile_file_as_long_as_a_file_may_be_is_answered(part: str) -> None:
     gets there.
     """
     for begin in ("", "x: ["):
-        document = read_bytes("f", (begin + part * LARGEST)[:LARGEST].encode())
+        document = read_bytes("f", (begin + part * MAX_FILE_BYTES)[:MAX_FILE_BYTES].encode())
         assert document.data is not None or document.problems
         assert "TooLarge" not in {problem.reason for problem in document.problems}
 
@@ -101,8 +101,8 @@ def test_no_bytes_make_the_reading_fail(content: bytes) -> None:
 
 
 def test_a_file_may_have_64_kib_and_begin_with_a_byte_order_mark() -> None:
-    assert read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 5)).problems == ()
-    [problem] = read_bytes("f", b"a: 1\n" + b"#" * (LARGEST - 4)).problems
+    assert read_bytes("f", b"a: 1\n" + b"#" * (MAX_FILE_BYTES - 5)).problems == ()
+    [problem] = read_bytes("f", b"a: 1\n" + b"#" * (MAX_FILE_BYTES - 4)).problems
     assert problem.reason == "TooLarge"
     assert "65,536" in problem.message
     assert read_bytes("f", b"\xef\xbb\xbfa: 1").data == {"a": 1}

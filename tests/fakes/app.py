@@ -7,11 +7,12 @@ from datetime import date, timedelta
 from functools import cache
 from typing import TypeVar
 
-from shared.app import Limits, Places
+from shared.app import Paths, Timeouts
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.git import blob_id
-from shared.messaging.messages import CATALOG_TEAM, AccessChange, DeliverKeys, Message, TeamMessage
+from shared.messaging.messages import AccessChange, DeliverKeys, Message, TeamMessage
 from shared.messaging.outcomes import Event
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
 from shared.requests.request import AccessRequest, read_request
 from shared.resources.desired import Platform, Playground
@@ -38,13 +39,13 @@ READERS = "5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10"
 OTHER_READERS = "0b9c3a4e-7d21-4c52-8f0e-6e1d2b7a9c33"
 GPU, LARGER_GPU = "Standard_NC24ads_A100_v4", "Standard_NC48ads_A100_v4"
 PATHS = RequestPaths()
-LIMITS = Limits(
+TIMEOUTS = Timeouts(
     grace=timedelta(days=7),
     workspace_grace=timedelta(hours=1),
     key_overlap=timedelta(hours=24),
-    waiting=timedelta(hours=2),
-    failing=timedelta(hours=24),
-    denied=timedelta(minutes=15),
+    wait=timedelta(hours=2),
+    retry=timedelta(hours=24),
+    permission=timedelta(minutes=15),
 )
 
 _CATALOG = f"""\
@@ -86,8 +87,8 @@ class FakeApp:
 
     def __init__(self, gpus: bool = True, clock: FakeClock | None = None, playground: bool = True) -> None:
         self.platform = _platform(gpus, playground)
-        self.places = Places(PATHS, DEFAULT_CATALOG_PATH)
-        self.limits = LIMITS
+        self.paths = Paths(PATHS, DEFAULT_CATALOG_PATH)
+        self.timeouts = TIMEOUTS
         self.calls = Calls()
         self.clock = clock or FakeClock()
         self.sweep_report_only = False

@@ -11,7 +11,7 @@ from itertools import count
 
 from shared.errors import AccessDenied, TooLarge
 from shared.messaging.messages import TO_ALL, read_envelope
-from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, IncomingMessage
+from shared.messaging.retry_state import MAX_ID_LENGTH, MAX_MESSAGE_BYTES, IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS, STAGES, TOPIC, Stage
 from shared.ports import Clock, OutgoingMessage
 from tests.fakes.calls import Calls
@@ -68,16 +68,16 @@ class FakeBus:
                     self._accept(envelope)
 
     def _require_acceptable(self, batch: Sequence[OutgoingMessage]) -> None:
-        if any(len(envelope.message_id) > LONGEST_ID for envelope in batch):
+        if any(len(envelope.message_id) > MAX_ID_LENGTH for envelope in batch):
             # the SDK's, and no error of ours
-            raise ValueError(f"message_id cannot be longer than {LONGEST_ID} characters.")
+            raise ValueError(f"message_id cannot be longer than {MAX_ID_LENGTH} characters.")
         if batch[0].entity not in (TOPIC, *self.queues):
             # The service says so when a token is put for the entity, and the SDK takes any refusal of a token
             # for one of the caller.
             raise AccessDenied("Service Bus: ServiceBusAuthenticationError")
         for envelope in batch:
             _require_encodable(envelope)
-        if any(envelope.size > LARGEST_MESSAGE for envelope in batch):
+        if any(envelope.size > MAX_MESSAGE_BYTES for envelope in batch):
             raise TooLarge("Service Bus: MessageSizeExceededError")
 
     def _accept(self, envelope: OutgoingMessage) -> None:

@@ -36,7 +36,7 @@ class FakeDeadLetters:
                 return None
             if self._is_held(sequence):
                 raise Busy(
-                    "somebody else holds this dead letter; it comes back within minutes",
+                    "another receiver holds this dead letter; it comes back within minutes",
                     reason="LetterIsHeld",
                 )
             self.holding[sequence] = self._clock.now() + LOCK

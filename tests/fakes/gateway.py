@@ -115,8 +115,8 @@ class FakeGateway:
             self.state.products[name] = replace(found, etag=self._etag(), marker=marker)
             return self.state.products[name].etag
 
-    async def close_product(self, name: str, etag: str) -> str:
-        async with self._calls.write("gateway", "close_product", name, etag):
+    async def require_subscription(self, name: str, etag: str) -> str:
+        async with self._calls.write("gateway", "require_subscription", name, etag):
             found = _require(self.state.products, name)
             _match(found, etag)
             self.state.products[name] = replace(found, etag=self._etag(), subscription_required=True)
@@ -264,7 +264,7 @@ class FakeGateway:
                 backend.name,
                 self._etag(),
                 backend.url,
-                backend.sealed(marker),
+                backend.with_digest(marker),
                 backend.breaker,
                 backend.members,
             )

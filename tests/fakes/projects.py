@@ -11,7 +11,7 @@ from shared.errors import Busy, Rejected, Unavailable
 from shared.marker import Marker
 from shared.ports import Clock
 from shared.resources.actual import Project, TracingConnection
-from shared.resources.project import MOST_PROJECTS
+from shared.resources.project import MAX_PROJECTS
 from shared.secret import SecretValue
 from tests.fakes.calls import Calls
 
@@ -37,7 +37,7 @@ class FakeProjects:
         self._calls = calls
         self._clock = clock
         self.takes = timedelta(seconds=8)
-        self.room = MOST_PROJECTS
+        self.room = MAX_PROJECTS
         self.failing: set[str] = set()
         self.kept: dict[str, Kept] = {}
 

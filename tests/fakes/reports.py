@@ -27,8 +27,8 @@ class FakeReports:
         self.verdicts: list[Verdict] = []
         self.shown: list[Status] = []
 
-    async def verdict(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
-        async with self._calls.write("reports", "verdict", commit):
+    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+        async with self._calls.write("reports", "check_run", commit):
             self.verdicts.append(Verdict(commit, tuple(problems), summary))
 
     async def statuses(self, statuses: Iterable[Status]) -> None:

@@ -135,7 +135,7 @@ async def test_an_api_that_asks_for_no_key_serves_no_stranger_and_is_repaired(
     await api.update("ai", room.name, "ai", "*", changes)
     found = await room.writer.api("ai")
     assert found is not None
-    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (
+    assert (found.subscription_required, found.key_names, found.requires_keys) == (
         False,
         ("x-key", "key"),
         False,
@@ -147,7 +147,7 @@ async def test_an_api_that_asks_for_no_key_serves_no_stranger_and_is_repaired(
         await room.models(CATALOG)
     found = await room.writer.api("ai")
     assert found is not None
-    assert (found.subscription_required, found.key_names, found.asks_for_keys) == (True, KEY_NAMES, True)
+    assert (found.subscription_required, found.key_names, found.requires_keys) == (True, KEY_NAMES, True)
     assert [await status(room, each) for each in (None, key)] == [401, 200]
 
 

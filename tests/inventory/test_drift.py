@@ -13,6 +13,7 @@ import pytest
 from shared.catalog.catalog import SharedWorkspace
 from shared.inventory import drift, orphans
 from shared.inventory.snapshot import DesiredTeam, Snapshot
+from shared.inventory.unmanaged import unmanaged
 from shared.marker import Marker, format_time
 from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import (
@@ -81,7 +82,7 @@ EXPOSED_KEY = f"secret {KEY} holds a key that another group could read"
 def test_where_nothing_differs_nothing_is_told() -> None:
     assert _team(WORLD) == []
     assert list(drift.catalog_drift(CATALOG, PLATFORM, WORLD)) == []
-    assert list(drift.unmanaged(REPOSITORY, WORLD)) == []
+    assert list(unmanaged(REPOSITORY, WORLD)) == []
 
 
 EDITED = "the policy fragment is not what was written"
@@ -103,7 +104,7 @@ NOT_WHOLE, NOT_TAGGED = f"secret {KEY} is not whole", f"secret {KEY} is not tagg
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, withdrawn=START)), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, held=START)), [UNLIKE]),
         (a_product(marker=replace(MARKER, digest=GATEWAY.digest, expires=START.date())), [UNLIKE]),
-        (a_product(subscription_required=False), [drift.OPEN]),
+        (a_product(subscription_required=False), [drift.KEY_NOT_REQUIRED]),
         (
             a_product(subscription_required=False, marker=replace(MARKER, team="bravo")),
             ["its product is not managed by mergekey"],
@@ -255,8 +256,8 @@ def test_a_workspace_of_somebody_else_in_a_namespace_of_ours_is_told(
     world = replace(
         WORLD, namespaces={"team-alpha": home}, workspaces={"team-alpha": (PHI, found), "theirs": (found,)}
     )
-    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until somebody deletes it"]
-    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
+    words = ["workspace team-alpha/old is not managed by mergekey: its GPUs stay until it is deleted"]
+    assert list(unmanaged(REPOSITORY, world)) == (words if told else [])
 
 
 def test_the_last_day_of_a_request_stands_on_its_product() -> None:
@@ -431,7 +432,7 @@ def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(
 ) -> None:
     standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
     standing[index] = found
-    assert list(drift.of_limits(WORKSPACES.limits, standing)) == told
+    assert list(drift.limit_drift(WORKSPACES.limits, standing)) == told
 
 
 KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"
@@ -452,7 +453,7 @@ def test_a_subscription_of_somebody_else_is_told_when_it_opens_what_is_ours(
     found: Subscription, told: list[str]
 ) -> None:
     world = replace(WORLD, subscriptions={"team-alpha": SUBSCRIPTION, found.name: found})
-    assert list(drift.unmanaged(REPOSITORY, world)) == told
+    assert list(unmanaged(REPOSITORY, world)) == told
 
 
 def test_the_endpoint_names_the_new_reader_while_a_key_names_the_old_one() -> None:
@@ -463,7 +464,7 @@ def test_the_endpoint_names_the_new_reader_while_a_key_names_the_old_one() -> No
     ):
         readers = {KEY: frozenset({RoleGrant(group, ours=False)})}
         world = replace(WORLD, secrets={**WORLD.secrets, KEY: key}, readers=readers)
-        assert list(drift.unmanaged(REPOSITORY, world)) == told
+        assert list(unmanaged(REPOSITORY, world)) == told
 
 
 @pytest.mark.parametrize(
@@ -481,7 +482,7 @@ def test_a_reader_that_no_request_names_is_told_when_somebody_else_let_it_in(
     reader: RoleGrant, told: list[str]
 ) -> None:
     readers = {KEY: frozenset({reader}), "not-ours": frozenset({RoleGrant(OTHER_READERS, ours=False)})}
-    assert list(drift.unmanaged(REPOSITORY, replace(WORLD, readers=readers))) == told
+    assert list(unmanaged(REPOSITORY, replace(WORLD, readers=readers))) == told
 
 
 @pytest.mark.parametrize(
@@ -491,15 +492,13 @@ def test_that_a_product_of_ours_was_opened_is_told_to_the_platform_too(
     marker: Marker | None, told: bool
 ) -> None:
     world = replace(a_product(subscription_required=False, marker=marker)(WORLD), linked=frozenset())
-    words = ["product team-alpha can be used without a key: whoever calls is taken for its team"]
-    assert list(drift.unmanaged(REPOSITORY, world)) == (words if told else [])
+    words = ["product team-alpha can be used without a key: calls without one are served as its team"]
+    assert list(unmanaged(REPOSITORY, world)) == (words if told else [])
 
 
 def test_a_product_on_the_api_and_a_node_without_a_workspace_are_told() -> None:
     nodes = (GpuNode("n1", "team-alpha", "phi-4"), GpuNode("n2", "team-alpha", "gone"))
-    assert list(
-        drift.unmanaged(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))
-    ) == [
+    assert list(unmanaged(REPOSITORY, replace(WORLD, linked=WORLD.linked | {"starter"}, nodes=nodes))) == [
         "product starter is linked to the unified API and not managed by mergekey",
         "GPU node n2 was made for the workspace team-alpha/gone, which is gone: delete its node pool",
     ]

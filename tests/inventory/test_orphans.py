@@ -38,7 +38,7 @@ def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: i
         secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
         namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
     )
-    assert list(orphans.of_access_that_ended("alpha", TIMES, world)) == told
+    assert list(orphans.ended_team_drift("alpha", TIMES, world)) == told
 
 
 @pytest.mark.parametrize(
@@ -49,19 +49,19 @@ def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_end
 ) -> None:
     shown = {
         opened: list(
-            orphans.of_access_that_ended(
+            orphans.ended_team_drift(
                 "alpha", TIMES, a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)
             )
         )
         for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
     }
-    assert set(shown[True]) - set(shown[False]) == {drift.OPEN}
+    assert set(shown[True]) - set(shown[False]) == {drift.KEY_NOT_REQUIRED}
     theirs = a_product(marker=None, subscription_required=False)(WORLD)
-    assert drift.OPEN not in list(orphans.of_access_that_ended("alpha", TIMES, theirs))
+    assert drift.KEY_NOT_REQUIRED not in list(orphans.ended_team_drift("alpha", TIMES, theirs))
 
 
 def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
-    assert list(orphans.of_access_that_ended("alpha", TIMES, WORLD)) == [
+    assert list(orphans.ended_team_drift("alpha", TIMES, WORLD)) == [
         "its access has ended and its product is not withdrawn",
         "its access has ended and its keys are active",
         "its access has ended and its secrets are enabled",
@@ -69,17 +69,17 @@ def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() ->
     ]
     going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
     assert "its access has ended and its workspaces are not withdrawn" not in list(
-        orphans.of_access_that_ended("alpha", TIMES, going)
+        orphans.ended_team_drift("alpha", TIMES, going)
     )
 
 
 @pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
 def test_objects_without_a_product_are_left_over(of: str) -> None:
     assert "its product is gone and other objects are left" in list(
-        orphans.of_access_that_ended("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
+        orphans.ended_team_drift("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
     )
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(orphans.of_access_that_ended("alpha", TIMES, replace(BARE, backends=shared))) == []
+    assert list(orphans.ended_team_drift("alpha", TIMES, replace(BARE, backends=shared))) == []
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_objects_without_a_product_are_left_over(of: str) -> None:
 )
 def test_a_held_team_whose_product_does_not_say_so_is_told(changed: dict[str, Any], told: bool) -> None:
     words = ["its withdrawal is held and its product does not say so"]
-    assert list(orphans.of_held("alpha", a_product(**changed)(WORLD))) == (words if told else [])
-    assert list(orphans.of_held("bravo", WORLD)) == []
+    assert list(orphans.held_team_drift("alpha", a_product(**changed)(WORLD))) == (words if told else [])
+    assert list(orphans.held_team_drift("bravo", WORLD)) == []
 
 
 STRANGE = replace(MARKER, repository=REPOSITORY + 1)
@@ -120,7 +120,7 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
     assert orphans.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
     assert orphans.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
     assert (
-        orphans.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOGUE_TEAM)))
+        orphans.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOG_TEAM)))
         == frozenset()
     )
 

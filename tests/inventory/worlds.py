@@ -56,7 +56,7 @@ OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
 
 def _standing(backend: Backend, marker: Marker) -> ActualBackend:
     return ActualBackend(
-        backend.name, "1", backend.url, backend.sealed(marker), backend.breaker, backend.members
+        backend.name, "1", backend.url, backend.with_digest(marker), backend.breaker, backend.members
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.messaging.dead_letters import MOST_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
+from shared.messaging.dead_letters import MAX_REPLAYS, Filter, Group, Letter, grouped, refusal, team_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LETTER = Letter(
@@ -20,8 +20,8 @@ LETTER = Letter(
     message="400",
     actor="the platform",
     attempts=1,
-    root="d1/alpha",
-    chain=3,
+    correlation_id="d1/alpha",
+    hop=3,
     session="alpha",
     replays=0,
     blob="b" * 40,
@@ -59,9 +59,9 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
     ("changed", "why"),
     [
         ({}, None),
-        ({"replays": MOST_REPLAYS - 1}, None),
+        ({"replays": MAX_REPLAYS - 1}, None),
         (
-            {"replays": MOST_REPLAYS},
+            {"replays": MAX_REPLAYS},
             (
                 "it was replayed 5 times and failed each time: find the cause, then discard it, and the next "
                 "sweep looks again"
@@ -79,7 +79,7 @@ def test_groups_are_by_stage_and_reason_with_the_largest_first() -> None:
             "only the first 1024 of its 261900 bytes were kept, since Service Bus takes no larger message: "
             "discard it, and the next sweep looks again",
         ),
-        ({"stage": ""}, "no stage put it there, so nobody knows where it belongs: look at it and discard it"),
+        ({"stage": ""}, "no stage put it there, so its stage is unknown: look at it and discard it"),
     ],
 )
 def test_what_would_lead_nowhere_is_not_replayed(changed: dict[str, object], why: str | None) -> None:

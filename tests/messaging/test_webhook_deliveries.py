@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from shared.messaging.webhook_deliveries import MOST_ATTEMPTS, Delivery, missed
+from shared.messaging.webhook_deliveries import MAX_ATTEMPTS, Delivery, missed
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OURS = 700_000_001
@@ -65,14 +65,14 @@ def test_the_last_attempt_says_whether_another_is_worth_it() -> None:
 
 
 def test_after_some_attempts_it_is_given_up() -> None:
-    assert again(attempts("a", *(503,) * (MOST_ATTEMPTS - 1))) == ["a"]
-    made = attempts("a", *(503,) * MOST_ATTEMPTS)
+    assert again(attempts("a", *(503,) * (MAX_ATTEMPTS - 1))) == ["a"]
+    made = attempts("a", *(503,) * MAX_ATTEMPTS)
     found = missed(made, OURS)
     assert ([each.id for each in found.given_up], found.again) == ([made[-1].id], ())
 
 
 def test_what_was_given_up_stays_so_when_its_first_attempt_is_out_of_sight() -> None:
-    assert missed(attempts("a", *(503,) * MOST_ATTEMPTS)[1:], OURS).since is None
+    assert missed(attempts("a", *(503,) * MAX_ATTEMPTS)[1:], OURS).since is None
 
 
 def test_the_oldest_push_comes_first() -> None:

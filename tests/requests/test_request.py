@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.catalog.terms import Provider
 from shared.documents.strict_yaml import read_bytes
-from shared.names import team_fault
+from shared.names import team_problem
 from shared.requests.details import RequestedModel
 from shared.requests.paths import RequestPaths
-from shared.requests.request import AccessRequest, ModelAccess, TokenQuota, Verdict, read_request
+from shared.requests.request import AccessRequest, ModelAccess, ParsedRequest, TokenQuota, read_request
 from shared.requests.shapes import ShapeA
 from tests.branch.golden import CASES, REQUEST, case_names, catalog_file
 
@@ -41,7 +41,7 @@ A_REQUEST = AccessRequest(
 )
 
 
-def _read(text: str, path: str = REQUEST) -> Verdict:
+def _read(text: str, path: str = REQUEST) -> ParsedRequest:
     return read_request(path, text.encode(), CATALOG, PATHS)
 
 
@@ -137,7 +137,7 @@ def test_each_kind_of_model_has_limits_of_its_own(provider: Provider) -> None:
     document = read_bytes(
         "a.yaml", f"team: {{name: alpha, owner: lead@contoso.com}}\nmodels: {text}\n".encode()
     )
-    assert list(ShapeA.wishes(document)) == [
+    assert list(ShapeA.requested_models(document)) == [
         RequestedModel(("models", provider, 0), provider, "m", 7, TokenQuota(8, "Weekly"))
     ]
 
@@ -278,7 +278,7 @@ def test_any_bytes_give_either_a_request_or_problems(
         assert problem.message.isprintable()
         assert problem.line >= 1
     if verdict.request is not None:
-        assert team_fault(verdict.request.team) is None
+        assert team_problem(verdict.request.team) is None
         assert verdict.request.models
 
 

@@ -34,7 +34,7 @@ def _product(marker: Marker | None, published: bool = True) -> Product:
 
 
 def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> ActualBackend:
-    return ActualBackend(name, '"b1"', url, marker and Backend(name, url).sealed(marker))
+    return ActualBackend(name, '"b1"', url, marker and Backend(name, url).with_digest(marker))
 
 
 def _plan(

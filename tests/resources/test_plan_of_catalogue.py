@@ -112,7 +112,7 @@ def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
 
 def _shared(desired: DesiredCatalog = CATALOG) -> tuple[ActualBackend, ...]:
     return tuple(
-        ActualBackend(each.name, '"1"', each.url, each.sealed(SEAL), each.breaker, each.members)
+        ActualBackend(each.name, '"1"', each.url, each.with_digest(SEAL), each.breaker, each.members)
         for each in desired.backends
     )
 

@@ -9,8 +9,9 @@ import pytest
 
 from shared import names
 from shared.errors import NotManaged
-from shared.inventory.project_drift import ended_access, project_drift, teams_with_roles, unmanaged_readers
+from shared.inventory.project_drift import ended_project_drift, project_drift, teams_with_roles
 from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
+from shared.inventory.unmanaged import unmanaged
 from shared.marker import Marker
 from shared.resources.actual import Project, RoleGrant, TracingConnection
 from shared.resources.desired import Platform, Playground, compile_project
@@ -214,7 +215,7 @@ def test_lists_show_what_is_left_of_access_that_has_ended(
     seen: Snapshot, after: timedelta, expected: list[str]
 ) -> None:
     times = Times(START + after, GRACE, GRACE, GRACE)
-    assert list(ended_access("alpha", 1, times, seen)) == expected
+    assert list(ended_project_drift("alpha", 1, times, seen)) == expected
     without = DesiredTeam(replace(TRIED, playground_access=False), "p", over=False)
     assert list(project_drift(without, PLATFORM, times, seen)) == expected
 
@@ -230,7 +231,7 @@ def test_strangers_are_told_of_each_project_of_ours() -> None:
     theirs = Project("team-aaron", "Aaron", "Succeeded", replace(marker(), team="aaron", repository=2))
     both = replace(world(project(), BY_HAND), projects={"team-aaron": theirs, "team-alpha": project()})
     seen = replace(both, users={"team-aaron": frozenset({BY_HAND}), "team-alpha": frozenset({BY_HAND})})
-    assert list(unmanaged_readers(1, seen)) == [
+    assert list(unmanaged(1, seen)) == [
         f"{OTHER_READERS} may use the Foundry project team-alpha and no request names it"
     ]
 

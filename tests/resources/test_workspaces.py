@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from shared.marker import Marker
-from shared.names import LONGEST_SLUG, LONGEST_TEAM, node_label
+from shared.names import MAX_SLUG_LENGTH, MAX_TEAM_LENGTH, node_label
 from shared.resources.desired import Platform, compile_workspaces
 from shared.resources.workspaces import (
     Cluster,
@@ -25,7 +25,7 @@ from shared.resources.workspaces import (
     network_policy_manifest,
     quota_manifest,
     route_manifest,
-    says,
+    spec_matches,
     workspace_manifest,
     workspace_url,
 )
@@ -90,7 +90,7 @@ def test_no_two_workspaces_share_a_label_selector() -> None:
 
 
 def test_a_selector_and_the_labels_fit_into_a_label_however_long_the_names_are() -> None:
-    team, name = "a" * LONGEST_TEAM, "m" * LONGEST_SLUG
+    team, name = "a" * MAX_TEAM_LENGTH, "m" * MAX_SLUG_LENGTH
     catalog = a_catalog()
     catalog = replace(
         catalog, models=tuple(replace(each, name=name) for each in catalog.models if each.name == "phi-4")
@@ -179,19 +179,19 @@ def _with(manifest: Manifest, way: Way, value: object) -> Manifest:
 
 
 def test_what_was_applied_says_what_was_written_whatever_the_cluster_fills_in() -> None:
-    assert all(says(deepcopy(manifest["spec"]), manifest) for manifest in (QUOTA, NETWORK, ROUTE))
+    assert all(spec_matches(deepcopy(manifest["spec"]), manifest) for manifest in (QUOTA, NETWORK, ROUTE))
     shown = _with(
         ROUTE,
         ("parentRefs", 0),
         {**ROUTE["spec"]["parentRefs"][0], "group": "gateway.networking.k8s.io", "kind": "Gateway"},
     )
     shown["rules"][0]["backendRefs"][0] |= {"group": "", "kind": "Service", "weight": 1}
-    assert says(shown, ROUTE)
+    assert spec_matches(shown, ROUTE)
 
 
 def test_what_others_put_beside_ours_stays_theirs() -> None:
-    assert says(_with(QUOTA, ("hard", "pods"), "10"), QUOTA)
-    assert says(_with(ROUTE, ("hostnames",), ["models.contoso.com"]), ROUTE)
+    assert spec_matches(_with(QUOTA, ("hard", "pods"), "10"), QUOTA)
+    assert spec_matches(_with(ROUTE, ("hostnames",), ["models.contoso.com"]), ROUTE)
 
 
 @pytest.mark.parametrize(
@@ -216,5 +216,5 @@ def test_what_others_put_beside_ours_stays_theirs() -> None:
     ids=lambda part: part["kind"] if isinstance(part, dict) and "kind" in part else str(part),
 )
 def test_every_edit_of_what_is_ours_is_seen(manifest: Manifest, way: Way, value: object) -> None:
-    assert not says(_with(manifest, way, value), manifest)
-    assert not says({}, manifest)
+    assert not spec_matches(_with(manifest, way, value), manifest)
+    assert not spec_matches({}, manifest)

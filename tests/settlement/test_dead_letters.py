@@ -36,8 +36,8 @@ async def test_a_dead_letter_says_who_must_act_and_keeps_the_message_as_it_was()
         attempts=1,
         message_id=ROOT,
         session="alpha",
-        root=ROOT,
-        sequence=0,
+        correlation_id=ROOT,
+        hop=0,
     )
 
 

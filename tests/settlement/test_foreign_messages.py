@@ -24,7 +24,7 @@ from shared.marker import format_time
 from shared.messaging.dead_letters import Filter, Letter
 from shared.messaging.messages import CUT, AccessChange, DeadLetter
 from shared.messaging.outcomes import Done, Outcome, Waiting
-from shared.messaging.retry_state import LARGEST_MESSAGE, LONGEST_ID, IncomingMessage
+from shared.messaging.retry_state import MAX_ID_LENGTH, MAX_MESSAGE_BYTES, IncomingMessage
 from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY
 from shared.ports import OutgoingMessage
 from shared.stages.settlement import PREVIEW_LENGTH, collect, settle
@@ -65,7 +65,7 @@ async def test_what_the_broker_puts_aside_leaves_its_queue_however_large_it_is()
 async def test_the_largest_body_that_fits_is_kept_whole_and_one_more_byte_is_not() -> None:
     app = an_app()
     [small] = await settled(app, Done(), a_message(app, body=b""))
-    most = LARGEST_MESSAGE - small.size
+    most = MAX_MESSAGE_BYTES - small.size
     [fits] = await settled(
         app,
         Done(),
@@ -134,7 +134,7 @@ async def test_times_that_have_not_come_do_not_lengthen_the_limit() -> None:
     message = a_message(app, properties={"failing-since": "9999-12-31T23:59:59Z"})
     [copy] = await settled(app, Unavailable("no answer"), message)
     assert copy.properties["failing-since"] == format_time(app.clock.now())
-    app.clock.advance(app.limits.failing)
+    app.clock.advance(app.timeouts.retry)
     [letter] = await settled(
         app, Unavailable("no answer"), replace(as_received(app, copy), enqueued=app.clock.now())
     )
@@ -295,7 +295,9 @@ async def test_a_letter_by_somebody_else_is_shown_and_its_replay_breaks_nothing(
     changed: dict[str, Any],
 ) -> None:
     app = an_app()
-    received = IncomingMessage(b"{}", "m" * LONGEST_ID, None, app.clock.now(), LETTER.properties() | changed)
+    received = IncomingMessage(
+        b"{}", "m" * MAX_ID_LENGTH, None, app.clock.now(), LETTER.properties() | changed
+    )
     held = OutgoingMessage(DEAD_LETTERS, received.message_id, received.body)
     await app.bus.send([held])
     app.bus.queues[DEAD_LETTERS][0].envelope = replace(held, properties=received.properties)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared.errors import PermanentError, Unavailable
 from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Done, Waiting
-from shared.messaging.retry_state import LONGEST_ID, IncomingMessage, waiting_id
+from shared.messaging.retry_state import MAX_ID_LENGTH, IncomingMessage, waiting_id
 from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
 from shared.stages.outgoing import access_change, ask_for_keys, sweep
 from shared.stages.settlement import collect, start_sweep
@@ -126,7 +126,7 @@ async def test_no_id_is_longer_than_service_bus_allows(root: str, team: str, seq
         await settled(app, result, message)
     ids = [envelope.message_id for envelope in app.bus.sent]
     assert len(set(ids)) == 3
-    assert max(map(len, ids)) <= LONGEST_ID
+    assert max(map(len, ids)) <= MAX_ID_LENGTH
 
 
 async def test_long_ids_that_differ_at_the_end_stay_different() -> None:
@@ -149,7 +149,7 @@ async def test_a_chain_of_sweeps_that_set_off_sweeps_has_no_end() -> None:
         await app.bus.send([swept, changed])
         root = app.bus.waiting(DELIVER_KEYS)[-1].message_id
     ids = [envelope.message_id for envelope in app.bus.sent]
-    assert (len(ids), len(set(ids)), max(map(len, ids))) == (60, 60, LONGEST_ID)
+    assert (len(ids), len(set(ids)), max(map(len, ids))) == (60, 60, MAX_ID_LENGTH)
 
 
 async def test_who_asks_for_a_sweep_in_the_second_in_which_another_began_gets_one() -> None:

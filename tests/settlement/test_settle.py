@@ -31,10 +31,10 @@ from shared.messaging.dead_letters import refusal
 from shared.messaging.messages import DeadLetter, Sweep
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
 from shared.messaging.retry_state import (
-    LONGEST_ID,
+    MAX_ID_LENGTH,
     IncomingMessage,
     RetryState,
-    bounded,
+    bounded_id,
     delay,
     waiting_until,
 )
@@ -199,7 +199,7 @@ async def test_a_wait_is_given_up_after_its_limit() -> None:
 
 async def test_a_wait_is_given_up_when_its_time_is_over_and_not_before() -> None:
     app = an_app()
-    begun = app.clock.now() - app.limits.waiting
+    begun = app.clock.now() - app.timeouts.wait
     for since, given_up in ((begun + SECOND, False), (begun, True)):
         trail = RetryState("root", waiting_for=WAITING.reason, waiting_since=format_time(since))
         [queued] = await settled(
@@ -261,7 +261,7 @@ async def test_who_waited_in_vain_is_told_that_nothing_is_left_to_wait_for() -> 
 
 async def test_a_wait_goes_on_counting_copies_and_replays() -> None:
     app = an_app()
-    begun = RetryState("root", sequence=4, replays=2)
+    begun = RetryState("root", hop=4, replays=2)
     [copy] = await settled(app, WAITING, a_message(app, message_id="copy", properties=begun.properties()))
     assert (copy.properties["sequence"], copy.properties["replays"], copy.properties["root"]) == (
         5,
@@ -444,7 +444,7 @@ async def test_a_stage_is_told_that_a_message_was_begun_before() -> None:
     seen: list[bool] = []
 
     async def work(_: App, event: Event[Any]) -> Outcome:
-        seen.append(event.again)
+        seen.append(event.is_retry)
         return Done()
 
     for count in (1, 2):
@@ -462,9 +462,9 @@ def test_a_message_of_somebody_else_is_counted_from_nought() -> None:
 
 
 def test_an_id_of_the_greatest_length_stays_as_it_is() -> None:
-    assert bounded("x" * LONGEST_ID) == "x" * LONGEST_ID
-    longer = bounded("x" * (LONGEST_ID + 1))
-    assert (len(longer), longer[:64]) == (LONGEST_ID, "x" * 63 + "/")
+    assert bounded_id("x" * MAX_ID_LENGTH) == "x" * MAX_ID_LENGTH
+    longer = bounded_id("x" * (MAX_ID_LENGTH + 1))
+    assert (len(longer), longer[:64]) == (MAX_ID_LENGTH, "x" * 63 + "/")
 
 
 def _newer(app: FakeApp, **data: Any) -> IncomingMessage:

@@ -22,8 +22,9 @@ from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
 from shared.inventory import drift
 from shared.marker import Marker, require_known
-from shared.messaging.messages import CATALOG_TEAM, TeamMessage
+from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome
+from shared.names import CATALOG_TEAM
 from shared.requests.request import read_request
 from shared.resources.key_slots import Renewal
 from shared.resources.plan import Change, Plan, Update
@@ -84,7 +85,7 @@ async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Deci
         )
     catalog = (await decision.catalog_of(app, tree)).catalog
     request = (
-        catalog and read_request(message.path, message.text.encode(), catalog, app.places.requests).request
+        catalog and read_request(message.path, message.text.encode(), catalog, app.paths.requests).request
     )
     if not request:
         return Decision("stale")

@@ -55,10 +55,10 @@ def platform(app: FakeApp) -> dict[str, Any]:
     state = app.gateway.state
     api = state.apis.get(names.API)
     return {
-        "api": None if api is None else (api.operations, api.asks_for_keys, api.marker and api.marker.digest),
+        "api": None if api is None else (api.operations, api.requires_keys, api.marker and api.marker.digest),
         "policy": _text(state.api_policies.get(names.API)),
         "fragments": dict(state.fragments),
-        "shared workspaces": _in_cluster(app, names.namespace(names.CATALOGUE_TEAM)),
+        "shared workspaces": _in_cluster(app, names.namespace(names.CATALOG_TEAM)),
         "backends": {
             name: _backend(found) for name, found in state.backends.items() if name.startswith("shared--")
         },

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared import names
-from shared.messaging.messages import CATALOG_TEAM
+from shared.names import CATALOG_TEAM
 from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
 from shared.secret import SecretValue
 from tests.fakes.cluster import WORKSPACE, Kept, State

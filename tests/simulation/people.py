@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.branch.withdrawal_guard import approved_teams
-from shared.messaging.messages import CATALOG_TEAM
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, PATHS, READERS, Asked, path_of
 from tests.fakes.clock import START

@@ -52,7 +52,7 @@ class Readers:
             zip(names.key_secrets(team), state.keys[subscription.name], strict=True)
         ):
             self._remember(name)
-            overlap = self._scene.app.limits.key_overlap.total_seconds() if which == PRIMARY else 0.0
+            overlap = self._scene.app.timeouts.key_overlap.total_seconds() if which == PRIMARY else 0.0
             over = [
                 group
                 for group, last in self._last[key].items()

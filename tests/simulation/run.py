@@ -332,7 +332,7 @@ class Run:
             bus.queues[DEAD_LETTERS].append(Held(envelope, self.scene.true.now(), next(bus._numbers)))
 
     async def _outlive_grace(self) -> None:
-        grace = self.scene.app.limits.grace + timedelta(hours=1)
+        grace = self.scene.app.timeouts.grace + timedelta(hours=1)
         await self.scene.sleep(max(grace, AFTERWARDS - self.scene.true.now()).total_seconds())
         for _ in range(3):
             await self._sweep()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
-from shared.app import Limits
+from shared.app import Timeouts
 from shared.ports import Head
-from tests.fakes.app import LIMITS, FakeApp
+from tests.fakes.app import TIMEOUTS, FakeApp
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.fakes.clock import FakeClock
@@ -155,7 +155,7 @@ class Scene:
         self.true = LoopClock(self.loop)
         self.app = FakeApp(clock=self.true)
         self.app.clock = MachineClock(self.true)
-        self.app.limits = _limits(self.chance)
+        self.app.timeouts = _limits(self.chance)
         assert self.app.cluster is not None
         self.app.cluster.nodes_take, self.app.cluster.models_take = (
             timedelta(seconds=70),
@@ -205,15 +205,15 @@ class Scene:
         return [f"{moment:9.2f}  {who}: {what}" for moment, who, what in self.trace]
 
 
-def _limits(chance: Random) -> Limits:
+def _limits(chance: Random) -> Timeouts:
     """Shorter than in Azure, so that a run goes through all of them."""
     return replace(
-        LIMITS,
+        TIMEOUTS,
         grace=timedelta(minutes=chance.choice((15, 45, 240))),
         workspace_grace=timedelta(minutes=chance.choice((2, 10))),
         key_overlap=timedelta(minutes=chance.choice((0, 5, 40))),
-        waiting=timedelta(minutes=chance.choice((10, 60))),
-        failing=timedelta(minutes=chance.choice((20, 120))),
+        wait=timedelta(minutes=chance.choice((10, 60))),
+        retry=timedelta(minutes=chance.choice((20, 120))),
     )
 
 

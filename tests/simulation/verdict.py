@@ -135,7 +135,7 @@ class Verdict:
         match wish.what:
             case "wanted":
                 wanted = team_of_its_own(wish.path, wish.text, catalog, team)
-                overlap = self._scene.app.limits.key_overlap
+                overlap = self._scene.app.timeouts.key_overlap
                 return difference(
                     handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap),
                     wanted,
@@ -238,7 +238,7 @@ class Verdict:
         project = None if app.projects is None else app.projects.kept.get(names.project(team))
         marks = [found.marker for found in (product, project) if found is not None]
         moments = [mark.withdrawn for mark in marks if mark is not None and mark.withdrawn is not None]
-        return tuple(self._scene.true.now() >= since + app.limits.grace for since in moments)
+        return tuple(self._scene.true.now() >= since + app.timeouts.grace for since in moments)
 
     def waiting_keys(self, team: str) -> tuple[str, ...]:
         """Since when keys of the team are to be made new, as far as their secrets say so."""

@@ -8,8 +8,8 @@ from collections import Counter
 
 from shared import names
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import STAGES
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import PATHS
 from tests.fakes.calls import Call
@@ -30,7 +30,7 @@ TAKING = frozenset({
 #: older one is refused.
 FENCED = {
     "create_product": "product", "publish_product": "product", "mark_product": "product",
-    "close_product": "product", "delete_product": "product",
+    "require_subscription": "product", "delete_product": "product",
     "put_product_policy": "policy", "put_api_policy": "policy", "put_api": "api",
     "put_subscription": "subscription", "suspend_subscription": "subscription",
     "delete_subscription": "subscription", "create": "workspace", "delete_workspace": "workspace",

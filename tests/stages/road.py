@@ -13,7 +13,6 @@ from shared import names
 from shared.app import App
 from shared.branch.withdrawal_guard import approved_teams
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.outcomes import Event, Outcome, Push
 from shared.messaging.routes import (
     DELIVER_KEYS,
@@ -25,6 +24,7 @@ from shared.messaging.routes import (
     SWEEP,
     Stage,
 )
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.key_slots import EXPOSED
 from shared.stages import pipeline
@@ -219,7 +219,7 @@ def world(app: FakeApp) -> dict[str, object]:
         },
         "named values": {name: value.url for name, value in state.named_values.items()},
         "api": {
-            name: (api.operations, api.asks_for_keys, api.marker and api.marker.digest)
+            name: (api.operations, api.requires_keys, api.marker and api.marker.digest)
             for name, api in state.apis.items()
         },
         "fragments": dict(state.fragments),

@@ -19,9 +19,9 @@ from shared.stages.apply import (
     Secret,
     WorkspaceWriter,
     apply_plan,
-    close_product,
     gather_all,
     remove_administrator,
+    require_subscription,
     write_secret,
 )
 from tests.fakes.app import REPOSITORY, FakeApp
@@ -61,9 +61,9 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Create("product link", "n", "ai"), ("link_product", "n", "ai")),
         (Update("product marker", "n", "t", ("N", MARKER)), ("publish_product", "n", "t", "N", MARKER)),
         (Update("product marker", "n", None, ("N", MARKER)), ("publish_product", "n", "*", "N", MARKER)),
-        (Update("product", "n", "t"), ("close_product", "n", "t")),
+        (Update("product", "n", "t"), ("require_subscription", "n", "t")),
         (Update("product reservation", "n", "t", MARKER), ("mark_product", "n", "t", MARKER)),
-        (Update("product", "n", None), ("close_product", "n", "*")),
+        (Update("product", "n", None), ("require_subscription", "n", "*")),
         (Create("backend", "n", "body"), ("put_backend", "body", MARKER, None)),
         (Update("backend", "n", "t", "body"), ("put_backend", "body", MARKER, "t")),
         (Delete("backend", "n", "t"), ("delete_backend", "n", "t")),
@@ -155,7 +155,10 @@ async def test_only_the_administrators_stray_subscriptions_are_removed() -> None
 @pytest.mark.parametrize(
     ("product", "calls"),
     [
-        (Product("n", "t", "N", True, MARKER, subscription_required=False), [("close_product", "n", "t")]),
+        (
+            Product("n", "t", "N", True, MARKER, subscription_required=False),
+            [("require_subscription", "n", "t")],
+        ),
         (Product("n", "t", "N", True, MARKER), []),
         (Product("n", "t", "N", True, None, subscription_required=False), []),
         (Product("n", "t", "N", True, replace(MARKER, team="bravo"), subscription_required=False), []),
@@ -166,7 +169,7 @@ async def test_an_open_product_of_ours_is_closed_and_no_other(
     product: Product | None, calls: list[tuple[object, ...]]
 ) -> None:
     recorder = Recorder("new tag")
-    found = await close_product(cast(Gateway, recorder), product, MARKER)
+    found = await require_subscription(cast(Gateway, recorder), product, MARKER)
     assert recorder.calls == calls
     assert found == (
         replace(product, subscription_required=True, etag="new tag") if product and calls else product

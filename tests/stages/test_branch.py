@@ -9,9 +9,10 @@ import pytest
 from shared.branch.decision import Decision
 from shared.errors import Busy, InvalidRequest, Unavailable
 from shared.git import blob_id
-from shared.messaging.messages import CATALOG_TEAM, AccessChange
+from shared.messaging.messages import AccessChange
 from shared.messaging.outcomes import Done
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_catalog, provision_gateway
 from shared.stages.settlement import start_sweep

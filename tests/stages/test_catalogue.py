@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
-from shared.names import FRAGMENT
+from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.pipeline import provision_gateway, provision_workspaces
 from tests.fakes.app import GPU, Asked, FakeApp, a_change, an_event, catalog_text, path_of

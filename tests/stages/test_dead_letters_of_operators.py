@@ -11,7 +11,7 @@ from shared.api import dead_letters
 from shared.api.dead_letters import Answer, Command
 from shared.errors import Rejected, Unavailable
 from shared.inventory.dead_letters import letters
-from shared.messaging.dead_letters import MOST_REPLAYS, Filter
+from shared.messaging.dead_letters import MAX_REPLAYS, Filter
 from shared.messaging.messages import DeadLetter
 from shared.messaging.routes import DEAD_LETTERS, PROVISION_GATEWAY, TOPIC
 from shared.ports import OutgoingMessage
@@ -109,13 +109,13 @@ async def test_retries_of_a_replay_are_numbered_on() -> None:
     app.calls.before = nothing
     assert len(failures) == 4
     [letter] = [letter async for letter in letters(app)]
-    assert (letter.chain, letter.replays, letter.attempts) == (2, 1, 2)
+    assert (letter.hop, letter.replays, letter.attempts) == (2, 1, 2)
 
 
 async def test_replays_are_counted_and_come_to_an_end() -> None:
     app = await a_dead_letter()
     with Refusing(app):
-        for number in range(MOST_REPLAYS):
+        for number in range(MAX_REPLAYS):
             [letter] = [letter async for letter in letters(app)]
             assert letter.replays == number
             assert outcomes(await replay(app)) == ["replayed"]

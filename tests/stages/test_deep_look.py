@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import MergekeyError, Rejected, Unavailable
-from shared.messaging.messages import CATALOG_TEAM, Sweep
+from shared.messaging.messages import Sweep
 from shared.messaging.routes import TOPIC
+from shared.names import CATALOG_TEAM
 from shared.stages.settlement import start_sweep
 from shared.stages.sweep import run_sweep
 from tests.fakes.app import Asked, FakeApp, an_event

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import AccessDenied, MergekeyError, PermanentError, Rejected, Throttled, Unavailable
-from shared.messaging.webhook_deliveries import AT_ONCE, MOST_ATTEMPTS, WINDOW
+from shared.messaging.webhook_deliveries import MAX_ATTEMPTS, MAX_REDELIVERIES, WINDOW
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.calls import Call
@@ -85,8 +85,8 @@ async def test_a_push_that_never_arrives_is_given_up_and_told(caplog: pytest.Log
     github.answer = 502
     github.delivered("d-lost", 502, REPOSITORY)
     asked = [await sweep(app) for _ in range(2 * 24 * 4)]
-    assert [len(each) for each in asked[: MOST_ATTEMPTS - 1]] == [1, 1, 1]
-    assert not any(asked[MOST_ATTEMPTS - 1 :]), (
+    assert [len(each) for each in asked[: MAX_ATTEMPTS - 1]] == [1, 1, 1]
+    assert not any(asked[MAX_ATTEMPTS - 1 :]), (
         "nor does it begin anew when the first attempts are out of sight"
     )
     assert "deliveries of GitHub failed as often as is tried: 1 with 502; the last is d-lost" in caplog.text
@@ -105,9 +105,11 @@ async def test_what_the_app_refused_is_told_in_one_line_and_left(caplog: pytest.
 
 async def test_a_crowd_is_spread_over_sweeps_the_oldest_first() -> None:
     app, github = await a_platform_that_is_told()
-    failed = [str(github.delivered(f"d-{number:02}", 503, REPOSITORY).id) for number in range(AT_ONCE + 5)]
-    assert await sweep(app) == failed[:AT_ONCE]
-    assert await sweep(app) == failed[AT_ONCE:]
+    failed = [
+        str(github.delivered(f"d-{number:02}", 503, REPOSITORY).id) for number in range(MAX_REDELIVERIES + 5)
+    ]
+    assert await sweep(app) == failed[:MAX_REDELIVERIES]
+    assert await sweep(app) == failed[MAX_REDELIVERIES:]
     assert await sweep(app) == []
 
 

@@ -166,7 +166,7 @@ async def test_a_team_whose_models_do_not_serve_has_not_converged() -> None:
 async def test_without_a_valid_catalogue_nobody_is_known_to_have_converged() -> None:
     app = await a_dead_letter()
     await ask(app, Asked(tokens=2000))
-    await push(app, {app.places.catalog: "models: []\n"})
+    await push(app, {app.paths.catalog: "models: []\n"})
     assert outcomes(await discard(app, only_converged=True)) == ["skipped"]
 
 

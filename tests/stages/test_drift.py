@@ -57,7 +57,7 @@ async def test_what_lists_show_is_put_right_and_then_nothing_is_left_to_write(ch
 @pytest.mark.parametrize(
     ("change", "write"),
     [
-        (edits.open_the_product, "close_product team-alpha"),
+        (edits.open_the_product, "require_subscription team-alpha"),
         (edits.ask_for_no_keys, "mark_api ai"),
         (edits.ask_for_keys_elsewhere, "mark_api ai"),
     ],
@@ -215,7 +215,7 @@ async def test_whatever_alone_is_left_of_a_team_that_is_gone_is_found_and_goes(l
     _take_all_but(app, left)
     assert [name for name in LEFT_OVER[left](app) if "alpha" in name]
     assert await swept(app) == ["alpha"]
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await swept(app)
     assert [name for listed in LEFT_OVER.values() for name in listed(app) if "alpha" in name] == []
     app.calls.forget()

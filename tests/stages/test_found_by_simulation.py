@@ -11,8 +11,8 @@ import pytest
 from shared import names
 from shared.errors import Busy, Rejected
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_CATALOG, PROVISION_GATEWAY, PROVISION_WORKSPACES
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import ActualBackend
 from shared.stages.settlement import start_sweep
@@ -88,7 +88,7 @@ async def test_nobody_may_read_what_is_deleted_after_grace() -> None:
     app = await a_team()
     await withdraw(app)
     app.roles.assigned.add(("alpha-endpoint", OTHER_READERS))
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await _sweep(app)
     assert not [secret for secret, _ in app.roles.assigned if secret in names.secrets("alpha")]
 
@@ -223,7 +223,7 @@ async def test_what_the_service_refuses_for_good_is_refused_for_good() -> None:
 async def test_a_product_that_gets_keys_while_it_is_deleted_is_looked_at_again() -> None:
     app = await a_team()
     await withdraw(app)
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
 
     async def keys_are_delivered(call: Call) -> None:
         if call.name == "delete_product":
@@ -247,7 +247,7 @@ async def test_what_withdrawn_teams_policies_name_holds_nothing_up_and_goes_with
     await _sweep(app)
     assert app.gateway.state.named_values.keys() == {"credential--content-safety"}
     assert "shared--claude" not in app.gateway.state.backends
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     assert app.bus.dead_letters() == []
     for _ in range(2):
         await _sweep(app)

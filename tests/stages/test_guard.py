@@ -272,7 +272,7 @@ async def test_a_second_sweep_has_nothing_to_write_about_who_is_held() -> None:
 async def test_leave_for_a_held_team_holds_whatever_becomes_of_one_in_grace() -> None:
     app = await teams("alpha", "bravo", "carol", "delta")
     await push(app, without("alpha"))
-    app.clock.advance(app.limits.grace - timedelta(minutes=10))
+    app.clock.advance(app.timeouts.grace - timedelta(minutes=10))
     await push(app, without("bravo", "carol"))
     line, before = allowance(app), app.repository.branch
     app.clock.advance(timedelta(minutes=20))

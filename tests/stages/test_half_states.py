@@ -112,7 +112,7 @@ async def test_the_road_of_keys_that_change_hands(readers: str | None) -> None:
 
 async def test_the_road_of_keys_that_change_hands_at_once() -> None:
     start = _merge(app := await a_team(), {path_of("alpha"): Asked(readers=OTHER_READERS).text()})
-    app.limits = replace(app.limits, key_overlap=timedelta(0))
+    app.timeouts = replace(app.timeouts, key_overlap=timedelta(0))
     assert await _every_kill_ends_the_same(app, start) > 10
 
 
@@ -137,7 +137,7 @@ async def test_the_road_of_a_playground_that_is_given_up() -> None:
 async def test_the_road_of_a_playground_at_the_end_of_grace() -> None:
     app = await a_team(Asked(playground=True, tracing=True))
     await ask(app, Asked())
-    await later(app, app.limits.grace + timedelta(hours=1))
+    await later(app, app.timeouts.grace + timedelta(hours=1))
     assert await _every_kill_ends_the_same(app, _sweep) > 1
 
 
@@ -156,7 +156,7 @@ async def test_the_road_of_a_withdrawal() -> None:
 async def test_the_road_of_the_end_of_grace() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await withdraw(app)
-    await later(app, app.limits.grace + timedelta(hours=1))
+    await later(app, app.timeouts.grace + timedelta(hours=1))
     assert await _every_kill_ends_the_same(app, _sweep) > 8
 
 

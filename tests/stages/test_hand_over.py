@@ -52,7 +52,7 @@ def _tags(app: FakeApp, secret: str) -> Mapping[str, str]:
 
 
 def _strict(app: FakeApp) -> FakeApp:
-    app.limits = replace(app.limits, key_overlap=timedelta(0))
+    app.timeouts = replace(app.timeouts, key_overlap=timedelta(0))
     return app
 
 

@@ -58,7 +58,7 @@ async def _with_a_gpu_that_goes() -> FakeApp:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await later(app, timedelta(hours=3))
     await withdraw(app)
-    app.clock.advance(app.limits.workspace_grace)
+    app.clock.advance(app.timeouts.workspace_grace)
     return app
 
 

@@ -77,7 +77,7 @@ async def _a_playground_at_the_end_of_grace() -> FakeApp:
     app = await _a_team_that_tries()
     await withdraw(app)
     await later(app, QUIET)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     return app
 
 
@@ -109,7 +109,7 @@ async def _withdrawn_and_woken_by_others() -> FakeApp:
 
 async def _at_the_end_of_grace() -> FakeApp:
     app = await _withdrawn()
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     return app
 
 
@@ -217,7 +217,7 @@ def _namespace(app: FakeApp, name: str) -> str | None:
 VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.publish_product": _gateway("products"),
     "Gateway.mark_product": _gateway("products"),
-    "Gateway.close_product": _gateway("products"),
+    "Gateway.require_subscription": _gateway("products"),
     "Gateway.delete_product": _gateway("products"),
     "Gateway.put_product_policy": _gateway("policies"),
     "Gateway.put_subscription": _gateway("subscriptions"),
@@ -263,7 +263,7 @@ async def _go_through_a_life(app: FakeApp) -> None:
     app.gateway.open_product("team-alpha")
     await _begin(app, USUAL)
     await withdraw(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     await _begin(app, {})
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from shared.branch import review
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import (
     DELIVER_KEYS,
@@ -17,6 +16,7 @@ from shared.messaging.routes import (
     PROVISION_WORKSPACES,
     TOPIC,
 )
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.outgoing import access_change
 from shared.stages.pipeline import provision_gateway

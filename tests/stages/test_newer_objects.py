@@ -13,7 +13,6 @@ import pytest
 from shared import names
 from shared.errors import NewerVersion
 from shared.marker import parse_marker
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import (
     PROVISION_CATALOG,
     PROVISION_GATEWAY,
@@ -21,6 +20,7 @@ from shared.messaging.routes import (
     PROVISION_WORKSPACES,
     Stage,
 )
+from shared.names import CATALOG_TEAM
 from shared.resources.key_slots import EXPOSED
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of

@@ -22,7 +22,7 @@ from shared.marker import Marker, parse_marker
 from shared.messaging.messages import read_envelope
 from shared.messaging.outcomes import Push
 from shared.messaging.routes import TOPIC
-from shared.names import CATALOGUE_TEAM
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED
@@ -226,7 +226,7 @@ def _on_api(text: str) -> Odd:
         app.gateway.state.apis["ai"] = replace(app.gateway.state.apis["ai"], marker=parse_marker(text))
 
     marker = parse_marker(text)
-    ours = Marker(REPOSITORY, CATALOGUE_TEAM, "", "").owns(marker)
+    ours = Marker(REPOSITORY, CATALOG_TEAM, "", "").owns(marker)
     return Odd(f"API: {text!r}", change, shared=not ours)
 
 
@@ -317,7 +317,7 @@ SECRETS = ("alpha-primary-key", "alpha-secondary-key", "alpha-endpoint")
 own_objects = st.one_of(
     _any_text(_marker()).map(_on_product),
     _any_text(_marker()).map(_on_backend),
-    _any_text(_marker(CATALOGUE_TEAM)).map(_on_api),
+    _any_text(_marker(CATALOG_TEAM)).map(_on_api),
     _any_text(_marker()).map(_on_project),
     _any_text(f"mergekey/{REPOSITORY}/alpha").map(_displayed),
     _any_text("Team Alpha").map(_shown),
@@ -405,7 +405,7 @@ ODD_TEAMS = [
     "a--b",
     "x" * 41,
     "platform",
-    CATALOGUE_TEAM,
+    CATALOG_TEAM,
     "alpha",
     "bravo",
     "carol",

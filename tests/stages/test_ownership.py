@@ -13,7 +13,6 @@ import pytest
 
 from shared.errors import NotManaged
 from shared.marker import Marker
-from shared.messaging.messages import CATALOG_TEAM
 from shared.messaging.routes import (
     DELIVER_KEYS,
     PROVISION_CATALOG,
@@ -21,6 +20,7 @@ from shared.messaging.routes import (
     PROVISION_WORKSPACES,
     Stage,
 )
+from shared.names import CATALOG_TEAM
 from shared.resources.actual import ActualBackend, Api, Product, Subscription
 from shared.resources.workspaces import Manifest, marker_annotations, namespace_manifest
 from shared.secret import SecretValue
@@ -199,7 +199,7 @@ async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive() -> None:
     app.cluster.state.objects.pop(("team-alpha", "ResourceQuota", "workspaces"))
     await app.cluster.apply(theirs)
     await withdraw(app)
-    app.clock.advance(app.limits.workspace_grace)
+    app.clock.advance(app.timeouts.workspace_grace)
     with pytest.raises(NotManaged, match="theirs"):
         await run(app, PROVISION_WORKSPACES)
     assert "theirs" in app.cluster.names("team-alpha", "Workspace")
@@ -254,7 +254,7 @@ async def test_a_role_that_somebody_else_has_given_is_kept(asked: Asked | None) 
     app.roles.by_others |= theirs
     if asked is None:
         await withdraw(app)
-        app.clock.advance(app.limits.grace)
+        app.clock.advance(app.timeouts.grace)
         await run(app, PROVISION_GATEWAY)
     else:
         await push(app, {path_of("alpha"): asked.text()})
@@ -270,7 +270,7 @@ async def test_a_backend_of_somebody_else_that_is_not_asked_for_is_kept() -> Non
     app.gateway.state.backends[theirs.name] = theirs
     await ask(app, Asked(tokens=7_000))
     await withdraw(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     await run(app, PROVISION_GATEWAY)
     assert "team-alpha" not in app.gateway.state.products
     assert app.gateway.state.backends[theirs.name] == theirs
@@ -316,7 +316,7 @@ async def test_a_subscription_that_somebody_made_on_our_product_is_reported_and_
     app = await a_team()
     await app.gateway.put_subscription("handmade", "team-alpha", "for a demo", None)
     await withdraw(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     app.calls.forget()
     with pytest.raises(NotManaged, match="handmade"):
         await run(app, PROVISION_GATEWAY)

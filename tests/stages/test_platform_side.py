@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from shared.catalog.catalog import Breaker
-from shared.messaging.messages import CATALOG_TEAM, Sweep
+from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Done
 from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.backends import PoolMember
 from shared.stages.sweep import run_sweep

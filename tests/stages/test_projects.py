@@ -146,7 +146,7 @@ async def test_a_platform_without_a_playground_refuses_it_and_nothing_else() -> 
     app = FakeApp(playground=False)
     app.repository.commit(
         {
-            app.places.catalog: catalog_text(),
+            app.paths.catalog: catalog_text(),
             path_of("alpha"): TRIED.text(),
             path_of("bravo"): Asked("bravo").text(),
         }
@@ -261,7 +261,7 @@ async def test_the_role_goes_at_once_and_the_project_after_grace(leave: Callable
     assert shown(app)["projects"].startswith(
         "success: playground access withdrawn; its project is deleted after "
     )
-    await later(app, app.limits.grace - 2 * MINUTE)
+    await later(app, app.timeouts.grace - 2 * MINUTE)
     await sweep(app)
     assert NAME in projects(app).names()
     await later(app, MINUTE)
@@ -317,7 +317,7 @@ async def test_who_comes_back_within_grace_finds_the_project_as_it_was() -> None
 async def test_who_comes_back_while_the_project_goes_gets_a_new_one_when_it_is_gone() -> None:
     app = await a_playground()
     await _gives_it_up(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     await run(app, PROVISION_PROJECTS)
     await ask(app, TRIED)
     assert shown(app)["projects"] == "pending: waiting: ProjectDeleting"
@@ -329,7 +329,7 @@ async def test_a_team_whose_product_is_gone_loses_its_project_all_the_same() -> 
     app = await a_playground()
     await withdraw(app)
     app.gateway.state.products.pop(NAME)
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await sweep(app)
     await later(app, MINUTE)
     assert NAME not in projects(app).names()
@@ -338,7 +338,7 @@ async def test_a_team_whose_product_is_gone_loses_its_project_all_the_same() -> 
 async def test_nothing_is_deleted_when_the_branch_wants_it_again_at_the_last_moment() -> None:
     app = await a_playground()
     await _gives_it_up(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
 
     async def return_now(call: Call) -> None:
         if call.name == "readers_of":

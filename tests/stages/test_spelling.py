@@ -12,7 +12,7 @@ import pytest
 
 from shared.adapters.github_reports import CHECK, SUMMARY
 from shared.messaging.messages import AccessChange, DeadLetter, DeliverKeys, Message, Sweep, TeamMessage
-from shared.messaging.retry_state import IncomingMessage, Properties, RetryState, bounded
+from shared.messaging.retry_state import IncomingMessage, Properties, RetryState, bounded_id
 from shared.names import node_label
 from shared.secret import SecretValue
 from tests.fakes.app import GPU, OTHER_READERS, Asked, path_of
@@ -104,7 +104,7 @@ def test_what_the_copies_of_a_message_carry_is_spelt_as_ever() -> None:
 def test_names_that_are_made_of_hashes_are_spelt_as_ever() -> None:
     label = node_label("a-team-with-a-longer-name", "meta-llama/Llama-3.3-70B-Instruct")
     assert label == "team-a-team-with-a-longer-name--meta-llama-llama-3-ad206eb8d8fd"
-    beginning, _, ending = bounded("d1/" + "x" * 200).rpartition("/")
+    beginning, _, ending = bounded_id("d1/" + "x" * 200).rpartition("/")
     assert beginning == "d1/" + "x" * 60
     assert ending == "d7ab706647ee6dd7aea4b53c4ae802479f8c9122f6fcac8df37ce5b44b90f779"
     assert SecretValue("0123456789abcdef" * 2).fingerprint("alpha-primary-key") == "656a802254b80cb2"

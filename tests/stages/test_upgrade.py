@@ -140,7 +140,7 @@ async def test_what_was_withdrawn_before_the_upgrade_is_cleaned_away_all_the_sam
     app = await twelve()
     await push(app, {path_of(TEAMS[0]): None})
     upgraded(app)
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     assert await swept(app) == [TEAMS[0]]
     assert f"team-{TEAMS[0]}" not in app.gateway.state.products
 

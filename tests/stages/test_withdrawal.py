@@ -64,7 +64,7 @@ async def test_a_product_open_to_strangers_is_closed_while_its_team_is_in_grace(
     assert app.gateway.open_product("team-alpha")
     app.calls.forget()
     await sweep(app)
-    assert app.calls.writes() == ["close_product team-alpha"]
+    assert app.calls.writes() == ["require_subscription team-alpha"]
     assert world(app) == before
     app.calls.forget()
     await sweep(app)
@@ -77,7 +77,7 @@ async def test_a_product_open_to_strangers_is_closed_by_withdrawal_and_gone_afte
     await withdraw(app)
     assert app.gateway.state.products["team-alpha"].subscription_required
     assert app.gateway.open_product("team-alpha")
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     await sweep(app)
     assert _is_gone(app)
 
@@ -89,7 +89,7 @@ async def test_a_product_that_has_to_stay_after_grace_is_closed_all_the_same() -
         "friend", '"x"', "A friend", "team-alpha", "7", "active"
     )
     assert app.gateway.open_product("team-alpha")
-    app.clock.advance(app.limits.grace)
+    app.clock.advance(app.timeouts.grace)
     await sweep(app)
     assert app.gateway.state.products["team-alpha"].subscription_required
 
@@ -196,7 +196,7 @@ async def test_a_role_that_cannot_be_taken_away_keeps_the_keys_suspended() -> No
 async def test_when_grace_has_ended_everything_goes() -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     await withdraw(app)
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await sweep(app)
     assert _is_gone(app)
     assert app.cluster is not None
@@ -207,7 +207,7 @@ async def test_when_grace_has_ended_everything_goes() -> None:
 async def test_a_moment_before_the_end_of_grace_everything_is_there() -> None:
     app = await a_team()
     await withdraw(app)
-    await later(app, app.limits.grace - timedelta(seconds=1))
+    await later(app, app.timeouts.grace - timedelta(seconds=1))
     await sweep(app)
     assert not _is_gone(app)
 
@@ -219,7 +219,7 @@ async def test_keys_go_with_the_product_even_when_they_were_disabled_later(lag: 
     await run(app, PROVISION_GATEWAY)
     app.clock.advance(lag)
     await drain(app)
-    await later(app, app.limits.grace - lag)
+    await later(app, app.timeouts.grace - lag)
     await sweep(app)
     await later(app, timedelta(days=2))
     assert _is_gone(app)
@@ -236,7 +236,7 @@ async def test_a_team_that_comes_back_after_grace_gets_new_keys_under_its_old_na
     app = await a_team()
     old = {app.vault.value(secret) for secret in KEYS}
     await withdraw(app)
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await sweep(app)
     app.vault.recovery = timedelta(seconds=20)
     await ask(app, Asked())
@@ -251,7 +251,7 @@ async def test_access_that_ended_by_its_date_goes_after_grace_like_any_other() -
     await later(app, DAY)
     await sweep(app)
     assert _state(app) == "suspended"
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await sweep(app)
     assert _is_gone(app)
     app.calls.forget()
@@ -278,7 +278,7 @@ async def test_a_product_that_was_never_finished_is_withdrawn_too() -> None:
     with pytest.raises(Unavailable):
         await run(app, PROVISION_GATEWAY, "bravo")
     await push(app, {path_of("bravo"): None})
-    await later(app, app.limits.grace)
+    await later(app, app.timeouts.grace)
     await sweep(app)
     assert "team-bravo" not in app.gateway.state.products
     assert [found.name for found in app.gateway.state.subscriptions.values()] == ["team-alpha"]

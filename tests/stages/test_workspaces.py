@@ -200,7 +200,7 @@ async def test_a_withdrawn_team_keeps_its_gpu_for_a_while() -> None:
     app = await a_team(Asked(dedicated=PHI))
     await withdraw(app)
     assert shown(app)["workspaces"] == "pending: waiting: WithdrawalDelay"
-    await later(app, app.limits.workspace_grace - MINUTE)
+    await later(app, app.timeouts.workspace_grace - MINUTE)
     assert _cluster(app).names("team-alpha", "Workspace") == ["phi-4"]
     await later(app, 5 * MINUTE)
     assert _cluster(app).state.namespaces == {}
@@ -214,7 +214,7 @@ async def test_a_team_that_comes_back_in_time_keeps_its_gpu() -> None:
     created = _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].created
     await later(app, 30 * MINUTE)
     await ask(app, Asked(dedicated=PHI))
-    await later(app, 2 * app.limits.workspace_grace)
+    await later(app, 2 * app.timeouts.workspace_grace)
     assert _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"].created == created
     ends = {
         status.commit: status.description
@@ -228,7 +228,7 @@ async def test_a_node_that_does_not_come_is_given_up_after_the_limit() -> None:
     app = await a_platform()
     _cluster(app).nodes_take = _cluster(app).models_take = timedelta(days=1)
     await ask(app, Asked(dedicated=PHI))
-    await later(app, app.limits.waiting + 2 * MINUTE)
+    await later(app, app.timeouts.wait + 2 * MINUTE)
     assert shown(app)["workspaces"].startswith("failure: WaitedTooLong: NodeClaimNotReady")
     assert app.bus.next_due() is None
 

@@ -10,7 +10,7 @@ from typing import Any
 from azure.identity.aio import ManagedIdentityCredential
 
 from shared.adapters.api_management import ApiManagement
-from shared.adapters.azure_sdk import Patience
+from shared.adapters.azure_sdk import OperationTimeout
 from shared.adapters.foundry import Foundry
 from shared.adapters.kaito import KaitoCluster
 from shared.adapters.key_vault import KeyVault
@@ -20,7 +20,7 @@ from standins.tests.azure_clients import managed_identity
 from standins.tests.plugin import StandIns
 
 #: Waits for operations no longer than a test may.
-HASTY = Patience(seconds=60, looks=3, interval=0.01)
+HASTY = OperationTimeout(seconds=60, polls=3, interval=0.01)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Adapters:
 
 
 @asynccontextmanager
-async def the_adapters(standins: StandIns, patience: Patience = HASTY) -> AsyncIterator[Adapters]:
+async def the_adapters(standins: StandIns, patience: OperationTimeout = HASTY) -> AsyncIterator[Adapters]:
     manager = standins.addresses["resource-manager"]
     async with AsyncExitStack() as ends:
         ends.enter_context(managed_identity(standins))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.archive import CUT, Bounds, unpack
+from shared.adapters.archive import CUT_AFTER, Bounds, unpack
 from shared.adapters.github import AppKey, GitHubClient, GitHubRepository
 from shared.errors import MergekeyError, Rejected, Unavailable
 from standins.tests.github.remotes import Remote, a_remote
@@ -49,7 +49,7 @@ def test_only_what_is_read_is_kept() -> None:
     }
     assert _kept(packed(files)) == {
         "requests/a": b"a",
-        "requests/large": bytes(CUT),
+        "requests/large": bytes(CUT_AFTER),
         f"requests/{'x' * 200}": b"long",
     }
 

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from azure.identity.aio import ManagedIdentityCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from shared.adapters.entra import FAILURE_LASTS, KEYS_AT_MOST_EVERY, KEYS_LAST, EntraTokens, Refused, Role
+from shared.adapters.entra import FAILURE_MAX_AGE, KEYS_MAX_AGE, KEYS_MIN_INTERVAL, EntraTokens, Refused, Role
 from shared.errors import Unavailable
 from standins.identity import principal
 from standins.tests.azure_clients import managed_identity
@@ -243,7 +243,7 @@ async def test_while_entra_cannot_be_asked_nobody_is_let_in_and_it_may_be_tried_
     with pytest.raises(Unavailable):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
     tenant.broken = False
-    tenant.now += FAILURE_LASTS + 1
+    tenant.now += FAILURE_MAX_AGE + 1
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
 
 
@@ -253,7 +253,7 @@ async def test_one_failure_answers_all_who_ask_soon_after_it(tenant: Tenant, the
         with pytest.raises(Unavailable):
             await theirs.require(f"Bearer {tenant.token(kid=f'other-{number}')}", "Reader")
     assert tenant.asked == 1
-    tenant.now += FAILURE_LASTS + 1
+    tenant.now += FAILURE_MAX_AGE + 1
     with pytest.raises(Unavailable):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
     assert tenant.asked == 2
@@ -262,7 +262,7 @@ async def test_one_failure_answers_all_who_ask_soon_after_it(tenant: Tenant, the
 async def test_who_has_a_key_that_is_known_waits_for_nobody(tenant: Tenant, theirs: EntraTokens) -> None:
     """Anybody can send tokens with keys that nobody knows, and Entra may not answer."""
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
-    tenant.now += KEYS_AT_MOST_EVERY + 1
+    tenant.now += KEYS_MIN_INTERVAL + 1
     tenant.answers.clear()
     tenant.being_asked.clear()
     strangers = [
@@ -282,7 +282,7 @@ async def test_keys_that_are_a_day_old_are_good_while_entra_cannot_be_asked(
     tenant: Tenant, theirs: EntraTokens
 ) -> None:
     await theirs.require(f"Bearer {tenant.token()}", "Reader")
-    tenant.now, tenant.broken = KEYS_LAST + 1, True
+    tenant.now, tenant.broken = KEYS_MAX_AGE + 1, True
     for _ in range(3):
         await theirs.require(f"Bearer {tenant.token()}", "Reader")
     assert tenant.asked == 2
@@ -293,7 +293,7 @@ async def test_a_key_that_entra_has_taken_back_opens_nothing_a_day_later(
 ) -> None:
     old = tenant.token()
     await theirs.require(f"Bearer {old}", "Reader")
-    tenant.kid, tenant.now = "two", KEYS_LAST + 1
+    tenant.kid, tenant.now = "two", KEYS_MAX_AGE + 1
     with pytest.raises(Refused):
         await theirs.require(f"Bearer {old}", "Reader")
     await theirs.require(f"Bearer {tenant.token()}", "Reader")

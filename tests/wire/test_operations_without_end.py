@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.azure_sdk import Patience
+from shared.adapters.azure_sdk import OperationTimeout
 from shared.errors import Rejected, Unavailable
 from shared.marker import Marker
 from shared.resources.backends import NamedValue
@@ -86,7 +86,7 @@ async def test_an_operation_is_looked_at_so_many_times(
 async def test_an_operation_is_waited_for_so_long_whatever_the_service_asks_for(
     standins: StandIns, kind: str
 ) -> None:
-    async with the_adapters(standins, Patience(seconds=0.5)) as adapters:
+    async with the_adapters(standins, OperationTimeout(seconds=0.5)) as adapters:
         begins(standins, kind, "3600")
         goes(standins, {"status": "InProgress"}, "3600")
         with pytest.raises(Unavailable) as caught:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from shared.adapters.github import AppKey, GitHubClient
-from shared.adapters.github_reports import CHECK, MOST_SHOWN, SUMMARY, SUMMARY_THRESHOLD, GitHubReports
+from shared.adapters.github_reports import CHECK, MAX_SHOWN, SUMMARY, SUMMARY_THRESHOLD, GitHubReports
 from shared.documents.problem import Problem
 from shared.ports import Status
 from standins.demo.repository import Clone
@@ -71,7 +71,7 @@ async def test_a_newer_status_takes_the_place_of_one_that_still_waits(place: Pla
 
 async def test_what_cannot_be_shown_is_nobodys_trouble(place: Place, standins: StandIns) -> None:
     standins.control.fault("github", "POST .*", status=503, count=2)
-    await place.reports.verdict(place.commit, [], "all is well")
+    await place.reports.check_run(place.commit, [], "all is well")
     await place.reports.statuses([place.status(1)])
     assert await place.shown() == {}
 
@@ -79,10 +79,10 @@ async def test_what_cannot_be_shown_is_nobodys_trouble(place: Place, standins: S
 async def test_a_verdict_that_stands_there_already_is_not_written_again(place: Place) -> None:
     problem = Problem("a.yaml", 1, 1, "WithdrawalsHeld", "two teams", "failure")
     for _ in range(2):
-        await place.reports.verdict(place.commit, [problem], "0 teams queued, 1 problems")
+        await place.reports.check_run(place.commit, [problem], "0 teams queued, 1 problems")
     assert await shown_verdicts(place) == ["failure"]
-    await place.reports.verdict(place.commit, [], "0 teams queued")
-    await place.reports.verdict(place.commit, [problem], "0 teams queued, 1 problems")
+    await place.reports.check_run(place.commit, [], "0 teams queued")
+    await place.reports.check_run(place.commit, [problem], "0 teams queued, 1 problems")
     assert await shown_verdicts(place) == ["failure", "success", "failure"]
 
 
@@ -94,9 +94,9 @@ async def shown_verdicts(place: Place) -> list[str]:
 
 async def test_warnings_alone_leave_the_verdict_green(place: Place) -> None:
     warning = Problem("access.yaml", 1, 1, "ModelRetires", "gpt-4o retires", "warning")
-    await place.reports.verdict(place.commit, [warning], "1 teams queued, 1 warnings")
+    await place.reports.check_run(place.commit, [warning], "1 teams queued, 1 warnings")
     assert (await place.shown())[CHECK][0] == "success"
-    await place.reports.verdict(
+    await place.reports.check_run(
         place.commit, [warning, replace(warning, level="failure")], "1 problems, 1 warnings"
     )
     assert (await place.shown())[CHECK][0] == "failure"
@@ -127,7 +127,7 @@ async def test_of_many_problems_the_most_important_are_shown_and_the_rest_is_cou
     warnings = [Problem(f"a/{number:05}", 1, 1, "ModelRetires", "x", "warning") for number in range(300)]
     failures = [Problem(f"b/{number:05}", 1, 1, "MisplacedFile", "x") for number in range(20_000)]
     standins.control.forget_calls()
-    await as_app.reports.verdict(
+    await as_app.reports.check_run(
         as_app.commit, [*warnings, *failures], "0 teams queued, 20000 problems, 300 warnings"
     )
     calls = [call.kind for call in standins.control.calls("github")]
@@ -140,8 +140,8 @@ async def test_of_many_problems_the_most_important_are_shown_and_the_rest_is_cou
         shown += await as_app.client.get(
             f"/repos/{as_app.name}/check-runs/{run['id']}/annotations?per_page=100&page={page}"
         )
-    assert len(shown) == MOST_SHOWN
-    assert [row["title"] for row in shown] == ["MisplacedFile"] * (MOST_SHOWN - 1) + ["MoreProblems"]
+    assert len(shown) == MAX_SHOWN
+    assert [row["title"] for row in shown] == ["MisplacedFile"] * (MAX_SHOWN - 1) + ["MoreProblems"]
     assert str(shown[-1]["message"]).startswith("20,101 more problems")
     assert "(199 of 20,300 problems are shown)" in run["output"]["summary"]
 
@@ -150,8 +150,8 @@ async def test_a_check_run_without_a_number_is_nobodys_trouble(as_app: Place, st
     problems = [Problem("a", number + 1, 1, "MisplacedFile", "x") for number in range(60)]
     for body in ("null", "[]", "{}", '{"id": null}', "7"):
         standins.control.fault("github", "POST check run", status=201, body=body)
-        await as_app.reports.verdict(as_app.commit, problems, "60 problems")
-    await as_app.reports.verdict(as_app.commit, problems, "60 problems")
+        await as_app.reports.check_run(as_app.commit, problems, "60 problems")
+    await as_app.reports.check_run(as_app.commit, problems, "60 problems")
     [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))[
         "check_runs"
     ]

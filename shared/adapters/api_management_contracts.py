@@ -1,7 +1,6 @@
-"""The doors of API Management, read and written: products and the unified API, and that nobody gets through
-them without a key.
+"""Reads and writes the contracts of products and of the unified API, which require a subscription.
 
-Lists show the same of them as single reads do.
+Lists show the same fields of them as single reads do.
 """
 
 from __future__ import annotations
@@ -18,38 +17,41 @@ from shared.resources.unified_api import KEY_NAMES
 FRAGMENT_DESCRIPTION = f"managed by mergekey; rules {RULES}"
 _RULES = re.compile(r"managed by mergekey; rules (?P<rules>[0-9]{1,9})")
 
-#: What every write of a product says: calls need a key, and who may subscribe gets one at once.
-CLOSED: dict[str, Any] = {"subscription_required": True, "approval_required": False}
+#: The fields of every write of a product: calls need a key, and subscriptions need no approval.
+REQUIRE_SUBSCRIPTION: dict[str, Any] = {"subscription_required": True, "approval_required": False}
 
 
 def product_of(contract: Any, etag: str) -> Product:
-    """Where nothing is said a subscription is required: so the service reads its own descriptions."""
-    published, closed = text(contract.state) == "published", contract.subscription_required is not False
+    """A subscription is required by default, as the service itself reads its descriptions."""
+    published, required = text(contract.state) == "published", contract.subscription_required is not False
     return Product(
         text(contract.name),
         etag,
         contract.display_name or "",
         published,
         parse_marker(contract.description),
-        closed,
+        required,
     )
 
 
 def api_of(contract: Any, etag: str) -> Api:
-    operations, closed = contract.api_revision_description or "", contract.subscription_required is not False
+    operations, required = (
+        contract.api_revision_description or "",
+        contract.subscription_required is not False,
+    )
     names = contract.subscription_key_parameter_names
     where = (names.header or "", names.query or "") if names else ("", "")
-    return Api(etag, operations, parse_marker(contract.description), closed, where)
+    return Api(etag, operations, parse_marker(contract.description), required, where)
 
 
 def fragment_of(contract: Any, _: str) -> Fragment:
-    """Its description is for people, and has the number of the rules behind it."""
+    """The description ends with the number of our rules."""
     said = _RULES.fullmatch(contract.description or "")
     return Fragment(canonical_digest(text(contract.value)), int(said["rules"]) if said else 0)
 
 
-def asking_for_keys() -> dict[str, Any]:
-    """What every write of the API says."""
+def require_keys() -> dict[str, Any]:
+    """The fields of every write of the API."""
     from azure.mgmt.apimanagement.models import SubscriptionKeyParameterNamesContract
 
     header, query = KEY_NAMES
