@@ -160,7 +160,7 @@ def _outcome(
 
 def _note(request: AccessRequest) -> str:
     if request.entra_group is None:
-        return "keys in vault; nobody may read them yet: add entraGroup"
+        return "keys in vault; no group may read them yet: add entraGroup"
     return (
         f"keys in vault: {names.primary_key_secret(request.team)}, {names.secondary_key_secret(request.team)}"
     )

@@ -159,10 +159,10 @@ async def test_a_branch_and_a_catalogue_that_nothing_can_be_granted_by_are_told(
     app = await a_team()
     await push(app, {DEFAULT_CATALOG_PATH: "models: []\n"})
     await _sweep(app)
-    assert "the catalogue is not valid: no request can be judged, and granted access stays" in caplog.text
+    assert "the catalogue is not valid: no request can be judged, and what was granted stays" in caplog.text
     app.repository.delete_branch()
     await _sweep(app)
-    assert "the branch is not there: nothing is provisioned, and granted access stays" in caplog.text
+    assert "the branch is not there: nothing is provisioned, and what was granted stays" in caplog.text
 
 
 async def test_a_sweep_without_a_valid_catalogue_asks_for_nobody() -> None:
