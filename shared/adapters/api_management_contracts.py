@@ -23,22 +23,25 @@ REQUIRE_SUBSCRIPTION: dict[str, Any] = {"subscription_required": True, "approval
 
 def product_of(contract: Any, etag: str) -> Product:
     """A subscription is required by default, as the service itself reads its descriptions."""
-    published, closed = text(contract.state) == "published", contract.subscription_required is not False
+    published, required = text(contract.state) == "published", contract.subscription_required is not False
     return Product(
         text(contract.name),
         etag,
         contract.display_name or "",
         published,
         parse_marker(contract.description),
-        closed,
+        required,
     )
 
 
 def api_of(contract: Any, etag: str) -> Api:
-    operations, closed = contract.api_revision_description or "", contract.subscription_required is not False
+    operations, required = (
+        contract.api_revision_description or "",
+        contract.subscription_required is not False,
+    )
     names = contract.subscription_key_parameter_names
     where = (names.header or "", names.query or "") if names else ("", "")
-    return Api(etag, operations, parse_marker(contract.description), closed, where)
+    return Api(etag, operations, parse_marker(contract.description), required, where)
 
 
 def fragment_of(contract: Any, _: str) -> Fragment:

@@ -41,11 +41,11 @@ class GitHubReports:
         self._waiting: dict[tuple[str, str], Status] = {}
         self._counted: Counter[str] = Counter()
         self._writer: asyncio.Task[None] | None = None
-        self._told: tuple[str, tuple[Problem, ...], str] | None = None
+        self._reported: tuple[str, tuple[Problem, ...], str] | None = None
 
     async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
-        told = (commit, tuple(problems), summary)
-        if told == self._told:
+        reported = (commit, tuple(problems), summary)
+        if reported == self._reported:
             # Each sweep reports held withdrawals, and GitHub would create another check run each time.
             return
         try:
@@ -55,9 +55,9 @@ class GitHubReports:
                 await self._post(
                     Status(commit, CHECK, "failure" if failures(problems) else "success", summary)
                 )
-            self._told = told
+            self._reported = reported
         except MergekeyError as error:
-            log.warning("the verdict on %s could not be shown: %s", commit, error)
+            log.warning("the check run of %s could not be shown: %s", commit, error)
 
     async def statuses(self, statuses: Iterable[Status]) -> None:
         """Returns at once; the writing goes on in the background of the process."""

@@ -127,17 +127,17 @@ def allocate(
     catalog: Catalog,
     asked: Mapping[str, Grants],
     in_force: Mapping[str, Grants],
-    standing: ExistingWorkspaces | None = None,
+    existing: ExistingWorkspaces | None = None,
     holding: Set[str] = frozenset(),
 ) -> Allocation:
     """Allocate by what teams ask for and what is in force, both by team: a team that asks for nothing keeps
     its grants. The capacity that the teams in `holding` give back is not free, because their change may be
     held.
     """
-    limits, standing = limits_of(catalog), standing or {}
-    teams = {*asked, *in_force, *(team for there in standing.values() for team in there)}
-    before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, standing)
-    wanted = _usage(catalog, asked, standing)
+    limits, existing = limits_of(catalog), existing or {}
+    teams = {*asked, *in_force, *(team for there in existing.values() for team in there)}
+    before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, existing)
+    wanted = _usage(catalog, asked, existing)
     rejected = _rejected(wanted, before, limits, has_access=in_force.keys(), holding=holding)
     granted_now = {**in_force, **{team: grants for team, grants in asked.items() if team not in rejected}}
     return Allocation(
@@ -147,7 +147,7 @@ def allocate(
         },
         rejected=_of_kind(rejected, dedicated=False),
         workspaces={
-            model: _workspaces(model, total, granted_now, standing)
+            model: _workspaces(model, total, granted_now, existing)
             for (model, dedicated), total in limits.items()
             if dedicated
         },
@@ -156,11 +156,11 @@ def allocate(
 
 
 def _usage(
-    catalog: Catalog, grants: Mapping[str, Grants], standing: ExistingWorkspaces
+    catalog: Catalog, grants: Mapping[str, Grants], existing: ExistingWorkspaces
 ) -> dict[str, dict[Meter, int]]:
     """By team, what its grants and its workspaces take of everything that is bounded."""
     return {
-        team: _with_standing(metered(catalog, granted), team, standing) for team, granted in grants.items()
+        team: _with_existing(metered(catalog, granted), team, existing) for team, granted in grants.items()
     }
 
 
@@ -229,9 +229,9 @@ def ceiling(catalog: Catalog, model: str) -> int:
     return 0 if found is None else found.max_tokens_per_minute or found.capacity or 0
 
 
-def _with_standing(amounts: dict[Meter, int], team: str, standing: ExistingWorkspaces) -> dict[Meter, int]:
+def _with_existing(amounts: dict[Meter, int], team: str, existing: ExistingWorkspaces) -> dict[Meter, int]:
     """An existing workspace occupies its GPU, whatever is asked for."""
-    return amounts | {(model, True): 1 for model, teams in standing.items() if team in teams}
+    return amounts | {(model, True): 1 for model, teams in existing.items() if team in teams}
 
 
 def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
@@ -263,13 +263,13 @@ def _capacity(model: CatalogModel, limit: int | None, granted_now: Mapping[str, 
 
 
 def _workspaces(
-    model: str, total: int, granted_now: Mapping[str, Grants], standing: ExistingWorkspaces
+    model: str, total: int, granted_now: Mapping[str, Grants], existing: ExistingWorkspaces
 ) -> Workspaces:
     asked = {team for team, grants in granted_now.items() if grants.get(model) == 0}
-    return Workspaces(model, total, tuple(sorted(asked | standing.get(model, frozenset()))))
+    return Workspaces(model, total, tuple(sorted(asked | existing.get(model, frozenset()))))
 
 
-def over_allocated(books: Allocation) -> Iterator[Capacity | Workspaces]:
+def over_allocated(allocation: Allocation) -> Iterator[Capacity | Workspaces]:
     """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
-    both: list[Capacity | Workspaces] = [*books.capacities.values(), *books.workspaces.values()]
+    both: list[Capacity | Workspaces] = [*allocation.capacities.values(), *allocation.workspaces.values()]
     return (each for each in both if each.left is not None and each.left < 0)

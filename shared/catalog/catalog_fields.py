@@ -62,9 +62,9 @@ def _proper_port(port: int) -> None:
 
 
 def _member(text: str) -> str:
-    if fault := names.member_problem(text):
+    if problem := names.member_problem(text):
         raise validation_error(
-            fault[0], f"{quote(text)} cannot be the name of a backend in a pool: {fault[1]}."
+            problem[0], f"{quote(text)} cannot be the name of a backend in a pool: {problem[1]}."
         )
     return text
 

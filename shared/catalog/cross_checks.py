@@ -182,11 +182,11 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
     if (
         isinstance(url, str)
         and url.startswith("https://")
-        and (fault := host_problem(host_of(url), private=False))
+        and (problem := host_problem(host_of(url), private=False))
     ):
         yield document.problem(
             where,
-            fault[0],
+            problem[0],
             f"{quote(host_of(url))} must be a public host, such as "
             "contoso-safety.cognitiveservices.azure.com.",
         )

@@ -69,8 +69,8 @@ def _name_problems(entry: Entry) -> Iterator[EntryProblem]:
             "SecretInCatalogue",
             "This looks like a key. Write the model's name, and revoke the key: Git keeps it forever.",
         )
-    if fault := names.slug_problem(entry.model.name):
-        yield ("name",), fault[0], f"{quote(entry.model.name)} cannot be a model's name: {fault[1]}."
+    if problem := names.slug_problem(entry.model.name):
+        yield ("name",), problem[0], f"{quote(entry.model.name)} cannot be a model's name: {problem[1]}."
 
 
 def _backend_problems(entry: Entry) -> Iterator[EntryProblem]:
@@ -215,8 +215,8 @@ def _member_problems(entry: Entry) -> Iterator[EntryProblem]:
 
 def _member_problem(entry: Entry, member: MemberSchema) -> Iterator[EntryProblem]:
     scheme, host = member.endpoint.partition("://")[0], host_of(member.endpoint)
-    if fault := host_problem(host, entry.private):
-        yield ("endpoint",), fault[0], f"{quote(host)} {fault[1]}."
+    if problem := host_problem(host, entry.private):
+        yield ("endpoint",), problem[0], f"{quote(host)} {problem[1]}."
     elif scheme == "http" and not entry.private:
         yield (
             ("endpoint",),

@@ -105,10 +105,10 @@ def _taken(catalog: Catalog, account: Account, team: str, *, later_too: bool) ->
                 claimed = metered(catalog, share.claimed)
                 amounts |= {meter: max(amount, amounts.get(meter, 0)) for meter, amount in claimed.items()}
             taken.update(amounts | dict.fromkeys(_standing(account, other), 1))
-    strangers = (
+    without_share = (
         {each for teams in account.standing.values() for each in teams} - account.shares.keys() - {team}
     )
-    for other in strangers:
+    for other in without_share:
         taken.update(_standing(account, other))
     return taken
 

@@ -67,14 +67,14 @@ def validation_error(reason: str, message: str) -> PydanticCustomError:
 
 
 def _team(text: str) -> str:
-    if fault := names.team_problem(text):
-        raise validation_error(fault[0], f"{quote(text)} cannot be a team's name: {fault[1]}.")
+    if problem := names.team_problem(text):
+        raise validation_error(problem[0], f"{quote(text)} cannot be a team's name: {problem[1]}.")
     return text
 
 
 def _model(text: str) -> str:
-    if fault := names.model_problem(text):
-        raise validation_error(fault[0], f"{quote(text)} cannot be a model's name: {fault[1]}.")
+    if problem := names.model_problem(text):
+        raise validation_error(problem[0], f"{quote(text)} cannot be a model's name: {problem[1]}.")
     return text
 
 

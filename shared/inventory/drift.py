@@ -251,23 +251,23 @@ def _cluster(team: str, desired: DesiredWorkspaces, platform: Platform, world: S
 def _namespace(name: str, desired: DesiredWorkspaces, known: Marker | None, world: Snapshot) -> Iterator[str]:
     if known is None or known.digest != desired.digest or known.withdrawn is not None:
         yield f"namespace {name} is not what the request says"
-    standing = {each.name: each for each in world.workspaces.get(name, ()) if not each.terminating}
-    yield from _workspaces(desired.workspaces, standing)
-    yield from _routes(desired, standing.keys(), {route.name: route for route in world.routes.get(name, ())})
+    existing = {each.name: each for each in world.workspaces.get(name, ()) if not each.terminating}
+    yield from _workspaces(desired.workspaces, existing)
+    yield from _routes(desired, existing.keys(), {route.name: route for route in world.routes.get(name, ())})
 
 
-def _workspaces(desired: Mapping[str, Manifest], standing: Mapping[str, Workspace]) -> Iterator[str]:
-    yield from (f"workspace {each} is not there" for each in sorted(desired.keys() - standing.keys()))
-    for each in sorted(desired.keys() & standing.keys()):
-        if not standing[each].managed or dict(standing[each].fixed) != fixed_fields(desired[each]):
+def _workspaces(desired: Mapping[str, Manifest], existing: Mapping[str, Workspace]) -> Iterator[str]:
+    yield from (f"workspace {each} is not there" for each in sorted(desired.keys() - existing.keys()))
+    for each in sorted(desired.keys() & existing.keys()):
+        if not existing[each].managed or dict(existing[each].fixed) != fixed_fields(desired[each]):
             yield f"workspace {each} is not the one that was made"
-    surplus = sorted(standing.keys() - desired.keys())
-    yield from (f"workspace {each} is not needed any more" for each in surplus if standing[each].managed)
+    surplus = sorted(existing.keys() - desired.keys())
+    yield from (f"workspace {each} is not needed any more" for each in surplus if existing[each].managed)
 
 
-def _routes(desired: DesiredWorkspaces, standing: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
+def _routes(desired: DesiredWorkspaces, existing: Set[str], routes: Mapping[str, Route]) -> Iterator[str]:
     """A route is written after its workspace. `routes` are only our own."""
-    for each in sorted(desired.routes.keys() & standing):
+    for each in sorted(desired.routes.keys() & existing):
         if each not in routes:
             yield f"the route to {each} is not there"
         elif not spec_matches(routes[each].spec, desired.routes[each]):

@@ -90,12 +90,12 @@ def _requested_reader(tags: Mapping[str, str], world: Snapshot) -> str | None:
 
 
 def _nodes(world: Snapshot) -> Iterator[str]:
-    standing = {(home, workspace.name) for home, found in world.workspaces.items() for workspace in found}
+    existing = {(home, workspace.name) for home, found in world.workspaces.items() for workspace in found}
     yield from (
         f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: "
         "delete its node pool"
         for node in world.nodes
-        if (node.namespace, node.workspace) not in standing
+        if (node.namespace, node.workspace) not in existing
     )
 
 

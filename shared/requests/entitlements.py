@@ -19,7 +19,10 @@ _DAYS: Final[dict[Period, int]] = {"Daily": 1, "Weekly": 7, "Monthly": 30, "Year
 
 
 def check_entitlements(
-    wishes: Sequence[RequestedModel], catalog: Catalog, classification: object, leaving: Container[str]
+    requested_models: Sequence[RequestedModel],
+    catalog: Catalog,
+    classification: object,
+    leaving: Container[str],
 ) -> Iterator[EntitlementProblem]:
     """All problems of the requested models with the catalogue, for data of this class, which may be unknown.
 
@@ -27,87 +30,89 @@ def check_entitlements(
     none is found here.
     """
     seen: set[str] = set()
-    for wish in wishes:
-        if wish.name in seen:
+    for requested in requested_models:
+        if requested.name in seen:
             yield (
-                wish,
+                requested,
                 "name",
                 "DuplicateModel",
-                f"The model {quote(wish.name)} is asked for twice. Remove one of the two entries.",
+                f"The model {quote(requested.name)} is asked for twice. Remove one of the two entries.",
             )
-        seen.add(wish.name)
-        model = catalog.model(wish.name)
-        faults: Iterable[_KeyProblem]
+        seen.add(requested.name)
+        model = catalog.model(requested.name)
+        problems: Iterable[_KeyProblem]
         if model is None:
-            faults = () if wish.name in leaving else _unknown(wish, catalog)
+            problems = () if requested.name in leaving else _unknown(requested, catalog)
         else:
-            faults = chain(
-                _problems_with(wish, model, wishes), _not_for_class(model, wishes, catalog, classification)
+            problems = chain(
+                _problems_with(requested, model, requested_models),
+                _not_for_class(model, requested_models, catalog, classification),
             )
-        for key, reason, message in faults:
-            yield wish, key, reason, message
+        for key, reason, message in problems:
+            yield requested, key, reason, message
 
 
-def granted(wish: RequestedModel, model: CatalogModel) -> ModelAccess:
+def granted(requested: RequestedModel, model: CatalogModel) -> ModelAccess:
     """The access that is granted for a valid requested model. Where the request names no limit, the
     catalogue's ceiling holds.
     """
     daily = TokenQuota(model.max_daily_tokens, "Daily") if model.max_daily_tokens is not None else None
-    default = model.dedicated.instance_types[0] if wish.dedicated and model.dedicated else None
+    default = model.dedicated.instance_types[0] if requested.dedicated and model.dedicated else None
     return ModelAccess(
         name=model.name,
         provider=model.provider,
-        tokens_per_minute=wish.tokens_per_minute
-        if wish.tokens_per_minute is not None
+        tokens_per_minute=requested.tokens_per_minute
+        if requested.tokens_per_minute is not None
         else model.max_tokens_per_minute,
-        token_quota=wish.token_quota or daily,
-        instance_type=wish.instance_type or default,
+        token_quota=requested.token_quota or daily,
+        instance_type=requested.instance_type or default,
     )
 
 
-def _unknown(wish: RequestedModel, catalog: Catalog) -> Iterator[_KeyProblem]:
+def _unknown(requested: RequestedModel, catalog: Catalog) -> Iterator[_KeyProblem]:
     known = [model.name for model in catalog.models]
-    nearest = did_you_mean(wish.name, known)
+    nearest = did_you_mean(requested.name, known)
     yield (
         "name",
         "UnknownModel",
-        f"There is no model {quote(wish.name)} in the catalogue.{nearest} On offer: {listed(known[:20])}.",
+        f"There is no model {quote(requested.name)} in the catalogue.{nearest} On offer: "
+        f"{listed(known[:20])}.",
     )
 
 
 def _problems_with(
-    wish: RequestedModel, model: CatalogModel, wishes: Sequence[RequestedModel]
+    requested: RequestedModel, model: CatalogModel, requested_models: Sequence[RequestedModel]
 ) -> Iterator[_KeyProblem]:
-    if wish.provider != model.provider:
+    if requested.provider != model.provider:
         advice = (
-            f"{quote(model.name)} is a {model.provider} model, but is asked for as {wish.provider}. Write it "
-            f"under '{model.provider}'."
+            f"{quote(model.name)} is a {model.provider} model, but is asked for as {requested.provider}. "
+            f"Write it under '{model.provider}'."
         )
         yield "name", "WrongProvider", advice
         return
-    yield from _above_ceilings(wish, model)
-    if wish.instance_type is not None and not wish.dedicated:
+    yield from _above_ceilings(requested, model)
+    if requested.instance_type is not None and not requested.dedicated:
         advice = "'instanceType' is for workspaces of your own only. Add 'dedicated: true', or remove it."
-        if wish.provider == "foundry":
+        if requested.provider == "foundry":
             advice = "'instanceType' is for kaito models only. Remove it."
         yield "instanceType", "NotAllowed", advice
-    if wish.dedicated:
-        yield from _dedicated_problems(wish, model.dedicated, wishes)
+    if requested.dedicated:
+        yield from _dedicated_problems(requested, model.dedicated, requested_models)
     elif not model.serves_all:
         advice = (
             f"Nothing serves {quote(model.name)} to several teams. Ask for a workspace of your own: "
-            f"{_how_dedicated(wish)}."
+            f"{_how_dedicated(requested)}."
         )
         yield "name", "NoSharedEndpoint", advice
 
 
 def _not_for_class(
-    model: CatalogModel, wishes: Sequence[RequestedModel], catalog: Catalog, classification: object
+    model: CatalogModel, requested_models: Sequence[RequestedModel], catalog: Catalog, classification: object
 ) -> Iterator[_KeyProblem]:
     if classification not in get_args(Classification) or classification in model.data_classes:
         return
     allowed = [other.name for other in catalog.models if classification in other.data_classes]
-    asked = [name for name in allowed if name in {wish.name for wish in wishes}]
+    asked = [name for name in allowed if name in {requested.name for requested in requested_models}]
     which = (
         f"Of the models in this request {listed(asked)} may be"
         if asked
@@ -121,20 +126,23 @@ def _not_for_class(
     yield "name", "DataClassNotAllowed", advice
 
 
-def _how_dedicated(wish: RequestedModel) -> str:
-    return "add 'instanceType'" if wish.where[0] == "data" else "add 'dedicated: true'"
+def _how_dedicated(requested: RequestedModel) -> str:
+    return "add 'instanceType'" if requested.where[0] == "data" else "add 'dedicated: true'"
 
 
-def _above_ceilings(wish: RequestedModel, model: CatalogModel) -> Iterator[_KeyProblem]:
+def _above_ceilings(requested: RequestedModel, model: CatalogModel) -> Iterator[_KeyProblem]:
     most = model.max_tokens_per_minute
-    if most is not None and wish.tokens_per_minute is not None and wish.tokens_per_minute > most:
+    if most is not None and requested.tokens_per_minute is not None and requested.tokens_per_minute > most:
         advice = (
-            f"{wish.tokens_per_minute:,} tokens per minute are more than a team may have of "
+            f"{requested.tokens_per_minute:,} tokens per minute are more than a team may have of "
             f"{quote(model.name)}. Write at most {most}."
         )
         yield "tokensPerMinute", "AboveCeiling", advice
-    if wish.token_quota is not None and model.max_daily_tokens is not None:
-        quota, ceiling = wish.token_quota, _quota_ceiling(model.max_daily_tokens, wish.token_quota.period)
+    if requested.token_quota is not None and model.max_daily_tokens is not None:
+        quota, ceiling = (
+            requested.token_quota,
+            _quota_ceiling(model.max_daily_tokens, requested.token_quota.period),
+        )
         if quota.tokens > ceiling:
             advice = (
                 f"A {quota.period} quota of {quota.tokens:,} tokens is more than a team may have of "
@@ -152,25 +160,25 @@ def _quota_ceiling(daily: int, period: Period) -> int:
 
 
 def _dedicated_problems(
-    wish: RequestedModel, permission: Dedicated | None, wishes: Sequence[RequestedModel]
+    requested: RequestedModel, permission: Dedicated | None, requested_models: Sequence[RequestedModel]
 ) -> Iterator[_KeyProblem]:
     if permission is None:
         advice = (
-            f"The catalogue allows no workspaces of a team's own for {quote(wish.name)}. Ask the platform "
-            "team, or choose another model."
+            f"The catalogue allows no workspaces of a team's own for {quote(requested.name)}. Ask the "
+            "platform team, or choose another model."
         )
         yield "dedicated", "DedicatedNotAllowed", advice
         return
-    if wish.instance_type is not None and wish.instance_type not in permission.instance_types:
+    if requested.instance_type is not None and requested.instance_type not in permission.instance_types:
         advice = (
-            f"{quote(wish.instance_type)} is not allowed for {quote(wish.name)}. Write one of "
+            f"{quote(requested.instance_type)} is not allowed for {quote(requested.name)}. Write one of "
             f"{listed(permission.instance_types)}."
         )
         yield "instanceType", "InstanceTypeNotAllowed", advice
-    count = len({other.name for other in wishes if other.dedicated})
+    count = len({other.name for other in requested_models if other.dedicated})
     if count > permission.per_team:
         advice = (
-            f"This request asks for {count} dedicated models; with {quote(wish.name)} among them a team may "
-            f"have {permission.per_team}."
+            f"This request asks for {count} dedicated models; with {quote(requested.name)} among them a team "
+            f"may have {permission.per_team}."
         )
         yield "dedicated", "AboveCeiling", advice

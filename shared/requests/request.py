@@ -114,7 +114,7 @@ def read_request(
         return ParsedRequest(None, capped([*document.problems, *_no_shape(document)]))
     document = shape.prepared(document)
     entries = list(shape.requested_models(document))
-    wishes = [wish for wish in entries if wish is not None]
+    requested_models = [requested for requested in entries if requested is not None]
     written, wrong = _validated(shape, document)
     team, team_wrong = _claimed_team(shape, document, paths)
     problems = [
@@ -123,17 +123,21 @@ def read_request(
         *team_wrong,
         *_cross_field_problems(shape, document),
         *_no_models(shape, document, entries),
-        *_entitlement_problems(shape, document, wishes, catalog, leaving),
+        *_entitlement_problems(shape, document, requested_models, catalog, leaving),
     ]
-    terms = written.details() if written is not None else None
-    request = None if problems or terms is None or catalog is None else _request(terms, wishes, catalog)
+    details = written.details() if written is not None else None
+    request = (
+        None
+        if problems or details is None or catalog is None
+        else _request(details, requested_models, catalog)
+    )
     return ParsedRequest(
         request,
         capped(problems),
         team,
         document.at(shape.team_at),
-        models_at={wish.name: document.at(wish.where) for wish in wishes},
-        tokens={wish.name: _tokens(wish, catalog, terms) for wish in wishes},
+        models_at={requested.name: document.at(requested.where) for requested in requested_models},
+        tokens={requested.name: _tokens(requested, catalog, details) for requested in requested_models},
         expires_at=document.at(shape.expires_at),
     )
 
@@ -149,7 +153,7 @@ def _no_models(
 def _entitlement_problems(
     shape: type[Shape],
     document: Document,
-    wishes: Sequence[RequestedModel],
+    requested_models: Sequence[RequestedModel],
     catalog: Catalog | None,
     leaving: frozenset[str],
 ) -> Iterator[Problem]:
@@ -159,18 +163,21 @@ def _entitlement_problems(
     written = document.get(shape.classification_at)
     known = document.knows(shape.classification_at)
     classification = (written or "internal") if known else None
-    for wish, key, *fault in check_entitlements(wishes, catalog, classification, leaving):
-        yield document.problem((*wish.where, key), *fault)
+    for requested, key, *problem in check_entitlements(requested_models, catalog, classification, leaving):
+        yield document.problem((*requested.where, key), *problem)
 
 
-def _tokens(wish: RequestedModel, catalog: Catalog | None, terms: RequestDetails | None) -> int | None:
+def _tokens(requested: RequestedModel, catalog: Catalog | None, details: RequestDetails | None) -> int | None:
     """The tokens per minute that the request can take of the model's shared backends: the team-wide limit
     holds for each model, too.
     """
-    model = catalog.model(wish.name) if catalog is not None else None
-    if model is None or wish.dedicated:
+    model = catalog.model(requested.name) if catalog is not None else None
+    if model is None or requested.dedicated:
         return 0
-    bounds = (granted(wish, model).tokens_per_minute, terms.tokens_per_minute if terms is not None else None)
+    bounds = (
+        granted(requested, model).tokens_per_minute,
+        details.tokens_per_minute if details is not None else None,
+    )
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
@@ -241,23 +248,26 @@ def _cross_field_problems(shape: type[Shape], document: Document) -> Iterator[Pr
             )
 
 
-def _request(terms: RequestDetails, wishes: Sequence[RequestedModel], catalog: Catalog) -> AccessRequest:
-    known = ((wish, catalog.model(wish.name)) for wish in wishes)
+def _request(
+    details: RequestDetails, requested_models: Sequence[RequestedModel], catalog: Catalog
+) -> AccessRequest:
+    known = ((requested, catalog.model(requested.name)) for requested in requested_models)
     models = sorted(
-        (granted(wish, model) for wish, model in known if model is not None), key=lambda model: model.name
+        (granted(requested, model) for requested, model in known if model is not None),
+        key=lambda model: model.name,
     )
     return AccessRequest(
-        team=terms.team,
-        display_name=terms.display_name,
-        owner=terms.owner,
-        cost_center=terms.cost_center,
-        entra_group=terms.entra_group,
+        team=details.team,
+        display_name=details.display_name,
+        owner=details.owner,
+        cost_center=details.cost_center,
+        entra_group=details.entra_group,
         models=tuple(models),
-        tokens_per_minute=terms.tokens_per_minute,
-        daily_token_quota=terms.daily_token_quota,
-        playground_access=terms.playground_access,
-        tracing_enabled=terms.tracing_enabled,
-        data_classification=terms.data_classification,
-        expires=terms.expires,
-        requests_per_minute=terms.requests_per_minute,
+        tokens_per_minute=details.tokens_per_minute,
+        daily_token_quota=details.daily_token_quota,
+        playground_access=details.playground_access,
+        tracing_enabled=details.tracing_enabled,
+        data_classification=details.data_classification,
+        expires=details.expires,
+        requests_per_minute=details.requests_per_minute,
     )

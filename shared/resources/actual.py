@@ -90,7 +90,7 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """The policy fragment. `digest` is of what it says, empty when there is none; `rules` the number of the
-    rules by which sweeps have judged (`shared.branch.states.RULES`), 0 where it does not say.
+    rules by which sweeps have evaluated (`shared.branch.states.RULES`), 0 where it does not say.
     """
 
     digest: str = ""

@@ -258,10 +258,10 @@ def _is_pool(change: Change) -> bool:
 def _diff_named_values(
     desired: Iterable[NamedValue], actual: Iterable[ActualNamedValue]
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    standing = {value.name: value for value in actual}
+    existing = {value.name: value for value in actual}
     wanted: list[Change] = []
     for value in desired:
-        known = standing.pop(value.name, None)
+        known = existing.pop(value.name, None)
         if known is None:
             wanted.append(Create("named value", value.name, value))
         elif not known.ours:
@@ -271,7 +271,7 @@ def _diff_named_values(
         elif known.url != value.url:
             wanted.append(Update("named value", value.name, known.etag, value))
     return tuple(wanted), tuple(
-        Delete("named value", known.name, known.etag) for known in standing.values() if known.ours
+        Delete("named value", known.name, known.etag) for known in existing.values() if known.ours
     )
 
 
@@ -295,35 +295,35 @@ def plan_workspaces(
     its workspace and deleted before it. The quota counts a workspace until it is gone: workspaces that exceed
     it meanwhile are planned later.
     """
-    standing = {workspace.name: workspace for workspace in actual}
+    existing = {workspace.name: workspace for workspace in actual}
     limits = [] if marked else [Create("limits", "", manifest) for manifest in desired.limits]
     changes, absent = _within_quota(
-        list(_workspace_changes(desired, standing)), standing, len(desired.workspaces)
+        list(_workspace_changes(desired, existing)), existing, len(desired.workspaces)
     )
-    opened, closed = _diff_routes(
+    created, deleted = _diff_routes(
         {name: each for name, each in desired.routes.items() if name not in absent}, routes, marked
     )
-    return _steps((*limits, *closed), tuple(changes), opened)
+    return _steps((*limits, *deleted), tuple(changes), created)
 
 
-def _workspace_changes(desired: DesiredWorkspaces, standing: Mapping[str, Workspace]) -> Iterator[Change]:
+def _workspace_changes(desired: DesiredWorkspaces, existing: Mapping[str, Workspace]) -> Iterator[Change]:
     for name, manifest in desired.workspaces.items():
-        yield from _workspace_change(name, manifest, standing.get(name))
-    for name, workspace in standing.items():
+        yield from _workspace_change(name, manifest, existing.get(name))
+    for name, workspace in existing.items():
         if name not in desired.workspaces and workspace.managed and not workspace.terminating:
             yield Delete("workspace", name, workspace.resource_version)
 
 
 def _within_quota(
-    changes: list[Change], standing: Mapping[str, Workspace], quota: int
+    changes: list[Change], existing: Mapping[str, Workspace], quota: int
 ) -> tuple[list[Change], set[str]]:
     """The changes that fit into the quota now, and the workspaces that are leaving or postponed."""
     leaving = {each.name for each in changes if not isinstance(each, Create)}
-    leaving |= {name for name, workspace in standing.items() if workspace.terminating}
+    leaving |= {name for name, workspace in existing.items() if workspace.terminating}
     if not leaving:
         return changes, leaving
     created = [each.name for each in changes if isinstance(each, Create)]
-    late = set(created[max(quota - len(standing), 0) :])
+    late = set(created[max(quota - len(existing), 0) :])
     return [change for change in changes if change.name not in late], leaving | late
 
 
@@ -331,18 +331,18 @@ def _diff_routes(
     desired: Mapping[str, Any], actual: Iterable[Route], marked: bool
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
     """The routes to write, and those to delete."""
-    standing = {route.name: route for route in actual}
+    existing = {route.name: route for route in actual}
     for name in desired:
-        _require_managed(standing.get(name))
-    opened = tuple(
+        _require_managed(existing.get(name))
+    created = tuple(
         Create("route", name, manifest)
         for name, manifest in desired.items()
-        if not (marked and name in standing and spec_matches(standing[name].spec, manifest))
+        if not (marked and name in existing and spec_matches(existing[name].spec, manifest))
     )
-    closed = tuple(
-        Delete("route", name, "") for name, route in standing.items() if name not in desired and route.managed
+    deleted = tuple(
+        Delete("route", name, "") for name, route in existing.items() if name not in desired and route.managed
     )
-    return opened, closed
+    return created, deleted
 
 
 def _require_managed(route: Route | None) -> None:
@@ -369,10 +369,10 @@ def _workspace_change(name: str, manifest: Mapping[str, Any], actual: Workspace 
 def _diff_backends(
     desired: Iterable[Backend], marker: Marker, actual: Iterable[ActualBackend]
 ) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
-    standing = {backend.name: backend for backend in actual}
+    existing = {backend.name: backend for backend in actual}
     wanted: list[Change] = []
     for backend in desired:
-        known = standing.pop(backend.name, None)
+        known = existing.pop(backend.name, None)
         if known is None:
             wanted.append(Create("backend", backend.name, backend))
             continue
@@ -386,7 +386,7 @@ def _diff_backends(
             wanted.append(Update("backend", backend.name, known.etag, backend))
     unwanted = tuple(
         Delete("backend", known.name, known.etag)
-        for known in standing.values()
+        for known in existing.values()
         if marker.may_change(known.marker)
     )
     return tuple(wanted), unwanted

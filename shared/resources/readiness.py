@@ -43,12 +43,12 @@ Readiness = Ready | NotYet | Failed
 def readiness(conditions: Iterable[Mapping[str, Any]]) -> Readiness:
     """Evaluate the `status.conditions` of a Workspace."""
     by_type = {condition.get("type", ""): condition for condition in conditions}
-    verdict = by_type.get("WorkspaceSucceeded", {})
-    if verdict.get("status") == "True":
+    succeeded = by_type.get("WorkspaceSucceeded", {})
+    if succeeded.get("status") == "True":
         return Ready()
     has_nodes = by_type.get(_HAS_NODES, {}).get("status") == "True"
-    if verdict.get("reason") in _HOPELESS and has_nodes:
-        return Failed(str(verdict.get("message") or verdict["reason"]))
+    if succeeded.get("reason") in _HOPELESS and has_nodes:
+        return Failed(str(succeeded.get("message") or succeeded["reason"]))
     for name in _ON_THE_WAY:
         if name in by_type and by_type[name].get("status") != "True":
             return NotYet(f"{name.removesuffix('Ready')}NotReady")

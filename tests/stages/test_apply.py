@@ -19,9 +19,9 @@ from shared.stages.apply import (
     Secret,
     WorkspaceWriter,
     apply_plan,
-    require_subscription,
     gather_all,
     remove_administrator,
+    require_subscription,
     write_secret,
 )
 from tests.fakes.app import REPOSITORY, FakeApp
