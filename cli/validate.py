@@ -111,7 +111,8 @@ def _unusable(message: str) -> typer.Exit:
 
 def _checkout(root: Path, paths: RequestPaths, catalog_path: str) -> Iterator[tuple[str, File]]:
     """Every file of the checkout, by its path in the repository. Symbolic links are not followed."""
-    from shared.branch.review import File, is_read
+    from shared.branch.repository_state import is_read
+    from shared.branch.review import File
 
     for file, mode in _walk(root):
         name = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")

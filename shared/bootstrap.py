@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from shared.adapters.clock import SystemClock
 from shared.app import Paths, Timeouts
-from shared.branch.review import is_read
+from shared.branch.repository_state import is_read
 from shared.ports import (
     Bus,
     Cluster,

@@ -225,6 +225,8 @@ class GitHubRepository:
         self._branch = branch
         self._is_read = is_read
         self._trees: Recent[Tree] = Recent(8)
+        #: The trees of the branch's last heads, by commit: a push is compared with the one before.
+        self._trees_of: Recent[str] = Recent(64)
         self._blobs: Recent[bytes] = Recent(512)
         self._archives: Recent[Mapping[str, bytes]] = Recent(1)
         self._downloads: SingleFlight[Mapping[str, bytes]] = SingleFlight()
@@ -241,10 +243,12 @@ class GitHubRepository:
             return None
         try:
             with understood(SYSTEM):
-                return head_of(branch)
+                head = head_of(branch)
         except Unavailable:
             self._client.forget()
             raise
+        self._trees_of.put(head.commit, head.tree)
+        return head
 
     async def commit_message(self, sha: str) -> str:
         answer = await self._client.find(f"{self._base}/git/commits/{sha}")
@@ -292,7 +296,7 @@ class GitHubRepository:
         return None if day is None else self._days.put(key, day)
 
     async def tree(self, sha: str) -> Tree | None:
-        known = self._trees.get(sha)
+        known = self._trees.get(self._trees_of.get(sha) or sha)
         if known is not None:
             return known
         answer = await self._client.find(f"{self._base}/git/trees/{sha}?recursive=1")

@@ -19,13 +19,13 @@ from shared.app import App
 from shared.branch.account import KnownObjects
 from shared.branch.decision import catalog_of, tree_of
 from shared.branch.endings import evaluate_teams_by_products
-from shared.branch.evaluation import evaluate, read_files
+from shared.branch.evaluation import evaluate, files_of, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
+from shared.branch.repository_state import request_paths_of
 from shared.branch.review import Baseline, Review
 from shared.branch.states import Access, TeamState
 from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
-from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
 from shared.errors import Unavailable
@@ -187,8 +187,7 @@ def _times(app: App) -> Times:
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
     """The review of all files, evaluated together."""
-    products, contents = await asyncio.gather(app.gateway.products(), app.repository.archive(head.commit))
-    files = await read_files(app, tree, tree, contents)
+    products, files = await asyncio.gather(app.gateway.products(), files_of(app, head.commit, tree))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     return await evaluate(
         app, files, Baseline(in_force, today=app.clock.now().date()), KnownObjects(products)

@@ -13,18 +13,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared import names
 from shared.app import App
 from shared.branch.missing_teams import our_products
 from shared.branch.platform_checks import read_supported_catalog
-from shared.branch.review import read
+from shared.branch.review import KEPT, read
 from shared.catalog.capacity import ExistingWorkspaces, Grants
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Account, Share
 from shared.marker import NOWHERE, Marker
+from shared.requests.paths import RequestPaths
 from shared.resources.actual import Product, Workspace
-from shared.resources.desired import compile_gateway
+from shared.resources.desired import Platform, compile_gateway
 
 #: Teams whose grants are read at the same time.
 CONCURRENCY = 8
@@ -42,10 +44,16 @@ class KnownObjects:
 
 @dataclass(frozen=True, slots=True)
 class RequestFiles:
-    """The valid catalogue of the branch, and the contents of the requests by path."""
+    """The valid catalogue of the branch, and the requests that are regular files: their contents by path, by
+    team.
+    """
 
     catalog: Catalog
-    requests: Mapping[str, bytes]
+    requests: Mapping[str, Mapping[str, bytes]]
+
+    def of(self, team: str) -> Mapping[str, bytes]:
+        """The team's own."""
+        return self.requests.get(team, {})
 
 
 async def account_of(
@@ -55,45 +63,59 @@ async def account_of(
     request differs from what was granted.
     """
     own = {product.name for product in our_products(app, seen.products)}
-    counted = _counted_products(app, files, seen.products, own)
+    counted = _counted_products(files, seen.products, own)
     counted = {team: product for team, product in counted.items() if teams is None or team in teams}
+    unmanaged = frozenset(team for team, product in counted.items() if product.name not in own)
+    shares = {
+        team: share
+        for team, product in counted.items()
+        if team not in unmanaged and (share := _share_by_file(app, files, product, team)) is not None
+    }
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def look(team: str, product: Product) -> Share:
         async with gate:
-            if product.name in own:
-                return await _share(app, files, product, team)
-            return Share(await _by_policy(app, files, team))
+            if team in unmanaged:
+                return Share(await _by_policy(app, files, team))
+            return await _share(app, files, product, team)
 
-    shares = await asyncio.gather(*(look(team, product) for team, product in counted.items()))
-    kept = frozenset(team for team, product in counted.items() if product.name not in own)
-    return Account(
-        dict(zip(counted, shares, strict=True)), await _existing_workspaces(app, files.catalog, seen), kept
-    )
+    rest = {team: product for team, product in counted.items() if team not in shares}
+    found = await asyncio.gather(*(look(team, product) for team, product in rest.items()))
+    shares |= dict(zip(rest, found, strict=True))
+    return Account(shares, await _existing_workspaces(app, files.catalog, seen), unmanaged)
 
 
-def _counted_products(
-    app: App, files: RequestFiles, products: Iterable[Product], own: Set[str]
-) -> dict[str, Product]:
+def _counted_products(files: RequestFiles, products: Iterable[Product], own: Set[str]) -> dict[str, Product]:
     """By team, the products that count. One that is not ours counts only where a team of ours has a request
     at its name.
     """
-    requesting = {app.paths.requests.team_of(path) for path in files.requests}
     named = ((names.team_named_in(product.name), product) for product in products)
     return {
         team: product
         for team, product in named
-        if team is not None and not _is_withdrawn(product) and (product.name in own or team in requesting)
+        if team is not None and not _is_withdrawn(product) and (product.name in own or team in files.requests)
     }
 
 
 async def share_of(app: App, files: RequestFiles, product: Product, team: str) -> Share:
     """The share of one team, to which the product belongs; empty when it is withdrawn."""
-    return Share() if _is_withdrawn(product) else await _share(app, files, product, team)
+    if _is_withdrawn(product):
+        return Share()
+    return _share_by_file(app, files, product, team) or await _share(app, files, product, team)
 
 
 def _is_withdrawn(product: Product) -> bool:
     return product.marker is not None and product.marker.withdrawn is not None
+
+
+def _share_by_file(app: App, files: RequestFiles, product: Product, team: str) -> Share | None:
+    """What the team's current file says, if its digest is the marker's: then nothing has to be read."""
+    digest = "" if product.marker is None else product.marker.digest
+    for path, content in files.of(team).items() if digest else ():
+        grants, known = _granted_by(path, content, files.catalog, app.paths.requests, app.platform)
+        if digest == known:
+            return Share(grants)
+    return None
 
 
 async def _share(app: App, files: RequestFiles, product: Product, team: str) -> Share:
@@ -103,9 +125,7 @@ async def _share(app: App, files: RequestFiles, product: Product, team: str) -> 
     marker = product.marker
     assert marker is not None, "it is ours"
     if marker.digest:
-        firm = _from_file(app, files, marker, team)
-        if firm is None:
-            firm = await _by_commit(app, marker)
+        firm = await _by_commit(app, marker)
         return Share(await _by_policy(app, files, team) if firm is None else firm)
     if marker.commit == NOWHERE:
         return Share(await _by_policy(app, files, team, without_policy={}))
@@ -116,22 +136,15 @@ async def _share(app: App, files: RequestFiles, product: Product, team: str) -> 
     )
 
 
-def _from_file(app: App, files: RequestFiles, marker: Marker, team: str) -> Grants | None:
-    """The grants of the team's current file, if they have the marker's digest: then no earlier version has to
-    be read.
-    """
-    for path in _paths_of(app, files, team):
-        now = read(path, files.requests[path], files.catalog, app.paths.requests)
-        if (
-            now.request is not None
-            and compile_gateway(now.request, files.catalog, app.platform).digest == marker.digest
-        ):
-            return now.tokens
-    return None
-
-
-def _paths_of(app: App, files: RequestFiles, team: str) -> list[str]:
-    return [path for path in files.requests if app.paths.requests.team_of(path) == team]
+@lru_cache(maxsize=KEPT)
+def _granted_by(
+    path: str, content: bytes, catalog: Catalog, paths: RequestPaths, platform: Platform
+) -> tuple[Grants, str]:
+    """What a request grants, and the digest with which that is written; empty for one that is not valid."""
+    evaluation = read(path, content, catalog, paths)
+    if evaluation.request is None:
+        return {}, ""
+    return evaluation.tokens, compile_gateway(evaluation.request, catalog, platform).digest
 
 
 async def _by_commit(app: App, marker: Marker) -> Grants | None:
@@ -168,8 +181,8 @@ def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
     because the real amount is unknown.
     """
     asked = [
-        read(path, files.requests[path], files.catalog, app.paths.requests).tokens
-        for path in _paths_of(app, files, team)
+        read(path, content, files.catalog, app.paths.requests).tokens
+        for path, content in files.of(team).items()
     ]
     return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}
 

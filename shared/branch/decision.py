@@ -4,7 +4,7 @@ act on this decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -15,10 +15,10 @@ from shared.branch.evaluation import REGULAR, evaluate_all, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import is_in_use, markers_of
 from shared.branch.platform_checks import platform_check, read_supported_catalog
+from shared.branch.repository_state import request_paths_of
 from shared.branch.review import BEYOND_WHAT_IS_LEFT, Baseline, read, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
-from shared.branch.tree_diff import request_paths_of
 from shared.catalog.catalog import Catalog, ParsedCatalog
 from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Busy, Rejected, Unavailable
@@ -28,8 +28,9 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
 from shared.ports import Head, Repository
-from shared.requests.request import AccessRequest, ModelAccess
+from shared.requests.request import AccessRequest
 from shared.resources.actual import Product
+from shared.resources.desired import compile_gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Decision:
     catalog: Catalog | None = None
     granted_groups: frozenset[str] = frozenset()
     in_doubt: bool = False
+    tree: Tree = field(default_factory=dict, compare=False, repr=False)
 
     def after(self, before: Decision) -> Decision:
         """The same decision, with the groups that an earlier attempt of the same stage may have granted."""
@@ -178,7 +180,7 @@ def _active(app: App, lookup: _Lookup, request: AccessRequest, catalog: Catalog 
     assert lookup.head is not None
     path = lookup.message.path
     blobs = lookup.tree[path].blob, lookup.tree[app.paths.catalog].blob
-    return Decision("active", lookup.head.commit, path, blobs, request, catalog)
+    return Decision("active", lookup.head.commit, path, blobs, request, catalog, tree=lookup.tree)
 
 
 async def _valid_request(app: App, catalog: Catalog, lookup: _Lookup, entry: Entry) -> AccessRequest | None:
@@ -189,17 +191,22 @@ async def _valid_request(app: App, catalog: Catalog, lookup: _Lookup, entry: Ent
     if content is None:
         content = await app.repository.blob(entry.blob)
     request = read(message.path, content, catalog, app.paths.requests).request
-    if request is None or request.team != message.team or await _is_refused(app, request, catalog, lookup):
+    if request is None or request.team != message.team:
         return None
-    return request
+    if not _is_counted(request, catalog):
+        return request
+    product = await app.gateway.product(names.product(message.team))
+    return None if await _is_refused(app, request, catalog, lookup, product) else request
 
 
-async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, lookup: _Lookup) -> bool:
+async def _is_refused(
+    app: App, request: AccessRequest, catalog: Catalog, lookup: _Lookup, product: Product | None
+) -> bool:
     """Whether the review refuses the request because other teams have what it asks for. All requests are read
-    only where a limit over all teams applies: a model's capacity, or dedicated workspaces.
+    only where a limit over all teams applies and the team's product does not say that all of it was granted.
     """
     assert lookup.head is not None
-    if not any(_is_counted(access, catalog) for access in request.models):
+    if not _is_counted(request, catalog) or _is_granted(app, request, catalog, product):
         return False
     path = lookup.message.path
     reviewed = await evaluate_all(
@@ -209,9 +216,21 @@ async def _is_refused(app: App, request: AccessRequest, catalog: Catalog, lookup
     return reviewed.catalog is None or path in refused
 
 
-def _is_counted(access: ModelAccess, catalog: Catalog) -> bool:
-    model = catalog.model(access.name)
-    return access.instance_type is not None or (model is not None and model.capacity is not None)
+def _is_granted(app: App, request: AccessRequest, catalog: Catalog, product: Product | None) -> bool:
+    """Whether the product says that all that the request asks for is in force."""
+    markers = [marker for marker in markers_of(app, [product]) if marker.withdrawn is None]
+    return any(marker.digest == compile_gateway(request, catalog, app.platform).digest for marker in markers)
+
+
+def _is_counted(request: AccessRequest, catalog: Catalog) -> bool:
+    """Whether it asks for anything that is limited over all teams: a model with a capacity, or a dedicated
+    workspace.
+    """
+    models = ((access, catalog.model(access.name)) for access in request.models)
+    return any(
+        access.instance_type is not None or (model is not None and model.capacity is not None)
+        for access, model in models
+    )
 
 
 async def _decide_by_table(app: App, lookup: _Lookup) -> Decision:
@@ -219,21 +238,21 @@ async def _decide_by_table(app: App, lookup: _Lookup) -> Decision:
     product = await app.gateway.product(names.product(lookup.message.team))
     branch = await _own_files(app, lookup, product)
     found = await _state(app, lookup, branch, product)
-    found = await _beside_the_others(app, lookup, branch.reviewed.catalog, found)
+    found = await _beside_the_others(app, lookup, branch.reviewed.catalog, found, product)
     if not _is_about(lookup.message, found):
         return Decision("stale")
     return await _by_action(app, lookup, branch, found)
 
 
 async def _beside_the_others(
-    app: App, lookup: _Lookup, catalog: Catalog | None, found: TeamState
+    app: App, lookup: _Lookup, catalog: Catalog | None, found: TeamState, product: Product | None
 ) -> TeamState:
     """The state after comparison with the other teams: a valid request for more than they leave counts as
     invalid.
     """
     if found.request is None or catalog is None:
         return found
-    refused = await _is_refused(app, found.request, catalog, lookup)
+    refused = await _is_refused(app, found.request, catalog, lookup, product)
     return replace(found, files="invalid", request=None) if refused else found
 
 

@@ -4,16 +4,17 @@ access that would end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 from shared.app import App
 from shared.branch.account import KnownObjects
-from shared.branch.evaluation import evaluate, read_files
+from shared.branch.evaluation import evaluate, files_of
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import apply_guard
-from shared.branch.review import Baseline, Review, is_read
+from shared.branch.review import Baseline, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import (
     BranchFiles,
@@ -71,12 +72,10 @@ async def evaluate_teams_by_products(
     """Evaluate all teams from the branch and the products alone; every request is read. `in_use` are teams
     whose other objects are known to be in use.
     """
-    places, products = app.paths, await app.gateway.products()
-    paths = [path for path in tree if is_read(path, places.requests, places.catalog)]
-    files = await read_files(app, paths, tree, await app.repository.archive(head.commit))
+    products, files = await asyncio.gather(app.gateway.products(), files_of(app, head.commit, tree))
     reviewed = await evaluate(app, files, Baseline(today=today), KnownObjects(products))
     existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]
     return await evaluate_teams(
-        app, BranchFiles(tree, files, reviewed, places.requests), existing, {*teams, *in_use}, head, today
+        app, BranchFiles(tree, files, reviewed, app.paths.requests), existing, {*teams, *in_use}, head, today
     )

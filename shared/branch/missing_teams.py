@@ -23,14 +23,20 @@ CONCURRENCY = 8
 
 def our_products(app: App, products: Iterable[Product]) -> list[Product]:
     """The products of this repository's teams, each with the part of its marker that can be trusted."""
-    marked = ((product, trusted_marker(product.marker, app.paths.requests)) for product in products)
+    own = (product for product in products if _is_ours(app, product))
+    marked = ((product, trusted_marker(product.marker, app.paths.requests)) for product in own)
     return [
-        replace(product, marker=marker)
-        for product, marker in marked
-        if marker is not None
+        product if marker is product.marker else replace(product, marker=marker) for product, marker in marked
+    ]
+
+
+def _is_ours(app: App, product: Product) -> bool:
+    marker = product.marker
+    return (
+        marker is not None
         and marker.repository == app.platform.repository
         and product.name == names.product(marker.team)
-    ]
+    )
 
 
 def markers_of(app: App, products: Iterable[Product | None]) -> list[Marker]:

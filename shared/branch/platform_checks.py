@@ -37,7 +37,7 @@ def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | Non
     Every push, stage and sweep reads the same few catalogues, and reading one takes most of a webhook's time:
     the results are cached.
     """
-    evaluation = read_catalog(path, content)
+    evaluation = _read_catalog(path, content)
     found = list(check(evaluation.catalog)) if evaluation.catalog is not None and check is not None else []
     if not found:
         return evaluation
@@ -49,6 +49,10 @@ def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | Non
             for where, reason, message in found
         ),
     )
+
+
+#: One object for one content, whatever it is checked for: requests are remembered by their catalogue.
+_read_catalog = lru_cache(maxsize=64)(read_catalog)
 
 
 @lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from shared.branch.ceilings import PlatformUsage, beyond_ceilings
 from shared.branch.platform_checks import PlatformCheck, read_supported_catalog
+from shared.branch.repository_state import is_read
 from shared.branch.retirement import (
     models_still_used,
     removal_problems,
@@ -76,7 +77,8 @@ NO_BASELINE = Baseline()
 BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull"})
 
 #: Cached, because the same files are evaluated again and again, and reading one takes milliseconds.
-read = lru_cache(maxsize=2048)(read_request)
+KEPT = 32_768
+read = lru_cache(maxsize=KEPT)(read_request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,6 @@ def current_grants(
     }
     teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
     return Baseline(frozenset(tokens), teams, today=today)
-
-
-def is_read(path: str, paths: RequestPaths, catalog_path: str) -> bool:
-    """Whether the content of the file at this path is read."""
-    return path == catalog_path or paths.folder(path) is not None
 
 
 def review(

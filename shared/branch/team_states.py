@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from shared import names
+from shared.branch.repository_state import requests_of
 from shared.branch.review import File, Review
 from shared.branch.states import Found, TeamFile, TeamState, files_of, is_over, mark_of
-from shared.branch.tree_diff import requests_of
 from shared.branch.withdrawal_guard import Cause, MissingTeam
 from shared.documents.problem import Problem, listed, problem_at
 from shared.documents.strict_yaml import MAX_FILE_BYTES, is_pointer

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shared.git import NOT_REGULAR, Entry, Tree
-from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
+from shared.branch.repository_state import is_misplaced, request_paths_of
+from shared.git import Tree
+from shared.requests.paths import RequestPaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +55,5 @@ def _misplaced(
     differing: Iterable[str], after: Tree, paths: RequestPaths, catalog_path: str
 ) -> tuple[str, ...]:
     return tuple(
-        path for path in differing if path in after and _is_misplaced(path, after[path], paths, catalog_path)
+        path for path in differing if path in after and is_misplaced(path, after[path], paths, catalog_path)
     )
-
-
-def _is_misplaced(path: str, entry: Entry, paths: RequestPaths, catalog_path: str) -> bool:
-    if entry.mode in NOT_REGULAR:
-        return encloses(path, paths, catalog_path)
-    return paths.near_miss(path) is not None or catalog_near_miss(path, catalog_path) is not None
-
-
-def requests_of(tree: Tree, paths: RequestPaths) -> tuple[str, ...]:
-    """The paths of all requests in a tree."""
-    return tuple(sorted(path for path in tree if paths.folder(path) is not None))
-
-
-def request_paths_of(tree: Tree, team: str, paths: RequestPaths) -> tuple[str, ...]:
-    """The paths of this team's files. More than one is a mistake in the repository."""
-    return tuple(path for path in requests_of(tree, paths) if paths.team_of(path) == team)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor
 
 from shared.catalog.catalog import Catalog, CatalogModel
@@ -197,7 +198,8 @@ def _beyond(
     )
 
 
-def limits_of(catalog: Catalog) -> dict[Meter, int]:
+@lru_cache(maxsize=64)
+def limits_of(catalog: Catalog) -> Mapping[Meter, int]:
     """Everything that a catalogue bounds over all teams."""
     tokens = {
         (model.name, False): floor(model.capacity * catalog.over_commitment)

@@ -163,10 +163,12 @@ class EntraTokens:
     audience: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
     granted in sum.
+
+    Equal to itself only: it is read once, and much is remembered by it.
     """
 
     models: tuple[CatalogModel, ...]

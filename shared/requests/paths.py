@@ -35,13 +35,13 @@ class RequestPaths:
 
     def folder(self, path: str) -> str | None:
         """The team's folder in a path that holds a request, else None."""
-        segments = path.split("/")
         for pattern in self.patterns:
-            wanted = pattern.split("/")
-            if len(wanted) == len(segments) and all(
-                want in ("*", got) for want, got in zip(wanted, segments, strict=True)
-            ):
-                return segments[wanted.index("*")]
+            before, after = pattern.split("*")
+            end = len(path) - len(after)
+            if len(before) <= end and path.startswith(before) and path.endswith(after):
+                folder = path[len(before) : end]
+                if "/" not in folder:
+                    return folder
         return None
 
     def folders_of(self, team: str) -> tuple[str, ...]:

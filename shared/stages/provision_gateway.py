@@ -95,7 +95,7 @@ def _desired_product(app: App, decision: Decision) -> DesiredProduct:
         desired.digest,
         expires=request.expires,
     )
-    return DesiredProduct(request, catalog, desired, marker)
+    return DesiredProduct(request, catalog, desired, marker, decision.tree)
 
 
 async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualGateway, bool]:

@@ -7,7 +7,6 @@ the push. An invalid request queues nothing, so the team keeps what was provisio
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -16,13 +15,14 @@ from shared import names
 from shared.app import App
 from shared.branch.ceilings import may_exceed_ceilings
 from shared.branch.decision import tree_of
-from shared.branch.evaluation import evaluate, read_files
+from shared.branch.evaluation import evaluate, files_of, has_read, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
+from shared.branch.repository_state import repository_state, request_paths_of, requests_of
 from shared.branch.review import Baseline, File, Review, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, state
-from shared.branch.tree_diff import TreeDiff, diff_trees, request_paths_of, requests_of
+from shared.branch.tree_diff import TreeDiff, diff_trees
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.git import Tree, is_hidden
 from shared.messaging.messages import AccessChange, Sweep
@@ -80,7 +80,10 @@ async def queue_changes(app: App, push: Push, now: datetime) -> str:
 async def _queue_touched(
     app: App, push: Push, touched: TreeDiff, before: Tree, after: Tree, *, at: _At
 ) -> str:
-    reviewed, files = await _review_touched(app, touched, before, after, at)
+    found = await _review_touched(app, touched, before, after, at)
+    if found is None:
+        return await _leave_to_sweep(app, push, "other requests decide too", at.now)
+    reviewed, files = found
     branch = BranchFiles(after, files, reviewed, app.paths.requests)
     reviewed, ending = await _check_last_days(app, touched, branch, at)
     if ending:
@@ -127,19 +130,22 @@ async def _leave_to_sweep(app: App, push: Push, why: str, now: datetime, due: da
 
 async def _review_touched(
     app: App, push: TreeDiff, before: Tree, after: Tree, at: _At
-) -> tuple[Review, Mapping[str, File]]:
+) -> tuple[Review, Mapping[str, File]] | None:
     """Review the touched files alone, or all files where the result depends on other requests; the problems
-    are those of the touched files and the catalogue.
+    are those of the touched files and the catalogue. None where the others are many and this process has not
+    read them yet: GitHub waits ten seconds for the answer.
     """
     paths = {*push.changed, *push.misplaced, app.paths.catalog} & after.keys()
     baseline = Baseline(frozenset(requests_of(before, app.paths.requests)), today=at.now.date())
-    files = await read_files(app, paths, after)
+    files: Mapping[str, File] = await read_files(app, paths, after)
     reviewed = review(files, app.paths.requests, app.paths.catalog, baseline)
     crowded = _teams_with_several_files(app, after)
     if _depends_on_others(app, reviewed, push, after) or any(
         app.paths.requests.team_of(path) in crowded for path in push.changed
     ):
-        files = await read_files(app, after, after, await app.repository.archive(at.head.commit))
+        if len(requests_of(after, app.paths.requests)) > LARGE_PUSH and not has_read(app, before):
+            return None
+        files = await files_of(app, at.head.commit, after)
         held = await _in_force(app, baseline.known_paths, crowded)
         reviewed = await evaluate(app, files, replace(baseline, known_paths=held))
     shown = {*paths, app.paths.catalog}
@@ -163,9 +169,10 @@ def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) 
 
 
 def _teams_with_several_files(app: App, tree: Tree) -> frozenset[str]:
-    paths = app.paths.requests
-    teams = Counter(paths.team_of(path) or "" for path in requests_of(tree, paths))
-    return frozenset(team for team, files in teams.items() if files > 1 and names.team_problem(team) is None)
+    teams = repository_state(tree, app.paths.requests).by_team
+    return frozenset(
+        team for team, files in teams.items() if len(files) > 1 and names.team_problem(team) is None
+    )
 
 
 async def _in_force(app: App, before: frozenset[str], crowded: frozenset[str]) -> frozenset[str]:

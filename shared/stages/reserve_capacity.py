@@ -14,9 +14,11 @@ from shared import names
 from shared.app import App
 from shared.branch.account import KnownObjects, RequestFiles, account_of, share_of
 from shared.branch.decision import decide
+from shared.branch.evaluation import files_of, request_files
 from shared.catalog.capacity import Grants, Meter, metered
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Room, growth, room
+from shared.git import Tree
 from shared.marker import NOWHERE, Marker
 from shared.messaging.messages import Sweep, TeamMessage
 from shared.messaging.outcomes import Event
@@ -36,6 +38,7 @@ class DesiredProduct:
     catalog: Catalog
     desired: DesiredGateway
     marker: Marker
+    tree: Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,8 @@ async def _room(app: App, growth: Growth) -> Room:
 
 
 async def _files(app: App, wanted: DesiredProduct) -> RequestFiles:
-    contents = await app.repository.archive(wanted.marker.commit)
-    return RequestFiles(
-        wanted.catalog,
-        {path: text for path, text in contents.items() if app.paths.requests.folder(path) is not None},
-    )
+    files = await files_of(app, wanted.marker.commit, wanted.tree)
+    return request_files(app, wanted.catalog, files)
 
 
 def _is_reserved(marker: Marker) -> bool:

@@ -19,12 +19,12 @@ from shared.app import App
 from shared.branch.account import KnownObjects
 from shared.branch.decision import tree_of
 from shared.branch.endings import evaluate_teams
-from shared.branch.evaluation import evaluate, read_files
+from shared.branch.evaluation import evaluate, files_of
 from shared.branch.missing_teams import markers_of
+from shared.branch.repository_state import requests_of
 from shared.branch.review import Baseline, File, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
-from shared.branch.tree_diff import requests_of
 from shared.branch.withdrawal_guard import MissingTeams
 from shared.errors import MergekeyError, Rejected
 from shared.git import Tree
@@ -177,10 +177,8 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
 
 async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, Snapshot]:
     """Read the branch, and list all that exists."""
-    (tree, unlisted), products, contents = await asyncio.gather(
-        _tree(app, head), app.gateway.products(), _contents(app, head)
-    )
-    snapshot, files = await asyncio.gather(list_all(app, products), read_files(app, tree, tree, contents))
+    (tree, unlisted), products = await asyncio.gather(_tree(app, head), app.gateway.products())
+    snapshot, files = await asyncio.gather(list_all(app, products), _files(app, head, tree))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
     reviewed = await evaluate(
         app, files, Baseline(in_force, today=now.date()), KnownObjects(products, snapshot.workspaces)
@@ -204,8 +202,8 @@ def _existing(app: App, snapshot: Snapshot) -> tuple[Existing, frozenset[str]]:
     return Existing(repository, snapshot.products, in_use), teams
 
 
-async def _contents(app: App, head: Head | None) -> Mapping[str, bytes]:
-    return {} if head is None else await app.repository.archive(head.commit)
+async def _files(app: App, head: Head | None, tree: Tree) -> Mapping[str, File]:
+    return {} if head is None else await files_of(app, head.commit, tree)
 
 
 async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared.branch.platform_checks import PlatformProblem
-from shared.branch.review import Baseline, File, Review, current_grants, is_read, review
+from shared.branch.repository_state import is_read
+from shared.branch.review import Baseline, File, Review, current_grants, review
 from shared.catalog.catalog import Catalog
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.branch.golden import CASES, PATHS, REQUEST, catalog_file, review_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.branch.tree_diff import TreeDiff, diff_trees, request_paths_of, requests_of
+from shared.branch.repository_state import request_paths_of, requests_of
+from shared.branch.tree_diff import TreeDiff, diff_trees
 from shared.git import Entry, Tree
 from shared.requests.paths import DEFAULT_CATALOG_PATH, RequestPaths
 

@@ -146,53 +146,58 @@ models:
 
 def test_everything_that_a_catalogue_can_say_is_read() -> None:
     catalog = read_catalog("c.yaml", FULL).catalog
-    assert catalog == Catalog(
-        models=(
-            CatalogModel("ada", "foundry", (Member("https://f.example/openai/v1", "ada"),)),
-            CatalogModel(
-                "claude", "openai", (Member("https://e.example/v1", "claude", credential="anthropic-key"),)
-            ),
-            CatalogModel(
-                name="embeddings",
-                provider="openai",
-                members=(Member("http://10.0.0.4:11434/v1", "embeddings"),),
-                data_classes=frozenset({"restricted", "internal"}),
-                private=True,
-            ),
-            CatalogModel(
-                name="gpt-4.1",
-                provider="foundry",
-                members=(
-                    Member("https://a.example/openai/v1", "gpt-se", "sweden", 90),
-                    Member("https://b.example/openai/v1", "gpt-se", "france", 10),
-                    Member("https://c.example/openai/v1", "gpt-se", "spain", 50, 2),
-                    Member("https://d.example/openai/v1", "gpt-se", "italy", 50, 2),
+    assert catalog is not None
+    assert asdict(catalog) == asdict(
+        Catalog(
+            models=(
+                CatalogModel("ada", "foundry", (Member("https://f.example/openai/v1", "ada"),)),
+                CatalogModel(
+                    "claude",
+                    "openai",
+                    (Member("https://e.example/v1", "claude", credential="anthropic-key"),),
                 ),
-                breaker=Breaker(3, 60, 30),
-                retries=2,
-                fallback="claude",
-                price=Price(Decimal("2.0"), Decimal("8.40")),
-                max_tokens_per_minute=100_000,
-                capacity=500_000,
-                retirement=Retirement(date(2027, 3, 31), "claude"),
-                cached=True,
-                screened=True,
+                CatalogModel(
+                    name="embeddings",
+                    provider="openai",
+                    members=(Member("http://10.0.0.4:11434/v1", "embeddings"),),
+                    data_classes=frozenset({"restricted", "internal"}),
+                    private=True,
+                ),
+                CatalogModel(
+                    name="gpt-4.1",
+                    provider="foundry",
+                    members=(
+                        Member("https://a.example/openai/v1", "gpt-se", "sweden", 90),
+                        Member("https://b.example/openai/v1", "gpt-se", "france", 10),
+                        Member("https://c.example/openai/v1", "gpt-se", "spain", 50, 2),
+                        Member("https://d.example/openai/v1", "gpt-se", "italy", 50, 2),
+                    ),
+                    breaker=Breaker(3, 60, 30),
+                    retries=2,
+                    fallback="claude",
+                    price=Price(Decimal("2.0"), Decimal("8.40")),
+                    max_tokens_per_minute=100_000,
+                    capacity=500_000,
+                    retirement=Retirement(date(2027, 3, 31), "claude"),
+                    cached=True,
+                    screened=True,
+                ),
+                CatalogModel(
+                    name="phi-4",
+                    provider="kaito",
+                    private=True,
+                    preset="phi-4",
+                    access_secret="hugging-face",
+                    shared=SharedWorkspace("Standard_NC24ads_A100_v4"),
+                ),
             ),
-            CatalogModel(
-                name="phi-4",
-                provider="kaito",
-                private=True,
-                preset="phi-4",
-                access_secret="hugging-face",
-                shared=SharedWorkspace("Standard_NC24ads_A100_v4"),
-            ),
-        ),
-        currency="EUR",
-        over_commitment=Decimal("2.5"),
-        content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com", 4),
-        cache=SemanticCache("ada", Decimal("0.05"), 600),
-        tokens=EntraTokens("5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "api://mergekey"),
-        origins=("https://chat.contoso.com",),
+            currency="EUR",
+            over_commitment=Decimal("2.5"),
+            content_safety=ContentSafety("https://contoso-safety.cognitiveservices.azure.com", 4),
+            cache=SemanticCache("ada", Decimal("0.05"), 600),
+            tokens=EntraTokens("5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "api://mergekey"),
+            origins=("https://chat.contoso.com",),
+        )
     )
 
 

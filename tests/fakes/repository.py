@@ -153,7 +153,8 @@ class FakeRepository:
 
     async def tree(self, sha: str) -> Tree | None:
         async with self._calls.read("repository", "tree", sha):
-            files = self._trees.get(self._commits.get(sha, sha))
+            sha = self._commits.get(sha, sha)
+            files = self._trees.get(sha)
             if files is None:
                 return None
             if self.truncates:

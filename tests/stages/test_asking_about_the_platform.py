@@ -182,11 +182,11 @@ async def test_every_system_is_asked_once() -> None:
         "Foundry",
         "capacity",
     ]
-    # The account reads what a review reads: the branch, and two lists.
+    # The account reads what a review reads: two lists, and of the branch what it has not read yet.
     account = {
         "repository head",
         "repository tree",
-        "repository archive",
+        "repository blob",
         "gateway products",
         "cluster all_workspaces",
     }

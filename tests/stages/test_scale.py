@@ -1,0 +1,119 @@
+"""What a change costs does not depend on how many teams there are: counts, at two sizes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass
+
+import pytest
+
+from shared.branch import evaluation, repository_state, review
+from shared.marker import Marker
+from shared.messaging.outcomes import Push
+from shared.messaging.routes import PROVISION_CATALOG, PROVISION_GATEWAY
+from shared.names import CATALOG_TEAM
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Product
+from shared.resources.desired import compile_gateway
+from shared.stages.receive_push import LARGE_PUSH, queue_changes
+from tests.fakes.app import Asked, FakeApp, a_catalog, catalog_text, path_of
+from tests.stages.road import drain, push, run, sweep
+
+CEILING = "    maxTokensPerMinute: 100000\n"
+COUNTED = catalog_text().replace(CEILING, f"{CEILING}    capacity: 2000000000\n")
+SIZES = 10, 150
+
+
+def _asked(team: str, tokens: int = 10_000) -> Asked:
+    return Asked(team=team, tokens=tokens, readers=None)
+
+
+async def _platform(size: int, catalog: str) -> FakeApp:
+    """So many teams whose products are as their requests say, in a process that has read nothing yet."""
+    app, teams = FakeApp(), [f"team{number:05}" for number in range(size)]
+    files = {path_of(team): _asked(team).text() for team in teams}
+    commit = app.repository.commit({DEFAULT_CATALOG_PATH: catalog, **files})
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    for team in teams:
+        desired = compile_gateway(_asked(team).read(a_catalog(catalog)), a_catalog(catalog), app.platform)
+        marker = Marker(app.platform.repository, team, path_of(team), commit, desired.digest)
+        name = f"team-{team}"
+        app.gateway.state.products[name] = Product(name, "1", desired.shown_as, published=True, marker=marker)
+    await run(app, PROVISION_GATEWAY, teams[0])
+    await drain(app)
+    app.calls.forget()
+    review.read.cache_clear()
+    return app
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Files that were parsed, trees that were looked through, reviews of all files, calls by name."""
+
+    parsed: int
+    scanned: int
+    reviewed: int
+    calls: Counter[str]
+
+
+async def _cost_of_a_change(app: FakeApp, tokens: int, monkeypatch: pytest.MonkeyPatch) -> _Cost:
+    counts, state, reviewed = Counter[str](), repository_state._state, evaluation.review
+
+    def count(name: str) -> None:
+        counts[name] += 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository_state, "_state", lambda *given: (count("scanned"), state(*given))[1])
+        patch.setattr(evaluation, "review", lambda *given: (count("reviewed"), reviewed(*given))[1])
+        app.calls.forget()
+        before = review.read.cache_info().misses
+        await push(app, {path_of("team00000"): _asked("team00000", tokens).text()})
+    calls = Counter(f"{call.system} {call.name}" for call in app.calls.made)
+    return _Cost(review.read.cache_info().misses - before, counts["scanned"], counts["reviewed"], calls)
+
+
+@pytest.mark.parametrize("catalog", [catalog_text(), COUNTED], ids=["shared", "with a capacity"])
+async def test_a_changed_limit_costs_the_same_with_ten_teams_and_with_many(
+    catalog: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = []
+    for size in SIZES:
+        app = await _platform(size, catalog)
+        await sweep(app)
+        await _cost_of_a_change(app, 20_000, monkeypatch)
+        costs.append(await _cost_of_a_change(app, 30_000, monkeypatch))
+    assert costs[0] == costs[1]
+    assert costs[0].parsed == 1
+    assert costs[0].scanned == 1
+
+
+async def test_every_file_is_parsed_once_and_of_the_next_tree_only_what_changed() -> None:
+    app = await _platform(SIZES[1], COUNTED)
+    await sweep(app)
+    assert review.read.cache_info().misses == SIZES[1]
+    await push(app, {path_of("team00000"): _asked("team00000", 20_000).text()})
+    assert review.read.cache_info().misses == SIZES[1] + 1
+
+
+async def test_a_webhook_that_has_read_nothing_leaves_what_others_decide_to_a_sweep() -> None:
+    """GitHub waits ten seconds for its answer."""
+    app = deepcopy(await _platform(LARGE_PUSH + 1, COUNTED))
+    before = app.repository.branch
+    app.repository.commit({path_of("team00000"): _asked("team00000", 20_000).text()})
+    app.calls.forget()
+    told = await queue_changes(app, Push("d-cold", before, False), app.clock.now())
+    assert told == "other requests decide too: everything is looked at"
+    assert "archive" not in {call.name for call in app.calls.made}
+    await drain(app)
+    product = app.gateway.state.products["team-team00000"]
+    assert product.marker is not None
+    assert product.marker.commit == app.repository.branch
+
+
+async def test_a_team_whose_product_has_all_that_it_asks_for_needs_no_account() -> None:
+    app = await _platform(SIZES[0], COUNTED)
+    await sweep(app)
+    app.calls.forget()
+    await run(app, PROVISION_GATEWAY, "team00001")
+    assert not {"products", "all_workspaces"} & {call.name for call in app.calls.made}
