@@ -18,6 +18,7 @@ from shared.branch.missing_teams import markers_of
 from shared.branch.platform_checks import faults_of
 from shared.branch.review import Baseline, File, Review, is_read, review
 from shared.catalog.capacity import limits_of
+from shared.catalog.catalog import Catalog
 from shared.documents.strict_yaml import LARGEST
 from shared.git import Tree, blob_id
 
@@ -75,7 +76,7 @@ async def evaluate(app: App, files: Mapping[str, File], past: Baseline, seen: Se
     doubted = {app.places.requests.team_of(path) or "" for path in reviewed.in_doubt}
     everybody = reviewed.counted or not reviewed.in_doubt
     account = await account_of(
-        app, Files(catalog, _texts(app, files)), seen, None if everybody else frozenset(doubted)
+        app, _requests(app, catalog, files), seen, None if everybody else frozenset(doubted)
     )
     holders = frozenset(marker.path for marker in markers_of(app, seen.products)) & files.keys()
     known = replace(
@@ -96,12 +97,9 @@ def _platform(app: App, seen: Seen) -> Platform:
     return Platform(app.platform.tier, holders, len(seen.products) - len(holders))
 
 
-def _texts(app: App, files: Mapping[str, File]) -> dict[str, bytes]:
-    return {
-        path: file.content
-        for path, file in files.items()
-        if file.mode in REGULAR and app.places.requests.folder(path) is not None
-    }
+def _requests(app: App, catalog: Catalog, files: Mapping[str, File]) -> Files:
+    contents = {path: file.content for path, file in files.items() if file.mode in REGULAR}
+    return Files.of(catalog, contents, app.places.requests)
 
 
 async def evaluate_all(app: App, commit: str, tree: Tree, past: Baseline, seen: Seen | None = None) -> Review:

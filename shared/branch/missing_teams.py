@@ -25,7 +25,7 @@ def ours(app: App, products: Iterable[Product]) -> list[Product]:
     """The products that this repository's teams have, each with what its marker says of its own team."""
     marked = ((product, speaking(product.marker, app.places.requests)) for product in products)
     return [
-        replace(product, marker=marker)
+        product if marker is product.marker else replace(product, marker=marker)
         for product, marker in marked
         if marker is not None
         and marker.repository == app.platform.repository

@@ -121,10 +121,7 @@ async def _look(app: App, growth: Growth) -> Room:
 
 async def _files(app: App, wanted: DesiredProduct) -> Files:
     contents = await app.repository.archive(wanted.marker.commit)
-    return Files(
-        wanted.catalog,
-        {path: text for path, text in contents.items() if app.places.requests.folder(path) is not None},
-    )
+    return Files.of(wanted.catalog, contents, app.places.requests)
 
 
 def _is_reserved(marker: Marker) -> bool:

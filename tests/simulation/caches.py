@@ -30,7 +30,7 @@ from tests.simulation import rules
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_checks, "read_catalog"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (provision_gateway, "compile_gateway"), (account, "compile_gateway"),
+    (provision_gateway, "compile_gateway"), (account, "_digest"),
     (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
     (provision_gateway, "compile_catalog"), (drift, "compile_catalog"),
