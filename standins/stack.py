@@ -55,6 +55,18 @@ class Invocation:
     message_id: str | None
 
 
+def _invocation(row: dict[str, Any]) -> Invocation:
+    """A line of the host's file."""
+    return Invocation(
+        row["function"],
+        row["at"],
+        row["seconds"],
+        row["outcome"],
+        row.get("session_id"),
+        row.get("message_id"),
+    )
+
+
 class Stack:
     """`overrides` replaces single settings of the app from the next start of the host on; `log_level` is the
     host's; `run_options` are options of `standins.run`. Timers are off: `run_function` takes their place, and
@@ -79,6 +91,8 @@ class Stack:
         self._processes: list[subprocess.Popen[str]] = []
         self._logs: list[IO[str]] = []
         self.invocations_file = folder / "invocations.jsonl"
+        self._invocations: list[Invocation] = []
+        self._read_to = 0
 
     def __enter__(self) -> Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -196,27 +210,17 @@ class Stack:
         }
 
     def invocations(self) -> list[Invocation]:
-        """Every call of a function so far, in the order in which they ended. The last line may be half
-        written.
+        """Every call of a function so far, in the order in which they ended. The file only grows, and is read
+        on from where it was read to.
         """
-        if not self.invocations_file.exists():
-            return []
-        rows = [
-            json.loads(line)
-            for line in self.invocations_file.read_text().splitlines(keepends=True)
-            if line.endswith("\n")
-        ]
-        return [
-            Invocation(
-                row["function"],
-                row["at"],
-                row["seconds"],
-                row["outcome"],
-                row.get("session_id"),
-                row.get("message_id"),
-            )
-            for row in rows
-        ]
+        if self.invocations_file.exists():
+            with self.invocations_file.open("rb") as file:
+                file.seek(self._read_to)
+                # The last line may be half written.
+                lines = file.read().rpartition(b"\n")[0:2]
+            self._read_to += len(b"".join(lines))
+            self._invocations += [_invocation(json.loads(line)) for line in lines[0].splitlines()]
+        return list(self._invocations)
 
     def run_function(self, name: str) -> None:
         """Run a timer's function now, through the host's admin route."""

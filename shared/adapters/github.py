@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from typing import IO, Any, TypeVar
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from gidgethub import HTTPException
 from gidgethub.aiohttp import GitHubAPI
 from gidgethub.apps import get_jwt
 from gidgethub.sansio import accept_format
+from jwt.algorithms import RSAAlgorithm
 
 from shared.adapters.answers import instance, limited, require_origin, text
 from shared.adapters.archive import MAX_PACKED_BYTES, too_large, unpack
@@ -53,6 +55,19 @@ class AppKey:
     app_id: str
     private_key: str
     installation_id: int
+
+
+def app_jwt(app_id: str, private_key: str) -> str:
+    """What an App proves itself with for ten minutes. `private_key` is a PEM; PyJWT takes one that is read,
+    too.
+    """
+    return get_jwt(app_id=app_id, private_key=_read_key(private_key))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=4)
+def _read_key(private_key: str) -> object:
+    """Reading a key checks its primes, which takes a hundred times as long as to sign with it."""
+    return RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(private_key)
 
 
 class _OneHost(GitHubAPI):
@@ -173,7 +188,7 @@ class GitHubClient:
     def _jwt(self) -> str:
         """Made outside of `understood`: an invalid private key is not an invalid response."""
         assert self._app is not None
-        return get_jwt(app_id=self._app.app_id, private_key=self._app.private_key)
+        return app_jwt(self._app.app_id, self._app.private_key)
 
     async def download(self, path: str, into: IO[bytes]) -> None:
         """Writes a file into `into`, which is empty. GitHub redirects to a host that gets no token: aiohttp

@@ -44,7 +44,7 @@ async def get_commit(call: Call) -> web.Response:
     sha = await call.repository.commit(call.part("ref"))
     if sha is None:
         raise await missing(call, Refused(422, f"No commit found for SHA: {call.part('ref')}"))
-    (commit,) = await call.repository.git.commits(sha, limit=1)
+    commit = await call.repository.git.commit(sha)
     changes = await call.repository.git.changes(commit.parents[0] if commit.parents else EMPTY_TREE, sha)
     shown, link = page(call.request, changes[:_FILES_OF_COMMIT], size=_FILES, most=_FILES)
     body = commit_in_full(call.hub.address, call.repository, commit)
@@ -56,7 +56,7 @@ async def get_git_commit(call: Call) -> web.Response:
     found = await call.repository.git.find(call.part("sha"))
     if found is None or found.kind != "commit" or found.sha != call.part("sha"):
         raise await missing(call)
-    (commit,) = await call.repository.git.commits(found.sha, limit=1)
+    commit = await call.repository.git.commit(found.sha)
     return answer(call.request, git_commit(call.hub.address, call.repository, commit))
 
 
@@ -103,7 +103,7 @@ def _is_paged(call: Call) -> bool:
 
 
 async def _commit(call: Call, sha: str) -> Json:
-    (commit,) = await call.repository.git.commits(sha, limit=1)
+    commit = await call.repository.git.commit(sha)
     return commit_in_full(call.hub.address, call.repository, commit)
 
 

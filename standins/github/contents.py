@@ -33,7 +33,7 @@ async def get_branch(call: Call) -> web.Response:
     sha = await call.repository.git.resolve(f"refs/heads/{name}", "commit")
     if sha is None:
         raise Refused(404, "Branch not found")
-    (commit,) = await call.repository.git.commits(sha, limit=1)
+    commit = await call.repository.git.commit(sha)
     protected = _is_protected(call, name)
     return answer(
         call.request,

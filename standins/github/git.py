@@ -95,6 +95,7 @@ class Repository:
         self.path = path
         self._reader: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._commits: dict[str, Commit] = {}
 
     @property
     def exists(self) -> bool:
@@ -168,6 +169,14 @@ class Repository:
         )
         output = await self.git("log", *options, f"--format={_FORMAT}", *revisions, "--")
         return [_commit(record) for record in output.decode(errors="replace").split("\x01")[1:]]
+
+    async def commit(self, sha: str) -> Commit:
+        """The commit with this id. It never changes, and the branch's head is asked for all the time: each is
+        read once.
+        """
+        if sha not in self._commits:
+            (self._commits[sha],) = await self.commits(sha, limit=1)
+        return self._commits[sha]
 
     async def history(self, commit: str, path: str) -> list[str]:
         """The ids of a commit and those before it, newest first; of those only who changed `path`, unless

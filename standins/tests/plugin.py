@@ -23,6 +23,8 @@ from standins.tests.reference.comparison import WRONG_ON_PURPOSE, Comparison, co
 from standins.tests.trust import give_certificates
 
 ROOT = Path(__file__).resolve().parents[2]
+# All that tests call is on this machine: no proxy is looked for, here and in the processes that are started.
+os.environ["NO_PROXY"] = "localhost,127.0.0.1"
 #: Whether there is time to try everything, as `make simulate` says.
 THOROUGH = os.environ.get("MERGEKEY_THOROUGH") == "1"
 # On a busy machine any example may be slow, and none is wrong for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -106,7 +107,9 @@ class RealBusSide:
 
     def __init__(self, port: Any, connection: str) -> None:
         self.port: Bus = port
-        self._client = ServiceBusClient.from_connection_string(connection)
+        # One certificate store: else the SDK loads it for every receiver.
+        trust = ssl.create_default_context()
+        self._client = ServiceBusClient.from_connection_string(connection, ssl_context=trust)
         self._receivers: dict[tuple[str, str], Any] = {}
 
     async def waiting(self, stage: Stage, session: str) -> list[Seen]:

@@ -5,7 +5,7 @@ what exists.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
@@ -32,6 +32,7 @@ NAMING = (
     ("llm-content-safety", "backend-id"),
     ("llm-semantic-cache-lookup", "embeddings-backend-id"),
 )
+FRAGMENTS = ("include-fragment", "fragment-id")
 
 
 @dataclass
@@ -313,7 +314,7 @@ class FakeGateway:
     def _require_unused(self, backend: str) -> None:
         """What a pool or a policy names is not deleted."""
         texts = [policy.text for policy in (*self.state.policies.values(), *self.state.api_policies.values())]
-        named = {name for text in texts for tag, attribute in NAMING for name in _named(text, tag, attribute)}
+        named = {name for text in texts for naming in NAMING for name in named_in(text)[naming]}
         pooled = {member.backend for found in self.state.backends.values() for member in found.members}
         if backend in named | pooled:
             raise Rejected(f"The Backend '{backend}' is used by other entities.")
@@ -362,12 +363,11 @@ class FakeGateway:
 
     def _require_sound(self, policy: str) -> None:
         """A policy that names what is not there is refused."""
-        fragments = ("include-fragment", "fragment-id")
-        for tag, attribute in (*NAMING, fragments):
-            known = self.state.fragments if (tag, attribute) == fragments else self.state.backends
-            for name in _named(policy, tag, attribute):
+        for naming, names in named_in(policy).items():
+            known = self.state.fragments if naming == FRAGMENTS else self.state.backends
+            for name in names:
                 if name not in known:
-                    raise Rejected(f"Error in element '{tag}': '{name}' could not be found.")
+                    raise Rejected(f"Error in element '{naming[0]}': '{name}' could not be found.")
 
     def _etag(self) -> str:
         return f'"{next(self._numbers)}"'
@@ -380,12 +380,16 @@ class FakeGateway:
         return SecretValue(primary), SecretValue(secondary)
 
 
-def _named(policy: str, tag: str, attribute: str) -> Iterator[str]:
+def named_in(policy: str) -> Mapping[tuple[str, str], list[str]]:
+    """The backends and fragments that a policy names, by element and attribute."""
     try:
         root = ElementTree.fromstring(policy)
     except ElementTree.ParseError as error:
         raise Rejected(f"the policy is not XML: {error}") from None
-    return (element.attrib[attribute] for element in root.iter(tag))
+    return {
+        (tag, attribute): [element.attrib[attribute] for element in root.iter(tag)]
+        for tag, attribute in (*NAMING, FRAGMENTS)
+    }
 
 
 def _require(table: dict[str, V], name: str) -> V:

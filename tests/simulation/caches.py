@@ -30,19 +30,21 @@ from shared.stages import (
 )
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
-from tests.simulation import rules
+from tests.simulation import people, rules
 
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart
 #: by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_checks, "read_catalog"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (provision_gateway, "compile_gateway"), (account, "compile_gateway"),
+    (provision_gateway, "compile_gateway"), (account, "_digest"),
     (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
     (provision_catalog, "compile_catalog"), (drift, "compile_catalog"),
     (provision_workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
     (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
+    (plan, "canonical_digest"), (drift, "canonical_digest"), (fake_gateway, "canonical_digest"),
+    (fake_gateway, "granted_by"), (fake_gateway, "named_in"), (judge, "granted"), (people, "granted"),
     (marker, "parse_time"), (settlement, "parse_time"),
     (marker, "read_time"), (retry_state, "read_time"), (deliver_keys, "read_time"), (conditions, "read_time"),
     (key_slots, "read_time"), (team_view, "read_time"),
@@ -82,18 +84,22 @@ def _remembering(function: Callable[..., Any], key_of: Callable[..., object]) ->
 
     def answer(*given: Any) -> Any:
         key = key_of(*given)
-        if key not in answers:
+        known = answers.get(key)
+        if known is None:
             if len(answers) > 20_000:
                 answers.clear()
-            answers[key] = (function(*given), given)
-        return answers[key][0]
+            known = answers[key] = (function(*given), given)
+        return known[0]
 
     return answer
 
 
+_TEXTS = frozenset({str, bytes})
+
+
 def _key(*given: Any) -> object:
     """Texts by content, everything else by identity: it is kept, so that no other object gets its place."""
-    return tuple([each if isinstance(each, str | bytes) else id(each) for each in given])
+    return tuple([each if each.__class__ in _TEXTS else id(each) for each in given])
 
 
 def _review_key(

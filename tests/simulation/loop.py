@@ -47,14 +47,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Called by `run_forever` until the loop is stopped."""
         ready, scheduled, random = self._ready, self._scheduled, self._random
         while not self._stopping:
-            while scheduled and (scheduled[0].when() <= self._moment or scheduled[0].cancelled()):
+            while scheduled and (scheduled[0].when() <= self._moment or scheduled[0]._cancelled):
                 self._take_timer(heapq.heappop(scheduled))
             if ready:
                 chosen = int(random() * len(ready))
                 ready[chosen], ready[-1] = ready[-1], ready[chosen]
                 handle = ready.pop()
                 self.steps += 1
-                if not handle.cancelled():
+                if not handle._cancelled:
                     handle._run()
             elif scheduled:
                 self._moment = scheduled[0].when()

@@ -16,6 +16,7 @@ from shared.marker import Marker
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.requests.request import AccessRequest
 from tests.fakes.app import PATHS, REPOSITORY
+from tests.fakes.cluster import WORKSPACE
 from tests.fakes.repository import SYMBOLIC_LINK, TOLD, Files
 from tests.simulation.account import Accounts
 from tests.simulation.people import TEAMS
@@ -42,6 +43,9 @@ class Rules:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._accounts = Accounts(scene)
+        #: What was said of places while the world was as it is, and that world.
+        self._remembered: dict[int, Mapping[str, Said]] = {}
+        self._world: object = None
 
     def today(self) -> date:
         return self._scene.true.now().date()
@@ -73,10 +77,28 @@ class Rules:
             else found
         )
 
-    def all_said(self, place: int) -> dict[str, Said]:
+    def all_said(self, place: int) -> Mapping[str, Said]:
         """Of every team that has a file at this place, a link where its folder would be, or a product of
-        ours.
+        ours. Looked at anew when the world has changed: most looks follow another one.
         """
+        world = self._all_that_counts()
+        if world != self._world:
+            self._remembered.clear()
+            self._world = world
+        if place not in self._remembered:
+            self._remembered[place] = self._said_at(place)
+        return self._remembered[place]
+
+    def _all_that_counts(self) -> object:
+        """Everything that a verdict on a place of the history depends on."""
+        app, repository = self._scene.app, self._scene.repository
+        state, objects = app.gateway.state, app.cluster.state.objects if app.cluster else ()
+        policies = [(name, policy.text) for name, policy in state.policies.items()]
+        workspaces = [key for key in objects if key[1] == WORKSPACE]
+        commits = len(repository.history), len(repository._parents), len(repository._commits)
+        return self.today(), list(state.products.items()), policies, workspaces, commits
+
+    def _said_at(self, place: int) -> dict[str, Said]:
         commit = self._scene.repository.history[place][1]
         files, markers = self._scene.repository.files_of(commit), self.markers()
         teams = {team for path in files if (team := PATHS.team_of(path))} | markers.keys()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -57,15 +59,19 @@ class _Cost:
     calls: Counter[str]
 
 
-async def _cost_of_a_change(app: FakeApp, tokens: int, monkeypatch: pytest.MonkeyPatch) -> _Cost:
-    counts, state, reviewed = Counter[str](), repository_state._state, evaluation.review
-
-    def count(name: str) -> None:
+def _counted(counts: Counter[str], name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def count(*given: Any) -> Any:
         counts[name] += 1
+        return function(*given)
 
+    return count
+
+
+async def _cost_of_a_change(app: FakeApp, tokens: int, monkeypatch: pytest.MonkeyPatch) -> _Cost:
+    counts = Counter[str]()
     with monkeypatch.context() as patch:
-        patch.setattr(repository_state, "_state", lambda *given: (count("scanned"), state(*given))[1])
-        patch.setattr(evaluation, "review", lambda *given: (count("reviewed"), reviewed(*given))[1])
+        patch.setattr(repository_state, "_state", _counted(counts, "scanned", repository_state._state))
+        patch.setattr(evaluation, "review", _counted(counts, "reviewed", review.review))
         app.calls.forget()
         before = review.read.cache_info().misses
         await push(app, {path_of("team00000"): _asked("team00000", tokens).text()})

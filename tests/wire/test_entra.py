@@ -96,6 +96,10 @@ async def test_a_token_of_somebody_in_too_many_groups_names_none_and_says_so(tok
 # ----------------------------------------------------------------------------------------------------- forged
 
 
+#: To make one takes longer than most tests.
+OURS, ANOTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+
+
 class Tenant:
     """A tenant whose key we hold, so that any token can be made. `asked` counts how often its keys were
     looked up.
@@ -104,8 +108,8 @@ class Tenant:
     its keys. `now` is the time of who asks it, in seconds.
     """
 
-    def __init__(self) -> None:
-        self.key = rsa.generate_private_key(65537, 2048)
+    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+        self.key = key
         self.kid = "one"
         self.asked = 0
         self.broken = False
@@ -157,7 +161,7 @@ class Tenant:
 
 @pytest.fixture
 async def tenant() -> AsyncIterator[Tenant]:
-    made = Tenant()
+    made = Tenant(OURS)
     async with made.server:
         yield made
         made.answers.set()
@@ -195,7 +199,7 @@ async def test_tokens_of_both_versions_are_taken(
         {"tid": None},
         {"oid": None},
         {"kid": "two"},
-        {"key": rsa.generate_private_key(65537, 2048)},
+        {"key": ANOTHER},
         {"key": "x" * 64, "algorithm": "HS256"},
         {"algorithm": "none"},
         {"algorithm": "RS512"},
@@ -348,7 +352,7 @@ async def test_a_discovery_that_makes_no_sense_is_none(
 
 
 async def test_keys_of_another_host_are_not_looked_at(tenant: Tenant, theirs: EntraTokens) -> None:
-    other = Tenant()
+    other = Tenant(ANOTHER)
     async with other.server:
         tenant.says = {"jwks_uri": str(other.server.make_url("/keys"))}
         with pytest.raises(Unavailable, match="another host"):

@@ -21,8 +21,8 @@ import gidgethub
 import pytest
 from aiohttp import web
 from gidgethub.aiohttp import GitHubAPI
-from gidgethub.apps import get_jwt
 
+from shared.adapters.github import app_jwt
 from standins.control import Control
 from standins.tests.plugin import StandIns
 
@@ -127,7 +127,7 @@ class Remote:
     @property
     def jwt(self) -> str:
         """What the App proves itself with."""
-        return get_jwt(app_id=str(self.installed["app_id"]), private_key=self.installed["private_key"])
+        return app_jwt(str(self.installed["app_id"]), self.installed["private_key"])
 
     async def token(self, **wishes: Any) -> str:
         """A new token of the installation."""

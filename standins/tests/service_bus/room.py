@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ QUEUE: dict[str, Any] = {
     "lock_duration": "PT1M",
     "max_delivery_count": MAX_DELIVERIES,
 }
+#: The certificate store of all clients, as the app has one: else the SDK loads it for every link, TLS or not.
+TRUST = ssl.create_default_context()
 WITH_SESSIONS = QUEUE | {"requires_session": True}
 
 
@@ -192,7 +195,9 @@ async def serving(
     listener.setblocking(False)
     server = await serve(world, listener, dict(entities))
     port = listener.getsockname()[1]
-    client = ServiceBusClient.from_connection_string(connection_string(port), retry_total=0)
+    client = ServiceBusClient.from_connection_string(
+        connection_string(port), retry_total=0, ssl_context=TRUST
+    )
     lines = await asyncio.gather(*(open_plain(client, name) for name in plain))
     more = await asyncio.gather(*(open_ordered(client, name) for name in ordered))
     links = [link for line in (*lines, *more) for link in (line.sender, line.dead_letters)] + [

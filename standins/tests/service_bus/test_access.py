@@ -24,7 +24,16 @@ from azure.servicebus.exceptions import (
 from standins import identity
 from standins.roles import role_assignments
 from standins.service_bus.access import signature
-from standins.tests.service_bus.room import QUEUE, Namespace, Plain, connection_string, one, room, text
+from standins.tests.service_bus.room import (
+    QUEUE,
+    TRUST,
+    Namespace,
+    Plain,
+    connection_string,
+    one,
+    room,
+    text,
+)
 
 AUDIENCE = "https://servicebus.azure.net"
 DATA_SENDER = "69a216fc-b8fb-44d8-bc22-1f3c2cd27a39"
@@ -59,19 +68,23 @@ async def token(namespace: Namespace, audience: str = AUDIENCE, client: str = "a
 
 
 def with_token(namespace: Namespace, token: str) -> ServiceBusClient:
-    return ServiceBusClient(f"127.0.0.1:{namespace.port}", Credential(token), use_tls=False, retry_total=0)
+    return _client(namespace, Credential(token))
 
 
 def with_key(namespace: Namespace, name: str, key: str) -> ServiceBusClient:
     return ServiceBusClient.from_connection_string(
-        connection_string(namespace.port, name, key), retry_total=0
+        connection_string(namespace.port, name, key), retry_total=0, ssl_context=TRUST
     )
 
 
 def with_signature(namespace: Namespace, path: str, until: float) -> ServiceBusClient:
     signed = signature(f"sb://127.0.0.1:{namespace.port}/{path}", int(until), "local", "local")
+    return _client(namespace, AzureSasCredential(signed))
+
+
+def _client(namespace: Namespace, credential: Any) -> ServiceBusClient:
     return ServiceBusClient(
-        f"127.0.0.1:{namespace.port}", AzureSasCredential(signed), use_tls=False, retry_total=0
+        f"127.0.0.1:{namespace.port}", credential, use_tls=False, retry_total=0, ssl_context=TRUST
     )
 
 
