@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shared.documents.problem import Problem, counted, failures, visible
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.policies.policy_table import Tier
 from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
 if TYPE_CHECKING:
     from shared.branch.review import File, Review
     from shared.catalog.capacity import Capacity
-
-_MAX_BYTES = 64 * 1024 + 1
-"""One byte more than a file may have: enough to refuse it."""
 
 
 class Format(StrEnum):
@@ -132,7 +130,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _beginning(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(_MAX_BYTES)
+        # One byte more than a file may have tells that it is too large.
+        return opened.read(MAX_FILE_BYTES + 1)
 
 
 def _print(problems: tuple[Problem, ...]) -> None:
