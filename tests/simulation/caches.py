@@ -37,7 +37,7 @@ from tests.simulation import people, rules
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_checks, "read_catalog"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (provision_gateway, "compile_gateway"), (account, "_digest"),
+    (provision_gateway, "compile_gateway"), (account, "compile_gateway"), (decision, "compile_gateway"),
     (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
     (provision_catalog, "compile_catalog"), (drift, "compile_catalog"),
