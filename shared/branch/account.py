@@ -64,25 +64,34 @@ async def account_of(
     """
     own = {product.name for product in our_products(app, seen.products)}
     counted = _counted_products(files, seen.products, own)
-    counted = {team: product for team, product in counted.items() if teams is None or team in teams}
+    if teams is not None:
+        counted = {team: product for team, product in counted.items() if team in teams}
     unmanaged = frozenset(team for team, product in counted.items() if product.name not in own)
-    shares = {
-        team: share
+    shares = await _shares(app, files, counted, unmanaged)
+    return Account(shares, await _existing_workspaces(app, files.catalog, seen), unmanaged)
+
+
+async def _shares(
+    app: App, files: RequestFiles, counted: Mapping[str, Product], unmanaged: Set[str]
+) -> dict[str, Share]:
+    """By team. Most have what their file says: only for the others anything is read."""
+    known = {
+        team: _share_by_file(app, files, product, team)
         for team, product in counted.items()
-        if team not in unmanaged and (share := _share_by_file(app, files, product, team)) is not None
+        if team not in unmanaged
     }
+    shares = {team: share for team, share in known.items() if share is not None}
     gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def look(team: str, product: Product) -> Share:
+    async def look(team: str) -> Share:
         async with gate:
             if team in unmanaged:
                 return Share(await _by_policy(app, files, team))
-            return await _share(app, files, product, team)
+            return await _share(app, files, counted[team], team)
 
-    rest = {team: product for team, product in counted.items() if team not in shares}
-    found = await asyncio.gather(*(look(team, product) for team, product in rest.items()))
-    shares |= dict(zip(rest, found, strict=True))
-    return Account(shares, await _existing_workspaces(app, files.catalog, seen), unmanaged)
+    rest = [team for team in counted if team not in shares]
+    found = await asyncio.gather(*map(look, rest))
+    return shares | dict(zip(rest, found, strict=True))
 
 
 def _counted_products(files: RequestFiles, products: Iterable[Product], own: Set[str]) -> dict[str, Product]:
