@@ -114,10 +114,12 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
     )
     once: tuple[Change, ...] = () if finished else (Create("administrator subscription", desired.product),)
     linked = finished and actual.linked is not False
+    link = () if linked else (Create("product link", desired.product, API),)
     return _steps(
         _product_change(desired, marker, product),
-        *([(*wanted, *once), policy] if wanted else [(*policy, *once)]),
-        () if linked else (Create("product link", desired.product, API),),
+        wanted,
+        policy,
+        (*link, *once),
         unwanted,
         _product_marker_change(desired, marker, product),
     )
