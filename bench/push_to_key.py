@@ -23,6 +23,8 @@ from standins.stack import REPOSITORY, Stack, wait_until
 
 APP_DIR = Path(__file__).resolve().parent.parent
 CROWD = 50
+#: Teams of one push while Resource Manager counts requests.
+THROTTLED = 120
 #: Latency profile -> how many single teams are pushed, one after the other.
 SINGLES = {"none": 20, "azure": 8}
 REQUEST = (
@@ -53,6 +55,11 @@ def main() -> None:
     table.add_row(f"{CROWD} teams in one push, the last", *(f"{each.crowd:.2f}" for each in found.values()))
     console.print(table)
     calls = found["none"].calls
+    seconds, refused, made = _throttled()
+    console.print(
+        f"{THROTTLED} teams in one push, with Resource Manager's limits: {seconds:.0f} s, {refused} of "
+        f"{made:,} requests refused (429)"
+    )
     console.print("calls for one team:", ", ".join(f"{server} {calls[server]}" for server in sorted(calls)))
 
 
@@ -73,6 +80,22 @@ def _measure(profile: str) -> Measured:
         return Measured(alone, _push(stack, clone, [f"crowd-{number}" for number in range(CROWD)]), calls)
 
 
+def _throttled() -> tuple[float, int, int]:
+    """Seconds, refused requests, and all that were made to Resource Manager."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mergekey-bench-") as folder,
+        Stack(Path(folder), APP_DIR, run_options=("--latency", "none")) as stack,
+    ):
+        clone = Clone(stack.git_url, stack.folder / "clone")
+        clone.fill(APP_DIR / "examples" / "access-repo")
+        _push(stack, clone, ["alpha", "bravo", "charlie"])
+        stack.control.set_options("azure", throttling=True)
+        stack.control.forget_calls()
+        seconds = _push(stack, clone, [f"throttled-{number}" for number in range(THROTTLED)])
+        calls = [call for call in stack.control.calls() if call.server == "resource-manager"]
+    return seconds, sum(call.status == 429 for call in calls), len(calls)
+
+
 def _push(stack: Stack, clone: Clone, teams: list[str]) -> float:
     """Push a request per team; seconds until all their keys are reported."""
     for team in teams:
@@ -80,7 +103,7 @@ def _push(stack: Stack, clone: Clone, teams: list[str]) -> float:
             clone.write(f"tenant-access/config/{team}/access.yaml", REQUEST.format(team=team))
     started = time.monotonic()
     commit = clone.push(f"{len(teams)} teams")
-    wait_until(f"keys of {len(teams)} teams", lambda: _with_keys(stack, commit) >= set(teams), 120)
+    wait_until(f"keys of {len(teams)} teams", lambda: _with_keys(stack, commit) >= set(teams), 600)
     return time.monotonic() - started
 
 

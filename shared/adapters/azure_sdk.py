@@ -10,16 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 from azure.mgmt.core.tools import parse_resource_id
 
 from shared.adapters.answers import instance, require_origin
+from shared.adapters.pace import Pace, Paced
 from shared.adapters.translate import by_status, unexpected
 from shared.errors import Unavailable
 
 #: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
 MAX_PAGES = 4_000
+
+Policy = SansIOHTTPPolicy[Any, Any] | AsyncHTTPPolicy[Any, Any]
 
 
 class Lists(SansIOHTTPPolicy[Any, Any]):
@@ -67,7 +70,11 @@ class ResourceId:
         return cls(str(parts["subscription"]), str(parts["resource_group"]), str(parts["name"]))
 
 
-def client_options(system: str, url: str, *policies: SansIOHTTPPolicy[Any, Any]) -> dict[str, Any]:
+#: One for the process: all clients sign in as the same principal.
+_PACE = Pace()
+
+
+def client_options(system: str, url: str, *policies: Policy) -> dict[str, Any]:
     """The options of every client. The SDK does not retry: settlement schedules retries."""
     return {"retry_total": 0, "per_retry_policies": [OneHost(system, url), *policies]}
 
@@ -78,7 +85,7 @@ def resource_manager_options(system: str, url: str) -> dict[str, Any]:
     return {
         "base_url": base,
         "credential_scopes": ["https://management.azure.com/.default"],
-        **client_options(system, base),
+        **client_options(system, base, Paced(_PACE)),
     }
 
 
