@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Folders that take longest. Processes that share the tests begin with them, so that none is left alone with
-#: one at the end.
-LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation")
+#: Folders that take longest, and those whose tests wait for sockets half of their time. Processes that share
+#: the tests begin with them: at the end come many short files of tests that only compute, which keep all
+#: cores busy.
+LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "wire", "contract")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import count
 from typing import TypeVar
 from xml.etree import ElementTree
 
+from shared.catalog.capacity import Grants
 from shared.errors import Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
 from shared.policies.policy_xml import canonical_digest, digest_of
@@ -157,11 +159,7 @@ class FakeGateway:
     async def product_policy(self, product: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "product_policy", product):
             found = self.state.policies.get(product)
-            return (
-                None
-                if found is None
-                else ActualPolicy(found.etag, digest_of(found.text), granted_by(found.text))
-            )
+            return None if found is None else ActualPolicy(found.etag, *said_by(found.text))
 
     async def put_product_policy(self, product: str, policy: str, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_product_policy", product, etag):
@@ -380,6 +378,13 @@ class FakeGateway:
         return SecretValue(primary), SecretValue(secondary)
 
 
+@lru_cache(maxsize=1024)
+def said_by(policy: str) -> tuple[str, Grants | None]:
+    """The digest that a policy carries, and what it grants. The same few are read again and again."""
+    return digest_of(policy), granted_by(policy)
+
+
+@lru_cache(maxsize=1024)
 def named_in(policy: str) -> Mapping[tuple[str, str], list[str]]:
     """The backends and fragments that a policy names, by element and attribute."""
     try:
@@ -399,7 +404,7 @@ def _require(table: dict[str, V], name: str) -> V:
 
 
 def _actual(policy: Policy | None) -> ActualPolicy | None:
-    return None if policy is None else ActualPolicy(policy.etag, digest_of(policy.text))
+    return None if policy is None else ActualPolicy(policy.etag, said_by(policy.text)[0])
 
 
 def _match(

@@ -15,11 +15,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase, settings
 
-from shared.branch import platform_checks, review
-from shared.catalog import catalog
+from shared.branch import account, platform_checks, review
+from shared.catalog import capacity, catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
 from shared.requests import request
+from tests.fakes import gateway
 from tests.stages import road
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
@@ -35,6 +36,18 @@ READING = (
 #: Seconds of computing time for one mutant; tests begin with the quickest. What nobody has noticed by then
 #: counts as a survivor.
 PATIENCE = 8.0
+
+#: What the app and the fakes remember.
+REMEMBERED = (
+    platform_checks.read_supported_catalog,
+    platform_checks._read_catalog,
+    platform_checks.platform_check,
+    review.read,
+    account._granted_by,
+    capacity.limits_of,
+    gateway.said_by,
+    gateway.named_in,
+)
 
 _remembered: dict[tuple[str, bytes], Document] = {}
 
@@ -64,6 +77,6 @@ def pytest_runtest_setup() -> None:
     if os.environ.get("MUTANT_UNDER_TEST", "").startswith("shared.") and time.process_time() > PATIENCE:
         pytest.skip("enough was tried")
     # What the unchanged code remembers would hide what a mutant answers, and which tests run a function.
-    for remembered in (platform_checks.read_supported_catalog, review.read, platform_checks.platform_check):
+    for remembered in REMEMBERED:
         remembered.cache_clear()
     road.IN_FORCE.clear()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from shared import marker
@@ -15,9 +17,12 @@ from shared.api import conditions, team_view
 from shared.branch import account, decision, evaluation, platform_checks, review
 from shared.branch.platform_checks import PlatformCheck
 from shared.catalog import catalog
+from shared.documents import strict_yaml
+from shared.documents.document import Document
 from shared.inventory import drift
 from shared.messaging import retry_state
 from shared.policies import policy_xml
+from shared.requests import request
 from shared.requests.paths import RequestPaths
 from shared.resources import backends, desired, key_slots, plan
 from shared.stages import (
@@ -35,16 +40,16 @@ from tests.simulation import people, rules
 #: Where the app and the fakes look the functions up. Arguments that cannot be hashed quickly are told apart
 #: by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
-    (catalog, "read_catalog"), (platform_checks, "read_catalog"),
+    (catalog, "read_catalog"), (platform_checks, "read_catalog"), (request, "read_bytes"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
-    (provision_gateway, "compile_gateway"), (account, "compile_gateway"), (decision, "compile_gateway"),
+    (provision_gateway, "compile_gateway"), (account, "_granted_by"), (decision, "compile_gateway"),
     (provision_workspaces, "compile_gateway"),
     (drift, "compile_gateway"),
     (provision_catalog, "compile_catalog"), (drift, "compile_catalog"),
     (provision_workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
-    (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"), (fake_gateway, "digest_of"),
-    (plan, "canonical_digest"), (drift, "canonical_digest"), (fake_gateway, "canonical_digest"),
-    (fake_gateway, "granted_by"), (fake_gateway, "named_in"), (judge, "granted"), (people, "granted"),
+    (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"),
+    (plan, "canonical_digest"), (drift, "canonical_digest"),
+    (fake_gateway, "canonical_digest"), (judge, "granted"), (people, "granted"),
     (marker, "parse_time"), (settlement, "parse_time"),
     (marker, "read_time"), (retry_state, "read_time"), (deliver_keys, "read_time"), (conditions, "read_time"),
     (key_slots, "read_time"), (team_view, "read_time"),
@@ -71,6 +76,7 @@ def remembered() -> Iterator[None]:
         by = _KEYS.get(original, _key)
         # every one of the lists is a function
         remembering = memories.setdefault(original, _remembering(original, by))  # type: ignore[arg-type]
+        remembering = _copying(remembering) if original is strict_yaml.read_bytes else remembering
         setattr(where, name, property(remembering) if isinstance(function, property) else remembering)
     try:
         yield
@@ -90,6 +96,16 @@ def _remembering(function: Callable[..., Any], key_of: Callable[..., object]) ->
                 answers.clear()
             known = answers[key] = (function(*given), given)
         return known[0]
+
+    return answer
+
+
+def _copying(read: Callable[..., Document]) -> Callable[..., Document]:
+    """A document of its own for everybody: one that is embedded is put into the data in place."""
+
+    def answer(path: str, content: bytes) -> Document:
+        document = read(path, content)
+        return replace(document, data=deepcopy(document.data))
 
     return answer
 

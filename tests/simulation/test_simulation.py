@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.simulation.ablation import SAFEGUARDS, Safeguard, without
 from tests.simulation.caches import DIGESTS, REMEMBERED, remembered
+from tests.simulation.run import simulate
 
 SEEDS = 60
 
@@ -28,6 +29,11 @@ def test_whatever_fails_everything_settles_as_the_branch_says() -> None:
     seeds, steps, violations = map(int, found.groups())
     assert (seeds, violations) == (SEEDS, 0)
     assert steps > SEEDS * 1000, "hardly anything happened"
+
+
+def test_a_seed_is_the_same_whatever_is_remembered() -> None:
+    """Also of what there should be in the end, which an app of its own is asked for."""
+    assert simulate(7).digest == simulate(7).digest
 
 
 def test_what_is_remembered_is_what_the_app_looks_up() -> None:

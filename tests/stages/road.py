@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Awaitable, Callable
-from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -43,8 +43,8 @@ WORK: dict[Stage, Callable[[App, Event[Any]], Awaitable[Outcome]]] = {
     DELIVER_KEYS: pipeline.deliver_keys,
 }
 _deliveries = count(1)
-#: What `teams_in_force` has made.
-IN_FORCE: dict[tuple[str, ...], FakeApp] = {}
+#: What `teams_in_force` has made: pickled, it is copied in a fourth of the time that `deepcopy` takes.
+IN_FORCE: dict[tuple[str, ...], bytes] = {}
 
 
 class Killed(Exception):
@@ -101,9 +101,11 @@ async def a_team(asked: Asked | None = None) -> FakeApp:
 async def teams_in_force(*teams: str) -> FakeApp:
     """An app in which a push has brought these teams all that they ask for: a copy of one made once."""
     if teams not in IN_FORCE:
-        IN_FORCE[teams] = await a_platform()
-        await push(IN_FORCE[teams], {path_of(team): Asked(team=team).text() for team in teams})
-    return deepcopy(IN_FORCE[teams])
+        app = await a_platform()
+        await push(app, {path_of(team): Asked(team=team).text() for team in teams})
+        IN_FORCE[teams] = pickle.dumps(app)
+    copied: FakeApp = pickle.loads(IN_FORCE[teams])
+    return copied
 
 
 async def run(app: FakeApp, stage: Stage, team: str = "alpha") -> Outcome:
