@@ -263,6 +263,9 @@ class GitHubRepository:
             self._client.forget()
             raise
         self._trees_of.put(head.commit, head.tree)
+        asked_by_commit = self._trees.get(head.commit)
+        if asked_by_commit is not None:
+            self._trees.put(head.tree, asked_by_commit)
         return head
 
     async def commit_message(self, sha: str) -> str:
@@ -323,7 +326,7 @@ class GitHubRepository:
                     f"the tree {sha} has too many files for one answer of GitHub", reason="TreeTruncated"
                 )
             return self._trees.put(
-                sha,
+                self._trees_of.get(sha) or sha,
                 {text(entry["path"]): entry_of(entry) for entry in answer["tree"] if entry["type"] != "tree"},
             )
 

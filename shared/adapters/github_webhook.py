@@ -110,7 +110,12 @@ def _push(delivery: str, payload: dict[str, Any], expected: Expected) -> Push:
         raise Refused(204)
     if not isinstance(before, str) or not _SHA.fullmatch(before):
         raise Refused(400, "the body is not a push event")
-    return Push(delivery, None if set(before) == {"0"} else before, _allows(payload))
+    return Push(delivery, _commit(before), _allows(payload), _commit(payload.get("after")))
+
+
+def _commit(sha: object) -> str | None:
+    """The commit, or None: a branch that is not there is written as zeros."""
+    return sha if isinstance(sha, str) and _SHA.fullmatch(sha) and set(sha) != {"0"} else None
 
 
 def _allows(payload: dict[str, Any]) -> bool:

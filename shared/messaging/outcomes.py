@@ -34,7 +34,8 @@ class Event(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A push to our branch, from one webhook delivery. `before` is None when the branch is new.
+    """A push to our branch, from one webhook delivery. `before` is None when the branch is new, `after` when
+    it was deleted, or is not known.
 
     `allows` is whether one of its commits allows withdrawals.
     """
@@ -42,6 +43,7 @@ class Push:
     delivery: str
     before: str | None
     allows: bool = False
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -24,6 +25,7 @@ from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, state
 from shared.branch.tree_diff import TreeDiff, diff_trees
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
+from shared.errors import MergekeyError
 from shared.git import Tree, is_hidden
 from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Push
@@ -57,7 +59,7 @@ async def queue_changes(app: App, push: Push, now: datetime) -> str:
     """Queue the access changes of a push and write its check run; return a line for GitHub's log of the
     delivery.
     """
-    head = await app.repository.head()
+    head, _ = await asyncio.gather(app.repository.head(), _fetch_tree(app, push))
     if head is None:
         return "there is no such branch any more: nothing changes"
     if head.commit == push.before:
@@ -117,6 +119,15 @@ def _catalog_messages(
         message = Sweep(why="the catalogue changed", verdict=True)
         messages.append(sweep(app, message, f"{push.delivery}/sweep", at.now))
     return messages
+
+
+async def _fetch_tree(app: App, push: Push) -> None:
+    """Most likely the tree of the pushed commit is the one that is needed: the adapter keeps it. Errors are
+    ignored, because they come again where it is.
+    """
+    if push.after is not None:
+        with suppress(MergekeyError):
+            await app.repository.tree(push.after)
 
 
 async def _tree_before(app: App, push: Push) -> Tree | None:

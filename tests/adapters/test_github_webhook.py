@@ -17,11 +17,11 @@ from shared.messaging.outcomes import Push
 
 SECRET, PREVIOUS = "It's a Secret to Everybody", "the one before"
 EXPECTED = Expected((SECRET,), repository_id=7, branch="main", installation_id=9)
-BEFORE, DELIVERY = "b" * 40, "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+BEFORE, AFTER, DELIVERY = "b" * 40, "a" * 40, "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 PAYLOAD: dict[str, Any] = {
     "ref": "refs/heads/main",
     "before": BEFORE,
-    "after": "a" * 40,
+    "after": AFTER,
     "repository": {"id": 7},
     "installation": {"id": 9},
 }
@@ -57,7 +57,13 @@ def test_githubs_own_example_of_a_signature_is_accepted() -> None:
 
 
 def test_a_push_to_our_branch_is_taken() -> None:
-    assert _read(_body()) == Push(DELIVERY, BEFORE)
+    assert _read(_body()) == Push(DELIVERY, BEFORE, after=AFTER)
+
+
+@pytest.mark.parametrize("after", [None, "0" * 40, 7, "main", ["a" * 40]])
+def test_a_push_without_a_commit_afterwards_is_taken(after: object) -> None:
+    """The branch was deleted, or GitHub says something new: the head is asked for anyway."""
+    assert _read(_body(after=after)) == Push(DELIVERY, BEFORE)
 
 
 #: The line that the guard asks for.
@@ -81,7 +87,7 @@ LEAVE = withhold(
     ids=["a commit", "the head", "not the head", "in a line", "other words"],
 )
 def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any], allows: bool) -> None:
-    assert _read(_body(**about)) == Push(DELIVERY, BEFORE, allows)
+    assert _read(_body(**about)) == Push(DELIVERY, BEFORE, allows, AFTER)
 
 
 @pytest.mark.parametrize(
@@ -100,17 +106,19 @@ def test_a_push_says_whether_one_of_its_commits_gives_leave(about: dict[str, Any
     ],
 )
 def test_commits_of_another_shape_say_nothing(odd: Any) -> None:
-    assert _read(_body(commits=odd, head_commit=odd)) == Push(DELIVERY, BEFORE)
-    assert _read(_body(commits=odd, head_commit={"message": LEAVE})) == Push(DELIVERY, BEFORE, allows=True)
+    assert _read(_body(commits=odd, head_commit=odd)) == Push(DELIVERY, BEFORE, after=AFTER)
+    assert _read(_body(commits=odd, head_commit={"message": LEAVE})) == Push(
+        DELIVERY, BEFORE, allows=True, after=AFTER
+    )
 
 
 @pytest.mark.parametrize("zeros", ["0" * 40, "0" * 64])
 def test_a_new_branch_has_nothing_before(zeros: str) -> None:
-    assert _read(_body(before=zeros)) == Push(DELIVERY, None)
+    assert _read(_body(before=zeros)) == Push(DELIVERY, None, after=AFTER)
 
 
 def test_a_repository_with_longer_ids_is_read_too() -> None:
-    assert _read(_body(before="c" * 64)) == Push(DELIVERY, "c" * 64)
+    assert _read(_body(before="c" * 64)) == Push(DELIVERY, "c" * 64, after=AFTER)
 
 
 def test_two_secrets_are_accepted_while_one_replaces_the_other() -> None:
@@ -206,7 +214,7 @@ def test_pushes_of_others_are_forbidden(changed: dict[str, Any]) -> None:
 
 def test_without_an_app_any_installation_is_ours() -> None:
     plain = Expected((SECRET,), 7, "main", None)
-    assert _read(_body(installation=None), plain) == Push(DELIVERY, BEFORE)
+    assert _read(_body(installation=None), plain) == Push(DELIVERY, BEFORE, after=AFTER)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,9 @@ async def arrive(app: FakeApp, before: str | None, delivery: str | None = None) 
     """A webhook call about the branch as it is; then everything that is due happens."""
     allows = any(approved_teams(message) for message in app.repository.messages_since(before))
     summary = await queue_changes(
-        app, Push(delivery or f"d{next(_deliveries)}", before, allows), app.clock.now()
+        app,
+        Push(delivery or f"d{next(_deliveries)}", before, allows, app.repository.branch),
+        app.clock.now(),
     )
     await drain(app)
     return summary

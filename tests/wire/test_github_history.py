@@ -4,6 +4,7 @@ repositories that are gone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -173,3 +174,21 @@ def _import(remote: Remote, commits: int, change: str = "") -> str:
     remote.git("load")
     remote.git("push", "--quiet", "origin", "main")
     return remote.git("rev-parse", "main")
+
+
+async def test_the_tree_of_a_push_is_read_beside_the_head_and_the_one_before_is_known(
+    remote: Remote, repository: GitHubRepository
+) -> None:
+    first = remote.push("one", a="1")
+    head = await repository.head()
+    assert head is not None
+    before = await repository.tree(head.tree)
+    second = remote.push("two", a="2")
+    _asked(remote)
+    head, after = await asyncio.gather(repository.head(), repository.tree(second))
+    assert head is not None
+    assert head.commit == second
+    assert await repository.tree(head.tree) is after
+    assert await repository.tree(first) is before
+    trees = [call for call in _asked(remote) if "/git/trees/" in call]
+    assert len(trees) == 1
