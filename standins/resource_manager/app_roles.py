@@ -53,6 +53,7 @@ GATEWAY_ACTIONS = [
         "policyFragments/read",
         "policyFragments/write",
         "operationresults/read",
+        "tenant/operationResults/read",
     )
 ]
 
