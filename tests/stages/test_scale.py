@@ -24,7 +24,7 @@ from tests.stages.road import drain, push, run, sweep
 
 CEILING = "    maxTokensPerMinute: 100000\n"
 COUNTED = catalog_text().replace(CEILING, f"{CEILING}    capacity: 2000000000\n")
-SIZES = 10, 150
+SIZES = 10, 60
 
 
 def _asked(team: str, tokens: int = 10_000) -> Asked:
