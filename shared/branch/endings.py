@@ -5,16 +5,15 @@ access that would end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 
 from shared.app import App
 from shared.branch.account import KnownObjects
 from shared.branch.evaluation import evaluate, files_of
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import apply_guard
-from shared.branch.repository_state import Kept
 from shared.branch.review import Baseline, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import (
@@ -28,12 +27,6 @@ from shared.branch.team_states import (
 from shared.branch.withdrawal_guard import MissingTeams
 from shared.git import Tree
 from shared.ports import Head
-from shared.resources.actual import Product
-
-#: How old the products may be by which the guard decides.
-MAX_AGE = timedelta(seconds=30)
-
-_PRODUCTS: Kept[Tree, tuple[datetime, Sequence[Product]]] = Kept(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +70,12 @@ async def evaluate_teams_by_products(
     app: App, tree: Tree, head: Head, today: date, in_use: frozenset[str] = frozenset()
 ) -> EvaluatedTeams:
     """Evaluate all teams from the branch and the products alone; every request is read. `in_use` are teams
-    whose other objects are known to be in use. The products are as they were at most half a minute ago.
+    whose other objects are known to be in use.
     """
-    products, files = await asyncio.gather(_products(app, tree, head), files_of(app, head.commit, tree))
+    products, files = await asyncio.gather(app.gateway.products(), files_of(app, head.commit, tree))
     reviewed = await evaluate(app, files, Baseline(today=today), KnownObjects(products))
     existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]
     return await evaluate_teams(
         app, BranchFiles(tree, files, reviewed, app.paths.requests), existing, {*teams, *in_use}, head, today
     )
-
-
-async def _products(app: App, tree: Tree, head: Head) -> Sequence[Product]:
-    """The list of products, read once for all decisions that are made about a commit at the same time: each
-    stage of a withdrawal makes two.
-    """
-    now, known = app.clock.now(), _PRODUCTS.get(tree, head.commit)
-    if known is not None and timedelta(0) <= now - known[0] < MAX_AGE:
-        return known[1]
-    return _PRODUCTS.put(tree, (now, await app.gateway.products()), head.commit)[1]

@@ -123,16 +123,3 @@ async def test_a_team_whose_product_has_all_that_it_asks_for_needs_no_account() 
     app.calls.forget()
     await run(app, PROVISION_GATEWAY, "team00001")
     assert not {"products", "all_workspaces"} & {call.name for call in app.calls.made}
-
-
-async def test_a_withdrawal_costs_the_same_calls_with_ten_teams_and_with_many() -> None:
-    """The guard's products are listed by the push, and once more for all decisions of the stages."""
-    costs = []
-    for size in SIZES:
-        app = await _platform(size, catalog_text())
-        await sweep(app)
-        app.calls.forget()
-        await push(app, {path_of("team00000"): None})
-        costs.append(Counter(f"{call.system} {call.name}" for call in app.calls.made))
-    assert costs[0] == costs[1]
-    assert costs[0]["gateway products"] == 2
