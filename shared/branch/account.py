@@ -68,7 +68,9 @@ async def account_of(
         counted = {team: product for team, product in counted.items() if team in teams}
     unmanaged = frozenset(team for team, product in counted.items() if product.name not in own)
     shares = await _shares(app, files, counted, unmanaged)
-    return Account(shares, await _existing_workspaces(app, files.catalog, seen), unmanaged)
+    # Of neither does a stage of ours write a product, whatever the request says.
+    kept = unmanaged | {team for team, product in counted.items() if product.marker and product.marker.newer}
+    return Account(shares, await _existing_workspaces(app, files.catalog, seen), kept)
 
 
 async def _shares(

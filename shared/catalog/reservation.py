@@ -49,7 +49,7 @@ def _larger(one: Grants, other: Grants, model: str) -> int | None:
 @dataclass(frozen=True, slots=True)
 class Account:
     """`shares` by team; `standing` are the existing workspaces, `kept` the teams whose product's name belongs
-    to another owner.
+    to another owner, or whose product a newer version wrote: they keep what they have, whatever they ask for.
     """
 
     shares: Mapping[str, Share] = field(default_factory=dict)

@@ -121,7 +121,7 @@ def plan_gateway(desired: DesiredGateway, marker: Marker, actual: ActualGateway)
         policy,
         (*link, *once),
         unwanted,
-        _product_marker_change(desired, marker, product),
+        _product_marker_change(desired, marker, product, rewritten=bool(policy)),
     )
 
 
@@ -143,11 +143,14 @@ def _product_change(desired: DesiredGateway, marker: Marker, product: Product | 
 
 
 def _product_marker_change(
-    desired: DesiredGateway, marker: Marker, product: Product | None
+    desired: DesiredGateway, marker: Marker, product: Product | None, *, rewritten: bool
 ) -> tuple[Change, ...]:
+    """Also of a marker that says so already, when the policy was rewritten: a late handler that wrote the
+    policy before has still to write its marker, and the new ETag refuses it.
+    """
     known = product.marker if product else None
     marked = known is not None and known.digest == marker.digest and known.stands_as(marker)
-    if marked and product is not None and product.is_shown_as(*desired.names):
+    if marked and not rewritten and product is not None and product.is_shown_as(*desired.names):
         return ()
     return (
         Update(

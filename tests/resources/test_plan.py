@@ -144,8 +144,10 @@ def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -
 def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(
     policy: Policy | None,
 ) -> None:
+    """And its marker: the new ETag refuses a late handler that wrote the other policy."""
     assert steps_of(_plan(GATEWAY, MARKER, _product(MARKER), policy, [])) == [
-        ["update product policy team-alpha"]
+        ["update product policy team-alpha"],
+        ["update product marker team-alpha"],
     ]
 
 

@@ -14,9 +14,9 @@ from itertools import count
 
 import pytest
 
-from shared.errors import NewerVersion, Unavailable
+from shared.errors import Busy, NewerVersion, Unavailable
 from shared.git import blob_id
-from shared.marker import Marker
+from shared.marker import Marker, parse_marker
 from shared.messaging.messages import AccessChange
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES
@@ -534,3 +534,34 @@ async def test_sleeping_keys_wake_under_the_new_policy() -> None:
     assert asked() == before, "its old policy is in force"
     await run(app, PROVISION_GATEWAY, "mike")
     assert asked() == before + 1
+
+
+async def test_a_late_marker_is_refused_when_the_policy_was_rewritten_meanwhile() -> None:
+    """The branch takes a lower limit back while it is written. Its marker would make others believe that the
+    rest is free.
+    """
+    app = await _a_platform()
+    await ask(app, Asked("alpha", tokens=60_000))
+    higher = app.repository.files()[path_of("alpha")][0]
+    app.repository.commit({path_of("alpha"): Asked("alpha", tokens=10_000).text()})
+
+    async def taken_back() -> None:
+        app.repository.commit({path_of("alpha"): higher})
+        await run(app, PROVISION_GATEWAY)
+
+    with _at(app, "put_product_policy team-alpha", taken_back, "after"), pytest.raises(Busy):
+        await run(app, PROVISION_GATEWAY)
+    assert _granted(app) == {"alpha": 60_000}
+    await ask(app, Asked("bravo", tokens=50_000))
+    assert (path_of("bravo"), "AboveCapacity") in _told(app)
+
+
+async def test_what_a_newer_version_looks_after_gives_nothing_back() -> None:
+    app = await _a_platform()
+    await ask(app, Asked("alpha", tokens=60_000))
+    product = app.gateway.state.products["team-alpha"]
+    newer = parse_marker(f"{product.marker}; rotated 2026-03-02T09:00:00Z")
+    app.gateway.state.products["team-alpha"] = replace(product, marker=newer)
+    app.repository.commit({path_of("alpha"): Asked("alpha", tokens=10_000).text()})
+    await ask(app, Asked("bravo", tokens=50_000))
+    assert (path_of("bravo"), "AboveCapacity") in _told(app)
