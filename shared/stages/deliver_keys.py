@@ -49,7 +49,7 @@ async def deliver(app: App, event: Event[TeamMessage], decision: Decision) -> Ou
     request = decision.request
     assert request is not None
     found = await _observe_readers(app, event, request)
-    existing = await _mark_exposed(app, event, request, found)
+    existing = await _mark_exposed(app, event, decision, found)
     former = (existing.readers | decision.granted_groups) - {request.entra_group}
     await gather_all(*(app.roles.revoke(secret, group) for group in former for secret in existing.secrets))
     keys = await _keys(app, event, decision, existing, has_former_readers=bool(former))
@@ -78,18 +78,23 @@ async def _observe_readers(app: App, event: Event[TeamMessage], request: AccessR
 
 
 async def _mark_exposed(
-    app: App, event: Event[TeamMessage], request: AccessRequest, existing: ExistingKeys
+    app: App, event: Event[TeamMessage], decision: Decision, existing: ExistingKeys
 ) -> ExistingKeys:
     """Mark the keys that a group without a tag could read, before its role is revoked: the role is the only
     trace of it. Returns the keys with these marks.
+
+    A group that has its role on one key may have been given it on the other one too, after the assignments
+    there were read: its role is revoked on both, so both are marked.
     """
-    exposed: dict[str, SecretVersion] = {}
-    for secret in names.key_secrets(request.team):
+    request, exposed = decision.request, dict[str, SecretVersion]()
+    assert request is not None
+    secrets = names.key_secrets(request.team)
+    groups = decision.granted_groups.union(*(existing.granted_groups.get(each, ()) for each in secrets))
+    for secret in secrets:
         newest = existing.newest(secret)
         if newest is None or EXPOSED in newest.tags:
             continue
-        granted_groups = existing.granted_groups.get(secret, frozenset())
-        if granted_groups - {request.entra_group, newest.tags.get("reader")}:
+        if groups - {request.entra_group, newest.tags.get("reader")}:
             exposed[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
     await gather_all(
         *(app.vault.update(version, version.enabled, version.tags) for version in exposed.values())

@@ -486,3 +486,21 @@ async def test_an_old_key_that_somebody_puts_back_is_not_kept(secret: str) -> No
     await sweep(app, deep=True)
     assert old not in _keys(app)
     _require_whole(app)
+
+
+@pytest.mark.parametrize(("found", "other"), [(KEY, SECONDARY), (SECOND, PRIMARY)])
+async def test_a_role_that_a_late_delivery_left_on_one_key_exposes_the_other_too(
+    found: str, other: int
+) -> None:
+    """Roles are revoked on all secrets, but each list is older than its revocation: on the other key the role
+    came in between, and nothing else would tell.
+    """
+    app = await a_team()
+    keys = _keys(app)
+    app.roles.assigned.add((found, THIRD))
+    await sweep(app)
+    await later(app, DAY)
+    await sweep(app)
+    assert _keys(app)[other] != keys[other]
+    assert not [each for each in app.roles.assigned if each[1] == THIRD]
+    _require_whole(app, READERS)
