@@ -217,7 +217,9 @@ class Watch:
             return is_hidden(files, marker.path) and not any(
                 PATHS.team_of(path) == marker.team for path in files
             )
-        slip = f"expires: {SLIP}".encode() in files[marker.path][0] and marker.expires != SLIP
+        # Where the marker's own day cannot be read, one that has passed is taken for it.
+        known = "expires" not in marker.unreadable
+        slip = f"expires: {SLIP}".encode() in files[marker.path][0] and known and marker.expires != SLIP
         return files[marker.path][0] in BROKEN or slip
 
     # ---------------------------------------------------------------------------------------------- the order
