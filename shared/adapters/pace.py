@@ -19,6 +19,9 @@ LOW = 40
 #: Seconds. A request that would have to wait longer is made, and the service says when to come back.
 MAX_PACE = 10.0
 
+#: A longer text than this is no number of requests, and Python refuses to read one of some thousand digits.
+MAX_DIGITS = 10
+
 _KINDS: Mapping[str, Kind] = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 
@@ -48,8 +51,8 @@ class Pace:
         return turn - now
 
     def note(self, kind: Kind, left: str) -> None:
-        """What the service says is left; empty where it does not say."""
-        if left.isdecimal():
+        """What the service says is left. Anything but a number of a sensible length says nothing."""
+        if left.isdecimal() and len(left) < MAX_DIGITS:
             self._left[kind] = int(left)
 
 

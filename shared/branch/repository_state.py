@@ -52,8 +52,8 @@ class Kept(Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class RepositoryState:
-    """What a tree holds. `requests` are the paths of all requests, sorted; `by_team` the same by the team
-    whose they are.
+    """What a tree holds. `requests` are the paths of all requests, sorted; `by_team` groups them
+    by team.
     """
 
     requests: tuple[str, ...]

@@ -60,7 +60,9 @@ async def _make(clock: _Clock, pace: Pace, method: str, left: list[str], kind: s
 async def test_nothing_waits_while_there_is_enough_or_nothing_is_said() -> None:
     clock = _Clock()
     pace = Pace(clock)
-    await _make(clock, pace, "GET", ["", "no number", str(LOW + 3), str(LOW + 2)])
+    await _make(
+        clock, pace, "GET", ["", "no number", "9" * 5_000, "\u00b2", "-1", str(LOW + 3), str(LOW + 2)]
+    )
     assert clock.slept == []
 
 
