@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.operators import as_json, to_json
 from shared.api import teams
+from shared.api.records import Offer
 from shared.marker import Marker, parse_marker
 from shared.messaging.messages import read_envelope
 from shared.messaging.outcomes import Push
@@ -488,9 +489,20 @@ async def _pushed(app: FakeApp, files: dict[str, str | bytes | None]) -> set[str
     return _of_others(app)
 
 
+def _without_alphas_share(offer: Offer) -> object:
+    shares = offer.grants.shares or ()
+    granted = offer.grants.granted - sum(
+        each.tokens_per_minute or 0 for each in shares if each.team == "alpha"
+    )
+    others = tuple(each for each in shares if each.team in OTHERS)
+    return to_json(
+        replace(offer, overcommitted=False, grants=replace(offer.grants, granted=granted, shares=others))
+    )
+
+
 async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
     """What is answered about the others. What is answered about the odd one's team can be sent, too;
-    `broken`: its file is.
+    `broken`: its file is. Alpha's share of a capacity, and the sum that contains it, are alpha's own.
     """
     if broken:
         app.repository.commit({path_of("alpha"): b"oops"})
@@ -503,12 +515,13 @@ async def _answers(app: FakeApp, *, broken: bool) -> dict[str, object]:
     if (alpha := await teams.team(app, "alpha", EVERYBODY)) is not None:
         as_json(200, to_json(alpha)).get_body()
     one = to_json(await teams.team(app, "carol", EVERYBODY))
-    models = to_json(await teams.models(app, with_shares=True))
+    models = await teams.models(app, with_shares=True)
+    as_json(200, to_json(models)).get_body()
     unsettled = await unsettled_teams(app, app.clock.now())
     return {
         "listed": [json.loads(each) for each in listed],
         "carol": one,
-        "models": models,
+        "models": [_without_alphas_share(model) for model in models.models],
         "unsettled": unsettled and unsettled & set(OTHERS),
     }
 
@@ -545,8 +558,13 @@ async def test_a_push_is_taken_in_and_writes_the_same_for_all_others(odd: Odd, w
         assert found == usual
 
 
+#: Of a newer version, and without a digest: what it reserves is unknown, and counts with the ceiling.
+NEWER = f"{str(_marker()).rpartition('; ')[0]}; "
+
+
 @CASES
 @given(odd_objects, st.booleans())
+@example(_on_product(NEWER), False)
 async def test_what_is_answered_about_all_others_is_the_same(odd: Odd, broken: bool) -> None:
     """Where alpha's file is broken, what stands of it is told by what is there."""
     usual = await _usual(f"answers {broken}", lambda app: _answers(app, broken=broken))
