@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
+from typing import TypeVar
 
 from shared import names
 from shared.app import App
@@ -30,6 +31,7 @@ from shared.stages.ownership import is_foreign_and_active, is_own_and_active, su
 from shared.stages.renew_key import KEY, make_new, publish
 
 ENDPOINT = "URL"
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +88,25 @@ async def _mark_exposed(
     A group that has its role on one key may have been given it on the other one too, after the assignments
     there were read: its role is revoked on both, so both are marked.
     """
-    request, exposed = decision.request, dict[str, SecretVersion]()
+    request, team = decision.request, event.message.team
     assert request is not None
-    secrets = names.key_secrets(request.team)
+    secrets = names.key_secrets(team)
     groups = decision.granted_groups.union(*(existing.granted_groups.get(each, ()) for each in secrets))
-    for secret in secrets:
-        newest = existing.newest(secret)
-        if newest is None or EXPOSED in newest.tags:
-            continue
-        if groups - {request.entra_group, newest.tags.get("reader")}:
-            exposed[secret] = replace(newest, tags=marked(newest.tags, {EXPOSED: format_time(event.now)}))
-    await gather_all(
-        *(app.vault.update(version, version.enabled, version.tags) for version in exposed.values())
+    exposed = [
+        which
+        for which, secret in enumerate(secrets)
+        if (newest := existing.newest(secret)) is not None
+        and EXPOSED not in newest.tags
+        and groups - {request.entra_group, newest.tags.get("reader")}
+    ]
+    if not exposed:
+        return existing
+    keys = None if existing.subscription is None else await app.gateway.keys(names.subscription(team))
+    marked_secrets = [secrets[which] for which in exposed]
+    versions = await _results(
+        [_mark(app, team, which, existing.secrets[secrets[which]], event.now, keys) for which in exposed]
     )
-    written = {secret: (version, *existing.secrets[secret][1:]) for secret, version in exposed.items()}
+    written = dict(zip(marked_secrets, versions, strict=True))
     return replace(existing, secrets={**existing.secrets, **written})
 
 
@@ -252,7 +259,7 @@ async def _write_secrets(
     for which, name in enumerate(names.key_secrets(team)):
         newest, since = existing.newest(name), keys.renewal.waiting.get(which)
         if newest is not None and since is not None:
-            writes.append(_keep_exposed(app, newest, since))
+            writes.append(_keep_exposed(app, team, which, existing.secrets[name], since, keys.keys))
         elif keys.keys is not None and which not in keys.renewal.now:
             writes.append(write_secret(app, Secret(name, KEY, keys.keys[which]), newest, tags))
         elif keys.keys is None:
@@ -260,12 +267,33 @@ async def _write_secrets(
     return any(await _results(writes))
 
 
-async def _keep_exposed(app: App, newest: SecretVersion, since: datetime) -> bool:
+async def _keep_exposed(
+    app: App, team: str, which: int, versions: Sequence[SecretVersion], since: datetime, keys: Keys | None
+) -> bool:
     """An exposed key works on for its overlap. Its tag `reader` stays as it is until the key is renewed."""
-    if newest.enabled and is_marked(newest.tags, since):
-        return False
-    await app.vault.update(newest, True, marked(newest.tags, {EXPOSED: format_time(since)}))
-    return True
+    newest = versions[0]
+    if not is_marked(newest.tags, since):
+        await _mark(app, team, which, versions, since, keys)
+        return True
+    if not newest.enabled:
+        await app.vault.update(newest, True, newest.tags)
+    return not newest.enabled
+
+
+async def _mark(
+    app: App, team: str, which: int, versions: Sequence[SecretVersion], since: datetime, keys: Keys | None
+) -> Sequence[SecretVersion]:
+    """Mark a key as exposed, in a new version of its secret with the same value; return all versions.
+
+    A handler that lost its lock, and writes late, writes the tags of a version that it has read: of this one
+    it knows nothing. A key that the gateway does not take is marked in place: it is renewed at once.
+    """
+    newest, *older = versions
+    tags = marked(newest.tags, {EXPOSED: format_time(since)})
+    if keys is not None and keys[which].fingerprint(newest.name) == newest.tags.get("fingerprint"):
+        return await publish(app, team, which, keys[which], tags)
+    await app.vault.update(newest, newest.enabled, tags)
+    return replace(newest, tags=tags), *older
 
 
 async def _update_tags(app: App, newest: SecretVersion | None, tags: Mapping[str, str]) -> bool:
@@ -279,7 +307,7 @@ async def _update_tags(app: App, newest: SecretVersion | None, tags: Mapping[str
     return True
 
 
-async def _results(writes: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
+async def _results(writes: Sequence[Coroutine[None, None, R]]) -> list[R]:
     tasks = [asyncio.ensure_future(write) for write in writes]
     await gather_all(*tasks)
     return [task.result() for task in tasks]

@@ -8,7 +8,7 @@ more; the key in between was never in the vault.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared import names
 from shared.app import App
@@ -16,6 +16,7 @@ from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
+from shared.resources.actual import SecretVersion
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, set_secret
 
@@ -33,8 +34,10 @@ async def make_new(app: App, event: Event[TeamMessage], decision: Decision, whic
     return (await app.gateway.keys(subscription))[which]
 
 
-async def publish(app: App, team: str, which: int, value: SecretValue, tags: Mapping[str, str]) -> None:
-    """Write value, fingerprint and reader in one new version of the secret.
+async def publish(
+    app: App, team: str, which: int, value: SecretValue, tags: Mapping[str, str]
+) -> Sequence[SecretVersion]:
+    """Write value, fingerprint and reader in a new version of the secret. Returns all versions, newest first.
 
     Raises Busy when another host renewed the key meanwhile: the vault may hold the value of either.
     """
@@ -44,3 +47,4 @@ async def publish(app: App, team: str, which: int, value: SecretValue, tags: Map
     newest = next(iter(versions), None)
     if newest is None or newest.tags.get("fingerprint") != keys[which].fingerprint(secret):
         raise Busy(f"another host makes the keys of {team} new")
+    return versions

@@ -203,7 +203,7 @@ async def test_a_push_that_is_left_to_a_sweep_needs_no_other_sweep() -> None:
     _require_whole(app)
 
 
-@pytest.mark.parametrize("after", [f"update {KEY}", f"grant {KEY} {OTHER_READERS}"])
+@pytest.mark.parametrize("after", [f"set {KEY}", f"grant {KEY} {OTHER_READERS}"])
 async def test_a_handler_sent_by_a_sweep_and_killed_after_a_mark_still_renews_the_key(
     after: str,
 ) -> None:
@@ -232,6 +232,25 @@ async def test_a_sweep_that_marks_a_key_comes_back_for_it() -> None:
     app.roles.assigned.add((KEY, OTHER_READERS))
     await sweep(app)
     assert EXPOSED in _tags(app, KEY)
+    await later(app, DAY)
+    assert _keys(app)[PRIMARY] != primary
+    _require_whole(app, READERS)
+
+
+@pytest.mark.parametrize("role_alone", [False, True])
+async def test_a_late_write_of_old_tags_does_not_take_a_mark_off(role_alone: bool) -> None:
+    """Its handler lost the lock after it had read the secret. Neither the tag `reader` nor a role tells any
+    more that another group could read the key.
+    """
+    app = await a_team()
+    primary, before = _keys(app)[PRIMARY], app.vault.kept[KEY].versions[0]
+    if role_alone:
+        app.roles.assigned.add((KEY, OTHER_READERS))
+        await sweep(app)
+    else:
+        await ask(app, Asked(readers=OTHER_READERS))
+        await ask(app, Asked())
+    await app.vault.update(before, True, before.tags)
     await later(app, DAY)
     assert _keys(app)[PRIMARY] != primary
     _require_whole(app, READERS)
