@@ -23,7 +23,7 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 
-from standins import control, orphans, snapshots
+from standins import control, orphans, ports, snapshots
 from standins.faults import PROFILES
 from standins.world import World
 
@@ -115,7 +115,7 @@ def _wanted(options: argparse.Namespace) -> list[str]:
 
 
 def _address(name: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
+    port = ports.number(listener)
     if name == "control":
         return f"http://127.0.0.1:{port}"
     schemes = {name: scheme for name, _, scheme in SERVERS}
@@ -153,22 +153,12 @@ def _listen(folder: Path, names: list[str]) -> dict[str, socket.socket]:
     known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     sockets = {}
     for name in names:
-        sockets[name] = _bind(known.get(name, 0))
-        known[name] = sockets[name].getsockname()[1]
+        sockets[name] = ports.listen(known.get(name))
+        sockets[name].listen(256)
+        sockets[name].setblocking(False)
+        known[name] = ports.number(sockets[name])
     path.write_text(json.dumps(known))
     return sockets
-
-
-def _bind(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError:
-        listener.bind(("127.0.0.1", 0))
-    listener.listen(256)
-    listener.setblocking(False)
-    return listener
 
 
 def _certificate(folder: Path) -> ssl.SSLContext:

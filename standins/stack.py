@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from standins import ports
 from standins.control import Control
 from standins.identity import IDENTITY_HEADER
 from standins.world import SUBSCRIPTION, TENANT
@@ -89,6 +89,7 @@ class Stack:
         self._log_level = log_level
         self._run_options = run_options
         self._processes: list[subprocess.Popen[str]] = []
+        self._hosts: list[subprocess.Popen[str]] = []
         self._logs: list[IO[str]] = []
         self.invocations_file = folder / "invocations.jsonl"
         self._invocations: list[Invocation] = []
@@ -149,7 +150,19 @@ class Stack:
         # into the environment too, where they win over what this process may have set for another stack.
         trusted = {"SSL_CERT_FILE": self.ca, "REQUESTS_CA_BUNDLE": self.ca}
         process, ready = self._start("functions-host", command, {**trusted, **self.settings()})
+        self._hosts.append(process)
         return process, ready["url"]
+
+    def require_host(self) -> None:
+        """Raises RuntimeError with the end of its log when no instance of the app is running."""
+        if all(host.poll() is not None for host in self._hosts):
+            log = (self.folder / "functions-host.log").read_text()
+            raise RuntimeError(f"the host ended with {self.host.returncode}; its log says:\n{log[-4000:]}")
+
+    def ensure_host(self) -> None:
+        """Start the host where it is not running."""
+        if self.host.poll() is not None:
+            self.start_host()
 
     def restart_host(self) -> None:
         self.stop_host()
@@ -338,9 +351,8 @@ def _known_port(folder: Path) -> int:
     """The same port at every start, so that the webhook of the repository keeps its address."""
     path = folder / "host-port"
     if not path.exists():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            path.write_text(str(probe.getsockname()[1]))
+        with ports.listen() as probe:
+            path.write_text(str(ports.number(probe)))
     return int(path.read_text())
 
 

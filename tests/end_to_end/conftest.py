@@ -60,6 +60,7 @@ def road_as_described(whole_road: Road, comparison: Comparison) -> Iterator[None
 @pytest.fixture
 def road(whole_road: Road) -> Road:
     """The road with nothing under way, nothing counted and nothing broken."""
+    whole_road.stack.ensure_host()  # a test that failed may have left it stopped
     whole_road.settle()
     whole_road.stack.control.forget_calls()
     whole_road.stack.control.forget_faults()

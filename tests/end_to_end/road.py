@@ -140,7 +140,13 @@ class Road:
         self.settle()
 
     def settle(self) -> None:
-        wait_until("no message is under way", self.is_quiet)
+        wait_until("no message is under way", self._has_settled)
+
+    def _has_settled(self) -> bool:
+        quiet = self.is_quiet()
+        if not quiet:
+            self.stack.require_host()
+        return quiet
 
     def deliveries(self) -> list[dict[str, Any]]:
         deliveries: list[dict[str, Any]] = self.stack.github("GET", "/_standin/deliveries")
