@@ -25,7 +25,7 @@ from shared.api.team_view import TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
-from shared.inventory.drift import catalog_drift
+from shared.inventory.differences import differences, plans_for_catalog
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, reader_of
 from shared.requests.details import ModelAccess
@@ -156,11 +156,12 @@ def provider_list(catalog: Catalog, platform: Platform, snapshot: Snapshot, comm
     backends, named values and shared workspaces.
     """
     marker = snapshot.api.marker if snapshot.api else None
+    plans = plans_for_catalog(catalog, platform, snapshot, snapshot.team(names.CATALOG_TEAM).workspaces)
     return ProviderList(
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
         backends=tuple(_backends(catalog, platform, snapshot.backends)),
-        differences=tuple(catalog_drift(catalog, platform, snapshot)),
+        differences=tuple(each.message for each in differences(names.CATALOG_TEAM, plans)),
     )
 
 

@@ -15,14 +15,15 @@ from shared import names
 from shared.api.team_view import Condition, Status, TeamView
 from shared.branch.states import Access
 from shared.documents.problem import Problem
-from shared.inventory import project_drift
-from shared.inventory.drift import by_part, renewal_of
+from shared.inventory.differences import plans_to_grant
 from shared.inventory.snapshot import DesiredTeam, Part
 from shared.marker import Marker, format_time, read_time
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Namespace, Product, Project, Workspace
 from shared.resources.desired import Platform
-from shared.resources.project import BEING_DELETED, FAILED, READY
+from shared.resources.keys import renewal_of
+from shared.resources.plan import Plan, describe
+from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
 from shared.resources.readiness import Failed, NotYet, readiness
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
@@ -141,10 +142,9 @@ def _granted(part: Part, view: TeamView, platform: Platform) -> Condition:
 def _differences(part: Part, view: TeamView, platform: Platform) -> list[str]:
     assert view.on_branch.request is not None
     assert view.catalog is not None
-    desired = DesiredTeam(view.on_branch.request, view.on_branch.path, False)
-    if part == "Projects":
-        return list(project_drift.project_drift(desired, platform, view.times, view.snapshot))
-    return list(by_part(desired, view.catalog, platform, view.snapshot, view.times).get(part, ()))
+    wanted = DesiredTeam(view.on_branch.request, view.on_branch.path)
+    plan = plans_to_grant(wanted, view.catalog, platform, view.actual, view.times).get(part, Plan())
+    return [describe(each) for each in plan.findings]
 
 
 def _different(part: Part, differences: list[str], view: TeamView, platform: Platform) -> Condition:
@@ -181,7 +181,8 @@ def _serving(part: Part, view: TeamView, platform: Platform) -> Condition:
 
 def _notes_on_keys(view: TeamView, request: AccessRequest) -> str:
     """Notes for the team on keys that are as requested."""
-    until = renewal_of(request, view.times, view.snapshot).until
+    reader, times = request.entra_group or "", view.times
+    until = renewal_of(request.team, reader, view.actual.keys, times.now, times.key_overlap).until
     notes = [] if request.entra_group else ["no group may read them yet: add entraGroup"]
     if until is not None:
         notes.append(f"primary key renewed after {format_time(until)}: another group could read it")
@@ -213,7 +214,7 @@ def _is_product_in_force(view: TeamView, platform: Platform) -> bool:
 
 
 def _are_keys_in_force(view: TeamView) -> bool:
-    subscription = view.snapshot.subscriptions.get(names.subscription(view.on_branch.team))
+    subscription = view.actual.keys.subscription
     return (
         subscription is not None
         and subscription.state == "active"
@@ -228,7 +229,7 @@ def _ended(part: Part, view: TeamView, platform: Platform) -> Condition:
         case "Keys":
             return _ended_keys(view)
         case "Workspaces":
-            namespace = view.snapshot.namespaces.get(names.namespace(view.on_branch.team))
+            namespace = view.actual.workspaces.namespace
             return _withdrawn(part, namespace is not None, _marked(namespace), view.times.workspace_grace)
         case "Projects":
             return _ended_project(view, platform)
@@ -261,8 +262,7 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
 
 def _workspaces(view: TeamView) -> Condition:
     """The condition of all dedicated workspaces: that of the first one that does not serve, if any."""
-    namespace = names.namespace(view.on_branch.team)
-    managed = [each for each in view.snapshot.workspaces.get(namespace, ()) if each.managed]
+    managed = [each for each in view.actual.workspaces.workspaces if each.managed]
     if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
     found = sorted(managed, key=lambda each: each.name)
@@ -332,11 +332,10 @@ def _not_ready(project: Project) -> Condition:
 
 
 def _ended_project(view: TeamView, platform: Platform) -> Condition:
-    left = list(
-        project_drift.ended_project_drift(view.on_branch.team, platform.repository, view.times, view.snapshot)
-    )
-    if left:
-        return Condition("Projects", "False", "InProgress", "; ".join(left))
+    owner, times = Marker(platform.repository, view.on_branch.team, "", ""), view.times
+    plan = plan_withdrawn_project(owner, view.actual.project, times.now, times.grace, in_doubt=False)
+    if plan.findings:
+        return Condition("Projects", "False", "InProgress", "; ".join(map(describe, plan.findings)))
     project = view.project(platform.repository)
     return _withdrawn("Projects", project is not None, _marked(project), view.times.grace)
 

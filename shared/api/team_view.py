@@ -11,7 +11,7 @@ from shared import names
 from shared.branch.states import Access, Files
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
-from shared.inventory.snapshot import Part, Snapshot, Times
+from shared.inventory.snapshot import ActualTeam, Part, Times
 from shared.marker import Marker, read_time
 from shared.messaging.dead_letters import Letter
 from shared.requests.request import AccessRequest
@@ -55,7 +55,7 @@ class TeamView:
     """
 
     on_branch: TeamOnBranch
-    snapshot: Snapshot
+    actual: ActualTeam
     catalog: Catalog | None
     times: Times
     letters: Mapping[Part, Letter] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class TeamView:
 
     @property
     def product(self) -> Product | None:
-        return self.snapshot.products.get(names.product(self.on_branch.team))
+        return self.actual.product.product
 
     @property
     def withdrawn(self) -> datetime | None:
@@ -74,17 +74,12 @@ class TeamView:
 
     @property
     def secrets(self) -> list[SecretVersion]:
-        return [
-            self.snapshot.secrets[name]
-            for name in names.secrets(self.on_branch.team)
-            if name in self.snapshot.secrets
-        ]
+        """The newest version of each secret that exists."""
+        newest = map(self.actual.keys.newest, names.secrets(self.on_branch.team))
+        return [version for version in newest if version is not None]
 
     def project(self, repository: int) -> Project | None:
         """The team's Foundry project, if it is ours."""
-        found = self.snapshot.projects.get(names.project(self.on_branch.team))
-        return (
-            found
-            if found is not None and Marker(repository, self.on_branch.team, "", "").owns(found.marker)
-            else None
-        )
+        found = self.actual.project.project
+        ours = Marker(repository, self.on_branch.team, "", "")
+        return found if found is not None and ours.owns(found.marker) else None

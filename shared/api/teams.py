@@ -30,15 +30,15 @@ from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
 from shared.errors import Unavailable
 from shared.git import Tree
-from shared.inventory import orphans
+from shared.inventory import owned_teams
 from shared.inventory.dead_letters import letters
-from shared.inventory.snapshot import Part, Snapshot, Times
+from shared.inventory.snapshot import Part, Snapshot
 from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.ports import Head
 from shared.resources.actual import Route, Workspace
-from shared.stages.sweep import Branch, observe
+from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
     PROVISION_GATEWAY.name: "Gateway",
@@ -70,9 +70,15 @@ async def teams(app: App, audience: Audience) -> TeamList:
     (branch, snapshot), found_letters = await asyncio.gather(
         observe(app, head, app.clock.now()), _letters(app)
     )
-    times = _times(app)
+    times = times_of(app, app.clock.now())
     views = (
-        TeamView(team, snapshot, branch.reviewed.catalog, times, _letters_by_part(found_letters, team))
+        TeamView(
+            team,
+            snapshot.team(team.team),
+            branch.reviewed.catalog,
+            times,
+            _letters_by_part(found_letters, team),
+        )
         for team in _all_teams(app, branch)
     )
     records = (
@@ -97,16 +103,18 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     on_branch = await _on_branch(app, name, branch, seen, at)
     view = TeamView(
         on_branch,
-        seen.snapshot,
+        seen.snapshot.team(name),
         branch.reviewed.catalog,
-        _times(app),
+        times_of(app, app.clock.now()),
         _letters_by_part(found_letters, on_branch),
         seen.unread,
     )
     if not audience.sees(reading_group(view, app.platform)):
         seen.require("Keys")
         return None
-    if not on_branch.blob and name not in orphans.teams_with_objects(app.platform.repository, seen.snapshot):
+    if not on_branch.blob and name not in owned_teams.teams_with_objects(
+        app.platform.repository, seen.snapshot
+    ):
         seen.require(*seen.unread)
         return None
     record = team_record(view, app.platform, head.commit)
@@ -146,7 +154,7 @@ async def _platform_side(app: App) -> Snapshot:
         linked=frozenset(),
         subscriptions={},
         backends={found.name: found for found in backends},
-        secret_urls={value.name: value.url for value in values if value.ours},
+        named_values={value.name: value for value in values},
         secrets={},
         readers={},
         namespaces={home: namespace} if namespace else {},
@@ -179,10 +187,6 @@ def _valid(catalog: Catalog | None) -> Catalog:
             reason="CatalogueInvalid",
         )
     return catalog
-
-
-def _times(app: App) -> Times:
-    return Times(app.clock.now(), app.timeouts.grace, app.timeouts.workspace_grace, app.timeouts.key_overlap)
 
 
 async def _whole_review(app: App, head: Head, tree: Tree) -> Review:
@@ -227,7 +231,7 @@ async def _on_branch(
     """The team's state on the branch. If the guard decides, the products of all teams, or also their files,
     are read.
     """
-    in_use = orphans.is_in_use(name, app.platform.repository, seen.snapshot)
+    in_use = owned_teams.is_in_use(name, app.platform.repository, seen.snapshot)
     existing = Existing(app.platform.repository, seen.snapshot.products, frozenset({name} if in_use else ()))
     found = state(branch, existing, name, request_paths_of(at.tree, name, app.paths.requests), at.today)
     wrong = await late_last_days(app, [found], branch.reviewed, at.head)
@@ -275,7 +279,7 @@ async def _recheck_beside_all(app: App, view: TeamView, record: TeamRecord, at: 
     if view.on_branch.path in whole.requests:
         return record
     problems = tuple(problem for problem in whole.problems if problem.path == view.on_branch.path)
-    kept: Access = "kept" if names.product(view.on_branch.team) in view.snapshot.products else "none"
+    kept: Access = "kept" if view.product is not None else "none"
     on_branch = replace(view.on_branch, files="invalid", access=kept, request=None, problems=problems)
     return team_record(replace(view, on_branch=on_branch), app.platform, at.head.commit)
 

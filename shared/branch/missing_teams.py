@@ -11,7 +11,7 @@ from shared.app import App
 from shared.branch.team_states import paths_by_team, trusted_marker
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams, approved_teams, withhold
 from shared.git import Tree, is_hidden
-from shared.inventory import orphans
+from shared.inventory import owned_teams
 from shared.inventory.team_snapshot import read_team
 from shared.marker import Marker
 from shared.ports import Head
@@ -108,4 +108,4 @@ async def is_in_use(app: App, team: str) -> bool:
     """
     seen = await read_team(app, team, None)
     seen.require("Gateway", "Keys", "Workspaces", "Projects")
-    return orphans.is_in_use(team, app.platform.repository, seen.snapshot)
+    return owned_teams.is_in_use(team, app.platform.repository, seen.snapshot)

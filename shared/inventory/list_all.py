@@ -35,7 +35,7 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
     )
     in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
     (
-        (api, rules, fragment),
+        (api, policy, fragment),
         (linked, subscriptions, backends, values),
         (secrets, readers),
         cluster,
@@ -43,19 +43,17 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
     ) = await asyncio.gather(
         unified, on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
     )
-    urls = {value.name: value.url for value in values if value.ours}
     found = (
         _by_name(products),
         linked,
         _by_name(subscriptions),
         _by_name(backends),
-        urls,
+        _by_name(values),
         _by_name(secrets),
         readers,
     )
-    digest = rules.digest if rules else ""
     return Snapshot(
-        api, *found, *cluster, *playground, api_policy=digest, fragment=fragment.digest, rules=fragment.rules
+        api, *found, *cluster, *playground, api_policy=policy, fragment=fragment.digest, rules=fragment.rules
     )
 
 

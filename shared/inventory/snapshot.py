@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from shared import names
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
+    ActualNamedValue,
     Api,
     GpuNode,
     Namespace,
+    Policy,
     Product,
     Project,
     RoleGrant,
@@ -21,6 +24,12 @@ from shared.resources.actual import (
     Subscription,
     Workspace,
 )
+from shared.resources.keys import ActualKeys
+from shared.resources.plan import UNREAD, Unread
+from shared.resources.product import ActualProduct
+from shared.resources.project import ActualProject
+from shared.resources.unified_api_plan import ActualCatalog
+from shared.resources.workspace_plan import ActualWorkspaces
 
 #: The parts of a team's access, each provisioned by one stage.
 Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
@@ -30,9 +39,8 @@ Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 class Snapshot:
     """The existing objects of all systems, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
-    projects. `secret_urls` are where our named values of the gateway point to; `api_policy` and `fragment`
-    are the digests of the unified API's policy and of the policy fragment, None when they were not read;
-    `rules` is the number of the rules by which sweeps have evaluated.
+    projects. `fragment` is the digest of the policy fragment, empty when there is none; `rules` is the number
+    of the rules by which sweeps have evaluated.
     """
 
     api: Api | None
@@ -40,7 +48,7 @@ class Snapshot:
     linked: frozenset[str]
     subscriptions: Mapping[str, Subscription]
     backends: Mapping[str, ActualBackend]
-    secret_urls: Mapping[str, str]
+    named_values: Mapping[str, ActualNamedValue]
     secrets: Mapping[str, SecretVersion]
     readers: Mapping[str, frozenset[RoleGrant]]
     namespaces: Mapping[str, Namespace]
@@ -49,26 +57,70 @@ class Snapshot:
     nodes: tuple[GpuNode, ...]
     projects: Mapping[str, Project] = field(default_factory=dict)
     users: Mapping[str, frozenset[RoleGrant]] = field(default_factory=dict)
-    api_policy: str | None = None
-    fragment: str | None = None
+    api_policy: Policy | Unread | None = UNREAD
+    fragment: str | Unread = UNREAD
     rules: int = 0
+    #: The backends by the first part of their names: a team's product, or `shared`.
+    backends_of: Mapping[str, tuple[ActualBackend, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, tuple[ActualBackend, ...]] = {}
+        for name, backend in self.backends.items():
+            owner = name.partition("--")[0]
+            found[owner] = (*found.get(owner, ()), backend)
+        object.__setattr__(self, "backends_of", found)
+
+    def team(self, team: str) -> ActualTeam:
+        """The objects of one team."""
+        product, home, project = names.product(team), names.namespace(team), names.project(team)
+        subscription = self.subscriptions.get(names.subscription(team))
+        secrets = names.secrets(team)
+        return ActualTeam(
+            ActualProduct(
+                self.products.get(product),
+                backends=self.backends_of.get(product, ()),
+                linked=product in self.linked,
+                subscription=subscription,
+            ),
+            ActualKeys(
+                subscription,
+                {name: (self.secrets[name],) for name in secrets if name in self.secrets},
+                {name: self.readers[name] for name in secrets if name in self.readers},
+            ),
+            ActualWorkspaces(
+                self.namespaces.get(home), self.workspaces.get(home, ()), self.routes.get(home, ())
+            ),
+            ActualProject(self.projects.get(project), self.users.get(project, frozenset())),
+        )
+
+    @property
+    def catalog(self) -> ActualCatalog:
+        """The objects of the catalogue at the gateway."""
+        return ActualCatalog(
+            self.api,
+            self.api_policy,
+            self.backends_of.get(names.SHARED_PREFIX.removesuffix("--"), ()),
+            tuple(self.named_values.values()),
+            self.fragment,
+        )
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Difference:
-    """One difference. `team` is empty where none of our objects is to be changed and a person must act."""
+@dataclass(frozen=True, slots=True)
+class ActualTeam:
+    """The objects of one team in all systems."""
 
-    team: str
-    message: str
+    product: ActualProduct
+    keys: ActualKeys
+    workspaces: ActualWorkspaces
+    project: ActualProject
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredTeam:
-    """A valid request and its path. `over` when its last day has passed."""
+    """A valid request and its path."""
 
     request: AccessRequest
     path: str
-    over: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, ac
         linked=frozenset([product] if gateway.linked else []),
         subscriptions={vault.subscription.name: vault.subscription} if vault.subscription else {},
         backends={backend.name: backend for backend in gateway.backends},
-        secret_urls={},
+        named_values={},
         secrets={secret.name: secret for secret in vault.secrets},
         readers=dict.fromkeys(vault.granted, reader),
         namespaces={home: cluster.namespace} if cluster.namespace else {},

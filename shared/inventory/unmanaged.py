@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Set
 from typing import TypeGuard
 
 from shared import names
-from shared.inventory.drift import team_displayed
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, owner_of
 from shared.resources.actual import Subscription
+from shared.resources.subscription import team_displayed
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
 BUILT_IN = "master"

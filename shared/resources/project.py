@@ -1,14 +1,28 @@
-"""The playground: the plan of a team's Foundry project."""
+"""The playground: the plans that give a team its Foundry project, withdraw it and delete it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.errors import NotManaged
-from shared.marker import Marker, require_known
+from shared.marker import Marker
 from shared.resources.actual import Project, RoleGrant, TracingConnection
 from shared.resources.desired import DesiredProject
-from shared.resources.plan import Change, Create, Delete, Plan, Update
+from shared.resources.plan import (
+    UNREAD,
+    Change,
+    Create,
+    Delete,
+    Kind,
+    Pending,
+    Plan,
+    Refused,
+    Unread,
+    Update,
+    in_steps,
+    refusal,
+)
 
 #: https://learn.microsoft.com/azure/ai-foundry/foundry-models/quotas-limits
 MAX_PROJECTS = 250
@@ -24,7 +38,7 @@ class ActualProject:
 
     project: Project | None
     readers: frozenset[RoleGrant]
-    connection: TracingConnection | None = None
+    connection: TracingConnection | Unread | None = UNREAD
     granted_groups: frozenset[str] = frozenset()
 
     def other_groups(self, group: str | None) -> frozenset[str]:
@@ -42,19 +56,68 @@ def plan_project(desired: DesiredProject, marker: Marker, actual: ActualProject,
     last.
     """
     project = actual.project
-    _require_ours(marker, desired, actual)
-    revoked = (Delete("project role", each, "") for each in sorted(actual.other_groups(group)))
-    steps: list[tuple[Change, ...]] = [tuple(revoked)]
+    if refused := _refused(marker, desired, actual):
+        return Plan(refused=refused)
+    revoked = _revoked(actual, group)
     if project is None or project.state in FAILED:
         first = marker if desired.tracing is None else marker.unfinished()
-        steps.append((Create("project", desired.name, (desired.display_name, first)),))
-    elif project.state == READY:
-        steps += [
+        made = Create("project", desired.name, (desired.display_name, first))
+        return Plan(in_steps(revoked, [made]), pending=_pending(desired.name, project))
+    if project.state != READY:
+        return Plan(in_steps(revoked), pending=_pending(desired.name, project))
+    return Plan(
+        in_steps(
+            revoked,
             _connection_changes(desired, actual.connection),
             _role_changes(actual, group),
             _marker_changes(desired, marker, project),
-        ]
-    return Plan(tuple(step for step in steps if step))
+        ),
+        unread=frozenset() if is_marked(project, marker) else _unread_connection(actual),
+    )
+
+
+def plan_withdrawn_project(
+    owner: Marker, actual: ActualProject, now: datetime, grace: timedelta, *, in_doubt: bool
+) -> Plan:
+    """Revoke the roles of all groups at once, mark the project as withdrawn, and delete it when the grace
+    period is over. A project of others is left alone.
+
+    `in_doubt`: the branch cannot be read; nothing is deleted.
+    """
+    project, revoked = actual.project, _revoked(actual, None)
+    if project is not None and not owner.owns(project.marker):
+        return Plan()
+    if project is None:
+        return Plan(in_steps(revoked))
+    marker = project.marker
+    assert marker is not None, "it is ours"
+    if refused := refusal("project", project.name, f"Foundry project {project.name}", owner, marker):
+        return Plan(in_steps(revoked), refused=refused)
+    if project.state == BEING_DELETED:
+        going = Pending("project", project.name, "ProjectDeleting", ends=True)
+        return Plan(in_steps(revoked), pending=(going,))
+    if marker.withdrawn is None:
+        withdrawn = (project.display_name, replace(marker, withdrawn=now))
+        return Plan(in_steps(revoked, [Update("project marker", project.name, None, withdrawn)]))
+    if in_doubt or now < marker.withdrawn + grace:
+        return Plan(in_steps(revoked))
+    return Plan(in_steps(revoked, [Delete("project", project.name, "")]))
+
+
+def _revoked(actual: ActualProject, group: str | None) -> list[Change]:
+    return [Delete("project role", each, "") for each in sorted(actual.other_groups(group))]
+
+
+def _pending(name: str, project: Project | None) -> tuple[Pending, ...]:
+    """The reasons of a project that is not ready."""
+    state = "" if project is None else project.state
+    if state in FAILED:
+        return (Pending("project", name, "ProjectFailed"),)
+    return (Pending("project", name, "ProjectDeleting" if state == BEING_DELETED else "ProjectNotReady"),)
+
+
+def _unread_connection(actual: ActualProject) -> frozenset[Kind]:
+    return frozenset({"tracing connection"}) if actual.connection is UNREAD else frozenset()
 
 
 def _role_changes(actual: ActualProject, group: str | None) -> tuple[Change, ...]:
@@ -75,7 +138,11 @@ def is_marked(project: Project, marker: Marker) -> bool:
     return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
 
 
-def _connection_changes(desired: DesiredProject, connection: TracingConnection | None) -> tuple[Change, ...]:
+def _connection_changes(
+    desired: DesiredProject, connection: TracingConnection | Unread | None
+) -> tuple[Change, ...]:
+    if isinstance(connection, Unread):
+        return ()
     if desired.tracing is None:
         return (
             (Delete("tracing connection", connection.target, ""),)
@@ -87,11 +154,15 @@ def _connection_changes(desired: DesiredProject, connection: TracingConnection |
     return (Create("tracing connection", desired.tracing),)
 
 
-def _require_ours(marker: Marker, desired: DesiredProject, actual: ActualProject) -> None:
-    advice = f"that is not managed by mergekey for {marker.team}: rename or remove it"
-    known = actual.project.marker if actual.project else None
-    if actual.project is not None and not marker.owns(known):
-        raise NotManaged(f"there is a Foundry project {desired.name} {advice}")
-    require_known(known, f"the Foundry project {desired.name}")
-    if actual.connection is not None and not actual.connection.ours and desired.tracing is not None:
-        raise NotManaged(f"there is a tracing connection in the Foundry project {desired.name} {advice}")
+def _refused(marker: Marker, desired: DesiredProject, actual: ActualProject) -> tuple[Refused, ...]:
+    project, shown = actual.project, f"Foundry project {desired.name}"
+    if project is not None and (left := refusal("project", desired.name, shown, marker, project.marker)):
+        return left
+    connection = actual.connection
+    if isinstance(connection, Unread) or connection is None or connection.ours or desired.tracing is None:
+        return ()
+    text = (
+        f"there is a tracing connection in the {shown} that is not managed by mergekey for {marker.team}: "
+        "rename or remove it"
+    )
+    return (Refused("tracing connection", connection.target, NotManaged, text),)

@@ -28,5 +28,11 @@ def marked(found: Mapping[str, str], mark: Mapping[str, str]) -> dict[str, str]:
 
 
 def equivalent(found: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    """Whether they are equal, except for the commit, which is for people."""
-    return {**found, "commit": ""} == {**wanted, "commit": ""}
+    """Whether they are equal, except for the commit, which is for people. A tag without a text is none: a
+    vault may leave it out.
+    """
+    return _said(found) == _said(wanted)
+
+
+def _said(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in tags.items() if text and name != "commit"}

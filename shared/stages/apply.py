@@ -6,21 +6,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.app import App
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError, Rejected
 from shared.marker import Marker
 from shared.ports import Cluster, Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
-from shared.resources.plan import Change, Create, Delete, Plan, Replace, Update
+from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Replace, Update, WritablePlan
 from shared.resources.secret_tags import equivalent, with_others
-from shared.resources.workspaces import Manifest
+from shared.resources.subscription import ADMINISTRATOR
+from shared.resources.workspaces import Manifest, namespace_manifest
 from shared.secret import SecretValue
 
-#: The administrator of every API Management service. API Management gives it a subscription, with keys, to
-#: each new product.
-ADMINISTRATOR = "1"
 #: The tags that name the owner of a secret.
 OWNER_TAGS = ("repository", "team")
 
@@ -43,7 +41,7 @@ async def gather_all(*calls: Awaitable[object]) -> None:
 
 
 async def apply_plan(
-    plan: Plan,
+    plan: WritablePlan,
     write: Callable[[Change], Awaitable[None]],
     after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
@@ -65,32 +63,23 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
     await gather_all(*(gateway.delete_subscription(stray.name, stray.etag) for stray in strays))
 
 
-async def require_subscription(gateway: Gateway, product: Product | None, owner: Marker) -> Product | None:
-    """Close the owner's product to calls without a key, and return it as it is then. Nothing is changed where
-    it is closed, belongs to others, or was written by a newer version.
-    """
-    if product is None or product.subscription_required or not owner.may_change(product.marker):
-        return product
-    etag = await gateway.require_subscription(product.name, product.etag)
-    return replace(product, subscription_required=True, etag=etag)
-
-
 class GatewayWriter:
     """Writes a team's product or the catalogue's API. It remembers the ETag of the product that it created,
-    closed or marked.
+    closed or marked, and which backends it has written.
     """
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
         self._gateway = gateway
         self._marker = marker
         self._written: str | None = None
+        self._backends: set[str] = set()
 
     def etag_of(self, product: Product | None) -> str:
         """The product's ETag after what this writer has written."""
         return self._current(product.etag if product else None)
 
     def _current(self, tag: str | None) -> str:
-        return self._written or tag or "*"
+        return self._written or tag or ANY_VERSION
 
     async def __call__(self, change: Change) -> None:
         match change.kind:
@@ -100,6 +89,8 @@ class GatewayWriter:
                 await self._write_named_value(change)
             case "api" | "api policy" | "api marker" | "policy fragment":
                 await self._write_api(change)
+            case "subscription" | "administrator subscription":
+                await self._take_away_subscription(change)
             case _:
                 await self._write_product(change)
 
@@ -108,17 +99,30 @@ class GatewayWriter:
             case Create("product", name, (display_name, marker)):
                 self._written = await self._gateway.create_product(name, display_name, marker)
             case Update("product", name, tag):
-                self._written = await self._gateway.require_subscription(name, tag or "*")
+                self._written = await self._gateway.require_subscription(name, tag or ANY_VERSION)
             case Update("product reservation", name, tag, marker):
                 self._written = await self._gateway.mark_product(name, self._current(tag), marker)
             case Update("product policy", name, tag, policy):
                 await self._gateway.put_product_policy(name, policy, tag)
             case Create("product link", name, api):
                 await self._gateway.link_product(name, api)
-            case Create("administrator subscription", name):
-                await remove_administrator(self._gateway, name)
+            case Delete("product link", name, api):
+                await self._gateway.unlink_product(name, api)
             case Update("product marker", name, tag, (display_name, marker)):
                 await self._gateway.publish_product(name, self._current(tag), display_name, marker)
+            case Delete("product", name, tag):
+                await self._gateway.delete_product(name, self._current(tag))
+            case _:
+                raise TypeError(f"the gateway cannot write {change}")
+
+    async def _take_away_subscription(self, change: Change) -> None:
+        match change:
+            case Update("subscription", name, tag):
+                await self._gateway.suspend_subscription(name, tag or ANY_VERSION)
+            case Delete("subscription", name, tag):
+                await self._gateway.delete_subscription(name, tag)
+            case Delete("administrator subscription", product):
+                await remove_administrator(self._gateway, product)
             case _:
                 raise TypeError(f"the gateway cannot write {change}")
 
@@ -126,8 +130,12 @@ class GatewayWriter:
         match change:
             case Create(_, _, body):
                 await self._gateway.put_backend(body, self._marker, None)
-            case Update(_, _, tag, body):
-                await self._gateway.put_backend(body, self._marker, tag)
+                self._backends.add(change.name)
+            case Update(_, name, tag, body):
+                # The second write follows at once, and does not know the ETag that the first one gave.
+                known = ANY_VERSION if name in self._backends else tag
+                await self._gateway.put_backend(body, self._marker, known)
+                self._backends.add(name)
             case Delete(_, name, tag):
                 await self._gateway.delete_backend(name, tag)
             case _:
@@ -178,12 +186,16 @@ class WorkspaceWriter:
                 await self._cluster.create(manifest)
             case Create("limits", _, manifest):
                 await self._limit(manifest)
-            case Create(_, _, manifest):
+            case Create("route", _, manifest):
                 await self._cluster.apply(manifest)
+            case Update("namespace", _, _, marker):
+                await self._cluster.apply(namespace_manifest(marker))
             case Replace("workspace", name, tag) | Delete("workspace", name, tag):
                 await self._cluster.delete_workspace(self._namespace, name, tag)
             case Delete("route", name):
                 await self._cluster.delete_route(self._namespace, name)
+            case Delete("namespace", name, tag):
+                await self._cluster.delete_namespace(name, tag)
             case _:
                 raise TypeError(f"the cluster cannot write {change}")
 
@@ -221,6 +233,8 @@ class ProjectWriter:
                 await self._projects.put_connection(self._name, target, await self._projects.tracing_key())
             case Delete("tracing connection"):
                 await self._projects.delete_connection(self._name)
+            case Delete("project", name):
+                await self._projects.delete_project(name)
             case _:
                 raise TypeError(f"the playground cannot write {change}")
 

@@ -1,156 +1,157 @@
-"""The deep sweep reads teams individually, each about once a day, for what lists cannot show: an edited
-policy, a key that was renewed by hand, or one that another group could read.
+"""The deep sweep reads teams individually, each about once a day, for what lists cannot show: the text of a
+policy, the keys that the gateway takes, older versions of secrets, limits, the traces of a project.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import chain
+from typing import TypeVar
 
 from shared import names, telemetry
 from shared.app import App
 from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError
-from shared.inventory import drift
-from shared.inventory.snapshot import DesiredTeam, Difference, Snapshot
+from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
-from shared.policies.policy_xml import digest_of
-from shared.ports import Keys
-from shared.requests.request import AccessRequest
-from shared.resources.desired import (
-    DesiredWorkspaces,
-    compile_gateway,
-    compile_project,
-    compile_shared_workspaces,
-    compile_workspaces,
-)
-from shared.resources.key_slots import EXPOSED, Slot, exposed_since
+from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
+from shared.resources.keys import ActualKeys
+from shared.resources.product import ActualProduct
+from shared.resources.project import ActualProject
+from shared.resources.workspace_plan import ActualWorkspaces
 
 #: Each team's turn comes once in so many sweeps, which begin at this interval.
 SLICES, SWEEP_INTERVAL = 96, timedelta(minutes=15)
 #: Teams that are read at the same time: Resource Manager allows 25 reads a second.
 CONCURRENCY = 8
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class DeepSweep:
-    """`failures`: why some teams could not be read; the others were."""
+class DeepSnapshot:
+    """The teams that were read individually, and the platform's own workspaces. `failures`: why some could
+    not be read; the others were.
+    """
 
-    findings: tuple[Difference, ...] = ()
+    teams: Mapping[str, ActualTeam] = field(default_factory=dict)
+    shared_workspaces: ActualWorkspaces | None = None
     failures: tuple[MergekeyError, ...] = ()
 
 
-async def run_deep_sweep(
+NOTHING_READ = DeepSnapshot()
+
+
+async def read_deeply(
     app: App, catalog: Catalog | None, teams: Iterable[DesiredTeam], snapshot: Snapshot, event: Event[Sweep]
-) -> DeepSweep:
-    """Compare the teams whose turn it is, or all of them when the sweep was ordered as a deep one. Without a
-    valid catalogue nothing is compared, because it is unknown what is desired.
+) -> DeepSnapshot:
+    """Read the teams whose turn it is, or all of them when the sweep was ordered as a deep one. Without a
+    valid catalogue nothing is read, because it is unknown what is desired.
     """
     turn = int(event.now.timestamp() // SWEEP_INTERVAL.total_seconds()) % SLICES
     semaphore = asyncio.Semaphore(CONCURRENCY)
+    failures: list[MergekeyError] = []
 
-    async def compare(
-        team: str, comparison: Coroutine[None, None, list[str]]
-    ) -> list[Difference] | MergekeyError:
+    async def read(team: str, reading: Coroutine[None, None, R]) -> R | None:
         async with semaphore:
             try:
-                return [Difference(team, difference) for difference in await comparison]
+                return await reading
             except MergekeyError as error:
                 telemetry.not_looked_at_deeply(team, error)
-                return error
+                failures.append(error)
+                return None
 
     def is_due(team: str) -> bool:
         return event.message.deep or _slice(team) == turn
 
     if catalog is None:
-        return DeepSweep()
-    comparisons = [
-        compare(each.request.team, _compare_team(app, each, catalog, snapshot))
-        for each in teams
-        if not each.over and is_due(each.request.team)
-    ]
+        return NOTHING_READ
+    due = [each for each in teams if is_due(each.request.team)]
+    shared = None
     if is_due(CATALOG_TEAM):
-        comparisons.append(compare(CATALOG_TEAM, _compare_shared_limits(app, catalog, snapshot)))
-    results = await asyncio.gather(*comparisons)
-    found = chain.from_iterable(each for each in results if not isinstance(each, MergekeyError))
-    return DeepSweep(tuple(found), tuple(each for each in results if isinstance(each, MergekeyError)))
+        desired = compile_shared_workspaces(catalog, app.platform)
+        shared = read(CATALOG_TEAM, _with_limits(app, desired, snapshot.team(CATALOG_TEAM).workspaces))
+    *found, workspaces = await asyncio.gather(
+        *(read(each.request.team, _read_team(app, each, catalog, snapshot)) for each in due),
+        shared or _none(),
+    )
+    read_teams = {
+        each.request.team: actual
+        for each, actual in zip(due, found, strict=True)
+        if isinstance(actual, ActualTeam)
+    }
+    return DeepSnapshot(
+        read_teams, workspaces if isinstance(workspaces, ActualWorkspaces) else None, tuple(failures)
+    )
+
+
+async def _none() -> None:
+    return None
 
 
 def _slice(team: str) -> int:
     return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
-async def _compare_team(app: App, team: DesiredTeam, catalog: Catalog, snapshot: Snapshot) -> list[str]:
-    """Tracing connection and limits; policy and keys, where the product and its subscription are there."""
-    request = team.request
-    desired = compile_gateway(request, catalog, app.platform)
-    workspaces = compile_workspaces(request, catalog, app.platform)
-    tracing, limits = await asyncio.gather(
-        _compare_tracing(app, request, snapshot), _compare_limits(app, workspaces, request.team, snapshot)
-    )
-    found = [*tracing, *limits]
-    product = snapshot.products.get(desired.product)
-    if product is None or names.subscription(request.team) not in snapshot.subscriptions:
-        return found
-    if product.marker is not None and product.marker.newer:
-        return found
-    policy, keys = await asyncio.gather(
-        app.gateway.product_policy(desired.product), app.gateway.keys(names.subscription(request.team))
-    )
-    if policy is None or policy.digest != digest_of(desired.policy):
-        found.append("its policy is not what was written")
-    return found + await _compare_keys(app, request, snapshot, keys)
-
-
-async def _compare_keys(app: App, request: AccessRequest, snapshot: Snapshot, keys: Keys) -> list[str]:
-    """Whether the vault holds the gateway's keys, and whether another group could read one: a write that came
-    too late may have put a version with the same key over the one whose tag says so.
+async def _read_team(app: App, team: DesiredTeam, catalog: Catalog, snapshot: Snapshot) -> ActualTeam:
+    """The team as lists show it, with the rest. Nothing more is read of objects that are missing, or that a
+    newer version wrote.
     """
-    found, secrets, reader = [], names.key_secrets(request.team), request.entra_group or ""
-    listed = await asyncio.gather(*map(app.vault.versions, secrets))
-    for name, value, versions in zip(secrets, keys, listed, strict=True):
-        fingerprint = value.fingerprint(name)
-        if name in snapshot.secrets and snapshot.secrets[name].tags.get("fingerprint") != fingerprint:
-            found.append(f"secret {name} is not the key that the gateway takes")
-        slot = Slot.of(versions, fingerprint)
-        if EXPOSED not in (slot.tags or {}) and exposed_since(slot, reader, app.clock.now()):
-            found.append(f"secret {name} holds a key that another group could read")
-    return found
+    actual, request = snapshot.team(team.request.team), team.request
+    desired = compile_workspaces(request, catalog, app.platform)
+    product, keys, workspaces, project = await asyncio.gather(
+        _with_policy(app, actual),
+        _with_keys(app, request.team, actual),
+        _with_limits(app, desired, actual.workspaces),
+        _with_tracing(app, team, actual.project),
+    )
+    return ActualTeam(product, keys, workspaces, project)
 
 
-async def _compare_shared_limits(app: App, catalog: Catalog, snapshot: Snapshot) -> list[str]:
-    """The limits of the workspaces that the platform runs for all teams."""
-    desired = compile_shared_workspaces(catalog, app.platform)
-    return await _compare_limits(app, desired, names.CATALOG_TEAM, snapshot)
+def _is_written_by_us(actual: ActualTeam) -> bool:
+    product = actual.product.product
+    return product is not None and not (product.marker is not None and product.marker.newer)
 
 
-async def _compare_limits(app: App, desired: DesiredWorkspaces, team: str, snapshot: Snapshot) -> list[str]:
+async def _with_policy(app: App, actual: ActualTeam) -> ActualProduct:
+    product = actual.product.product
+    if product is None or not _is_written_by_us(actual):
+        return actual.product
+    return replace(actual.product, policy=await app.gateway.product_policy(product.name))
+
+
+async def _with_keys(app: App, team: str, actual: ActualTeam) -> ActualKeys:
+    """With the fingerprints of the gateway's keys, and all versions of the secrets: a late write may have put
+    a version with the same key over the one whose tag says who could read it.
+    """
+    if actual.keys.subscription is None or not _is_written_by_us(actual):
+        return actual.keys
+    secrets = names.key_secrets(team)
+    keys, listed = await asyncio.gather(
+        app.gateway.keys(names.subscription(team)), asyncio.gather(*map(app.vault.versions, secrets))
+    )
+    return actual.keys.with_gateway_keys(team, keys, dict(zip(secrets, listed, strict=True)))
+
+
+async def _with_limits(app: App, desired: DesiredWorkspaces, actual: ActualWorkspaces) -> ActualWorkspaces:
     """The limits of a namespace that exists and that no newer version wrote. A missing namespace is written
     with its limits.
     """
-    namespace = snapshot.namespaces.get(names.namespace(team))
+    namespace = actual.namespace
     if app.cluster is None or namespace is None or (namespace.marker is not None and namespace.marker.newer):
-        return []
-    return list(
-        drift.limit_drift(desired.limits, await asyncio.gather(*map(app.cluster.limit, desired.limits)))
-    )
+        return actual
+    return replace(actual, limits=await asyncio.gather(*map(app.cluster.limit, desired.limits)))
 
 
-async def _compare_tracing(app: App, request: AccessRequest, snapshot: Snapshot) -> list[str]:
+async def _with_tracing(app: App, team: DesiredTeam, actual: ActualProject) -> ActualProject:
     """The tracing connection of the team's project, which no list of the account shows."""
-    playground = app.platform.playground
-    project = snapshot.projects.get(names.project(request.team))
-    if app.projects is None or playground is None or not request.playground_access or project is None:
-        return []
+    project = actual.project
+    if app.projects is None or project is None or not team.request.playground_access:
+        return actual
     if project.marker is not None and project.marker.newer:
-        return []
-    target = compile_project(request, playground).tracing
-    connection = await app.projects.connection(names.project(request.team))
-    is_connected = target is None or (connection is not None and connection.target.lower() == target.lower())
-    return [] if is_connected else ["its traces are not kept"]
+        return actual
+    return replace(actual, connection=await app.projects.connection(project.name))

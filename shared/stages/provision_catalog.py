@@ -6,15 +6,16 @@ import asyncio
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
-from shared.errors import Busy, NotManaged, Rejected
-from shared.marker import Marker, require_known
+from shared.errors import Busy, Rejected
+from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, worth_saying
 from shared.names import API, CATALOG_TEAM, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
 from shared.policies.policy_xml import canonical_digest
 from shared.resources.backends import Backend, NamedValue
 from shared.resources.desired import compile_catalog
-from shared.resources.plan import ActualCatalog, Change, Create, Plan, Update, plan_catalog, plan_cleaning
+from shared.resources.plan import Change, Create, Update, WritablePlan
+from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
 
 
@@ -24,18 +25,14 @@ async def provision_models(app: App, event: Event[TeamMessage], decision: Decisi
     desired = compile_catalog(decision.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, decision.path, decision.commit, desired.digest)
     actual = await _actual_catalog(app)
-    if actual.api is not None and not marker.owns(actual.api.marker):
-        raise NotManaged(f"there is an API {API!r} that is not managed by mergekey: rename or remove it")
-    require_known(actual.api.marker if actual.api else None, f"the API {API!r}")
-    try:
-        plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
-    except NotManaged:
+    plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
+    if plan.refused and plan.refused[0].kind != "api":
         await _provide_fragment(app, desired.fragment, actual)
-        raise
+    writable = plan.writable()
     if plan or cleaning:
         await ensure_branch_unchanged(app, event, decision)
-    await _apply(app, plan, actual, GatewayWriter(app.gateway, marker))
-    left = await _clean(cleaning, GatewayWriter(app.gateway, marker))
+    await _apply(app, writable, actual, GatewayWriter(app.gateway, marker))
+    left = await _clean(cleaning.writable(), GatewayWriter(app.gateway, marker))
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
     return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
 
@@ -48,7 +45,7 @@ async def _provide_fragment(app: App, text: str, actual: ActualCatalog) -> None:
         await app.gateway.put_fragment(FRAGMENT, text)
 
 
-async def _apply(app: App, plan: Plan, actual: ActualCatalog, writer: GatewayWriter) -> None:
+async def _apply(app: App, plan: WritablePlan, actual: ActualCatalog, writer: GatewayWriter) -> None:
     """Raises Busy when a write was refused because something that it names was deleted meanwhile."""
     existing = _names(actual)
 
@@ -69,7 +66,7 @@ def _names(actual: ActualCatalog) -> set[str]:
     return {backend.name for backend in actual.backends} | {value.name for value in actual.named_values}
 
 
-async def _clean(cleaning: Plan, writer: GatewayWriter) -> list[str]:
+async def _clean(cleaning: WritablePlan, writer: GatewayWriter) -> list[str]:
     """Delete what is not needed any more, and return the names of what is left: the service refuses to delete
     what a policy names.
 

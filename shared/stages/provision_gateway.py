@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
-from shared.errors import Busy, InvalidRequest, NewerVersion, NotManaged, Rejected
+from shared.errors import Busy, InvalidRequest, Rejected
 from shared.marker import Marker, format_time
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
@@ -16,30 +18,16 @@ from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PR
 from shared.names import product as product_name
 from shared.names import subscription as subscription_name
 from shared.policies.policy_xml import digest_of
-from shared.resources.actual import Policy, Product, Subscription
+from shared.resources.actual import Policy, Product
 from shared.resources.desired import DesiredGateway, compile_gateway
-from shared.resources.plan import ActualGateway, Plan, plan_gateway
-from shared.stages.apply import (
-    ADMINISTRATOR,
-    GatewayWriter,
-    apply_plan,
-    gather_all,
-    misses_reference,
-    remove_administrator,
-    require_subscription,
-)
+from shared.resources.plan import UNREAD, Change, Plan, Unread, WritablePlan
+from shared.resources.product import ActualProduct, plan_closing, plan_hold, plan_product, plan_withdrawal
+from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
 from shared.stages.outgoing import ask_for_keys
-from shared.stages.ownership import (
-    is_foreign_and_active,
-    is_grace_over,
-    is_own_and_active,
-    is_own_and_suspended,
-    is_own_subscription,
-    own_marker,
-    require_ours,
-)
+from shared.stages.ownership import own_marker
 from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
+R = TypeVar("R")
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
 #: While other teams hold a reservation that they are about to give back.
@@ -55,13 +43,12 @@ async def provision_product(app: App, event: Event[TeamMessage], decision: Decis
     """
     wanted = _desired_product(app, decision)
     actual, is_api_finished = await _read_product(app, event, wanted.desired.product)
-    if actual.product is not None:
-        require_ours(app, wanted.request.team, actual.product.marker, f"product {actual.product.name}")
+    plan_product(wanted.desired, wanted.marker, actual).require_allowed()
     if not is_api_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
-    actual = await _with_backends(app, event, wanted.desired, actual)
+    actual = await _with_backends(app, event, wanted, actual)
     writer = GatewayWriter(app.gateway, wanted.marker)
-    plan: Plan | None = plan_gateway(wanted.desired, wanted.marker, actual)
+    plan: WritablePlan | None = plan_product(wanted.desired, wanted.marker, actual).writable()
     if plan:
         await ensure_branch_unchanged(app, event, decision)
         plan = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
@@ -98,44 +85,44 @@ def _desired_product(app: App, decision: Decision) -> DesiredProduct:
     return DesiredProduct(request, catalog, desired, marker, decision.tree)
 
 
-async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualGateway, bool]:
-    """The product as it is, without its backends, and whether the unified API is finished."""
+async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualProduct, bool]:
+    """The product as it is, without its backends, and whether the unified API is finished. The link is read
+    where the marker is not believed.
+    """
     product, policy, api, linked = await asyncio.gather(
         app.gateway.product(name),
         app.gateway.product_policy(name),
         app.gateway.api(API),
-        app.gateway.is_linked(name, API) if event.verify_markers else _unread(),
+        _if(event.verify_markers, lambda: app.gateway.is_linked(name, API)),
     )
-    return ActualGateway(product, policy, linked=linked), api is not None and api.was_finished
+    return ActualProduct(product, policy, linked=linked), api is not None and api.was_finished
 
 
-async def _unread() -> None:
-    return None
+async def _if(is_needed: bool, read: Callable[[], Awaitable[R]]) -> R | Unread:
+    return await read() if is_needed else UNREAD
 
 
 async def _with_backends(
-    app: App, event: Event[TeamMessage], desired: DesiredGateway, actual: ActualGateway
-) -> ActualGateway:
+    app: App, event: Event[TeamMessage], wanted: DesiredProduct, actual: ActualProduct
+) -> ActualProduct:
     """Backends are read only where the marker does not vouch for them, or a new team needs some."""
-    if actual.product is None:
-        is_needed = bool(desired.backends)
-    else:
-        marker = actual.product.marker
-        is_needed = event.verify_markers or marker is None or marker.digest != desired.digest
-    if not is_needed:
+    is_unread = "backend" in plan_product(wanted.desired, wanted.marker, actual).unread
+    if actual.product is None and not is_unread:
+        return replace(actual, backends=())
+    if not is_unread and not event.verify_markers:
         return actual
-    return replace(actual, backends=tuple(await app.gateway.backends(f"{desired.product}--")))
+    return replace(actual, backends=tuple(await app.gateway.backends(f"{wanted.desired.product}--")))
 
 
 async def _plan_within_capacity(
     app: App,
     event: Event[TeamMessage],
     wanted: DesiredProduct,
-    actual: ActualGateway,
+    actual: ActualProduct,
     *,
-    plan: Plan,
+    plan: WritablePlan,
     writer: GatewayWriter,
-) -> Plan | None:
+) -> WritablePlan | None:
     """The plan, when what grows is reserved; None while it does not fit beside the other teams."""
     growth = await growth_of(app, wanted, actual.product)
     if growth is None:
@@ -143,14 +130,18 @@ async def _plan_within_capacity(
     reserved = await reserve(app, event, growth, writer)
     if reserved is None:
         return None
-    return plan_gateway(wanted.desired, wanted.marker, replace(actual, product=reserved)).after_first()
+    return (
+        plan_product(wanted.desired, wanted.marker, replace(actual, product=reserved))
+        .writable()
+        .after_first()
+    )
 
 
 async def _apply(
     app: App,
     event: Event[TeamMessage],
     decision: Decision,
-    plan: Plan,
+    plan: WritablePlan,
     *,
     product: Product | None,
     writer: GatewayWriter,
@@ -189,11 +180,12 @@ async def _require_backends(app: App, desired: DesiredGateway, error: Rejected) 
         ) from None
 
 
-async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | None) -> None:
+async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy | Unread | None) -> None:
     """Raises Busy when another host has written a policy after ours: then a backend that was to be deleted is
     named again, and its deletion is refused.
     """
-    policy, known = await app.gateway.product_policy(desired.product), None if before is None else before.etag
+    policy = await app.gateway.product_policy(desired.product)
+    known = before.etag if isinstance(before, Policy) else None
     if policy is not None and policy.etag != known and policy.digest != digest_of(desired.policy):
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
@@ -203,49 +195,65 @@ async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decisi
     as withdrawn; delete it when the grace period is over.
     """
     team = event.message.team
+    name, owner = product_name(team), own_marker(app, team)
     subscription, product = await asyncio.gather(
-        app.gateway.subscription(subscription_name(team)), app.gateway.product(product_name(team))
+        app.gateway.subscription(subscription_name(team)), app.gateway.product(name)
     )
     await ensure_branch_unchanged(app, event, decision)
-    if is_own_and_active(subscription, app, team):
-        await app.gateway.suspend_subscription(subscription.name, subscription.etag)
-    product = await require_subscription(app.gateway, product, own_marker(app, team))
-    if product is None:
-        return (
-            Done(wrote=False)
-            if decision.in_doubt
-            else await _delete_remains(app, event, decision, subscription)
-        )
-    if is_grace_over(app, event, product.marker) and not decision.in_doubt:
-        return await _delete_after_grace(app, event, decision, product, subscription)
+    actual, writer = ActualProduct(product, subscription=subscription), GatewayWriter(app.gateway, owner)
+    await apply_plan(plan_closing(owner, actual).writable(), writer)
+    plan = await _plan_withdrawal(app, event, decision, actual)
+    if product is None and decision.in_doubt:
+        return Done(wrote=False)
+    if product is None or any(change.kind == "product" for change in plan):
+        await apply_plan(plan.writable(), _deleting(app, team, writer))
+        # Where the product is gone, the secrets are deleted too.
+        await ask_for_keys(app, event, decision.commit)
+        return Done("deleted" if product else None)
+    # Keys are withdrawn also when the product has to stay, because it is not ours or not only ours.
     await ask_for_keys(app, event, decision.commit)
-    return await _mark_withdrawn(app, event, product, subscription)
-
-
-async def _mark_withdrawn(
-    app: App, event: Event[TeamMessage], product: Product, subscription: Subscription | None
-) -> Outcome:
-    """Write the time of the withdrawal into the marker, once. Where a foreign subscription has the name of
-    the team's own, the link is removed: the subscription is left alone, and its keys open nothing.
-    """
-    team = event.message.team
-    marker = require_ours(app, team, product.marker, f"product {product.name}")
-    unlinks = is_foreign_and_active(subscription, app, team) and await app.gateway.is_linked(
-        product.name, API
-    )
-    # The digest vouches for the link: without it a team that comes back is linked again.
-    digest = "" if unlinks else marker.digest
-    withdrawn = replace(marker, withdrawn=marker.withdrawn or event.now, held=None, digest=digest)
-    if withdrawn != marker:
-        if marker.withdrawn is None and not marker.digest:
-            # The product is unfinished: the administrator's keys may still be there.
-            await remove_administrator(app.gateway, product.name)
-        await app.gateway.publish_product(product.name, product.etag, product.display_name, withdrawn)
-    if unlinks:
-        await app.gateway.unlink_product(product.name, API)
-    if marker.withdrawn is not None:
-        return Done(wrote=unlinks)
+    await apply_plan(plan.writable(), writer)
+    if product.marker is not None and product.marker.withdrawn is not None:
+        return Done(wrote=bool(plan))
     return Done(f"withdrawn, keys suspended; deleted after {format_time(event.now + app.timeouts.grace)}")
+
+
+async def _plan_withdrawal(
+    app: App, event: Event[TeamMessage], decision: Decision, actual: ActualProduct
+) -> Plan:
+    """The plan, after reading what it needs besides product and subscription."""
+    gateway, name = app.gateway, product_name(event.message.team)
+
+    def plan(found: ActualProduct) -> Plan:
+        owner, in_doubt = own_marker(app, event.message.team), decision.in_doubt
+        return plan_withdrawal(owner, found, event.now, app.timeouts.grace, in_doubt=in_doubt)
+
+    unread = plan(actual).unread
+    subscriptions, backends, linked = await asyncio.gather(
+        _if("subscription" in unread, lambda: gateway.product_subscriptions(name)),
+        _if("backend" in unread, lambda: gateway.backends(f"{name}--")),
+        _if("product link" in unread, lambda: gateway.is_linked(name, API)),
+    )
+    return plan(replace(actual, subscriptions=subscriptions, backends=backends, linked=linked))
+
+
+def _deleting(app: App, team: str, writer: GatewayWriter) -> Callable[[Change], Awaitable[None]]:
+    """Writes a plan that deletes. Raises Busy when a deletion was refused because the team came back
+    meanwhile.
+    """
+
+    async def write(change: Change) -> None:
+        name = product_name(team)
+        try:
+            await writer(change)
+        except Rejected:
+            if change.kind == "product" and await app.gateway.product_subscriptions(name):
+                raise Busy(f"a subscription of {name} was made meanwhile") from None
+            if change.kind == "backend" and await app.gateway.product(name) is not None:
+                raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None
+            raise
+
+    return write
 
 
 async def leave_held(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:  # noqa: ARG001
@@ -258,101 +266,9 @@ async def hold_product(app: App, event: Event[TeamMessage], decision: Decision) 
     teams go, come or are deleted. Nothing is withdrawn.
     """
     team = event.message.team
-    product = await app.gateway.product(product_name(team))
-    marker = None if product is None else product.marker
-    if product is None or marker is None or not own_marker(app, team).may_change(marker):
-        return Done(HELD, wrote=False)
-    if marker.held or marker.withdrawn or not product.is_finished:
-        return Done(HELD, wrote=False)
-    await ensure_branch_unchanged(app, event, decision)
-    held = replace(marker, held=event.now)
-    await app.gateway.publish_product(product.name, product.etag, product.display_name, held)
-    return Done(HELD)
-
-
-async def _delete_remains(
-    app: App, event: Event[TeamMessage], decision: Decision, subscription: Subscription | None
-) -> Outcome:
-    """Delete what outlived the product: its backends, and the team's subscription.
-
-    A subscription that was active a moment ago has a new ETag since it was suspended: the next sweep has it
-    deleted.
-    """
-    team = event.message.team
-    await _delete_backends(app, team)
-    if is_own_and_suspended(subscription, app, team):
-        await app.gateway.delete_subscription(subscription.name, subscription.etag)
-    await ask_for_keys(app, event, decision.commit)
-    return Done()
-
-
-async def _delete_after_grace(
-    app: App,
-    event: Event[TeamMessage],
-    decision: Decision,
-    product: Product,
-    subscription: Subscription | None,
-) -> Outcome:
-    """Delete the product, then queue the withdrawal of keys: where the product is gone, they are deleted too.
-
-    Keys are withdrawn also when the product has to stay, because it is not ours or not only ours.
-    """
-    team = event.message.team
-    try:
-        require_ours(app, team, product.marker, f"product {product.name}")
-        await _delete_product(app, team, product, subscription)
-    except (NotManaged, NewerVersion):
-        await ask_for_keys(app, event, decision.commit)
-        raise
-    await ask_for_keys(app, event, decision.commit)
-    return Done("deleted")
-
-
-async def _delete_product(app: App, team: str, product: Product, subscription: Subscription | None) -> None:
-    """Delete the product's subscriptions, the product and its backends.
-
-    Raises Busy when a subscription was made meanwhile: then the team came back, and got its keys.
-    """
-    await _delete_subscriptions(app, team, product, subscription)
-    try:
-        await app.gateway.delete_product(product.name, product.etag)
-    except Rejected:
-        if await app.gateway.product_subscriptions(product.name):
-            raise Busy(f"a subscription of {product.name} was made meanwhile") from None
-        raise
-    await _delete_backends(app, team)
-
-
-async def _delete_subscriptions(
-    app: App, team: str, product: Product, subscription: Subscription | None
-) -> None:
-    """Lists tell no ETag; that of the team's own subscription is the one that was read individually, so that
-    a subscription made meanwhile is not deleted. Raises NotManaged when others have subscriptions.
-    """
-    etags = {} if subscription is None else {subscription.name: subscription.etag}
-    listed = await app.gateway.product_subscriptions(product.name)
-    foreign = [
-        each.name
-        for each in listed
-        if each.owner != ADMINISTRATOR and not is_own_subscription(app, team, each)
-    ]
-    if foreign:
-        raise NotManaged(
-            f"product {product.name} has subscriptions that are not managed by mergekey: {', '.join(foreign)}"
-        )
-    await gather_all(
-        *(app.gateway.delete_subscription(each.name, etags.get(each.name, each.etag)) for each in listed)
-    )
-
-
-async def _delete_backends(app: App, team: str) -> None:
-    """Raises Busy when the team came back meanwhile, and its policy names the backends."""
-    marker = own_marker(app, team)
-    backends = await app.gateway.backends(f"{product_name(team)}--")
-    own = [backend for backend in backends if marker.may_change(backend.marker)]
-    try:
-        await gather_all(*(app.gateway.delete_backend(backend.name, backend.etag) for backend in own))
-    except Rejected:
-        if await app.gateway.product(product_name(team)) is not None:
-            raise Busy(f"{team} came back meanwhile, and its policy names its backends") from None
-        raise
+    owner = own_marker(app, team)
+    plan = plan_hold(owner, await app.gateway.product(product_name(team)), event.now).writable()
+    if plan:
+        await ensure_branch_unchanged(app, event, decision)
+        await apply_plan(plan, GatewayWriter(app.gateway, owner))
+    return Done(HELD, wrote=bool(plan))

@@ -5,13 +5,12 @@ taken away.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import InvalidRequest, PermanentError, Rejected
-from shared.marker import Marker, format_time, require_known
+from shared.marker import Marker, format_time
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import project as project_name
@@ -19,9 +18,10 @@ from shared.ports import Projects, Roles
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Project
 from shared.resources.desired import Playground, compile_project
-from shared.resources.project import BEING_DELETED, FAILED, MAX_PROJECTS, READY, ActualProject, plan_project
-from shared.stages.apply import ProjectWriter, apply_plan, gather_all
-from shared.stages.ownership import is_grace_over, own_marker
+from shared.resources.plan import Pending, Plan
+from shared.resources.project import MAX_PROJECTS, ActualProject, plan_project, plan_withdrawn_project
+from shared.stages.apply import ProjectWriter, apply_plan
+from shared.stages.ownership import own_marker
 
 #: Foundry makes a project in some seconds, and takes longer to delete one.
 PROJECT_WAIT, PROJECT_DELETE_WAIT = timedelta(seconds=10), timedelta(seconds=30)
@@ -42,12 +42,12 @@ async def provision_project(app: App, event: Event[TeamMessage], decision: Decis
         projects.project(desired.name), roles.readers_of(desired.name), projects.connection(desired.name)
     )
     actual = ActualProject(project, readers, connection, decision.granted_groups)
-    plan = plan_project(desired, marker, actual, request.entra_group)
+    plan = plan_project(desired, marker, actual, request.entra_group).writable()
     if project is None:
         await _require_free_place(projects)
     await apply_plan(plan, ProjectWriter(projects, roles, desired.name))
-    if project is None or project.state != READY:
-        return _not_ready(desired.name, project.state if project else "")
+    for pending in plan.pending:
+        return _not_ready(pending)
     return Done(worth_saying(event, bool(plan), _note(request, desired.tracing)), wrote=bool(plan))
 
 
@@ -70,13 +70,12 @@ async def _require_free_place(projects: Projects) -> None:
         raise PermanentError(text, reason="AccountFull")
 
 
-def _not_ready(name: str, state: str) -> Outcome:
+def _not_ready(pending: Pending) -> Outcome:
     """A failed project was begun once more by the plan: a replay of the dead letter finds its new state."""
-    if state in FAILED:
-        raise Rejected(
-            f"Foundry could not make the project {name}; it was told to try again", reason="ProjectFailed"
-        )
-    return Waiting(PROJECT_WAIT, "ProjectDeleting" if state == BEING_DELETED else "ProjectNotReady")
+    if pending.reason == "ProjectFailed":
+        text = f"Foundry could not make the project {pending.name}; it was told to try again"
+        raise Rejected(text, reason=pending.reason)
+    return Waiting(PROJECT_WAIT, pending.reason)
 
 
 def _note(request: AccessRequest, tracing: str | None) -> str:
@@ -89,46 +88,29 @@ def _note(request: AccessRequest, tracing: str | None) -> str:
 async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
     """Revoke the roles of all groups at once, and delete the project when the grace period is over. A project
     of others is left alone.
-    """
-    name, team = project_name(event.message.team), event.message.team
-    if app.projects is None or app.project_roles is None:
-        return Done(wrote=False)
-    roles = app.project_roles
-    project, readers = await asyncio.gather(app.projects.project(name), roles.readers_of(name))
-    if project is not None and not own_marker(app, team).owns(project.marker):
-        return Done(wrote=False)
-    revoked = ActualProject(project, readers, granted_groups=decision.granted_groups).other_groups(None)
-    await gather_all(*(roles.revoke(name, group) for group in revoked))
-    if project is None:
-        return Done("playground access withdrawn" if revoked else None, wrote=bool(revoked))
-    return await _remove_project(app, event, decision, app.projects, project=project, changed=bool(revoked))
-
-
-async def _remove_project(
-    app: App,
-    event: Event[TeamMessage],
-    decision: Decision,
-    projects: Projects,
-    *,
-    project: Project,
-    changed: bool,
-) -> Outcome:
-    """Mark the project as withdrawn, once; delete it when the grace period is over.
 
     No service fences the deletion, and what people made in the project does not come back: so the branch is
     read right before it.
     """
-    name, marker = project_name(event.message.team), project.marker
-    assert marker is not None
-    require_known(marker, f"the Foundry project {name}")
-    if project.state == BEING_DELETED:
+    name, owner = project_name(event.message.team), own_marker(app, event.message.team)
+    if app.projects is None or app.project_roles is None:
+        return Done(wrote=False)
+    project, readers = await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name))
+    actual = ActualProject(project, readers, granted_groups=decision.granted_groups)
+    plan = plan_withdrawn_project(owner, actual, event.now, app.timeouts.grace, in_doubt=decision.in_doubt)
+    deletes = any(change.kind == "project" for change in plan)
+    if deletes:
+        await ensure_branch_unchanged(app, event, decision)
+    writable = plan.writable(despite_refusals=True)
+    await apply_plan(writable, ProjectWriter(app.projects, app.project_roles, name))
+    plan.require_allowed()
+    if deletes or plan.pending:
         return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")
-    if marker.withdrawn is None:
-        await projects.update_project(name, project.display_name, replace(marker, withdrawn=event.now))
+    return Done(_withdrawn(app, event, plan, project), wrote=bool(plan))
+
+
+def _withdrawn(app: App, event: Event[TeamMessage], plan: Plan, project: Project | None) -> str | None:
+    if any(change.kind == "project marker" for change in plan):
         until = format_time(event.now + app.timeouts.grace)
-        return Done(f"playground access withdrawn; its project is deleted after {until}")
-    if not is_grace_over(app, event, marker) or decision.in_doubt:
-        return Done(wrote=changed)
-    await ensure_branch_unchanged(app, event, decision)
-    await projects.delete_project(name)
-    return Waiting(PROJECT_DELETE_WAIT, "ProjectDeleting")
+        return f"playground access withdrawn; its project is deleted after {until}"
+    return "playground access withdrawn" if plan and project is None else None

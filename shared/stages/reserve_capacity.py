@@ -25,7 +25,7 @@ from shared.messaging.outcomes import Event
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Product
 from shared.resources.desired import DesiredGateway
-from shared.resources.plan import plan_reservation
+from shared.resources.product import plan_reservation
 from shared.stages.apply import GatewayWriter, apply_plan, remove_administrator
 from shared.stages.outgoing import sweep
 
@@ -83,7 +83,7 @@ async def reserve(
     A reservation that does not fit is given back, but it stays where other teams will give theirs back.
     """
     wanted, product = growth.wanted, growth.product
-    await apply_plan(plan_reservation(wanted.desired, wanted.marker, product), writer)
+    await apply_plan(plan_reservation(wanted.desired, wanted.marker, product).writable(), writer)
     etag, fits = writer.etag_of(product), await _room(app, growth)
     if fits == "no":
         await app.gateway.mark_product(wanted.desired.product, etag, await _former_marker(app, event, growth))

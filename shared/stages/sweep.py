@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -28,10 +28,19 @@ from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
 from shared.errors import MergekeyError, Rejected
 from shared.git import Tree
-from shared.inventory import drift, orphans, project_drift
+from shared.inventory import owned_teams
 from shared.inventory.dead_letters import letters
+from shared.inventory.differences import (
+    Difference,
+    Plans,
+    differences,
+    plans_for_catalog,
+    plans_to_grant,
+    plans_to_hold,
+    plans_to_withdraw,
+)
 from shared.inventory.list_all import list_all
-from shared.inventory.snapshot import DesiredTeam, Difference, Snapshot, Times
+from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
 from shared.messaging.dead_letters import Trouble
@@ -49,7 +58,7 @@ from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, report
-from shared.stages.deep_sweep import run_deep_sweep
+from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
 from shared.stages.upgrade import is_first_sweep, portion
@@ -57,8 +66,6 @@ from shared.stages.upgrade import is_first_sweep, portion
 #: The stages of the topic that have work for the catalogue, and for a team.
 OF_CATALOG = (PROVISION_CATALOG, PROVISION_WORKSPACES)
 OF_TEAM = (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS)
-#: The grace periods while it is unknown what the branch asks for: none ends.
-FOREVER = timedelta(days=36_500)
 #: The gateway's stage queues the delivery of keys: while that one has a dead letter, nothing is sent there.
 QUEUED_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 
@@ -86,9 +93,7 @@ class Branch:
             for state in self.teams.values()
             if state.action.startswith("grant") and not self.judged.holds(state.team)
         )
-        return [
-            DesiredTeam(state.request, state.path, False) for state in granted if state.request is not None
-        ]
+        return [DesiredTeam(state.request, state.path) for state in granted if state.request is not None]
 
 
 async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
@@ -102,8 +107,8 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     reviewed = branch.reviewed
     if head is not None and (event.message.verdict or branch.judged.held):
         await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
-    deep = await run_deep_sweep(app, reviewed.catalog, branch.desired_teams, snapshot, event)
-    findings = [*_compare(app, branch, snapshot, event.now), *deep.findings]
+    deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
+    findings = list(_compare(app, branch, snapshot, event.now, deep))
     for text in _unmanaged(app, branch, snapshot):
         telemetry.unmanaged_resource(text)
     changes, queued = await _queue_due(app, event, branch, snapshot, findings)
@@ -195,10 +200,8 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, S
 def _existing(app: App, snapshot: Snapshot) -> tuple[Existing, frozenset[str]]:
     """The products with the teams whose access works, and all teams that have objects or roles of ours."""
     repository = app.platform.repository
-    teams = frozenset(
-        orphans.teams_with_objects(repository, snapshot) | project_drift.teams_with_roles(snapshot)
-    )
-    in_use = frozenset(team for team in teams if orphans.is_in_use(team, repository, snapshot))
+    teams = owned_teams.teams_with_objects(repository, snapshot) | owned_teams.teams_with_roles(snapshot)
+    in_use = frozenset(team for team in teams if owned_teams.is_in_use(team, repository, snapshot))
     return Existing(repository, snapshot.products, in_use), teams
 
 
@@ -259,49 +262,46 @@ def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
             yield marker.team
 
 
-def _compare(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Iterator[Difference]:
-    """The differences that lists show. A team that cannot be compared keeps no other from it."""
-    catalog, limits = branch.reviewed.catalog, app.timeouts
-    times = Times(now, limits.grace, limits.workspace_grace, limits.key_overlap)
+def times_of(app: App, now: datetime) -> Times:
+    limits = app.timeouts
+    return Times(now, limits.grace, limits.workspace_grace, limits.key_overlap)
+
+
+def _compare(
+    app: App, branch: Branch, snapshot: Snapshot, now: datetime, deep: DeepSnapshot = NOTHING_READ
+) -> Iterator[Difference]:
+    """The differences that lists show, and what was read besides. A team that cannot be compared keeps no
+    other from it.
+    """
+    catalog, times = branch.reviewed.catalog, times_of(app, now)
     if catalog is not None:
-        yield from _findings(CATALOG_TEAM, drift.catalog_drift(catalog, app.platform, snapshot))
+        workspaces = deep.shared_workspaces or snapshot.team(CATALOG_TEAM).workspaces
+        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, app.platform, snapshot, workspaces))
     for team, found in branch.teams.items():
         try:
-            yield from list(_findings(team, _differences(app, branch, found, times, snapshot)))
+            actual = deep.teams.get(team) or snapshot.team(team)
+            yield from list(differences(team, plans_of(app, branch, found, actual, times).values()))
         except MergekeyError as error:
             telemetry.not_compared(team, error)
 
 
-def _findings(team: str, differences: Iterable[str]) -> Iterator[Difference]:
-    return (Difference(team, difference) for difference in differences)
-
-
-def _differences(
-    app: App, branch: Branch, found: TeamState, times: Times, snapshot: Snapshot
-) -> Iterator[str]:
-    """The differences of one team, by its cell of the table of states."""
-    held = branch.judged.holds(found.team)
+def plans_of(app: App, branch: Branch, found: TeamState, actual: ActualTeam, times: Times) -> Plans:
+    """The plans for one team, by its cell of the table of states."""
+    held, repository = branch.judged.holds(found.team), app.platform.repository
     match found.action:
         case "grant" | "grant?":
-            if found.request is not None and branch.reviewed.catalog is not None and not held:
-                team = DesiredTeam(found.request, found.path, False)
-                yield from drift.team_drift(team, branch.reviewed.catalog, app.platform, snapshot, times)
-                yield from project_drift.project_drift(team, app.platform, times, snapshot)
+            if found.request is None or branch.reviewed.catalog is None or held:
+                return {}
+            wanted = DesiredTeam(found.request, found.path)
+            return plans_to_grant(wanted, branch.reviewed.catalog, app.platform, actual, times)
         case "end?" if held:
-            yield from orphans.held_team_drift(found.team, snapshot)
+            return plans_to_hold(found.team, repository, actual, times)
         case "freeze":
-            frozen = replace(times, grace=FOREVER, workspace_grace=FOREVER)
-            yield from _ended(app, found.team, frozen, snapshot)
+            return plans_to_withdraw(found.team, repository, actual, times, in_doubt=True)
         case "end?" | "end" | "rest":
-            yield from _ended(app, found.team, times, snapshot)
+            return plans_to_withdraw(found.team, repository, actual, times, in_doubt=False)
         case _:
-            return
-
-
-def _ended(app: App, team: str, times: Times, snapshot: Snapshot) -> Iterator[str]:
-    """Objects of access that ended which should be suspended, or gone, by now."""
-    yield from orphans.ended_team_drift(team, times, snapshot)
-    yield from project_drift.ended_project_drift(team, app.platform.repository, times, snapshot)
+            return {}
 
 
 def _changes(app: App, branch: Branch, findings: Iterable[Difference]) -> Iterator[AccessChange]:

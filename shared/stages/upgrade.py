@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from shared.app import App
 from shared.branch.states import TeamState
 from shared.git import Tree, blob_id
-from shared.inventory.drift import is_by_digest
-from shared.inventory.snapshot import Difference, Snapshot
+from shared.inventory.differences import Difference
+from shared.inventory.snapshot import Snapshot
 from shared.marker import RULES, Marker
+from shared.resources.plan import UNREAD
 
 #: Teams whose files are compared at the same time, and at most in one sweep. Each takes two requests to
 #: GitHub, and none at the second time.
@@ -38,7 +39,7 @@ def is_first_sweep(snapshot: Snapshot) -> bool:
     """Whether no sweep has applied these rules yet: the description of the policy fragment names the rules of
     the last one.
     """
-    return bool(snapshot.fragment) and snapshot.rules < RULES
+    return snapshot.fragment not in ("", UNREAD) and snapshot.rules < RULES
 
 
 async def portion(
@@ -48,7 +49,7 @@ async def portion(
     compared while fewer teams differ.
     """
     markers = dict(_granted(states))
-    other = {finding.team for finding in findings if not is_by_digest(finding.message)}
+    other = {finding.team for finding in findings if not finding.is_by_release}
     teams = sorted({finding.team for finding in findings if finding.team in markers} - other)
     limit = app.sweep_upgrades
     if len(teams) <= limit:

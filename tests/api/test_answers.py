@@ -37,7 +37,7 @@ def a_world(*workspaces: Workspace) -> Snapshot:
 
 def a_record(catalog: Catalog, asked: Asked, world: Snapshot | None = None) -> TeamRecord:
     said = TeamOnBranch("alpha", "valid", "granted", path_of("alpha"), "", asked.read(catalog))
-    return team_record(TeamView(said, world or a_world(), catalog, TIMES), PLATFORM, "c" * 40)
+    return team_record(TeamView(said, (world or a_world()).team("alpha"), catalog, TIMES), PLATFORM, "c" * 40)
 
 
 def the_catalog(**changed: Any) -> Catalog:
@@ -174,7 +174,7 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
     platform = replace(PLATFORM, playground=Playground())
     view = TeamView(
         TeamOnBranch("alpha", "valid", "granted", path_of("alpha"), "", request),
-        a_world(),
+        a_world().team("alpha"),
         a_catalog(),
         TIMES,
     )
@@ -228,7 +228,9 @@ def test_a_team_without_a_file_is_told_where_its_file_was() -> None:
     gone, never = replace(a_world(), products={"team-alpha": product}), a_world()
     told = [
         team_record(
-            TeamView(TeamOnBranch("alpha", "gone", "ended"), world, a_catalog(), TIMES), PLATFORM, "c"
+            TeamView(TeamOnBranch("alpha", "gone", "ended"), world.team("alpha"), a_catalog(), TIMES),
+            PLATFORM,
+            "c",
         )
         for world in (gone, never)
     ]

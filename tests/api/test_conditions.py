@@ -62,7 +62,7 @@ class Seen:
             linked=frozenset(),
             subscriptions={"team-alpha": subscription} if self.subscription else {},
             backends={},
-            secret_urls={},
+            named_values={},
             secrets={
                 name: SecretVersion(name, "", enabled, EARLIER, self.tags)
                 for name, enabled in self.secrets.items()
@@ -89,7 +89,7 @@ CELLS: Mapping[str, tuple[Files, Access]] = {
 
 def told(seen: Seen, cell: str) -> dict[str, Condition]:
     files, access = CELLS[cell]
-    view = TeamView(TeamOnBranch("alpha", files, access), seen.world(), a_catalog(), TIMES)
+    view = TeamView(TeamOnBranch("alpha", files, access), seen.world().team("alpha"), a_catalog(), TIMES)
     return {condition.type: condition for condition in conditions(view, PLATFORM)}
 
 
@@ -173,7 +173,7 @@ def test_an_invalid_request_is_told_by_its_first_problem_and_the_number_of_other
 
     def request(count: int) -> Condition:
         said = TeamOnBranch("alpha", "invalid", "kept", "a.yaml", "b", problems=problems[:count])
-        return conditions(TeamView(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+        return conditions(TeamView(said, Seen().world().team("alpha"), a_catalog(), TIMES), PLATFORM)[0]
 
     assert request(1) == Condition("Request", "False", "UnknownModel", "a.yaml:4:14 There is no model.")
     assert request(3) == Condition(
@@ -218,7 +218,8 @@ def test_what_stands_is_told_beside_what_the_file_says(access: Access, status: s
         found = {
             each.type: each
             for each in conditions(
-                TeamView(TeamOnBranch("alpha", files, access), Seen().world(), None, TIMES), PLATFORM
+                TeamView(TeamOnBranch("alpha", files, access), Seen().world().team("alpha"), None, TIMES),
+                PLATFORM,
             )
         }
         assert (found["Access"].status, found["Access"].reason) == (status, reason)
@@ -228,7 +229,7 @@ def test_a_last_day_that_may_not_be_brought_forward_is_told_by_its_problem() -> 
     problem = problem_at("a.yaml", Position(9, 10), "EndsHeld", "Too many teams.")
     request = Asked(expires=date(2026, 3, 4)).read(a_catalog())
     said = TeamOnBranch("alpha", "shortened", "kept", "a.yaml", "b", request, (problem,))
-    first = conditions(TeamView(said, Seen().world(), a_catalog(), TIMES), PLATFORM)[0]
+    first = conditions(TeamView(said, Seen().world().team("alpha"), a_catalog(), TIMES), PLATFORM)[0]
     assert first == Condition("Request", "False", "EndsHeld", "a.yaml:9:10 Too many teams.")
 
 
@@ -236,7 +237,10 @@ def test_a_last_day_ends_at_midnight_utc() -> None:
     request = Asked(expires=date(2026, 3, 1)).read(a_catalog())
     found = conditions(
         TeamView(
-            TeamOnBranch("alpha", "expired", "ended", request=request), Seen().world(), a_catalog(), TIMES
+            TeamOnBranch("alpha", "expired", "ended", request=request),
+            Seen().world().team("alpha"),
+            a_catalog(),
+            TIMES,
         ),
         PLATFORM,
     )[0]
@@ -271,7 +275,7 @@ def test_workspaces_that_are_kept_are_told_in_the_clusters_words(
 def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
     view = TeamView(
         TeamOnBranch("alpha", "invalid", "kept"),
-        Seen().world(),
+        Seen().world().team("alpha"),
         a_catalog(),
         TIMES,
         unread={"Keys": ("Unavailable", "Key Vault: 503")},
@@ -283,7 +287,10 @@ def test_a_part_that_could_not_be_looked_at_is_unknown_and_says_why() -> None:
 
 def _granted(request: AccessRequest, world: Snapshot, of: Part, platform: Platform = PLATFORM) -> Condition:
     view = TeamView(
-        TeamOnBranch("alpha", "valid", "granted", "p", request=request), world, a_catalog(), TIMES
+        TeamOnBranch("alpha", "valid", "granted", "p", request=request),
+        world.team("alpha"),
+        a_catalog(),
+        TIMES,
     )
     return {condition.type: condition for condition in conditions(view, platform)}[of]
 
@@ -300,7 +307,11 @@ def test_a_dedicated_model_on_a_platform_without_a_cluster_is_told() -> None:
 def _tried_out(state: str, marker: Marker = OURS, readers: tuple[RoleGrant, ...] = ()) -> Snapshot:
     """A world with a Foundry project of alpha's."""
     project = Project("team-alpha", "Team Alpha", state, marker)
-    return replace(Seen().world(), projects={"team-alpha": project}, users={"team-alpha": frozenset(readers)})
+    return replace(
+        Seen().world(),
+        projects={"team-alpha": project},
+        users={"team-alpha": frozenset(readers)},
+    )
 
 
 @pytest.mark.parametrize(
@@ -321,14 +332,13 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
 
 def test_a_project_whose_access_has_ended_says_what_is_left_or_until_when() -> None:
     def ended(world: Snapshot) -> Condition:
-        view = TeamView(TeamOnBranch("alpha", "gone", "ended"), world, a_catalog(), TIMES)
+        view = TeamView(TeamOnBranch("alpha", "gone", "ended"), world.team("alpha"), a_catalog(), TIMES)
         return {
             condition.type: condition
             for condition in conditions(view, replace(PLATFORM, playground=Playground()))
         }["Projects"]
 
-    group, project = "a group may use its Foundry project", "its Foundry project is not withdrawn"
-    message = f"its playground access has ended and {group}; its playground access has ended and {project}"
+    message = f"delete project role {READERS}; update project marker team-alpha"
     readers = (RoleGrant(READERS, ours=True),)
     assert ended(_tried_out("Succeeded", readers=readers)) == Condition(
         "Projects", "False", "InProgress", message

@@ -18,7 +18,7 @@ from shared.ports import Gateway, Keys
 from shared.resources.actual import Fragment, Policy, Product
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import compile_catalog
-from shared.stages.apply import ADMINISTRATOR
+from shared.resources.subscription import ADMINISTRATOR
 from tests.contract.targets import unique
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
 from tests.policies.policy_cases import GOVERNED, asking

@@ -65,11 +65,13 @@ def of_classes() -> set[str]:
 
 
 def of_stages() -> set[str]:
-    """`reason="..."` of an error or of `Waiting`, and the second argument of `Waiting`."""
+    """`reason="..."` of an error or of `Waiting`, the second argument of that, the third of `Pending`."""
     found: set[str] = set()
     for call in calls("shared"):
         if name_of(call) == "Waiting":
             found |= {word for argument in call.args[1:2] for word in words(argument)}
+        if name_of(call) == "Pending":
+            found |= {word for argument in call.args[2:3] for word in words(argument)}
         if name_of(call) == "Waiting" or hasattr(errors, name_of(call)):
             found |= {
                 word for keyword in call.keywords if keyword.arg == "reason" for word in words(keyword.value)

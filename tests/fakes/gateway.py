@@ -22,8 +22,8 @@ from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Fragme
 from shared.resources.actual import Policy as ActualPolicy
 from shared.resources.backends import Backend, NamedValue
 from shared.resources.desired import DesiredCatalog
+from shared.resources.subscription import ADMINISTRATOR
 from shared.secret import SecretValue
-from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.calls import Calls
 
 V = TypeVar("V")

@@ -19,7 +19,8 @@ from shared.marker import Marker
 from shared.requests.request import AccessRequest
 from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog, compile_gateway
-from shared.resources.plan import ActualCatalog, ActualGateway, plan_catalog, plan_gateway
+from shared.resources.product import ActualProduct, plan_product
+from shared.resources.unified_api_plan import ActualCatalog, plan_catalog
 from shared.resources.workspaces import Cluster
 from shared.stages.apply import GatewayWriter, apply_plan
 from standins.tests.api_management.builders import OPERATOR
@@ -76,7 +77,7 @@ class Room:
         """What the app writes for a catalogue."""
         desired = compile_catalog(catalog, self.platform)
         marker = Marker(1, "catalogue", "catalog.yaml", "c0ffee", desired.digest)
-        plan = plan_catalog(desired, marker, ActualCatalog(None, None, ()))
+        plan = plan_catalog(desired, marker, ActualCatalog(None, None, ())).writable()
         await apply_plan(plan, GatewayWriter(self.writer, marker))
 
     async def team(self, request: AccessRequest, catalog: Catalog) -> str:
@@ -84,7 +85,8 @@ class Room:
         desired = compile_gateway(request, catalog, self.platform)
         marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
         await apply_plan(
-            plan_gateway(desired, marker, ActualGateway(None, None)), GatewayWriter(self.writer, marker)
+            plan_product(desired, marker, ActualProduct(None, None, backends=())).writable(),
+            GatewayWriter(self.writer, marker),
         )
         product = f"team-{request.team}"
         return await self.subscription(product, f"/products/{product}")
@@ -94,8 +96,12 @@ class Room:
         name = f"team-{request.team}"
         desired = compile_gateway(request, catalog, self.platform)
         marker = Marker(1, request.team, "access.yaml", "c0ffee", desired.digest)
-        actual = ActualGateway(await self.writer.product(name), await self.writer.product_policy(name))
-        await apply_plan(plan_gateway(desired, marker, actual), GatewayWriter(self.writer, marker))
+        actual = ActualProduct(
+            await self.writer.product(name),
+            await self.writer.product_policy(name),
+            backends=await self.writer.backends(f"{name}--"),
+        )
+        await apply_plan(plan_product(desired, marker, actual).writable(), GatewayWriter(self.writer, marker))
 
     async def subscription(self, name: str, scope: str) -> str:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters

@@ -41,7 +41,14 @@ GATEWAY, WORKSPACES, API = (
 )
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 SEAL = Marker(REPOSITORY, "catalogue", "platform/config/model_catalog.yaml", "c" * 40, API.digest)
-TAGS = {"repository": str(REPOSITORY), "team": "alpha", "reader": READERS, "fingerprint": "0123456789abcdef"}
+TAGS = {
+    "managed-by": "mergekey",
+    "repository": str(REPOSITORY),
+    "team": "alpha",
+    "commit": "c" * 40,
+    "reader": READERS,
+    "fingerprint": "0123456789abcdef",
+}
 KEY, SECOND, ENDPOINT = names.secrets("alpha")
 ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
@@ -69,7 +76,7 @@ WORLD = Snapshot(
         **{each.name: _standing(each, MARKER) for each in GATEWAY.backends},
         **{each.name: _standing(each, SEAL) for each in API.backends},
     },
-    secret_urls={},
+    named_values={},
     secrets={
         name: SecretVersion(name, "1", True, START, ADDRESS if name == ENDPOINT else TAGS)
         for name in (KEY, SECOND, ENDPOINT)

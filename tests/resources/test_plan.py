@@ -1,215 +1,87 @@
-"""The order in which differences are written, and what is not written at all."""
+"""What a plan says, and which plans may be written."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from shared.errors import NotManaged
+from shared.errors import NewerVersion, NotManaged
 from shared.marker import Marker
-from shared.policies.policy_xml import digest_of
-from shared.policies.product_policy import product_policy
-from shared.resources.actual import ActualBackend, Policy, Product
-from shared.resources.backends import Backend
-from shared.resources.desired import DesiredGateway
-from shared.resources.plan import ActualGateway, Plan, plan_gateway, plan_reservation
-from tests.fakes.app import REPOSITORY, Asked, a_catalog, path_of
-from tests.fakes.clock import START
-from tests.resources.plans import steps_of
-
-OWN = Backend("team-alpha--phi-4", "https://models/team-alpha/phi-4/v1")
-TEXT = product_policy(Asked().read(), a_catalog())
-GATEWAY = DesiredGateway("team-alpha", "Team Alpha", TEXT, ())
-#: The team's policy as it should be, and another one.
-KNOWN, OLD = Policy('"1"', digest_of(TEXT)), Policy('"1"', "other")
-MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40, "d" * 64)
-OTHERS = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
-
-
-def _product(marker: Marker | None, published: bool = True) -> Product:
-    return Product("team-alpha", '"p1"', "Team Alpha", published, marker)
-
-
-def _backend(name: str, url: str = OWN.url, marker: Marker | None = MARKER) -> ActualBackend:
-    return ActualBackend(name, '"b1"', url, marker and Backend(name, url).with_digest(marker))
-
-
-def _plan(
-    desired: DesiredGateway,
-    marker: Marker,
-    product: Product | None,
-    policy: Policy | None,
-    backends: list[ActualBackend],
-) -> Plan:
-    return plan_gateway(desired, marker, ActualGateway(product, policy, tuple(backends)))
-
-
-def test_a_new_team_is_product_policy_link_marker_in_this_order() -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, None, None, [])) == [
-        ["create product team-alpha"],
-        ["update product policy team-alpha"],
-        ["create administrator subscription team-alpha", "create product link team-alpha"],
-        ["update product marker team-alpha"],
-    ]
-
-
-def test_backends_stand_before_the_policy_that_names_them() -> None:
-    steps = steps_of(_plan(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, []))
-    assert "create backend team-alpha--phi-4" in steps[1]
-    assert steps[2] == ["update product policy team-alpha"]
-
-
-def test_a_product_that_was_just_deleted_gets_its_policy_before_it_opens() -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, None, KNOWN, [])) == steps_of(
-        _plan(GATEWAY, MARKER, None, None, [])
-    )
-
-
-def test_what_is_no_longer_wanted_goes_after_the_policy_that_named_it() -> None:
-    plan = _plan(
-        GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [_backend("team-alpha--phi-4")]
-    )
-    assert steps_of(plan) == [
-        ["update product policy team-alpha"],
-        ["delete backend team-alpha--phi-4"],
-        ["update product marker team-alpha"],
-    ]
-
-
-def test_a_finished_product_keeps_its_link() -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), OLD, [])) == [
-        ["update product policy team-alpha"],
-        ["update product marker team-alpha"],
-    ]
-
-
-def test_an_unfinished_product_gets_everything_but_its_creation() -> None:
-    plan = _plan(GATEWAY, MARKER, _product(MARKER.unfinished(), published=False), OLD, [])
-    assert steps_of(plan)[:2] == [
-        ["update product policy team-alpha"],
-        ["create administrator subscription team-alpha", "create product link team-alpha"],
-    ]
-
-
-def test_what_nobody_has_looked_at_is_vouched_for_by_the_marker() -> None:
-    wanted = replace(GATEWAY, backends=(OWN,))
-    assert not plan_gateway(wanted, MARKER, ActualGateway(_product(MARKER), KNOWN))
-    looked = ActualGateway(_product(MARKER), KNOWN, backends=(), linked=False)
-    assert steps_of(plan_gateway(wanted, MARKER, looked)) == [
-        ["create backend team-alpha--phi-4"],
-        ["create product link team-alpha"],
-    ]
-
-
-def test_a_product_that_is_open_is_closed_whatever_its_marker_says() -> None:
-    opened = replace(_product(MARKER), subscription_required=False)
-    plan = _plan(GATEWAY, MARKER, opened, KNOWN, [])
-    assert steps_of(plan) == [["update product team-alpha"]]
-    assert [getattr(change, "tag", None) for change in plan] == [opened.etag]
-
-
-@pytest.mark.parametrize(
-    "marker", [replace(MARKER, digest="e" * 64), MARKER.unfinished(), replace(MARKER, withdrawn=START)]
+from shared.resources.plan import (
+    Create,
+    Delete,
+    Pending,
+    Plan,
+    Refused,
+    Replace,
+    Update,
+    describe,
+    in_steps,
+    refusal,
 )
-def test_an_open_product_is_closed_before_anything_that_may_fail(marker: Marker) -> None:
-    steps = steps_of(_plan(GATEWAY, MARKER, replace(_product(marker), subscription_required=False), OLD, []))
-    assert steps[0] == ["update product team-alpha"]
-    assert steps[1:] == steps_of(_plan(GATEWAY, MARKER, _product(marker), OLD, []))
+
+OWNER = Marker(7, "alpha", "", "")
+MADE = Create("product", "n")
+TAKEN = Refused("product", "n", NotManaged, "there is a product n")
+NEWER = Refused("product", "n", NewerVersion, "a newer version wrote the product n")
+GOING = Pending("namespace", "n", "NamespaceTerminating", ends=True)
+COMING = Pending("project", "n", "ProjectNotReady")
 
 
-def test_nothing_differs_and_nothing_is_planned() -> None:
-    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, commit="e" * 40)), KNOWN, [])
-    assert not plan
-    assert str(plan) == ""
-    assert list(plan) == []
+def test_a_plan_shows_all_that_differs_and_leaves_newer_versions_their_objects() -> None:
+    plan = Plan(((MADE,),), refused=(TAKEN, NEWER), pending=(COMING, GOING))
+    assert list(map(describe, plan.findings)) == [
+        "there is a product n",
+        "project n: ProjectNotReady",
+        "create product n",
+    ]
+    assert not Plan(refused=(TAKEN,), pending=(COMING,))
+
+
+@pytest.mark.parametrize("error", [NotManaged, NewerVersion])
+def test_a_plan_with_an_object_of_others_is_not_written_but_to_take_away(
+    error: type[NotManaged | NewerVersion],
+) -> None:
+    plan = Plan(((MADE,),), refused=(Refused("product", "n", error, "text"),), pending=(COMING,))
+    with pytest.raises(error, match="text"):
+        plan.writable()
+    writable = plan.writable(despite_refusals=True)
+    assert (writable.steps, writable.pending) == (plan.steps, (COMING,))
 
 
 @pytest.mark.parametrize(
-    "product",
+    "plan",
     [
-        _product(replace(MARKER, withdrawn=START)),
-        _product(replace(MARKER, path="elsewhere")),
-        _product(MARKER, published=False),
+        Plan(((MADE,),), unread=frozenset({"product policy"})),
+        Plan(((Update("product marker", "n", "*"),),)),
+        Plan(((MADE,), (Delete("subscription", "n", "*"),))),
+        Plan(((Replace("workspace", "n", "*"),),)),
     ],
-    ids=["withdrawn", "moved", "unpublished"],
 )
-def test_only_the_seal_is_renewed_when_only_the_seal_differs(product: Product) -> None:
-    assert steps_of(_plan(GATEWAY, MARKER, product, KNOWN, [])) == [["update product marker team-alpha"]]
+def test_a_plan_that_was_made_from_lists_cannot_be_written(plan: Plan) -> None:
+    with pytest.raises(ValueError, match="not all was read"):
+        plan.writable(despite_refusals=True)
 
 
-@pytest.mark.parametrize("policy", [OLD, None], ids=["another", "none"])
-def test_a_policy_that_is_not_the_one_that_the_marker_vouches_for_is_written_again(
-    policy: Policy | None,
-) -> None:
-    """And its marker: the new ETag refuses a late handler that wrote the other policy."""
-    assert steps_of(_plan(GATEWAY, MARKER, _product(MARKER), policy, [])) == [
-        ["update product policy team-alpha"],
-        ["update product marker team-alpha"],
-    ]
+def test_backends_and_named_values_are_read_by_lists_alone() -> None:
+    steps = ((Update("backend", "n", "*"), Delete("named value", "n", "*")),)
+    assert Plan(steps).writable().steps == steps
 
 
-def test_a_policy_that_stands_already_is_not_written_again() -> None:
-    plan = _plan(GATEWAY, MARKER, _product(replace(MARKER, digest="e" * 64)), KNOWN, [])
-    assert steps_of(plan) == [["update product marker team-alpha"]]
-
-
-def test_writes_carry_the_tags_that_were_read() -> None:
-    desired = replace(GATEWAY, backends=(OWN,))
-    plan = _plan(
-        desired,
-        MARKER,
-        _product(MARKER.unfinished()),
-        Policy('"policy"', ""),
-        [_backend(OWN.name, "https://elsewhere/v1")],
+def test_what_belongs_to_others_or_to_a_newer_version_is_left_alone_and_named() -> None:
+    mine, newer = Marker(7, "alpha", "p", "c"), Marker(7, "alpha", "p", "c", newer=True)
+    assert refusal("api", "ai", "API ai", OWNER, mine) == ()
+    [left] = refusal("api", "ai", "API ai", OWNER, None)
+    assert (left.error, str(left)) == (
+        NotManaged,
+        "there is an API ai that is not managed by mergekey for alpha: rename or remove it",
     )
-    tags = {change.kind: getattr(change, "tag", None) for change in plan}
-    assert (tags["product policy"], tags["product marker"], tags["backend"]) == ('"policy"', '"p1"', '"b1"')
+    [left] = refusal("product", "n", "product n", OWNER, newer)
+    assert (left.error, left.kind, left.name) == (NewerVersion, "product", "n")
+    assert refusal("product", "n", "product n", OWNER, Marker(8, "alpha", "p", "c"))
 
 
-def test_a_backend_of_somebody_else_is_neither_changed_nor_deleted() -> None:
-    with pytest.raises(NotManaged):
-        _plan(replace(GATEWAY, backends=(OWN,)), MARKER, None, None, [_backend(OWN.name, marker=OTHERS)])
-    plan = _plan(
-        GATEWAY,
-        MARKER,
-        None,
-        None,
-        [_backend("team-alpha--x", marker=OTHERS), _backend("team-alpha--y", marker=None)],
-    )
-    assert "backend" not in str(plan)
-
-
-def test_a_plan_says_nothing_of_what_it_writes() -> None:
-    plan = _plan(replace(GATEWAY, policy="<secret/>"), MARKER, None, None, [])
-    assert "secret" not in repr(plan) + str(plan)
-
-
-@given(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["", "d" * 64, "e" * 64, None]))
-def test_the_marker_is_always_last_and_alone(
-    wants: bool, has: bool, published: bool, digest: str | None
-) -> None:
-    desired = replace(GATEWAY, backends=(OWN,) if wants else ())
-    product = None if digest is None else _product(replace(MARKER, digest=digest), published)
-    plan = _plan(desired, MARKER, product, None, [_backend(OWN.name)] if has else [])
-    kinds = [[change.kind for change in step] for step in plan.steps]
-    assert all("product marker" not in step for step in kinds[:-1])
-    assert "product marker" not in kinds[-1] or len(kinds[-1]) == 1
-
-
-def test_a_reservation_is_the_marker_without_its_digest_and_nothing_where_it_stands() -> None:
-    reserved = MARKER.unfinished()
-    assert steps_of(plan_reservation(GATEWAY, MARKER, None)) == [["create product team-alpha"]]
-    assert steps_of(plan_reservation(GATEWAY, MARKER, _product(MARKER))) == [
-        ["update product reservation team-alpha"]
-    ]
-    assert not plan_reservation(GATEWAY, MARKER, _product(reserved))
-    opened = replace(_product(reserved), subscription_required=False)
-    assert steps_of(plan_reservation(GATEWAY, MARKER, opened)) == [["update product team-alpha"]]
-    another = replace(opened, marker=replace(reserved, commit="e" * 40))
-    assert steps_of(plan_reservation(GATEWAY, MARKER, another)) == [
-        ["update product team-alpha"],
-        ["update product reservation team-alpha"],
-    ]
+def test_empty_steps_are_left_out_and_one_may_be_put_before_the_others() -> None:
+    assert in_steps((), [MADE], ()) == ((MADE,),)
+    assert Plan(((MADE,),)).writable().after_first().steps == ((), (MADE,))
+    assert Plan(((MADE,),)).deletes is False
+    assert Plan(((Delete("route", "n", ""),),)).deletes

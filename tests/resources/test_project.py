@@ -9,14 +9,16 @@ import pytest
 
 from shared import names
 from shared.errors import NotManaged
-from shared.inventory.project_drift import ended_project_drift, project_drift, teams_with_roles
+from shared.inventory.differences import Plans, plans_to_grant, plans_to_withdraw
+from shared.inventory.owned_teams import teams_with_roles
 from shared.inventory.snapshot import DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import Marker
 from shared.resources.actual import Project, RoleGrant, TracingConnection
 from shared.resources.desired import Platform, Playground, compile_project
+from shared.resources.plan import describe
 from shared.resources.project import ActualProject, plan_project
-from tests.fakes.app import OTHER_READERS, READERS, Asked
+from tests.fakes.app import OTHER_READERS, READERS, Asked, a_catalog
 from tests.fakes.clock import START
 
 TRACES = "/subscriptions/x/resourceGroups/ai/providers/Microsoft.Insights/components/traces"
@@ -46,7 +48,7 @@ def actual(
 
 def told(found: ActualProject, traced: bool = False, group: str | None = READERS) -> str:
     desired = WITH_TRACES if traced else PLAIN
-    return str(plan_project(desired, marker(desired.digest), found, group))
+    return str(plan_project(desired, marker(desired.digest), found, group).writable())
 
 
 def test_the_platform_decides_where_traces_go_and_the_team_whether() -> None:
@@ -71,7 +73,7 @@ def test_where_nothing_differs_nothing_is_to_be_done() -> None:
 
 
 def test_a_project_is_made_and_nothing_else_until_it_stands() -> None:
-    assert told(ActualProject(None, frozenset())) == "create project team-alpha"
+    assert told(ActualProject(None, frozenset(), None)) == "create project team-alpha"
     assert told(actual("Creating", readers=())) == ""
     assert told(actual("Failed", readers=())) == "create project team-alpha"
 
@@ -79,7 +81,7 @@ def test_a_project_is_made_and_nothing_else_until_it_stands() -> None:
 @pytest.mark.parametrize("traced", [False, True])
 def test_the_marker_vouches_from_the_beginning_only_where_nothing_follows(traced: bool) -> None:
     desired = WITH_TRACES if traced else PLAIN
-    [change] = plan_project(desired, marker(desired.digest), ActualProject(None, frozenset()), READERS)
+    [change] = plan_project(desired, marker(desired.digest), ActualProject(None, frozenset(), None), READERS)
     display_name, first = change.body  # type: ignore[union-attr]
     assert (display_name, first.digest) == ("Team Alpha", "" if traced else desired.digest)
 
@@ -150,64 +152,65 @@ def project(state: str = "Succeeded", mark: Marker | None = None) -> Project:
     return Project("team-alpha", "Team Alpha", state, mark or marker())
 
 
-NOT_THERE, NOT_OURS = "its Foundry project is not there", "its Foundry project is not managed by mergekey"
-UNLIKE, NOT_IN = (
-    "its Foundry project is not what the request says",
-    "its group may not use its Foundry project",
+NAME = "project team-alpha"
+MADE, MARKED = f"create {NAME}", "update project marker team-alpha"
+NOT_OURS = (
+    "there is a Foundry project team-alpha that is not managed by mergekey for alpha: rename or remove it"
 )
-STRANGER = "another group than its own may use its Foundry project"
+NOT_READY = f"{NAME}: ProjectNotReady"
+LET_IN = f"create project role {READERS}"
+REVOKED, THEM_REVOKED = f"delete project role {READERS}", f"delete project role {OTHER_READERS}"
+
+
+def shown(plans: Plans) -> list[str]:
+    return [describe(each) for each in plans["Projects"].findings]
+
+
+def granted(wanted: DesiredTeam, platform: Platform, times: Times, seen: Snapshot) -> list[str]:
+    return shown(plans_to_grant(wanted, a_catalog(), platform, seen.team("alpha"), times))
 
 
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
         (world(project(), US), []),
-        (world(None), [NOT_THERE]),
-        (world(None, US), [NOT_THERE]),
-        (world(None, THEM), [NOT_THERE, STRANGER]),
+        (world(None), [NOT_READY, MADE]),
+        (world(None, US), [NOT_READY, MADE]),
+        (world(None, THEM), [NOT_READY, THEM_REVOKED, MADE]),
         (world(project(mark=replace(marker(), repository=2)), US), [NOT_OURS]),
-        (world(project("Failed"), US), [UNLIKE]),
-        (world(project(mark=marker("another")), US), [UNLIKE]),
-        (world(project(mark=WITHDRAWN), US), [UNLIKE]),
-        (world(project()), [NOT_IN]),
-        (world(project(), BY_HAND), [NOT_IN]),
-        (world(project(), US, THEM), [STRANGER]),
-        (world(project("Failed"), THEM), [UNLIKE, NOT_IN, STRANGER]),
+        (world(project("Failed"), US), [f"{NAME}: ProjectFailed", MADE]),
+        (world(project(mark=marker("another")), US), [MARKED]),
+        (world(project(mark=WITHDRAWN), US), [MARKED]),
+        (world(project()), [LET_IN]),
+        (world(project(), BY_HAND), [LET_IN]),
+        (world(project(), US, THEM), [THEM_REVOKED]),
+        (world(project("Failed"), THEM), [f"{NAME}: ProjectFailed", THEM_REVOKED, MADE]),
     ],
 )
 def test_lists_show_what_differs_from_a_request(seen: Snapshot, expected: list[str]) -> None:
-    assert (
-        list(
-            project_drift(
-                DesiredTeam(TRIED, "p", over=False), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen
-            )
-        )
-        == expected
-    )
+    assert granted(DesiredTeam(TRIED, "p"), PLATFORM, Times(START, GRACE, GRACE, GRACE), seen) == expected
 
 
 def test_a_request_without_a_group_lets_nobody_in() -> None:
-    nobody = DesiredTeam(replace(TRIED, entra_group=None), "p", over=False)
-    for seen, expected in ((world(project()), []), (world(project(), US), [STRANGER])):
-        assert list(project_drift(nobody, PLATFORM, Times(START, GRACE, GRACE, GRACE), seen)) == expected
+    nobody = DesiredTeam(replace(TRIED, entra_group=None), "p")
+    for seen, expected in ((world(project()), []), (world(project(), US), [REVOKED])):
+        assert granted(nobody, PLATFORM, Times(START, GRACE, GRACE, GRACE), seen) == expected
 
 
-STILL_IN = "its playground access has ended and a group may use its Foundry project"
-STANDS = "its playground access has ended and its Foundry project is not withdrawn"
-OUTLIVED = "its Foundry project outlived its grace period"
+OUTLIVED = f"delete {NAME}"
 
 
 @pytest.mark.parametrize(
     ("seen", "after", "expected"),
     [
         (world(None), timedelta(), []),
-        (world(None, US), timedelta(), [STILL_IN]),
-        (world(project(), US), timedelta(), [STILL_IN, STANDS]),
+        (world(None, US), timedelta(), [REVOKED]),
+        (world(project(), US), timedelta(), [REVOKED, MARKED]),
         (world(project("Deleting")), timedelta(), []),
         (world(project(mark=WITHDRAWN)), timedelta(), []),
         (world(project(mark=WITHDRAWN)), GRACE - timedelta(seconds=1), []),
         (world(project(mark=WITHDRAWN)), GRACE, [OUTLIVED]),
-        (world(project(mark=WITHDRAWN), US), GRACE, [STILL_IN, OUTLIVED]),
+        (world(project(mark=WITHDRAWN), US), GRACE, [REVOKED, OUTLIVED]),
         (world(project(mark=replace(marker(), repository=2)), US), timedelta(), []),
     ],
 )
@@ -215,9 +218,9 @@ def test_lists_show_what_is_left_of_access_that_has_ended(
     seen: Snapshot, after: timedelta, expected: list[str]
 ) -> None:
     times = Times(START + after, GRACE, GRACE, GRACE)
-    assert list(ended_project_drift("alpha", 1, times, seen)) == expected
-    without = DesiredTeam(replace(TRIED, playground_access=False), "p", over=False)
-    assert list(project_drift(without, PLATFORM, times, seen)) == expected
+    assert shown(plans_to_withdraw("alpha", 1, seen.team("alpha"), times, in_doubt=False)) == expected
+    without = DesiredTeam(replace(TRIED, playground_access=False), "p")
+    assert granted(without, PLATFORM, times, seen) == expected
 
 
 def test_who_may_use_a_project_that_is_gone_names_its_team() -> None:
@@ -237,17 +240,8 @@ def test_strangers_are_told_of_each_project_of_ours() -> None:
 
 
 def test_where_there_is_no_playground_nothing_is_missing() -> None:
-    assert (
-        list(
-            project_drift(
-                DesiredTeam(TRIED, "p", over=False),
-                replace(PLATFORM, playground=None),
-                Times(START, GRACE, GRACE, GRACE),
-                world(None),
-            )
-        )
-        == []
-    )
+    without, times = replace(PLATFORM, playground=None), Times(START, GRACE, GRACE, GRACE)
+    assert granted(DesiredTeam(TRIED, "p"), without, times, world(None)) == []
 
 
 def test_a_platform_that_cannot_have_a_project_says_whose_it_is() -> None:

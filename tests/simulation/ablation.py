@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -20,23 +20,20 @@ from shared.branch.states import Files, TeamFile
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
-from shared.inventory import drift
-from shared.marker import Marker, require_known
+from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome
 from shared.names import CATALOG_TEAM
 from shared.requests.request import read_request
+from shared.resources import backend_changes, keys, product, project, unified_api_plan, workspace_plan
 from shared.resources.key_slots import Renewal
-from shared.resources.plan import Change, Plan, Update
+from shared.resources.plan import Change, Kind, Refused, Update, WritablePlan, refusal
 from shared.stages import (
     deliver_keys,
-    existing_keys,
-    ownership,
     pipeline,
     provision_catalog,
     provision_gateway,
     provision_projects,
-    provision_workspaces,
     receive_push,
 )
 from shared.stages.apply import apply_plan
@@ -120,10 +117,19 @@ def _owns_everything(self: Marker, other: Marker | None) -> bool:
     return True
 
 
-def _as_if_ours(app: App, team: str, marker: Marker | None, what: str) -> Marker:
-    known = marker or Marker(app.platform.repository, team, "", "0")
-    require_known(known, what)
-    return known
+def _refuses_nothing(*_: object, **__: object) -> tuple[Refused, ...]:
+    return ()
+
+
+def _refuses_foreign_ones(
+    kind: Kind, name: str, shown: str, owner: Marker, found: Marker | None
+) -> tuple[Refused, ...]:
+    """What a newer version wrote is ours like all else."""
+    return refusal(kind, name, shown, owner, None if found is None else replace(found, newer=False))
+
+
+#: Where plans ask whether an object must be left alone.
+_PLANS = (product, backend_changes, unified_api_plan, workspace_plan, project)
 
 
 # ------------------------------------------------------------------------------------------------- the others
@@ -135,14 +141,14 @@ def _let_everybody_go(present: Iterable[str], gone: Iterable[MissingTeam], messa
 
 
 async def _marker_first(
-    plan: Plan,
+    plan: WritablePlan,
     write: Callable[[Change], Awaitable[None]],
     after_first: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     seals = tuple(change for change in plan if isinstance(change, Update) and change.kind == "product marker")
     rest = [tuple(change for change in step if change not in seals) for step in plan.steps]
     first, *others = [step for step in rest if step] or [()]
-    await _perform(Plan((first, *([seals] if seals else []), *others)), write, after_first)
+    await _perform(WritablePlan((first, *([seals] if seals else []), *others)), write, after_first)
 
 
 _perform = apply_plan
@@ -214,12 +220,11 @@ SAFEGUARDS = (
         "only what carries our marker is touched",
         (
             (Marker, "owns", _owns_everything),
-            (existing_keys, "_require_own_secrets", _nothing),
-            (ownership, "is_own_subscription", _always),
-            (provision_gateway, "is_own_subscription", _always),
-            (existing_keys, "is_own_subscription", _always),
-            (provision_gateway, "require_ours", _as_if_ours),
-            (provision_workspaces, "require_ours", _as_if_ours),
+            (keys, "_refused", _refuses_nothing),
+            (keys, "_refused_secrets", _refuses_nothing),
+            (keys, "is_own", _always),
+            (product, "is_own", _always),
+            *((plans, "refusal", _refuses_nothing) for plans in _PLANS),
         ),
     ),
     Safeguard("the guard", ((missing_teams, "withhold", _let_everybody_go),)),
@@ -229,7 +234,7 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "keys that another group could read are made new",
-        ((deliver_keys, "renewal", _no_renewal), (drift, "renewal", _no_renewal)),
+        ((keys, "renewal", _no_renewal),),
     ),
     Safeguard("what follows is queued before the message is completed", ((Hosts, "complete_first", True),)),
     Safeguard("the marker is written last", ((provision_gateway, "apply_plan", _marker_first),)),
@@ -261,9 +266,7 @@ SAFEGUARDS = (
         "what a newer version wrote is left alone",
         (
             (Marker, "may_change", Marker.owns),
-            (provision_catalog, "require_known", _nothing),
-            (provision_projects, "require_known", _nothing),
-            (ownership, "require_known", _nothing),
+            *((plans, "refusal", _refuses_foreign_ones) for plans in _PLANS),
         ),
     ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),

@@ -19,14 +19,13 @@ from shared.branch.platform_checks import PlatformCheck
 from shared.catalog import catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
-from shared.inventory import drift
+from shared.inventory import differences
 from shared.messaging import retry_state
 from shared.policies import policy_xml
 from shared.requests import request
 from shared.requests.paths import RequestPaths
-from shared.resources import backends, desired, key_slots, plan
+from shared.resources import backends, desired, key_slots, keys, product, unified_api_plan
 from shared.stages import (
-    deliver_keys,
     provision_catalog,
     provision_gateway,
     provision_workspaces,
@@ -44,14 +43,14 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
     (provision_gateway, "compile_gateway"), (account, "_granted_by"), (decision, "compile_gateway"),
     (provision_workspaces, "compile_gateway"),
-    (drift, "compile_gateway"),
-    (provision_catalog, "compile_catalog"), (drift, "compile_catalog"),
-    (provision_workspaces, "compile_workspaces"), (drift, "compile_workspaces"),
-    (policy_xml, "digest_of"), (plan, "digest_of"), (drift, "digest_of"),
-    (plan, "canonical_digest"), (drift, "canonical_digest"),
+    (differences, "compile_gateway"),
+    (provision_catalog, "compile_catalog"), (differences, "compile_catalog"),
+    (provision_workspaces, "compile_workspaces"), (differences, "compile_workspaces"),
+    (policy_xml, "digest_of"), (product, "digest_of"), (unified_api_plan, "digest_of"),
+    (unified_api_plan, "canonical_digest"),
     (fake_gateway, "canonical_digest"), (judge, "granted"), (people, "granted"),
     (marker, "parse_time"), (settlement, "parse_time"),
-    (marker, "read_time"), (retry_state, "read_time"), (deliver_keys, "read_time"), (conditions, "read_time"),
+    (marker, "read_time"), (retry_state, "read_time"), (keys, "read_time"), (conditions, "read_time"),
     (key_slots, "read_time"), (team_view, "read_time"),
     (RequestPaths, "folder"), (RequestPaths, "team_of"),
     (evaluation, "review"), (decision, "review"), (receive_push, "review"), (rules, "review"),

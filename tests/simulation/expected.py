@@ -16,7 +16,7 @@ from shared.marker import read_time
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import ActualBackend
 from shared.resources.key_slots import EXPOSED
-from shared.stages.apply import ADMINISTRATOR
+from shared.resources.subscription import ADMINISTRATOR
 from tests.fakes.app import FakeApp
 from tests.simulation.loop import VirtualLoop
 from tests.stages.road import later, matches_the_gateway, push

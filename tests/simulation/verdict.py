@@ -14,8 +14,8 @@ from shared.names import SAFETY_BACKEND
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.backends import SAFETY_SECRET
 from shared.resources.key_slots import EXPOSED
+from shared.resources.subscription import ADMINISTRATOR
 from shared.resources.workspaces import marker_of
-from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import PATHS
 from tests.simulation.expected import (
     difference,

@@ -11,8 +11,8 @@ import pytest
 from shared.errors import Busy, MergekeyError, NotManaged, Rejected, Throttled
 from shared.marker import Marker
 from shared.ports import Cluster, Gateway
-from shared.resources.actual import Limit, Product, Subscription
-from shared.resources.plan import Change, Create, Delete, Plan, Replace, Update
+from shared.resources.actual import Limit, Subscription
+from shared.resources.plan import Change, Create, Delete, Replace, Update, WritablePlan
 from shared.secret import SecretValue
 from shared.stages.apply import (
     GatewayWriter,
@@ -21,7 +21,6 @@ from shared.stages.apply import (
     apply_plan,
     gather_all,
     remove_administrator,
-    require_subscription,
     write_secret,
 )
 from tests.fakes.app import REPOSITORY, FakeApp
@@ -74,6 +73,10 @@ def _cluster(recorder: Recorder) -> WorkspaceWriter:
         (Create("named value", "n", "body"), ("put_named_value", "body", REPOSITORY, None)),
         (Update("named value", "n", "t", "body"), ("put_named_value", "body", REPOSITORY, "t")),
         (Delete("named value", "n", "t"), ("delete_named_value", "n", "t")),
+        (Update("subscription", "n", "t", "suspended"), ("suspend_subscription", "n", "t")),
+        (Delete("subscription", "n", "t"), ("delete_subscription", "n", "t")),
+        (Delete("product", "n", "t"), ("delete_product", "n", "t")),
+        (Delete("product link", "n", "ai"), ("unlink_product", "n", "ai")),
     ],
 )
 async def test_a_write_to_the_gateway_carries_the_tag_that_was_read(
@@ -82,6 +85,14 @@ async def test_a_write_to_the_gateway_carries_the_tag_that_was_read(
     recorder = Recorder()
     await _gateway(recorder)(change)
     assert recorder.calls == [call]
+
+
+async def test_a_backend_that_was_just_written_is_written_over_whatever_its_tag_is_by_now() -> None:
+    recorder = Recorder()
+    write = _gateway(recorder)
+    await write(Update("backend", "n", "t", "without its credential"))
+    await write(Update("backend", "n", "t", "body"))
+    assert [call[-1] for call in recorder.calls] == ["t", "*"]
 
 
 async def test_the_seal_of_a_product_just_created_carries_the_tag_of_its_creation() -> None:
@@ -106,6 +117,7 @@ async def test_the_seal_of_a_product_just_closed_carries_the_tag_of_its_closing(
         (Replace("workspace", "phi-4", "7"), ("delete_workspace", "team-alpha", "phi-4", "7")),
         (Delete("workspace", "phi-4", "7"), ("delete_workspace", "team-alpha", "phi-4", "7")),
         (Delete("route", "phi-4", ""), ("delete_route", "team-alpha", "phi-4")),
+        (Delete("namespace", "team-alpha", "7"), ("delete_namespace", "team-alpha", "7")),
     ],
     ids=str,
 )
@@ -150,30 +162,6 @@ async def test_only_the_administrators_stray_subscriptions_are_removed() -> None
         ("product_subscriptions", "team-alpha"),
         ("delete_subscription", "5f8d", "tag of 5f8d"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("product", "calls"),
-    [
-        (
-            Product("n", "t", "N", True, MARKER, subscription_required=False),
-            [("require_subscription", "n", "t")],
-        ),
-        (Product("n", "t", "N", True, MARKER), []),
-        (Product("n", "t", "N", True, None, subscription_required=False), []),
-        (Product("n", "t", "N", True, replace(MARKER, team="bravo"), subscription_required=False), []),
-        (None, []),
-    ],
-)
-async def test_an_open_product_of_ours_is_closed_and_no_other(
-    product: Product | None, calls: list[tuple[object, ...]]
-) -> None:
-    recorder = Recorder("new tag")
-    found = await require_subscription(cast(Gateway, recorder), product, MARKER)
-    assert recorder.calls == calls
-    assert found == (
-        replace(product, subscription_required=True, etag="new tag") if product and calls else product
-    )
 
 
 async def test_a_secret_is_written_only_when_its_value_tags_or_state_differ() -> None:
@@ -257,10 +245,10 @@ async def test_a_step_that_follows_only_the_first_runs_beside_the_second() -> No
         order.append("after first")
 
     one, two, three = (Create("product", name) for name in ("one", "two", "three"))
-    await apply_plan(Plan(((one,), (two,), (three,))), write, after_first)
+    await apply_plan(WritablePlan(((one,), (two,), (three,))), write, after_first)
     assert order[0] == "one"
     assert [name for name in order if name != "after first"] == ["one", "two", "three"]
     assert "after first" in order
     order.clear()
-    await apply_plan(Plan(), write, after_first)
+    await apply_plan(WritablePlan(), write, after_first)
     assert order == ["after first"]

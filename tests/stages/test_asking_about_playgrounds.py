@@ -80,9 +80,7 @@ async def test_a_playground_that_is_not_as_requested_says_what_differs() -> None
     app = await a_playground()
     assert app.project_roles is not None
     app.project_roles.assigned = {(PROJECT, OTHER_READERS)}
-    differs = (
-        "its group may not use its Foundry project; another group than its own may use its Foundry project"
-    )
+    differs = f"delete project role {OTHER_READERS}; create project role {READERS}"
     assert await playground(app) == ("False", "InProgress", differs)
     app.project_roles.assigned = {(PROJECT, READERS)}
     kept(app).marker = None
@@ -107,12 +105,13 @@ async def test_a_playground_that_is_being_made_says_nothing_of_the_gateway() -> 
     assert reasons(found)["Gateway"] == "False InProgress"
 
 
+LEFT = f"delete project role {READERS}; update project marker {PROJECT}"
+
+
 async def test_a_playground_that_was_given_up_is_told_until_it_is_deleted() -> None:
     app = await a_playground()
     app.repository.commit({path_of("alpha"): Asked().text()})
-    left = "its playground access has ended and a group may use its Foundry project"
-    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
-    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
+    assert await playground(app) == ("False", "InProgress", LEFT)
     await push(app, {path_of("alpha"): Asked(tokens=9).text()})
     await later(app, timedelta(minutes=1))
     found = await record(app)
@@ -131,9 +130,7 @@ async def test_a_playground_is_withdrawn_with_everything_else() -> None:
     app = await a_playground()
     before = app.repository.branch
     app.repository.commit({path_of("alpha"): None, path_of("zulu"): Asked(team="zulu").text()})
-    left = "its playground access has ended and a group may use its Foundry project"
-    unmarked = "its playground access has ended and its Foundry project is not withdrawn"
-    assert await playground(app) == ("False", "InProgress", f"{left}; {unmarked}")
+    assert await playground(app) == ("False", "InProgress", LEFT)
     await arrive(app, before)
     await later(app, timedelta(minutes=1))
     found, marker = condition(await record(app), "Projects"), kept(app).marker

@@ -249,6 +249,6 @@ async def test_a_sweep_that_shall_only_report_queues_nothing(caplog: pytest.LogC
     app.gateway.state.links.clear()
     app.sweep_report_only = True
     assert await sweep_now(app) == []
-    assert "alpha: its product is not linked" in caplog.text
+    assert "alpha: create product link team-alpha" in caplog.text
     app.sweep_report_only = False
     assert len(await sweep_now(app)) == 1

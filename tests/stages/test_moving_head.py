@@ -17,8 +17,8 @@ import pytest
 from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_PROJECTS
 from shared.names import API
 from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.subscription import ADMINISTRATOR
 from shared.resources.workspaces import PREFIX
-from shared.stages.apply import ADMINISTRATOR
 from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
 from tests.stages.road import a_platform, a_team, drain, later, push, run, withdraw, world

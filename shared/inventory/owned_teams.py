@@ -1,4 +1,4 @@
-"""Teams without a request, and the objects that are left of their access, found from lists alone."""
+"""The teams that have objects or roles of ours, and those whose access works, found from lists alone."""
 
 from __future__ import annotations
 
@@ -7,69 +7,15 @@ from itertools import chain
 from typing import Protocol
 
 from shared import names
-from shared.inventory.drift import KEY_NOT_REQUIRED, team_displayed
-from shared.inventory.snapshot import Snapshot, Times
+from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, owner_of
-from shared.resources.actual import Namespace, Product, SecretVersion
+from shared.resources.actual import SecretVersion
 from shared.resources.project import BEING_DELETED
-
-
-def ended_team_drift(team: str, times: Times, world: Snapshot) -> Iterator[str]:
-    """The remains of a team whose access was withdrawn or is over by its date."""
-    product = world.products.get(names.product(team))
-    if product is not None:
-        yield from _ended_product(product, times)
-    yield from _ended_keys(team, world)
-    if product is None and _has_more(team, world):
-        yield "its product is gone and other objects are left"
-    yield from _ended_namespace(world.namespaces.get(names.namespace(team)), times)
-
-
-def _ended_product(product: Product, times: Times) -> Iterator[str]:
-    marker = product.marker
-    if marker is not None and marker.newer:
-        return
-    if marker is None or marker.withdrawn is None:
-        yield "its access has ended and its product is not withdrawn"
-    if marker is not None and not product.subscription_required:
-        yield KEY_NOT_REQUIRED
-    if marker is not None and marker.withdrawn and times.now >= marker.withdrawn + times.grace:
-        yield "its grace period has ended"
-
-
-def _ended_keys(team: str, world: Snapshot) -> Iterator[str]:
-    subscription = world.subscriptions.get(names.subscription(team))
-    if subscription is not None and subscription.state == "active":
-        yield "its access has ended and its keys are active"
-    if any(secret.enabled for secret in _secrets(team, world)):
-        yield "its access has ended and its secrets are enabled"
+from shared.resources.subscription import team_displayed
 
 
 def _secrets(team: str, world: Snapshot) -> list[SecretVersion]:
     return [world.secrets[name] for name in names.secrets(team) if name in world.secrets]
-
-
-def _has_more(team: str, world: Snapshot) -> bool:
-    """Whether a team has anything of ours at the gateway and in the vault, besides its product."""
-    readers = (reader for name in names.secrets(team) for reader in world.readers.get(name, ()))
-    return (
-        names.subscription(team) in world.subscriptions
-        or bool(_secrets(team, world))
-        or any(reader.ours for reader in readers)
-        or _own_backends(team, world)
-    )
-
-
-def held_team_drift(team: str, world: Snapshot) -> Iterator[str]:
-    """The product of a team whose withdrawal is held must say so, so that no later run withdraws it."""
-    product = world.products.get(names.product(team))
-    if (
-        product is not None
-        and product.marker is not None
-        and product.is_finished
-        and not (product.marker.held or product.marker.newer)
-    ):
-        yield "its withdrawal is held and its product does not say so"
 
 
 def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
@@ -146,19 +92,13 @@ def _markers(team: str, world: Snapshot) -> Iterator[Marker]:
         yield project.marker
 
 
-def _ended_namespace(namespace: Namespace | None, times: Times) -> Iterator[str]:
-    if namespace is None or namespace.marker is None or namespace.marker.newer or namespace.terminating:
-        return
-    since = namespace.marker.withdrawn
-    if since is None:
-        yield "its access has ended and its workspaces are not withdrawn"
-    elif times.now >= since + times.workspace_grace:
-        yield "its workspaces outlived their grace period"
-
-
-def _own_backends(team: str, world: Snapshot) -> bool:
-    """Backends that a newer version maintains, or another team owns, are not left over."""
-    named = (
-        found.marker for name, found in world.backends.items() if name.startswith(f"{names.product(team)}--")
+def teams_with_roles(world: Snapshot) -> frozenset[str]:
+    """Teams whose groups still have a role on a project that is gone, so that no marker names the team any
+    more.
+    """
+    names_left = (
+        name
+        for name, users in world.users.items()
+        if name not in world.projects and any(user.ours for user in users)
     )
-    return any(marker is not None and marker.team == team and not marker.newer for marker in named)
+    return frozenset(team for name in names_left if (team := names.team_of_project(name)) is not None)

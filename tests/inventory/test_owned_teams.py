@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from shared import names
-from shared.inventory import drift, orphans
+from shared.inventory import owned_teams
+from shared.inventory.differences import differences, plans_to_hold, plans_to_withdraw
 from shared.inventory.snapshot import Snapshot, Times
-from shared.marker import Marker
+from shared.marker import Marker, format_time
 from shared.resources.actual import Project
-from tests.fakes.app import REPOSITORY
+from tests.fakes.app import READERS, REPOSITORY
 from tests.fakes.clock import START
 from tests.inventory.worlds import KEY, MARKER, NAMESPACE, OWN, PRODUCT, SUBSCRIPTION, TAGS, WORLD, a_product
 
@@ -21,24 +22,50 @@ TIMES = Times(START, timedelta(days=7), timedelta(days=1), timedelta(hours=24))
 BARE = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
 
 
-@pytest.mark.parametrize(
-    ("days", "told"),
-    [
-        (0, []),
-        (1, ["its workspaces outlived their grace period"]),
-        (7, ["its grace period has ended", "its workspaces outlived their grace period"]),
-    ],
-)
-def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: int, told: list[str]) -> None:
-    withdrawn = replace(MARKER, withdrawn=START - timedelta(days=days))
-    world = replace(
+def _ended(world: Snapshot, *, in_doubt: bool = False) -> list[str]:
+    plans = plans_to_withdraw("alpha", REPOSITORY, world.team("alpha"), TIMES, in_doubt=in_doubt)
+    return [each.message for each in differences("alpha", plans.values())]
+
+
+def _held(team: str, world: Snapshot) -> list[str]:
+    plans = plans_to_hold(team, REPOSITORY, world.team(team), TIMES)
+    return [each.message for each in differences(team, plans.values())]
+
+
+def _withdrawn(days: int) -> Snapshot:
+    """Access that was withdrawn as it is to be, so many days ago."""
+    since = START - timedelta(days=days)
+    marker, mark = replace(MARKER, withdrawn=since), {"withdrawn": format_time(since)}
+    return replace(
         WORLD,
-        products={"team-alpha": replace(PRODUCT, marker=withdrawn)},
+        products={"team-alpha": replace(PRODUCT, marker=marker)},
         subscriptions={"team-alpha": replace(SUBSCRIPTION, state="suspended")},
-        secrets={name: replace(found, enabled=False) for name, found in WORLD.secrets.items()},
-        namespaces={"team-alpha": replace(NAMESPACE, marker=withdrawn)},
+        secrets={
+            name: replace(found, enabled=False, tags={**found.tags, **mark})
+            for name, found in WORLD.secrets.items()
+        },
+        namespaces={"team-alpha": replace(NAMESPACE, marker=marker)},
     )
-    assert list(orphans.ended_team_drift("alpha", TIMES, world)) == told
+
+
+WORKSPACES_GO = ["delete route phi-4", "delete workspace phi-4"]
+ROLES_GO = [f"delete secret role {name} {READERS}" for name in names.secrets("alpha")]
+SECRETS_GO = [f"delete secret {name}" for name in names.secrets("alpha")]
+ALL_GO = [
+    "delete administrator subscription team-alpha",
+    "delete subscription team-alpha",
+    "delete product team-alpha",
+    f"delete backend {OWN}",
+    *ROLES_GO,
+    *SECRETS_GO,
+    *WORKSPACES_GO,
+]
+
+
+@pytest.mark.parametrize(("days", "told"), [(0, []), (1, WORKSPACES_GO), (7, ALL_GO)])
+def test_access_that_was_withdrawn_is_looked_at_when_a_grace_period_ends(days: int, told: list[str]) -> None:
+    assert _ended(_withdrawn(days)) == told
+    assert _ended(_withdrawn(days), in_doubt=True) == []
 
 
 @pytest.mark.parametrize(
@@ -48,38 +75,40 @@ def test_a_product_that_strangers_can_use_is_told_of_a_team_whose_access_has_end
     withdrawn: datetime | None,
 ) -> None:
     shown = {
-        opened: list(
-            orphans.ended_team_drift(
-                "alpha", TIMES, a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD)
-            )
-        )
+        opened: _ended(a_product(marker=replace(MARKER, withdrawn=withdrawn), **changed)(WORLD))
         for opened, changed in {False: {}, True: {"subscription_required": False}}.items()
     }
-    assert set(shown[True]) - set(shown[False]) == {drift.KEY_NOT_REQUIRED}
+    assert set(shown[True]) - set(shown[False]) == {"update product team-alpha"}
     theirs = a_product(marker=None, subscription_required=False)(WORLD)
-    assert drift.KEY_NOT_REQUIRED not in list(orphans.ended_team_drift("alpha", TIMES, theirs))
+    assert "update product team-alpha" not in _ended(theirs)
 
 
 def test_access_that_has_ended_and_was_not_withdrawn_is_told_piece_by_piece() -> None:
-    assert list(orphans.ended_team_drift("alpha", TIMES, WORLD)) == [
-        "its access has ended and its product is not withdrawn",
-        "its access has ended and its keys are active",
-        "its access has ended and its secrets are enabled",
-        "its access has ended and its workspaces are not withdrawn",
+    told = [
+        "update subscription team-alpha",
+        "update product marker team-alpha",
+        "update subscription team-alpha",
+        *(f"update secret {name}" for name in names.secrets("alpha")),
+        "update namespace team-alpha",
     ]
+    assert sorted(_ended(WORLD)) == sorted(told)
     going = replace(WORLD, namespaces={"team-alpha": replace(NAMESPACE, terminating=True)})
-    assert "its access has ended and its workspaces are not withdrawn" not in list(
-        orphans.ended_team_drift("alpha", TIMES, going)
-    )
+    assert "update namespace team-alpha" not in _ended(going)
 
 
-@pytest.mark.parametrize("of", ["backends", "secrets", "subscriptions", "readers"])
-def test_objects_without_a_product_are_left_over(of: str) -> None:
-    assert "its product is gone and other objects are left" in list(
-        orphans.ended_team_drift("alpha", TIMES, replace(BARE, **{of: getattr(WORLD, of)}))
-    )
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        ("backends", [f"delete backend {OWN}"]),
+        ("secrets", [*ROLES_GO, *SECRETS_GO]),
+        ("subscriptions", ["update subscription team-alpha", "update subscription team-alpha"]),
+        ("readers", ROLES_GO),
+    ],
+)
+def test_objects_without_a_product_are_left_over(of: str, told: list[str]) -> None:
+    assert _ended(replace(BARE, **{of: getattr(WORLD, of)})) == told
     shared = {name: found for name, found in WORLD.backends.items() if name != OWN}
-    assert list(orphans.ended_team_drift("alpha", TIMES, replace(BARE, backends=shared))) == []
+    assert _ended(replace(BARE, backends=shared)) == []
 
 
 @pytest.mark.parametrize(
@@ -93,9 +122,9 @@ def test_objects_without_a_product_are_left_over(of: str) -> None:
     ],
 )
 def test_a_held_team_whose_product_does_not_say_so_is_told(changed: dict[str, Any], told: bool) -> None:
-    words = ["its withdrawal is held and its product does not say so"]
-    assert list(orphans.held_team_drift("alpha", a_product(**changed)(WORLD))) == (words if told else [])
-    assert list(orphans.held_team_drift("bravo", WORLD)) == []
+    words = ["update product marker team-alpha"]
+    assert _held("alpha", a_product(**changed)(WORLD)) == (words if told else [])
+    assert _held("bravo", WORLD) == []
 
 
 STRANGE = replace(MARKER, repository=REPOSITORY + 1)
@@ -116,11 +145,11 @@ def _marked(of: str, marker: Marker | None) -> Snapshot:
 
 @pytest.mark.parametrize("of", ["products", "backends", "namespaces", "projects"])
 def test_every_marked_object_alone_names_its_team(of: str) -> None:
-    assert orphans.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
-    assert orphans.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
-    assert orphans.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
+    assert owned_teams.teams_with_objects(REPOSITORY, _marked(of, MARKER)) == {"alpha"}
+    assert owned_teams.teams_with_objects(REPOSITORY, _marked(of, None)) == frozenset()
+    assert owned_teams.teams_with_objects(REPOSITORY, _marked(of, STRANGE)) == frozenset()
     assert (
-        orphans.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOG_TEAM)))
+        owned_teams.teams_with_objects(REPOSITORY, _marked(of, replace(MARKER, team=names.CATALOG_TEAM)))
         == frozenset()
     )
 
@@ -171,7 +200,7 @@ def test_every_marked_object_alone_names_its_team(of: str) -> None:
     ],
 )
 def test_tags_and_names_tell_of_a_team_too(world: Snapshot, teams: set[str]) -> None:
-    assert orphans.teams_with_objects(REPOSITORY, world) == teams
+    assert owned_teams.teams_with_objects(REPOSITORY, world) == teams
 
 
 WITHDRAWN = replace(MARKER, withdrawn=START)
@@ -205,4 +234,4 @@ WITHDRAWN = replace(MARKER, withdrawn=START)
     ],
 )
 def test_a_team_is_in_use_while_anything_but_its_product_is_in_force(world: Snapshot, used: bool) -> None:
-    assert orphans.is_in_use("alpha", REPOSITORY, world) is used
+    assert owned_teams.is_in_use("alpha", REPOSITORY, world) is used

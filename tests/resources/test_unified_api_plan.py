@@ -16,7 +16,8 @@ from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import DesiredCatalog, compile_catalog
-from shared.resources.plan import ActualCatalog, Create, Update, plan_catalog, plan_cleaning
+from shared.resources.plan import Create, Update
+from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
 from tests.fakes.app import REPOSITORY, FakeApp, a_catalog
 from tests.resources.plans import steps_of
 
@@ -205,8 +206,8 @@ def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> N
     )
 
 
-@pytest.mark.parametrize("marked", [SEAL, None], ids=["the same catalogue", "another"])
-def test_who_sent_a_secret_that_is_gone_forgets_it_first_and_gets_it_back(marked: Marker | None) -> None:
+@pytest.mark.parametrize("marked", [SEAL, replace(SEAL, digest="old")], ids=["the same catalogue", "another"])
+def test_who_sent_a_secret_that_is_gone_forgets_it_first_and_gets_it_back(marked: Marker) -> None:
     sender, alone, pool = POOLED.backends
     # One more is missing, and waits for the secret like the sender.
     standing = tuple(each for each in _shared(POOLED) if each.name != alone.name)
@@ -214,14 +215,16 @@ def test_who_sent_a_secret_that_is_gone_forgets_it_first_and_gets_it_back(marked
         POOLED, SEAL, ActualCatalog(Api('"1"', CATALOG.api_digest, marked), RULES, standing, ())
     )
     steps = [list(step) for step in plan.steps]
-    assert steps[0] == [Update("backend", sender.name, "*", replace(sender, credential=None))]
+    assert steps[0] == [Update("backend", sender.name, '"1"', replace(sender, credential=None))]
     assert Create("named value", "credential--key", POOLED.named_values[0]) in steps[1]
-    assert steps[2] == [Create("backend", alone.name, alone), Update("backend", sender.name, "*", sender)]
+    assert steps[2] == [Create("backend", alone.name, alone), Update("backend", sender.name, '"1"', sender)]
     assert pool not in [change.body for change in plan if isinstance(change, Create | Update)]
 
 
 def test_a_named_value_of_somebody_else_is_not_touched() -> None:
     theirs = (replace(VALUES[0], ours=False),)
     assert _cleaning(CATALOG, (), theirs) == []
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(None, None, (), theirs))
+    assert [each.name for each in plan.refused] == ["credential--key"]
     with pytest.raises(NotManaged, match="credential--key"):
-        plan_catalog(POOLED, SEAL, ActualCatalog(None, None, (), theirs))
+        plan.writable()

@@ -1,0 +1,229 @@
+"""The order in which workspaces, their limits and their routes are written; what has no room yet waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.errors import NotManaged
+from shared.marker import Marker
+from shared.resources.actual import Limit, Namespace, Route, Workspace
+from shared.resources.desired import DesiredWorkspaces, compile_workspaces
+from shared.resources.plan import UNREAD, Plan, Unread
+from shared.resources.workspace_plan import (
+    ActualWorkspaces,
+    plan_withdrawn_workspaces,
+    plan_workspaces,
+)
+from shared.resources.workspaces import fixed_fields
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
+from tests.fakes.clock import START
+from tests.resources.plans import steps_of
+
+
+def _desired(**dedicated: str) -> DesiredWorkspaces:
+    models = {name.replace("_", "-"): gpu for name, gpu in dedicated.items()}
+    return compile_workspaces(Asked(dedicated=models).read(), a_catalog(), FakeApp().platform)
+
+
+PHI = Route("phi-4", True, _desired(phi_4=GPU).routes["phi-4"]["spec"])
+
+
+def _workspace(name: str, desired: DesiredWorkspaces, **changed: Any) -> Workspace:
+    found = Workspace(name, "7", fixed_fields(desired.workspaces[name]), (), terminating=False, managed=True)
+    return replace(found, **changed)
+
+
+#: Where anything differs that was written once, all of it is written again.
+LIMITS = "create limits ResourceQuota workspaces; create limits NetworkPolicy only-through-the-gateway"
+MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
+
+
+def _plan(
+    desired: DesiredWorkspaces,
+    workspaces: Sequence[Workspace],
+    routes: Sequence[Route],
+    *,
+    marked: bool,
+    limits: Sequence[Limit | None] | Unread = UNREAD,
+) -> Plan:
+    """The plan in a namespace whose marker vouches for all that is desired, or was begun."""
+    marker = replace(MARKER, digest=desired.digest)
+    namespace = Namespace("team-alpha", "3", terminating=False, marker=marker if marked else MARKER)
+    return plan_workspaces(desired, marker, ActualWorkspaces(namespace, workspaces, routes, limits))
+
+
+def test_limits_stand_before_the_workspaces_that_need_them() -> None:
+    assert [
+        [change.kind for change in step] for step in _plan(_desired(phi_4=GPU), [], [], marked=False).steps
+    ] == [
+        ["limits", "limits"],
+        ["workspace"],
+        ["route"],
+        ["namespace"],
+    ]
+
+
+def test_a_workspace_on_another_instance_type_is_replaced_at_the_version_read() -> None:
+    plan = _plan(_desired(phi_4=LARGER_GPU), [_workspace("phi-4", _desired(phi_4=GPU))], [PHI], marked=True)
+    changes = {change.kind: change for change in plan}
+    assert str(plan) == f"{LIMITS}; delete route phi-4; replace workspace phi-4"
+    assert getattr(changes["workspace"], "tag", None) == "7"
+
+
+def test_a_workspace_that_is_being_replaced_has_no_route() -> None:
+    desired = _desired(phi_4=GPU)
+    assert "create route" not in str(
+        _plan(desired, [_workspace("phi-4", desired, terminating=True)], [], marked=False)
+    )
+
+
+def test_a_workspace_that_goes_is_waited_for() -> None:
+    desired = _desired(phi_4=GPU)
+    assert not _plan(desired, [_workspace("phi-4", desired, terminating=True)], [], marked=True)
+
+
+def _with_none_done(desired: DesiredWorkspaces, *found: Workspace) -> list[list[str]]:
+    """The steps between the limits and the marker, when nothing vouches for anything."""
+    steps = steps_of(_plan(desired, found, [], marked=False))[1:]
+    return [step for step in steps if step != ["update namespace team-alpha"]]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_model_that_takes_the_place_of_another_comes_when_that_is_gone(begun: bool) -> None:
+    old, new = _workspace("mistral-7b", _desired(mistral_7b=GPU), terminating=begun), _desired(phi_4=GPU)
+    assert _with_none_done(new, old) == ([] if begun else [["delete workspace mistral-7b"]])
+    assert _with_none_done(new) == [["create workspace phi-4"], ["create route phi-4"]]
+
+
+def test_a_workspace_that_goes_holds_up_no_more_than_has_no_room_beside_it() -> None:
+    two = _desired(phi_4=GPU, mistral_7b=GPU)
+    old = replace(_workspace("phi-4", two, terminating=True), name="old")
+    first, second = two.workspaces
+    assert _with_none_done(two, old) == [[f"create workspace {first}"], [f"create route {first}"]]
+    more = (_workspace(second, two), replace(old, name="falcon", terminating=False))
+    assert _with_none_done(two, old, *more) == [["delete workspace falcon"], [f"create route {second}"]]
+
+
+def test_a_workspace_that_grows_into_two_waits_for_nothing() -> None:
+    both = _desired(phi_4=GPU, mistral_7b=GPU)
+    found = _workspace("mistral-7b", both)
+    assert _with_none_done(both, found) == [
+        ["create workspace phi-4"],
+        ["create route mistral-7b", "create route phi-4"],
+    ]
+
+
+def test_somebody_elses_workspace_that_stays_holds_nothing_up() -> None:
+    desired = _desired(phi_4=GPU)
+    assert _with_none_done(desired, replace(_workspace("phi-4", desired, managed=False), name="theirs"))[
+        0
+    ] == ["create workspace phi-4"]
+
+
+def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
+    desired = _desired(phi_4=GPU, mistral_7b=GPU)
+    found = [_workspace(name, desired) for name in ("phi-4", "mistral-7b")]
+    routes = [Route(name, True, manifest["spec"]) for name, manifest in desired.routes.items()]
+    assert (
+        str(_plan(_desired(phi_4=GPU), found, routes, marked=True))
+        == f"{LIMITS}; delete route mistral-7b; delete workspace mistral-7b; create route phi-4"
+    )
+
+
+def test_a_workspace_of_somebody_else_is_not_deleted() -> None:
+    desired = _desired(phi_4=GPU)
+    assert not _plan(
+        _desired(),
+        [_workspace("phi-4", desired, managed=False)],
+        [Route("phi-4", managed=False)],
+        marked=True,
+    )
+
+
+def test_a_workspace_that_is_gone_comes_back() -> None:
+    again = f"{LIMITS}; create workspace phi-4; create route phi-4"
+    assert str(_plan(_desired(phi_4=GPU), [], [PHI], marked=True)) == again
+
+
+def test_a_route_that_is_gone_comes_back_and_one_that_is_left_goes() -> None:
+    desired = _desired(phi_4=GPU)
+    left = [Route("mistral-7b", managed=True)]
+    assert (
+        str(_plan(desired, [_workspace("phi-4", desired)], left, marked=True))
+        == f"{LIMITS}; delete route mistral-7b; create route phi-4"
+    )
+
+
+def test_a_route_that_was_edited_is_written_again() -> None:
+    desired = _desired(phi_4=GPU)
+    edited = replace(PHI, spec={**PHI.spec, "parentRefs": [{"name": "theirs", "namespace": "elsewhere"}]})
+    plan = _plan(desired, [_workspace("phi-4", desired)], [edited], marked=True)
+    assert str(plan) == f"{LIMITS}; create route phi-4"
+    assert not _plan(desired, [_workspace("phi-4", desired)], [PHI], marked=True)
+
+
+def test_a_route_of_somebody_else_is_neither_written_over_nor_deleted() -> None:
+    desired, theirs = _desired(phi_4=GPU), [Route("phi-4", managed=False)]
+    plan = _plan(desired, [_workspace("phi-4", desired)], theirs, marked=True)
+    assert not plan
+    with pytest.raises(NotManaged, match="route phi-4"):
+        plan.writable()
+    assert "route" not in str(_plan(_desired(), [], theirs, marked=True))
+
+
+def test_what_cannot_be_changed_in_a_workspace_is_its_type_its_label_and_its_preset() -> None:
+    manifest = _desired(phi_4=GPU).workspaces["phi-4"]
+    labels = {"matchLabels": {"apps": "team-alpha--phi-4"}}
+    assert fixed_fields(manifest) == {
+        "instanceType": GPU,
+        "labelSelector": labels,
+        "preset": "phi-4",
+        "accessSecret": None,
+    }
+    assert fixed_fields({}) == {
+        "instanceType": None,
+        "labelSelector": None,
+        "preset": None,
+        "accessSecret": None,
+    }
+
+
+def _withdrawn(
+    namespace: Namespace | None, *workspaces: Workspace, hours: int = 0, in_doubt: bool = False
+) -> Plan:
+    now, owner = START + timedelta(hours=hours), Marker(REPOSITORY, "alpha", "", "")
+    actual = ActualWorkspaces(namespace, workspaces)
+    return plan_withdrawn_workspaces(owner, actual, now, timedelta(hours=2), in_doubt=in_doubt)
+
+
+HOME = Namespace("team-alpha", "3", terminating=False, marker=MARKER)
+GOING = replace(HOME, marker=replace(MARKER, withdrawn=START))
+
+
+def test_a_namespace_is_marked_then_emptied_after_its_grace_and_deleted_at_last() -> None:
+    workspace = _workspace("phi-4", _desired(phi_4=GPU))
+    assert str(_withdrawn(HOME, workspace)) == "update namespace team-alpha"
+    assert str(_withdrawn(GOING, workspace, hours=1)) == ""
+    over = _withdrawn(GOING, workspace, hours=2)
+    assert str(over) == "delete route phi-4; delete workspace phi-4"
+    assert [each.reason for each in over.pending] == ["WorkspaceDeleting"]
+    assert str(_withdrawn(GOING, replace(workspace, terminating=True), hours=2)) == ""
+    assert str(_withdrawn(GOING, hours=2)) == "delete namespace team-alpha"
+    assert not _withdrawn(GOING, workspace, hours=2, in_doubt=True)
+    assert not _withdrawn(None, hours=2)
+
+
+def test_a_namespace_of_others_or_with_their_workspace_is_not_deleted() -> None:
+    theirs = replace(HOME, marker=replace(MARKER, team="bravo"))
+    foreign = replace(_workspace("phi-4", _desired(phi_4=GPU)), managed=False)
+    for plan in (_withdrawn(theirs), _withdrawn(GOING, foreign, hours=2)):
+        assert not plan
+        with pytest.raises(NotManaged, match="team-alpha"):
+            plan.writable()
+    gone = _withdrawn(replace(GOING, terminating=True), foreign, hours=2)
+    assert [each.reason for each in gone.pending] == ["NamespaceTerminating"]
