@@ -73,7 +73,8 @@ def plans_to_grant(
     if platform.cluster is None:
         return plans
     workspaces = compile_workspaces(request, catalog, platform)
-    sealed = Marker(platform.repository, team, wanted.path, "", workspaces.digest)
+    digest = workspaces.digest if workspaces.workspaces else ""
+    sealed = Marker(platform.repository, team, wanted.path, "", digest)
     return {**plans, "Workspaces": plan_workspaces(workspaces, sealed, actual.workspaces)}
 
 

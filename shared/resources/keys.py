@@ -145,14 +145,11 @@ def plan_keys(
     team, reader = request.team, request.entra_group or ""
     if refused := _refused(marker, actual):
         return Plan(refused=refused)
-    revoked = [
-        role_name(each, group)
-        for group in sorted(actual.other_groups(team, reader))
-        for each in names.secrets(team)
-    ]
-    is_working, renewed = works(actual.subscription, team), renewal_of(team, reader, actual, now, overlap)
+    former = sorted(actual.other_groups(team, reader))
+    revoked = [role_name(each, group) for group in former for each in names.secrets(team)]
     marks = list(_marks(team, reader, actual, now))
-    actual = _with_marks(actual, marks)
+    actual, is_working = _with_marks(actual, marks), works(actual.subscription, team)
+    renewed = _renewal(team, reader, actual, now, overlap, has_former_readers=bool(former))
     tags = _tags(marker, reader)
     is_complete = renewed.nothing and _are_complete(team, actual)
     return Plan(
@@ -184,12 +181,25 @@ def renewal_of(team: str, reader: str, actual: ActualKeys, now: datetime, overla
 
     The keys of a suspended subscription have no users: both are renewed at once, for any reason.
     """
-    known = _with_marks(actual, list(_marks(team, reader, actual, now)))
+    marked_keys = _with_marks(actual, list(_marks(team, reader, actual, now)))
+    has_former_readers = bool(actual.other_groups(team, reader))
+    return _renewal(team, reader, marked_keys, now, overlap, has_former_readers=has_former_readers)
+
+
+def _renewal(
+    team: str,
+    reader: str,
+    actual: ActualKeys,
+    now: datetime,
+    overlap: timedelta,
+    *,
+    has_former_readers: bool,
+) -> Renewal:
     if works(actual.subscription, team):
-        return renewal(known.slots(team), reader, now, overlap)
-    slots = [replace(slot, at_gateway=None) for slot in known.slots(team)]
-    has_reason = renewal(slots, reader, now, timedelta(0)).now or actual.other_groups(team, reader)
-    return Renewal((SECONDARY, PRIMARY)) if has_reason else Renewal()
+        return renewal(actual.slots(team), reader, now, overlap)
+    slots = [replace(slot, at_gateway=None) for slot in actual.slots(team)]
+    is_exposed = bool(renewal(slots, reader, now, timedelta(0)).now)
+    return Renewal((SECONDARY, PRIMARY)) if is_exposed or has_former_readers else Renewal()
 
 
 def _unread(actual: ActualKeys, *, is_needed: bool) -> frozenset[Kind]:
@@ -243,6 +253,8 @@ def _marks(team: str, reader: str, actual: ActualKeys, now: datetime) -> Iterato
 
 
 def _with_marks(actual: ActualKeys, marks: Sequence[Change]) -> ActualKeys:
+    if not marks:
+        return actual
     written = dict(actual.secrets)
     for change in marks:
         newest, *older = written[change.name]
