@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-When = Literal["before", "after"]
+When = Literal["before", "after", "later"]
 
 
 @dataclass
 class Fault:
-    """Calls of `server` whose kind matches the pattern `kind` fail, before or after they took effect.
+    """Calls of `server` whose kind matches the pattern `kind` fail, before or after they took effect; or
+    later: the call is taken, and the long-running operation that it began ends with `code` (and `body` as its
+    message), without any effect.
 
     `status` is the HTTP status to answer with, `code` the service's word for the error; 0 closes the
     connection without an answer; None lets the call succeed, so that only `seconds` matters: how long it
@@ -38,8 +40,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         re.compile(self.kind)
-        if self.when not in ("before", "after"):
-            raise ValueError("a fault strikes before or after the effect")
+        if self.when not in ("before", "after", "later"):
+            raise ValueError("a fault strikes before or after the effect, or later")
 
     def matches(self, server: str, kind: str, when: When) -> bool:
         left = self.count is None or self.count > 0

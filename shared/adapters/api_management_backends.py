@@ -13,9 +13,10 @@ from shared.adapters.answers import text
 from shared.adapters.azure_sdk import OperationTimeout, all_rows, wait_for_operation
 from shared.adapters.translate import understood
 from shared.catalog.catalog import Breaker
+from shared.errors import Rejected
 from shared.marker import Marker, parse_marker
 from shared.resources.actual import ActualBackend, ActualNamedValue
-from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.backends import Backend, Credential, NamedValue, PoolMember, unreadable_secret
 
 if TYPE_CHECKING:
     from azure.mgmt.apimanagement.aio import ApiManagementClient
@@ -67,18 +68,24 @@ class Backends:
             ]
 
     async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
-        """With the service's own identity, which needs the role to read secrets of that vault."""
+        """With the service's own identity, which needs the role to read secrets of that vault:
+        https://github.com/hashicorp/terraform-provider-azurerm/issues/19255.
+        """
         from azure.mgmt.apimanagement.models import KeyVaultContractCreateProperties, NamedValueCreateContract
 
         vault = KeyVaultContractCreateProperties(secret_identifier=value.url)
         body = NamedValueCreateContract(
             display_name=value.name, secret=True, key_vault=vault, tags=[_tag(repository)]
         )
-        with understood(SYSTEM):
-            begin = self._client.named_value.begin_create_or_update
-            await wait_for_operation(
-                SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag
-            )
+        begin = self._client.named_value.begin_create_or_update
+        try:
+            with understood(SYSTEM):
+                await wait_for_operation(
+                    SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag
+                )
+        except Rejected as error:
+            # The service reads the secret at once, and says in no code of its own that it could not.
+            raise unreadable_secret(value.url, error.message) from None
 
     async def delete_named_value(self, name: str, etag: str) -> None:
         with understood(SYSTEM):
@@ -187,8 +194,19 @@ def _actual_breaker(found: Any) -> Breaker | None:
 
 
 def _actual_value(contract: Any, tag: str) -> ActualNamedValue:
-    url = contract.key_vault.secret_identifier if contract.key_vault else None
-    return ActualNamedValue(contract.name, "*", url or "", tag in (contract.tags or ()))
+    vault = contract.key_vault
+    url = (vault.secret_identifier if vault else None) or ""
+    return ActualNamedValue(contract.name, "*", url, tag in (contract.tags or ()), _unreadable(vault))
+
+
+def _unreadable(vault: Any) -> str:
+    """Why the service could not read the secret when it last tried, in its own words. A reference that it has
+    not looked at yet has no status.
+    """
+    status = vault.last_status if vault else None
+    if status is None or not status.code or str(status.code).lower() == "success":
+        return ""
+    return f"{status.code} {status.message or ''}".strip()[:300]
 
 
 def _tag(repository: int) -> str:

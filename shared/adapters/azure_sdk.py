@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy, SansIOHTTPPolicy
+from azure.core.polling.base_polling import BadResponse, BadStatus
+from azure.mgmt.core.polling.arm_polling import BodyContentPolling
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 from azure.mgmt.core.tools import parse_resource_id
 
 from shared.adapters.answers import instance, require_origin
 from shared.adapters.pace import Pace, Paced
-from shared.adapters.translate import by_status, unexpected
-from shared.errors import Unavailable
+from shared.adapters.translate import by_status, of_answer, unexpected
+from shared.errors import AccessDenied, MergekeyError, Unavailable
 
 #: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
 MAX_PAGES = 4_000
@@ -121,18 +124,37 @@ class OperationTimeout:
 TIMEOUT = OperationTimeout()
 
 
+#: Where an operation's outcome is asked for and these are answered (200 without a status in the body), the
+#: resource is read instead: the role may lack the action of that address, which the first answer alone names.
+_NO_OUTCOME = (200, 403, 404)
+
+
 class _Polling(AsyncARMPolling):
+    """Asks for the outcome where the first answer says; without one the resource is read until its
+    provisioning state settles. `no_outcome` is then why.
+    """
+
     def __init__(self, system: str, patience: OperationTimeout) -> None:
         super().__init__(patience.interval, lro_options={"final-state-via": "location"})
         self._system = system
         self._polls = patience.polls
+        self.no_outcome: MergekeyError | None = None
 
     async def update_status(self) -> None:
         """The service may ask for a very short pause, so polls are counted too."""
         if not self._polls:
             raise unfinished(self._system)
         self._polls -= 1
-        await super().update_status()
+        try:
+            await super().update_status()
+        except (BadStatus, BadResponse):
+            answer = self._pipeline_response.http_response
+            if self.no_outcome or answer.status_code not in _NO_OUTCOME:
+                raise
+            self.no_outcome = of_answer(self._system, HttpResponseError(response=answer))
+            resource: BodyContentPolling[Any, Any] = BodyContentPolling()
+            resource.set_initial_status(self._initial_response)
+            self._operation = resource
 
 
 async def wait_for_operation(
@@ -144,14 +166,32 @@ async def wait_for_operation(
 ) -> None:
     """Begin a long-running operation and wait for its end.
 
-    Raises Unavailable for one that takes longer. The operation continues, and the next run finds its result.
+    Raises Unavailable for one that takes longer: the operation continues, and the next run finds its result.
+    Where the write was taken and the resource is not there then, raises AccessDenied if the outcome could not
+    be asked for, else Unavailable with reason NotFound.
     """
+    polling = _Polling(system, patience)
     try:
         async with asyncio.timeout(patience.seconds):
-            poller = await begin(*arguments, polling=_Polling(system, patience), **named)
-            await poller.result()
+            poller = await begin(*arguments, polling=polling, **named)
+            await _end(system, poller, polling)
     except TimeoutError:
         raise unfinished(system) from None
+
+
+async def _end(system: str, poller: Any, polling: _Polling) -> None:
+    """Wait for the end. The errors carry their cause, as far as the service tells it."""
+    try:
+        await poller.result()
+    except HttpResponseError as error:
+        if error.status_code != 404:
+            raise
+        cause = polling.no_outcome
+        told = "its operation ended well" if cause is None else f"what came of it: {cause.message}"
+        text = f"{system} took a write, and then there was nothing (404); {told}"
+        if isinstance(cause, AccessDenied):
+            raise AccessDenied(text) from None
+        raise Unavailable(text, reason="NotFound") from None
 
 
 def unfinished(system: str) -> Unavailable:

@@ -43,6 +43,10 @@ _TEMPORARY: Mapping[int, type[TemporaryError]] = {
 #: azure-core's exception when azure-identity gets no token: then it has no status.
 _NO_TOKEN = "ClientAuthenticationError"  # noqa: S105 - a name
 
+#: API Management's error code when it does not reach its own management endpoint, and its text, under the
+#: code of every other refusal, for what was imported moments ago.
+_PART_IS_AWAY, _NOT_KNOWN_YET = "ManagementApiRequestFailed", "Entity with specified identifier not found"
+
 #: Resource Manager's error codes for a missing parent of an object.
 _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 #: GitHub's secondary limit may come as a 403 without any header, and asks for a minute then:
@@ -134,7 +138,19 @@ def by_status(
     if status == 409 and code == _SOFT_DELETED:
         return Busy(text, reason="SecretIsDeleted", retry_after=timedelta(seconds=5))
     temporary = _TEMPORARY.get(status, Unavailable if status >= 500 else None)
-    return Rejected(text) if temporary is None else temporary(text, retry_after=retry_after)
+    if temporary is not None:
+        return temporary(text, retry_after=retry_after)
+    return _refusal(text, code, message)
+
+
+def _refusal(text: str, code: str, message: str) -> MergekeyError:
+    """The error for what a service refuses, at once or as the end of an operation. API Management says by the
+    same statuses that it cannot reach its own parts, or that a part does not know yet what was just imported:
+    https://github.com/Azure/apiops/issues/497 and https://github.com/Azure/apiops/issues/513.
+    """
+    if code == _PART_IS_AWAY:
+        return Unavailable(text)
+    return Unavailable(text, reason="NotFound") if _NOT_KNOWN_YET in message else Rejected(text)
 
 
 def _translate(system: str, error: Exception) -> MergekeyError | None:
@@ -148,20 +164,21 @@ def _translate(system: str, error: Exception) -> MergekeyError | None:
     if name in _UNREADABLE and (status or 0) < 400:
         return unexpected(system, name)
     if status is not None:
-        return _from_answer(system, status, error)
+        return of_answer(system, error)
     return AccessDenied(f"{system}: no token") if name == _NO_TOKEN else Unavailable(f"{system}: {name}")
 
 
-def _from_answer(system: str, status: int, error: Exception) -> MergekeyError:
-    """The error for an exception that the SDK made of an answer."""
+def of_answer(system: str, error: Exception) -> MergekeyError:
+    """The error for an exception that the SDK made of an answer, or of the end of an operation."""
+    code, message, status = _code(error), _message(error), _status(error) or 0
     if _has_failed(error):
-        return Rejected(f"{system}: the operation failed: {_code(error)} {_message(error)[:300]}")
+        return _refusal(f"{system}: the operation failed: {code} {message[:300]}", code, message)
     headers = _headers(error)
     if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
         status = 429  # GitHub's rate limits
     if status == 403 and _library(error) == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
         return by_status(system, 429, retry_after=_SECONDARY_WAIT)
-    return by_status(system, status, _code(error), _message(error), wait_asked_for(headers))
+    return by_status(system, status, code, message, wait_asked_for(headers))
 
 
 def _from_service_bus(system: str, error: Exception) -> MergekeyError:

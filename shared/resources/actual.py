@@ -119,13 +119,15 @@ class ActualBackend:
 @dataclass(frozen=True, slots=True)
 class ActualNamedValue:
     """A named value; `url` is empty when it is in no vault, `ours` when it carries the tag of this
-    repository.
+    repository. `unreadable` is why the gateway could not read the secret when it last tried, empty when it
+    could, or has not tried yet.
     """
 
     name: str
     etag: str
     url: str
     ours: bool
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

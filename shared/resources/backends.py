@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
+from shared.errors import AccessDenied
 from shared.marker import Marker
 from shared.names import (
     CACHE_BACKEND,
@@ -120,6 +121,18 @@ def named_values(catalog: Catalog, vault: str) -> tuple[NamedValue, ...]:
         wanted.add(SAFETY_SECRET)
     return tuple(
         NamedValue(credential(secret), f"{vault.rstrip('/')}/secrets/{secret}") for secret in sorted(wanted)
+    )
+
+
+def unreadable_secret(url: str, cause: str) -> AccessDenied:
+    """The error for a secret that the gateway cannot read: it is not in the vault, or the gateway lacks the
+    role. Roles take minutes to work, so settlement tries for a while.
+    """
+    vault, _, secret = url.partition("/secrets/")
+    return AccessDenied(
+        f"API Management cannot read the secret {secret!r} of {vault}: put it there, and give the service's "
+        f"identity the role Key Vault Secrets User on it. {cause}",
+        reason="SecretUnreadable",
     )
 
 

@@ -39,6 +39,8 @@ def wish(method: str, path: str) -> Wish:
         provider, *parts = tail.split("/")
     else:
         provider, parts = "Microsoft.Resources", path.strip("/").split("/")
+    if [part.lower() for part in parts[2:4]] == ["tenant", "operationresults"]:
+        parts.insert(3, "")  # there is one tenant in a service, without a name
     kinds = "/".join([provider, *parts[::2]])
     parent = path.rpartition("/")[0]
     if method == "POST":
@@ -51,7 +53,9 @@ async def check_access(world: World, request: web.Request, claims: Mapping[str, 
     of the token.
     """
     wanted = wish(request.method, f"/{request.path.strip('/')}")
-    polls = "/locations/operation" in wanted.action  # whoever may begin an operation may ask how it goes
+    # Whoever may begin an operation of Foundry may ask how it goes. API Management's own page names actions
+    # for it: https://learn.microsoft.com/azure/role-based-access-control/permissions/integration
+    polls = wanted.action.startswith("Microsoft.CognitiveServices/locations/operation")
     if polls or not options(world)["check_roles"] or claims["appid"] in options(world)["owners"]:
         return
     facts = await _facts(world, request, wanted)

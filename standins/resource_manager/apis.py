@@ -25,7 +25,7 @@ from standins.resource_manager.arm import (
 from standins.resource_manager.fields import Fields
 from standins.resource_manager.kinds import Kind
 from standins.resource_manager.lists import filterable, page
-from standins.resource_manager.long_running import seconds, started
+from standins.resource_manager.long_running import begin, started
 from standins.resource_manager.openapi import Import, read_openapi
 from standins.resource_manager.state import State, seen_under
 from standins.resource_manager.tiers import check_room
@@ -111,10 +111,11 @@ async def _put(state: State, request: web.Request) -> web.Response:
     async with state.writing(api):
         old = state.apis.get(api)
         check_if_match(request, old)
-        if imported.operations is not None:
+        operation = begin(state, request)
+        if imported.operations is not None and operation.failure is None:
             _replace_operations(state, api, imported.operations)
-        row = state.apis.write(api, _DEFAULTS | checked, seconds=seconds(state))
-    return started(state, request, contract(row, 201 if old is None else 200), api)
+        row = state.apis.write(api, _DEFAULTS | checked, operation=operation)
+    return started(state, request, contract(row, 201 if old is None else 200), api, operation)
 
 
 async def _patch(state: State, request: web.Request) -> web.Response:
@@ -130,6 +131,13 @@ async def _patch(state: State, request: web.Request) -> web.Response:
 
 async def _delete(state: State, request: web.Request) -> web.Response:
     api = to_delete(request, state.apis.get(state.apis.id(request)))["id"]
+    operation = begin(state, request)
+    if operation.failure is None:
+        await _remove(state, api)
+    return started(state, request, web.Response(status=202), api, operation)
+
+
+async def _remove(state: State, api: str) -> None:
     async with state.writing(api):
         for key in [key for key, link in state.links.items() if link["api"] == api.lower()]:
             del state.links[key]
@@ -137,7 +145,6 @@ async def _delete(state: State, request: web.Request) -> web.Response:
             for row in parts.under(api):
                 parts.remove(row["id"])
         state.apis.remove(api)
-    return started(state, request, web.Response(status=202), api)
 
 
 def _checked(properties: Json, *required: str) -> Json:

@@ -22,7 +22,7 @@ from standins.resource_manager.arm import (
 from standins.resource_manager.fields import Fields
 from standins.resource_manager.kinds import entity_tag
 from standins.resource_manager.lists import filterable, page
-from standins.resource_manager.long_running import seconds, started
+from standins.resource_manager.long_running import begin, started, under_way
 from standins.resource_manager.policy_text import format_of, in_format, read
 from standins.resource_manager.references import FRAGMENT, naming, refuse_used
 from standins.resource_manager.state import State
@@ -56,7 +56,7 @@ async def _list(state: State, request: web.Request) -> web.Response:
 
 
 async def _get(state: State, request: web.Request) -> web.Response:
-    return contract(
+    return under_way(state, request) or contract(
         in_format(state.fragments.require(state.fragments.id(request)), request.query.get("format", "xml"))
     )
 
@@ -74,11 +74,12 @@ async def _put(state: State, request: web.Request) -> web.Response:
     fragment = state.fragments.id(request)
     old = state.fragments.get(fragment)
     check_if_match(request, old)
+    operation = begin(state, request)
     row = state.fragments.write(
-        fragment, {"description": None, "provisioningState": "Succeeded"} | kept, seconds=seconds(state)
+        fragment, {"description": None, "provisioningState": "Succeeded"} | kept, operation=operation
     )
     answer = contract(in_format(row, format_of(properties)), 201 if old is None else 200)
-    return started(state, request, answer, fragment)
+    return started(state, request, answer, fragment, operation)
 
 
 async def _delete(state: State, request: web.Request) -> web.Response:

@@ -21,6 +21,7 @@ from standins.resource_manager.arm import (
     to_delete,
 )
 from standins.resource_manager.lists import Filterable, page
+from standins.resource_manager.long_running import under_way
 from standins.resource_manager.state import Resources, State
 
 #: The properties to keep of those that were sent (a PATCH: merged into the old ones). Raises 400
@@ -63,7 +64,7 @@ class Kind:
         return page(self.state, request, self.resources.under(self.parent(request)), self.fields)
 
     async def _get(self, request: web.Request) -> web.Response:
-        return contract(self.resources.require(self.resources.id(request)))
+        return under_way(self.state, request) or contract(self.resources.require(self.resources.id(request)))
 
     async def _head(self, request: web.Request) -> web.Response:
         return entity_tag(self.resources.get(self.resources.id(request)))

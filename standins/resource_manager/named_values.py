@@ -27,9 +27,9 @@ from standins.resource_manager.arm import (
 from standins.resource_manager.fields import Fields
 from standins.resource_manager.kinds import Kind
 from standins.resource_manager.lists import filterable
-from standins.resource_manager.long_running import seconds, started
+from standins.resource_manager.long_running import begin, started
 from standins.resource_manager.references import inserting, refuse_used
-from standins.resource_manager.state import State
+from standins.resource_manager.state import AT_ONCE, Operation, State
 from standins.resource_manager.tiers import check_room
 
 _KNOWN = ("displayName", "tags", "secret", "value", "keyVault")
@@ -69,24 +69,29 @@ async def _put(state: State, request: web.Request) -> web.Response:
     kept = _checked(state, request, properties)
     if old is None:
         check_room(state, "named_values", service_id(request))
-    row = _write(state, state.named_values.id(request), kept)
-    return started(state, request, contract(row, 201 if old is None else 200), row["id"])
+    operation = begin(state, request)
+    row = _write(state, state.named_values.id(request), kept, operation)
+    return started(state, request, contract(row, 201 if old is None else 200), row["id"], operation)
 
 
 async def _patch(state: State, request: web.Request) -> web.Response:
     properties = await properties_of(request)
     old = state.named_values.require(state.named_values.id(request))
     require_if_match(request, old)
-    row = _write(state, old["id"], _checked(state, request, old["properties"] | old["hidden"] | properties))
-    return _begun(state, request, row)
+    checked = _checked(state, request, old["properties"] | old["hidden"] | properties)
+    return _changed(state, request, old["id"], checked)
 
 
-def _begun(state: State, request: web.Request, row: Json) -> web.Response:
+def _changed(state: State, request: web.Request, id_: str, kept: Json) -> web.Response:
     """At once when it takes no time, else 202: what a PATCH and a refresh answer."""
-    return started(state, request, web.Response(status=202), row["id"]) if seconds(state) else contract(row)
+    operation = begin(state, request)
+    row = _write(state, id_, kept, operation)
+    if operation == AT_ONCE:
+        return contract(row)
+    return started(state, request, web.Response(status=202), id_, operation)
 
 
-def _write(state: State, id_: str, kept: Json) -> Json:
+def _write(state: State, id_: str, kept: Json, operation: Operation) -> Json:
     """The value of a secret goes to the hidden part."""
     shown, hidden = _DEFAULTS | kept, {}
     if "keyVault" in shown:
@@ -94,7 +99,7 @@ def _write(state: State, id_: str, kept: Json) -> Json:
         shown["keyVault"] = shown["keyVault"] | {"lastStatus": access}
     if shown["secret"] and "value" in shown:
         hidden = {"value": shown.pop("value")}
-    return state.named_values.write(id_, shown, hidden, seconds(state))
+    return state.named_values.write(id_, shown, hidden, operation)
 
 
 def _checked(state: State, request: web.Request, properties: Json) -> Json:
@@ -157,4 +162,4 @@ async def _refresh(state: State, request: web.Request) -> web.Response:
     row = state.named_values.require(state.named_values.id(request))
     if "keyVault" not in row["properties"]:
         raise not_known(state.world, "a refresh of a named value that is not in a Key Vault")
-    return _begun(state, request, _write(state, row["id"], row["properties"]))
+    return _changed(state, request, row["id"], row["properties"])

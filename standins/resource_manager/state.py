@@ -29,6 +29,9 @@ OPTIONS: Json = {
     # How long an API's import or deletion, a named value or a fragment takes, in seconds of the clock; 0: it
     # has ended when it is answered.
     "long_running_seconds": 0.0,
+    # Where the outcome of a long-running operation is asked for (`long_running.PLACES`): the examples of the
+    # service name the tenant; the other two are where its description and older answers have it.
+    "operations_at": "tenant",
     # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for
     # every test.
     "tier": "Premium",
@@ -36,6 +39,19 @@ OPTIONS: Json = {
     # without.
     "policy_comments_kept": True,
 }
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How a write goes on after its answer: for how many seconds of the clock, and the error with which it
+    ends, if it fails.
+    """
+
+    seconds: float = 0.0
+    failure: Json | None = None
+
+
+AT_ONCE = Operation()
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,8 @@ class Resources:
     first written.
 
     A row is `{id, type, name, properties, etag, hidden, until}`; `hidden` is never shown (keys, values of
-    named values, groups), `until` is when a resource that is not provisioned yet will be.
+    named values, groups), `until` is when a resource that is not provisioned yet will be. A row of a write
+    that fails has `before`, too: the row, or None, that is there again afterwards.
     """
 
     def __init__(self, table: Table, naming: Naming, clock: Clock) -> None:
@@ -111,21 +128,24 @@ class Resources:
             raise ArmError(404, "ResourceNotFound", f"{self._naming.title} not found.")
         return row
 
-    def write(self, id_: str, properties: Json, hidden: Json | None = None, seconds: float = 0.0) -> Json:
-        """Create or replace; the ETag changes each time. Without `hidden` the hidden part stays.
-
-        `seconds` is how long it takes until the resource is provisioned, by the clock.
-        """
-        old = self.get(id_) or {"id": id_, "hidden": {}}
+    def write(
+        self, id_: str, properties: Json, hidden: Json | None = None, operation: Operation = AT_ONCE
+    ) -> Json:
+        """Create or replace; the ETag changes each time. Without `hidden` the hidden part stays."""
+        before = self.get(id_)
+        old = before or {"id": id_, "hidden": {}}
+        goes_on = operation != AT_ONCE
         row = {
             "id": old["id"],
             "type": resource_type(old["id"]),
             "name": old["id"].rsplit("/", 1)[-1],
-            "properties": properties | {"provisioningState": "InProgress"} if seconds else properties,
+            "properties": properties | {"provisioningState": "InProgress"} if goes_on else properties,
             "etag": f'"{base64.b64encode(secrets.token_bytes(8)).decode()}"',
             "hidden": old["hidden"] if hidden is None else hidden,
-            "until": self._clock.now() + seconds if seconds else None,
+            "until": self._clock.now() + operation.seconds if goes_on else None,
         }
+        if operation.failure is not None:
+            row["before"] = before
         self.keep(row)
         return row
 
@@ -141,11 +161,15 @@ class Resources:
     def under(self, parent: str) -> list[Json]:
         """The rows whose id begins with the parent's, in order of creation."""
         prefix = parent.lower() + "/"
-        return [self._as_of_now(row) for key, row in self._table.items() if key.startswith(prefix)]
+        rows = [self._as_of_now(row) for key, row in self._table.items() if key.startswith(prefix)]
+        return [row for row in rows if row is not None]
 
-    def _as_of_now(self, row: Json) -> Json:
+    def _as_of_now(self, row: Json) -> Json | None:
         if row["until"] is None or row["until"] > self._clock.now():
             return row
+        if "before" in row:
+            before: Json | None = row["before"]
+            return before
         return row | {"properties": row["properties"] | {"provisioningState": "Succeeded"}}
 
 
@@ -175,6 +199,8 @@ class State:
         self.links = store.table("product-apis")
         #: Id of a service in lower case -> `{id, createdAt}`: those that a request has named.
         self.services = store.table("services")
+        #: Long-running operations by name: `long_running`.
+        self.begun = store.table("operations that were begun")
         self.options = world.options_of(SERVER, OPTIONS)
         self._written: set[str] = set()
 

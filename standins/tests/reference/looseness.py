@@ -70,6 +70,22 @@ LOOSE = (
         "the result of a finished DELETE is no content, by the same guidelines",
     ),
     Looseness(
+        "resource-manager",
+        r"GET operation status: GET .*/service/[^/]+/(tenant/)?operationResults/.*",
+        "path",
+        "the description has no such path",
+        "where the examples of the same description have the outcome of a write of an API, a named value or "
+        "a fragment (Azure-AsyncOperation in ApiManagementCreateNamedValueWithKeyVault and others)",
+    ),
+    Looseness(
+        "resource-manager",
+        r"GET .*[?&]asyncId=.*",
+        "query async(Id|Code)|status",
+        "is no declared parameter|20[24] is not declared.*",
+        "part of Location in the same examples, which the service makes and a client follows as it is; 202 "
+        "while the operation goes on and 204 when it has deleted the resource, by the same guidelines",
+    ),
+    Looseness(
         "key-vault",
         r".*: GET .*",
         r"query \$skiptoken",

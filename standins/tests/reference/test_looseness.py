@@ -24,6 +24,7 @@ OPERATIONS = (
     "/subscriptions/00000000-0000-4000-8000-000000000001/providers/Microsoft.ApiManagement/locations/local/"
     "operationResults/1"
 )
+BELOW_TENANT = f"{SERVICE}/tenant/operationResults/1"
 POOL = {"properties": {"type": "Pool", "pool": {"services": [{"id": f"{SERVICE}/backends/a"}]}}}
 RAW = {"content-type": "application/vnd.github.raw+json; charset=utf-8"}
 REFUSAL = (
@@ -51,6 +52,20 @@ NEEDED = (
         kind="GET operation result",
     ),
     exchange("resource-manager", f"GET {OPERATIONS}?{VERSION}", 204, kind="GET operation result"),
+    exchange(
+        "resource-manager",
+        f"GET {BELOW_TENANT}?{VERSION}",
+        200,
+        None,
+        {"status": "Succeeded"},
+        kind="GET operation status",
+    ),
+    exchange(
+        "resource-manager",
+        f"GET {SERVICE}/apis/ai?{VERSION}&asyncId=1&asyncCode=201",
+        202,
+        kind="GET api",
+    ),
     replace(secret_read(), path="/secrets?api-version=7.5&$skiptoken=x", answer_body='{"value": []}'),
     exchange(
         "github",
