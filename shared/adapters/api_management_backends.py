@@ -67,7 +67,7 @@ class Backends:
                 if text(found.name).startswith(prefix)
             ]
 
-    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
+    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> str:
         """With the service's own identity, which needs the role to read secrets of that vault:
         https://github.com/hashicorp/terraform-provider-azurerm/issues/19255.
         """
@@ -80,9 +80,10 @@ class Backends:
         begin = self._client.named_value.begin_create_or_update
         try:
             with understood(SYSTEM):
-                await wait_for_operation(
+                written = await wait_for_operation(
                     SYSTEM, self._patience, begin, *self._at, value.name, body, if_match=etag
                 )
+                return _unreadable(written.key_vault)
         except Rejected as error:
             # The service reads the secret at once, and says in no code of its own that it could not.
             raise unreadable_secret(value.url, error.message) from None

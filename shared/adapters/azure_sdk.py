@@ -163,8 +163,8 @@ async def wait_for_operation(
     begin: Callable[..., Awaitable[Any]],
     *arguments: Any,
     **named: Any,
-) -> None:
-    """Begin a long-running operation and wait for its end.
+) -> Any:
+    """Begin a long-running operation, wait for its end, and return the resource as it is then.
 
     Raises Unavailable for one that takes longer: the operation continues, and the next run finds its result.
     Where the write was taken and the resource is not there then, raises AccessDenied if the outcome could not
@@ -174,15 +174,15 @@ async def wait_for_operation(
     try:
         async with asyncio.timeout(patience.seconds):
             poller = await begin(*arguments, polling=polling, **named)
-            await _end(system, poller, polling)
+            return await _end(system, poller, polling)
     except TimeoutError:
         raise unfinished(system) from None
 
 
-async def _end(system: str, poller: Any, polling: _Polling) -> None:
+async def _end(system: str, poller: Any, polling: _Polling) -> Any:
     """Wait for the end. The errors carry their cause, as far as the service tells it."""
     try:
-        await poller.result()
+        return await poller.result()
     except HttpResponseError as error:
         if error.status_code != 404:
             raise

@@ -16,6 +16,7 @@ from shared.branch.evaluation import evaluate_all
 from shared.branch.review import Baseline
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
+from shared.resources.backends import require_readable
 
 #: The time limit of one call.
 TIMEOUT = timedelta(seconds=5)
@@ -37,7 +38,7 @@ def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     secret = names.primary_key_secret(names.CATALOG_TEAM)
     yield "GitHub", _branch(app)
     yield "Service Bus", app.dead_letters.peek(1)
-    yield "API Management", app.gateway.api(names.API)
+    yield "API Management", _gateway(app)
     yield "Key Vault", app.vault.versions(secret)
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
@@ -69,6 +70,15 @@ async def _capacity(app: App) -> None:
         raise PermanentError(
             f"more is in force than may be granted of {models}; see GET /api/models", reason="Overcommitted"
         )
+
+
+async def _gateway(app: App) -> None:
+    """Raise AccessDenied for a provider's key that the gateway cannot read: calls that need it fail."""
+    _, values = await asyncio.gather(
+        app.gateway.api(names.API),
+        app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
+    )
+    require_readable({value.url: value.unreadable for value in values if value.ours and value.unreadable})
 
 
 async def _branch(app: App) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from shared.errors import NotManaged
 from shared.marker import Marker
 from shared.resources.actual import ActualBackend, ActualNamedValue
-from shared.resources.backends import Backend, NamedValue
+from shared.resources.backends import Backend, NamedValue, unreadable_secret
 from shared.resources.plan import Change, Create, Delete, Refused, Update, refusal
 
 
@@ -56,5 +56,9 @@ def named_value_changes(desired: Iterable[NamedValue], actual: Iterable[ActualNa
             refused.append(Refused("named value", value.name, NotManaged, text))
         elif known.url != value.url:
             wanted.append(Update("named value", value.name, known.etag, value))
+        elif known.unreadable:
+            # The service reads the secret again when its named value is written.
+            cause = unreadable_secret(value.url, known.unreadable).message
+            wanted.append(Update("named value", value.name, known.etag, value, cause))
     unwanted = (Delete("named value", known.name, known.etag) for known in existing.values() if known.ours)
     return Changes(tuple(wanted), tuple(unwanted), tuple(refused))

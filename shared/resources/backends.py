@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,6 +134,17 @@ def unreadable_secret(url: str, cause: str) -> AccessDenied:
         f"identity the role Key Vault Secrets User on it. {cause}",
         reason="SecretUnreadable",
     )
+
+
+def require_readable(causes: Mapping[str, str]) -> None:
+    """Raise AccessDenied if there are secrets that the gateway cannot read: `causes` are why, by their
+    addresses. The message is about the first one and names the others.
+    """
+    if not causes:
+        return
+    url, *others = sorted(causes)
+    also = f"; the same of {', '.join(others)}" if others else ""
+    raise unreadable_secret(url, causes[url] + also)
 
 
 def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Backend]:

@@ -45,12 +45,15 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """`tag` is the ETag or resourceVersion that was read; the write fails if the object has changed since."""
+    """`tag` is the ETag or resourceVersion that was read; the write fails if the object has changed since.
+    `cause` is why, for people, where it is not that the object differs.
+    """
 
     kind: Kind
     name: str
     tag: str | None
     body: Any = field(default=None, repr=False)
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,8 @@ def describe(finding: Finding) -> str:
     """One difference in words."""
     if isinstance(finding, Pending | Refused):
         return str(finding)
-    return f"{type(finding).__name__.lower()} {finding.kind} {finding.name}".rstrip()
+    text = f"{type(finding).__name__.lower()} {finding.kind} {finding.name}".rstrip()
+    return f"{text}: {finding.cause}" if isinstance(finding, Update) and finding.cause else text
 
 
 def in_steps(*steps: Iterable[Change]) -> tuple[tuple[Change, ...], ...]:

@@ -13,6 +13,7 @@ from shared.errors import Busy, MergekeyError, NotManaged, PermanentError, Rejec
 from shared.marker import Marker
 from shared.ports import Cluster, Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
+from shared.resources.backends import NamedValue
 from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Replace, Update, WritablePlan
 from shared.resources.secret_tags import equivalent, with_others
 from shared.resources.subscription import ADMINISTRATOR
@@ -65,7 +66,8 @@ async def remove_administrator(gateway: Gateway, product: str) -> None:
 
 class GatewayWriter:
     """Writes a team's product or the catalogue's API. It remembers the ETag of the product that it created,
-    closed or marked, and which backends it has written.
+    closed or marked, which backends it has written, and why the gateway cannot read the secrets of some
+    named values, by their addresses.
     """
 
     def __init__(self, gateway: Gateway, marker: Marker) -> None:
@@ -73,6 +75,7 @@ class GatewayWriter:
         self._marker = marker
         self._written: str | None = None
         self._backends: set[str] = set()
+        self.unreadable: dict[str, str] = {}
 
     def etag_of(self, product: Product | None) -> str:
         """The product's ETag after what this writer has written."""
@@ -144,13 +147,18 @@ class GatewayWriter:
     async def _write_named_value(self, change: Change) -> None:
         match change:
             case Create(_, _, body):
-                await self._gateway.put_named_value(body, self._marker.repository, None)
+                await self._put_named_value(body, None)
             case Update(_, _, tag, body):
-                await self._gateway.put_named_value(body, self._marker.repository, tag)
+                await self._put_named_value(body, tag)
             case Delete(_, name, tag):
                 await self._gateway.delete_named_value(name, tag)
             case _:
                 raise TypeError(f"the gateway cannot write {change}")
+
+    async def _put_named_value(self, value: NamedValue, tag: str | None) -> None:
+        cause = await self._gateway.put_named_value(value, self._marker.repository, tag)
+        if cause:
+            self.unreadable[value.url] = cause
 
     async def _write_api(self, change: Change) -> None:
         match change:

@@ -12,7 +12,7 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, worth_saying
 from shared.names import API, CATALOG_TEAM, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
 from shared.policies.policy_xml import canonical_digest
-from shared.resources.backends import Backend, NamedValue
+from shared.resources.backends import Backend, NamedValue, require_readable
 from shared.resources.desired import compile_catalog
 from shared.resources.plan import Change, Create, Update, WritablePlan
 from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
@@ -31,8 +31,11 @@ async def provision_models(app: App, event: Event[TeamMessage], decision: Decisi
     writable = plan.writable()
     if plan or cleaning:
         await ensure_branch_unchanged(app, event, decision)
-    await _apply(app, writable, actual, GatewayWriter(app.gateway, marker))
+    writer = GatewayWriter(app.gateway, marker)
+    await _apply(app, writable, actual, writer)
     left = await _clean(cleaning.writable(), GatewayWriter(app.gateway, marker))
+    # Last, because all else is in place then: calls that need the secret fail, others do not.
+    require_readable(writer.unreadable)
     note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
     return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
 

@@ -16,12 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from standins.gateway.exchange import Failure, Json, NotKnown
+from standins.resource_manager.named_values import VAULT_SECONDS
 from standins.resource_manager.state import State
 from standins.world import World
-
-#: The gateway reads secrets of a vault again after this long, in seconds.
-#: https://learn.microsoft.com/azure/api-management/api-management-howto-properties
-VAULT_SECONDS = 4 * 3600.0
 
 _NAMED_VALUE = re.compile(r"\{\{([A-Za-z0-9-._]+)\}\}")
 _DURATION = re.compile(
@@ -161,14 +158,11 @@ class Backends:
         reference = row["properties"].get("keyVault")
         if reference is None:
             return str(row["hidden"].get("value", row["properties"].get("value")))
-        name, _, version = (
-            urlsplit(reference["secretIdentifier"]).path.removeprefix("/secrets/").strip("/").partition("/")
-        )
-        try:
-            return str(self._world.parts["key-vault"].version(name, version)["value"])
-        except Exception as error:  # whatever the vault refuses, the gateway has no value
-            self._world.loud("gateway", f"the secret {name} of a named value cannot be read: {error}")
-            raise Failure(500, "Internal server error") from error
+        found = self._world.parts["key-vault"].read(reference["secretIdentifier"])
+        if found.value is None:
+            self._world.loud("gateway", f"the secret of {row['name']} cannot be read: {found.message}")
+            raise Failure(500, "Internal server error")
+        return str(found.value)
 
 
 def _first_group(services: Sequence[Json]) -> list[Json]:

@@ -8,7 +8,7 @@ import json
 
 from aiohttp import web
 
-from standins.key_vault.errors import Json, VaultError, bad_property, disabled
+from standins.key_vault.errors import Json, VaultError, bad_property
 from standins.key_vault.vault import Vault
 
 _LONGEST = 25 * 1024
@@ -34,12 +34,7 @@ async def put(vault: Vault, request: web.Request) -> web.Response:
 
 
 async def get(vault: Vault, request: web.Request) -> web.Response:
-    """Outside its nbf and exp too: these inform, and forbid nothing. Only a disabled version cannot be
-    read.
-    """
-    entry = _addressed(vault, request)
-    if not entry["attributes"]["enabled"]:
-        raise disabled()
+    entry = vault.readable(request.match_info["name"], request.match_info.get("version", ""))
     return web.json_response(
         {"value": entry["value"]} | bundle(request, vault.secret(request.match_info["name"]), entry)
     )

@@ -7,11 +7,15 @@ https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from standins.key_vault.errors import (
     Json,
+    VaultError,
     deleted_not_found,
+    disabled,
     name_is_taken,
     not_found,
     not_settled,
@@ -45,6 +49,17 @@ OPTIONS: dict[str, Any] = {
 Phase = Literal["absent", "live", "being deleted", "deleted", "being recovered"]
 
 _DAYS_KEPT = 90
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What another service that holds the role gets of a secret: its value, or the code and the message of
+    the refusal.
+    """
+
+    value: str | None
+    code: str = "Success"
+    message: str = ""
 
 
 class Vault:
@@ -97,6 +112,23 @@ class Vault:
         if not found:
             raise not_found(f"{name}/{version}")
         return found[-1]
+
+    def readable(self, name: str, version: str) -> Json:
+        """The version that a reader gets, the latest when `version` is empty. Raises 404, and 403 for one
+        that is disabled. Outside its nbf and exp too: these inform, and forbid nothing.
+        """
+        found = self.version(name, version)
+        if not found["attributes"]["enabled"]:
+            raise disabled()
+        return found
+
+    def read(self, url: str) -> Reading:
+        """Of a secret's address, with its version or without; this vault is the vault of every host."""
+        name, _, version = urlsplit(url).path.removeprefix("/secrets/").strip("/").partition("/")
+        try:
+            return Reading(str(self.readable(name, version)["value"]))
+        except VaultError as error:
+            return Reading(None, error.error.get("innererror", error.error)["code"], error.error["message"])
 
     def add_version(self, name: str, entry: Json) -> Json:
         """Append a version and make it the current one. `entry` has value, contentType, tags, attributes.

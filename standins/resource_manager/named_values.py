@@ -1,7 +1,8 @@
 """Named values: texts and secrets that policies insert as `{{displayName}}`.
 
-The value of a secret is shown by `listValue` only. One in a Key Vault is a reference; the vault is not read
-here. https://learn.microsoft.com/rest/api/apimanagement/named-value?view=rest-apimanagement-2024-05-01
+The value of a secret is shown by `listValue` only. One in a Key Vault is a reference: the service reads the
+secret when that is written, and again every four hours; `lastStatus` says what came of it. The roles of the
+vault are not asked. https://learn.microsoft.com/rest/api/apimanagement/named-value?view=rest-apimanagement-2024-05-01
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from standins.resource_manager.tiers import check_room
 
 _KNOWN = ("displayName", "tags", "secret", "value", "keyVault")
 _DEFAULTS: Json = {"tags": None, "secret": False, "provisioningState": "Succeeded"}
+#: The service reads secrets of a vault again after this long, in seconds.
+#: https://learn.microsoft.com/azure/api-management/api-management-howto-properties
+VAULT_SECONDS = 4 * 3600.0
 _SECRET_URL = re.compile(r"https://[^/]+/secrets/[A-Za-z0-9-]{1,127}(/[0-9a-f]{32})?/?")
 
 
@@ -41,6 +45,7 @@ def routes(app: web.Application, state: State) -> None:
     Kind(state, "named value", "namedValues", state.named_values, filterable("displayName", "tags")).reading(
         app
     )
+    state.named_values.aged = partial(_aged, state)
     one = SERVICE + "/namedValues/{name}"
     route(app, "PUT", insensitive(one), "PUT named value", partial(_put, state))
     route(app, "PATCH", insensitive(one), "PATCH named value", partial(_patch, state))
@@ -69,7 +74,7 @@ async def _put(state: State, request: web.Request) -> web.Response:
     kept = _checked(state, request, properties)
     if old is None:
         check_room(state, "named_values", service_id(request))
-    operation = begin(state, request)
+    operation = _begun(state, request, kept)
     row = _write(state, state.named_values.id(request), kept, operation)
     return started(state, request, contract(row, 201 if old is None else 200), row["id"], operation)
 
@@ -84,19 +89,57 @@ async def _patch(state: State, request: web.Request) -> web.Response:
 
 def _changed(state: State, request: web.Request, id_: str, kept: Json) -> web.Response:
     """At once when it takes no time, else 202: what a PATCH and a refresh answer."""
-    operation = begin(state, request)
+    operation = _begun(state, request, kept)
     row = _write(state, id_, kept, operation)
     if operation == AT_ONCE:
         return contract(row)
     return started(state, request, web.Response(status=202), id_, operation)
 
 
+def _begun(state: State, request: web.Request, kept: Json) -> Operation:
+    """How the write goes on: where that is told, it fails for a secret that cannot be read."""
+    operation = begin(state, request)
+    if "keyVault" not in kept or state.options["unreadable_secrets"] == "told":
+        return operation
+    status = _last_status(state, kept["keyVault"])
+    if status["code"] == "Success" or operation.failure is not None:
+        return operation
+    detail = {"code": status["code"], "message": status["message"], "target": "keyVault"}
+    failure = {"code": "ValidationError", "message": "The secret could not be read:", "details": [detail]}
+    return Operation(operation.seconds, failure)
+
+
+def _last_status(state: State, reference: Json) -> Json:
+    """What came of reading the secret. A set of stand-ins without a vault has every secret."""
+    at = f"{state.world.clock.utcnow():%Y-%m-%dT%H:%M:%SZ}"
+    vault = state.world.parts.get("key-vault")
+    found = None if vault is None else vault.read(reference["secretIdentifier"])
+    if found is None or found.value is not None:
+        return {"code": "Success", "timeStampUtc": at}
+    return {"code": found.code, "message": found.message, "timeStampUtc": at}
+
+
+def _aged(state: State, row: Json) -> Json:
+    """The row, whose secret the service reads again from time to time."""
+    read = row["hidden"].get("read")
+    if read is None or state.world.clock.now() < read + VAULT_SECONDS:
+        return row
+    reference = row["properties"]["keyVault"]
+    reference = reference | {"lastStatus": _last_status(state, reference)}
+    row = row | {
+        "properties": row["properties"] | {"keyVault": reference},
+        "hidden": row["hidden"] | {"read": state.world.clock.now()},
+    }
+    state.named_values.keep(row)
+    return row
+
+
 def _write(state: State, id_: str, kept: Json, operation: Operation) -> Json:
     """The value of a secret goes to the hidden part."""
     shown, hidden = _DEFAULTS | kept, {}
     if "keyVault" in shown:
-        access = {"code": "Success", "timeStampUtc": f"{state.world.clock.utcnow():%Y-%m-%dT%H:%M:%SZ}"}
-        shown["keyVault"] = shown["keyVault"] | {"lastStatus": access}
+        shown["keyVault"] = shown["keyVault"] | {"lastStatus": _last_status(state, shown["keyVault"])}
+        hidden = {"read": state.world.clock.now()}
     if shown["secret"] and "value" in shown:
         hidden = {"value": shown.pop("value")}
     return state.named_values.write(id_, shown, hidden, operation)

@@ -8,7 +8,7 @@ import base64
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -32,6 +32,9 @@ OPTIONS: Json = {
     # Where the outcome of a long-running operation is asked for (`long_running.PLACES`): the examples of the
     # service name the tenant; the other two are where its description and older answers have it.
     "operations_at": "tenant",
+    # What becomes of a named value whose secret cannot be read: it is written and its `lastStatus` says so
+    # ("told"), or the operation fails ("refused"). Both are reported of the live service.
+    "unreadable_secrets": "told",
     # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for
     # every test.
     "tier": "Premium",
@@ -97,6 +100,8 @@ class Resources:
         self._clock = clock
         #: Another one after every change, for those who keep what they made of the rows.
         self.version = 0
+        #: What the clock changes in a row, besides its operation.
+        self.aged: Callable[[Json], Json] = lambda row: row
 
     def id(self, request: web.Request) -> str:
         """The id of the resource that the path of the request names."""
@@ -165,11 +170,14 @@ class Resources:
         return [row for row in rows if row is not None]
 
     def _as_of_now(self, row: Json) -> Json | None:
-        if row["until"] is None or row["until"] > self._clock.now():
+        if row["until"] is None:
+            return self.aged(row)
+        if row["until"] > self._clock.now():
             return row
         if "before" in row:
             before: Json | None = row["before"]
             return before
+        row = self.aged(row)
         return row | {"properties": row["properties"] | {"provisioningState": "Succeeded"}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -25,9 +25,12 @@ from tests.contract.sides import (
     BusSide,
     FakeBusSide,
     FakeClockSide,
+    FakePlatformVault,
+    PlatformVault,
     RealBusSide,
     RealClock,
     StandInClock,
+    StandInPlatformVault,
     Watch,
 )
 from tests.contract.sources import FakeSource, RealSource, Source
@@ -99,6 +102,19 @@ def side(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def gateway(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
     return app.gateway if side == "fake" else adapters["gateway"]
+
+
+@pytest.fixture
+def platform_vault(side: str, app: FakeApp, standins: StandIns, where: Targets) -> Iterator[PlatformVault]:
+    """What the gateway finds in the platform's own vault."""
+    if "gateway" in where.real:
+        pytest.skip("a real gateway reads a real vault")
+    if side == "fake":
+        found: PlatformVault = FakePlatformVault(app.gateway)
+    else:
+        found = StandInPlatformVault(standins.control)
+    yield found
+    found.tells()
 
 
 @pytest.fixture

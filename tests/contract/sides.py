@@ -17,6 +17,7 @@ from shared.ports import Bus, OutgoingMessage
 from standins.control import Control
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.gateway import FakeGateway
 
 
 class Watch(Protocol):
@@ -54,6 +55,46 @@ class RealClock:
 
     def advance(self, time: timedelta) -> None:
         pytest.skip(f"the clock of a real service cannot be moved by {time}")
+
+
+class PlatformVault(Protocol):
+    """The vault of the providers' keys, as the gateway reads it. A service may write a named value whose
+    secret it cannot read, and tell so there, or refuse it.
+    """
+
+    def lacks(self, url: str) -> None: ...
+    def tells(self) -> None: ...
+    def refuses(self) -> None: ...
+
+
+@dataclass
+class FakePlatformVault:
+    gateway: FakeGateway
+
+    def lacks(self, url: str) -> None:
+        self.gateway.unreadable[url] = "SecretNotFound"
+
+    def tells(self) -> None:
+        self.gateway.refuses_unreadable = False
+
+    def refuses(self) -> None:
+        self.gateway.refuses_unreadable = True
+
+
+@dataclass
+class StandInPlatformVault:
+    """It lacks everything that nobody has put there."""
+
+    control: Control
+
+    def lacks(self, url: str) -> None:
+        pass
+
+    def tells(self) -> None:
+        self.control.set_options("resource-manager", unreadable_secrets="told")
+
+    def refuses(self) -> None:
+        self.control.set_options("resource-manager", unreadable_secrets="refused")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from shared.catalog.catalog import Breaker
-from shared.errors import Busy, Rejected, Unavailable
+from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
 from shared.names import API, FRAGMENT, SAFETY_BACKEND
 from shared.policies.policy_xml import canonical_digest, digest_of
@@ -19,6 +19,7 @@ from shared.resources.actual import Fragment, Policy, Product
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import compile_catalog
 from shared.resources.subscription import ADMINISTRATOR
+from tests.contract.sides import PlatformVault
 from tests.contract.targets import unique
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
 from tests.policies.policy_cases import GOVERNED, asking
@@ -435,6 +436,24 @@ async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends
     await gateway.delete_backend(sender.name, "*")
     await gateway.delete_named_value(value.name, "*")
     await gateway.delete_named_value(value.name, "*")
+    assert await gateway.named_values(value.name, REPOSITORY) == []
+
+
+async def test_a_secret_that_the_vault_lacks_is_told_or_refused(
+    gateway: Gateway, team: str, platform_vault: PlatformVault
+) -> None:
+    value = NamedValue(f"credential--{team}", f"https://platform.vault.azure.net/secrets/{team}")
+    platform_vault.lacks(value.url)
+    told = await gateway.put_named_value(value, REPOSITORY, None)
+    [found] = await gateway.named_values(value.name, REPOSITORY)
+    assert "SecretNotFound" in told
+    assert found.unreadable == told
+    await gateway.delete_named_value(value.name, "*")
+    platform_vault.refuses()
+    with pytest.raises(AccessDenied) as refused:
+        await gateway.put_named_value(value, REPOSITORY, None)
+    assert refused.value.reason == "SecretUnreadable"
+    assert team in refused.value.message
     assert await gateway.named_values(value.name, REPOSITORY) == []
 
 

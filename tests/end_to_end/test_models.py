@@ -289,3 +289,20 @@ def test_no_key_is_in_what_the_gateway_noted(governed: Governed) -> None:
     )
     assert [key in noted, "the-platforms-key" in noted] == [False, False]
     assert seen
+
+
+def test_a_providers_key_that_leaves_the_vault_turns_the_catalogue_red(governed: Governed) -> None:
+    """The gateway answers 500 by then. The sweep has it read the secret again, in vain for a quarter of an
+    hour.
+    """
+    road = governed.road
+    road.vault.begin_delete_secret("anthropic").wait()
+    road.advance(4 * 3600)
+    road.sweep()
+    for _ in range(12):
+        road.advance(120)
+    [letter] = road.dead_letters("catalogue")
+    assert (letter.about["reason"], letter.about["stage"]) == ("SecretUnreadable", "provision-catalog")
+    assert "'anthropic'" in letter.about["message"]
+    commit = road.clone.git("rev-parse", "HEAD").strip()
+    assert road.statuses(commit)["mergekey/catalogue/catalog"][0] == "failure"

@@ -20,7 +20,7 @@ from shared.policies.product_policy import granted_by
 from shared.ports import Keys
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
 from shared.resources.actual import Policy as ActualPolicy
-from shared.resources.backends import Backend, NamedValue
+from shared.resources.backends import Backend, NamedValue, unreadable_secret
 from shared.resources.desired import DesiredCatalog
 from shared.resources.subscription import ADMINISTRATOR
 from shared.secret import SecretValue
@@ -72,6 +72,10 @@ class FakeGateway:
         self._calls = calls
         self._numbers = count(1)
         self.keys_in_put_answers = True
+        #: Why the service cannot read some secrets, by their addresses; and whether it then refuses to write
+        #: the named value, or writes it and says so there.
+        self.unreadable: dict[str, str] = {}
+        self.refuses_unreadable = False
         self.state = State()
 
     # ----------------------------------------------------------------------------------------------- products
@@ -287,12 +291,21 @@ class FakeGateway:
                 if name.startswith(prefix)
             ]
 
-    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> None:
+    async def put_named_value(self, value: NamedValue, repository: int, etag: str | None) -> str:
         async with self._calls.write("gateway", "put_named_value", value.name, etag):
             _match(self.state.named_values.get(value.name), etag)
+            why = self.unreadable.get(value.url, "")
+            if why and self.refuses_unreadable:
+                raise unreadable_secret(value.url, why)
             self.state.named_values[value.name] = ActualNamedValue(
-                value.name, self._etag(), value.url, ours=True
+                value.name, self._etag(), value.url, ours=True, unreadable=why
             )
+            return why
+
+    def read_secrets(self) -> None:
+        """What the service does by itself every four hours."""
+        for name, found in self.state.named_values.items():
+            self.state.named_values[name] = replace(found, unreadable=self.unreadable.get(found.url, ""))
 
     async def delete_named_value(self, name: str, etag: str) -> None:
         async with self._calls.write("gateway", "delete_named_value", name, etag):

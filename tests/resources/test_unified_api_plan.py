@@ -16,7 +16,7 @@ from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Policy
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import DesiredCatalog, compile_catalog
-from shared.resources.plan import Create, Update
+from shared.resources.plan import Create, Update, describe
 from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
 from tests.fakes.app import REPOSITORY, FakeApp, a_catalog
 from tests.resources.plans import steps_of
@@ -204,6 +204,21 @@ def test_a_named_value_that_leads_elsewhere_is_written_over_what_was_read() -> N
     assert (
         list(plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), VALUES, SAID))) == []
     )
+
+
+def test_a_named_value_whose_secret_cannot_be_read_is_written_again_and_says_why() -> None:
+    standing = Api('"1"', CATALOG.api_digest, SEAL)
+    values = (replace(VALUES[0], unreadable="SecretNotFound"),)
+    plan = plan_catalog(POOLED, SEAL, ActualCatalog(standing, RULES, _shared(POOLED), values, SAID))
+    [change] = plan
+    assert isinstance(change, Update)
+    assert (change.kind, change.name, change.body) == (
+        "named value",
+        "credential--key",
+        POOLED.named_values[0],
+    )
+    for word in ("credential--key", "'key'", "https://vault", "SecretNotFound"):
+        assert word in describe(change)
 
 
 @pytest.mark.parametrize("marked", [SEAL, replace(SEAL, digest="old")], ids=["the same catalogue", "another"])

@@ -72,7 +72,9 @@ def platform(app: FakeApp) -> dict[str, Any]:
         "credentials": {
             name: value for name, value in state.credentials.items() if name.startswith("shared--")
         },
-        "named values": {name: (value.url, value.ours) for name, value in state.named_values.items()},
+        "named values": {
+            name: (value.url, value.ours, value.unreadable) for name, value in state.named_values.items()
+        },
     }
 
 

@@ -137,13 +137,19 @@ class HandsOnModels:
         self._state.credentials.pop(backend, None)
 
     def redirects_secret(self) -> bool:
-        """To another vault, or to none: then the value stands in the gateway itself."""
+        """To another vault, or to none: then the value stands in the gateway itself. Or the gateway lost its
+        role for a moment, in which it read the secret: it says so until it reads it again.
+        """
         found = self._some_secret()
         if found is not None:
-            url = self._scene.chance.choice((OTHER_VAULT, ""))
-            self._state.named_values[found.name] = replace(
-                found, url=url, etag=self._scene.app.gateway._etag()
+            changed = self._scene.chance.choice(
+                (
+                    replace(found, url=OTHER_VAULT),
+                    replace(found, url=""),
+                    replace(found, unreadable="ForbiddenByRbac"),
+                )
             )
+            self._state.named_values[found.name] = replace(changed, etag=self._scene.app.gateway._etag())
         return found is not None
 
     def deletes_secret(self) -> bool:

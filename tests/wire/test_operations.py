@@ -21,7 +21,7 @@ from tests.wire.adapters import Adapters, the_adapters
 SECRET = NamedValue("mergekey-slow", "https://contoso.vault.azure.net/secrets/slow")
 API = {"openapi": "3.0.1", "info": {"title": "AI models", "version": "1"}, "paths": {}}
 #: By kind of call, everything whose end is waited for.
-OPERATIONS: dict[str, Callable[[Adapters], Awaitable[None]]] = {
+OPERATIONS: dict[str, Callable[[Adapters], Awaitable[object]]] = {
     "PUT policy fragment": lambda at: at.gateway.put_fragment("slow", "<fragment/>"),
     "PUT api": lambda at: at.gateway.put_api(
         "slow", DesiredCatalog(API, "", "", ()), Marker(1, "catalogue", "a", "b", "c"), None
@@ -54,7 +54,7 @@ def statuses(standins: StandIns, kind: str) -> list[int]:
     return [call.status for call in standins.control.calls("resource-manager") if call.kind == kind]
 
 
-async def refusal_of(call: Awaitable[None]) -> MergekeyError:
+async def refusal_of(call: Awaitable[object]) -> MergekeyError:
     with pytest.raises(MergekeyError) as caught:
         await call
     return caught.value
@@ -182,7 +182,7 @@ async def test_what_is_refused_for_a_while_is_tried_again(
     message: str,
     reason: str,
 ) -> None:
-    calls: dict[str, Callable[[Adapters], Awaitable[None]]] = {
+    calls: dict[str, Callable[[Adapters], Awaitable[object]]] = {
         **OPERATIONS,
         "PUT api policy": lambda at: at.gateway.put_api_policy("slow", "<policies/>", None),
         "PUT product api": lambda at: at.gateway.link_product("slow", "slow"),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.wrong_on_purpose
 
 NAMED = NamedValue("mergekey-odd", "https://contoso.vault.azure.net/secrets/odd")
 #: By kind of call, everything whose end is waited for.
-OPERATIONS: dict[str, Callable[[Adapters], Awaitable[None]]] = {
+OPERATIONS: dict[str, Callable[[Adapters], Awaitable[object]]] = {
     "PUT policy fragment": lambda at: at.gateway.put_fragment("odd", "<fragment/>"),
     "PUT api": lambda at: at.gateway.put_api(
         "odd", DesiredCatalog({}, "", "", ()), Marker(1, "catalogue", "a", "b", "c"), None

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity.aio import ManagedIdentityCredential
+from azure.keyvault.secrets.aio import SecretClient
 from azure.mgmt.apimanagement.models import (
     KeyVaultContractCreateProperties,
     NamedValueCreateContract,
     NamedValueUpdateParameters,
 )
 
-from standins.tests.api_management.builders import QUICKLY, WHERE, Client, problem, raw, unique
+from standins.tests.api_management.builders import QUICKLY, WHERE, Client, options, problem, raw, unique
+from standins.tests.azure_clients import key_vault, managed_identity
 from standins.tests.differences import known_difference
+from standins.tests.plugin import StandIns
 
 
 def a_value(display_name: str, **properties: Any) -> NamedValueCreateContract:
@@ -75,12 +81,75 @@ async def test_a_policy_names_a_value_by_its_display_name_and_gets_its_id_back(
     await client.named_value.delete(*WHERE, name, "*")
 
 
-async def test_a_secret_in_a_vault_is_a_reference(client: Client) -> None:
+@pytest_asyncio.fixture(loop_scope="session")
+async def vault(standins: StandIns) -> AsyncIterator[SecretClient]:
+    """Of somebody who may write and read secrets."""
+    with managed_identity(standins):
+        async with (
+            ManagedIdentityCredential(client_id="vault-officer") as credential,
+            key_vault(standins, credential) as vault,
+        ):
+            yield vault
+
+
+def a_reference(name: str) -> NamedValueCreateContract:
+    return a_value(name, value=None, secret=True, key_vault=in_vault(name))
+
+
+async def status_of(client: Client, name: str) -> str:
+    return str((await client.named_value.get(*WHERE, name)).key_vault.last_status.code)
+
+
+async def test_a_secret_in_a_vault_is_a_reference(client: Client, vault: SecretClient) -> None:
     name = unique("nv")
+    await vault.set_secret(name, "hush")
     made = await put(client, name, a_value(name, value=None, secret=True, key_vault=in_vault(name)))
     assert (made.value, made.key_vault.secret_identifier) == (None, f"https://vault.example/secrets/{name}")
     refreshed = await (await client.named_value.begin_refresh_secret(*WHERE, name, **QUICKLY)).result()
     assert refreshed.key_vault.last_status.code == "Success"
+
+
+async def test_a_secret_that_cannot_be_read_is_written_and_says_so(
+    client: Client, vault: SecretClient
+) -> None:
+    name = unique("nv")
+    made = await put(client, name, a_reference(name))
+    assert made.key_vault.last_status.code == "SecretNotFound"
+    assert name in made.key_vault.last_status.message
+    secret = await vault.set_secret(name, "hush")
+    assert await status_of(client, name) == "SecretNotFound"
+    await put(client, name, a_reference(name))
+    assert await status_of(client, name) == "Success"
+    await vault.update_secret_properties(name, secret.properties.version, enabled=False)
+    await put(client, name, a_reference(name))
+    assert await status_of(client, name) == "SecretDisabled"
+
+
+async def test_a_secret_is_read_again_every_four_hours(
+    standins: StandIns, client: Client, vault: SecretClient
+) -> None:
+    name = unique("nv")
+    await put(client, name, a_reference(name))
+    await vault.set_secret(name, "hush")
+    standins.control.advance(4 * 3600)
+    assert await status_of(client, name) == "Success"
+    listed = client.named_value.list_by_service(*WHERE, filter=f"displayName eq '{name}'")
+    assert [row.key_vault.last_status.code async for row in listed] == ["Success"]
+
+
+async def test_a_write_of_a_secret_that_cannot_be_read_may_fail_instead(
+    standins: StandIns, client: Client, vault: SecretClient
+) -> None:
+    name = unique("nv")
+    with options(standins, unreadable_secrets="refused"):
+        with pytest.raises(HttpResponseError) as failed:
+            await put(client, name, a_reference(name))
+        assert problem(failed.value)[:2] == ("ValidationError", "keyVault")
+        with pytest.raises(ResourceNotFoundError):
+            await client.named_value.get(*WHERE, name)
+        await vault.set_secret(name, "hush")
+        await put(client, name, a_reference(name))
+    assert await status_of(client, name) == "Success"
 
 
 @known_difference(
