@@ -9,7 +9,19 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity.aio import ManagedIdentityCredential
 from azure.mgmt.apimanagement.models import GroupCreateParameters, ProductContract, ProductUpdateParameters
 
-from standins.tests.api_management.builders import INSTANCE, WHERE, Client, options, problem, raw, unique
+from standins.tests.api_management.builders import (
+    INSTANCE,
+    WHERE,
+    Client,
+    a_backend,
+    a_fragment,
+    a_subscription,
+    an_api,
+    options,
+    problem,
+    raw,
+    unique,
+)
 from standins.tests.azure_clients import GROUP, ask, with_etag
 from standins.tests.plugin import StandIns
 
@@ -49,16 +61,38 @@ async def test_a_write_with_an_old_etag_is_refused(client: Client, product: str)
     assert (await client.product.get(*WHERE, product)).description == "somebody else's"
 
 
-async def test_an_update_or_a_deletion_must_say_of_which_state(
+async def test_an_update_must_say_of_which_state(
     standins: StandIns, credential: ManagedIdentityCredential, product: str
 ) -> None:
     token = (await credential.get_token("https://management.azure.com/.default")).token
     url = f"{standins.addresses['resource-manager']}{INSTANCE}/products/{product}?api-version=2024-05-01"
-    for method in ("PATCH", "DELETE"):
-        status, answer, _ = ask(
-            standins, method, url, body={"properties": {}}, Authorization=f"Bearer {token}"
-        )
-        assert (status, answer["error"]["code"]) == (400, "ValidationError")
+    status, answer, _ = ask(standins, "PATCH", url, body={"properties": {}}, Authorization=f"Bearer {token}")
+    assert (status, answer["error"]["code"]) == (400, "ValidationError")
+
+
+@pytest.mark.wrong_on_purpose  # the description asks for If-Match
+async def test_a_deletion_need_not_say_of_which_state(
+    standins: StandIns, client: Client, credential: ManagedIdentityCredential, product: str
+) -> None:
+    """As Terraform's provider sends it: https://registry.terraform.io/providers/hashicorp/azurerm"""
+    name, token = unique("x"), (await credential.get_token("https://management.azure.com/.default")).token
+    await client.backend.create_or_update(*WHERE, name, a_backend())
+    await (await client.policy_fragment.begin_create_or_update(*WHERE, name, a_fragment())).result()
+    await client.subscription.create_or_update(*WHERE, name, a_subscription(product))
+    await (await client.api.begin_create_or_update(*WHERE, name, an_api(name))).result()
+    await client.product_policy.create_or_update(*WHERE, product, "policy", raw(""))
+    for path, deleted in (
+        (f"backends/{name}", 200),
+        (f"policyFragments/{name}", 200),
+        (f"subscriptions/{name}", 200),
+        (f"apis/{name}", 202),
+        (f"products/{product}/policies/policy", 200),
+        (f"products/{product}?deleteSubscriptions=true", 200),
+    ):
+        mark = "&" if "?" in path else "?"
+        url = f"{standins.addresses['resource-manager']}{INSTANCE}/{path}{mark}api-version=2024-05-01"
+        for expected in (deleted, 204):
+            assert ask(standins, "DELETE", url, Authorization=f"Bearer {token}")[0] == expected, path
 
 
 async def test_a_star_matches_any_state_and_none(client: Client) -> None:
