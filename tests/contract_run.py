@@ -34,6 +34,7 @@ SUITES = (
 CLIENTS = {
     "test_azure_cli": ("azure-cli", "resource-manager"),
     "test_amqp_client": ("qpid-proton", "service-bus"),
+    "test_service_bus_client": ("@azure/service-bus", "service-bus"),
     "test_git": ("git", "github"),
     "test_kubectl": ("kubectl", "kubernetes"),
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from standins.clock import Clock, Timer
 from standins.service_bus.entries import Entry, State
@@ -145,6 +146,12 @@ class Entity(ABC):
             self.entries[entry.sequence] = entry
             self._bytes += entry.message.size
         self._storage.save(self.path, entry)
+
+    def _change(self, entry: Entry, properties: Mapping[str, Any]) -> None:
+        """Set some application properties of a message, as a receiver may that settles it."""
+        before = entry.message.size
+        entry.message = entry.message.with_properties(properties)
+        self._bytes += entry.message.size - before
 
     def _remove(self, entry: Entry) -> None:
         del self.entries[entry.sequence]

@@ -6,6 +6,7 @@ https://learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-protoco
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -149,16 +150,27 @@ class Message:
             header=[*(self.header + [None] * _TTL)[:_TTL], UInt(seconds * 1000), *self.header[_TTL + 1 :]],
         )
 
+    def identified(self) -> Message:
+        """The message with an id: the service gives one to a message that has none
+        (https://github.com/Azure/azure-service-bus-java/issues/69).
+        """
+        if self.named("message_id") is not None:
+            return self
+        properties = [uuid.uuid4().hex, *self.properties[1:]]
+        return replace(self, properties=properties, encoded_properties=section(PROPERTIES, properties))
+
     def application_properties(self) -> dict[str, Any]:
         return dict(decode(self.application)[0].value) if self.application else {}
 
+    def with_properties(self, changed: Mapping[str, Any]) -> Message:
+        """The message with some application properties set; the others stay."""
+        if not changed:
+            return self
+        named = {str(name): value for name, value in changed.items()}  # they may come as symbols
+        return replace(self, application=section(APPLICATION, {**self.application_properties(), **named}))
+
     def dead_lettered(self, source: str, reason: str | None, description: str | None) -> Message:
         """The message as it goes to the dead-letter queue of the entity `source`."""
-        properties = self.application_properties()
         given = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
-        properties.update({name: text for name, text in given.items() if text is not None})
-        return replace(
-            self,
-            annotations={**self.annotations, DEAD_LETTER_SOURCE: source},
-            application=section(APPLICATION, properties) if properties else b"",
-        )
+        moved = replace(self, annotations={**self.annotations, DEAD_LETTER_SOURCE: source})
+        return moved.with_properties({name: text for name, text in given.items() if text is not None})

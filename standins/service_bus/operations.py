@@ -100,6 +100,7 @@ class Operations:
                 entity.check(message)
             return [entity.accept(message) for message in messages]
 
+        messages = [message.identified() for message in messages]
         now = self.world.clock.now()
         calls = [
             (f"{'schedule' if message.due > now else 'send'} {entity.name}", message.id)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from standins.service_bus.entity import Entity, EntitySettings, Environment
 from standins.service_bus.entries import Entry, Lock, State
@@ -208,31 +208,44 @@ class Queue(Entity):
         self._give_back(self._unlock(token), counted=True)
 
     # --------------------------------------------------------------------------------------------- settlement
-    # Every one of these raises MessageLockLost when the token is no longer valid.
+    # Every one of these raises MessageLockLost when the token is no longer valid. `properties` are
+    # application properties that are given along by the receiver: they stay with the message.
 
     def complete(self, token: uuid.UUID) -> None:
         self._remove(self._take(token))
 
-    def abandon(self, token: uuid.UUID) -> None:
+    def abandon(self, token: uuid.UUID, properties: Mapping[str, Any] | None = None) -> None:
         """Give back after a failure: the delivery counts, and the last one allowed leads to the dead-letter
         queue.
         """
-        self._give_back(self._take(token), counted=True)
+        self._give_back(self._taken(token, properties), counted=True)
 
     def release(self, token: uuid.UUID) -> None:
         """Give back unused: the delivery does not count."""
         self._give_back(self._take(token), counted=False)
 
-    def defer(self, token: uuid.UUID) -> None:
+    def defer(self, token: uuid.UUID, properties: Mapping[str, Any] | None = None) -> None:
         """Set aside: from now on the message is handed out by sequence number only."""
-        entry = self._take(token)
+        entry = self._taken(token, properties)
         entry.state = State.DEFERRED
         self._keep(entry)
 
-    def dead_letter(self, token: uuid.UUID, reason: str | None, description: str | None) -> None:
+    def dead_letter(
+        self,
+        token: uuid.UUID,
+        properties: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        description: str | None = None,
+    ) -> None:
         if self.dead_letters is None:
             raise NotAllowed("A message of a dead-letter queue cannot be dead-lettered.")
-        self._bury(self._take(token), reason, description)
+        self._bury(self._taken(token, properties), reason, description)
+
+    def _taken(self, token: uuid.UUID, properties: Mapping[str, Any] | None) -> Entry:
+        entry = self._take(token)
+        if properties:
+            self._change(entry, properties)
+        return entry
 
     def _give_back(self, entry: Entry, *, counted: bool) -> None:
         if counted:
