@@ -22,6 +22,8 @@ MAX_BODY_BYTES = 25 * 1024 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: GitHub's default for the webhooks of a repository, beside application/json.
+_FORM = "application/x-www-form-urlencoded"
 #: The beginning of the line in a commit's message that allows withdrawals: `shared.branch.withdrawal_guard`.
 _LEAVE = "Allow-Withdrawals:"
 
@@ -55,14 +57,16 @@ def read_delivery(headers: Mapping[str, str], body: bytes, expected: Expected) -
     if not is_signed(headers.get("x-hub-signature-256", ""), body, expected.secrets):
         raise Refused(401, "the signature is missing or wrong")
     event = headers.get("x-github-event", "")
+    if event not in ("ping", "push"):
+        raise Refused(204)
+    # GitHub shows the answer to a ping to the person who has just set the webhook up.
+    payload = _payload(headers.get("content-type", ""), body)
     if event == "ping":
         return None
-    if event != "push":
-        raise Refused(204)
     delivery = headers.get("x-github-delivery", "")
     if not _DELIVERY.fullmatch(delivery):
         raise Refused(400, "X-GitHub-Delivery is missing")
-    return _push(delivery, _payload(body), expected)
+    return _push(delivery, payload, expected)
 
 
 def is_signed(signature: str, body: bytes, secrets: Sequence[str]) -> bool:
@@ -84,12 +88,14 @@ def _validates(signature: str, body: bytes, secret: str) -> bool:
     return True
 
 
-def _payload(body: bytes) -> dict[str, Any]:
+def _payload(content_type: str, body: bytes) -> dict[str, Any]:
+    if content_type.partition(";")[0].strip().lower() == _FORM:
+        raise Refused(400, f"the webhook sends {_FORM}: choose application/json as its content type")
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
         raise Refused(
-            400, "the body is not JSON: set the webhook's content type to application/json"
+            400, "the body is not JSON: choose application/json as the webhook's content type"
         ) from None
     if not isinstance(payload, dict):
         raise Refused(400, "the body is not a JSON object")

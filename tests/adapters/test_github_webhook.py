@@ -184,7 +184,27 @@ def test_nothing_is_read_before_the_signature_is_right() -> None:
 
 
 def test_a_ping_is_answered() -> None:
-    assert _read(b"{}", x_github_event="ping") is None
+    assert _read(b"{}", x_github_event="ping", content_type="application/json") is None
+
+
+@pytest.mark.parametrize("event", ["ping", "push"])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"payload=%7B%7D"),
+        ("Application/X-WWW-Form-Urlencoded; charset=utf-8", b"{}"),
+        ("", b"payload=%7B%7D"),
+        ("application/json", b""),
+    ],
+)
+def test_form_data_is_refused_with_the_content_type_to_choose(
+    event: str, content_type: str, body: bytes
+) -> None:
+    """At the ping already, which GitHub sends when a webhook is set up."""
+    with pytest.raises(Refused) as refused:
+        _read(body, x_github_event=event, content_type=content_type)
+    assert refused.value.status == 400
+    assert "application/json" in refused.value.message
 
 
 @pytest.mark.parametrize("event", ["pull_request", "installation", "", "PUSH"])
