@@ -136,11 +136,11 @@ async def _share(app: App, files: RequestFiles, product: Product, team: str) -> 
     marker = product.marker
     assert marker is not None, "it is ours"
     if marker.digest:
-        firm = await _by_commit(app, marker)
+        firm = await granted_by(app, marker)
         return Share(await _by_policy(app, files, team) if firm is None else firm)
     if marker.commit == NOWHERE:
         return Share(await _by_policy(app, files, team, without_policy={}))
-    claimed = await _by_commit(app, marker)
+    claimed = await granted_by(app, marker)
     return Share(
         await _by_policy(app, files, team, without_policy={}),
         _at_the_ceiling(app, files, team) if claimed is None else claimed,
@@ -158,7 +158,7 @@ def _granted_by(
     return evaluation.tokens, compile_gateway(evaluation.request, catalog, platform).digest
 
 
-async def _by_commit(app: App, marker: Marker) -> Grants | None:
+async def granted_by(app: App, marker: Marker) -> Grants | None:
     """The grants of the request at the marker's commit, read with the catalogue of the same commit; None when
     Git has lost them, or the marker names no commit or path.
     """

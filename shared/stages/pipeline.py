@@ -20,7 +20,13 @@ from shared.names import CATALOG_TEAM
 from shared.stages import outgoing
 from shared.stages.deliver_keys import deliver, withdraw_keys
 from shared.stages.provision_catalog import provision_models
-from shared.stages.provision_gateway import hold_product, leave_held, provision_product, withdraw_product
+from shared.stages.provision_gateway import (
+    doubt_marker,
+    hold_product,
+    leave_held,
+    provision_product,
+    withdraw_product,
+)
 from shared.stages.provision_projects import provision_project, withdraw_project
 from shared.stages.provision_workspaces import (
     provision_shared_workspaces,
@@ -45,7 +51,7 @@ async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's product with its policy and backends. It queues the delivery of keys."""
     if event.message.team == CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, provision_product, withdraw_product, hold_product)
+    return await _follow(app, event, provision_product, withdraw_product, hold_product, doubt_marker)
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
@@ -70,7 +76,12 @@ async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
 
 
 async def _follow(
-    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
+    app: App,
+    event: Event[TeamMessage],
+    grant: Act,
+    withdraw: Act,
+    hold: Act = leave_held,
+    leave: Callable[[App, Event[TeamMessage]], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Act on what the branch says, then read it again: not every write can be fenced, so the stage acts once
     more when the branch moved meanwhile. Raises Busy when it keeps moving.
@@ -79,6 +90,8 @@ async def _follow(
     decision = await decide(app, event.message, event.now)
     for rounds in range(MAX_ROUNDS):
         if decision.kind == "stale":
+            if leave is not None:
+                await leave(app, event)
             if rounds:
                 await _queue_sweep(app, event)
             return Done()

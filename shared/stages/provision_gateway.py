@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from shared.app import App
+from shared.branch.account import granted_by
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy, InvalidRequest, Rejected
 from shared.marker import Marker, format_time
@@ -271,4 +272,26 @@ async def hold_product(app: App, event: Event[TeamMessage], decision: Decision) 
     if plan:
         await ensure_branch_unchanged(app, event, decision)
         await apply_plan(plan, GatewayWriter(app.gateway, owner))
+    await doubt_marker(app, event)
     return Done(HELD, wrote=bool(plan))
+
+
+async def doubt_marker(app: App, event: Event[TeamMessage]) -> None:
+    """Take the digest off a marker that vouches for another policy than there is, where the product is left
+    as it is and the message was begun before.
+
+    The first policy of a product has no ETag to fence it: a handler that came too late may have written it
+    over a newer one, and then its marker was refused. The account of all teams believes a digest.
+    """
+    if not event.is_retry:
+        return
+    name = product_name(event.message.team)
+    product, policy = await asyncio.gather(app.gateway.product(name), app.gateway.product_policy(name))
+    marker = None if product is None else product.marker
+    if product is None or marker is None or not own_marker(app, event.message.team).may_change(marker):
+        return
+    if not product.is_in_force or policy is None:
+        return
+    granted = await granted_by(app, marker)
+    if granted is not None and granted != policy.grants:
+        await app.gateway.mark_product(name, product.etag, marker.unfinished())

@@ -96,7 +96,12 @@ Act = Callable[[App, Event[TeamMessage], Decision], Awaitable[Outcome]]
 
 
 async def _follow_once(
-    app: App, event: Event[TeamMessage], grant: Act, withdraw: Act, hold: Act = leave_held
+    app: App,
+    event: Event[TeamMessage],
+    grant: Act,
+    withdraw: Act,
+    hold: Act = leave_held,
+    leave: object = None,
 ) -> Outcome:
     found = await decision.decide(app, event.message, event.now)
     if found.kind == "stale":

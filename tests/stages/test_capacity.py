@@ -565,3 +565,33 @@ async def test_what_a_newer_version_looks_after_gives_nothing_back() -> None:
     app.repository.commit({path_of("alpha"): Asked("alpha", tokens=10_000).text()})
     await ask(app, Asked("bravo", tokens=50_000))
     assert (path_of("bravo"), "AboveCapacity") in _told(app)
+
+
+@pytest.mark.parametrize("left", ["invalid", "held"])
+async def test_a_first_policy_that_was_written_late_over_a_newer_one_counts(left: str) -> None:
+    """No ETag fences the first policy of a product. Its handler comes back, and finds that the team's file
+    says nothing by which the policy could be written again.
+    """
+    app = await _a_platform()
+    await ask(app, Asked("alpha", tokens=60_000))
+    late = app.gateway.state.policies["team-alpha"]
+    await ask(app, Asked("alpha", tokens=10_000))
+    if left == "invalid":
+        await push(app, {path_of("alpha"): b"oops: ["})
+    else:
+        for team in ("zulu", "yankee"):
+            await ask(app, Asked(team, models=("text-embedding-3-large",)))
+        await push(app, {path_of("alpha"): None, path_of("zulu"): None})
+        assert _marker(app, "alpha").held
+    app.gateway.state.policies["team-alpha"] = late
+    event = an_event(app, a_change(app, "alpha"), "d9/alpha")
+    await provision_gateway(app, event)
+    assert _marker(app, "alpha").digest, "a message that comes for the first time reads no policy"
+    await provision_gateway(app, replace(event, is_retry=True))
+    assert not _marker(app, "alpha").digest
+    await ask(app, Asked("bravo", tokens=50_000))
+    assert (path_of("bravo"), "AboveCapacity") in _told(app)
+    assert _granted(app) == {"alpha": 60_000}
+    await ask(app, Asked("alpha", tokens=10_000))
+    await ask(app, Asked("bravo", tokens=50_001))
+    assert _granted(app) == {"alpha": 10_000, "bravo": 50_001}
