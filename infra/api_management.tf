@@ -1,4 +1,4 @@
-# The API Management service exists already: Mergekey makes products, policies and subscriptions in it (roles.tf says with which role).
+# The API Management service exists already: Mergekey makes products, policies and subscriptions in it (roles.json says with which role).
 # What is here is optional: token metrics per team need a logger, and a diagnostic with custom metrics switched on.
 
 locals {
@@ -21,7 +21,9 @@ resource "azurerm_api_management_logger" "insights" {
   }
 }
 
-# A template, because azurerm_api_management_diagnostic has no argument for `metrics`, without which llm-emit-token-metric emits nothing.
+# Of our API alone: the service has one diagnostic for all its APIs, and whoever writes that replaces what others set there. The app makes the
+# API when the first catalogue is merged, so `metrics` is switched on after that (README.md).
+# A template, because azurerm_api_management_api_diagnostic has no argument for `metrics`, without which llm-emit-token-metric emits nothing.
 # No bodies and no headers are logged: prompts and keys stay out of the logs.
 resource "azurerm_resource_group_template_deployment" "gateway_diagnostic" {
   count = var.api_management.metrics ? 1 : 0
@@ -35,14 +37,14 @@ resource "azurerm_resource_group_template_deployment" "gateway_diagnostic" {
     "$schema"      = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
     contentVersion = "1.0.0.0"
     resources = [{
-      type       = "Microsoft.ApiManagement/service/diagnostics"
+      type       = "Microsoft.ApiManagement/service/apis/diagnostics"
       apiVersion = "2024-05-01"
-      name       = "${local.api_management_name}/applicationinsights"
+      name       = "${local.api_management_name}/ai/applicationinsights"
       properties = {
         loggerId  = "${var.api_management.id}/loggers/${azurerm_api_management_logger.insights[0].name}"
         alwaysLog = "allErrors"
         metrics   = true
-        sampling  = { samplingType = "fixed", percentage = 100 }
+        sampling  = { samplingType = "fixed", percentage = var.api_management.sampling }
         frontend  = { request = { headers = [], body = { bytes = 0 } }, response = { headers = [], body = { bytes = 0 } } }
         backend   = { request = { headers = [], body = { bytes = 0 } }, response = { headers = [], body = { bytes = 0 } } }
       }

@@ -119,6 +119,7 @@ resource "azurerm_resource_group_template_deployment" "function_app" {
               scaleAndConcurrency = {
                 instanceMemoryMB     = 2048
                 maximumInstanceCount = var.maximum_instances
+                alwaysReady          = [for count in [var.always_ready] : { name = "http", instanceCount = count } if count > 0]
               }
               deployment = {
                 storage = {

@@ -49,14 +49,20 @@ variable "accept_previous_webhook_secret" {
 }
 
 variable "api_management" {
-  description = "The existing API Management service: its id, the object id of its system-assigned identity, its tier, the address that teams call. `metrics`: make a logger and the diagnostic that token metrics need; it replaces the service's Application Insights diagnostic."
+  description = "The existing API Management service: its id, the object id of its system-assigned identity, its tier, the address that teams call. `metrics`: make a logger, and the diagnostic of our API that token metrics need; only once the API `ai` is there (README.md). `sampling`: how many of a hundred calls are logged; errors always are."
   type = object({
     id           = string
     principal_id = string
     tier         = optional(string, "premium")
     gateway_url  = string
     metrics      = optional(bool, false)
+    sampling     = optional(number, 100)
   })
+
+  validation {
+    condition     = var.api_management.sampling >= 0 && var.api_management.sampling <= 100
+    error_message = "sampling is a percentage: 0 to 100."
+  }
 
   validation {
     condition     = contains(["consumption", "developer", "basic", "standard", "premium", "basicv2", "standardv2", "premiumv2"], var.api_management.tier)
@@ -115,6 +121,23 @@ variable "maximum_instances" {
   description = "The most instances of each function group. Flex Consumption takes 40 to 1000."
   type        = number
   default     = 40
+}
+
+variable "always_ready" {
+  description = "Instances that always wait for HTTP calls. GitHub gives a webhook ten seconds, and an app that must be started first can need longer. One costs about 20 USD a month at the list price for 2 GB; with 0 nothing is paid while nothing happens, and a push that came too early waits for the next sweep."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.always_ready >= 0 && var.always_ready <= var.maximum_instances && floor(var.always_ready) == var.always_ready
+    error_message = "always_ready is a whole number from 0 to maximum_instances."
+  }
+}
+
+variable "scaler_manages_bus" {
+  description = "Whether the app's identity is Azure Service Bus Data Owner of the namespace. The platform's scaler asks Service Bus with it how many messages wait, which only who may manage is told; without it messages may wake no instance. False, if the check in README.md shows that they do all the same."
+  type        = bool
+  default     = true
 }
 
 variable "subnet_id" {

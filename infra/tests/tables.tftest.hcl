@@ -1,6 +1,8 @@
 # terraform test: plans everything against an invented provider; no Azure account is needed.
 
-mock_provider "azurerm" {}
+mock_provider "azurerm" {
+  source = "./tests/azurerm"
+}
 
 variables {
   subscription_id = "00000000-0000-0000-0000-000000000001"
@@ -16,11 +18,6 @@ variables {
 }
 
 run "the_least_that_can_be_asked_for" {
-  override_resource {
-    target = azurerm_resource_group_template_deployment.function_app
-    values = { output_content = "{\"hostname\":{\"value\":\"contoso-mk-app.azurewebsites.net\"}}" }
-  }
-
   assert {
     condition     = output.webhook_url == "https://contoso-mk-app.azurewebsites.net/api/github/webhook"
     error_message = "the webhook's address is the app's route github/webhook"
@@ -37,8 +34,33 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = azurerm_role_assignment.role["app grants secrets"].condition != null
+    condition     = strcontains(azurerm_role_assignment.role["app grants secrets"].condition, local.grantable["Key Vault Secrets User"])
     error_message = "the app may grant one role only"
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.role["app writes products"].role_definition_id == azurerm_role_definition.own["gateway writer"].role_definition_resource_id && azurerm_role_assignment.role["app reads its own"].role_definition_name == "Key Vault Secrets User"
+    error_message = "a role is built in or our own"
+  }
+
+  assert {
+    condition     = [for role in azurerm_role_definition.own : role.name] == ["Mergekey gateway writer (contoso-mk)", "Mergekey secrets writer (contoso-mk)"]
+    error_message = "there are no roles for what was not asked for"
+  }
+
+  assert {
+    condition     = azurerm_role_assignment.role["scaler looks at the bus"].scope == azurerm_servicebus_namespace.bus.id
+    error_message = "the scaler may ask how many messages wait"
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.function_app.template_content).resources[0].properties.functionAppConfig.scaleAndConcurrency.alwaysReady == [{ name = "http", instanceCount = 1 }]
+    error_message = "one instance waits for GitHub's calls"
+  }
+
+  assert {
+    condition     = length(azurerm_resource_group_template_deployment.gateway_diagnostic) == 0
+    error_message = "no diagnostic is written where nobody asked for metrics"
   }
 
   assert {
@@ -69,17 +91,15 @@ run "everything_that_can_be_asked_for" {
       principal_id = "00000000-0000-0000-0000-000000000003"
       gateway_url  = "https://contoso-ai.azure-api.net"
       metrics      = true
+      sampling     = 25
     }
+    always_ready       = 3
+    scaler_manages_bus = false
     cluster = {
       id          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ContainerService/managedClusters/gpu"
       gateway     = "gateway-system/internal"
       ingress_url = "https://models.internal.contoso.com"
     }
-  }
-
-  override_resource {
-    target = azurerm_resource_group_template_deployment.function_app
-    values = { output_content = "{\"hostname\":{\"value\":\"contoso-mk-app.azurewebsites.net\"}}" }
   }
 
   assert {
@@ -98,17 +118,91 @@ run "everything_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.foundry_user) && !strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.secrets_user)
+    condition     = strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.grantable["Foundry User"]) && !strcontains(azurerm_role_assignment.role["app makes projects"].condition, local.grantable["Key Vault Secrets User"])
     error_message = "the app may grant one role on projects"
   }
 
   assert {
-    condition     = strcontains(azurerm_resource_group_template_deployment.gateway_diagnostic[0].template_content, "\"metrics\":true")
+    condition     = jsondecode(azurerm_resource_group_template_deployment.gateway_diagnostic[0].template_content).resources[0].properties.metrics
     error_message = "token metrics need a diagnostic with metrics"
+  }
+
+  assert {
+    condition     = [for each in jsondecode(azurerm_resource_group_template_deployment.gateway_diagnostic[0].template_content).resources : "${each.type} ${each.name} ${each.properties.sampling.percentage}"] == ["Microsoft.ApiManagement/service/apis/diagnostics contoso-ai/ai/applicationinsights 25"]
+    error_message = "the diagnostic is our API's, not the service's"
+  }
+
+  assert {
+    condition     = { for name, role in azurerm_role_assignment.role : role.scope => role.role_definition_name if startswith(name, "gateway calls") } == { for id in var.foundry_account_ids : id => "Cognitive Services OpenAI User" }
+    error_message = "the gateway may call models and not list keys"
+  }
+
+  assert {
+    condition     = !contains(keys(azurerm_role_assignment.role), "scaler looks at the bus")
+    error_message = "the scaler's right can be taken away"
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.function_app.template_content).resources[0].properties.functionAppConfig.scaleAndConcurrency.alwaysReady[0].instanceCount == 3
+    error_message = "as many instances wait as were asked for"
   }
 
   assert {
     condition     = local.app_settings["API_AUDIENCE"] == var.api_audience && local.app_settings["ENTRA_TENANT_ID"] == var.tenant_id
     error_message = "operators call with a token of the tenant for the API"
   }
+}
+
+run "a_platform_in_a_private_network" {
+  variables {
+    always_ready = 0
+    subnet_id    = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/hub/subnets/mergekey"
+    cluster = {
+      id            = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ContainerService/managedClusters/gpu"
+      kaito_dialect = "0.6"
+      gateway       = "gateway-system/internal"
+      ingress_url   = "https://models.internal.contoso.com"
+    }
+    github = { repository = "contoso/model-access", repository_id = 123456789, app_id = "1", installation_id = 2, api_url = "https://github.contoso.com/api/v3" }
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.function_app.template_content).resources[0].properties.virtualNetworkSubnetId == var.subnet_id
+    error_message = "the app calls out through the subnet"
+  }
+
+  assert {
+    condition     = jsondecode(azurerm_resource_group_template_deployment.function_app.template_content).resources[0].properties.functionAppConfig.scaleAndConcurrency.alwaysReady == []
+    error_message = "nothing waits where nobody wants to pay for it"
+  }
+
+  assert {
+    condition     = local.app_settings["KAITO_DIALECT"] == "0.6" && local.app_settings["GITHUB_API_URL"] == var.github.api_url
+    error_message = "the app is told about the add-on and a GitHub of one's own"
+  }
+}
+
+run "half_an_instance" {
+  command = plan
+
+  variables {
+    always_ready = 0.5
+  }
+
+  expect_failures = [var.always_ready]
+}
+
+run "more_than_all_calls" {
+  command = plan
+
+  variables {
+    api_management = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ApiManagement/service/contoso-ai"
+      principal_id = "00000000-0000-0000-0000-000000000003"
+      gateway_url  = "https://contoso-ai.azure-api.net"
+      sampling     = 101
+    }
+  }
+
+  expect_failures = [var.api_management]
 }

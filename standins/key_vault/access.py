@@ -48,8 +48,8 @@ _ACTIONS = {
     "POST secret recover": "recover/action",
     "DELETE deleted secret": "purge/action",
 }
-#: What the app's own identity may do, by infra/roles.tf: it writes keys and cannot read them, nor make their
-#: deletion final.
+#: What the app's own identity may do, by infra/roles.json: it writes keys and cannot read them, nor make
+#: their deletion final.
 OWN_ACTIONS = {"readMetadata/action", "setSecret/action", "update/action", "delete", "recover/action"}
 
 

@@ -1,4 +1,4 @@
-"""The roles that the deployment (infra/roles.tf) gives to the app's identity at Resource Manager, held from
+"""The roles that the deployment (infra/roles.json) gives to the app's identity at Resource Manager, held from
 the start.
 
 There they are given for one API Management service, one vault, one cluster, one Foundry account; here for the

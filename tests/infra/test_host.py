@@ -10,3 +10,11 @@ def test_a_lock_is_renewed_as_long_as_a_function_may_run() -> None:
     """Else a long sweep would lose its session to the next one, and two would run at once."""
     options = read_options(ROOT)
     assert options.max_lock_renewal >= options.function_timeout
+
+
+def test_a_lock_outlives_many_messages_of_one_session() -> None:
+    """The host renews a session's lock from when it accepted the session, not from each message: a busy
+    session must not lose it while the last of many messages still runs.
+    """
+    options = read_options(ROOT)
+    assert options.max_lock_renewal >= 5 * options.function_timeout

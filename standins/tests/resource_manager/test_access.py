@@ -5,6 +5,7 @@ deployment gives to the app.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -306,35 +307,36 @@ async def test_two_roles_cannot_have_one_name(owner: AuthorizationManagementClie
 # -- the deployment's roles ----------------------------------------------------------------------------------
 
 
-def deployment() -> tuple[list[str], str]:
-    """The actions of the gateway's role and the condition of the one for grants, as infra/roles.tf has
-    them.
-    """
+def deployment(role: str) -> list[str]:
+    """The actions of one of the deployment's own roles."""
+    actions: list[str] = json.loads((ROOT / "infra" / "roles.json").read_text())["own_roles"][role]["actions"]
+    return actions
+
+
+def condition_for(role: str) -> str:
+    """The condition under which the deployment lets the app grant this role (its id)."""
     text = (ROOT / "infra" / "roles.tf").read_text()
-    actions = re.findall(r'"(Microsoft\.ApiManagement/[^"]+)"', text)
-    heredoc = re.search(r"only_secrets_user = <<-EOT\n(.*?)\n\s*EOT", text, re.DOTALL)
+    heredoc = re.search(r"for role, id in local\.grantable : role => <<-EOT\n(.*?)\n\s*EOT", text, re.DOTALL)
     assert heredoc is not None
-    return actions, heredoc[1].replace("${local.secrets_user}", SECRETS_USER)
+    return heredoc[1].replace("${id}", role)
 
 
 def test_the_app_has_at_the_stand_ins_what_the_deployment_gives_it() -> None:
-    actions, condition = deployment()
-    assert actions == GATEWAY_ACTIONS
+    assert deployment("gateway writer") == GATEWAY_ACTIONS
     without = str.maketrans("", "", " \n()")
-    assert condition.translate(without) == ONLY_SECRETS_USER.translate(without)
-    assert condition.replace(SECRETS_USER, FOUNDRY_USER).translate(without) == ONLY_FOUNDRY_USER.translate(
-        without
-    )
+    for role, condition in ((SECRETS_USER, ONLY_SECRETS_USER), (FOUNDRY_USER, ONLY_FOUNDRY_USER)):
+        assert condition_for(role).translate(without) == condition.translate(without)
 
 
 def test_so_it_has_for_the_playground() -> None:
+    assert deployment("projects writer") == PROJECT_ACTIONS
+    assert deployment("traces reader") == TRACES_ACTIONS
+
+
+def test_the_roles_that_the_app_may_grant_are_those_that_it_grants() -> None:
     text = (ROOT / "infra" / "roles.tf").read_text()
-    projects, _, traces = text.partition('"azurerm_role_definition" "projects_writer"')[2].partition(
-        '"azurerm_role_definition" "traces_reader"'
-    )
-    assert re.findall(r'"(Microsoft\.[^"]+)"', projects) == PROJECT_ACTIONS
-    assert re.findall(r'"(Microsoft\.[^"]+)"', traces) == TRACES_ACTIONS
-    assert f'foundry_user      = "{FOUNDRY_USER}"' in text
+    block = text[text.index("grantable = {") : text.index("conditions = {")]
+    assert set(re.findall(r'= "([0-9a-f-]{36})"', block)) == {SECRETS_USER, FOUNDRY_USER}
 
 
 #: What the app asks of the gateway, by the action that it needs.
@@ -377,7 +379,8 @@ OPERATIONS = {
 async def test_each_action_of_the_gateways_role_is_needed_and_opens_its_operation(
     owner: AuthorizationManagementClient, standins: StandIns
 ) -> None:
-    actions = {action.removeprefix("Microsoft.ApiManagement/service/") for action in deployment()[0]}
+    given = deployment("gateway writer")
+    actions = {action.removeprefix("Microsoft.ApiManagement/service/") for action in given}
     assert actions == OPERATIONS.keys()
     for needed, (method, path) in OPERATIONS.items():
         without, only = Somebody(standins, owner), Somebody(standins, owner)
@@ -418,7 +421,7 @@ def a_grant(role: str, kind: str) -> Any:
 async def test_the_app_may_grant_one_role_to_groups_and_nothing_else(
     owner: AuthorizationManagementClient, somebody: Somebody
 ) -> None:
-    await somebody.gets(DATA_ACCESS_ADMINISTRATOR, VAULT, deployment()[1])
+    await somebody.gets(DATA_ACCESS_ADMINISTRATOR, VAULT, condition_for(SECRETS_USER))
     secret = at_secret()
     assert (await somebody.asks("PUT", secret, a_grant(SECRETS_USER, "Group")))[0] == 201
     assert (await somebody.asks("DELETE", secret))[0] == 200
