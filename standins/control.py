@@ -5,6 +5,8 @@ one.
 |---|---|
 | `GET /_standin/calls` | every call since they were forgotten, oldest first (`world.Call`) |
 | `DELETE /_standin/calls` | forget the calls |
+| `GET /_standin/rights` | who needed which right for what it did, each once (`world.Right`) |
+| `DELETE /_standin/rights` | forget the rights |
 | `GET /_standin/exchanges?after=<number>` | whole requests and answers, where recorded (`world.Exchange`) |
 | `POST /_standin/faults` | add a fault (`faults.Fault`) |
 | `DELETE /_standin/faults` | forget the faults |
@@ -34,7 +36,7 @@ from aiohttp import web
 
 from standins import snapshots
 from standins.faults import Fault
-from standins.world import Call, Exchange, World, as_json
+from standins.world import Call, Exchange, Right, World, as_json
 
 #: Called with a snapshot's name, or None for an empty state: brings it back and starts the servers again.
 StartAgain = Callable[[str | None], None]
@@ -53,6 +55,12 @@ class _Server:
 
     async def forget_calls(self, _: web.Request) -> Any:
         self._world.calls.clear()
+
+    async def rights(self, _: web.Request) -> Any:
+        return [as_json(right) for right in self._world.rights]
+
+    async def forget_rights(self, _: web.Request) -> Any:
+        self._world.rights.clear()
 
     async def exchanges(self, request: web.Request) -> Any:
         after = int(request.query.get("after", "0"))
@@ -109,6 +117,8 @@ def build(world: World, start_again: StartAgain) -> web.Application:
     routes: tuple[tuple[str, str, _Answer], ...] = (
         ("GET", "calls", server.calls),
         ("DELETE", "calls", server.forget_calls),
+        ("GET", "rights", server.rights),
+        ("DELETE", "rights", server.forget_rights),
         ("GET", "exchanges", server.exchanges),
         ("POST", "faults", server.add_fault),
         ("DELETE", "faults", server.forget_faults),
@@ -161,6 +171,12 @@ class Control:
 
     def forget_calls(self) -> None:
         self._ask("DELETE", "calls")
+
+    def rights(self) -> set[Right]:
+        return {Right(**row) for row in self._ask("GET", "rights")}
+
+    def forget_rights(self) -> None:
+        self._ask("DELETE", "rights")
 
     def exchanges(self, after: int = 0) -> list[Exchange]:
         """Those with a higher number, oldest first."""

@@ -41,6 +41,21 @@ class Call:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a caller needed for something that it was allowed to do.
+
+    `who` is its object id, or the name of its shared access key. `needed` is an action of Resource Manager or
+    Key Vault (`Microsoft.KeyVault/vaults/secrets/setSecret/action`), a claim of Service Bus (`Send`), or verb
+    and resource of Kubernetes (`patch kaito.sh/workspaces`); `where` the id, the entity or the namespace.
+    """
+
+    server: str
+    who: str
+    needed: str
+    where: str
+
+
 @dataclass(frozen=True)
 class Exchange:
     """A whole HTTP request and its answer, to be checked against the vendor's description of the interface.
@@ -105,6 +120,8 @@ class World:
     clock: Clock = field(default_factory=Clock)
     addresses: dict[str, str] = field(default_factory=dict)
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_CALLS))
+    #: Each right that was used since they were forgotten, once.
+    rights: set[Right] = field(default_factory=set)
     trouble: Trouble = field(default_factory=Trouble)
     exchanges: deque[Exchange] | None = None
     options: dict[str, Options] = field(default_factory=dict)
@@ -157,5 +174,5 @@ class World:
         print(f"[{server}] {text}", file=sys.stderr, flush=True)
 
 
-def as_json(noted: Call | Exchange) -> Mapping[str, Any]:
+def as_json(noted: Call | Exchange | Right) -> Mapping[str, Any]:
     return asdict(noted)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Folders that take longest, and those whose tests wait for sockets half of their time. Processes that share
 #: the tests begin with them: at the end come many short files of tests that only compute, which keep all
 #: cores busy.
-LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "wire", "contract")
+LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "infra", "wire", "contract")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

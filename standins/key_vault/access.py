@@ -21,7 +21,7 @@ from standins.key_vault.throttle import Throttle
 from standins.resource_manager.conditions import matches
 from standins.resource_manager.role_definitions import permissions_of
 from standins.roles import in_force
-from standins.world import SUBSCRIPTION, TENANT, Options, World
+from standins.world import SUBSCRIPTION, TENANT, Options, Right, World
 
 RESOURCE = "https://vault.azure.net"
 #: Those that azure-keyvault-secrets knows.
@@ -142,6 +142,8 @@ class _Caller:
         """Raises 403. `name` is the secret's; without one the whole vault is meant."""
         if not self._may(action, name):
             raise self._forbidden(action, name)
+        needed = f"Microsoft.KeyVault/vaults/secrets/{action}"
+        self._world.rights.add(Right("key-vault", self._claims["oid"], needed, name or ""))
 
     def _may(self, action: str, name: str | None) -> bool:
         if self._claims["oid"] == principal():

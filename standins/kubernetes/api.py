@@ -18,7 +18,7 @@ from standins.kubernetes.kinds import NAMESPACE, Kind, Object, viewed
 from standins.kubernetes.objects import Key
 from standins.kubernetes.ownership import Writer
 from standins.kubernetes.patches import merged, patched
-from standins.world import World
+from standins.world import Right, World
 
 #: The Entra application of every AKS API server.
 AUDIENCE = "6dae42f8-4368-4678-94ff-3960e28e3630"
@@ -43,7 +43,10 @@ class Door:
 
     def check(self, request: web.Request, action: Action) -> None:
         """Raises `Refused` (401, 403)."""
-        access.check(self._cluster.objects, self.user(request), action)
+        user = self.user(request)
+        access.check(self._cluster.objects, user, action)
+        needed = f"{action.verb} {'/'.join(filter(None, (action.group, action.resource)))}"
+        self._world.rights.add(Right("kubernetes", user.name, needed, action.namespace))
 
     def guarded(self, operation: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Handler:
         """The operation for everybody with a token, with errors as Kubernetes words them."""

@@ -15,7 +15,7 @@ from standins.resource_manager.arm import ArmError, Json, body
 from standins.resource_manager.conditions import Facts, condition, matches
 from standins.resource_manager.role_definitions import permissions_of
 from standins.roles import in_force, options, role_assignments
-from standins.world import World
+from standins.world import Right, World
 
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
 _ASSIGNMENTS = "microsoft.authorization/roleassignments/"
@@ -66,6 +66,7 @@ async def check_access(world: World, request: web.Request, claims: Mapping[str, 
             "access was recently granted, please refresh your credentials."
         )
         raise ArmError(403, "AuthorizationFailed", message)
+    world.rights.add(Right("resource-manager", claims["oid"], wanted.action, wanted.scope))
 
 
 def sees(world: World, claims: Mapping[str, Any]) -> bool:

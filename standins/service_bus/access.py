@@ -29,7 +29,7 @@ from standins.service_bus.broker import Broker
 from standins.service_bus.codec import CodecError, decode
 from standins.service_bus.errors import Unauthorized
 from standins.service_bus.message import Message
-from standins.world import Options, World
+from standins.world import Options, Right, World
 
 SEND, LISTEN, MANAGE = "Send", "Listen", "Manage"
 #: What a shared access key may be allowed.
@@ -55,11 +55,13 @@ _REASONS: dict[type | None, str] = {
 @dataclass(frozen=True)
 class Grant:
     """What one token allows on an entity and below it: `allows` is asked with a claim and the entity's path.
+    `who` it names: an object id, or a shared access key.
 
     `until` is real time: clients renew their tokens by the real clock, and would go on with one that expired
     on a moved clock.
     """
 
+    who: str
     entity: str
     until: float
     allows: Callable[[str, str], bool]
@@ -92,15 +94,19 @@ class Access:
 
     def require(self, claims: Collection[str], path: str) -> None:
         """Raises Unauthorized unless a token allows one of the claims on the entity."""
-        if not any(
-            grant.allows(claim, path)
+        used = [
+            Right("service-bus", grant.who, claim, path.removesuffix(MANAGEMENT_SUFFIX))
             for grant in self._grants.values()
             if grant.covers(path)
             for claim in claims
-        ):
+            if grant.allows(claim, path)
+        ]
+        if not used:
             address = f"sb://{self._world.addresses.get('service-bus', 'localhost')}/{path}"
             named = f"'{','.join(claims)}' claim(s) are required to perform this operation"
             raise Unauthorized(f"Unauthorized access. {named}. Resource: '{address}'.")
+        if len(claims) == 1:  # where any of several would do, none of them was needed
+            self._world.rights.update(used)
 
     def checked(self, kind: str, token: str, audience: str) -> Grant:
         """What a token allows for an audience. Raises Unauthorized."""
@@ -128,7 +134,7 @@ class Access:
                 self._world, principals, _ROLES[claim], _scopes(path)
             )
 
-        return Grant(_entity(audience), float(claims["exp"]), allows)
+        return Grant(claims["oid"], _entity(audience), float(claims["exp"]), allows)
 
     def _by_signature(self, token: str, audience: str) -> Grant:
         """`SharedAccessSignature sr=<resource>&sig=<signature>&se=<expiry>&skn=<name of the
@@ -146,7 +152,7 @@ class Access:
             )
         if not f"{_bare(audience)}/".startswith(f"{_bare(fields['sr'])}/"):
             raise Unauthorized("InvalidAudience: The token is for another resource.")
-        return Grant(_entity(audience), until, lambda claim, _: claim in key["claims"])
+        return Grant(fields["skn"], _entity(audience), until, lambda claim, _: claim in key["claims"])
 
 
 def signature(resource: str, until: int, name: str, key: str) -> str:

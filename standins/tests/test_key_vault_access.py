@@ -27,7 +27,7 @@ from standins.identity import CLIENT_SECRET, OTHER_TENANT, principal
 from standins.key_vault.access import OWN_ACTIONS
 from standins.tests.azure_clients import ask, authorization, managed_identity
 from standins.tests.plugin import ROOT, StandIns
-from standins.world import SUBSCRIPTION, TENANT
+from standins.world import SUBSCRIPTION, TENANT, Right
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-vault"
 VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-access"
@@ -215,6 +215,18 @@ async def test_a_refusal_says_who_wanted_what_from_which_vault(standins: StandIn
     assert f"Resource: '{VAULT.lower()}/secrets/{name}'" in lines
     assert "Assignment: (not found)" in lines
     assert "Vault: kv-access;location=westeurope" in lines
+
+
+async def test_who_needed_which_right_is_told_of_what_was_allowed(standins: StandIns, name: str) -> None:
+    client = f"reader-{uuid.uuid4().hex}"
+    await assign(standins, READER, VAULT, client)
+    async with as_client(standins, client) as reader:
+        [_ async for _ in reader.list_properties_of_secrets()]
+        await refusal(reader.delete_secret(name))
+    rights = {one for one in standins.control.rights() if one.who == principal(client)}
+    assert rights == {
+        Right("key-vault", principal(client), "Microsoft.KeyVault/vaults/secrets/readMetadata/action", "")
+    }
 
 
 async def test_an_officer_may_do_everything(standins: StandIns, name: str) -> None:

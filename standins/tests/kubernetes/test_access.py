@@ -88,8 +88,7 @@ async def test_the_rights_in_infra_are_exactly_what_the_app_does(
             "spec": {"podSelector": {}},
         }
         await app.network.patch_namespaced_network_policy("p", app.namespace, policy, **write)
-        await app.apply(a_workspace())
-        await app.apply(labelled(team="beta"))
+        await app.custom.create_namespaced_custom_object(*app.workspaces, a_workspace())
         route = {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",

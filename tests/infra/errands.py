@@ -1,0 +1,128 @@
+"""Everything that the app does in its life, once: so that each of its rights is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
+
+from standins.stack import APIM_ID, AUDIENCE, Stack, ask
+from tests.end_to_end.road import DAY, Road
+from tests.end_to_end.written import CATALOG_PATH, GPU, Request
+from tests.infra.access import client_id, give, token
+from tests.upgrade.teams import CATALOG, GROUPS
+
+HOUR = 3600.0
+_AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
+#: Beside so many that stay, the guard lets a few go.
+RESIDENTS = [f"resident-{number:02}" for number in range(16)]
+#: A model of the catalogue with a key of its provider: a named value, and a backend.
+_PROVIDER = "claude-sonnet"
+
+
+class Office(Stack):
+    """The app signs in with an identity that has the roles of the table, and no others."""
+
+    def start_host(self) -> None:
+        give(self)
+        super().start_host()
+
+    def settings(self) -> dict[str, str]:
+        shared = super().settings()
+        bus = shared["SERVICE_BUS"].replace("KeyName=local", f"KeyName={client_id('app')}")
+        return {**shared, "SERVICE_BUS": bus, "AZURE_CLIENT_ID": client_id("app")}
+
+
+def run_errands(road: Road) -> None:
+    """From the first catalogue to teams that are gone and come back; asks and repairs too."""
+    _begin(road)
+    _change_hands(road)
+    _take_away(road)
+    _come_back(road)
+    _repair(road)
+    _ask(road)
+
+
+def _begin(road: Road) -> None:
+    road.clone.write_text(CATALOG_PATH, CATALOG)
+    road.clone.write(*(Request(name) for name in RESIDENTS))
+    road.clone.write(Request("alpha", GROUPS["one"], playground=True), Request("bravo", gpu=GPU))
+    road.clone.write(Request("charlie"))
+    push = road.push("Everybody asks")
+    _pass(road, 11, 61, 361, 361, 721)
+    for team, stage in (("alpha", "keys"), ("alpha", "projects"), ("bravo", "workspaces")):
+        road.status(push, team, stage, "success")
+
+
+def _change_hands(road: Road) -> None:
+    """Another group, no traces any more, a day later."""
+    text = str(Request("alpha", GROUPS["two"], playground=True)).replace(
+        "tracingEnabled: true", "tracingEnabled: false"
+    )
+    road.clone.write_text("tenant-access/config/alpha/access.yaml", text)
+    push = road.push("In other hands")
+    _pass(road, 61, DAY)
+    road.sweep()
+    road.status(push, "alpha", "keys", "success")
+
+
+def _take_away(road: Road) -> None:
+    """A GPU, a team, a provider; what is left of them goes after the grace."""
+    road.clone.write(Request("bravo"))
+    road.clone.remove("alpha", "charlie")
+    # Somebody took over the subscription of one: its keys are theirs, and only the link can be taken away.
+    road.apim.subscription.update(
+        *_AT, "team-charlie", "*", SubscriptionUpdateParameters(display_name="Ours")
+    )
+    models = CATALOG.split("\n\n")
+    road.clone.write_text(CATALOG_PATH, "\n\n".join(one for one in models if _PROVIDER not in one))
+    road.push("Less of everything")
+    _pass(road, 61, 61, HOUR, 61, 61)
+    road.stack.control.advance(8 * DAY)
+    for _ in range(3):
+        road.sweep()
+        _pass(road, 61, 361)
+    assert "team-alpha" not in road.products()
+    assert "team-bravo" not in road.namespaces()
+
+
+def _come_back(road: Road) -> None:
+    road.clone.write(Request("alpha", GROUPS["one"]))
+    push = road.push("Back after all")
+    _pass(road, 31, 31, 61)
+    road.status(push, "alpha", "keys", "success")
+
+
+def _repair(road: Road) -> None:
+    """What cannot be done becomes a dead letter; operators replay one and discard one."""
+    for team in ("delta", "echo"):
+        road.stack.control.fault("resource-manager", "PUT product policy", status=400)
+        road.clone.write(Request(team))
+        road.status(road.push(f"{team} asks"), team, "gateway", "failure")
+    ask_app(road.stack, "dead-letters/replay", {"sequences": _letters(road, "delta")})
+    discarded = {"sequences": _letters(road, "echo"), "why": "it is the last errand"}
+    ask_app(road.stack, "dead-letters/discard", discarded)
+    road.settle()
+    ask_app(road.stack, "sweeps", {"deep": True})
+    road.settle()
+
+
+def _letters(road: Road, team: str) -> list[int]:
+    return [letter["sequence"] for letter in ask_app(road.stack, f"dead-letters?team={team}")["letters"]]
+
+
+def _ask(road: Road) -> None:
+    for question in ("teams", "teams/alpha", "models", "providers", "config", "health?deep=true"):
+        ask_app(road.stack, question)
+
+
+def ask_app(stack: Stack, question: str, body: Any = None) -> Any:
+    """A question of an operator."""
+    method = "GET" if body is None else "POST"
+    url = f"{stack.host_url}/api/{question}"
+    return ask(method, url, body, {"Authorization": f"Bearer {token(stack, 'olivia.Operator', AUDIENCE)}"})
+
+
+def _pass(road: Road, *seconds: float) -> None:
+    for each in seconds:
+        road.advance(each)

@@ -1,0 +1,73 @@
+"""The table of roles and the calls that the app makes: nothing is missing, nothing is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from standins.identity import IDENTITY_HEADER
+from standins.world import Right
+from tests.conftest import ROOT
+from tests.end_to_end.road import Road
+from tests.end_to_end.written import Clone
+from tests.infra.access import (
+    BUS,
+    PLACES,
+    TABLE,
+    assignments,
+    by_built_in_roles,
+    by_the_table,
+    covered,
+    identities,
+    used,
+)
+from tests.infra.errands import Office, run_errands
+
+#: Used by the host and by the platform, which the stand-ins do not play.
+NOT_BY_THE_APP = {"app reads its own", "host keeps its state", "scaler looks at the bus"}
+#: Which of them the outcome of a long write needs depends on where the service says to ask for it.
+EITHER = {
+    "Microsoft.ApiManagement/service/operationresults/read",
+    "Microsoft.ApiManagement/service/tenant/operationResults/read",
+}
+
+
+@pytest.fixture(scope="module")
+def rights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[Right]]:
+    """What every identity needed at the stand-ins while the app did all that it can do."""
+    folder = tmp_path_factory.mktemp("office")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
+        with Office(folder, ROOT) as stack:
+            patch.setenv("IDENTITY_ENDPOINT", f"{stack.addresses['identity']}/msi/token")
+            road = Road(stack, Clone(stack.git_url, folder / "clone"))
+            run_errands(road)
+            road.close()
+            yield stack.control.rights()
+
+
+@pytest.mark.parametrize("who", sorted(identities()))
+def test_an_identity_has_every_right_that_it_needs(rights: set[Right], who: str) -> None:
+    needed = used(rights, who)
+    assert needed
+    assert {one for one in needed - by_the_table(who) if not covered(one, by_built_in_roles(who))} == set()
+
+
+@pytest.mark.parametrize("who", sorted(identities()))
+def test_an_identity_needs_every_right_that_it_has(rights: set[Right], who: str) -> None:
+    spare = by_the_table(who) - used(rights, who)
+    assert {one for one in spare if one.needed not in EITHER} == set()
+
+
+@pytest.mark.parametrize("who", sorted(identities()))
+def test_a_built_in_role_is_given_where_it_is_needed(rights: set[Right], who: str) -> None:
+    needed = used(rights, who)
+    for name, row in assignments(who):
+        if row["role"] not in TABLE["own_roles"] and row["at"] in PLACES:
+            assert any(one.at == row["at"] for one in needed - by_the_table(who)), name
+
+
+def test_only_what_the_platform_needs_is_not_shown_by_calls() -> None:
+    unseen = {name for name, row in assignments() if row["at"] not in PLACES.keys() | BUS.keys()}
+    assert unseen - {name for name, _ in assignments("gateway")} == NOT_BY_THE_APP
