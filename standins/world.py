@@ -46,8 +46,9 @@ class Right:
     """What a caller needed for something that it was allowed to do.
 
     `who` is its object id, or the name of its shared access key. `needed` is an action of Resource Manager or
-    Key Vault (`Microsoft.KeyVault/vaults/secrets/setSecret/action`), a claim of Service Bus (`Send`), or verb
-    and resource of Kubernetes (`patch kaito.sh/workspaces`); `where` the id, the entity or the namespace.
+    Key Vault (`Microsoft.KeyVault/vaults/secrets/setSecret/action`), a claim of Service Bus (`Send`), verb
+    and resource of Kubernetes (`patch kaito.sh/workspaces`), or permission and level of a GitHub App
+    (`checks write`); `where` the id, the entity or the namespace.
     """
 
     server: str

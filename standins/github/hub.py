@@ -18,7 +18,7 @@ from standins.github.git import Repository
 from standins.github.limits import Limits
 from standins.http import Handler
 from standins.store import Store, Table
-from standins.world import Options, World
+from standins.world import Options, Right, World
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: How the server behaves; `standins.github` says what each option means.
@@ -197,6 +197,7 @@ def operation(hub: Hub, handler: Operation, permission: str, level: str = "read"
         repository = hub.visible(caller, request.match_info["owner"], request.match_info["repo"])
         if not caller.may(permission, level):
             raise Refused(403, "Resource not accessible by integration")
+        hub.world.rights.add(Right("github", caller.name, f"{permission} {level}", repository.full_name))
         return await handler(Call(hub, request, repository, caller))
 
     return with_token(hub, about_a_repository)

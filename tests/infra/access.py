@@ -104,6 +104,19 @@ def cluster_rules() -> set[str]:
     }
 
 
+def of_the_github_app() -> Mapping[str, str]:
+    """The level of each permission of the App in its manifest."""
+    manifest = json.loads((ROOT / "infra" / "github-app.json").read_text())
+    levels: Mapping[str, str] = manifest["default_permissions"]
+    return levels
+
+
+def used_at_github(rights: Iterable[Right]) -> Mapping[str, str]:
+    """The highest level of each permission that the App needed."""
+    ours = (right.needed for right in rights if right.who.startswith("installation "))
+    return dict(sorted((permission, level) for permission, _, level in (one.partition(" ") for one in ours)))
+
+
 def used(rights: Iterable[Right], who: str) -> set[Allowed]:
     """What an identity needed at the stand-ins."""
     names = {client_id(who), principal(client_id(who))}

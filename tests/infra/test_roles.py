@@ -20,7 +20,9 @@ from tests.infra.access import (
     by_the_table,
     covered,
     identities,
+    of_the_github_app,
     used,
+    used_at_github,
 )
 from tests.infra.errands import Office, run_errands
 
@@ -66,6 +68,11 @@ def test_a_built_in_role_is_given_where_it_is_needed(rights: set[Right], who: st
     for name, row in assignments(who):
         if row["role"] not in TABLE["own_roles"] and row["at"] in PLACES:
             assert any(one.at == row["at"] for one in needed - by_the_table(who)), name
+
+
+def test_the_github_app_asks_for_the_permissions_that_it_needs(rights: set[Right]) -> None:
+    """Every App has `metadata`."""
+    assert {"metadata": "read", **used_at_github(rights)} == of_the_github_app()
 
 
 def test_only_what_the_platform_needs_is_not_shown_by_calls() -> None:
