@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test standins lint format bench simulate chaos mutate contract runtime clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate contract runtime lock package clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -83,6 +83,15 @@ contract: .contract-venv/ready .contract-venv/node_modules/ready ## how far the 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
 	$(RUN) -m tests.runtime.venv
 	$(RUN) -m pytest tests/runtime
+
+# For what runs in Azure: Python 3.12 on Linux.
+lock: $(VENV)/ready ## write requirements.lock anew from requirements.txt: the newest versions within its bounds, with their hashes
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[lock]'
+	$(VENV)/bin/uv pip compile requirements.txt --quiet --upgrade --output-file requirements.lock --generate-hashes --no-annotate \
+	  --custom-compile-command 'make lock' --python-version 3.12 --python-platform x86_64-manylinux_2_28
+
+package: ## make build/package, which is published to Azure; with Python 3.12 its compiled code is used there
+	$(PYTHON) infra/package.py build/package
 
 clean: ## remove what was installed and all local state
 	rm -rf $(VENV) .contract-venv .runtime-venv .local build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

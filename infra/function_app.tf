@@ -104,7 +104,7 @@ resource "azurerm_resource_group_template_deployment" "function_app" {
         name       = local.function_app_name
         location   = var.location
         kind       = "functionapp,linux"
-        tags       = var.tags
+        tags       = merge(var.tags, { azd-service-name = "app" }) # by which `azd deploy` finds it
         identity = {
           type                   = "UserAssigned"
           userAssignedIdentities = { (azurerm_user_assigned_identity.app.id) = {} }

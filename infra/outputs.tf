@@ -17,6 +17,11 @@ output "app_object_id" {
   value       = azurerm_user_assigned_identity.app.principal_id
 }
 
+output "publisher_client_id" {
+  description = "For the deploy workflow: AZURE_CLIENT_ID. Null without `publisher`."
+  value       = try(azurerm_user_assigned_identity.publisher[0].client_id, null)
+}
+
 output "platform_vault_name" {
   description = "Where the platform team puts github-webhook-secret and github-app-private-key."
   value       = azurerm_key_vault.platform.name

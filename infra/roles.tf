@@ -5,8 +5,9 @@ locals {
   table = jsondecode(file("${path.module}/roles.json"))
 
   who = {
-    app     = azurerm_user_assigned_identity.app.principal_id
-    gateway = var.api_management.principal_id
+    app       = azurerm_user_assigned_identity.app.principal_id
+    publisher = try(azurerm_user_assigned_identity.publisher[0].principal_id, null)
+    gateway   = var.api_management.principal_id
   }
 
   # Where a role can be given: the ids by name; the name is empty where there is only one.
@@ -22,9 +23,10 @@ locals {
     scaled_bus       = var.scaler_manages_bus ? { "" = azurerm_servicebus_namespace.bus.id } : {}
     foundry_accounts = { for id in var.foundry_account_ids : id => id }
     # The Foundry account in which teams get projects, and the Application Insights that takes their traces.
-    playground = { for id in compact([try(var.playground.account_id, null)]) : "" => id }
-    traces     = { for id in compact([try(var.playground.application_insights_id, null)]) : "" => id }
-    cluster    = { for id in compact([try(var.cluster.id, null)]) : "" => id }
+    playground   = { for id in compact([try(var.playground.account_id, null)]) : "" => id }
+    traces       = { for id in compact([try(var.playground.application_insights_id, null)]) : "" => id }
+    cluster      = { for id in compact([try(var.cluster.id, null)]) : "" => id }
+    function_app = var.publisher == null ? {} : { "" = "${azurerm_resource_group.mergekey.id}/providers/Microsoft.Web/sites/${local.function_app_name}" }
   }
 
   roles = merge([
@@ -65,7 +67,7 @@ locals {
 }
 
 resource "azurerm_role_assignment" "role" {
-  for_each = local.roles
+  for_each = { for name, given in local.roles : name => given if given.at != "function_app" }
 
   principal_id   = local.who[each.value.who]
   principal_type = "ServicePrincipal"
@@ -77,6 +79,19 @@ resource "azurerm_role_assignment" "role" {
 
   condition         = try(local.conditions[each.value.only], null)
   condition_version = try(local.conditions[each.value.only], null) == null ? null : "2.0"
+}
+
+# The app starts when all other roles are there; this one can be given when the app is.
+resource "azurerm_role_assignment" "publisher" {
+  for_each = { for name, given in local.roles : name => given if given.at == "function_app" }
+
+  principal_id         = local.who[each.value.who]
+  principal_type       = "ServicePrincipal"
+  scope                = each.value.scope
+  description          = each.value.why
+  role_definition_name = each.value.role
+
+  depends_on = [azurerm_resource_group_template_deployment.function_app]
 }
 
 # Roles of our own, because the built-in ones may do more: API Management Service Contributor may delete the service, Key Vault Secrets Officer

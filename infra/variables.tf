@@ -146,6 +146,15 @@ variable "subnet_id" {
   default     = null
 }
 
+variable "publisher" {
+  description = "The GitHub repository (OWNER/NAME) and its environment whose workflow publishes the code, .github/workflows/deploy.yml. It gets an identity of its own and signs in without a secret. Null: people publish."
+  type = object({
+    repository  = string
+    environment = optional(string, "production")
+  })
+  default = null
+}
+
 variable "api_audience" {
   description = "For whom the access tokens of operators are made out: api:// and the client id of the app registration with the roles Reader and Operator (operators-api.md makes it). Null: nobody can call."
   type        = string

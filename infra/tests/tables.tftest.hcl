@@ -59,6 +59,11 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
+    condition     = length(azurerm_user_assigned_identity.publisher) == 0 && length(azurerm_role_assignment.publisher) == 0 && output.publisher_client_id == null
+    error_message = "nobody may publish who was not asked for"
+  }
+
+  assert {
     condition     = length(azurerm_resource_group_template_deployment.gateway_diagnostic) == 0
     error_message = "no diagnostic is written where nobody asked for metrics"
   }
@@ -93,6 +98,7 @@ run "everything_that_can_be_asked_for" {
       metrics      = true
       sampling     = 25
     }
+    publisher          = { repository = "contoso/mergekey" }
     always_ready       = 3
     scaler_manages_bus = false
     cluster = {
@@ -135,6 +141,11 @@ run "everything_that_can_be_asked_for" {
   assert {
     condition     = { for name, role in azurerm_role_assignment.role : role.scope => role.role_definition_name if startswith(name, "gateway calls") } == { for id in var.foundry_account_ids : id => "Cognitive Services OpenAI User" }
     error_message = "the gateway may call models and not list keys"
+  }
+
+  assert {
+    condition     = azurerm_federated_identity_credential.publisher[0].subject == "repo:contoso/mergekey:environment:production" && keys(azurerm_role_assignment.publisher) == ["publisher publishes"]
+    error_message = "the workflow signs in from its environment, and may publish"
   }
 
   assert {

@@ -1,7 +1,7 @@
 """The part of `SECURITY.md` that says what each identity may do.
 
-`python -m tests.docs.security_page` writes it anew from the table of roles, the cluster's rules and the manifest of
-the GitHub App. A test compares the page with what this would write.
+`python -m tests.docs.security_page` writes it anew from the table of roles, the rules of the cluster and the
+manifest of the GitHub App. A test compares the page with what this would write.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ PLACES = {
     "foundry_accounts": "each Foundry account of the catalogue",
     "playground": "the Foundry account for playgrounds",
     "traces": "the Application Insights for playgrounds",
+    "function_app": "the function app",
     "cluster": "the AKS cluster",
 }
 

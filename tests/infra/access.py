@@ -157,13 +157,13 @@ def give(stack: Stack) -> None:
     local = stack.control.options("service-bus")["shared_access_keys"]["local"]
     stack.control.set_options("service-bus", shared_access_keys={"local": local, **keys})
     for name, row in assignments():
-        if row["at"] in PLACES and row["who"] != "gateway":
+        if row["at"] in PLACES:
             _assign(stack, name, row)
 
 
 def identities() -> set[str]:
     """The app's identities."""
-    return {row["who"] for _, row in assignments()} - {"gateway"}
+    return {row["who"] for _, row in assignments()} - {"gateway", "publisher"}
 
 
 def _assign(stack: Stack, name: str, row: Mapping[str, Any]) -> None:
