@@ -1,5 +1,8 @@
 """The function app: its stages in the order in which an event travels. Settings are read here, once, at
 start.
+
+One package serves several apps, each with an identity that may do no more than its part needs: `APP_PART`
+says which functions are registered.
 """
 
 import azure.functions as func
@@ -19,18 +22,29 @@ from functions import (
 )
 from shared import bootstrap, settings
 
-bootstrap.start(settings.load())
+_WORK = (
+    sweep.stage,
+    provision_catalog.stage,
+    provision_gateway.stage,
+    provision_workspaces.stage,
+    provision_projects.stage,
+    deliver_keys.stage,
+    collect_dead_letters.stage,
+    dead_letters.stage,
+    access.stage,
+    health.stage,
+)
+PARTS = {
+    "webhook": (receive_push.stage, health.stage),
+    "workers": _WORK,
+    "questions": (access.stage, health.stage),
+    "all": (receive_push.stage, *_WORK),
+}
+
+ours = settings.load()
+bootstrap.start(ours)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-app.register_functions(receive_push.stage)
-app.register_functions(sweep.stage)
-app.register_functions(provision_catalog.stage)
-app.register_functions(provision_gateway.stage)
-app.register_functions(provision_workspaces.stage)
-app.register_functions(provision_projects.stage)
-app.register_functions(deliver_keys.stage)
-app.register_functions(collect_dead_letters.stage)
-app.register_functions(dead_letters.stage)
-app.register_functions(access.stage)
-app.register_functions(health.stage)
+for stage in PARTS[ours.app_part]:
+    app.register_functions(stage)

@@ -9,7 +9,8 @@ from typing import Any
 import azure.functions as func
 from pydantic import ValidationError
 
-from functions.operators import HealthQuery, as_json, authorized, bad_request, parse_query, to_json
+from functions.operators import HealthQuery, as_json, authorized, bad_request, parse_query, problem, to_json
+from shared import bootstrap
 from shared.adapters.entra import Caller
 from shared.api.health_checks import check_everything
 from shared.api.records import Health
@@ -24,7 +25,12 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
         query = parse_query(req, HealthQuery)
     except ValidationError as error:
         return bad_request(error)
-    return await _deep_health(req) if query.deep else as_json(200, to_json(Health(healthy=True)))
+    if not query.deep:
+        return as_json(200, to_json(Health(healthy=True)))
+    if bootstrap.app().settings.app_part in ("webhook", "questions"):
+        # Its identity may not ask everything.
+        return as_json(*problem(404, "NotHere", "the app whose APP_PART is workers answers this"))
+    return await _deep_health(req)
 
 
 @authorized("Reader")

@@ -1,12 +1,38 @@
+# One package, three apps, each with an identity that may do no more than its part needs (roles.json): the webhook takes GitHub's calls
+# and only sends, the workers do everything else, and questions are answered by an app that only reads.
+locals {
+  parts = {
+    webhook = {
+      always_ready = var.always_ready
+      settings     = { APP_PART = "webhook", ENTRA_TENANT_ID = "", API_AUDIENCE = "" }
+    }
+    workers = {
+      always_ready = 0
+      settings     = { APP_PART = "workers", GITHUB_WEBHOOK_SECRET = "", GITHUB_WEBHOOK_SECRET_PREVIOUS = "" }
+    }
+    questions = {
+      always_ready = 0
+      settings     = { APP_PART = "questions", GITHUB_WEBHOOK_SECRET = "", GITHUB_WEBHOOK_SECRET_PREVIOUS = "" }
+    }
+  }
+
+  function_app_names = { for part in keys(local.parts) : part => "${var.name}-${part}" }
+}
+
 resource "azurerm_user_assigned_identity" "app" {
-  name                = "${var.name}-app"
+  for_each = local.parts
+
+  name                = "${var.name}-${each.key}"
   resource_group_name = azurerm_resource_group.mergekey.name
   location            = azurerm_resource_group.mergekey.location
   tags                = var.tags
 }
 
+# A plan of this kind holds one app.
 resource "azurerm_service_plan" "flex" {
-  name                = "${var.name}-plan"
+  for_each = local.parts
+
+  name                = "${var.name}-${each.key}-plan"
   resource_group_name = azurerm_resource_group.mergekey.name
   location            = azurerm_resource_group.mergekey.location
   tags                = var.tags
@@ -16,11 +42,12 @@ resource "azurerm_service_plan" "flex" {
 }
 
 locals {
-  function_app_name = "${var.name}-app"
-
   # Every setting of shared/settings.py, except the two that production does without: SERVICE_BUS (a connection string; the
   # identity is used instead) and GITHUB_TOKEN (the GitHub App is used instead). A test compares.
   app_settings = {
+    # Each app has its own, with what else differs: `parts`, above.
+    APP_PART = "all"
+
     GITHUB_REPOSITORY              = var.github.repository
     GITHUB_REPOSITORY_ID           = tostring(var.github.repository_id)
     GITHUB_BRANCH                  = var.github.branch
@@ -67,30 +94,34 @@ locals {
   }
 
   # For the host and the SDKs: which identity to be, everywhere.
-  host_settings = {
-    AzureWebJobsStorage__accountName      = azurerm_storage_account.host.name
+  host_settings = { for part, identity in azurerm_user_assigned_identity.app : part => {
+    AzureWebJobsStorage__accountName      = azurerm_storage_account.host[part].name
     AzureWebJobsStorage__credential       = "managedidentity"
-    AzureWebJobsStorage__clientId         = azurerm_user_assigned_identity.app.client_id
+    AzureWebJobsStorage__clientId         = identity.client_id
     SERVICE_BUS__credential               = "managedidentity"
-    SERVICE_BUS__clientId                 = azurerm_user_assigned_identity.app.client_id
-    AZURE_CLIENT_ID                       = azurerm_user_assigned_identity.app.client_id
+    SERVICE_BUS__clientId                 = identity.client_id
+    AZURE_CLIENT_ID                       = identity.client_id
     AZURE_TOKEN_CREDENTIALS               = "ManagedIdentityCredential"
     APPLICATIONINSIGHTS_CONNECTION_STRING = azurerm_application_insights.mergekey.connection_string
-  }
+  } }
+
+  settings = { for part, own in local.parts : part => merge(local.app_settings, own.settings, local.host_settings[part], var.settings) }
 }
 
 # An ARM template instead of azurerm_function_app_flex_consumption, for two things which that resource cannot say:
 # - which identity reads Key Vault references: https://github.com/hashicorp/terraform-provider-azurerm/issues/28928
 # - no AzureWebJobsStorage beside the identity-based one: https://github.com/hashicorp/terraform-provider-azurerm/issues/29693
 resource "azurerm_resource_group_template_deployment" "function_app" {
-  name                = "function-app"
+  for_each = local.parts
+
+  name                = "function-app-${each.key}"
   resource_group_name = azurerm_resource_group.mergekey.name
   deployment_mode     = "Incremental"
   tags                = var.tags
 
   # Values go in as parameters: text in a template that begins with a bracket would be evaluated.
   parameters_content = jsonencode({
-    settings = { value = [for name, value in merge(local.app_settings, local.host_settings, var.settings) : { name = name, value = value }] }
+    settings = { value = [for name, value in local.settings[each.key] : { name = name, value = value }] }
   })
 
   template_content = jsonencode({
@@ -101,33 +132,33 @@ resource "azurerm_resource_group_template_deployment" "function_app" {
       {
         type       = "Microsoft.Web/sites"
         apiVersion = "2024-04-01"
-        name       = local.function_app_name
+        name       = local.function_app_names[each.key]
         location   = var.location
         kind       = "functionapp,linux"
-        tags       = merge(var.tags, { azd-service-name = "app" }) # by which `azd deploy` finds it
+        tags       = merge(var.tags, { azd-service-name = each.key }) # by which `azd deploy` finds it
         identity = {
           type                   = "UserAssigned"
-          userAssignedIdentities = { (azurerm_user_assigned_identity.app.id) = {} }
+          userAssignedIdentities = { (azurerm_user_assigned_identity.app[each.key].id) = {} }
         }
         properties = merge(
           {
-            serverFarmId              = azurerm_service_plan.flex.id
+            serverFarmId              = azurerm_service_plan.flex[each.key].id
             httpsOnly                 = true
-            keyVaultReferenceIdentity = azurerm_user_assigned_identity.app.id
+            keyVaultReferenceIdentity = azurerm_user_assigned_identity.app[each.key].id
             functionAppConfig = {
               runtime = { name = "python", version = "3.12" }
               scaleAndConcurrency = {
                 instanceMemoryMB     = 2048
                 maximumInstanceCount = var.maximum_instances
-                alwaysReady          = [for count in [var.always_ready] : { name = "http", instanceCount = count } if count > 0]
+                alwaysReady          = [for count in [each.value.always_ready] : { name = "http", instanceCount = count } if count > 0]
               }
               deployment = {
                 storage = {
                   type  = "blobContainer"
-                  value = "${azurerm_storage_account.host.primary_blob_endpoint}${azurerm_storage_container.code.name}"
+                  value = "${azurerm_storage_account.host[each.key].primary_blob_endpoint}${azurerm_storage_container.code[each.key].name}"
                   authentication = {
                     type                           = "UserAssignedIdentity"
-                    userAssignedIdentityResourceId = azurerm_user_assigned_identity.app.id
+                    userAssignedIdentityResourceId = azurerm_user_assigned_identity.app[each.key].id
                   }
                 }
               }
@@ -141,15 +172,15 @@ resource "azurerm_resource_group_template_deployment" "function_app" {
       {
         type       = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
         apiVersion = "2024-04-01"
-        name       = "${local.function_app_name}/scm"
-        dependsOn  = ["[resourceId('Microsoft.Web/sites', '${local.function_app_name}')]"]
+        name       = "${local.function_app_names[each.key]}/scm"
+        dependsOn  = ["[resourceId('Microsoft.Web/sites', '${local.function_app_names[each.key]}')]"]
         properties = { allow = false }
       },
     ]
     outputs = {
       hostname = {
         type  = "string"
-        value = "[reference(resourceId('Microsoft.Web/sites', '${local.function_app_name}'), '2024-04-01').defaultHostName]"
+        value = "[reference(resourceId('Microsoft.Web/sites', '${local.function_app_names[each.key]}'), '2024-04-01').defaultHostName]"
       }
     }
   })

@@ -1,20 +1,47 @@
 output "webhook_url" {
   description = "Where GitHub sends its pushes."
-  value       = "https://${jsondecode(azurerm_resource_group_template_deployment.function_app.output_content).hostname.value}/api/github/webhook"
+  value       = "https://${local.hosts["webhook"]}/api/github/webhook"
 }
 
-output "function_app_name" {
-  description = "Where the code is published."
-  value       = local.function_app_name
+output "operators_url" {
+  description = "MERGEKEY_URL for the platform team: everything can be asked there."
+  value       = "https://${local.hosts["workers"]}"
+}
+
+output "questions_url" {
+  description = "MERGEKEY_URL for teams."
+  value       = "https://${local.hosts["questions"]}"
+}
+
+# Where the code is published.
+output "webhook_app_name" {
+  value = local.function_app_names["webhook"]
+}
+
+output "workers_app_name" {
+  value = local.function_app_names["workers"]
+}
+
+output "questions_app_name" {
+  value = local.function_app_names["questions"]
 }
 
 output "resource_group_name" {
   value = azurerm_resource_group.mergekey.name
 }
 
+# The users' names in Kubernetes.
 output "app_object_id" {
-  description = "The object id of the app's identity: the user's name in Kubernetes."
-  value       = azurerm_user_assigned_identity.app.principal_id
+  description = "The object id of the workers' identity."
+  value       = azurerm_user_assigned_identity.app["workers"].principal_id
+}
+
+output "webhook_object_id" {
+  value = azurerm_user_assigned_identity.app["webhook"].principal_id
+}
+
+output "questions_object_id" {
+  value = azurerm_user_assigned_identity.app["questions"].principal_id
 }
 
 output "publisher_client_id" {
@@ -40,4 +67,8 @@ output "teams_vault_url" {
 output "service_bus_namespace" {
   description = "For the command line: SERVICE_BUS__fullyQualifiedNamespace."
   value       = "${azurerm_servicebus_namespace.bus.name}.servicebus.windows.net"
+}
+
+locals {
+  hosts = { for part, app in azurerm_resource_group_template_deployment.function_app : part => jsondecode(app.output_content).hostname.value }
 }

@@ -5,28 +5,34 @@ locals {
   table = jsondecode(file("${path.module}/roles.json"))
 
   who = {
-    app       = azurerm_user_assigned_identity.app.principal_id
+    webhook   = azurerm_user_assigned_identity.app["webhook"].principal_id
+    workers   = azurerm_user_assigned_identity.app["workers"].principal_id
+    questions = azurerm_user_assigned_identity.app["questions"].principal_id
     publisher = try(azurerm_user_assigned_identity.publisher[0].principal_id, null)
     gateway   = var.api_management.principal_id
   }
 
   # Where a role can be given: the ids by name; the name is empty where there is only one.
   places = {
-    api_management   = { "" = var.api_management.id }
-    teams_vault      = { "" = azurerm_key_vault.teams.id }
-    platform_vault   = { "" = azurerm_key_vault.platform.id }
-    gateway_vault    = { "" = azurerm_key_vault.gateway.id }
-    host_storage     = { "" = azurerm_storage_account.host.id }
-    topics           = { for name, topic in azurerm_servicebus_topic.topic : name => topic.id }
-    queues           = { for name, queue in azurerm_servicebus_queue.queue : name => queue.id }
-    subscriptions    = { for path, subscription in azurerm_servicebus_subscription.subscription : path => subscription.id }
-    scaled_bus       = var.scaler_manages_bus ? { "" = azurerm_servicebus_namespace.bus.id } : {}
-    foundry_accounts = { for id in var.foundry_account_ids : id => id }
+    api_management    = { "" = var.api_management.id }
+    teams_vault       = { "" = azurerm_key_vault.teams.id }
+    platform_vault    = { "" = azurerm_key_vault.platform.id }
+    gateway_vault     = { "" = azurerm_key_vault.gateway.id }
+    webhook_storage   = { "" = azurerm_storage_account.host["webhook"].id }
+    workers_storage   = { "" = azurerm_storage_account.host["workers"].id }
+    questions_storage = { "" = azurerm_storage_account.host["questions"].id }
+    topics            = { for name, topic in azurerm_servicebus_topic.topic : name => topic.id }
+    queues            = { for name, queue in azurerm_servicebus_queue.queue : name => queue.id }
+    sweeps            = { "" = azurerm_servicebus_queue.queue["sweeps"].id }
+    dead_letters      = { "" = azurerm_servicebus_queue.queue["dead-letters"].id }
+    subscriptions     = { for path, subscription in azurerm_servicebus_subscription.subscription : path => subscription.id }
+    scaled_bus        = var.scaler_manages_bus ? { "" = azurerm_servicebus_namespace.bus.id } : {}
+    foundry_accounts  = { for id in var.foundry_account_ids : id => id }
     # The Foundry account in which teams get projects, and the Application Insights that takes their traces.
-    playground   = { for id in compact([try(var.playground.account_id, null)]) : "" => id }
-    traces       = { for id in compact([try(var.playground.application_insights_id, null)]) : "" => id }
-    cluster      = { for id in compact([try(var.cluster.id, null)]) : "" => id }
-    function_app = var.publisher == null ? {} : { "" = "${azurerm_resource_group.mergekey.id}/providers/Microsoft.Web/sites/${local.function_app_name}" }
+    playground    = { for id in compact([try(var.playground.account_id, null)]) : "" => id }
+    traces        = { for id in compact([try(var.playground.application_insights_id, null)]) : "" => id }
+    cluster       = { for id in compact([try(var.cluster.id, null)]) : "" => id }
+    function_apps = { for part, name in local.function_app_names : part => "${azurerm_resource_group.mergekey.id}/providers/Microsoft.Web/sites/${name}" if var.publisher != null }
   }
 
   roles = merge([
@@ -67,7 +73,7 @@ locals {
 }
 
 resource "azurerm_role_assignment" "role" {
-  for_each = { for name, given in local.roles : name => given if given.at != "function_app" }
+  for_each = { for name, given in local.roles : name => given if given.at != "function_apps" }
 
   principal_id   = local.who[each.value.who]
   principal_type = "ServicePrincipal"
@@ -83,7 +89,7 @@ resource "azurerm_role_assignment" "role" {
 
 # The app starts when all other roles are there; this one can be given when the app is.
 resource "azurerm_role_assignment" "publisher" {
-  for_each = { for name, given in local.roles : name => given if given.at == "function_app" }
+  for_each = { for name, given in local.roles : name => given if given.at == "function_apps" }
 
   principal_id         = local.who[each.value.who]
   principal_type       = "ServicePrincipal"

@@ -1,7 +1,10 @@
-# What the Functions host needs: the published code, and its own locks and keys. Nothing of the product is stored here.
+# What each app's host needs: the published code, and its own locks and keys. Nothing of the product is stored here. Each has an account of
+# its own, since who can write there can replace the code.
 
 resource "azurerm_storage_account" "host" {
-  name                = "${replace(var.name, "-", "")}host"
+  for_each = local.parts
+
+  name                = "${replace(var.name, "-", "")}${each.key}"
   resource_group_name = azurerm_resource_group.mergekey.name
   location            = azurerm_resource_group.mergekey.location
   tags                = var.tags
@@ -15,7 +18,9 @@ resource "azurerm_storage_account" "host" {
 }
 
 resource "azurerm_storage_container" "code" {
+  for_each = local.parts
+
   name                  = "code"
-  storage_account_id    = azurerm_storage_account.host.id
+  storage_account_id    = azurerm_storage_account.host[each.key].id
   container_access_type = "private"
 }

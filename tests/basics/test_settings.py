@@ -191,3 +191,15 @@ def test_settings_are_shown_without_any_secret(monkeypatch: pytest.MonkeyPatch) 
     assert rows["GITHUB_API_URL"].value == "https://github.contoso.com:443/api/v3"
     assert rows["GRACE_DAYS"].value == "7.0"
     assert (rows["AKS_CLUSTER_ID"].secret, rows["AKS_CLUSTER_ID"].is_set) == (False, False)
+
+
+@pytest.mark.parametrize(("part", "needs"), [("webhook", True), ("workers", False), ("questions", False)])
+def test_only_the_app_that_takes_pushes_needs_the_webhooks_secret(
+    monkeypatch: pytest.MonkeyPatch, part: str, needs: bool
+) -> None:
+    if needs:
+        assert _problems(monkeypatch, APP_PART=part, GITHUB_WEBHOOK_SECRET=None) == [
+            "GITHUB_WEBHOOK_SECRET: missing"
+        ]
+    else:
+        assert _loaded(monkeypatch, APP_PART=part, GITHUB_WEBHOOK_SECRET=None).webhook_secrets == ()

@@ -24,15 +24,19 @@ PLACES = {
     "teams_vault": "the teams' vault",
     "platform_vault": "the platform's vault",
     "gateway_vault": "the gateway's vault",
-    "host_storage": "the host's storage account",
+    "webhook_storage": "the webhook's storage account",
+    "workers_storage": "the workers' storage account",
+    "questions_storage": "the storage account of questions",
     "topics": "each topic of Service Bus",
     "queues": "each queue of Service Bus",
+    "sweeps": "the queue `sweeps`",
+    "dead_letters": "the queue `dead-letters`",
     "subscriptions": "each subscription of the topic",
     "scaled_bus": "the Service Bus namespace, with `scaler_manages_bus`",
     "foundry_accounts": "each Foundry account of the catalogue",
     "playground": "the Foundry account for playgrounds",
     "traces": "the Application Insights for playgrounds",
-    "function_app": "the function app",
+    "function_apps": "each function app",
     "cluster": "the AKS cluster",
 }
 
@@ -75,15 +79,23 @@ def _by_kind(actions: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def _cluster() -> str:
-    documents = yaml.safe_load_all((ROOT / "infra" / "kubernetes" / "rbac.yaml").read_text())
-    rules = next(one for one in documents if one["kind"] == "ClusterRole")["rules"]
+    files = sorted((ROOT / "infra" / "kubernetes").glob("*.yaml"))
+    documents = [one for file in files for one in yaml.safe_load_all(file.read_text())]
     rows = (
-        (f"`{'/'.join(filter(None, (group, resource)))}`", ", ".join(rule["verbs"]))
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        (f"`{role['metadata']['name']}`", f"`{'/'.join(filter(None, (group, resource)))}`", ", ".join(verbs))
+        for role in documents
+        if role["kind"] == "ClusterRole"
+        for verbs, group, resource in _rules(role)
     )
-    return f"Inside the cluster, writing in namespaces `team-*` only:\n\n{_table(('objects', 'may'), rows)}"
+    said = "Inside the cluster; the workers (`mergekey`) write in namespaces `team-*` only:"
+    return f"{said}\n\n{_table(('role', 'objects', 'may'), rows)}"
+
+
+def _rules(role: Mapping[str, Any]) -> Iterator[tuple[list[str], str, str]]:
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                yield rule["verbs"], group, resource
 
 
 def _github() -> str:

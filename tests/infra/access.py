@@ -35,6 +35,8 @@ PLACES = {
 BUS = {
     "topics": tuple(ENTITIES["topics"]),
     "queues": tuple(ENTITIES["queues"]),
+    "sweeps": ("sweeps",),
+    "dead_letters": ("dead-letters",),
     "subscriptions": tuple(
         f"{topic}/{name}" for topic, entity in ENTITIES["topics"].items() for name in entity["subscriptions"]
     ),
@@ -76,7 +78,7 @@ def by_the_table(who: str) -> set[Allowed]:
         own = TABLE["own_roles"].get(row["role"], {"actions": (), "data_actions": ()})
         found |= {Allowed(row["at"], action) for action in (*own["actions"], *own["data_actions"])}
         if row["at"] == "cluster":
-            found |= {Allowed("inside the cluster", rule) for rule in cluster_rules()}
+            found |= {Allowed("inside the cluster", rule) for rule in cluster_rules(who)}
     return found
 
 
@@ -91,10 +93,13 @@ def by_built_in_roles(who: str) -> set[Allowed]:
     }
 
 
-def cluster_rules() -> set[str]:
-    """Verb and resource of every rule for the app inside the cluster."""
-    documents = yaml.safe_load_all((ROOT / "infra" / "kubernetes" / "rbac.yaml").read_text())
-    rules = next(one for one in documents if one["kind"] == "ClusterRole")["rules"]
+def cluster_rules(who: str) -> set[str]:
+    """Verb and resource of every rule for an identity inside the cluster."""
+    name = "mergekey" if who == "workers" else f"mergekey-{who}"
+    files = (ROOT / "infra" / "kubernetes").glob("*.yaml")
+    documents = (one for file in files for one in yaml.safe_load_all(file.read_text()))
+    roles = (one for one in documents if one["kind"] == "ClusterRole" and one["metadata"]["name"] == name)
+    rules = next(roles)["rules"]
     return {
         f"{verb} {'/'.join(filter(None, (group, resource)))}"
         for rule in rules

@@ -21,26 +21,36 @@ _PROVIDER = "claude-sonnet"
 
 
 class Office(Stack):
-    """The app signs in with an identity that has the roles of the table, and no others."""
+    """The three apps, each with an identity that has the roles of the table, and no others."""
+
+    part = "webhook"
 
     def start_host(self) -> None:
+        """`host_url` is that of the workers, whom operators ask."""
         give(self)
-        super().start_host()
+        self.part = "webhook"
+        self.webhook_url = self._start_host(self._port)[1]  # where GitHub calls
+        self.part = "questions"
+        self.questions_url = self._start_host(0)[1]
+        self.part = "workers"
+        self.host, self.host_url = self._start_host(0)
 
     def settings(self) -> dict[str, str]:
-        shared = super().settings()
-        bus = shared["SERVICE_BUS"].replace("KeyName=local", f"KeyName={client_id('app')}")
-        return {**shared, "SERVICE_BUS": bus, "AZURE_CLIENT_ID": client_id("app")}
+        shared, who = super().settings(), client_id(self.part)
+        bus = shared["SERVICE_BUS"].replace("KeyName=local", f"KeyName={who}")
+        secret = shared["GITHUB_WEBHOOK_SECRET"] if self.part == "webhook" else ""
+        mine = {"APP_PART": self.part, "AZURE_CLIENT_ID": who, "GITHUB_WEBHOOK_SECRET": secret}
+        return {**shared, "SERVICE_BUS": bus, **mine}
 
 
-def run_errands(road: Road) -> None:
+def run_errands(office: Office, road: Road) -> None:
     """From the first catalogue to teams that are gone and come back; asks and repairs too."""
     _begin(road)
     _change_hands(road)
     _take_away(road)
     _come_back(road)
     _repair(road)
-    _ask(road)
+    _ask(office)
 
 
 def _begin(road: Road) -> None:
@@ -111,15 +121,18 @@ def _letters(road: Road, team: str) -> list[int]:
     return [letter["sequence"] for letter in ask_app(road.stack, f"dead-letters?team={team}")["letters"]]
 
 
-def _ask(road: Road) -> None:
-    for question in ("teams", "teams/alpha", "models", "providers", "config", "health?deep=true"):
-        ask_app(road.stack, question)
+def _ask(office: Office) -> None:
+    """People ask the app for questions; operators may ask the workers the same, and how everything is."""
+    for question in ("teams", "teams/alpha", "models", "providers", "config"):
+        for url in (office.questions_url, office.host_url):
+            ask_app(office, question, at=url)
+    ask_app(office, "health?deep=true")
 
 
-def ask_app(stack: Stack, question: str, body: Any = None) -> Any:
-    """A question of an operator."""
+def ask_app(stack: Stack, question: str, body: Any = None, at: str = "") -> Any:
+    """A question of an operator, to the workers unless another address is given."""
     method = "GET" if body is None else "POST"
-    url = f"{stack.host_url}/api/{question}"
+    url = f"{at or stack.host_url}/api/{question}"
     return ask(method, url, body, {"Authorization": f"Bearer {token(stack, 'olivia.Operator', AUDIENCE)}"})
 
 

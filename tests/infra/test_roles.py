@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
 from collections.abc import Iterator
 
 import pytest
@@ -24,10 +26,18 @@ from tests.infra.access import (
     used,
     used_at_github,
 )
-from tests.infra.errands import Office, run_errands
+from tests.infra.errands import Office, ask_app, run_errands
 
 #: Used by the host and by the platform, which the stand-ins do not play.
-NOT_BY_THE_APP = {"app reads its own", "host keeps its state", "scaler looks at the bus"}
+NOT_BY_THE_APP = {
+    "webhook reads its own",
+    "webhook keeps its state",
+    "workers read their own",
+    "workers keep their state",
+    "scaler looks at the bus",
+    "questions read their own",
+    "questions keep their state",
+}
 #: Which of them the outcome of a long write needs depends on where the service says to ask for it.
 EITHER = {
     "Microsoft.ApiManagement/service/operationresults/read",
@@ -36,17 +46,24 @@ EITHER = {
 
 
 @pytest.fixture(scope="module")
-def rights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[Right]]:
-    """What every identity needed at the stand-ins while the app did all that it can do."""
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """The three apps, after they did all that they can do."""
     folder = tmp_path_factory.mktemp("office")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
-        with Office(folder, ROOT) as stack:
-            patch.setenv("IDENTITY_ENDPOINT", f"{stack.addresses['identity']}/msi/token")
-            road = Road(stack, Clone(stack.git_url, folder / "clone"))
-            run_errands(road)
+        office = Office(folder, ROOT)
+        with office:
+            patch.setenv("IDENTITY_ENDPOINT", f"{office.addresses['identity']}/msi/token")
+            road = Road(office, Clone(office.git_url, folder / "clone"))
+            run_errands(office, road)
             road.close()
-            yield stack.control.rights()
+            yield office
+
+
+@pytest.fixture(scope="module")
+def rights(office: Office) -> set[Right]:
+    """What every identity needed at the stand-ins."""
+    return office.control.rights()
 
 
 @pytest.mark.parametrize("who", sorted(identities()))
@@ -73,6 +90,15 @@ def test_a_built_in_role_is_given_where_it_is_needed(rights: set[Right], who: st
 def test_the_github_app_asks_for_the_permissions_that_it_needs(rights: set[Right]) -> None:
     """Every App has `metadata`."""
     assert {"metadata": "read", **used_at_github(rights)} == of_the_github_app()
+
+
+def test_only_the_workers_look_whether_everything_answers(office: Office) -> None:
+    assert ask_app(office, "health?deep=true")["healthy"]
+    for url in (office.webhook_url, office.questions_url):
+        assert ask_app(office, "health", at=url)["healthy"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask_app(office, "health?deep=true", at=url)
+        assert (refused.value.code, json.load(refused.value)["reason"]) == (404, "NotHere")
 
 
 def test_only_what_the_platform_needs_is_not_shown_by_calls() -> None:

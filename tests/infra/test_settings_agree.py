@@ -32,6 +32,13 @@ print(json.dumps([trigger for trigger in triggers if trigger["type"] == "service
 """
 
 
+LIST_FUNCTIONS = """
+import json, function_app
+functions = function_app.app.get_functions()
+print(json.dumps({each.get_function_name(): each.get_trigger().type for each in functions}))
+"""
+
+
 def the_settings() -> set[str]:
     return {field.alias for field in Settings.model_fields.values() if field.alias is not None}
 
@@ -58,9 +65,32 @@ def the_triggers() -> list[dict[str, Any]]:
     return triggers
 
 
+@functools.cache
+def the_functions(part: str) -> dict[str, str]:
+    """The kind of trigger of every function that an app has whose `APP_PART` this is."""
+    environment = {"PATH": os.environ["PATH"], **EXAMPLE, "APP_PART": part}
+    done = subprocess.run(
+        [sys.executable, "-c", LIST_FUNCTIONS], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    functions: dict[str, str] = json.loads(done.stdout)
+    return functions
+
+
 def the_native(path: str, name: str) -> list[dict[str, Any]]:
     """The triggers on the native dead-letter queue of a queue or subscription."""
     return [trigger for trigger in the_triggers() if trigger.get(name) == f"{path}/$DeadLetterQueue"]
+
+
+def test_the_parts_of_the_app_are_the_whole_app() -> None:
+    parts = [the_functions(part) for part in ("webhook", "workers", "questions")]
+    assert the_functions("all") == parts[0] | parts[1] | parts[2]
+
+
+def test_what_anybody_can_call_takes_no_message_and_what_takes_messages_no_pushes() -> None:
+    assert the_functions("webhook") == {"receive_push": "httpTrigger", "health": "httpTrigger"}
+    assert "receive_push" not in the_functions("workers")
+    assert set(the_functions("questions").values()) == {"httpTrigger"}
 
 
 def test_every_setting_has_a_name() -> None:

@@ -11,11 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from shared.settings import Settings
 from tests.conftest import ROOT
 
 TEMPLATE = ROOT / "examples" / "access-repo"
@@ -123,8 +124,10 @@ def test_the_template_has_owners_for_all_of_its_files() -> None:
 
 
 def test_azd_is_told_outputs_and_variables_that_terraform_has() -> None:
-    service = _read(ROOT / "azure.yaml")["services"]["app"]
-    named = re.findall(r"\$\{(\w+)\}", service["resourceGroup"] + service["resourceName"])
-    assert named
-    assert set(named) <= set(_OUTPUTS)
+    services = _read(ROOT / "azure.yaml")["services"]
+    assert services.keys() | {"all"} == set(get_args(Settings.model_fields["app_part"].annotation))
+    for part, service in services.items():
+        assert service["resourceName"] == f"${{{part}_app_name}}"
+        named = re.findall(r"\$\{(\w+)\}", service["resourceGroup"] + service["resourceName"])
+        assert set(named) <= set(_OUTPUTS)
     assert json.loads((ROOT / "infra" / "main.tfvars.json").read_text()).keys() <= set(_VARIABLES)
