@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from shared import bootstrap
+from shared import bootstrap, telemetry
 from shared.adapters.github_webhook import Expected, Refused, read_delivery
 from shared.stages.settlement import settle_push
 
@@ -10,8 +10,9 @@ stage = func.Blueprint()
 
 
 @stage.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-async def receive_push(req: func.HttpRequest) -> func.HttpResponse:
+async def receive_push(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """The host lets everybody in; GitHub signs its calls."""
+    telemetry.follow_trace(context.trace_context.trace_parent)
     app = bootstrap.app()
     ours = app.settings
     expected = Expected(

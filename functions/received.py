@@ -7,6 +7,7 @@ from typing import Any
 
 import azure.functions as func
 
+from shared import telemetry
 from shared.messaging.retry_state import IncomingMessage
 
 #: Bodies are read as bytes. As text, bytes that are not UTF-8 would be lost, and the host would take members
@@ -16,11 +17,12 @@ BODY = func.DataType.BINARY
 
 
 def received(message: func.ServiceBusMessage) -> IncomingMessage:
-    """The host gives the time in UTC without a zone, and the broker's reason for a dead letter as an
-    application property.
+    """Follow the trace of the message, and take it over. The host gives the time in UTC without a zone, and
+    the broker's reason for a dead letter as an application property.
     """
     enqueued = message.enqueued_time_utc or datetime.now(UTC)
     properties = _properties(message)
+    telemetry.follow_trace(properties.get(telemetry.TRACE_PROPERTY))
     return IncomingMessage(
         body=message.get_body(),
         # Two messages without an id must not be taken for the same.

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from functions.received import BODY, received
-from shared import bootstrap
+from shared import bootstrap, telemetry
 from shared.messaging.routes import SWEEP
 from shared.stages.settlement import settle, start_sweep
 from shared.stages.sweep import run_sweep
@@ -12,8 +12,9 @@ stage = func.Blueprint()
 
 
 @stage.timer_trigger(arg_name="timer", schedule="0 */15 * * * *")
-async def start_sweeps(timer: func.TimerRequest) -> None:
+async def start_sweeps(timer: func.TimerRequest, context: func.Context) -> None:
     """Queue a sweep: the queue has one session, so two sweeps never overlap."""
+    telemetry.follow_trace(context.trace_context.trace_parent)
     await start_sweep(bootstrap.app(), "late timer" if timer.past_due else "timer")
 
 

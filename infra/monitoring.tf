@@ -120,3 +120,80 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "webhook" {
     action_groups = [azurerm_monitor_action_group.platform.id]
   }
 }
+
+# Every quarter of an hour a timer asks for a sweep, and a message wakes it. Without sweeps nobody finds what a lost push changed.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "sweeps" {
+  name                = "Mergekey does not sweep"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  description         = "No sweep succeeded for an hour: the workers do not run, or messages do not wake them. What to type: docs/operations.md, Alarms."
+  scopes              = [azurerm_application_insights.mergekey.id]
+  severity            = 1
+  tags                = var.tags
+
+  evaluation_frequency = "PT15M"
+  window_duration      = "PT1H"
+
+  criteria {
+    query                   = "traces | where message startswith 'Sweeps: sweep done'"
+    time_aggregation_method = "Count"
+    operator                = "LessThan"
+    threshold               = 1
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.platform.id]
+  }
+}
+
+# What comes back later is scheduled, not active. What is active all the time is not worked on fast enough, or by nobody.
+resource "azurerm_monitor_metric_alert" "waiting" {
+  name                = "Mergekey lets messages wait"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  description         = "Messages waited for half an hour without a pause. What to type: docs/operations.md, Alarms."
+  scopes              = [azurerm_servicebus_namespace.bus.id]
+  severity            = 2
+  frequency           = "PT5M"
+  window_size         = "PT30M"
+  tags                = var.tags
+
+  criteria {
+    metric_namespace = "Microsoft.ServiceBus/namespaces"
+    metric_name      = "ActiveMessages"
+    aggregation      = "Minimum"
+    operator         = "GreaterThan"
+    threshold        = 0
+
+    dimension {
+      name     = "EntityName"
+      operator = "Include"
+      values   = concat([for name in keys(local.service_bus.queues) : name if name != "dead-letters"], keys(local.service_bus.topics))
+    }
+  }
+
+  action {
+    action_group_id = azurerm_monitor_action_group.platform.id
+  }
+}
+
+# How it goes, on one page: the queries are in workbook.json.
+resource "azurerm_application_insights_workbook" "mergekey" {
+  name                = uuidv5("url", "mergekey/${var.name}")
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  display_name        = "Mergekey (${var.name})"
+  source_id           = lower(azurerm_application_insights.mergekey.id)
+  tags                = var.tags
+
+  data_json = jsonencode({
+    version = "Notebook/1.0"
+    items = concat(
+      [{ type = 9, name = "time", content = { version = "KqlParameterItem/1.0", parameters = [{ name = "range", type = 4, isRequired = true, value = { durationMs = 86400000 }, typeSettings = { selectableValues = [{ durationMs = 3600000 }, { durationMs = 86400000 }, { durationMs = 604800000 }, { durationMs = 2592000000 }] } }] } }],
+      [for each in jsondecode(file("${path.module}/workbook.json")) : {
+        type    = 3
+        name    = each.title
+        content = { version = "KqlItem/1.0", title = each.title, query = each.query, queryType = 0, resourceType = "microsoft.insights/components", size = 0, timeContextFromParameter = "range" }
+      }],
+    )
+  })
+}

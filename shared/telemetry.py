@@ -5,6 +5,8 @@ up from `logging`.
 from __future__ import annotations
 
 import logging
+import re
+from contextvars import ContextVar
 from datetime import datetime
 
 from shared.documents.problem import visible
@@ -29,6 +31,27 @@ def one_line(record: logging.LogRecord) -> bool:
 
 
 log.addFilter(one_line)
+
+
+# One trace from a push to its keys: the host names it (W3C `traceparent`), and messages carry it on.
+
+#: The application property by which Service Bus's own clients, the host's among them, carry a trace.
+TRACE_PROPERTY = "Diagnostic-Id"
+_TRACE_PARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_trace: ContextVar[str] = ContextVar("trace", default="")
+
+
+def follow_trace(parent: object) -> None:
+    """Let what is queued from here on, in this call of a function, belong to a trace. Anything but a
+    `traceparent` is no trace: messages can come from others.
+    """
+    text = str(parent or "")
+    _trace.set(text if _TRACE_PARENT.fullmatch(text) else "")
+
+
+def trace() -> str:
+    """The `traceparent` of this call, empty for none."""
+    return _trace.get()
 
 
 def push_failed(delivery: str, error: MergekeyError) -> None:

@@ -53,6 +53,7 @@ class Invocation:
     outcome: str
     session_id: str | None
     message_id: str | None
+    trace: str | None
 
 
 def _invocation(row: dict[str, Any]) -> Invocation:
@@ -64,6 +65,7 @@ def _invocation(row: dict[str, Any]) -> Invocation:
         row["outcome"],
         row.get("session_id"),
         row.get("message_id"),
+        row.get("trace"),
     )
 
 

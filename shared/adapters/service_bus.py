@@ -8,7 +8,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from shared import telemetry
 from shared.adapters.translate import translated
+from shared.messaging.retry_state import MAX_MESSAGE_BYTES
 from shared.messaging.routes import TOPIC
 from shared.ports import OutgoingMessage
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 SYSTEM = "Service Bus"
+#: What a trace takes in a message, generously.
+_TRACE_BYTES = 100
 
 
 class ServiceBus:
@@ -106,6 +110,14 @@ def _message(envelope: OutgoingMessage) -> ServiceBusMessage:
         session_id=envelope.session,
         to=envelope.to,
         content_type=envelope.content_type,
-        application_properties={str(name): value for name, value in envelope.properties.items()},
+        application_properties=_properties(envelope),
         scheduled_enqueue_time_utc=envelope.due,
     )
+
+
+def _properties(envelope: OutgoingMessage) -> dict[str | bytes, Any]:
+    """Those of the message, and the trace that it belongs to, where there is room for it."""
+    properties: dict[str | bytes, Any] = {str(name): value for name, value in envelope.properties.items()}
+    if telemetry.trace() and envelope.size + _TRACE_BYTES <= MAX_MESSAGE_BYTES:
+        properties[telemetry.TRACE_PROPERTY] = telemetry.trace()
+    return properties

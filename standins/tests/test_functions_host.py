@@ -233,9 +233,18 @@ async def test_each_call_leaves_one_line_that_names_no_more_than_the_type_of_the
     first, last = rows[0], rows[-1]
     assert first.pop("at") <= last.pop("at")
     assert first.pop("seconds") >= 0
+    assert first.pop("trace") != last["trace"], "a message without a trace begins one at each call"
     about = {"message_id": message_id, "session_id": session, "delivery_count": 1}
     assert first == {"function": "read_news", "outcome": "error", "error": "ValueError"} | about
     assert (last["function"], last["outcome"]) == ("collect", "ok")
+
+
+async def test_a_message_that_carries_a_trace_is_handled_in_it(bench: Bench) -> None:
+    trace = uuid4().hex
+    carried = {"Diagnostic-Id": f"00-{trace}-{uuid4().hex[:16]}-01"}
+    message_id = await bench.send("news", "hello", session_id=uuid4().hex, application_properties=carried)
+    [row] = await eventually(lambda: bench.invocations(message_id))
+    assert row["trace"] == trace
 
 
 async def test_a_timer_runs_when_its_schedule_says_so(bench: Bench) -> None:
