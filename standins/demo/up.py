@@ -30,8 +30,8 @@ def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
             rows = stack.invocations()
             for row in rows[seen:]:
                 console.print(
-                    f"  {row.function:<22} {row.session_id or '':<14} {row.seconds * 1000:6.0f} ms  "
-                    f"{row.outcome}"
+                    f"  {(row.trace or '')[:8]}  {row.function:<22} {row.session_id or '':<14} "
+                    f"{row.seconds * 1000:6.0f} ms  {row.outcome}"
                 )
             seen = len(rows)
         console.print("stopping ...")
@@ -67,7 +67,7 @@ Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["res
 Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: \
 {stack.ca}
 
-Stages as they run (ctrl-C ends everything):
+Stages as they run; in front is the trace, one for a push and all that follows (ctrl-C ends everything):
 """
 
 
