@@ -54,6 +54,8 @@ def run_errands(office: Office, road: Road) -> None:
 
 
 def _begin(road: Road) -> None:
+    for name in ("anthropic-key", "content-safety"):
+        road.vault.set_secret(name, "of a provider")
     road.clone.write_text(CATALOG_PATH, CATALOG)
     road.clone.write(*(Request(name) for name in RESIDENTS))
     road.clone.write(Request("alpha", GROUPS["one"], playground=True), Request("bravo", gpu=GPU))
