@@ -10,6 +10,7 @@ import ssl
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import yaml
@@ -96,17 +97,19 @@ def by_built_in_roles(who: str) -> set[Allowed]:
 def cluster_rules(who: str) -> set[str]:
     """Verb and resource of every rule for an identity inside the cluster."""
     name = "mergekey" if who == "workers" else f"mergekey-{who}"
-    files = (ROOT / "infra" / "kubernetes").glob("*.yaml")
-    documents = (one for file in files for one in yaml.safe_load_all(file.read_text()))
-    roles = (one for one in documents if one["kind"] == "ClusterRole" and one["metadata"]["name"] == name)
-    rules = next(roles)["rules"]
+    role = next(role for role in _cluster_roles() if role["metadata"]["name"] == name)
     return {
         f"{verb} {'/'.join(filter(None, (group, resource)))}"
-        for rule in rules
-        for verb in rule["verbs"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for rule in role["rules"]
+        for verb, group, resource in product(rule["verbs"], rule["apiGroups"], rule["resources"])
     }
+
+
+def _cluster_roles() -> Iterator[Mapping[str, Any]]:
+    for file in (ROOT / "infra" / "kubernetes").glob("*.yaml"):
+        for document in yaml.safe_load_all(file.read_text()):
+            if document["kind"] == "ClusterRole":
+                yield document
 
 
 def of_the_github_app() -> Mapping[str, str]:
