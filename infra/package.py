@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: What runs in Azure, and nothing else of this repository.
 PUBLISHED = ("function_app.py", "host.json", "functions", "shared")
 LOCK = "requirements.lock"
+#: What tools may put beside it. Where they find no such list, some leave compiled files out.
+NOT_PUBLISHED = ".venv/\n*_env/\nlocal.settings*.json\n"
 
 
 def build(folder: Path) -> None:
@@ -29,6 +31,7 @@ def build(folder: Path) -> None:
         else:
             shutil.copy(source, target)
     shutil.copy(ROOT / LOCK, folder / "requirements.txt")
+    (folder / ".funcignore").write_text(NOT_PUBLISHED)
     _compile(folder)
 
 

@@ -61,7 +61,8 @@ def test_what_only_people_and_developers_need_is_not_locked() -> None:
 
 
 def test_the_package_has_what_runs_and_nothing_else(package: Path) -> None:
-    assert {path.name for path in package.iterdir()} - {"__pycache__"} == {*PUBLISHED, "requirements.txt"}
+    made = {"__pycache__", ".funcignore", "requirements.txt"}
+    assert {path.name for path in package.iterdir()} == {*PUBLISHED, *made}
     assert (package / "requirements.txt").read_text() == (ROOT / LOCK).read_text()
 
 
