@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from shared import names
 from shared.catalog.catalog import Catalog
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_xml import EXPRESSIONS, digest_of, literal
+from shared.policies.expressions import EXPRESSIONS
+from shared.policies.policy_xml import digest_of, literal
 from shared.policies.product_policy import granted_by, product_policy
 from shared.requests.request import AccessRequest, ModelAccess, read_request
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
