@@ -8,6 +8,7 @@ from shared.policies.expressions import EXPRESSIONS
 from standins.gateway import expressions
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.exchange import NotKnown
+from tests.gateway.csharp_calls import CALLS, answered_here
 from tests.policies.policy_cases import policy_texts
 
 _POLICY = (
@@ -86,3 +87,14 @@ def test_what_the_stand_in_does_not_know_of_calls_is_refused(element: str) -> No
 def test_a_policy_without_one_of_its_sections_is_refused() -> None:
     with pytest.raises(NotKnown):
         compile_policy("<policies><inbound><base /></inbound></policies>")
+
+
+def test_every_expression_is_evaluated_and_the_stand_in_fails_at_none_but_what_must_fail() -> None:
+    failed = []
+    for call in CALLS:
+        try:
+            answered_here(call)
+        except (KeyError, ValueError, IndexError):
+            failed.append(call.expression)
+    assert {call.expression for call in CALLS} == EXPRESSIONS.keys()
+    assert set(failed) <= {"body", "requested model", "screened, with a key twice"}
