@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, Member
+from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, Dedicated, Member
+from shared.names import FRAGMENT
+from shared.requests.request import ModelAccess
+from shared.resources.backends import Backend
+from tests.fakes.app import GPU
 from tests.gateway.recorder import Recorder, recorder
 from tests.gateway.room import CHAT, Room, asking
 
@@ -174,3 +179,32 @@ async def test_a_screened_model_takes_no_key_twice_at_any_level(sender: Sender, 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
     assert (await sender.post(b'{"model":"b","x":' + twice + b"}")).status_code == 200
     assert json.loads(sender.server.calls[0].body)["model"] == "served-b"
+
+
+async def test_where_the_fragment_of_an_earlier_version_stands_the_api_reads_the_body(sender: Sender) -> None:
+    """While old and new code run side by side, either may have written the fragment last."""
+    await sender.team(A)
+    earlier = '<fragment><set-variable name="requested-model" value="a" /></fragment>'
+    await sender.room.writer.put_fragment(FRAGMENT, earlier)
+    assert (await sender.post(b'{"model":"a","x":"2024-05-01T10:00:00.120Z"}')).status_code == 200
+    assert sender.server.calls[0].body == b'{"model":"served-a","x":"2024-05-01T10:00:00.120Z"}'
+    assert (await sender.post(b'{"model":"a","model":"a"}')).status_code == 400
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+async def test_a_teams_own_workspace_is_asked_whichever_version_wrote_its_policy(
+    sender: Sender, earlier: bool
+) -> None:
+    own = CatalogModel("phi-4", "kaito", private=True, preset="phi-4", dedicated=Dedicated((GPU,), 1, 3))
+    catalog, room = Catalog((own,)), sender.room
+    await room.models(catalog)
+    await room.backend(Backend("team-alpha--phi-4", f"http://{HOST}/v1"))
+    granted = (ModelAccess("phi-4", "kaito", None, None, GPU),)
+    sender.key = await room.team(asking(of=catalog, models=granted), catalog)
+    if earlier:
+        found = await room.writer._client.product_policy.get("ai", room.name, "team-alpha", "policy")
+        without = re.sub(r'<set-variable name="backend"[^>]*/>', "", str(found.value))
+        assert without != found.value
+        await room.writer.put_product_policy("team-alpha", without, "*")
+    assert (await sender.post(b'{"model":"phi-4"}')).status_code == 200
+    assert [name for name, _ in room.log()[0]["backends"]] == ["team-alpha--phi-4"]

@@ -23,6 +23,7 @@ from shared.policies.product_policy import granted_by, product_policy
 from shared.requests.request import AccessRequest, ModelAccess, read_request
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 from tests.policies.policy_cases import EVERY_CLASS, FULL, GOVERNED, PLAIN, POLICIES, asking, policy_texts
+from tests.policies.strategies import catalogs, requests_of
 
 CATALOG = a_catalog()
 
@@ -167,6 +168,23 @@ def test_each_model_and_the_team_are_limited_apart() -> None:
         for element in ElementTree.fromstring(product_policy(FULL, CATALOG)).iter("llm-token-limit")
     ]
     assert counters == ["alpha", "alpha:gpt-4.1", "alpha:phi-4"]
+
+
+@given(st.data())
+def test_no_two_counters_have_one_key(data: st.DataObject) -> None:
+    """Neither in one policy nor in those of two teams; each key counts in one period at most."""
+    found: dict[str, set[tuple[str, str | None, str | None]]] = {}
+    for team in ("alpha", "alpha-month", "month"):
+        catalog = data.draw(catalogs())
+        policy = product_policy(replace(data.draw(requests_of(catalog)), team=team), catalog)
+        for branch in ElementTree.fromstring(policy).iter():
+            for limit in branch.findall("llm-token-limit"):
+                model = branch.find("set-variable[@name='granted-model']")
+                name = None if model is None else model.get("value")
+                user = team, name, limit.get("token-quota-period")
+                found.setdefault(limit.attrib["counter-key"], set()).add(user)
+                assert limit.attrib["counter-key"] == (team if name is None else f"{team}:{name}")
+    assert [key for key, users in found.items() if len(users) > 1] == []
 
 
 def test_no_key_of_a_client_reaches_a_backend() -> None:
