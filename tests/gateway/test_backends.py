@@ -221,6 +221,13 @@ async def test_a_fallback_to_foundry_gets_the_gateways_token_and_one_away_from_i
     assert hosts(room) == {EU: 1, PROVIDER: 1}
 
 
+async def test_a_token_that_only_the_fallback_needs_does_not_reach_the_provider(room: Room) -> None:
+    foundry = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),), breaker=None)
+    key = await key_for(room, foundry, replace(PLAIN, fallback="gpt-4.1"))
+    assert await calls(room, key, "claude") == [200]
+    assert hosts(room) == {PROVIDER: 1}
+
+
 async def test_a_stream_falls_back_too(room: Room) -> None:
     key = await key_for(room, replace(PLAIN, fallback="mistral"), OTHER)
     room.trouble(PROVIDER, status=0)
