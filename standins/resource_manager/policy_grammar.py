@@ -16,8 +16,9 @@ SECTIONS = ("inbound", "backend", "outbound", "on-error")
 Content = Literal["none", "text", "any", "policies"]
 
 #: A line per element: name, for a policy the first letters of its sections in brackets, then attributes;
-#: children stand below it, further in. A child's name says how often it may stand: `?` at most once, `*` any
-#: number, `+` at least once, else once; `=` before it means that it is the policy of that name.
+#: children stand below it, further in, and in this order in a document. A child's name says how often it may
+#: stand: `?` at most once, `*` any number, `+` at least once, else once; `=` before it means that it is the
+#: policy of that name.
 #:
 #: An attribute with `!` is required. Behind `:` stands what it may be: a word of `policy_rules.VALUES`, or
 #: values with `|` between them; behind that `@` where an expression may stand. Without `:` it is any text,

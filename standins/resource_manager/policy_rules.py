@@ -23,6 +23,8 @@ _NOT_IN_FRAGMENTS = ("base", "include-fragment")
 _ONCE = ("llm-semantic-cache-lookup", "llm-semantic-cache-store", "cors")
 #: What public samples deploy inside `choose`, in sections that the page of the policy does not name.
 _NESTED = {("authentication-managed-identity", "outbound"), ("set-body", "on-error")}
+#: Microsoft's own toolkit writes the children of these in another order than the schema.
+_ANY_ORDER = ("cache-lookup",)
 #: At least one of these attributes.
 _ONE_OF: Mapping[str, tuple[str, ...]] = {
     "llm-token-limit": ("tokens-per-minute", "token-quota"),
@@ -158,7 +160,11 @@ def _children(element: Element, rule: Rule, section: str | None) -> Iterator[Pro
             yield child, f"'{child.tag}' may not stand in '{element.tag}'."
         else:
             yield from _element(child, known[0] or POLICIES[str(child.tag)], section)
-    counts = Counter(str(child.tag) for child in element.iterchildren(etree.Element))
+    tags = [str(child.tag) for child in element.iterchildren(etree.Element)]
+    order = [list(rule.children).index(tag) for tag in tags if tag in rule.children]
+    if order != sorted(order) and element.tag not in _ANY_ORDER:
+        yield element, f"The order in '{element.tag}' is {', '.join(rule.children)}."
+    counts = Counter(tags)
     for tag, (_, least, most) in rule.children.items():
         if counts[tag] < least:
             yield element, f"'{tag}' is missing."
@@ -185,8 +191,6 @@ def _special(element: Element) -> Iterator[Problem]:
     own = [each for each in element.findall("dimension") if "value" in each.attrib]
     if len(own) > _MOST_DIMENSIONS.get(tag, len(own)):
         yield element, "Too many dimensions."
-    if tag == "choose" and "otherwise" in [str(child.tag) for child in element][:-1]:
-        yield element, "'otherwise' must stand last."
     if tag in ("set-header", "set-query-parameter"):
         yield from _changed(element)
 

@@ -48,6 +48,9 @@ MISTAKES = [
     ("<vary-by>", "<vary>"),
     ("<inbound>\n", "<inbound>text\n"),
     ("<value>application/json</value>", "<value><value /></value>"),
+    (r"(<set-status[^>]*>)(.*?)(<set-body>.*?</set-body>)", r"\3\1\2"),
+    (r"(<set-body>.*?</set-body>)(\s*</return-response>)", r"\1\1\2"),
+    (r"(<allowed-origins>.*?</allowed-origins>)(.*?</allowed-headers>)", r"\2\1"),
     # Attributes
     ('counter-key="[^"]*"', ""),
     ('estimate-prompt-tokens="[^"]*"', ""),
