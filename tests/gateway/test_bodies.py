@@ -15,7 +15,6 @@ import pytest_asyncio
 from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, Dedicated, Member
 from shared.names import FRAGMENT
 from shared.requests.request import ModelAccess
-from shared.resources.backends import Backend
 from tests.fakes.app import GPU
 from tests.gateway.recorder import Recorder, recorder
 from tests.gateway.room import CHAT, Room, asking
@@ -197,8 +196,8 @@ async def test_a_teams_own_workspace_is_asked_whichever_version_wrote_its_policy
 ) -> None:
     own = CatalogModel("phi-4", "kaito", private=True, preset="phi-4", dedicated=Dedicated((GPU,), 1, 3))
     catalog, room = Catalog((own,)), sender.room
+    room.standins.control.set_options("gateway", hosts={"models.internal.contoso.com": sender.server.url})
     await room.models(catalog)
-    await room.backend(Backend("team-alpha--phi-4", f"http://{HOST}/v1"))
     granted = (ModelAccess("phi-4", "kaito", None, None, GPU),)
     sender.key = await room.team(asking(of=catalog, models=granted), catalog)
     if earlier:
