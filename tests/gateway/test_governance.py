@@ -156,7 +156,8 @@ async def test_without_content_safety_nothing_is_let_through(room: Room) -> None
     catalog = Catalog((replace(MODEL, screened=True),), content_safety=ContentSafety(f"https://{SAFETY}", 4))
     key = await key_for(room, catalog)
     room.standins.control.fault("models", f"POST text .* {SAFETY}", status=0)
-    assert (await room.post(key, saying("hi", "gpt-4.1"))).status_code == 500
+    answer = await room.post(key, saying("hi", "gpt-4.1"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "server_error")
     assert "contoso-ai.openai.azure.com/openai/v1" not in room.served()
 
 
