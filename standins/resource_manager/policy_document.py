@@ -32,6 +32,7 @@ _START = re.compile(
     r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|=\s*(?P<quote>["'])\s*(?=@[({])|>\s*(?=@[({])""", re.DOTALL
 )
 _ENTITY = re.compile(r"&(?!(?:quot|apos|lt|gt|amp|#\d+|#x[0-9a-fA-F]+);)")
+_CLOSES = {"(": ")", "[": "]", "{": "}"}
 #: How a block of statements ends: not all of its ways may end without a value.
 _ENDS = re.compile(r"\b(?:return|throw)\b")
 _EMPTY = re.compile(r"(?P<comment><!--.*?-->)|/>", re.DOTALL)
@@ -145,10 +146,13 @@ def _expression_end(text: str, start: int) -> int:
     """The position after the bracket that closes the expression at `start` (its `@`). Raises PolicyError if
     none does.
     """
-    depth = 0
+    closes: list[str] = []
     for token in _TOKEN.finditer(text, start + 1):
-        depth += bool(token["open"]) - bool(token["close"])
-        if depth == 0:
+        if token["open"]:
+            closes.append(_CLOSES[token["open"]])
+        elif token["close"] and closes.pop() != token["close"]:
+            break
+        if not closes:
             return token.end()
     line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
     raise PolicyError(

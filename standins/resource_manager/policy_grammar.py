@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 SECTIONS = ("inbound", "backend", "outbound", "on-error")
-Content = Literal["none", "text", "any", "policies"]
+Content = Literal["none", "text", "words", "any", "policies"]
 
 #: A line per element: name, for a policy the first letters of its sections in brackets, then attributes;
 #: children stand below it, further in, and in this order in a document. A child's name says how often it may
@@ -22,21 +22,22 @@ Content = Literal["none", "text", "any", "policies"]
 #:
 #: An attribute with `!` is required. Behind `:` stands what it may be: a word of `policy_rules.VALUES`, or
 #: values with `|` between them; behind that `@` where an expression may stand. Without `:` it is any text,
-#: with `:name` one that is not empty. `id` may stand anywhere.
+#: with `:name` one that is not empty, with `:fixed` neither that nor an expression. `id` may stand anywhere.
 #:
-#: Behind `>` stands what is inside: `text`, `any`, `policies`; nothing otherwise.
+#: Behind `>` stands what is inside: `text`, `words` (a text that is not empty), `any`, `policies`; nothing
+#: otherwise.
 TABLE = """
 authentication-basic (i) username! password!
 authentication-certificate (i) thumbprint certificate-id body password
-authentication-managed-identity (i) resource!:name client-id output-token-variable-name:name ignore-error:bool@
+authentication-managed-identity (i) resource!:name client-id output-token-variable-name:fixed ignore-error:bool@
 authentication-token (i) token-type token-service-url resource-url ignore-error:bool@
 authentication-token-store (i) token-id client-id output-token-variable-name ignore-error:bool@
 azure-openai-emit-token-metric (i) namespace name value-type:all|total-tokens|prompt-tokens|completion-tokens
-  dimension+ name!:name value
+  dimension+ name!:fixed value
 azure-openai-semantic-cache-lookup (i) score-threshold!:share embeddings-backend-id!:name embeddings-backend-auth:system-assigned|header ignore-system-messages:bool@ cache-id max-message-count:int@
   vary-by* >text
 azure-openai-semantic-cache-store (o) duration!:count@ cache-id
-azure-openai-token-limit (i) counter-key!:name estimate-prompt-tokens!:bool@ tokens-per-minute:count@ token-quota:count@ token-quota-period:Hourly|Daily|Weekly|Monthly|Yearly@ prompt-type retry-after-header-name retry-after-variable-name remaining-quota-tokens-header-name remaining-quota-tokens-variable-name remaining-tokens-header-name remaining-tokens-variable-name tokens-consumed-header-name tokens-consumed-variable-name ignore-prompt:bool@
+azure-openai-token-limit (i) counter-key!:name estimate-prompt-tokens!:bool tokens-per-minute:count@ token-quota:count@ token-quota-period:Hourly|Daily|Weekly|Monthly|Yearly prompt-type retry-after-header-name retry-after-variable-name remaining-quota-tokens-header-name remaining-quota-tokens-variable-name remaining-tokens-header-name remaining-tokens-variable-name tokens-consumed-header-name tokens-consumed-variable-name ignore-prompt:bool@
 block (iboe) >policies
 cache-lookup (i) vary-by-developer!:bool@ vary-by-developer-groups!:bool@ caching-type:prefer-external|internal|external@ downstream-caching-type:none|private|public@ must-revalidate:bool@ allow-private-response-caching:bool@
   vary-by-header* >text
@@ -52,23 +53,23 @@ choose (iboe)
   otherwise? >policies
 cors (i) allow-credentials:bool@ terminate-unmatched-request:bool@
   allowed-origins
-    origin+ >text
+    origin+ >words
   allowed-methods? preflight-result-max-age:int@
-    method+ >text
+    method+ >words
   allowed-headers?
-    header+ >text
+    header+ >words
   expose-headers?
-    header+ >text
+    header+ >words
 cosmosdb-data-source (b) >any
 cross-domain (i) >any
 emit-metric (iboe) name!:name namespace value default-dimensions:bool@
-  dimension* name!:name value
+  dimension* name!:fixed value
 find-and-replace (iboe) from!:name to!
-forward-request (b) timeout:int@ timeout-ms:int@ continue-timeout:int@ follow-redirects:bool@ buffer-request-body:bool@ buffer-response:bool@ fail-on-error-status-code:bool@ http-version:1|2|2or1
+forward-request (b) timeout:int@ timeout-ms:int@ continue-timeout:int@ follow-redirects:bool@ buffer-request-body:bool buffer-response:bool fail-on-error-status-code:bool http-version:1|2|2or1
 get-authorization-context (i) provider-id!:name authorization-id!:name context-variable-name!:name identity-type:managed|jwt@ identity ignore-error:bool@
 graphql-data-source (b) >any
 http-data-source (b) >any
-include-fragment (iboe) fragment-id!:name
+include-fragment (iboe) fragment-id!:fixed
 invoke-dapr-binding (iboe) name!:name operation ignore-error:bool@ response-variable-name timeout:int@ template content-type >any
 ip-filter (i) action!:allow|forbid@
   address* >text
@@ -76,17 +77,17 @@ ip-filter (i) action!:allow|forbid@
 json-to-xml (ioe) apply!:always|content-type-json@ consider-accept-header:bool@ parse-date:bool@ namespace-separator namespace-prefix attribute-block-name attribute-prefix namespace-block-name invalid-character-replacement null-values trim-values:bool@ empty-values
 jsonp (o) callback-parameter-name!:name
 limit-concurrency (iboe) key!:name max-count!:count@ >policies
-llm-content-safety (io) backend-id!:name shield-prompt:bool@ enforce-on-completions:bool@ window-size:int@ window-overlap-size:int@
+llm-content-safety (i) backend-id!:name shield-prompt:bool@ enforce-on-completions:bool@ window-size:int@ window-overlap-size:int@
   categories? output-type:FourSeverityLevels|EightSeverityLevels@
     category+ name!:Hate|SelfHarm|Sexual|Violence@ threshold!:severity@
   blocklists?
     id+ >text
 llm-emit-token-metric (i) namespace name value-type:all|total-tokens|prompt-tokens|completion-tokens
-  dimension+ name!:name value
+  dimension+ name!:fixed value
 llm-semantic-cache-lookup (i) score-threshold!:share embeddings-backend-id!:name embeddings-backend-auth:system-assigned|header ignore-system-messages:bool@ cache-id max-message-count:int@
   vary-by* >text
 llm-semantic-cache-store (o) duration!:count@ cache-id
-llm-token-limit (i) counter-key!:name estimate-prompt-tokens!:bool@ tokens-per-minute:count@ token-quota:count@ token-quota-period:Hourly|Daily|Weekly|Monthly|Yearly@ prompt-type retry-after-header-name retry-after-variable-name remaining-quota-tokens-header-name remaining-quota-tokens-variable-name remaining-tokens-header-name remaining-tokens-variable-name tokens-consumed-header-name tokens-consumed-variable-name ignore-prompt:bool@
+llm-token-limit (i) counter-key!:name estimate-prompt-tokens!:bool tokens-per-minute:count@ token-quota:count@ token-quota-period:Hourly|Daily|Weekly|Monthly|Yearly prompt-type retry-after-header-name retry-after-variable-name remaining-quota-tokens-header-name remaining-quota-tokens-variable-name remaining-tokens-header-name remaining-tokens-variable-name tokens-consumed-header-name tokens-consumed-variable-name ignore-prompt:bool@
 log-to-eventhub (iboe) logger-id!:name partition-key partition-id >text
 mock-response (ioe) status-code:status@ content-type index:int@ enabled:bool@
 proxy (i) url!:name username password
@@ -107,7 +108,7 @@ return-response (iboe) response-variable-name:name
   =set-status?
   =set-header*
   =set-body?
-rewrite-uri (i) template!:name copy-unmatched-params:bool@
+rewrite-uri (i) template!:name copy-unmatched-params:bool
 send-one-way-request (iboe) mode:new|copy@ timeout:int@
   set-url? >text
   =set-method?
@@ -118,7 +119,7 @@ send-one-way-request (iboe) mode:new|copy@ timeout:int@
   =authentication-managed-identity?
   =authentication-basic?
   =proxy?
-send-request (iboe) mode:new|copy@ response-variable-name timeout:int@ timeout-ms:int@ ignore-error:bool@ buffer-response:bool@ fail-on-error-status-code:bool@
+send-request (iboe) mode:new|copy@ response-variable-name timeout:int@ timeout-ms:int@ ignore-error:bool@ buffer-response:bool fail-on-error-status-code:bool
   set-url? >text
   =set-method?
   =set-header*
@@ -138,16 +139,16 @@ set-query-parameter (ib) name!:name exists-action:override|skip|append|delete@
   value* >text
 set-request-metric-dimension-value (iboe) name!:name value!
 set-status (iboe) code!:status@ reason
-set-variable (iboe) name!:name value!
+set-variable (iboe) name!:fixed value!
 sql-data-source (b) >any
 trace (iboe) source!:name severity:verbose|information|error@ >any
-validate-azure-ad-token (i) tenant-id!:name header-name:name query-parameter-name:name token-value failed-validation-httpcode:status@ failed-validation-error-message output-token-variable-name:name authentication-endpoint require-scheme allow-protected-forwarded-tokens:bool@ allow-proof-of-possession-tokens:bool@
+validate-azure-ad-token (i) tenant-id!:name header-name:name query-parameter-name:name token-value failed-validation-httpcode:status@ failed-validation-error-message output-token-variable-name:fixed authentication-endpoint require-scheme allow-protected-forwarded-tokens:bool@ allow-proof-of-possession-tokens:bool@
   backend-application-ids?
-    application-id+ >text
+    application-id+ >words
   client-application-ids?
-    application-id+ >text
+    application-id+ >words
   audiences?
-    audience+ >text
+    audience+ >words
   required-claims?
     claim+ name!:name match:all|any@ separator
       value* >text
@@ -165,13 +166,13 @@ validate-graphql-request (i) error-variable-name max-depth:int@ max-size:int@ ma
     rule+ path!:name action
 validate-headers (oe) specified-header-action!:ignore|prevent|detect@ unspecified-header-action!:ignore|prevent|detect@ errors-variable-name
   header* name!:name action!:ignore|prevent|detect@
-validate-jwt (i) header-name:name query-parameter-name:name token-value failed-validation-httpcode:status@ failed-validation-error-message require-expiration-time:bool@ require-scheme require-signed-tokens:bool@ clock-skew:int@ output-token-variable-name:name
+validate-jwt (i) header-name:name query-parameter-name:name token-value failed-validation-httpcode:status@ failed-validation-error-message require-expiration-time:bool@ require-scheme require-signed-tokens:bool@ clock-skew:int@ output-token-variable-name:fixed
   openid-config* url!:name host
   issuer-signing-keys? >any
   decryption-keys? >any
   issuer-signing-tokens? >any
   audiences?
-    audience+ >text
+    audience+ >words
   issuers?
     issuer+ >text
   required-claims?

@@ -41,6 +41,19 @@ _TOGETHER = {
     "azure-openai-token-limit": ("token-quota", "token-quota-period"),
 }
 _NOT_BOTH = {"set-backend-service": ("backend-id", "base-url")}
+#: Dimensions that the service fills in: the page of `llm-emit-token-metric` names them.
+_DIMENSIONS = frozenset(
+    [
+        "API ID",
+        "Operation ID",
+        "Product ID",
+        "User ID",
+        "Subscription ID",
+        "Location",
+        "Gateway ID",
+        "Backend ID",
+    ]
+)
 #: Of one's own: those with a value. Public samples deploy more in the other policies for metrics.
 _MOST_DIMENSIONS = {"llm-emit-token-metric": 5, "azure-openai-emit-token-metric": 10, "emit-metric": 10}
 
@@ -63,6 +76,7 @@ def _share(text: str) -> bool:
 VALUES: Mapping[str, Callable[[str], bool]] = {
     "": lambda _: True,
     "name": lambda text: bool(text.strip()),
+    "fixed": lambda text: bool(text.strip()),
     "bool": lambda text: text in ("true", "false", "1", "0"),
     "int": _whole(0),
     "count": _whole(1),
@@ -79,15 +93,25 @@ VALUES: Mapping[str, Callable[[str], bool]] = {
 def problems(root: Element) -> Iterator[Problem]:
     """What is wrong with a document whose root is `policies` or `fragment`."""
     if root.tag == "fragment":
+        yield from _bare(root, "fragment-id")
         yield from _policies(root, None)
         return
+    yield from _bare(root)
+    yield from _stray_text(root)
     for section in root.iterchildren(etree.Element):
+        yield from _bare(section)
         yield from _policies(section, str(section.tag))
         for tag in _ONCE:
             for again in list(section.iter(tag))[1:]:
                 yield again, f"Policy may be used once in the section '{section.tag}'."
         if section.tag == "backend" and len(list(section.iterchildren(etree.Element))) > 1:
             yield section, "The section 'backend' may have one policy only."
+
+
+def _bare(element: Element, *allowed: str) -> Iterator[Problem]:
+    for name in element.attrib:
+        if name not in allowed:
+            yield element, f"The attribute '{name!s}' is not declared."
 
 
 def _policies(holder: Element, section: str | None) -> Iterator[Problem]:
@@ -121,7 +145,9 @@ def _element(element: Element, rule: Rule, section: str | None) -> Iterator[Prob
     yield from _special(element)
     if rule.content == "policies":
         yield from _policies(element, section)
-    elif rule.content == "text":
+    elif rule.content in ("text", "words"):
+        if rule.content == "words" and not (element.text or "").strip():
+            yield element, "A value is required."
         for child in element.iterchildren(etree.Element):
             yield child, f"'{child.tag}' may not stand in '{element.tag}'."
     elif rule.content == "none":
@@ -188,6 +214,9 @@ def _special(element: Element) -> Iterator[Problem]:
         yield element, f"The attributes {' and '.join(together)} stand together."
     if tag in _NOT_BOTH and given >= set(_NOT_BOTH[tag]):
         yield element, f"The attributes {' and '.join(_NOT_BOTH[tag])} exclude each other."
+    for each in element.findall("dimension"):
+        if "value" not in each.attrib and each.get("name") not in _DIMENSIONS:
+            yield each, "The required attribute 'value' is missing."
     own = [each for each in element.findall("dimension") if "value" in each.attrib]
     if len(own) > _MOST_DIMENSIONS.get(tag, len(own)):
         yield element, "Too many dimensions."
