@@ -108,7 +108,7 @@ return-response (iboe) response-variable-name:name
   =set-status?
   =set-header*
   =set-body?
-rewrite-uri (i) template!:name copy-unmatched-params:bool
+rewrite-uri (i) template!:name copy-unmatched-params:bool@
 send-one-way-request (iboe) mode:new|copy@ timeout:int@
   set-url? >text
   =set-method?

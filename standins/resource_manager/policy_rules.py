@@ -24,7 +24,7 @@ _ONCE = ("llm-semantic-cache-lookup", "llm-semantic-cache-store", "cors")
 #: What public samples deploy inside `choose`, in sections that the page of the policy does not name.
 _NESTED = {("authentication-managed-identity", "outbound"), ("set-body", "on-error")}
 #: Microsoft's own toolkit writes the children of these in another order than the schema.
-_ANY_ORDER = ("cache-lookup",)
+_ANY_ORDER = ("cache-lookup", "cors")
 #: At least one of these attributes.
 _ONE_OF: Mapping[str, tuple[str, ...]] = {
     "llm-token-limit": ("tokens-per-minute", "token-quota"),
@@ -134,7 +134,7 @@ def _may_stand(tag: str, holder: Element, section: str) -> bool:
 
 
 def _base(base: Element, holder: Element, section: str | None) -> Iterator[Problem]:
-    if section is None or holder.tag != section:
+    if section is None:
         yield base, f"'base' is not a policy that may stand in '{holder.tag}'."
     elif base.attrib or len(base) or (base.text or "").strip():
         yield base, "'base' has neither attributes nor content."
