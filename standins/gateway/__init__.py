@@ -33,7 +33,7 @@ DIFFERENCES = (
     "here it does. A circuit breaker counts it where its rule names the reason.",
     (
         "A breaker whose time is over lets all calls through again. When all backends have tripped, the body "
-        "of the 503 is the stand-in's own."
+        "of the 503 is the stand-in's own; an option makes it an error."
     ),
     "Where a policy of the service itself reads JSON, it must be strict; the real gateway's reader takes "
     "comments, single quotes and the like.",
@@ -60,6 +60,8 @@ OPTIONS: dict[str, Any] = {
     # Whether a retry stays with the member of a pool that the attempt before asked, unless
     # `set-backend-service` names the pool again.
     "retry_keeps_member": False,
+    # Whether a pool whose breakers have all tripped is an error (`on-error`) or an answer (`outbound`).
+    "exhausted_pool_fails": False,
     # Whether `authentication-managed-identity` sets `Authorization` although it names a variable.
     "identity_sets_header": False,
     # How long a backend may be silent, in seconds of real time.

@@ -44,13 +44,10 @@ def forward_request(node: Node) -> Step:
             raise Failure(500, "Internal server error")
         target = context.member = _target(context, context.backend)
         if target is None:
-            body = {
-                "statusCode": 503,
-                "message": "Service is unavailable: every backend's circuit breaker has tripped.",
-            }
-            context.response = Response(
-                503, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode()
-            )
+            failure = NoAnswer(503, "Service is unavailable: every backend's circuit breaker has tripped.")
+            if context.gateway.options["exhausted_pool_fails"]:
+                raise failure
+            context.response = failure.answer()
             return
         context.response = await _ask(context, target)
 

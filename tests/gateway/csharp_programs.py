@@ -113,14 +113,14 @@ class Programs:
 
 
 def source() -> str:
-    """A method for each expression, and one that finds it by its name."""
+    """A method for each expression, and one that finds it by its name. That uses allowed types, too."""
     methods, cases = [], []
     for number, (name, text) in enumerate(EXPRESSIONS.items()):
         filled = text.replace("%name%", LITERALS["name"]).replace("%value%", LITERALS["value"])
         code = f"{{ return {filled[1:]}; }}" if filled.startswith("@(") else filled[1:]
         methods.append(f"static object E{number}(IContext context) {code}")
         cases.append(f"case {json.dumps(name)}: return E{number}(context);")
-    switch = f"switch (name) {{ {' '.join(cases)} }} throw new ArgumentException(name);"
+    switch = f"switch (name) {{ {' '.join(cases)} }} throw new Exception(name);"
     methods.append(f"public static object Evaluate(string name, IContext context) {{ {switch} }}")
     usings = "\n".join(f"using {each};" for each in _USINGS)
     return f"{usings}\npublic static class Policies\n{{\n" + "\n".join(methods) + "\n}\n"

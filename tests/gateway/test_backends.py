@@ -34,12 +34,10 @@ OTHER = CatalogModel("mistral", "kaito", (Member(f"http://{OWN}/v1", "mistral-7b
 PLAIN = CatalogModel("claude", "openai", (Member(f"https://{PROVIDER}/v1", "claude-4"),))
 
 
+WORSE = ("retry_keeps_member", "identity_sets_header", "exhausted_pool_fails")
 READINGS = {
-    "each attempt asks anew, a variable is enough": {
-        "retry_keeps_member": False,
-        "identity_sets_header": False,
-    },
-    "an attempt may stay, the header is set too": {"retry_keeps_member": True, "identity_sets_header": True},
+    "the better way": dict.fromkeys(WORSE, False),
+    "the worse way": dict.fromkeys(WORSE, True),
 }
 
 
@@ -48,7 +46,7 @@ def reading(room: Room, request: pytest.FixtureRequest) -> Iterator[None]:
     """What the documentation leaves open: all must hold either way."""
     room.standins.control.set_options("gateway", **READINGS[request.param])
     yield
-    room.standins.control.set_options("gateway", retry_keeps_member=False, identity_sets_header=False)
+    room.standins.control.set_options("gateway", **dict.fromkeys(WORSE, False))
 
 
 async def key_for(room: Room, *models: CatalogModel) -> str:
