@@ -111,9 +111,14 @@ LATER: Mapping[str, Mapping[str, int]] = {
     },
 }
 WRITES = {**SETTLED, **LATER}
-#: What the broker remembers of messages that are gone: how far it has counted, which ids it has seen. And the
-#: roles that the deployment defines before the app starts.
-_NO_STATE = ("service-bus/counters/", "service-bus/history/", "role-definitions/")
+#: What the broker remembers of messages that are gone: how far it has counted, which ids it has seen. Long
+#: writes that are over. And the roles that the deployment defines before the app starts.
+_NO_STATE = (
+    "service-bus/counters/",
+    "service-bus/history/",
+    "resource-manager/operations that were begun/",
+    "role-definitions/",
+)
 #: Where messages wait for a stage: whatever waited there was handled.
 _ON_THEIR_WAY = ("service-bus/messages/access-changes/",)
 
