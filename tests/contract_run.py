@@ -1,8 +1,9 @@
 """`make contract`: how far the stand-ins can be trusted, as a table.
 
 Runs the wire, contract, end-to-end and client tests with every exchange checked against the official
-descriptions (which must be there), the contract tests once more against services named by settings, and the
-benchmark of Service Bus.
+descriptions (which must be there), the expressions of our policies under a C# compiler (where there is one),
+the contract tests once more against services named by settings, the benchmark of Service Bus, and how long
+the gateway's scan of a large body takes.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SUITES = (
     "standins/tests",
     "tests/gateway/test_policy_schemas.py",
+    "tests/gateway/test_csharp.py",
     "tests/wire",
     "tests/contract",
     "tests/end_to_end",
@@ -60,6 +62,7 @@ def main() -> int:
         ]
         status = _run(command, environment) or _run([sys.executable, "-m", "tests.contract.elsewhere"])
         status = status or _run([sys.executable, "-m", "bench.service_bus"])
+        status = status or _run([sys.executable, "-m", "tests.gateway.csharp_programs"])
         if report.exists() and junit.exists():
             _print(json.loads(report.read_text()), _clients(junit))
         return status

@@ -30,6 +30,8 @@ SYSTEM = "API Management"
 
 #: The statuses that trip a circuit breaker: the backend is overloaded, or it fails.
 _FAILURES = ((429, 429), (500, 599))
+#: Calls without an answer count too; whether a breaker counts them without this is not documented.
+_ERRORS = ("BackendConnectionFailure", "Timeout")
 
 
 class Backends:
@@ -135,6 +137,7 @@ def _breaker(breaker: Breaker) -> BackendCircuitBreaker:
         count=breaker.failures,
         interval=timedelta(seconds=breaker.interval),
         status_code_ranges=[FailureStatusCodeRange(min=least, max=most) for least, most in _FAILURES],
+        error_reasons=list(_ERRORS),
     )
     trip = timedelta(seconds=breaker.trip)
     rule = CircuitBreakerRule(
@@ -189,9 +192,14 @@ def _actual_breaker(found: Any) -> Breaker | None:
         or rule.trip_duration is None
     ):
         return Breaker(0, 0, 0)
-    ranges = tuple((each.min, each.max) for each in condition.status_code_ranges or ())
-    failures = condition.count if ranges == _FAILURES else 0
+    failures = condition.count if _counts_all(condition) else 0
     return Breaker(failures, int(condition.interval.total_seconds()), int(rule.trip_duration.total_seconds()))
+
+
+def _counts_all(condition: Any) -> bool:
+    """Whether it counts every failure that ours counts, and no other."""
+    ranges = tuple((each.min, each.max) for each in condition.status_code_ranges or ())
+    return ranges == _FAILURES and sorted(condition.error_reasons or ()) == sorted(_ERRORS)
 
 
 def _actual_value(contract: Any, tag: str) -> ActualNamedValue:

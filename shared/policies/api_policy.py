@@ -15,13 +15,18 @@ from shared.catalog.catalog import Catalog, CatalogModel, EntraTokens
 from shared.names import shared_backend
 from shared.policies.policy_xml import (
     FOUNDRY_AUDIENCE,
+    REMAINING,
+    SECURITY_HEADERS,
     another_when,
     expression,
     literal,
     policies,
     refuse,
+    refuse_body,
     remove_header,
+    respond,
     section,
+    set_backend,
     set_header,
     set_variable,
     when,
@@ -36,13 +41,12 @@ MAX_RETRIES = 4
 CLIENT_HEADERS = ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")
 CLIENT_PARAMETERS = ("api-key", "subscription-key")
 
-#: The security headers of every response, and the headers of backends that are removed from it.
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-}
+#: The headers of backends that are removed from every answer.
 BACKEND_HEADERS = ("Server", "X-Powered-By", "Set-Cookie", "openai-organization", "openai-project")
+
+
+#: What an answer of `on-error` takes over from the answer that it replaces.
+ERROR_HEADERS = ("Retry-After", "WWW-Authenticate", *REMAINING)
 
 
 def api_policy(catalog: Catalog) -> str:
@@ -51,6 +55,7 @@ def api_policy(catalog: Catalog) -> str:
     inbound = section(root, "inbound")
     inbound[:0] = list(_before_the_products(catalog))
     refuse(when(inbound, "variable is not set", name="granted-model"), 403, "This key belongs to no team.")
+    _read_body(inbound)
     _strip(inbound)
     choose = SubElement(inbound, "choose")
     for model in catalog.models:
@@ -59,11 +64,13 @@ def api_policy(catalog: Catalog) -> str:
     _keep_closed(inbound)
     set_variable(inbound, "attempt", expression("no attempt"))
     set_variable(inbound, "attempts", expression("attempts"))
+    set_variable(inbound, "request-body", expression("request body"))
     SubElement(inbound, "set-body").text = expression("body")
+    set_header(inbound, "Content-Type", "application/json")
     SubElement(inbound, "rewrite-uri", {"template": expression("path"), "copy-unmatched-params": "false"})
     _forward(root, catalog)
-    for name in ("outbound", "on-error"):
-        _secure(section(root, name))
+    _finish(section(root, "outbound"))
+    _tell_error(section(root, "on-error"))
     return with_digest(root)
 
 
@@ -90,7 +97,7 @@ def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
     SubElement(methods, "method").text = "POST"
     SubElement(SubElement(cors, "allowed-headers"), "header").text = "*"
     exposed = SubElement(cors, "expose-headers")
-    for name in ("Retry-After", "x-remaining-tokens", "x-remaining-requests"):
+    for name in ("Retry-After", *REMAINING):
         SubElement(exposed, "header").text = name
 
 
@@ -108,6 +115,13 @@ def _require_token(inbound: Element, tokens: EntraTokens) -> None:
     ).text = literal(tokens.audience)
 
 
+def _read_body(inbound: Element) -> None:
+    """Read the body here where the fragment of an earlier version, which does not, is still in place."""
+    unread = when(inbound, "variable is not set", name="scanned-body")
+    set_variable(unread, "scanned-body", expression("scanned body"))
+    refuse_body(inbound)
+
+
 def _strip(inbound: Element) -> None:
     for name in CLIENT_HEADERS:
         remove_header(inbound, name)
@@ -119,20 +133,16 @@ def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     """The backend of the first attempt: the team's own workspace, or the shared one."""
     _open(branch, model)
     set_variable(branch, "retries", str(model.retries))
+    _take_tokens(branch, model, catalog)
     shared = branch
     if model.dedicated is not None:
         own = when(branch, "variable is set", name="dedicated")
         set_variable(own, "served-model", literal(model.preset or model.name))
         shared = SubElement(branch[-1], "otherwise")
-    if not model.serves_all:
+    if model.serves_all:
+        _address(shared, model)
+    else:
         refuse(shared, 404, "This model is served to no team that has no workspace of its own.")
-        return
-    if model.provider == "foundry":
-        _take_token(branch)
-    _address(shared, model)
-    fallback = catalog.model(model.fallback or "")
-    if fallback is not None and fallback.provider == "foundry" != model.provider:
-        _take_token(when(branch, "variable is set", name="fallback-model"))
 
 
 def _open(branch: Element, model: CatalogModel) -> None:
@@ -150,10 +160,23 @@ def _keep_closed(parent: Element) -> None:
     )
 
 
+def _take_tokens(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
+    """The platform's token, where this model or its fallback needs it.
+
+    It is kept in a variable, so that it is sent to foundry only. Whether the header is set as well is not
+    documented, so it is removed again; `_address` sets it.
+    """
+    fallback = catalog.model(model.fallback or "")
+    if model.provider == "foundry":
+        _take_token(branch)
+    elif fallback is not None and fallback.provider == "foundry":
+        _take_token(when(branch, "variable is set", name="fallback-model"))
+
+
 def _take_token(parent: Element) -> None:
-    """The token is kept in a variable, so that it is never sent to another provider."""
     token = {"resource": FOUNDRY_AUDIENCE, "output-token-variable-name": "platform-token"}
     SubElement(parent, "authentication-managed-identity", token)
+    remove_header(parent, "Authorization")
 
 
 def _address(parent: Element, model: CatalogModel) -> None:
@@ -161,7 +184,9 @@ def _address(parent: Element, model: CatalogModel) -> None:
     set_variable(parent, "served-model", literal(model.served_name))
     if model.provider == "foundry":
         set_header(parent, "Authorization", expression("bearer"))
-    SubElement(parent, "set-backend-service", {"backend-id": shared_backend(model.name)})
+    if model.breaker is not None:
+        set_variable(parent, "trip-seconds", str(model.breaker.trip))
+    set_backend(parent, shared_backend(model.name))
 
 
 def _forward(root: Element, catalog: Catalog) -> None:
@@ -192,11 +217,37 @@ def _forward(root: Element, catalog: Catalog) -> None:
             _address(branch, model)
         _keep_closed(turn)
         SubElement(turn, "set-body").text = expression("body")
+    # Without this an attempt may stay with the member of a pool that has just failed. A product that was
+    # written before products said it has no such variable.
+    again_set = when(attempt, "variable is set", name="backend")
+    SubElement(again_set, "set-backend-service", {"backend-id": expression("the variable", name="backend")})
     SubElement(attempt, "forward-request", {"buffer-request-body": "true", "buffer-response": "false"})
 
 
-def _secure(answer: Element) -> None:
+def _finish(outbound: Element) -> None:
     for name in BACKEND_HEADERS:
-        remove_header(answer, name)
+        remove_header(outbound, name)
     for name, value in SECURITY_HEADERS.items():
-        set_header(answer, name, value)
+        set_header(outbound, name, value)
+    wait = when(outbound, "503 without Retry-After")
+    set_header(wait, "Retry-After", expression("seconds of the breaker"))
+
+
+def _tell_error(on_error: Element) -> None:
+    """The error in the form that OpenAI clients show.
+
+    The service allows no `set-body` here, and a new answer has no header of the one that it replaces. What
+    is not there is deleted instead of set: a header without a value could be read as a number.
+    """
+    set_variable(on_error, "error-status", expression("status of the error"))
+    for name in ERROR_HEADERS:
+        set_variable(on_error, f"error-{name}", expression("header of the error", name=name))
+    wait = when(on_error, "503 without Retry-After")
+    set_variable(wait, "error-Retry-After", expression("seconds of the breaker"))
+    answer = respond(on_error, expression("status"), expression("error"), expression("phrase of the status"))
+    for name in ERROR_HEADERS:
+        variable = f"error-{name}"
+        action = expression("header is there", name=variable)
+        kept = Element("set-header", {"name": name, "exists-action": action})
+        SubElement(kept, "value").text = expression("the variable", name=variable)
+        answer.insert(len(answer) - 1, kept)

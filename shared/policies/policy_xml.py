@@ -14,6 +14,8 @@ import re
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
+from shared.policies.expressions import EXPRESSIONS
+
 _DIGEST = "mergekey-digest"
 _LITERAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/ -]*")
 _PLACE = re.compile(r"%(name|value)%")
@@ -21,53 +23,18 @@ _PLACE = re.compile(r"%(name|value)%")
 #: The audience of the token with which the gateway calls a Foundry model or the content safety service.
 FOUNDRY_AUDIENCE = "https://cognitiveservices.azure.com"
 
-#: Every expression that stands in a policy. `%name%` and `%value%` are places for literals; nothing else in a
-#: text ever changes.
-EXPRESSIONS = {
-    # The model that a request names: '!contradiction' when path and body differ, '!unreadable' when the body
-    # is no JSON object.
-    "requested model": """@{
-    var inPath = context.Request.MatchedParameters.GetValueOrDefault("deployment-id", "");
-    var inBody = "";
-    var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
-    if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } \
-catch (Exception) { return "!unreadable"; }
-    }
-    if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
-    if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
-    return context.Request.Headers.GetValueOrDefault("x-ai-eg-model", "");
-}""",
-    "unreadable": '@((string)context.Variables["requested-model"] == "!unreadable")',
-    "contradiction": '@((string)context.Variables["requested-model"] == "!contradiction")',
-    "variable is": '@((string)context.Variables["%name%"] == "%value%")',
-    "variable is set": '@(context.Variables.ContainsKey("%name%"))',
-    "variable is not set": '@(!context.Variables.ContainsKey("%name%"))',
-    "the variable": '@((string)context.Variables["%name%"])',
-    # A product that was written before products said it, is taken for what a request is by default.
-    "closed to the data": '@(!((string)context.Variables["open-to"]).Split(\' \')'
-    '.Contains(context.Variables.GetValueOrDefault<string>("data-class", "internal")))',
-    "subscription": "@(context.Subscription.Id)",
-    "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
-    # The request's body with the name under which the backend knows the model.
-    "body": """@{
-    var body = context.Request.Body == null ? new JObject() \
-: context.Request.Body.As<JObject>(preserveContent: true);
-    body["model"] = (string)context.Variables["served-model"];
-    return body.ToString();
-}""",
-    "path": '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
-    # Attempts are counted from 1. The last one is the fallback's, where there is one.
-    "no attempt": "@(0)",
-    "attempts": '@(int.Parse((string)context.Variables["retries"])'
-    ' + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
-    "next attempt": '@((int)context.Variables["attempt"] + 1)',
-    "another attempt": "@((context.Response == null || context.Response.StatusCode == 429"
-    " || context.Response.StatusCode >= 500)"
-    ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
-    "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
-    ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
-}  # fmt: skip
+#: The headers that say how much is left: of the team's calls, of its tokens, of the model's tokens.
+REMAINING_REQUESTS = "x-remaining-requests"
+REMAINING_TOKENS = "x-remaining-tokens"
+REMAINING_MODEL_TOKENS = "x-remaining-model-tokens"
+REMAINING = (REMAINING_REQUESTS, REMAINING_TOKENS, REMAINING_MODEL_TOKENS)
+
+#: The security headers of every response.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
 
 Status = Literal[400, 403, 404]
 _REASONS: dict[Status, str] = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
@@ -130,14 +97,37 @@ def remove_header(parent: Element, name: str) -> None:
     SubElement(parent, "set-header", {"name": name, "exists-action": "delete"})
 
 
+def set_backend(parent: Element, name: str) -> None:
+    """The backend, by its name and in a variable, with which each attempt names it again."""
+    SubElement(parent, "set-backend-service", {"backend-id": name})
+    set_variable(parent, "backend", literal(name))
+
+
 def refuse(parent: Element, status: Status, message: str) -> None:
-    """Answer in the form that OpenAI clients show to people."""
+    """Answer with an error in the form that OpenAI clients show. `message` is a literal of the code."""
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": _CODES[status]}
+    respond(parent, str(status), json.dumps({"error": body}), _REASONS[status])
+
+
+def respond(parent: Element, status: str, body: str, reason: str = "") -> Element:
+    """Answer with JSON at once: no other policy follows, so the security headers stand here. Returns the
+    element.
+
+    `status` and `body` may be expressions. A header of the response that stood there before is dropped:
+    what is to stay is set anew.
+    """
     response = SubElement(parent, "return-response")
-    SubElement(response, "set-status", code=str(status), reason=_REASONS[status])
+    SubElement(response, "set-status", {"code": status} | ({"reason": reason} if reason else {}))
     set_header(response, "Content-Type", "application/json")
-    SubElement(
-        response, "set-body"
-    ).text = f'{{"error": {{"code": "{_CODES[status]}", "message": "{message}"}}}}'
+    for name, value in SECURITY_HEADERS.items():
+        set_header(response, name, value)
+    SubElement(response, "set-body").text = body
+    return response
+
+
+def refuse_body(parent: Element) -> None:
+    """Answer 400 where the variable `scanned-body` says that the body is refused, and why."""
+    respond(when(parent, "refused body"), "400", expression("why the body is refused"), _REASONS[400])
 
 
 def with_digest(root: Element) -> str:

@@ -3,7 +3,7 @@ model.
 
 The gateway runs product policies before API policies. The product policy grants and limits a call, the API
 policy routes it. The product policy passes its decision on in variables: `granted-model`, `data-class`,
-`fallback-model`, `dedicated`, `cached`.
+`fallback-model`, `dedicated`, `backend`, `cached`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, SemanticCache
 from shared.names import CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, backend, product
 from shared.policies.policy_xml import (
+    REMAINING_MODEL_TOKENS,
+    REMAINING_REQUESTS,
+    REMAINING_TOKENS,
     another_when,
     carries_digest,
     expression,
@@ -22,7 +25,9 @@ from shared.policies.policy_xml import (
     literal,
     policies,
     refuse,
+    refuse_body,
     section,
+    set_backend,
     set_variable,
     text_of,
     when,
@@ -39,18 +44,13 @@ _MINUTE = "60"
 
 
 def requested_model_fragment() -> str:
-    """The fragment that finds the model in the path or in the body, and in a header where neither names
-    one.
+    """The fragment that reads the body, refuses what two readers could read differently, and finds the model:
+    in the path, else in the body, else in a header.
     """
     root = Element("fragment")
+    set_variable(root, "scanned-body", expression("scanned body"))
+    refuse_body(root)
     set_variable(root, "requested-model", expression("requested model"))
-    choose = SubElement(root, "choose")
-    refuse(another_when(choose, "unreadable"), 400, "The body of the request is not a JSON object.")
-    refuse(
-        another_when(choose, "contradiction"),
-        400,
-        "The path and the body of the request name different models.",
-    )
     return text_of(root)
 
 
@@ -64,8 +64,9 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     inbound = section(root, "inbound")
     set_variable(inbound, "data-class", literal(request.data_classification))
     SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
-    _team_limits(inbound, request)
     allowed = list(_allowed(request, catalog))
+    _refuse_keys_twice(inbound, allowed, catalog)
+    _team_limits(inbound, request)
     names = ", ".join(literal(access.name) for access, _ in allowed)
     message = f"This key is not for that model. It is for: {names or 'no model'}."
     choose = SubElement(inbound, "choose") if allowed else inbound
@@ -127,12 +128,37 @@ def _allowed(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[ModelAc
             yield access, model
 
 
+def _is_screened(model: CatalogModel, catalog: Catalog) -> bool:
+    return model.screened and catalog.content_safety is not None
+
+
+def _refuse_keys_twice(
+    inbound: Element, allowed: list[tuple[ModelAccess, CatalogModel]], catalog: Catalog
+) -> None:
+    """Content safety must read what the model reads. This stands before the limits, because a refused call is
+    not counted.
+    """
+    screened = [literal(access.name) for access, model in allowed if _is_screened(model, catalog)]
+    if screened:
+        twice = when(inbound, "screened, with a key twice", value=" ".join(screened))
+        refuse(twice, 400, "A key stands twice in an object of the body.")
+
+
+def _counter(team: str, model: str | None = None) -> str:
+    """The key of a counter: `<team>` for a team, `<team>:<model>` for one of its models.
+
+    API Management has one counter per key, whatever the scope and the policy, so no two keys may be equal: a
+    team's name has neither `:` nor `/`. `<team>/month` is the form of a team's counter of another period.
+    """
+    return literal(team) if model is None else f"{literal(team)}:{literal(model)}"
+
+
 def _team_limits(inbound: Element, request: AccessRequest) -> None:
     """The limits over all models together. Calls are limited first, because counting them is cheap."""
     if request.requests_per_minute is not None:
         counting = {
-            "counter-key": literal(request.team),
-            "remaining-calls-header-name": "x-remaining-requests",
+            "counter-key": _counter(request.team),
+            "remaining-calls-header-name": REMAINING_REQUESTS,
         }
         SubElement(
             inbound,
@@ -140,14 +166,14 @@ def _team_limits(inbound: Element, request: AccessRequest) -> None:
             {"calls": str(request.requests_per_minute), "renewal-period": _MINUTE, **counting},
         )
     daily = None if request.daily_token_quota is None else (request.daily_token_quota, "Daily")
-    _token_limit(inbound, literal(request.team), request.tokens_per_minute, daily)
+    _token_limit(inbound, _counter(request.team), request.tokens_per_minute, daily)
 
 
 def _grant(
     branch: Element, request: AccessRequest, access: ModelAccess, model: CatalogModel, catalog: Catalog
 ) -> None:
     quota = None if access.token_quota is None else (access.token_quota.tokens, access.token_quota.period)
-    _token_limit(branch, f"{literal(request.team)}:{literal(access.name)}", access.tokens_per_minute, quota)
+    _token_limit(branch, _counter(request.team, access.name), access.tokens_per_minute, quota)
     if model.screened and catalog.content_safety is not None:
         _screen(branch, catalog.content_safety)
     metric = SubElement(branch, "llm-emit-token-metric", namespace="mergekey")
@@ -161,7 +187,7 @@ def _grant(
         set_variable(branch, "cached", "yes")
     if access.instance_type is not None:
         set_variable(branch, "dedicated", "yes")
-        SubElement(branch, "set-backend-service", {"backend-id": backend(request.team, access.name)})
+        set_backend(branch, backend(request.team, access.name))
 
 
 def _dimensions(request: AccessRequest, access: ModelAccess) -> Iterator[tuple[str, str]]:
@@ -219,8 +245,9 @@ def _token_limit(
     if per_minute is None and quota is None:
         return
     limits = {"counter-key": counter, "estimate-prompt-tokens": "false"}
+    left = REMAINING_MODEL_TOKENS if ":" in counter else REMAINING_TOKENS
     if per_minute is not None:
-        limits |= {"tokens-per-minute": str(per_minute), "remaining-tokens-header-name": "x-remaining-tokens"}
+        limits |= {"tokens-per-minute": str(per_minute), "remaining-tokens-header-name": left}
     if quota is not None:
         limits |= {"token-quota": str(quota[0]), "token-quota-period": quota[1]}
     SubElement(parent, "llm-token-limit", limits)

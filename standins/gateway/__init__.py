@@ -28,14 +28,17 @@ DIFFERENCES = (
         "Windows of a minute are fixed, as in the classic tiers; the v2 tiers fill a bucket. Counters are "
         "exact, and those of one gateway."
     ),
-    "Tokens of a stream that does not say its usage are guessed from the texts: four characters each.",
+    "Tokens of a stream are guessed from the texts: four characters each.",
     "Whether `retry` sees a backend that does not answer as `context.Response == null` is not documented; "
-    "here it does, and a circuit breaker counts it like a 500.",
+    "here it does. A circuit breaker counts it where its rule names the reason.",
     (
         "A breaker whose time is over lets all calls through again. When all backends have tripped, the body "
-        "of the 503 is the stand-in's own."
+        "of the 503 is the stand-in's own; an option makes it an error."
     ),
-    "JSON must be strict; the real gateway's reader takes comments, single quotes and the like.",
+    "Where a policy of the service itself reads JSON, it must be strict; the real gateway's reader takes "
+    "comments, single quotes and the like.",
+    "Whether a retry asks another member of a pool, and whether `authentication-managed-identity` sets the "
+    "header beside its variable, is not documented: options choose.",
     "A key that opens nothing is refused also where a product is open. For some time in 2024 Microsoft's "
     "page said that such a key is ignored there; it was taken back.",
     "Secrets of named values are read past the vault's roles.",
@@ -54,6 +57,13 @@ OPTIONS: dict[str, Any] = {
     # Host of a backend, with its port if it has one -> base URL of the server that stands for it; all others
     # are the model servers.
     "hosts": {},
+    # Whether a retry stays with the member of a pool that the attempt before asked, unless
+    # `set-backend-service` names the pool again.
+    "retry_keeps_member": False,
+    # Whether a pool whose breakers have all tripped is an error (`on-error`) or an answer (`outbound`).
+    "exhausted_pool_fails": False,
+    # Whether `authentication-managed-identity` sets `Authorization` although it names a variable.
+    "identity_sets_header": False,
     # How long a backend may be silent, in seconds of real time.
     "timeout_seconds": 60.0,
 }

@@ -2,7 +2,7 @@
 shows.
 
 https://learn.microsoft.com/azure/api-management/backends. A breaker that tripped lets everything through
-again when its time is over. A backend that does not answer counts as a failure, as if it had answered 500.
+again when its time is over. A backend that does not answer counts where the rule names the reason.
 """
 
 from __future__ import annotations
@@ -81,10 +81,14 @@ class Backends:
         number = self._world.trouble.choose(weights if any(weights) else [1] * len(group))
         return self._target(self._row(group[number]["id"]))
 
-    def note(self, target: Target, status: int, retry_after: str | None) -> None:
-        """What a backend answered; 0 when it did not."""
+    def is_closed(self, target: Target) -> bool:
+        """Whether its breaker lets calls through."""
+        return self._is_closed(target.row["id"])
+
+    def note(self, target: Target, status: int, retry_after: str | None, reason: str = "") -> None:
+        """What a backend answered; 0 when it did not, with the service's word for the reason."""
         for rule in (target.row["properties"].get("circuitBreaker") or {}).get("rules") or ():
-            if _fails(rule["failureCondition"], status or 500):
+            if _fails(rule["failureCondition"], status, reason):
                 breaker = self._breakers.setdefault(target.row["id"].lower(), _Breaker())
                 breaker.count_failure(self._world.clock.now(), rule, retry_after)
 
@@ -171,9 +175,11 @@ def _first_group(services: Sequence[Json]) -> list[Json]:
     return [each for each in services if (each.get("priority") or 0) == first]
 
 
-def _fails(condition: Mapping[str, Any], status: int) -> bool:
+def _fails(condition: Mapping[str, Any], status: int, reason: str) -> bool:
     if condition.get("count") is None:
         raise NotKnown("a circuit breaker that counts percent")
+    if status == 0:
+        return reason in (condition.get("errorReasons") or ())
     return any(limits["min"] <= status <= limits["max"] for limits in condition.get("statusCodeRanges") or ())
 
 

@@ -13,8 +13,8 @@ from multidict import CIMultiDict
 from standins.gateway.backends import Backends, Target
 from standins.gateway.cache import SemanticCache
 from standins.gateway.counters import Counters
-from standins.gateway.exchange import Json, Request, Response
-from standins.world import World
+from standins.gateway.exchange import Failure, Json, Request, Response
+from standins.world import Options, World
 
 
 class Gateway(Protocol):
@@ -27,6 +27,7 @@ class Gateway(Protocol):
     backends: Backends
     cache: SemanticCache
     metrics: deque[dict[str, Any]]
+    options: Options
 
     @property
     def service(self) -> str:
@@ -68,22 +69,27 @@ class Context:
 
     `subscription`, `product` are None where the call has none. `route` is the path below the backend's URL,
     `keeps_query` whether the client's query goes along. `counting` is told the tokens once they are known,
-    `answering` changes whatever is answered.
+    `telling` puts what is left of a limit into the headers of an answer of the backend, or of an error before
+    `on-error`; `answering` changes whatever is answered.
     """
 
     gateway: Gateway
     request: Request
     api: Json
-    operation: Json
+    operation: Json | None
     subscription: Json | None = None
     product: Json | None = None
     variables: dict[str, Any] = field(default_factory=dict)
     backend: str | None = None
+    #: The backend that was asked last, since a policy named one.
+    member: Target | None = None
     route: str = ""
     keeps_query: bool = True
     response: Response | None = None
     counting: list[Callable[[Usage], None]] = field(default_factory=list)
+    telling: list[Callable[[Response], None]] = field(default_factory=list)
     answering: list[Callable[[Response], None]] = field(default_factory=list)
+    last_error: Failure | None = None
     #: Backends that were asked, with what they answered (0: nothing), in order.
     asked: list[tuple[str, int]] = field(default_factory=list)
     usage: Usage | None = None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
+from standins.gateway.body_scan import BODY, SCAN, body, header, scanned_body
 from standins.gateway.context import Context
 from standins.gateway.exchange import NotKnown
 
@@ -23,34 +24,28 @@ _PLACE = re.compile(r"%(name|value)%")
 _LITERAL = r"[A-Za-z0-9][A-Za-z0-9._:/ -]*"
 
 
+def _found(context: Context, parts: int) -> list[str]:
+    found: str = context.variables["scanned-body"]
+    return found.split(" ", parts - 1)
+
+
 def _requested_model(context: Context) -> str:
-    request = context.request
-    in_path, in_body = request.parameters.get("deployment-id", ""), ""
-    if request.body:
-        try:
-            named = request.json().get("model")
-            in_body = "" if named is None else _text(named)
-        except ValueError:
-            return "!unreadable"
-    if in_path and in_body and in_path != in_body:
-        return "!contradiction"
-    return in_path or in_body or request.headers.get("x-ai-eg-model", "")
+    in_path = context.request.parameters.get("deployment-id", "")
+    return in_path or _found(context, 5)[4] or header(context.request, "x-ai-eg-model")
 
 
-def _text(value: Any) -> str:
-    """What `(string)` makes of a JSON value. Raises ValueError for an object or a list."""
-    if isinstance(value, dict | list):
-        raise ValueError("no text")
-    return value if isinstance(value, str) else json.dumps(value)
+def _why_refused(context: Context) -> str:
+    why: str = context.variables["scanned-body"][1:]
+    rest = '", "type": "invalid_request_error", "param": null, "code": "bad_request"}}'
+    return '{"error": {"message": "' + why + rest
 
 
-def _body(context: Context) -> str:
-    body = context.request.json() if context.request.body else {}
-    return json.dumps(body | {"model": context.variables["served-model"]})
+def _has_a_key_twice(context: Context, value: str) -> bool:
+    return _found(context, 5)[3] == "1" and context.variables["requested-model"] in value.split(" ")
 
 
 def _path(context: Context) -> str:
-    return "/embeddings" if context.request.path.endswith("/embeddings") else "/chat/completions"
+    return "/embeddings" if context.request.path.lower().endswith("/embeddings") else "/chat/completions"
 
 
 def _is_closed(context: Context) -> bool:
@@ -83,30 +78,64 @@ def _is(context: Context, name: str, value: str = "") -> bool:
     return bool(context.variables[name] == value)
 
 
+def _header_of_error(context: Context, name: str) -> str:
+    answer = context.response
+    return "" if answer is None else ",".join(answer.headers.getall(name, []))
+
+
+def _is_503_without_a_time(context: Context) -> bool:
+    answer = context.response
+    return answer is not None and answer.status == 503 and not _header_of_error(context, "Retry-After")
+
+
+_PHRASES = {"401": "Unauthorized", "403": "Forbidden", "404": "Not Found", "429": "Too Many Requests"}
+_ERROR_CODES = {"401": "invalid_api_key", "404": "not_found", "429": "rate_limit_exceeded"}
+
+
+def _phrase(context: Context) -> str:
+    status = context.variables["error-status"]
+    failed = "Internal Server Error" if status[0] == "5" else "Bad Request"
+    return "Service Unavailable" if status == "503" else _PHRASES.get(status, failed)
+
+
+def _error(context: Context) -> str:
+    status = context.variables["error-status"]
+    failed = status[0] == "5"
+    kind = "server_error" if failed else "rate_limit_error" if status == "429" else "invalid_request_error"
+    code = _ERROR_CODES.get(status, "server_error" if failed else "bad_request")
+    if status == "403":
+        code = "insufficient_quota" if context.variables["error-Retry-After"] else "access_denied"
+    told = "" if failed or context.last_error is None else context.last_error.message
+    message = json.dumps(told or "The gateway could not serve this call.", ensure_ascii=False)
+    return f'{{"error": {{"message": {message}, "type": "{kind}", "param": null, "code": "{code}"}}}}'
+
+
 #: What it is called -> its text, and what it does with a call and the names in its places.
 EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
+    "scanned body": (SCAN, scanned_body),
+    "refused body": (
+        "@(((string)context.Variables[\"scanned-body\"])[0] == '!')",
+        lambda context: context.variables["scanned-body"][0] == "!",
+    ),
+    "why the body is refused": (
+        r"""@("{\"error\": {\"message\": \""
+    + ((string)context.Variables["scanned-body"]).Substring(1)
+    + "\", \"type\": \"invalid_request_error\", \"param\": null, \"code\": \"bad_request\"}}")""",
+        _why_refused,
+    ),
     "requested model": (
         """@{
     var inPath = context.Request.MatchedParameters.GetValueOrDefault("deployment-id", "");
-    var inBody = "";
-    var text = context.Request.Body == null ? "" : context.Request.Body.As<string>(preserveContent: true);
-    if (!string.IsNullOrEmpty(text)) {
-        try { inBody = (string)JObject.Parse(text)["model"] ?? ""; } catch (Exception) { return \
-"!unreadable"; }
-    }
-    if (inPath != "" && inBody != "" && inPath != inBody) { return "!contradiction"; }
-    if (inPath != "" || inBody != "") { return inPath != "" ? inPath : inBody; }
-    return context.Request.Headers.GetValueOrDefault("x-ai-eg-model", "");
+    if (inPath != "") { return inPath; }
+    var inBody = ((string)context.Variables["scanned-body"]).Split(new[] { ' ' }, 5)[4];
+    return inBody != "" ? inBody : context.Request.Headers.GetValueOrDefault("x-ai-eg-model", "");
 }""",
         _requested_model,
     ),
-    "unreadable": (
-        '@((string)context.Variables["requested-model"] == "!unreadable")',
-        partial(_is, name="requested-model", value="!unreadable"),
-    ),
-    "contradiction": (
-        '@((string)context.Variables["requested-model"] == "!contradiction")',
-        partial(_is, name="requested-model", value="!contradiction"),
+    "screened, with a key twice": (
+        """@(((string)context.Variables["scanned-body"]).Split(new[] { ' ' }, 5)[3]\
+ == "1" && "%value%".Split(' ').Contains((string)context.Variables["requested-model"]))""",
+        _has_a_key_twice,
     ),
     "variable is": ('@((string)context.Variables["%name%"] == "%value%")', _is),
     "variable is set": (
@@ -128,17 +157,14 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         '@("Bearer " + (string)context.Variables["platform-token"])',
         lambda context: "Bearer " + context.variables["platform-token"],
     ),
-    "body": (
-        """@{
-    var body = context.Request.Body == null ? new JObject() : \
-context.Request.Body.As<JObject>(preserveContent: true);
-    body["model"] = (string)context.Variables["served-model"];
-    return body.ToString();
-}""",
-        _body,
+    "request body": (
+        "@(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)))",
+        lambda context: context.request.body.decode(errors="replace"),
     ),
+    "body": (BODY, body),
     "path": (
-        '@(context.Request.Url.Path.EndsWith("/embeddings") ? "/embeddings" : "/chat/completions")',
+        '@(context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
+        ' ? "/embeddings" : "/chat/completions")',
         _path,
     ),
     "no attempt": ("@(0)", lambda _: 0),
@@ -165,6 +191,56 @@ context.Request.Body.As<JObject>(preserveContent: true);
             '(int)context.Variables["attempts"])'
         ),
         _fallbacks_turn,
+    ),
+    "503 without Retry-After": (
+        "@(context.Response != null && context.Response.StatusCode == 503"
+        ' && context.Response.Headers.GetValueOrDefault("Retry-After", "") == "")',
+        _is_503_without_a_time,
+    ),
+    "seconds of the breaker": (
+        '@(context.Variables.GetValueOrDefault<string>("trip-seconds", "10"))',
+        lambda context: context.variables.get("trip-seconds", "10"),
+    ),
+    "status of the error": (
+        '@(context.Response == null ? "500" : context.Response.StatusCode.ToString())',
+        lambda context: "500" if context.response is None else str(context.response.status),
+    ),
+    "header of the error": (
+        '@(context.Response == null ? "" : context.Response.Headers.GetValueOrDefault("%name%", ""))',
+        _header_of_error,
+    ),
+    "header is there": (
+        '@((string)context.Variables["%name%"] == "" ? "delete" : "override")',
+        lambda context, name: "delete" if context.variables[name] == "" else "override",
+    ),
+    "status": (
+        '@(int.Parse((string)context.Variables["error-status"]))',
+        lambda context: int(context.variables["error-status"]),
+    ),
+    "phrase of the status": (
+        """@{
+    var status = (string)context.Variables["error-status"];
+    return status == "401" ? "Unauthorized" : status == "403" ? "Forbidden" : status == "404" ? "Not Found"
+        : status == "429" ? "Too Many Requests" : status == "503" ? "Service Unavailable"
+        : status[0] == '5' ? "Internal Server Error" : "Bad Request";
+}""",
+        _phrase,
+    ),
+    "error": (
+        r"""@{
+    var status = (string)context.Variables["error-status"];
+    var failed = status[0] == '5';
+    var code = status == "401" ? "invalid_api_key" : status == "404" ? "not_found"
+        : status == "429" ? "rate_limit_exceeded" : failed ? "server_error"
+        : status != "403" ? "bad_request"
+        : (string)context.Variables["error-Retry-After"] != "" ? "insufficient_quota" : "access_denied";
+    var message = failed || context.LastError == null || string.IsNullOrEmpty(context.LastError.Message)
+        ? "The gateway could not serve this call." : context.LastError.Message;
+    return "{\"error\": {\"message\": " + JsonConvert.SerializeObject(message) + ", \"type\": \""
+        + (failed ? "server_error" : status == "429" ? "rate_limit_error" : "invalid_request_error")
+        + "\", \"param\": null, \"code\": \"" + code + "\"}}";
+}""",
+        _error,
     ),
 }
 

@@ -105,7 +105,7 @@ class Facilities:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=10, sock_read=self.options["timeout_seconds"]
         )
-        started, status, retry_after = self.world.clock.now(), 0, None
+        started, status, retry_after, reason = self.world.clock.now(), 0, None, ""
         try:
             answer = await self._open.request(
                 method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
@@ -113,6 +113,7 @@ class Facilities:
             status, retry_after = answer.status, answer.headers.get("Retry-After")
             return answer
         except (aiohttp.ClientError, TimeoutError) as error:
+            reason = "Timeout" if isinstance(error, TimeoutError) else "BackendConnectionFailure"
             self.world.loud(
                 SERVER,
                 f"{target.name} did not answer in {self.world.clock.now() - started:.1f} s: "
@@ -120,7 +121,7 @@ class Facilities:
             )
             return None
         finally:
-            self.backends.note(target, status, retry_after)
+            self.backends.note(target, status, retry_after, reason)
 
     async def token(self, resource: str) -> str:
         """A token of the gateway's own identity."""

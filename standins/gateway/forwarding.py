@@ -25,7 +25,7 @@ _OF_THE_CONNECTION = (
     "Expect",
     "Upgrade",
 )
-#: What a token is where a stream does not say how many there were: about so many characters.
+#: What a token of a stream is: about so many characters.
 _CHARACTERS = 4
 
 
@@ -42,19 +42,26 @@ def forward_request(node: Node) -> Step:
     async def forward(context: Context) -> None:
         if context.backend is None:
             raise Failure(500, "Internal server error")
-        target = context.gateway.backends.pick(context.gateway.service, context.backend)
+        target = context.member = _target(context, context.backend)
         if target is None:
-            body = {
-                "statusCode": 503,
-                "message": "Service is unavailable: every backend's circuit breaker has tripped.",
-            }
-            context.response = Response(
-                503, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode()
-            )
+            failure = NoAnswer(503, "Service is unavailable: every backend's circuit breaker has tripped.")
+            if context.gateway.options["exhausted_pool_fails"]:
+                raise failure
+            context.response = failure.answer()
             return
         context.response = await _ask(context, target)
 
     return forward
+
+
+def _target(context: Context, backend: str) -> Target | None:
+    """The backend to ask; with `retry_keeps_member` the one of the attempt before, unless a policy named the
+    pool again.
+    """
+    gateway, kept = context.gateway, context.member
+    if kept is not None and gateway.options["retry_keeps_member"]:
+        return kept if gateway.backends.is_closed(kept) else None
+    return gateway.backends.pick(gateway.service, backend)
 
 
 async def _ask(context: Context, target: Target) -> Response:
@@ -116,12 +123,13 @@ async def _stream(context: Context, answer: aiohttp.ClientResponse) -> AsyncGene
 
 
 class _Seen:
-    """Reads along in a stream of events."""
+    """Reads along in a stream of events. What the last chunk says of its usage is not used: the service
+    estimates both sides of a stream. https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
+    """
 
     def __init__(self, context: Context) -> None:
         self._asked = context.request.body
         self._rest = b""
-        self._told: Usage | None = None
         self._written = 0
 
     def add(self, chunk: bytes) -> None:
@@ -131,15 +139,12 @@ class _Seen:
                 self._event(json.loads(line[6:]))
 
     def _event(self, event: Mapping[str, Any]) -> None:
-        self._told = usage_of(event) or self._told
         self._written += sum(
             len((choice.get("delta") or {}).get("content") or "") for choice in event.get("choices") or ()
         )
 
     def usage(self) -> Usage:
-        """What the last chunk said, if the client asked for that, else a guess by the length of the texts."""
-        if self._told is not None:
-            return self._told
+        """By the length of the texts."""
         messages = json.loads(self._asked).get("messages") or ()
         prompt = sum(len(str(message.get("content") or "")) for message in messages)
         return Usage(-(-prompt // _CHARACTERS), -(-self._written // _CHARACTERS))

@@ -61,7 +61,7 @@ def token_limit(node: Node) -> Step:
     async def limit(context: Context) -> None:
         name = str(key(context))
         if header and limits[0].period is None:
-            context.answering.append(
+            context.telling.append(
                 lambda answer: _tell(answer, header, limits[0].most - limits[0].count(context, name).used)
             )
         for each in limits:
@@ -99,7 +99,7 @@ def rate_limit(node: Node) -> Step:
     async def limit(context: Context) -> None:
         count = context.gateway.counters.window("calls", str(key(context)), seconds)
         if header:
-            context.answering.append(lambda answer: _tell(answer, header, most - count.used))
+            context.telling.append(lambda answer: _tell(answer, header, most - count.used))
         if count.used >= most:
             raise _beyond(context, count, 429, "Rate limit is exceeded.")
         count.used += 1

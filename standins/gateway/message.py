@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from multidict import CIMultiDict
 
 from standins.gateway.context import Context, Step
 from standins.gateway.document import Node
 from standins.gateway.exchange import NotKnown, Response
-from standins.gateway.expressions import value_of
+from standins.gateway.expressions import Value, value_of
 
 _OF_THE_REQUEST = ("inbound", "backend")
 _ACTIONS = ("override", "skip", "append", "delete")
@@ -35,21 +37,30 @@ def set_variable(node: Node) -> Step:
 
 def set_header(node: Node) -> Step:
     attributes = node.only("name", "exists-action")
-    name, action = node.fixed(attributes, "name"), node.fixed(attributes, "exists-action", *_ACTIONS)
+    name, what = node.fixed(attributes, "name"), _action(node, attributes)
     values = [value_of(child.text) for child in node.children("value")]
-    if (action == "delete") == bool(values):
-        raise NotKnown(f'<set-header exists-action="{action}"> with {len(values)} values')
+    if attributes.get("exists-action") == "delete" and values:
+        raise NotKnown('<set-header exists-action="delete"> with values')
+    if attributes.get("exists-action") != "delete" and not values:
+        raise NotKnown("<set-header> without a value")
 
     async def change(context: Context) -> None:
-        headers = _headers(context, node.place)
+        headers, action = _headers(context, node.place), what(context)
         if action == "skip" and name in headers:
             return
         if action in ("override", "delete"):
             headers.popall(name, None)
-        for value in values:
+        for value in values if action != "delete" else ():
             headers.add(name, str(value(context)))
 
     return change
+
+
+def _action(node: Node, attributes: Mapping[str, str]) -> Value:
+    """What to do with a header that is there already, which an expression may say."""
+    if attributes.get("exists-action", "").startswith("@"):
+        return value_of(attributes["exists-action"])
+    return value_of(node.fixed(attributes, "exists-action", *_ACTIONS))
 
 
 def set_query(node: Node) -> Step:
@@ -85,12 +96,15 @@ def set_body(node: Node) -> Step:
 def set_status(node: Node) -> Step:
     attributes = node.only("code", "reason")
     node.empty()
-    code, reason = int(node.fixed(attributes, "code")), node.fixed(attributes, "reason")
+    code, reason = node.value(attributes, "code"), value_of(attributes.get("reason", ""))
+    if not attributes["code"].startswith("@"):
+        int(attributes["code"])
     if node.place in _OF_THE_REQUEST:
         raise NotKnown("<set-status> of a request")
 
     async def change(context: Context) -> None:
-        _answer(context).status, _answer(context).reason = code, reason or None
+        said = int(code(context)), str(reason(context)) or None
+        _answer(context).status, _answer(context).reason = said
 
     return change
 
@@ -110,12 +124,13 @@ def rewrite(node: Node) -> Step:
 
 
 def set_backend(node: Node) -> Step:
-    name = node.fixed(node.only("backend-id"), "backend-id")
+    attributes = node.only("backend-id")
     node.empty()
-    if not name or node.place not in _OF_THE_REQUEST:
+    if not attributes.get("backend-id") or node.place not in _OF_THE_REQUEST:
         raise NotKnown("<set-backend-service> without a backend-id, or for an answer")
+    name = node.value(attributes, "backend-id")
 
     async def change(context: Context) -> None:
-        context.backend = name
+        context.backend, context.member = str(name(context)), None
 
     return change

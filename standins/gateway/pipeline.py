@@ -24,7 +24,7 @@ def policies_for(context: Context) -> list[Policy]:
     """
     gateway = context.gateway
     scopes = [
-        context.operation["id"],
+        *([context.operation["id"]] if context.operation else []),
         context.api["id"],
         *([context.product["id"]] if context.product else []),
         gateway.service,
@@ -58,12 +58,22 @@ async def _call(policies: list[Policy], context: Context) -> None:
         context.response, context.cached = hit.answer, True
     if context.response is None:
         raise Failure(500, "Internal server error")
+    _tell(context)
     await _section(policies, "outbound", context)
 
 
+def _tell(context: Context) -> None:
+    assert context.response is not None, "the caller made sure"
+    for change in context.telling:
+        change(context.response)
+
+
 async def fail(policies: list[Policy], context: Context, failure: Failure) -> None:
-    """The section `on-error`, which may change the answer that tells of the failure."""
-    context.response = failure.answer()
+    """The section `on-error`, which may change the answer that tells of the failure, or answer by itself:
+    then no header of that answer is left.
+    """
+    context.response, context.last_error = failure.answer(), failure
+    _tell(context)
     try:
         await _section(policies, "on-error", context)
     except Returned as returned:
@@ -71,8 +81,10 @@ async def fail(policies: list[Policy], context: Context, failure: Failure) -> No
 
 
 async def refuse(context: Context, failure: Failure) -> Response:
-    """A call that has no valid key meets no policy but those for errors."""
-    await fail(policies_for(context), context, failure)
+    """A call that has no valid key, or is for no operation, meets no policy but those for errors, and none of
+    an operation: https://learn.microsoft.com/azure/api-management/api-management-error-handling-policies
+    """
+    await fail(policies_for(replace(context, operation=None, product=None)), context, failure)
     assert context.response is not None, "`fail` leaves one"
     return context.response
 

@@ -65,6 +65,15 @@ class Routing:
                 )
         return None
 
+    def api(self, service: str, path: str) -> Json | None:
+        """The API that a path is below, the one with the longest path of its own."""
+        apis = [row for row in self._state.apis.under(service) if "/operations/" not in row["id"]]
+        for api in sorted(apis, key=lambda row: -len(row["properties"]["path"])):
+            prefix = f"/{api['properties']['path']}".rstrip("/").lower()
+            if f"{path.lower()}/".startswith(f"{prefix}/"):
+                return api
+        return None
+
     def _current(self, service: str) -> list[_Operation]:
         versions = (self._state.apis.version, self._state.operations.version, service)
         if versions != self._versions:

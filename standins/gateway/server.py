@@ -39,7 +39,7 @@ class Server:
 
     async def _answer(self, request: Request, match: Match | None) -> tuple[Response, Context | None]:
         if match is None:
-            return Failure(404, "Resource not found").answer(), None
+            return await self._not_found(request)
         request.parameters = match.parameters
         context = Context(self._gateway, request, match.api, match.operation, route=match.route)
         if request.method == "OPTIONS":
@@ -50,6 +50,17 @@ class Server:
             return await pipeline.refuse(context, failure), context
         context.subscription, context.product = caller.subscription, caller.product
         return await pipeline.answer(context), context
+
+    async def _not_found(self, request: Request) -> tuple[Response, Context | None]:
+        """An operation that an API does not have reaches the API's policy for errors; a path of no API does
+        not.
+        """
+        failure = Failure(404, "Unable to match incoming request to an operation.")
+        api = self._routing.api(self._gateway.service, request.path)
+        if api is None or request.method == "OPTIONS":
+            return Failure(404, "Resource not found").answer(), None
+        context = Context(self._gateway, request, api, None)
+        return await pipeline.refuse(context, failure), context
 
     def _line(self, context: Context, answer: Response) -> dict[str, Any]:
         """Of the diagnostic log: no header and no body, so no key."""

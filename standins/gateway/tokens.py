@@ -47,7 +47,7 @@ def managed_identity(node: Node) -> Step:
         token = await context.gateway.token(resource)
         if variable:
             context.variables[variable] = token
-        else:
+        if not variable or context.gateway.options["identity_sets_header"]:
             context.request.headers["Authorization"] = f"Bearer {token}"
 
     return take

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from standins.resource_manager.policy_grammar import SECTIONS
+from standins.resource_manager.policy_rules import problems
+
 Element = etree._Element
 
 #: C# as far as brackets go: comments, strings (verbatim, interpolated, plain), characters, brackets, anything
@@ -29,73 +32,11 @@ _START = re.compile(
     r"""<!--.*?-->|<!\[CDATA\[.*?\]\]>|=\s*(?P<quote>["'])\s*(?=@[({])|>\s*(?=@[({])""", re.DOTALL
 )
 _ENTITY = re.compile(r"&(?!(?:quot|apos|lt|gt|amp|#\d+|#x[0-9a-fA-F]+);)")
+_CLOSES = {"(": ")", "[": "]", "{": "}"}
+#: How a block of statements ends: not all of its ways may end without a value.
+_ENDS = re.compile(r"\b(?:return|throw)\b")
 _EMPTY = re.compile(r"(?P<comment><!--.*?-->)|/>", re.DOTALL)
 _RAW = re.compile(r'(?<==")\s*@[({][^"]*(?=")|(?<=>)\s*@[({][^<]*(?=<)')
-
-_SECTIONS = ("inbound", "backend", "outbound", "on-error")
-#: Elements whose children are policies, and the policies:
-#: https://learn.microsoft.com/azure/api-management/api-management-policies
-_HOLDERS = (
-    *_SECTIONS,
-    "fragment",
-    "when",
-    "otherwise",
-    "retry",
-    "wait",
-    "limit-concurrency",
-    "return-response",
-)
-_POLICY_NAMES = """
-    authentication-basic authentication-certificate authentication-managed-identity
-    azure-openai-emit-token-metric azure-openai-semantic-cache-lookup azure-openai-semantic-cache-store
-    azure-openai-token-limit base cache-lookup cache-lookup-value cache-remove-value cache-store
-    cache-store-value check-header choose cors cross-domain emit-metric find-and-replace forward-request
-    get-authorization-context include-fragment invoke-dapr-binding ip-filter json-to-xml jsonp
-    limit-concurrency llm-content-safety llm-emit-token-metric llm-semantic-cache-lookup
-    llm-semantic-cache-store llm-token-limit log-to-eventhub mock-response proxy publish-to-dapr quota
-    quota-by-key rate-limit rate-limit-by-key redirect-content-urls retry return-response rewrite-uri
-    send-one-way-request send-request set-backend-service set-body set-header set-method
-    set-query-parameter set-status set-variable trace validate-azure-ad-token validate-client-certificate
-    validate-content validate-graphql-request validate-headers validate-jwt validate-odata-request
-    validate-parameters validate-status-code wait xml-to-json xsl-transform
-"""
-_POLICIES = frozenset(_POLICY_NAMES.split())
-#: https://learn.microsoft.com/azure/api-management/policy-fragments#limitations
-_NOT_IN_FRAGMENTS = ("base", "include-fragment")
-#: Policies that may stand in some sections only, and the attributes they must have.
-_ONLY_IN = {
-    "llm-token-limit": ("inbound",),
-    "azure-openai-token-limit": ("inbound",),
-    "llm-emit-token-metric": ("inbound",),
-    "set-backend-service": ("inbound", "backend"),
-    "rate-limit-by-key": ("inbound",),
-    "quota-by-key": ("inbound",),
-    "llm-content-safety": ("inbound",),
-    "llm-semantic-cache-lookup": ("inbound",),
-    "llm-semantic-cache-store": ("outbound",),
-    "authentication-managed-identity": ("inbound",),
-    "validate-azure-ad-token": ("inbound",),
-    "cors": ("inbound",),
-    "rewrite-uri": ("inbound",),
-    "forward-request": ("backend",),
-}
-#: https://learn.microsoft.com/azure/api-management/llm-semantic-cache-lookup-policy#usage-notes
-_ONCE = ("llm-semantic-cache-lookup", "llm-semantic-cache-store")
-_REQUIRED = {
-    "llm-token-limit": ("counter-key", "estimate-prompt-tokens"),
-    "set-variable": ("name", "value"),
-    "set-header": ("name",),
-    "when": ("condition",),
-    "include-fragment": ("fragment-id",),
-    "rewrite-uri": ("template",),
-    "authentication-managed-identity": ("resource",),
-    "rate-limit-by-key": ("calls", "renewal-period", "counter-key"),
-    "llm-content-safety": ("backend-id",),
-    "llm-semantic-cache-lookup": ("score-threshold", "embeddings-backend-id"),
-    "llm-semantic-cache-store": ("duration",),
-    "validate-azure-ad-token": ("tenant-id",),
-    "retry": ("condition", "count", "interval"),
-}
 
 
 @dataclass
@@ -205,10 +146,13 @@ def _expression_end(text: str, start: int) -> int:
     """The position after the bracket that closes the expression at `start` (its `@`). Raises PolicyError if
     none does.
     """
-    depth = 0
+    closes: list[str] = []
     for token in _TOKEN.finditer(text, start + 1):
-        depth += bool(token["open"]) - bool(token["close"])
-        if depth == 0:
+        if token["open"]:
+            closes.append(_CLOSES[token["open"]])
+        elif token["close"] and closes.pop() != token["close"]:
+            break
+        if not closes:
             return token.end()
     line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
     raise PolicyError(
@@ -227,41 +171,14 @@ def _check(document: Document) -> None:
     if document.root.tag == "policies":
         seen: set[str] = set()
         for section in document.root.iterchildren(etree.Element):
-            if section.tag not in _SECTIONS or section.tag in seen:
+            if section.tag not in SECTIONS or section.tag in seen:
                 raise document.error(section, f"'{section.tag}' is not a section, or stands twice.")
             seen.add(str(section.tag))
-            _check_sections(document, section)
-    for holder in document.root.iter(*_HOLDERS):
-        for policy in holder.iterchildren(etree.Element):
-            if policy.tag not in _POLICIES or (
-                document.root.tag == "fragment" and policy.tag in _NOT_IN_FRAGMENTS
-            ):
-                raise document.error(
-                    policy, f"'{policy.tag}' is not a policy that may stand in '{holder.tag}'."
-                )
+    for element, reason in problems(document.root):
+        raise document.error(element, reason)
     for element in document.elements():
-        _check_element(document, element)
-
-
-def _check_sections(document: Document, section: Element) -> None:
-    for element in section.iter(*_ONLY_IN):
-        if section.tag not in _ONLY_IN[str(element.tag)]:
-            raise document.error(element, f"Policy is not allowed in the section '{section.tag}'.")
-    for tag in _ONCE:
-        for again in list(section.iter(tag))[1:]:
-            raise document.error(again, f"Policy may be used once in the section '{section.tag}'.")
-    if section.tag == "backend" and len(list(section.iterchildren(etree.Element))) > 1:
-        raise document.error(section, "The section 'backend' may have one policy only.")
-
-
-def _check_element(document: Document, element: Element) -> None:
-    for name in _REQUIRED.get(str(element.tag), ()):
-        if name not in element.attrib:
-            raise document.error(element, f"The required attribute '{name}' is missing.")
-    if element.tag == "llm-token-limit" and not {"tokens-per-minute", "token-quota"} & set(element.attrib):
-        raise document.error(element, "Either 'tokens-per-minute' or 'token-quota' is required.")
-    for value in (*element.attrib.values(), element.text or ""):
-        _check_value(document, element, str(value).strip())
+        for value in (*element.attrib.values(), element.text or ""):
+            _check_value(document, element, str(value).strip())
 
 
 def _check_value(document: Document, element: Element, value: str) -> None:
@@ -270,5 +187,6 @@ def _check_value(document: Document, element: Element, value: str) -> None:
             balanced = _expression_end(value, 0) == len(value)
         except PolicyError:
             balanced = False
-        if not balanced:
+        empty = not value[2:-1].strip() or (value[1] == "{" and not _ENDS.search(value))
+        if not balanced or empty:
             raise document.error(element, "The expression is not well-formed.")

@@ -247,6 +247,12 @@ async def test_a_policy_may_name_a_backend_that_exists(gateway: Gateway, team: s
     assert await gateway.product_policy(product) is not None
 
 
+async def test_a_policy_may_name_a_backend_by_an_expression(gateway: Gateway, product: str) -> None:
+    named = '<set-backend-service backend-id="@((string)context.Variables[&quot;b&quot;])" />'
+    await gateway.put_product_policy(product, _policy(named), None)
+    assert await gateway.product_policy(product) is not None
+
+
 async def test_there_is_no_policy_without_a_product(gateway: Gateway, team: str) -> None:
     with pytest.raises(Unavailable) as refused:
         await gateway.put_product_policy(f"team-{team}", _policy(), None)

@@ -399,15 +399,21 @@ def said_by(policy: str) -> tuple[str, Grants | None]:
 
 @lru_cache(maxsize=1024)
 def named_in(policy: str) -> Mapping[tuple[str, str], list[str]]:
-    """The backends and fragments that a policy names, by element and attribute."""
+    """The backends and fragments that a policy names, by element and attribute. What an expression names is
+    not known before a call.
+    """
     try:
         root = ElementTree.fromstring(policy)
     except ElementTree.ParseError as error:
         raise Rejected(f"the policy is not XML: {error}") from None
     return {
-        (tag, attribute): [element.attrib[attribute] for element in root.iter(tag)]
+        (tag, attribute): [name for name in _named(root, tag, attribute) if not name.startswith("@")]
         for tag, attribute in (*NAMING, FRAGMENTS)
     }
+
+
+def _named(root: ElementTree.Element, tag: str, attribute: str) -> list[str]:
+    return [element.attrib[attribute] for element in root.iter(tag)]
 
 
 def _require(table: dict[str, V], name: str) -> V:

@@ -5,7 +5,9 @@ calls.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from azure.identity.aio import ManagedIdentityCredential
@@ -13,6 +15,7 @@ from azure.identity.aio import ManagedIdentityCredential
 from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
 from shared.names import member_backend
 from standins.tests.azure_clients import key_vault
+from tests.gateway.recorder import recorder
 from tests.gateway.room import CHAT, Room, asking, saying
 
 EU, US, CANARY = "eu.openai.azure.com", "us.openai.azure.com", "canary.openai.azure.com"
@@ -29,6 +32,21 @@ POOLED = CatalogModel(
 )
 OTHER = CatalogModel("mistral", "kaito", (Member(f"http://{OWN}/v1", "mistral-7b"),))
 PLAIN = CatalogModel("claude", "openai", (Member(f"https://{PROVIDER}/v1", "claude-4"),))
+
+
+WORSE = ("retry_keeps_member", "identity_sets_header", "exhausted_pool_fails")
+READINGS = {
+    "the better way": dict.fromkeys(WORSE, False),
+    "the worse way": dict.fromkeys(WORSE, True),
+}
+
+
+@pytest.fixture(autouse=True, params=READINGS)
+def reading(room: Room, request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the documentation leaves open: all must hold either way."""
+    room.standins.control.set_options("gateway", **READINGS[request.param])
+    yield
+    room.standins.control.set_options("gateway", **dict.fromkeys(WORSE, False))
 
 
 async def key_for(room: Room, *models: CatalogModel) -> str:
@@ -75,6 +93,47 @@ async def test_a_breaker_trips_after_so_many_failures_and_its_time_passes(room: 
     assert await calls(room, key, "gpt-4.1") == [503]
     room.standins.control.advance(6)
     assert await calls(room, key, "gpt-4.1") == [200]
+
+
+async def test_an_attempt_does_not_stay_with_the_member_of_a_pool_that_failed(room: Room) -> None:
+    members = tuple(replace(member, weight=50, priority=1) for member in POOLED.members[:2])
+    pool = replace(POOLED, members=members, retries=1, breaker=Breaker(failures=1, interval=60, trip=30))
+    key = await key_for(room, pool)
+    for host in (EU, CANARY):
+        room.trouble(host, status=503, count=1)
+    assert await calls(room, key, "gpt-4.1") == [503]
+    assert len({name for name, _ in room.log()[0]["backends"]}) == 2
+
+
+async def test_a_pool_that_is_exhausted_says_when_to_come_back(room: Room) -> None:
+    key = await key_for(room, POOLED)
+    for host in (EU, CANARY, US):
+        room.trouble(host, status=500, count=None)
+    while (answer := await room.post(key, saying("hi", "gpt-4.1"))).status_code != 503:
+        assert len(room.log()) < 40
+    assert answer.headers["Retry-After"] == "30"
+
+
+async def test_a_backend_that_is_silent_trips_its_breaker_too(room: Room) -> None:
+    async with recorder() as server:
+        server.silent = True
+        room.standins.control.set_options("gateway", hosts={EU: server.url}, timeout_seconds=0.2)
+        lonely = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),))
+        assert await calls(room, await key_for(room, lonely), "gpt-4.1", 3) == [500, 500, 503]
+    room.standins.control.set_options("gateway", hosts={}, timeout_seconds=60.0)
+
+
+async def test_a_breaker_that_does_not_count_silence_is_seen_as_another(room: Room) -> None:
+    lonely = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),))
+    await key_for(room, lonely)
+    client, at = room.writer._client.backend, ("ai", room.name, "shared--gpt-4-1")
+    [found] = await room.writer.backends("shared--")
+    assert found.breaker == lonely.breaker
+    written: Any = await client.get(*at)
+    written.circuit_breaker.rules[0].failure_condition.error_reasons = None
+    await client.create_or_update(*at, written)
+    [found] = await room.writer.backends("shared--")
+    assert found.breaker != lonely.breaker
 
 
 async def test_failures_that_lie_far_apart_trip_nothing(room: Room) -> None:
@@ -158,6 +217,13 @@ async def test_a_fallback_to_foundry_gets_the_gateways_token_and_one_away_from_i
         room.trouble(host, status=503, count=1)
         assert await calls(room, key, model) == [200]
     assert hosts(room) == {EU: 1, PROVIDER: 1}
+
+
+async def test_a_token_that_only_the_fallback_needs_does_not_reach_the_provider(room: Room) -> None:
+    foundry = replace(POOLED, members=(Member(f"https://{EU}/openai/v1", "gpt-4.1"),), breaker=None)
+    key = await key_for(room, foundry, replace(PLAIN, fallback="gpt-4.1"))
+    assert await calls(room, key, "claude") == [200]
+    assert hosts(room) == {PROVIDER: 1}
 
 
 async def test_a_stream_falls_back_too(room: Room) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.policies import policy_xml
+from shared.policies.expressions import EXPRESSIONS
 from standins.gateway import expressions
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.exchange import NotKnown
+from tests.gateway.csharp_calls import CALLS, answered_here
 from tests.policies.policy_cases import policy_texts
 
 _POLICY = (
@@ -17,7 +18,7 @@ _POLICY = (
 
 
 def test_both_sides_have_the_same_texts_under_the_same_names() -> None:
-    assert {name: text for name, (text, _) in expressions.EXPRESSIONS.items()} == policy_xml.EXPRESSIONS
+    assert {name: text for name, (text, _) in expressions.EXPRESSIONS.items()} == EXPRESSIONS
 
 
 @pytest.mark.parametrize("name", policy_texts())
@@ -86,3 +87,14 @@ def test_what_the_stand_in_does_not_know_of_calls_is_refused(element: str) -> No
 def test_a_policy_without_one_of_its_sections_is_refused() -> None:
     with pytest.raises(NotKnown):
         compile_policy("<policies><inbound><base /></inbound></policies>")
+
+
+def test_every_expression_is_evaluated_and_few_may_fail() -> None:
+    failed = []
+    for call in CALLS:
+        try:
+            answered_here(call)
+        except (KeyError, ValueError, IndexError):
+            failed.append(call.expression)
+    assert {call.expression for call in CALLS} == EXPRESSIONS.keys()
+    assert set(failed) <= {"body", "requested model", "screened, with a key twice"}

@@ -34,7 +34,8 @@ async def status(room: Room, key: str | None) -> int:
 async def test_without_a_key_that_is_known_nobody_gets_in(room: Room, key: str | None, message: str) -> None:
     await alpha(room)
     answer = await room.post(key, saying("hi", "gpt-4.1"))
-    assert (answer.status_code, answer.json()) == (401, {"statusCode": 401, "message": message})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (401, message)
+    assert answer.json()["error"]["code"] == "invalid_api_key"
     assert (
         answer.headers["WWW-Authenticate"] == 'AzureApiManagementKey realm="ai",name="api-key",type="header"'
     )
@@ -67,7 +68,7 @@ async def test_a_subscription_that_is_not_active_opens_nothing(room: Room, state
     )
     await subscriptions.update(*at, SubscriptionUpdateParameters(state=state))
     answer = await room.post(key, saying("hi", "gpt-4.1"))
-    assert (answer.status_code, answer.json()["message"]) == (401, INVALID)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (401, INVALID)
     await subscriptions.update(*at, SubscriptionUpdateParameters(state="active"))
     assert await status(room, key) == 200
 

@@ -4,6 +4,7 @@ do.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import date
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 from shared import names
 from shared.catalog.catalog import Catalog
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_xml import EXPRESSIONS, digest_of, literal
+from shared.policies.expressions import EXPRESSIONS
+from shared.policies.policy_xml import REMAINING, SECURITY_HEADERS, digest_of, literal
 from shared.policies.product_policy import granted_by, product_policy
 from shared.requests.request import AccessRequest, ModelAccess, read_request
 from tests.fakes.app import GPU, PATHS, Asked, a_catalog, path_of
 from tests.policies.policy_cases import EVERY_CLASS, FULL, GOVERNED, PLAIN, POLICIES, asking, policy_texts
+from tests.policies.strategies import catalogs, requests_of
 
 CATALOG = a_catalog()
 
@@ -166,6 +169,48 @@ def test_each_model_and_the_team_are_limited_apart() -> None:
         for element in ElementTree.fromstring(product_policy(FULL, CATALOG)).iter("llm-token-limit")
     ]
     assert counters == ["alpha", "alpha:gpt-4.1", "alpha:phi-4"]
+
+
+@given(st.data())
+def test_no_two_counters_have_one_key(data: st.DataObject) -> None:
+    """Neither in one policy nor in those of two teams; each key counts in one period at most."""
+    found: dict[str, set[tuple[str, str | None, str | None]]] = {}
+    for team in ("alpha", "alpha-month", "month"):
+        catalog = data.draw(catalogs())
+        policy = product_policy(replace(data.draw(requests_of(catalog)), team=team), catalog)
+        for branch in ElementTree.fromstring(policy).iter():
+            for limit in branch.findall("llm-token-limit"):
+                model = branch.find("set-variable[@name='granted-model']")
+                name = None if model is None else model.get("value")
+                user = team, name, limit.get("token-quota-period")
+                found.setdefault(limit.attrib["counter-key"], set()).add(user)
+                assert limit.attrib["counter-key"] == (team if name is None else f"{team}:{name}")
+    assert [key for key, users in found.items() if len(users) > 1] == []
+
+
+@pytest.mark.parametrize("name", policy_texts())
+def test_every_answer_of_a_policy_has_the_security_headers_and_openais_form(name: str) -> None:
+    for answer in ElementTree.fromstring(policy_texts()[name]).iter("return-response"):
+        headers = {each.get("name"): each.findtext("value") for each in answer.findall("set-header")}
+        assert headers.items() >= {**SECURITY_HEADERS, "Content-Type": "application/json"}.items()
+        body = answer.findtext("set-body") or ""
+        if not body.startswith("@"):
+            assert json.loads(body)["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_an_error_keeps_what_is_left_of_limits_and_when_to_come_back() -> None:
+    answer = ElementTree.fromstring(api_policy(GOVERNED)).find("on-error/return-response")
+    assert answer is not None
+    kept = {each.get("name") for each in answer.findall("set-header")}
+    told = {
+        each.attrib[name]
+        for text in policy_texts().values()
+        for each in ElementTree.fromstring(text).iter()
+        for name in each.attrib
+        if name.startswith("remaining-") and name.endswith("-header-name")
+    }
+    assert told == set(REMAINING)
+    assert kept >= told | {"Retry-After", "WWW-Authenticate"}
 
 
 def test_no_key_of_a_client_reaches_a_backend() -> None:

@@ -16,8 +16,9 @@ from shared.policies.product_policy import product_policy, requested_model_fragm
 from tests.policies.policy_cases import policy_texts
 from tests.policies.strategies import catalogs, requests_of
 
-#: Elements that hold policies; what stands in other elements is their configuration.
-HOLDERS = ("choose", "when", "otherwise", "retry", "return-response")
+#: Elements that hold policies; what stands in other elements is their configuration. So `set-body` is part of
+#: `return-response`, also in `on-error`, where it is no policy.
+HOLDERS = ("choose", "when", "otherwise", "retry")
 
 
 def _policies(holder: ElementTree.Element) -> Iterator[ElementTree.Element]:

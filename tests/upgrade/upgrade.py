@@ -59,13 +59,30 @@ _READING_TOO = {
 _OF_A_SWEEP = {"service-bus: send sweeps": 1, "service-bus: send access-changes": 4}
 #: The first sweep after the app has started says once more who is held.
 _IS_HELD = {"github: POST check run": 1}
-#: What the version that made the snapshot writes on such a day: nothing in Azure, in the cluster and in Git.
-#: The messages on their way are about twelve teams that have access or had it; of each the gateway's stage
-#: asks for the keys.
+#: The policies of this release are other texts (CHANGELOG.md): each is written once, and the marker that
+#: belongs to it. Most teams have messages on their way; one more is written by the first sweep.
+_TEAMS_ANEW = {"resource-manager: PUT product policy": 10, "resource-manager: PATCH product": 10}
+_CATALOGUE_ANEW = {
+    "resource-manager: PUT policy fragment": 1,
+    "resource-manager: PUT backend": 3,
+    "resource-manager: PUT api policy": 1,
+    "resource-manager: PATCH api": 1,
+}
+_ONE_MORE_ANEW = {
+    "service-bus: send access-changes": 5,
+    "service-bus: send deliver-keys": 1,
+    "resource-manager: PUT product policy": 1,
+    "resource-manager: PATCH product": 1,
+}
+#: Rows that are others after the first day, by table.
+CHANGED = {"apis": 1, "backends": 3, "policies": 12, "policyFragments": 1, "products": 11}
+#: Besides this the version that made the snapshot, too, writes nothing in Azure, in the cluster and in Git on
+#: such a day. The messages on their way are about twelve teams that have access or had it; of each the
+#: gateway's stage asks for the keys.
 SETTLED: Mapping[str, Mapping[str, int]] = {
-    "messages on their way": {"service-bus: send deliver-keys": 12},
+    "messages on their way": {"service-bus: send deliver-keys": 12, **_TEAMS_ANEW, **_CATALOGUE_ANEW},
     "report only": {"service-bus: send sweeps": 1, **_IS_HELD},
-    "first sweep": {**_OF_A_SWEEP, **_IS_HELD},
+    "first sweep": {**_OF_A_SWEEP, **_IS_HELD, **_ONE_MORE_ANEW},
     "deep sweep": _OF_A_SWEEP,
     "sweep in hour 12": _OF_A_SWEEP,
     "deep sweep in hour 23": _OF_A_SWEEP,
@@ -94,9 +111,14 @@ LATER: Mapping[str, Mapping[str, int]] = {
     },
 }
 WRITES = {**SETTLED, **LATER}
-#: What the broker remembers of messages that are gone: how far it has counted, which ids it has seen. And the
-#: roles that the deployment defines before the app starts.
-_NO_STATE = ("service-bus/counters/", "service-bus/history/", "role-definitions/")
+#: What the broker remembers of messages that are gone: how far it has counted, which ids it has seen. Long
+#: writes that are over. And the roles that the deployment defines before the app starts.
+_NO_STATE = (
+    "service-bus/counters/",
+    "service-bus/history/",
+    "resource-manager/operations that were begun/",
+    "role-definitions/",
+)
 #: Where messages wait for a stage: whatever waited there was handled.
 _ON_THEIR_WAY = ("service-bus/messages/access-changes/",)
 
@@ -109,8 +131,19 @@ class Days:
     differences: tuple[str, ...]
 
     @property
+    def changed(self) -> Mapping[str, int]:
+        """How many rows of each table are others; a row that is new or gone stands for itself."""
+        return Counter(_table(each) for each in self.differences)
+
+    @property
     def is_as_expected(self) -> bool:
-        return self.writes == WRITES and not self.differences
+        return self.writes == WRITES and self.changed == CHANGED
+
+
+def _table(difference: str) -> str:
+    """The table of a row that changed, else the whole text."""
+    row, _, what = difference.rpartition(": ")
+    return row.split("/")[1] if what == "changed" else difference
 
 
 def stack_of(folder: Path, code: Path, **settings: str) -> Stack:

@@ -58,12 +58,7 @@ async def test_an_empty_element_keeps_its_end_tag(client: Client, product: str) 
 @pytest.mark.parametrize(
     "inbound",
     [
-        pytest.param(
-            "<set-variable name='x' value='1' colour='red' />",
-            marks=known_difference(
-                "resource-manager", "A policy with an attribute that it does not have is refused."
-            ),
-        ),
+        "<set-variable name='x' value='1' colour='red' />",
         pytest.param(
             "<set-variable name='x' value='@(no.Such.Thing)' />",
             marks=known_difference(

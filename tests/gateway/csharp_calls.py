@@ -1,0 +1,118 @@
+"""Calls that every expression is evaluated with, by the stand-in and by the compiled C#."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from multidict import CIMultiDict, MultiDict
+
+from standins.gateway import expressions
+from standins.gateway.context import Context
+from standins.gateway.exchange import Failure, Request, Response
+from tests.gateway.csharp_programs import LITERALS, Call
+from tests.gateway.test_bodies import REFUSED
+
+BODIES = [
+    b'{"model":"gpt-4.1","messages":[{"role":"user","content":"2026-11-30T08:15:00-05:00"}]}',
+    b'{"x":{"k":1,"\\u006b":2},"model":"\\u0061\\n\\"\\\\\\/\\b\\f\\r\\t \\ud83d\\ude00"}',
+    '{"é😀":[true,false,null,-1.5e+3,0],"model":"😀 m"}'.encode(),
+    b" { } ",
+    b'{"x":1}',
+    b'{"model":"a b  c"}',
+    *REFUSED.values(),
+]
+SCANNED = ["9 12 = 0 a", "9 12 = 1 gpt-4.1", "1 1 , 0 ", "1 1 + 0 ", "!The body must be UTF-8."]
+
+
+def _mutated(count: int) -> Iterator[bytes]:
+    """Bodies with small faults, the same in every run."""
+    chance, alphabet = random.Random(17), b'{}[]":,\\u01abmodelMODEL \t\n-+.eE\x00\xc3\xa9\xff'
+    for _ in range(count):
+        body = bytearray(chance.choice(BODIES[:6]))
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(body) + 1)
+            body[at : at + chance.randint(0, 2)] = bytes(chance.choices(alphabet, k=chance.randint(0, 2)))
+        yield bytes(body)
+
+
+def _calls() -> Iterator[Call]:
+    yield from (Call("scanned body", body) for body in (*BODIES, None, *_mutated(3000)))
+    for kind in ("text/plain", 'Application/JSON ; Charset="UTF-8"', "application/json;charset", ""):
+        yield Call("scanned body", BODIES[0], {"Content-Type": [kind]})
+    for coding in (["gzip"], ["Identity"], ["identity", "gzip"]):
+        headers = {"Content-Type": ["application/json"], "Content-Encoding": coding}
+        yield Call("scanned body", BODIES[0], headers)
+    text = '{"x":"é😀","model":"a"}'
+    for scanned in ("17 20 = 0 a", "1 1 , 0 ", "1 1 + 0 ", "no numbers"):
+        variables = {"scanned-body": scanned, "served-model": "served", "request-body": text}
+        yield Call("body", variables=variables)
+    for scanned in SCANNED:
+        for name in ("refused body", "why the body is refused", "requested model"):
+            yield Call(name, variables={"scanned-body": scanned}, headers={"x-ai-eg-model": ["hdr", "2"]})
+        yield Call("requested model", variables={"scanned-body": scanned}, parameters={"deployment-id": "p"})
+        yield Call(
+            "screened, with a key twice", variables={"scanned-body": scanned, "requested-model": "llama"}
+        )
+    yield Call("request body", BODIES[2])
+    for path in ("/openai/v1/embeddings", "/openai/v1/Embeddings", "/openai/v1/chat/completions"):
+        yield Call("path", path=path)
+    yield from _routing()
+    yield from _errors()
+
+
+def _routing() -> Iterator[Call]:
+    for requested in ("gpt-4.1 llama", "llama"):
+        for name in ("variable is", "variable is set", "variable is not set", "the variable"):
+            yield Call(name, variables={"requested-model": requested})
+    for opened in ("internal public", "public"):
+        yield Call("closed to the data", variables={"open-to": opened})
+        yield Call("closed to the data", variables={"open-to": opened, "data-class": "public"})
+    yield Call("subscription")
+    yield Call("bearer", variables={"platform-token": "t"})
+    yield Call("no attempt")
+    for fallback in ({}, {"fallback-model": "b"}):
+        yield Call("attempts", variables={"retries": "2", **fallback})
+        for attempt in (1, 2):
+            tried = {"attempt": attempt, "attempts": 2, **fallback}
+            yield Call("next attempt", variables=tried)
+            yield Call("the fallback's turn", variables=tried)
+            for status in (None, 200, 429, 500):
+                yield Call("another attempt", variables=tried, status=status)
+
+
+def _errors() -> Iterator[Call]:
+    for status in (None, 200, 401, 503):
+        for answered in ({}, {"Retry-After": ["7"], "requested-model": ["a", "b"]}):
+            for name in ("503 without Retry-After", "status of the error", "header of the error"):
+                yield Call(name, status=status, answered=answered)
+    for variables in ({}, {"trip-seconds": "30"}):
+        yield Call("seconds of the breaker", variables=variables)
+    for value in ("", "7"):
+        yield Call("header is there", variables={"requested-model": value})
+    for code in ("400", "401", "403", "404", "429", "500", "503"):
+        for after in ("", "7"):
+            variables = {"error-status": code, "error-Retry-After": after}
+            for message in (None, "", 'It says "no" \\ <é>'):
+                yield Call("error", variables=variables, message=message)
+            yield Call("status", variables=variables)
+            yield Call("phrase of the status", variables=variables)
+
+
+CALLS = list(_calls())
+
+
+def answered_here(call: Call) -> Any:
+    """What the stand-in answers; the exception that C# would have, too."""
+    headers = CIMultiDict((name, value) for name, values in call.headers.items() for value in values)
+    request = Request("POST", call.path, headers, MultiDict(), call.body or b"", dict(call.parameters))
+    gateway: Any = None
+    context = Context(gateway, request, {}, {}, {"name": call.subscription}, variables=dict(call.variables))
+    if call.status is not None:
+        answered = CIMultiDict((name, value) for name, values in call.answered.items() for value in values)
+        context.response = Response(call.status, answered)
+    if call.message is not None:
+        context.last_error = Failure(500, call.message)
+    text, function = expressions.EXPRESSIONS[call.expression]
+    return function(context, **{name: value for name, value in LITERALS.items() if f"%{name}%" in text})
