@@ -98,7 +98,7 @@ async def _follow(
         outcome = await acts[decision.kind](app, event, decision)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
-        current = await decide(app, event.message, event.now)
+        current = await decide(app, event.message, event.now, decision)
         if current.equivalent_to(decision):
             return _with_revision(outcome, decision)
         decision, event = current.after(decision), replace(event, is_retry=True)
