@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from shared.app import App
 from shared.branch.account import granted_by
@@ -19,6 +20,7 @@ from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PR
 from shared.names import product as product_name
 from shared.names import subscription as subscription_name
 from shared.policies.policy_xml import digest_of
+from shared.ports import Gateway
 from shared.resources.actual import Policy, Product
 from shared.resources.desired import DesiredGateway, compile_gateway
 from shared.resources.plan import UNREAD, Change, Plan, Unread, WritablePlan
@@ -31,10 +33,15 @@ from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 R = TypeVar("R")
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
+#: For so long it is known that the unified API was finished.
+API_KNOWN = timedelta(seconds=10)
 #: While other teams hold a reservation that they are about to give back.
 CAPACITY_WAIT = timedelta(seconds=10)
 #: The commit status of a team that the guard holds.
 HELD = "withdrawal held: too many teams are gone at once; see the check"
+
+#: When the unified API of a service was seen to be finished.
+_API_FINISHED: WeakKeyDictionary[Gateway, datetime] = WeakKeyDictionary()
 
 
 async def provision_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
@@ -88,15 +95,30 @@ def _desired_product(app: App, decision: Decision) -> DesiredProduct:
 
 async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualProduct, bool]:
     """The product as it is, without its backends, and whether the unified API is finished. The link is read
-    where the marker is not believed.
+    where the marker is not believed. Where there is no product, there is no policy and no link either.
     """
-    product, policy, api, linked = await asyncio.gather(
-        app.gateway.product(name),
+    product, is_api_finished = await asyncio.gather(app.gateway.product(name), _is_api_finished(app))
+    if product is None:
+        return ActualProduct(None, None, linked=False if event.verify_markers else UNREAD), is_api_finished
+    policy, linked = await asyncio.gather(
         app.gateway.product_policy(name),
-        app.gateway.api(API),
         _if(event.verify_markers, lambda: app.gateway.is_linked(name, API)),
     )
-    return ActualProduct(product, policy, linked=linked), api is not None and api.was_finished
+    return ActualProduct(product, policy, linked=linked), is_api_finished
+
+
+async def _is_api_finished(app: App) -> bool:
+    """Whether the unified API was finished once. That it was is believed for some seconds; what links to an
+    API that was deleted meanwhile is refused by the service, and comes back.
+    """
+    now, known = app.clock.now(), _API_FINISHED.get(app.gateway)
+    if known is not None and timedelta(0) <= now - known < API_KNOWN:
+        return True
+    api = await app.gateway.api(API)
+    if api is None or not api.was_finished:
+        return False
+    _API_FINISHED[app.gateway] = now
+    return True
 
 
 async def _if(is_needed: bool, read: Callable[[], Awaitable[R]]) -> R | Unread:

@@ -54,12 +54,13 @@ _READING_TOO = {
     "set up token",
 }
 
-#: Of every sweep: itself. And a team that differs and has a letter (`letter`, `a-strangers`) gets a message
-#: to each stage but the one that the letter is about, of which workspaces and projects find nothing to do.
-_OF_A_SWEEP = {"service-bus: send sweeps": 1, "service-bus: send access-changes": 4}
+#: Of every sweep: itself. A team that differs and has a letter (`letter`, `a-strangers`) gets no message: its
+#: letter is about the only stage that has something of it. The version that made the snapshot sent it to the
+#: others too, which found nothing to do.
+_OF_A_SWEEP = {"service-bus: send sweeps": 1}
 #: The first sweep after the app has started says once more who is held.
 _IS_HELD = {"github: POST check run": 1}
-#: What the version that made the snapshot writes on such a day: nothing in Azure, in the cluster and in Git.
+#: What is written on such a day: nothing in Azure, in the cluster and in Git.
 #: The messages on their way are about twelve teams that have access or had it; of each the gateway's stage
 #: asks for the keys.
 SETTLED: Mapping[str, Mapping[str, int]] = {
