@@ -28,6 +28,7 @@ from shared.resources.product import ActualProduct, plan_closing, plan_hold, pla
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
 from shared.stages.outgoing import ask_for_keys
 from shared.stages.ownership import own_marker
+from shared.stages.read_ahead import ReadAhead
 from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
 R = TypeVar("R")
@@ -44,13 +45,15 @@ HELD = "withdrawal held: too many teams are gone at once; see the check"
 _API_FINISHED: WeakKeyDictionary[Gateway, datetime] = WeakKeyDictionary()
 
 
-async def provision_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def provision_product(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Product | None]
+) -> Outcome:
     """Make the team's product, with its policy, backends and link, agree with its request.
 
     Waits while the unified API is not finished, and while other teams still hold the capacity.
     """
     wanted = _desired_product(app, decision)
-    actual, is_api_finished = await _read_product(app, event, wanted.desired.product)
+    actual, is_api_finished = await _read_product(app, event, wanted.desired.product, found)
     plan_product(wanted.desired, wanted.marker, actual).require_allowed()
     if not is_api_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
@@ -93,11 +96,18 @@ def _desired_product(app: App, decision: Decision) -> DesiredProduct:
     return DesiredProduct(request, catalog, desired, marker, decision.tree)
 
 
-async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualProduct, bool]:
+def read_product(app: App, team: str) -> ReadAhead[Product | None]:
+    """The team's product, for `provision_product` and `withdraw_product`."""
+    return ReadAhead(lambda: app.gateway.product(product_name(team)))
+
+
+async def _read_product(
+    app: App, event: Event[TeamMessage], name: str, found: ReadAhead[Product | None]
+) -> tuple[ActualProduct, bool]:
     """The product as it is, without its backends, and whether the unified API is finished. The link is read
     where the marker is not believed. Where there is no product, there is no policy and no link either.
     """
-    product, is_api_finished = await asyncio.gather(app.gateway.product(name), _is_api_finished(app))
+    product, is_api_finished = await asyncio.gather(found.get(), _is_api_finished(app))
     if product is None:
         return ActualProduct(None, None, linked=False if event.verify_markers else UNREAD), is_api_finished
     policy, linked = await asyncio.gather(
@@ -213,14 +223,16 @@ async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy 
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
 
-async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def withdraw_product(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Product | None]
+) -> Outcome:
     """Suspend the subscription first, whatever else fails; close the product to calls without a key; mark it
     as withdrawn; delete it when the grace period is over.
     """
     team = event.message.team
-    name, owner = product_name(team), own_marker(app, team)
+    owner = own_marker(app, team)
     subscription, product = await asyncio.gather(
-        app.gateway.subscription(subscription_name(team)), app.gateway.product(name)
+        app.gateway.subscription(subscription_name(team)), found.get()
     )
     await ensure_branch_unchanged(app, event, decision)
     actual, writer = ActualProduct(product, subscription=subscription), GatewayWriter(app.gateway, owner)
