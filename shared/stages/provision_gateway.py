@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -26,6 +27,7 @@ from shared.resources.desired import DesiredGateway, compile_gateway
 from shared.resources.plan import UNREAD, Change, Plan, Unread, WritablePlan
 from shared.resources.product import ActualProduct, plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
+from shared.stages.linking import place_to_link
 from shared.stages.outgoing import ask_for_keys
 from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
@@ -50,7 +52,8 @@ async def provision_product(
 ) -> Outcome:
     """Make the team's product, with its policy, backends and link, agree with its request.
 
-    Waits while the unified API is not finished, and while other teams still hold the capacity.
+    Waits while the unified API is not finished, and while other teams still hold the capacity. Raises Busy
+    while many other teams are being linked to the API.
     """
     wanted = _desired_product(app, decision)
     actual, is_api_finished = await _read_product(app, event, wanted.desired.product, found)
@@ -58,20 +61,37 @@ async def provision_product(
     if not is_api_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     actual = await _with_backends(app, event, wanted, actual)
+    plan = plan_product(wanted.desired, wanted.marker, actual).writable()
+    with place_to_link(app) if any(change.kind == "product link" for change in plan) else nullcontext():
+        if not await _write(app, event, decision, wanted, actual, plan=plan):
+            return Waiting(CAPACITY_WAIT, "CapacityInUse")
+    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+
+
+async def _write(
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    wanted: DesiredProduct,
+    actual: ActualProduct,
+    *,
+    plan: WritablePlan,
+) -> bool:
+    """Write the plan. Returns False while what grows does not fit beside the other teams."""
     writer = GatewayWriter(app.gateway, wanted.marker)
-    plan: WritablePlan | None = plan_product(wanted.desired, wanted.marker, actual).writable()
     if plan:
         await ensure_branch_unchanged(app, event, decision)
-        plan = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
-    if plan is None:
-        return Waiting(CAPACITY_WAIT, "CapacityInUse")
+        reserved = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
+        if reserved is None:
+            return False
+        plan = reserved
     try:
         await _apply(app, event, decision, plan, product=actual.product, writer=writer)
     except Rejected as error:
         await _require_backends(app, wanted.desired, error)
         await _require_own_policy(app, wanted.desired, actual.policy)
         raise
-    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+    return True
 
 
 def _desired_product(app: App, decision: Decision) -> DesiredProduct:

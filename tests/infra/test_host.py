@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.stages.linking import PLACES
 from standins.functions_host.options import read_options
 from tests.conftest import ROOT
 
@@ -10,3 +11,7 @@ def test_a_lock_is_renewed_as_long_as_a_function_may_run() -> None:
     """Else a long sweep would lose its session to the next one, and two would run at once."""
     options = read_options(ROOT)
     assert options.max_lock_renewal >= options.function_timeout
+
+
+def test_new_teams_that_wait_for_their_links_leave_half_of_the_sessions_to_others() -> None:
+    assert read_options(ROOT).max_sessions == 2 * PLACES
