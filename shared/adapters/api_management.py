@@ -30,6 +30,7 @@ from shared.adapters.azure_sdk import (
     resource_manager_options,
     wait_for_operation,
 )
+from shared.adapters.sharing import NextFlight
 from shared.adapters.translate import require_parent, understood
 from shared.marker import Marker
 from shared.policies.policy_xml import digest_of
@@ -66,11 +67,16 @@ class ApiManagement(Backends):
         )
         super().__init__(client, service_id, (service.group, service.name), patience)
         self._linking = asyncio.Lock()
+        self._lists: NextFlight[list[Product]] = NextFlight()
 
     async def product(self, name: str) -> Product | None:
         return await self._find(self._client.product.get(*self._at, name, cls=_with_etag), product_of)
 
     async def products(self) -> list[Product]:
+        """Concurrent callers share one list, which begins after they asked."""
+        return await self._lists.share(self._products)
+
+    async def _products(self) -> list[Product]:
         with understood(SYSTEM):
             return [
                 product_of(found, "*")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import text
 from shared.adapters.azure_sdk import ResourceId, all_rows, resource_manager_options
+from shared.adapters.sharing import NextFlight
 from shared.adapters.translate import understood
 from shared.errors import InvalidRequest
 from shared.resources.actual import RoleGrant
@@ -42,6 +43,7 @@ class RoleAssignments:
         self._id = role
         subscription = ResourceId.of(self._owner).subscription
         self._role = f"/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+        self._lists: NextFlight[Mapping[str, frozenset[RoleGrant]]] = NextFlight()
         self._client: Any = AuthorizationManagementClient(
             credential, subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
@@ -51,6 +53,12 @@ class RoleAssignments:
         return frozenset(name for name, _ in await self._assigned(self._owner, f"principalId eq '{group}'"))
 
     async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
+        """Concurrent callers share one list, which begins after they asked: it has the assignments of all
+        teams.
+        """
+        return await self._lists.share(self._readers)
+
+    async def _readers(self) -> Mapping[str, frozenset[RoleGrant]]:
         found: dict[str, frozenset[RoleGrant]] = {}
         for name, reader in await self._assigned(self._owner, None):
             found[name] = found.get(name, frozenset()) | {reader}

@@ -47,9 +47,39 @@ class SingleFlight(Generic[V]):
 
     def _end(self, key: str, task: asyncio.Task[V]) -> None:
         del self._running[key]
-        if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not log an exception that no caller awaited
+        _retrieve(task)
+
+
+class NextFlight(Generic[V]):
+    """Concurrent callers share a result that is not older than their question: whoever asks while a call is
+    running waits for the next one, with all the others who ask meanwhile. Results are not kept.
+
+    A cancelled caller does not cancel the call for the others.
+    """
+
+    def __init__(self) -> None:
+        self._running: asyncio.Task[V] | None = None
+        self._next: asyncio.Task[V] | None = None
+
+    async def share(self, ask: Callable[[], Awaitable[V]]) -> V:
+        """The result of a call of `ask` that begins from now on."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running, ask))
+            self._next.add_done_callback(_retrieve)
+        return await asyncio.shield(self._next)
+
+    async def _after(self, running: asyncio.Task[V] | None, ask: Callable[[], Awaitable[V]]) -> V:
+        if running is not None:
+            await asyncio.wait([running])
+        self._running, self._next = self._next, None
+        return await ask()
 
 
 async def _run(ask: Callable[[], Awaitable[V]]) -> V:
     return await ask()
+
+
+def _retrieve(task: asyncio.Task[V]) -> None:
+    """Retrieve the exception, so that asyncio does not log one that no caller awaited."""
+    if not task.cancelled():
+        task.exception()

@@ -243,7 +243,12 @@ async def _on_branch(
         held = await find_missing(app, await app.gateway.products(), at.tree, at.head, [this] if this else [])
         return _team_on_branch(app, found, branch, (), held=held.holds(name))
     evaluated = await evaluate_teams_by_products(
-        app, at.tree, at.head, at.today, frozenset({name} if in_use else ())
+        app,
+        at.tree,
+        at.head,
+        at.today,
+        await app.gateway.products(),
+        frozenset({name} if in_use else ()),
     )
     problems = [
         problem

@@ -4,14 +4,15 @@ act on this decision.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal
 
 from shared import names
 from shared.app import App
-from shared.branch.endings import evaluate_teams_by_products
-from shared.branch.evaluation import REGULAR, evaluate_all, read_files
+from shared.branch.endings import ListedProducts, evaluate_teams_by_products
+from shared.branch.evaluation import REGULAR, evaluate_all, files_of, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import is_in_use, markers_of
 from shared.branch.platform_checks import platform_check, read_supported_catalog
@@ -45,7 +46,7 @@ class Decision:
 
     `granted_groups` are the groups to which the same stage may have granted roles just before, when the
     branch said something else. `in_doubt` is set while the branch or its catalogue cannot be read: expired
-    access ends, and nothing is deleted.
+    access ends, and nothing is deleted. `listed` are the products by which the guard decided.
     """
 
     kind: Literal["active", "ended", "held", "stale"]
@@ -57,6 +58,7 @@ class Decision:
     granted_groups: frozenset[str] = frozenset()
     in_doubt: bool = False
     tree: Tree = field(default_factory=dict, compare=False, repr=False)
+    listed: ListedProducts | None = field(default=None, compare=False, repr=False)
 
     def after(self, before: Decision) -> Decision:
         """The same decision, with the groups that an earlier attempt of the same stage may have granted."""
@@ -73,7 +75,8 @@ class _Lookup:
     """The message, the time of the decision, and the branch at that time. Without a branch there is no head,
     and the tree is empty.
 
-    `unlisted` is the error for which the tree is empty although there is a branch.
+    `unlisted` is the error for which the tree is empty although there is a branch. `listed` are the products
+    of the decision before, and `product` is the team's own, where it was read.
     """
 
     message: TeamMessage
@@ -81,15 +84,18 @@ class _Lookup:
     tree: Tree
     head: Head | None
     unlisted: Rejected | None = None
+    listed: ListedProducts | None = None
+    product: Product | None = None
 
     @property
     def today(self) -> date:
         return self.now.date()
 
 
-async def decide(app: App, message: TeamMessage, now: datetime) -> Decision:
+async def decide(app: App, message: TeamMessage, now: datetime, before: Decision | None = None) -> Decision:
     """Decide what a stage does for the message's team. It costs one conditional request to GitHub while the
-    branch has not moved; otherwise a tree and the blobs that are not cached.
+    branch has not moved; otherwise a tree and the blobs that are not cached. `before` is the decision with
+    which the same handling of the message compares this one.
     """
     head = await app.repository.head()
     if message.team == CATALOG_TEAM:
@@ -98,7 +104,7 @@ async def decide(app: App, message: TeamMessage, now: datetime) -> Decision:
             if head is None
             else await _decide_catalog(app, now, await tree_of(app.repository, head), head)
         )
-    lookup = await _look_up(app, message, now, head)
+    lookup = replace(await _look_up(app, message, now, head), listed=before.listed if before else None)
     decision = await _decide_from_files(app, lookup) or await _decide_by_table(app, lookup)
     if lookup.unlisted is not None and decision.kind == "stale":
         raise lookup.unlisted
@@ -121,7 +127,7 @@ async def ensure_branch_unchanged(app: App, event: Event[TeamMessage], decision:
     Called between reading an object and writing it: an ETag protects against newer writes only when the
     decision is at least as new as the object that was read.
     """
-    if not (await decide(app, event.message, event.now)).equivalent_to(decision):
+    if not (await decide(app, event.message, event.now, decision)).equivalent_to(decision):
         raise Busy("the branch has moved on", reason="BranchMoving")
 
 
@@ -236,6 +242,7 @@ def _is_counted(request: AccessRequest, catalog: Catalog) -> bool:
 async def _decide_by_table(app: App, lookup: _Lookup) -> Decision:
     """Find the team's state, and decide by its cell of the table."""
     product = await app.gateway.product(names.product(lookup.message.team))
+    lookup = replace(lookup, product=product)
     branch = await _own_files(app, lookup, product)
     found = await _state(app, lookup, branch, product)
     found = await _beside_the_others(app, lookup, branch.reviewed.catalog, found, product)
@@ -258,20 +265,25 @@ async def _beside_the_others(
 
 async def _by_action(app: App, lookup: _Lookup, branch: BranchFiles, found: TeamState) -> Decision:
     """The decision that the cell leads to. The guard is asked where the action ends in a question mark."""
-    told_held = lookup.message.change == "held"
     match found.action:
         case "grant":
             return _grant(app, lookup, branch, found)
-        case "grant?":
-            held = await _is_held(app, lookup, found)
-            return Decision("stale") if held else _grant(app, lookup, branch, found)
-        case "end?":
-            held = told_held or await _is_held(app, lookup, found)
-            return replace(_ended(lookup, found), kind="held" if held else "ended")
+        case "grant?" | "end?":
+            return await _by_guard(app, lookup, branch, found)
         case "end" | "rest" | "freeze":
-            return Decision("stale") if told_held else _ended(lookup, found)
+            return Decision("stale") if lookup.message.change == "held" else _ended(lookup, found)
         case _:
             return Decision("stale")
+
+
+async def _by_guard(app: App, lookup: _Lookup, branch: BranchFiles, found: TeamState) -> Decision:
+    """The decision of the guard, with the products that were listed for it."""
+    if found.action == "end?" and lookup.message.change == "held":
+        return replace(_ended(lookup, found), kind="held")
+    held, listed = await _is_held(app, lookup, found)
+    if found.action == "end?":
+        return replace(_ended(lookup, found), kind="held" if held else "ended", listed=listed)
+    return Decision("stale") if held else replace(_grant(app, lookup, branch, found), listed=listed)
 
 
 def _ended(lookup: _Lookup, found: TeamState) -> Decision:
@@ -337,14 +349,36 @@ def _grant(app: App, lookup: _Lookup, branch: BranchFiles, found: TeamState) -> 
     return _active(app, lookup, found.request, catalog)
 
 
-async def _is_held(app: App, lookup: _Lookup, found: TeamState) -> bool:
-    """Whether the guard holds the team. The files of all teams are read, because other requests may end at
-    the same time.
+async def _is_held(app: App, lookup: _Lookup, found: TeamState) -> tuple[bool, ListedProducts | None]:
+    """Whether the guard holds the team, and the products by which it decides. The files of all teams are
+    read, because other requests may end at the same time.
     """
     if lookup.head is None:
-        return True
+        return True, None
     if missing_team_of(found, lookup.today) is None:
-        return False
+        return False, None
     in_use = frozenset({found.team} if found.in_use else ())
-    evaluated = await evaluate_teams_by_products(app, lookup.tree, lookup.head, lookup.today, in_use)
-    return evaluated.missing_teams.holds(found.team)
+    # The files are read meanwhile, and kept for the evaluation.
+    listed, _ = await asyncio.gather(
+        _listed(app, lookup, lookup.head), files_of(app, lookup.head.commit, lookup.tree)
+    )
+    own = names.product(found.team)
+    products = listed.with_own(own, lookup.product) if listed is lookup.listed else listed.products
+    evaluated = await evaluate_teams_by_products(
+        app, lookup.tree, lookup.head, lookup.today, products, in_use
+    )
+    return evaluated.missing_teams.holds(found.team), listed
+
+
+async def _listed(app: App, lookup: _Lookup, head: Head) -> ListedProducts:
+    """The products by which the decision before was made, while the branch shows the same commit; else listed
+    anew.
+
+    Which other teams lose their access at a commit is decided by its files and by what they were granted
+    before, and a commit grants them nothing new. Whether the team itself is held, its own product says, which
+    every look reads.
+    """
+    now = app.clock.now()
+    if lookup.listed is not None and lookup.listed.is_usable(head, now):
+        return lookup.listed
+    return ListedProducts(head.commit, now, await app.gateway.products())

@@ -4,10 +4,9 @@ access that would end.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from shared.app import App
 from shared.branch.account import KnownObjects
@@ -27,6 +26,27 @@ from shared.branch.team_states import (
 from shared.branch.withdrawal_guard import MissingTeams
 from shared.git import Tree
 from shared.ports import Head
+from shared.resources.actual import Product
+
+#: The guard decides by the same list of products for so long, in one handling of a message.
+LISTED_FOR = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProducts:
+    """All products, as they were listed at this time for a decision about this commit."""
+
+    commit: str
+    at: datetime
+    products: Sequence[Product]
+
+    def is_usable(self, head: Head, now: datetime) -> bool:
+        return head.commit == self.commit and timedelta(0) <= now - self.at < LISTED_FOR
+
+    def with_own(self, name: str, product: Product | None) -> list[Product]:
+        """The products, with the team's own as it was read by itself."""
+        others = [each for each in self.products if each.name != name]
+        return others if product is None else [*others, product]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +87,17 @@ async def evaluate_teams(
 
 
 async def evaluate_teams_by_products(
-    app: App, tree: Tree, head: Head, today: date, in_use: frozenset[str] = frozenset()
+    app: App,
+    tree: Tree,
+    head: Head,
+    today: date,
+    products: Sequence[Product],
+    in_use: frozenset[str] = frozenset(),
 ) -> EvaluatedTeams:
     """Evaluate all teams from the branch and the products alone; every request is read. `in_use` are teams
     whose other objects are known to be in use.
     """
-    products, files = await asyncio.gather(app.gateway.products(), files_of(app, head.commit, tree))
+    files = await files_of(app, head.commit, tree)
     reviewed = await evaluate(app, files, Baseline(today=today), KnownObjects(products))
     existing = Existing(app.platform.repository, {product.name: product for product in products}, in_use)
     teams = [product.marker.team for product in products if product.marker is not None]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from shared import names
 from shared.app import App
 from shared.branch.review import File, Review
+from shared.branch.states import TeamState
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.documents.problem import START, Problem, counted, failures, problem_at
 from shared.git import Tree
+from shared.inventory.snapshot import Snapshot
 from shared.messaging.messages import AccessChange
+from shared.messaging.routes import PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.names import CATALOG_TEAM
 from shared.ports import Head
 
@@ -66,3 +70,20 @@ def change_of(team: str, path: str, head: Head, blob: str, file: File) -> Access
     return AccessChange(
         change="requested", team=team, path=path, commit=head.commit, blob=blob, text=file.content.decode()
     )
+
+
+def idle_stages(found: TeamState | None, snapshot: Snapshot) -> frozenset[str]:
+    """The stages that have nothing to do for a team whose request is granted: it asks for nothing of theirs,
+    and the lists show nothing of it there, neither an object nor a role.
+    """
+    if found is None or found.request is None or not found.action.startswith("grant"):
+        return frozenset()
+    request, project = found.request, names.project(found.team)
+    idle = set()
+    if not (request.playground_access or project in snapshot.projects or snapshot.users.get(project)):
+        idle.add(PROVISION_PROJECTS.name)
+    if names.namespace(found.team) not in snapshot.namespaces and not any(
+        model.instance_type for model in request.models
+    ):
+        idle.add(PROVISION_WORKSPACES.name)
+    return frozenset(idle)

@@ -21,7 +21,7 @@ async def read_keys(
 ) -> ActualKeys:
     """Read everything at once. `granted_groups` are groups that a stage may have given the role already.
 
-    `list_readers`: read the role assignments of each secret. They are the only trace of a delivery that came
+    `list_readers`: list the role assignments of all secrets. They are the only trace of a delivery that came
     too late and was not finished. Otherwise only those of the request's group are read.
     """
     secrets = names.secrets(team)
@@ -41,5 +41,10 @@ async def _granted(app: App, group: str | None) -> Mapping[str, frozenset[RoleGr
 
 
 async def _all_readers(app: App, secrets: Sequence[str]) -> Mapping[str, frozenset[RoleGrant]]:
-    listed = await asyncio.gather(*(app.roles.readers_of(secret) for secret in secrets))
-    return dict(zip(secrets, listed, strict=True))
+    listed = await app.roles.readers()
+    return {secret: _readers_of(secret, listed) for secret in secrets}
+
+
+def _readers_of(secret: str, listed: Mapping[str, frozenset[RoleGrant]]) -> frozenset[RoleGrant]:
+    """Whoever made an assignment by hand may have spelt the secret in another case."""
+    return frozenset[RoleGrant]().union(*(found for name, found in listed.items() if name.lower() == secret))

@@ -1,15 +1,17 @@
 """The stages that follow an access change, on one page and in the order in which it travels.
 
 Access changes come from a push (`shared.stages.receive_push`) or a sweep (`shared.stages.sweep`). Each stage
-asks what the branch says (`shared.branch.decision`), makes its part of Azure agree with that, and returns
-`Done` or `Waiting`; it raises what cannot be done (`shared.errors`). `shared.stages.settlement` decides what
-becomes of the message.
+asks what the branch says (`shared.branch.decision`), and most read beside that what they need in any case
+(`shared.stages.read_ahead`). It makes its part of Azure agree with the branch, and returns `Done` or
+`Waiting`; it raises what cannot be done (`shared.errors`). `shared.stages.settlement` decides what becomes of
+the message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from shared.app import App
 from shared.branch.decision import Decision, decide
@@ -19,18 +21,20 @@ from shared.messaging.outcomes import Done, Event, Outcome, Waiting
 from shared.names import CATALOG_TEAM
 from shared.stages import outgoing
 from shared.stages.deliver_keys import deliver, withdraw_keys
-from shared.stages.provision_catalog import provision_models
+from shared.stages.provision_catalog import provision_models, read_catalog
 from shared.stages.provision_gateway import (
     doubt_marker,
     hold_product,
     leave_held,
     provision_product,
+    read_product,
     withdraw_product,
 )
-from shared.stages.provision_projects import provision_project, withdraw_project
+from shared.stages.provision_projects import provision_project, read_project, withdraw_project
 from shared.stages.provision_workspaces import (
     provision_shared_workspaces,
     provision_team_workspaces,
+    read_namespace,
     withdraw_workspaces,
 )
 
@@ -44,30 +48,48 @@ async def provision_catalog(app: App, event: Event[AccessChange]) -> Outcome:
     """The unified API, its fragment, its policy and the shared backends, as the catalogue says."""
     if event.message.team != CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, provision_models, _keep)
+    async with read_catalog(app) as found:
+        return await _follow(app, event, partial(provision_models, found=found), _keep)
 
 
 async def provision_gateway(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's product with its policy and backends. It queues the delivery of keys."""
     if event.message.team == CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, provision_product, withdraw_product, hold_product, doubt_marker)
+    async with read_product(app, event.message.team) as found:
+        return await _follow(
+            app,
+            event,
+            partial(provision_product, found=found),
+            partial(withdraw_product, found=found),
+            hold_product,
+            doubt_marker,
+        )
 
 
 async def provision_workspaces(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's own GPU workspaces, or those of the catalogue for all teams."""
     if app.cluster is None:
         return Done()
-    if event.message.team == CATALOG_TEAM:
-        return await _follow(app, event, provision_shared_workspaces, _keep)
-    return await _follow(app, event, provision_team_workspaces, withdraw_workspaces)
+    async with read_namespace(app, event.message.team) as found:
+        if event.message.team == CATALOG_TEAM:
+            return await _follow(app, event, partial(provision_shared_workspaces, found=found), _keep)
+        return await _follow(
+            app,
+            event,
+            partial(provision_team_workspaces, found=found),
+            partial(withdraw_workspaces, found=found),
+        )
 
 
 async def provision_projects(app: App, event: Event[AccessChange]) -> Outcome:
     """The team's Foundry project, which only its own group may use."""
     if event.message.team == CATALOG_TEAM:
         return Done()
-    return await _follow(app, event, provision_project, withdraw_project)
+    async with read_project(app, event.message.team) as found:
+        return await _follow(
+            app, event, partial(provision_project, found=found), partial(withdraw_project, found=found)
+        )
 
 
 async def deliver_keys(app: App, event: Event[DeliverKeys]) -> Outcome:
@@ -98,7 +120,7 @@ async def _follow(
         outcome = await acts[decision.kind](app, event, decision)
         if isinstance(outcome, Done) and not outcome.wrote:
             return outcome
-        current = await decide(app, event.message, event.now)
+        current = await decide(app, event.message, event.now, decision)
         if current.equivalent_to(decision):
             return _with_revision(outcome, decision)
         decision, event = current.after(decision), replace(event, is_retry=True)

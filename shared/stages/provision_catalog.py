@@ -17,14 +17,22 @@ from shared.resources.desired import compile_catalog
 from shared.resources.plan import Change, Create, Update, WritablePlan
 from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
+from shared.stages.read_ahead import ReadAhead
 
 
-async def provision_models(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+def read_catalog(app: App) -> ReadAhead[ActualCatalog]:
+    """All that `provision_models` compares with the catalogue."""
+    return ReadAhead(lambda: _actual_catalog(app))
+
+
+async def provision_models(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[ActualCatalog]
+) -> Outcome:
     """Make the unified API, its fragment, policy, backends and secrets agree with the catalogue."""
     assert decision.catalog is not None
     desired = compile_catalog(decision.catalog, app.platform)
     marker = Marker(app.platform.repository, CATALOG_TEAM, decision.path, decision.commit, desired.digest)
-    actual = await _actual_catalog(app)
+    actual = await found.get()
     plan, cleaning = plan_catalog(desired, marker, actual), plan_cleaning(desired, marker, actual)
     if plan.refused and plan.refused[0].kind != "api":
         await _provide_fragment(app, desired.fragment, actual)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from shared.app import App
 from shared.branch.account import granted_by
@@ -19,49 +21,77 @@ from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PR
 from shared.names import product as product_name
 from shared.names import subscription as subscription_name
 from shared.policies.policy_xml import digest_of
+from shared.ports import Gateway
 from shared.resources.actual import Policy, Product
 from shared.resources.desired import DesiredGateway, compile_gateway
 from shared.resources.plan import UNREAD, Change, Plan, Unread, WritablePlan
 from shared.resources.product import ActualProduct, plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
+from shared.stages.linking import place_to_link
 from shared.stages.outgoing import ask_for_keys
 from shared.stages.ownership import own_marker
+from shared.stages.read_ahead import ReadAhead
 from shared.stages.reserve_capacity import DesiredProduct, growth_of, reserve
 
 R = TypeVar("R")
 #: While the unified API is not there yet, on a new platform only.
 FIRST_WAIT = timedelta(seconds=1)
+#: For so long it is known that the unified API was finished.
+API_KNOWN = timedelta(seconds=10)
 #: While other teams hold a reservation that they are about to give back.
 CAPACITY_WAIT = timedelta(seconds=10)
 #: The commit status of a team that the guard holds.
 HELD = "withdrawal held: too many teams are gone at once; see the check"
 
+#: When the unified API of a service was seen to be finished.
+_API_FINISHED: WeakKeyDictionary[Gateway, datetime] = WeakKeyDictionary()
 
-async def provision_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+
+async def provision_product(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Product | None]
+) -> Outcome:
     """Make the team's product, with its policy, backends and link, agree with its request.
 
-    Waits while the unified API is not finished, and while other teams still hold the capacity.
+    Waits while the unified API is not finished, and while other teams still hold the capacity. Raises Busy
+    while many other teams are being linked to the API.
     """
     wanted = _desired_product(app, decision)
-    actual, is_api_finished = await _read_product(app, event, wanted.desired.product)
+    actual, is_api_finished = await _read_product(app, event, wanted.desired.product, found)
     plan_product(wanted.desired, wanted.marker, actual).require_allowed()
     if not is_api_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
     actual = await _with_backends(app, event, wanted, actual)
+    plan = plan_product(wanted.desired, wanted.marker, actual).writable()
+    with place_to_link(app) if any(change.kind == "product link" for change in plan) else nullcontext():
+        if not await _write(app, event, decision, wanted, actual, plan=plan):
+            return Waiting(CAPACITY_WAIT, "CapacityInUse")
+    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+
+
+async def _write(
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    wanted: DesiredProduct,
+    actual: ActualProduct,
+    *,
+    plan: WritablePlan,
+) -> bool:
+    """Write the plan. Returns False while what grows does not fit beside the other teams."""
     writer = GatewayWriter(app.gateway, wanted.marker)
-    plan: WritablePlan | None = plan_product(wanted.desired, wanted.marker, actual).writable()
     if plan:
         await ensure_branch_unchanged(app, event, decision)
-        plan = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
-    if plan is None:
-        return Waiting(CAPACITY_WAIT, "CapacityInUse")
+        reserved = await _plan_within_capacity(app, event, wanted, actual, plan=plan, writer=writer)
+        if reserved is None:
+            return False
+        plan = reserved
     try:
         await _apply(app, event, decision, plan, product=actual.product, writer=writer)
     except Rejected as error:
         await _require_backends(app, wanted.desired, error)
         await _require_own_policy(app, wanted.desired, actual.policy)
         raise
-    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+    return True
 
 
 def _desired_product(app: App, decision: Decision) -> DesiredProduct:
@@ -86,17 +116,39 @@ def _desired_product(app: App, decision: Decision) -> DesiredProduct:
     return DesiredProduct(request, catalog, desired, marker, decision.tree)
 
 
-async def _read_product(app: App, event: Event[TeamMessage], name: str) -> tuple[ActualProduct, bool]:
+def read_product(app: App, team: str) -> ReadAhead[Product | None]:
+    """The team's product, for `provision_product` and `withdraw_product`."""
+    return ReadAhead(lambda: app.gateway.product(product_name(team)))
+
+
+async def _read_product(
+    app: App, event: Event[TeamMessage], name: str, found: ReadAhead[Product | None]
+) -> tuple[ActualProduct, bool]:
     """The product as it is, without its backends, and whether the unified API is finished. The link is read
-    where the marker is not believed.
+    where the marker is not believed. Where there is no product, there is no policy and no link either.
     """
-    product, policy, api, linked = await asyncio.gather(
-        app.gateway.product(name),
+    product, is_api_finished = await asyncio.gather(found.get(), _is_api_finished(app))
+    if product is None:
+        return ActualProduct(None, None, linked=False if event.verify_markers else UNREAD), is_api_finished
+    policy, linked = await asyncio.gather(
         app.gateway.product_policy(name),
-        app.gateway.api(API),
         _if(event.verify_markers, lambda: app.gateway.is_linked(name, API)),
     )
-    return ActualProduct(product, policy, linked=linked), api is not None and api.was_finished
+    return ActualProduct(product, policy, linked=linked), is_api_finished
+
+
+async def _is_api_finished(app: App) -> bool:
+    """Whether the unified API was finished once. That it was is believed for some seconds; what links to an
+    API that was deleted meanwhile is refused by the service, and comes back.
+    """
+    now, known = app.clock.now(), _API_FINISHED.get(app.gateway)
+    if known is not None and timedelta(0) <= now - known < API_KNOWN:
+        return True
+    api = await app.gateway.api(API)
+    if api is None or not api.was_finished:
+        return False
+    _API_FINISHED[app.gateway] = now
+    return True
 
 
 async def _if(is_needed: bool, read: Callable[[], Awaitable[R]]) -> R | Unread:
@@ -191,14 +243,16 @@ async def _require_own_policy(app: App, desired: DesiredGateway, before: Policy 
         raise Busy(f"another policy of {desired.product} was written meanwhile") from None
 
 
-async def withdraw_product(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def withdraw_product(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Product | None]
+) -> Outcome:
     """Suspend the subscription first, whatever else fails; close the product to calls without a key; mark it
     as withdrawn; delete it when the grace period is over.
     """
     team = event.message.team
-    name, owner = product_name(team), own_marker(app, team)
+    owner = own_marker(app, team)
     subscription, product = await asyncio.gather(
-        app.gateway.subscription(subscription_name(team)), app.gateway.product(name)
+        app.gateway.subscription(subscription_name(team)), found.get()
     )
     await ensure_branch_unchanged(app, event, decision)
     actual, writer = ActualProduct(product, subscription=subscription), GatewayWriter(app.gateway, owner)

@@ -16,31 +16,47 @@ from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_sayin
 from shared.names import project as project_name
 from shared.ports import Projects, Roles
 from shared.requests.request import AccessRequest
-from shared.resources.actual import Project
+from shared.resources.actual import Project, RoleGrant
 from shared.resources.desired import Playground, compile_project
 from shared.resources.plan import Pending, Plan
 from shared.resources.project import MAX_PROJECTS, ActualProject, plan_project, plan_withdrawn_project
 from shared.stages.apply import ProjectWriter, apply_plan
 from shared.stages.ownership import own_marker
+from shared.stages.read_ahead import ReadAhead
 
 #: Foundry makes a project in some seconds, and takes longer to delete one.
 PROJECT_WAIT, PROJECT_DELETE_WAIT = timedelta(seconds=10), timedelta(seconds=30)
 
 
-async def provision_project(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+#: The team's project, and who may use it.
+Found = tuple[Project | None, frozenset[RoleGrant]]
+
+
+def read_project(app: App, team: str) -> ReadAhead[Found]:
+    """The team's project, for all that is done here."""
+    return ReadAhead(lambda: _read_project(app, project_name(team)))
+
+
+async def _read_project(app: App, name: str) -> Found:
+    if app.projects is None or app.project_roles is None:
+        return None, frozenset()
+    return await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name))
+
+
+async def provision_project(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Found]
+) -> Outcome:
     """Make the project, its tracing connection and its readers agree with the request; withdraw them where
     the request has no playground access.
     """
     request = decision.request
     assert request is not None
     if not request.playground_access:
-        return await withdraw_project(app, event, decision)
+        return await withdraw_project(app, event, decision, found)
     playground, projects, roles = _playground(app)
     desired = compile_project(request, playground)
     marker = Marker(app.platform.repository, request.team, decision.path, decision.commit, desired.digest)
-    project, readers, connection = await asyncio.gather(
-        projects.project(desired.name), roles.readers_of(desired.name), projects.connection(desired.name)
-    )
+    (project, readers), connection = await asyncio.gather(found.get(), projects.connection(desired.name))
     actual = ActualProject(project, readers, connection, decision.granted_groups)
     plan = plan_project(desired, marker, actual, request.entra_group).writable()
     if project is None:
@@ -85,7 +101,9 @@ def _note(request: AccessRequest, tracing: str | None) -> str:
     return f"playground in place: Foundry project {name}{who}{traces}"
 
 
-async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def withdraw_project(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Found]
+) -> Outcome:
     """Revoke the roles of all groups at once, and delete the project when the grace period is over. A project
     of others is left alone.
 
@@ -95,7 +113,7 @@ async def withdraw_project(app: App, event: Event[TeamMessage], decision: Decisi
     name, owner = project_name(event.message.team), own_marker(app, event.message.team)
     if app.projects is None or app.project_roles is None:
         return Done(wrote=False)
-    project, readers = await asyncio.gather(app.projects.project(name), app.project_roles.readers_of(name))
+    project, readers = await found.get()
     actual = ActualProject(project, readers, granted_groups=decision.granted_groups)
     plan = plan_withdrawn_project(owner, actual, event.now, app.timeouts.grace, in_doubt=decision.in_doubt)
     deletes = any(change.kind == "project" for change in plan)

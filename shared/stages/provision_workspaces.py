@@ -17,7 +17,7 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import namespace as namespace_name
 from shared.ports import Cluster
-from shared.resources.actual import Workspace
+from shared.resources.actual import Namespace, Workspace
 from shared.resources.desired import (
     DesiredWorkspaces,
     compile_gateway,
@@ -29,6 +29,7 @@ from shared.resources.readiness import Failed, NotYet, readiness
 from shared.resources.workspace_plan import ActualWorkspaces, plan_withdrawn_workspaces, plan_workspaces
 from shared.stages.apply import WorkspaceWriter, apply_plan
 from shared.stages.ownership import own_marker
+from shared.stages.read_ahead import ReadAhead
 
 #: A node takes minutes to start and to stop.
 NODE_WAIT = timedelta(seconds=30)
@@ -38,27 +39,42 @@ NOTHING_DESIRED = DesiredWorkspaces((), {}, {})
 GRANT_WAIT = timedelta(seconds=5)
 
 
-async def provision_team_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+def read_namespace(app: App, team: str) -> ReadAhead[Namespace | None]:
+    """The team's namespace, for all that is done here."""
+    return ReadAhead(lambda: _cluster(app).namespace(namespace_name(team)))
+
+
+async def provision_team_workspaces(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Namespace | None]
+) -> Outcome:
     """The team's own workspaces."""
     assert decision.request is not None
     assert decision.catalog is not None
     desired = compile_workspaces(decision.request, decision.catalog, app.platform)
-    return await _provision(app, event, decision, desired)
+    return await _provision(app, event, decision, desired, found)
 
 
-async def provision_shared_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def provision_shared_workspaces(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Namespace | None]
+) -> Outcome:
     """The workspaces that the platform runs for all teams, in the namespace of the catalogue."""
     assert decision.catalog is not None
-    return await _provision(app, event, decision, compile_shared_workspaces(decision.catalog, app.platform))
+    desired = compile_shared_workspaces(decision.catalog, app.platform)
+    return await _provision(app, event, decision, desired, found)
 
 
 async def _provision(
-    app: App, event: Event[TeamMessage], decision: Decision, desired: DesiredWorkspaces
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    desired: DesiredWorkspaces,
+    found: ReadAhead[Namespace | None],
 ) -> Outcome:
     """Write namespace, limits, workspaces and routes; then return what KAITO says about the workspaces."""
     team, cluster = event.message.team, _cluster(app)
     marker = Marker(app.platform.repository, team, decision.path, decision.commit, desired.digest)
-    actual = await _read(cluster, marker, desired, verify_limits=event.verify_markers)
+    namespace = await found.get()
+    actual = await _read(cluster, namespace, marker, desired, verify_limits=event.verify_markers)
     if desired.workspaces and actual.is_terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     postponed = await _not_granted(app, decision, desired, actual)
@@ -69,18 +85,22 @@ async def _provision(
         return Waiting(GRANT_WAIT, "ProductNotThere")
     if not desired.workspaces:
         return _removed(plan)
-    found = await cluster.workspaces(namespace_name(team)) if plan else actual.workspaces
-    return _readiness(event, desired, [workspace for workspace in found if workspace.managed])
+    workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.workspaces
+    return _readiness(event, desired, [workspace for workspace in workspaces if workspace.managed])
 
 
 async def _read(
-    cluster: Cluster, marker: Marker, desired: DesiredWorkspaces, *, verify_limits: bool
+    cluster: Cluster,
+    namespace: Namespace | None,
+    marker: Marker,
+    desired: DesiredWorkspaces,
+    *,
+    verify_limits: bool,
 ) -> ActualWorkspaces:
-    """Read a namespace that is ours, with all that is in it. Limits are read only where the namespace's
+    """Read all that is in a namespace that is ours. Limits are read only where the namespace's
     marker vouches for them: otherwise they are written.
     """
     name = namespace_name(marker.team)
-    namespace = await cluster.namespace(name)
     if namespace is None or not marker.owns(namespace.marker):
         return ActualWorkspaces(namespace)
     reads_limits = verify_limits and namespace.marker is not None and namespace.marker.digest == marker.digest
@@ -160,11 +180,13 @@ def _readiness(event: Event[TeamMessage], desired: DesiredWorkspaces, own: Seque
     return Done(worth_saying(event, False, f"workspaces ready: {', '.join(sorted(desired.workspaces))}"))
 
 
-async def withdraw_workspaces(app: App, event: Event[TeamMessage], decision: Decision) -> Outcome:
+async def withdraw_workspaces(
+    app: App, event: Event[TeamMessage], decision: Decision, found: ReadAhead[Namespace | None]
+) -> Outcome:
     """Mark the namespace as withdrawn, wait for the end of its grace period, and delete what is in it."""
     team, cluster, grace = event.message.team, _cluster(app), app.timeouts.workspace_grace
     owner = own_marker(app, team)
-    actual = await _read(cluster, owner, NOTHING_DESIRED, verify_limits=False)
+    actual = await _read(cluster, await found.get(), owner, NOTHING_DESIRED, verify_limits=False)
     plan = plan_withdrawn_workspaces(owner, actual, event.now, grace, in_doubt=decision.in_doubt).writable()
     await _apply(app, event, decision, plan)
     marker = None if actual.namespace is None else actual.namespace.marker

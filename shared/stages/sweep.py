@@ -57,7 +57,7 @@ from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
-from shared.stages.access_changes import catalog_change, change_of, held_problems, report
+from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
@@ -136,7 +136,7 @@ async def _queue_due(
     ]
     if reports_only:
         return len(changes), 0
-    queued = await _queue(app, event, changes)
+    queued = await _queue(app, event, changes, _idle_stages(branch, snapshot, changes))
     if is_first:
         await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
     return len(changes), queued
@@ -217,27 +217,43 @@ async def _tree(app: App, head: Head | None) -> tuple[Tree, Rejected | None]:
         return {}, error
 
 
-async def _queue(app: App, event: Event[Sweep], changes: Sequence[AccessChange]) -> int:
-    """Queue the changes, except for stages where the same change waits as a dead letter. A sweep to which a
-    push was left tries everything. Returns the number of messages.
+def _idle_stages(
+    branch: Branch, snapshot: Snapshot, changes: Iterable[AccessChange]
+) -> dict[str, frozenset[str]]:
+    """By team, the stages that have nothing to do for it."""
+    return {change.team: idle_stages(branch.teams.get(change.team), snapshot) for change in changes}
+
+
+async def _queue(
+    app: App, event: Event[Sweep], changes: Sequence[AccessChange], idle: Mapping[str, frozenset[str]]
+) -> int:
+    """Queue the changes, except for stages that have nothing of the team (`idle`), or where the same change
+    waits as a dead letter. A sweep to which a push was left looks for no letters. Returns the number of
+    messages.
     """
     trouble: set[Trouble] = set()
     if changes and not event.message.verdict:
         trouble = {letter.trouble async for letter in letters(app) if letter.stands(event.now)}
-    messages = [message for change in changes for message in _messages(app, event, change, trouble)]
+    messages = [
+        message for change in changes for message in _messages(app, event, change, trouble, idle[change.team])
+    ]
     await app.bus.send(messages)
     return len(messages)
 
 
 def _messages(
-    app: App, event: Event[Sweep], change: AccessChange, trouble: Container[Trouble]
+    app: App,
+    event: Event[Sweep],
+    change: AccessChange,
+    trouble: Container[Trouble],
+    idle: frozenset[str],
 ) -> list[OutgoingMessage]:
-    """One message to all stages; where some of them have a dead letter about the change, one to each of the
-    others that has work for the team. A change "held" concerns the product only.
+    """One message to all stages; where some of them have nothing to do, or a dead letter about the change,
+    one to each of the others that has work for the team. A change "held" concerns the product only.
     """
     if change.change == "held":
         return [access_change(app, change, event.correlation_id, event.now, PROVISION_GATEWAY)]
-    blocked = {
+    blocked = idle | {
         QUEUED_BY.get(stage.name, stage.name)
         for stage in (*OF_CATALOG, *OF_TEAM, DELIVER_KEYS)
         if (change.team, change.revision, stage.name) in trouble

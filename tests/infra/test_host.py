@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.stages.linking import PLACES
 from standins.functions_host.options import read_options
 from tests.conftest import ROOT
 
@@ -18,3 +19,7 @@ def test_a_lock_outlives_many_messages_of_one_session() -> None:
     """
     options = read_options(ROOT)
     assert options.max_lock_renewal >= 5 * options.function_timeout
+
+
+def test_new_teams_that_wait_for_their_links_leave_half_of_the_sessions_to_others() -> None:
+    assert read_options(ROOT).max_sessions == 2 * PLACES

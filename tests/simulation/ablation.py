@@ -66,7 +66,9 @@ def without(safeguard: Safeguard) -> Iterator[None]:
 # --------------------------------------------------------------------------------- the head is not read again
 
 
-async def _believe_the_message(app: App, message: TeamMessage, now: Any) -> Decision:
+async def _believe_the_message(
+    app: App, message: TeamMessage, now: Any, before: Decision | None = None
+) -> Decision:
     if message.change == "withdrawn":
         return Decision("ended", message.commit, message.path)
     head = await app.repository.head()

@@ -34,6 +34,9 @@ from tests.stages.operators import (
 )
 from tests.stages.road import a_platform, a_team, ask, later, push, withdraw, world
 
+#: A request that every stage of the topic has work for.
+EVERYTHING = Asked(dedicated={"phi-4": GPU}, playground=True)
+
 # ---------------------------------------------------------------------------------------------------- discard
 
 
@@ -92,7 +95,7 @@ async def test_a_discard_that_cannot_mark_the_product_keeps_the_letter() -> None
 async def test_only_letters_of_teams_that_converged_are_discarded_as_such() -> None:
     app = await a_dead_letter()
     with Refusing(app):
-        await ask(app, Asked(team="bravo"))
+        await ask(app, replace(EVERYTHING, team="bravo"))
     alpha, bravo = await numbers(app)
     await ask(app, Asked(tokens=2000))
     assert [(each.sequence, each.outcome) for each in await discard(app, only_converged=True)] == [
@@ -174,11 +177,11 @@ async def test_without_a_valid_catalogue_nobody_is_known_to_have_converged() -> 
 
 
 async def test_a_sweep_leaves_a_letter_to_people_and_queues_the_team_elsewhere() -> None:
-    app = await a_dead_letter(Asked(dedicated={"phi-4": GPU}))
+    app = await a_dead_letter(EVERYTHING)
     await ask(app, Asked(team="bravo"))
     app.vault.kept.clear()
     assert sorted(addressed(await sweep_now(app)), key=str) == sorted(
-        [*each("alpha", "workspaces", "projects"), ("bravo", "all")]
+        [*each("alpha", "workspaces", "projects"), *each("bravo", "gateway")]
     )
 
 
@@ -196,14 +199,16 @@ async def test_a_sweep_leaves_a_letter_to_people_and_queues_the_team_elsewhere()
 async def test_each_stage_stands_for_itself_and_keys_for_the_gateway_that_asks_for_them(
     stage: Stage, left: list[tuple[str | None, str | None]]
 ) -> None:
-    app = await a_team()
+    app = await a_team(EVERYTHING)
     await _letter_about_alpha(app, stage)
     app.gateway.state.links.clear()
     assert addressed(await sweep_now(app)) == left
 
 
 async def _letter_about_alpha(app: FakeApp, stage: Stage) -> None:
-    [sent] = [sent for sent in app.bus.sent if sent.entity == TOPIC and sent.session == "alpha"]
+    [sent] = [
+        sent for sent in app.bus.sent if (sent.entity, sent.session, sent.to) == (TOPIC, "alpha", "all")
+    ]
     about = DeadLetter(stage.name, "alpha", "X", "x", "the platform", 1, "m", "alpha", "m", 0)
     await app.bus.send(
         [OutgoingMessage(DEAD_LETTERS, f"x-{stage.name}", sent.body, properties=about.properties())]
@@ -211,7 +216,7 @@ async def _letter_about_alpha(app: FakeApp, stage: Stage) -> None:
 
 
 async def test_with_letters_of_all_its_stages_a_team_is_not_queued() -> None:
-    app = await a_team()
+    app = await a_team(EVERYTHING)
     for stage in (PROVISION_GATEWAY, PROVISION_WORKSPACES, PROVISION_PROJECTS):
         await _letter_about_alpha(app, stage)
     app.gateway.state.links.clear()
@@ -221,20 +226,20 @@ async def test_with_letters_of_all_its_stages_a_team_is_not_queued() -> None:
 async def test_another_request_of_the_team_is_other_trouble() -> None:
     app = await a_dead_letter()
     app.repository.commit({path_of("alpha"): Asked(tokens=2000).text()})
-    assert addressed(await sweep_now(app)) == [("alpha", "all")]
+    assert addressed(await sweep_now(app)) == each("alpha", "gateway")
     assert app.gateway.state.links
 
 
 async def test_after_a_day_a_sweep_tries_again() -> None:
     app = await a_dead_letter()
-    assert "all" not in [sent.to for sent in await sweep_now(app)]
+    assert await sweep_now(app) == []
     app.clock.advance(timedelta(days=1))
-    assert addressed(await sweep_now(app)) == [("alpha", "all")]
+    assert addressed(await sweep_now(app)) == each("alpha", "gateway")
 
 
 async def test_what_a_push_wants_to_be_looked_at_is_tried_whatever_waits_for_people() -> None:
     app = await a_dead_letter()
-    assert addressed(await sweep_now(app, verdict=True)) == [("alpha", "all")]
+    assert addressed(await sweep_now(app, verdict=True)) == each("alpha", "gateway")
 
 
 async def test_where_nothing_differs_no_letter_is_read() -> None:

@@ -38,7 +38,7 @@ async def swept(app: FakeApp, deep: bool = False) -> list[str]:
     await run_sweep(app, an_event(app, Sweep(why="a test", deep=deep), f"sweep-{seen}"))
     teams = [str(envelope.session) for envelope in app.bus.sent[seen:] if envelope.entity == TOPIC]
     await later(app, timedelta(minutes=30))
-    return teams
+    return list(dict.fromkeys(teams))
 
 
 @pytest.mark.parametrize("change", edits.SEEN_IN_LISTS)

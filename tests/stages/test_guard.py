@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from shared import names
+from shared.branch.endings import LISTED_FOR
+from shared.errors import Busy
 from shared.messaging.messages import AccessChange
 from shared.messaging.outcomes import Done, Push
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_WORKSPACES, SWEEP, Stage
 from shared.stages.receive_push import queue_changes
 from shared.stages.settlement import settle, start_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, an_event, path_of
+from tests.fakes.calls import Call
 from tests.stages.road import WORK, a_platform, arrive, drain, later, push, run
 
 TEAMS = ("alpha", "bravo", "carol")
@@ -377,3 +381,71 @@ async def test_whoever_asks_counts_a_withdrawn_team_whose_file_is_no_request(swe
     await (start_sweep(app, "the timer") if swept else queue_changes(app, Push("d1", head), app.clock.now()))
     await drain(app)
     assert live(app) == ["bravo", "carol"]
+
+
+class _Meanwhile:
+    """Lets something happen after the first call of this name."""
+
+    def __init__(self, app: FakeApp, name: str, happen: Callable[[], None]) -> None:
+        self._name = name
+        self._happen: Callable[[], None] | None = happen
+        app.calls.after = self._after
+
+    async def _after(self, call: Call) -> None:
+        if call.name == self._name and self._happen is not None:
+            happen, self._happen = self._happen, None
+            happen()
+
+
+async def _one_gone() -> FakeApp:
+    """Nobody has handled the removal yet."""
+    app = await three_teams()
+    app.repository.commit({path_of("alpha"): None})
+    return app
+
+
+def _lists(app: FakeApp) -> int:
+    return app.calls.names("gateway").count("products")
+
+
+async def test_the_looks_of_one_stage_at_one_commit_list_all_products_once() -> None:
+    app = await _one_gone()
+    await run(app, PROVISION_GATEWAY)
+    assert _lists(app) == 1
+    assert live(app) == ["bravo", "carol"]
+
+
+async def test_a_look_after_the_branch_moved_lists_the_products_anew() -> None:
+    app = await _one_gone()
+    _Meanwhile(app, "subscription", lambda: _commit(app, GONE))
+    with pytest.raises(Busy):
+        await run(app, PROVISION_GATEWAY)
+    assert _lists(app) == 2
+    assert live(app) == list(TEAMS)
+
+
+async def test_a_look_long_after_the_first_lists_the_products_anew() -> None:
+    app = await _one_gone()
+    _Meanwhile(app, "subscription", lambda: app.clock.advance(LISTED_FOR))
+    await run(app, PROVISION_GATEWAY)
+    assert _lists(app) == 2
+
+
+async def test_a_team_that_is_marked_as_held_between_two_looks_is_not_withdrawn() -> None:
+    app = await _one_gone()
+    _Meanwhile(app, "subscription", lambda: _mark_as_held(app, "team-alpha"))
+    with pytest.raises(Busy):
+        await run(app, PROVISION_GATEWAY)
+    assert _lists(app) == 1
+    assert live(app) == list(TEAMS)
+
+
+def _commit(app: FakeApp, files: dict[str, None]) -> None:
+    app.repository.commit(dict(files))
+
+
+def _mark_as_held(app: FakeApp, name: str) -> None:
+    product = app.gateway.state.products[name]
+    assert product.marker is not None
+    marked = replace(product.marker, held=app.clock.now())
+    app.gateway.state.products[name] = replace(product, marker=marked, etag="held")

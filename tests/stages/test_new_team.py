@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.branch import review
+from shared.errors import Unavailable
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import (
     DELIVER_KEYS,
@@ -16,10 +17,11 @@ from shared.messaging.routes import (
     PROVISION_WORKSPACES,
     TOPIC,
 )
-from shared.names import CATALOG_TEAM
+from shared.names import API, CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.outgoing import access_change
 from shared.stages.pipeline import provision_gateway
+from shared.stages.provision_gateway import API_KNOWN
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import (
     GPU,
@@ -298,3 +300,45 @@ async def test_a_product_that_an_earlier_version_named_keeps_its_name_until_it_i
     assert app.calls.writes("gateway") == []
     await ask(app, Asked(tokens=11_000))
     assert products["team-alpha"].display_name == "Team Alpha (alpha)"
+
+
+async def _reads(app: FakeApp) -> list[str]:
+    """What the gateway's stage reads of Resource Manager."""
+    app.calls.forget()
+    await run(app, PROVISION_GATEWAY)
+    return sorted(call.name for call in app.calls.made if call.system == "gateway" and not call.writes)
+
+
+async def test_of_a_product_that_is_not_there_neither_policy_nor_link_is_read() -> None:
+    app = await a_platform()
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    assert await _reads(app) == ["api", "product", "product_subscriptions"]
+
+
+async def test_that_the_api_was_finished_is_known_for_some_seconds() -> None:
+    app = await a_team()
+    app.clock.advance(API_KNOWN)
+    assert [(await _reads(app)).count("api") for _ in range(3)] == [1, 0, 0]
+    app.clock.advance(API_KNOWN)
+    assert (await _reads(app)).count("api") == 1
+
+
+async def test_that_the_api_is_not_finished_is_never_kept() -> None:
+    app = FakeApp()
+    app.repository.commit({DEFAULT_CATALOG_PATH: catalog_text(), path_of("alpha"): Asked().text()})
+    assert (await _reads(app)).count("api") == 1
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    assert await _reads(app) == ["api", "product", "product_subscriptions"]
+    assert app.gateway.state.links
+
+
+async def test_a_team_that_comes_when_the_api_has_just_been_deleted_gets_the_next_one() -> None:
+    app = await a_team()
+    apis = dict(app.gateway.state.apis)
+    app.gateway.state.apis.clear()
+    app.repository.commit({path_of("bravo"): Asked(team="bravo").text()})
+    with pytest.raises(Unavailable):
+        await run(app, PROVISION_GATEWAY, "bravo")
+    app.gateway.state.apis.update(apis)
+    await run(app, PROVISION_GATEWAY, "bravo")
+    assert ("team-bravo", API) in app.gateway.state.links

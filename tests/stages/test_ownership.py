@@ -25,9 +25,20 @@ from shared.resources.actual import ActualBackend, Api, Product, Subscription
 from shared.resources.workspaces import Manifest, marker_annotations, namespace_manifest
 from shared.secret import SecretValue
 from shared.stages.settlement import start_sweep
-from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, REPOSITORY, Asked, FakeApp, path_of
+from tests.fakes.app import (
+    GPU,
+    LARGER_GPU,
+    OTHER_READERS,
+    REPOSITORY,
+    Asked,
+    FakeApp,
+    a_change,
+    an_event,
+    keys_message,
+    path_of,
+)
 from tests.fakes.gateway import Policy
-from tests.stages.road import a_platform, a_team, ask, drain, later, push, run, withdraw, world
+from tests.stages.road import WORK, a_platform, a_team, ask, drain, later, push, run, withdraw, world
 
 OTHERS: list[Marker | None] = [
     None,
@@ -332,3 +343,14 @@ async def test_other_teams_go_on_while_one_is_refused() -> None:
     await _refused(app, PROVISION_GATEWAY)
     await run(app, PROVISION_GATEWAY, "zulu")
     assert app.gateway.state.products["team-zulu"].published
+
+
+async def test_a_role_that_a_person_gave_on_a_secret_in_another_spelling_counts() -> None:
+    """Azure takes the ids of resources in any case."""
+    app = await a_team()
+    app.roles.by_others = {(secret.upper(), group) for secret, group in app.roles.assigned}
+    app.roles.assigned.clear()
+    message = keys_message(a_change(app).model_copy(update={"cause": "sweep"}))
+    await WORK[DELIVER_KEYS](app, an_event(app, message))
+    assert app.roles.assigned == set()
+    assert app.calls.names("roles") == ["readers"]

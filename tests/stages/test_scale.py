@@ -20,11 +20,15 @@ from shared.resources.actual import Product
 from shared.resources.desired import compile_gateway
 from shared.stages.receive_push import LARGE_PUSH, queue_changes
 from tests.fakes.app import Asked, FakeApp, a_catalog, catalog_text, path_of
-from tests.stages.road import drain, push, run, sweep
+from tests.stages.road import a_platform, drain, push, run, sweep
 
 CEILING = "    maxTokensPerMinute: 100000\n"
 COUNTED = catalog_text().replace(CEILING, f"{CEILING}    capacity: 2000000000\n")
-SIZES = 10, 60
+SIZES = 10, 200
+#: Teams of pushes that are left to a sweep.
+CROWDS = LARGE_PUSH + 10, LARGE_PUSH + 30
+#: What Azure Resource Manager answers.
+RESOURCE_MANAGER = frozenset({"gateway", "roles", "projects"})
 
 
 def _asked(team: str, tokens: int = 10_000) -> Asked:
@@ -123,3 +127,74 @@ async def test_a_team_whose_product_has_all_that_it_asks_for_needs_no_account() 
     app.calls.forget()
     await run(app, PROVISION_GATEWAY, "team00001")
     assert not {"products", "all_workspaces"} & {call.name for call in app.calls.made}
+
+
+NEW, GONE = path_of("newcomer"), path_of("team00001")
+CHANGES: dict[str, dict[str, str | bytes | None]] = {
+    "a new team": {NEW: _asked("newcomer").text()},
+    "a changed limit": {path_of("team00000"): _asked("team00000", 30_000).text()},
+    "a withdrawal": {GONE: None},
+}
+
+
+@pytest.mark.parametrize("catalog", [catalog_text(), COUNTED], ids=["shared", "with a capacity"])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_makes_the_same_calls_with_ten_teams_and_with_many(change: str, catalog: str) -> None:
+    made = []
+    for size in SIZES:
+        app = await _platform(size, catalog)
+        await sweep(app)
+        app.calls.forget()
+        await push(app, CHANGES[change])
+        made.append(_by_system(app))
+    assert made[0] == made[1]
+
+
+def _by_system(app: FakeApp) -> Counter[str]:
+    return Counter(f"{call.system} {call.name}" for call in app.calls.made)
+
+
+async def test_a_withdrawal_lists_all_products_in_the_webhook_and_in_the_first_stage() -> None:
+    app = await _platform(SIZES[0], catalog_text())
+    await sweep(app)
+    app.calls.forget()
+    await push(app, {GONE: None})
+    assert _by_system(app)["gateway products"] == 2
+    product = app.gateway.state.products["team-team00001"]
+    assert product.marker is not None
+    assert product.marker.withdrawn is not None
+
+
+async def _push_new_teams(app: FakeApp, teams: int) -> None:
+    names = [f"team{number:05}" for number in range(teams)]
+    app.calls.forget()
+    await push(app, {path_of(name): Asked(team=name).text() for name in names})
+
+
+async def _reads_of_a_push(teams: int) -> Counter[str]:
+    """What a push of so many new teams reads of Resource Manager."""
+    app = await a_platform()
+    await _push_new_teams(app, teams)
+    assert len(app.gateway.state.links) == teams
+    return Counter(
+        call.name for call in app.calls.made if call.system in RESOURCE_MANAGER and not call.writes
+    )
+
+
+async def test_each_new_team_of_a_large_push_costs_four_reads_of_resource_manager() -> None:
+    fewer, more = [await _reads_of_a_push(teams) for teams in CROWDS]
+    each = Counter(["product", "product_subscriptions", "subscription", "readers"])
+    assert more - fewer == Counter(dict.fromkeys(each, CROWDS[1] - CROWDS[0]))
+
+
+async def test_each_new_team_of_a_small_push_costs_six_reads_of_resource_manager() -> None:
+    """A push does not know what the team had before: so it is seen whether there is a project."""
+    fewer, more = [await _reads_of_a_push(teams) for teams in (2, 5)]
+    each = Counter(["product", "product_subscriptions", "subscription", "granted", "project", "readers_of"])
+    assert more - fewer == Counter(dict.fromkeys(each, 3))
+
+
+async def test_a_large_push_downloads_one_archive() -> None:
+    app = await a_platform()
+    await _push_new_teams(app, CROWDS[0])
+    assert app.calls.names("repository").count("archive") == 1

@@ -14,7 +14,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import Product
 from shared.stages.settlement import start_sweep
 from shared.stages.sweep import run_sweep
-from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages.road import a_team, ask, drain, later, push, world
 
 SECOND = "developer-requests/alpha/access.yaml"
@@ -201,3 +201,43 @@ async def test_a_changed_ceiling_reaches_every_team_of_the_model() -> None:
     assert app.reports.verdicts[-1].reasons == ["AboveCeiling"]
     assert _told(await _sweep(app)) == []
     assert "bravo-primary-key" in app.vault.names()
+
+
+async def _addressed(app: FakeApp) -> list[str]:
+    """To which stages a sweep sends alpha."""
+    seen = len(app.bus.sent)
+    await _sweep(app)
+    return [str(envelope.to) for envelope in app.bus.sent[seen:] if envelope.session == "alpha"]
+
+
+async def test_a_sweep_sends_a_team_to_the_stages_that_have_something_of_it() -> None:
+    app = await a_team()
+    app.gateway.state.links.clear()
+    assert await _addressed(app) == ["provision-gateway"]
+    await drain(app)
+    assert app.gateway.state.links
+
+
+@pytest.mark.parametrize(
+    ("asked", "stages"),
+    [
+        (Asked(playground=True), ["provision-gateway", "provision-projects"]),
+        (Asked(dedicated={"phi-4": GPU}), ["provision-gateway", "provision-workspaces"]),
+        (Asked(dedicated={"phi-4": GPU}, playground=True), ["all"]),
+    ],
+)
+async def test_a_stage_that_still_has_something_of_a_team_is_sent_to(asked: Asked, stages: list[str]) -> None:
+    """Nobody has told the stages that the request does not ask for it any more."""
+    app = await a_team(asked)
+    await later(app, timedelta(minutes=30))
+    app.repository.commit({path_of("alpha"): Asked().text()})
+    assert await _addressed(app) == stages
+
+
+async def test_a_role_on_a_project_that_is_gone_brings_the_team_to_that_stage() -> None:
+    app = await a_team()
+    assert app.project_roles is not None
+    await app.project_roles.grant("team-alpha", READERS)
+    assert await _addressed(app) == ["provision-gateway", "provision-projects"]
+    await drain(app)
+    assert not app.project_roles.assigned
