@@ -45,6 +45,10 @@ class Kept(Generic[K, V]):
             self._values.popitem(last=False)
         return value
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._values.clear()
+
     def newest(self, more: object = None) -> tuple[K, V] | None:
         """The object used last, with its value."""
         return next((found for key, found in reversed(self._values.items()) if key[1] == more), None)

@@ -14,8 +14,9 @@ from typing import Any
 
 from shared import marker
 from shared.api import conditions, team_view
-from shared.branch import account, decision, evaluation, platform_checks, review
+from shared.branch import account, decision, evaluation, platform_checks, repository_state, review
 from shared.branch.platform_checks import PlatformCheck
+from shared.branch.repository_state import Kept
 from shared.catalog import catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
@@ -61,6 +62,32 @@ DIGESTS: tuple[tuple[type, str], ...] = (
     (desired.DesiredCatalog, "api_digest"), (desired.DesiredWorkspaces, "digest"),
     (backends.Backend, "digest"),
 )  # fmt: skip
+
+
+#: What the app keeps of trees and their files, from one story to the next in one process.
+KEPT: tuple[Kept[Any, Any], ...] = (
+    repository_state._STATES, repository_state._REVIEWED,
+    evaluation._FILES, evaluation._REQUESTS, evaluation._REVIEWS,
+)  # fmt: skip
+
+
+def forget_trees() -> None:
+    """A story is the same whichever was told before it."""
+    for kept in KEPT:
+        kept.clear()
+
+
+@contextmanager
+def trees_apart() -> Iterator[None]:
+    """Inside, nothing is kept of any tree; afterwards, what was kept before."""
+    before = [kept._values.copy() for kept in KEPT]
+    forget_trees()
+    try:
+        yield
+    finally:
+        for kept, values in zip(KEPT, before, strict=True):
+            kept.clear()
+            kept._values.update(values)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from shared.resources.actual import ActualBackend
 from shared.resources.key_slots import EXPOSED
 from shared.resources.subscription import ADMINISTRATOR
 from tests.fakes.app import FakeApp
+from tests.simulation.caches import trees_apart
 from tests.simulation.loop import VirtualLoop
 from tests.stages.road import later, matches_the_gateway, push
 
@@ -51,7 +52,8 @@ def _provisioned(files: dict[str, str | bytes | None]) -> FakeApp:
     # The log of a seed is of what happens in it, and does not depend on what is remembered of others.
     log.disabled = True
     try:
-        return loop.run_until_complete(provision())
+        with trees_apart():
+            return loop.run_until_complete(provision())
     finally:
         log.disabled = False
         loop.close()

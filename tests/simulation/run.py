@@ -20,6 +20,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.settlement import start_sweep
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
+from tests.simulation.caches import forget_trees
 from tests.simulation.catalogs import COMPLETE
 from tests.simulation.checks import Checks
 from tests.simulation.github import ONCE, RACING, WAYS, GitHub
@@ -412,6 +413,7 @@ class _Log(logging.Handler):
 
 def simulate(seed: int) -> Result:
     """The whole of one seed."""
+    forget_trees()
     began, run, log = perf_counter(), Run(seed), logging.getLogger("mergekey")
     handler = _Log(run.scene.log)
     log.addHandler(handler)
