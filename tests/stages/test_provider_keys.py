@@ -29,7 +29,7 @@ mistral}
 """
 ANTHROPIC, MISTRAL = f"{PLATFORM_VAULT_URL}/secrets/anthropic", f"{PLATFORM_VAULT_URL}/secrets/mistral"
 BOTH = pytest.mark.parametrize("refused", [False, True], ids=["told", "refused"])
-PATIENCE = timedelta(minutes=20)
+PATIENCE = timedelta(hours=1)
 
 
 async def with_claude(refused: bool = False, *missing: str) -> FakeApp:
