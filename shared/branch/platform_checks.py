@@ -83,7 +83,7 @@ def _cluster_problems(catalog: Catalog, platform: Platform) -> Iterator[Platform
 
 
 def _vault_problems(catalog: Catalog) -> Iterator[PlatformProblem]:
-    """Everything that needs a key in the platform's vault."""
+    """Everything that needs a key in the gateway's vault."""
     for model in catalog.models:
         if any(member.credential for member in model.members):
             message = (

@@ -65,7 +65,8 @@ class MemberSchema(Schema):
     )
     priority: Count = Field(default=1, description="the smallest is asked first, the others when those fail")
     credential: SecretName | None = Field(
-        default=None, description="the name of the secret with its key in the platform's vault"
+        default=None,
+        description="the name of the secret with its key in the gateway's vault (PLATFORM_VAULT_URL)",
     )
 
 
@@ -102,7 +103,8 @@ class ModelSchema(Schema):
         default=None, description="what the backend calls the model; default: name"
     )
     credential: SecretName | None = Field(
-        default=None, description="the name of the secret with the backend's key in the platform's vault"
+        default=None,
+        description="the name of the secret with the backend's key in the gateway's vault (PLATFORM_VAULT_URL)",
     )
     pool: list[MemberSchema] | None = Field(
         default=None,

@@ -103,7 +103,7 @@ async def _follow(
     grant: Act,
     withdraw: Act,
     hold: Act = leave_held,
-    leave: Callable[[App, Event[TeamMessage]], Awaitable[None]] | None = None,
+    leave: Callable[[App, Event[TeamMessage], Decision], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Act on what the branch says, then read it again: not every write can be fenced, so the stage acts once
     more when the branch moved meanwhile. Raises Busy when it keeps moving.
@@ -113,7 +113,7 @@ async def _follow(
     for rounds in range(MAX_ROUNDS):
         if decision.kind == "stale":
             if leave is not None:
-                await leave(app, event)
+                await leave(app, event, decision)
             if rounds:
                 await _queue_sweep(app, event)
             return Done()

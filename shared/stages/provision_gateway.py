@@ -326,11 +326,11 @@ async def hold_product(app: App, event: Event[TeamMessage], decision: Decision) 
     if plan:
         await ensure_branch_unchanged(app, event, decision)
         await apply_plan(plan, GatewayWriter(app.gateway, owner))
-    await doubt_marker(app, event)
+    await doubt_marker(app, event, decision)
     return Done(HELD, wrote=bool(plan))
 
 
-async def doubt_marker(app: App, event: Event[TeamMessage]) -> None:
+async def doubt_marker(app: App, event: Event[TeamMessage], decision: Decision) -> None:
     """Take the digest off a marker that vouches for another policy than there is, where the product is left
     as it is and the message was begun before.
 
@@ -348,4 +348,5 @@ async def doubt_marker(app: App, event: Event[TeamMessage]) -> None:
         return
     granted = await granted_by(app, marker)
     if granted is not None and granted != policy.grants:
+        await ensure_branch_unchanged(app, event, decision)
         await app.gateway.mark_product(name, product.etag, marker.unfinished())

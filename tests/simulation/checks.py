@@ -130,6 +130,9 @@ class Checks:
             return False
         if team in {*self.hands.touched, *scene.bereft}:
             return False
+        # What a dead letter says is done when it is replayed, also where a later push changed nothing of it.
+        if any(letter.properties.get("team") == team for letter in scene.app.bus.dead_letters()):
+            return False
         # A sweep that was told what the branch had said before finds nothing to do.
         if any(
             moments.get(who, -1.0) >= since

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from shared import names
 from shared.branch.review import Review
-from shared.marker import Marker
+from shared.marker import Marker, read_time
 from shared.names import SAFETY_BACKEND
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.backends import SAFETY_SECRET
@@ -230,15 +231,23 @@ class Verdict:
         yield from (f"{group} may use its project" for group in found)
 
     def grace_ends(self, team: str) -> tuple[bool, ...]:
-        """Whether the grace period of the product, and that of the project, is over, as far as they are
-        there.
+        """Whether the grace periods of what is there of the team are over."""
+        return tuple(self._scene.true.now() >= end for end in self.ends_of_grace(team))
+
+    def ends_of_grace(self, team: str) -> tuple[datetime, ...]:
+        """When the grace periods of the product, of the project and of the secrets end, as far as they are
+        there and withdrawn.
         """
         app = self._scene.app
         product = app.gateway.state.products.get(names.product(team))
         project = None if app.projects is None else app.projects.kept.get(names.project(team))
         marks = [found.marker for found in (product, project) if found is not None]
-        moments = [mark.withdrawn for mark in marks if mark is not None and mark.withdrawn is not None]
-        return tuple(self._scene.true.now() >= since + app.timeouts.grace for since in moments)
+        kept = [app.vault.kept[name] for name in names.secrets(team) if name in app.vault.names()]
+        moments = [
+            *(mark.withdrawn for mark in marks if mark is not None),
+            *(read_time(secret.versions[0].tags.get("withdrawn")) for secret in kept),
+        ]
+        return tuple(since + app.timeouts.grace for since in moments if since is not None)
 
     def waiting_keys(self, team: str) -> tuple[str, ...]:
         """Since when keys of the team are to be made new, as far as their secrets say so."""

@@ -37,8 +37,8 @@ FENCED = {
     "delete_namespace": "namespace",
 }  # fmt: skip
 #: Copies of one chain that may wait at a time: a message can be in the hands of a handler that has lost its
-#: lock, too.
-MOST_COPIES = 8
+#: lock, too; and a sweep that is handled twice may send a change once to all stages and once to each.
+MOST_COPIES = 12
 #: Chains for the same that wait for one second should have met there. Who waits longer than the broker
 #: remembers ids can be joined.
 MOST_TOGETHER = 3
