@@ -104,7 +104,7 @@ class ModelSchema(Schema):
     )
     credential: SecretName | None = Field(
         default=None,
-        description="the name of the secret with the backend's key in the gateway's vault (PLATFORM_VAULT_URL)",
+        description="the name of the secret with its key in the gateway's vault (PLATFORM_VAULT_URL)",
     )
     pool: list[MemberSchema] | None = Field(
         default=None,
