@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared import names
 from shared.errors import NotManaged
 from shared.marker import Marker
 from shared.names import API
@@ -250,12 +251,14 @@ def _plan_deletion(owner: Marker, product: Product, actual: ActualProduct) -> Pl
     """Delete the product's subscriptions, the product, and its backends.
 
     Lists show no ETag: the team's own subscription is deleted with that which was read individually, so that
-    one that was made meanwhile is kept, and the product with it.
+    one that was made meanwhile is kept, and the product with it. A copy of it under another name is not made
+    by a stage, and so is not the team's own.
     """
+    own = names.subscription(owner.team)
     foreign = [
         each.name
         for each in (() if isinstance(actual.subscriptions, Unread) else actual.subscriptions)
-        if each.owner != ADMINISTRATOR and not is_own(owner, each)
+        if (not is_own(owner, each) if each.name == own else each.owner != ADMINISTRATOR)
     ]
     if foreign:
         text = (

@@ -11,7 +11,8 @@ import pytest
 from shared.errors import Unavailable
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
 from shared.resources.actual import Subscription
-from tests.fakes.app import GPU, OTHER_READERS, READERS, Asked, FakeApp, path_of
+from shared.resources.subscription import ADMINISTRATOR
+from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.calls import Call, nothing
 from tests.fakes.clock import START
 from tests.stages.road import (
@@ -92,6 +93,24 @@ async def test_a_product_that_has_to_stay_after_grace_is_closed_all_the_same() -
     app.clock.advance(app.timeouts.grace)
     await sweep(app)
     assert app.gateway.state.products["team-alpha"].subscription_required
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "owner"),
+    [("copy", f"mergekey/{REPOSITORY}/alpha", ""), ("team-alpha", "Mine", ADMINISTRATOR)],
+)
+async def test_a_product_with_a_subscription_that_no_stage_made_stays_and_says_why(
+    name: str, shown: str, owner: str
+) -> None:
+    app = await a_team()
+    await withdraw(app)
+    app.gateway.state.subscriptions[name] = Subscription(name, '"x"', shown, "team-alpha", owner, "suspended")
+    app.clock.advance(app.timeouts.grace)
+    await sweep(app)
+    [letter] = app.bus.dead_letters()
+    assert (letter.properties["stage"], letter.properties["reason"]) == ("provision-gateway", "NotManaged")
+    assert "team-alpha" in app.gateway.state.products
+    assert name in app.gateway.state.subscriptions
 
 
 async def test_keys_are_suspended_whatever_else_fails() -> None:
