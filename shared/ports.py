@@ -320,7 +320,7 @@ class Vault(Protocol):
 
 class Roles(Protocol):
     """The assignments of one role on the secrets of a vault, or on the projects of an account: they say which
-    groups may read a team's secrets, or use its project.
+    groups may read a team's secrets, or use its project. Names are told in lower case.
     """
 
     async def granted(self, group: str) -> frozenset[str]:

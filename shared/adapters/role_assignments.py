@@ -87,7 +87,8 @@ class RoleAssignments:
         ]
         prefix = f"{self._collection}/".lower()
         below = [found for found in assigned if text(found.scope).lower().startswith(prefix)]
-        return [(str(found.scope)[len(prefix) :], self._reader(found)) for found in below]
+        # An assignment that was made by hand may spell the name in another case.
+        return [(str(found.scope)[len(prefix) :].lower(), self._reader(found)) for found in below]
 
     def _reader(self, found: Any) -> RoleGrant:
         group = text(found.principal_id)

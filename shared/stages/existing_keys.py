@@ -42,9 +42,4 @@ async def _granted(app: App, group: str | None) -> Mapping[str, frozenset[RoleGr
 
 async def _all_readers(app: App, secrets: Sequence[str]) -> Mapping[str, frozenset[RoleGrant]]:
     listed = await app.roles.readers()
-    return {secret: _readers_of(secret, listed) for secret in secrets}
-
-
-def _readers_of(secret: str, listed: Mapping[str, frozenset[RoleGrant]]) -> frozenset[RoleGrant]:
-    """Whoever made an assignment by hand may have spelt the secret in another case."""
-    return frozenset[RoleGrant]().union(*(found for name, found in listed.items() if name.lower() == secret))
+    return {secret: listed[secret] for secret in secrets if secret in listed}

@@ -152,6 +152,16 @@ async def test_all_readers_are_told_at_once(roles: Roles, name: str) -> None:
     assert ((await roles.readers())[name], await roles.readers_of(name)) == (found, found)
 
 
+async def test_a_role_on_a_secret_that_is_spelt_in_capitals_is_one_on_that_secret(
+    roles: Roles, name: str
+) -> None:
+    group = str(uuid.uuid4())
+    await roles.grant(name.upper(), group)
+    found = frozenset([RoleGrant(group, ours=True)])
+    assert ((await roles.readers())[name], await roles.readers_of(name)) == (found, found)
+    assert await roles.granted(group) == {name}
+
+
 async def test_a_role_that_nobody_has_is_taken_away_without_trouble(roles: Roles, name: str) -> None:
     group = str(uuid.uuid4())
     await roles.revoke(name, group)

@@ -20,19 +20,23 @@ class FakeRoles:
 
     async def granted(self, group: str) -> frozenset[str]:
         async with self._calls.read("roles", "granted", group):
-            return frozenset(secret for secret, reader in self.assigned | self.by_others if reader == group)
+            return frozenset(
+                secret.lower() for secret, reader in self.assigned | self.by_others if reader == group
+            )
 
     async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
         async with self._calls.read("roles", "readers"):
-            return {secret: self._of(secret) for secret, _ in self.assigned | self.by_others}
+            return {secret.lower(): self._of(secret) for secret, _ in self.assigned | self.by_others}
 
     async def readers_of(self, name: str) -> frozenset[RoleGrant]:
         async with self._calls.read("roles", "readers_of", name):
             return self._of(name)
 
     def _of(self, secret: str) -> frozenset[RoleGrant]:
-        ours = {RoleGrant(group, True) for each, group in self.assigned if each == secret}
-        return frozenset(ours | {RoleGrant(group, False) for each, group in self.by_others if each == secret})
+        """Names are compared without regard to case, as the service does."""
+        found = [(RoleGrant(group, True), each) for each, group in self.assigned]
+        found += [(RoleGrant(group, False), each) for each, group in self.by_others]
+        return frozenset(reader for reader, each in found if each.lower() == secret.lower())
 
     async def grant(self, name: str, group: str) -> None:
         async with self._calls.write("roles", "grant", f"{name} {group}"):

@@ -354,3 +354,16 @@ async def test_a_role_that_a_person_gave_on_a_secret_in_another_spelling_counts(
     await WORK[DELIVER_KEYS](app, an_event(app, message))
     assert app.roles.assigned == set()
     assert app.calls.names("roles") == ["readers"]
+
+
+async def test_a_sweep_finds_roles_that_a_person_gave_in_another_spelling() -> None:
+    app = await a_team(Asked(playground=True))
+    await later(app, timedelta(minutes=5))
+    assert app.project_roles is not None
+    for roles in (app.roles, app.project_roles):
+        roles.by_others = {(name.upper(), group) for name, group in roles.assigned}
+        roles.assigned.clear()
+    app.calls.forget()
+    await start_sweep(app, "the timer")
+    await drain(app)
+    assert app.calls.writes() == []
