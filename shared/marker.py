@@ -21,7 +21,6 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from shared import names
-from shared.errors import NewerVersion
 
 _BEGINNING: Final = "managed by mergekey; repo "
 _REPOSITORY: Final = re.compile(r"[0-9]{1,19}")
@@ -138,14 +137,6 @@ def marker_from(repository: str, team: str, fields: Iterable[tuple[str, str]]) -
         unreadable=frozenset(unreadable & _FIELDS.keys()),
         newer=newer,
     )
-
-
-def require_known(marker: Marker | None, what: str) -> None:
-    """Raises NewerVersion where a newer version wrote the marker: what else it says of the object is not
-    known here.
-    """
-    if marker is not None and marker.newer:
-        raise NewerVersion(f"{what} was written by a newer version of mergekey, which looks after it")
 
 
 def is_team(name: str) -> bool:

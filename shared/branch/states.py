@@ -40,7 +40,7 @@ deleted, because the branch cannot be read. `none`: nothing.
 The stage that would write an unmanaged product refuses it (`NotManaged`); the team's other objects are
 withdrawn without it. An unreadable marker counts as far as it can be read: the guard counts its team, and the
 next write replaces every field. A marker of a newer version is never written: see
-`shared.marker.require_known`.
+`shared.resources.plan.refusal`.
 """
 
 from __future__ import annotations
