@@ -269,21 +269,29 @@ def plan_withdrawn_workspaces(
 def _plan_removal(namespace: Namespace, actual: ActualWorkspaces) -> Plan:
     """Delete the workspaces, so that KAITO gives their nodes back, and the namespace when they are gone. Each
     route goes before its workspace: a route that outlives a team which comes back would lead nowhere.
+
+    Where the namespace holds workspaces of others, it stays, and the team's own go all the same.
     """
-    foreign = [workspace.name for workspace in actual.workspaces if not workspace.managed]
-    if foreign:
-        text = (
-            f"namespace {namespace.name} holds workspaces that are not managed by mergekey: "
-            f"{', '.join(foreign)}"
-        )
-        return Plan(refused=(Refused("workspace", foreign[0], NotManaged, text),))
     if not actual.workspaces:
         return Plan(in_steps([Delete("namespace", namespace.name, namespace.resource_version)]))
-    lasting = actual.lasting.values()
+    own = [each for each in actual.lasting.values() if each.managed]
+    refused = _refused_removal(namespace, actual)
+    going = Pending("namespace", namespace.name, "WorkspaceDeleting", ends=True)
     return Plan(
         in_steps(
-            [Delete("route", each.name, "") for each in lasting],
-            [Delete("workspace", each.name, each.resource_version) for each in lasting],
+            [Delete("route", each.name, "") for each in own],
+            [Delete("workspace", each.name, each.resource_version) for each in own],
         ),
-        pending=(Pending("namespace", namespace.name, "WorkspaceDeleting", ends=True),),
+        refused=refused,
+        pending=() if refused else (going,),
     )
+
+
+def _refused_removal(namespace: Namespace, actual: ActualWorkspaces) -> tuple[Refused, ...]:
+    foreign = [workspace.name for workspace in actual.workspaces if not workspace.managed]
+    if not foreign:
+        return ()
+    text = (
+        f"namespace {namespace.name} holds workspaces that are not managed by mergekey: {', '.join(foreign)}"
+    )
+    return (Refused("workspace", foreign[0], NotManaged, text),)

@@ -78,9 +78,10 @@ async def _provision(
     if desired.workspaces and actual.is_terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
     postponed = await _not_granted(app, decision, desired, actual)
-    plan = plan_workspaces(desired, marker, actual, postponed).writable()
-    if not await _apply(app, event, decision, plan):
+    plan = plan_workspaces(desired, marker, actual, postponed)
+    if not await _apply(app, event, decision, plan.writable(despite_refusals=not desired.workspaces)):
         return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
+    plan.require_allowed()
     if postponed:
         return Waiting(GRANT_WAIT, "ProductNotThere")
     if not desired.workspaces:
@@ -187,8 +188,9 @@ async def withdraw_workspaces(
     team, cluster, grace = event.message.team, _cluster(app), app.timeouts.workspace_grace
     owner = own_marker(app, team)
     actual = await _read(cluster, await found.get(), owner, NOTHING_DESIRED, verify_limits=False)
-    plan = plan_withdrawn_workspaces(owner, actual, event.now, grace, in_doubt=decision.in_doubt).writable()
-    await _apply(app, event, decision, plan)
+    plan = plan_withdrawn_workspaces(owner, actual, event.now, grace, in_doubt=decision.in_doubt)
+    await _apply(app, event, decision, plan.writable(despite_refusals=True))
+    plan.require_allowed()
     marker = None if actual.namespace is None else actual.namespace.marker
     if actual.namespace is None or marker is None or plan.pending or plan.deletes:
         return _removed(plan)

@@ -5,6 +5,7 @@ told.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
@@ -199,7 +200,14 @@ async def test_a_namespace_of_somebody_else_is_no_trouble_for_a_team_without_gpu
     assert app.calls.writes() == []
 
 
-async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive() -> None:
+async def _ask_for_no_workspace(app: FakeApp) -> None:
+    await ask(app, Asked())
+
+
+@pytest.mark.parametrize("leave", [withdraw, _ask_for_no_workspace], ids=["withdrawn", "taken out"])
+async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive_and_no_gpu_of_ours(
+    leave: Callable[[FakeApp], Awaitable[object]],
+) -> None:
     app = await a_team(Asked(dedicated={"phi-4": GPU}))
     assert app.cluster is not None
     theirs = {
@@ -209,11 +217,12 @@ async def test_a_workspace_of_somebody_else_keeps_the_namespace_alive() -> None:
     }
     app.cluster.state.objects.pop(("team-alpha", "ResourceQuota", "workspaces"))
     await app.cluster.apply(theirs)
-    await withdraw(app)
-    app.clock.advance(app.timeouts.workspace_grace)
-    with pytest.raises(NotManaged, match="theirs"):
-        await run(app, PROVISION_WORKSPACES)
-    assert "theirs" in app.cluster.names("team-alpha", "Workspace")
+    await leave(app)
+    await later(app, app.timeouts.workspace_grace + timedelta(minutes=30))
+    assert app.cluster.names("team-alpha", "Workspace") == ["theirs"]
+    assert app.cluster.names("team-alpha", "HTTPRoute") == []
+    told = {(each.properties["stage"], each.properties["reason"]) for each in app.bus.dead_letters()}
+    assert told == {("provision-workspaces", "NotManaged")}
 
 
 async def _run_twice(app: FakeApp) -> None:
