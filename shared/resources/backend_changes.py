@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.errors import NotManaged
+from shared.errors import NewerVersion, NotManaged
 from shared.marker import Marker
 from shared.resources.actual import ActualBackend, ActualNamedValue
 from shared.resources.backends import Backend, NamedValue, unreadable_secret
@@ -21,6 +21,11 @@ class Changes:
     wanted: tuple[Change, ...] = ()
     unwanted: tuple[Change, ...] = ()
     refused: tuple[Refused, ...] = ()
+
+    @property
+    def left_to_newer(self) -> bool:
+        """Whether a newer version maintains a wanted object: nothing is written that names it."""
+        return any(each.error is NewerVersion for each in self.refused)
 
 
 def backend_changes(desired: Iterable[Backend], marker: Marker, actual: Iterable[ActualBackend]) -> Changes:

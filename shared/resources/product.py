@@ -60,6 +60,8 @@ def plan_product(desired: DesiredGateway, marker: Marker, actual: ActualProduct)
     is_vouched = known is not None and known.digest == marker.digest
     policy, unread_policy = _policy_change(desired, actual, is_vouched=is_vouched)
     backends, unread_backends = _backend_changes(desired, marker, actual, is_vouched=is_vouched)
+    if backends.left_to_newer:
+        return Plan(refused=backends.refused)
     is_finished = known is not None and known.digest != ""
     once: tuple[Change, ...] = (
         () if is_finished else (Delete("administrator subscription", desired.product, ""),)

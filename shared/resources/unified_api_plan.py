@@ -37,6 +37,8 @@ def plan_catalog(desired: DesiredCatalog, marker: Marker, actual: ActualCatalog)
         return Plan(refused=refused)
     secrets = named_value_changes(desired.named_values, actual.named_values)
     backends = backend_changes(desired.backends, marker, actual.backends)
+    if backends.left_to_newer:
+        return Plan(refused=(*secrets.refused, *backends.refused))
     detached, attached = _credential_changes(desired, backends.wanted, secrets.wanted, actual.backends)
     singles, pools = _singles_and_pools((*backends.wanted, *attached))
     beside, after = ((), singles) if secrets.wanted else (singles, ())

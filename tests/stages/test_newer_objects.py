@@ -142,6 +142,24 @@ async def test_a_push_that_changes_the_request_comes_back_until_a_newer_version_
     assert app.bus.dead_letters() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "stage"), [("team-alpha--phi-4", PROVISION_GATEWAY), ("shared--gpt-4-1", PROVISION_CATALOG)]
+)
+async def test_sweeps_queue_nothing_for_a_change_that_needs_a_newer_backend(name: str, stage: Stage) -> None:
+    app = await a_platform()
+    await ask(app, FULL)
+    await later(app, timedelta(minutes=30))
+    found = app.gateway.state.backends[name]
+    app.gateway.state.backends[name] = replace(found, marker=parse_marker(f"{found.marker}{MORE}"))
+    if stage == PROVISION_CATALOG:
+        app.repository.commit({"platform/config/model_catalog.yaml": _another_catalogue(app)})
+    else:
+        app.repository.commit({path_of("alpha"): replace(FULL, tokens=1).text()})
+    await start_sweep(app, "a test")
+    await drain(app)
+    assert list(app.bus.waiting(stage)) == []
+
+
 def _another_catalogue(app: FakeApp) -> str:
     text = app.repository.files()["platform/config/model_catalog.yaml"][0].decode()
     return text.replace("embeddings-eu", "embeddings-us")
