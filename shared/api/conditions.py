@@ -333,7 +333,8 @@ def _not_ready(project: Project) -> Condition:
 
 def _ended_project(view: TeamView, platform: Platform) -> Condition:
     owner, times = Marker(platform.repository, view.on_branch.team, "", ""), view.times
-    plan = plan_withdrawn_project(owner, view.actual.project, times.now, times.grace, in_doubt=False)
+    in_doubt = view.on_branch.access == "frozen"
+    plan = plan_withdrawn_project(owner, view.actual.project, times.now, times.grace, in_doubt=in_doubt)
     if plan.findings:
         return Condition("Projects", "False", "InProgress", "; ".join(map(describe, plan.findings)))
     project = view.project(platform.repository)

@@ -11,7 +11,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.projects import Kept
 from tests.stages.asking import condition, reasons, record
-from tests.stages.road import a_platform, a_team, arrive, ask, later, push, withdraw
+from tests.stages.road import a_platform, a_team, arrive, ask, later, push, sweep, withdraw
 
 TRIED = Asked(playground=True)
 PROJECT = "team-alpha"
@@ -136,6 +136,18 @@ async def test_a_playground_is_withdrawn_with_everything_else() -> None:
     found, marker = condition(await record(app), "Projects"), kept(app).marker
     assert marker is not None
     assert (found.status, found.reason, found.since) == ("False", "Withdrawn", marker.withdrawn)
+
+
+async def test_a_playground_is_not_about_to_go_while_the_catalogue_is_not_valid() -> None:
+    app = await a_platform()
+    asked = Asked(playground=True, expires=app.clock.now().date() + timedelta(days=20))
+    await ask(app, asked)
+    await later(app, timedelta(days=21))
+    await sweep(app)
+    await push(app, {DEFAULT_CATALOG_PATH: "models: ["})
+    await later(app, app.timeouts.grace)
+    assert condition(await record(app), "Access").reason == "Ended"
+    assert condition(await record(app), "Projects").reason == "Withdrawn"
 
 
 async def test_a_playground_stays_while_its_request_is_refused() -> None:
