@@ -6,7 +6,7 @@ Values are not part of a plan: the stage has them from the gateway while it writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -53,6 +53,11 @@ class ActualKeys:
 
     def newest(self, secret: str) -> SecretVersion | None:
         return next(iter(self.secrets.get(secret, ())), None)
+
+    def without(self, secrets: Container[str]) -> ActualKeys:
+        """The same without these secrets."""
+        left = {name: found for name, found in self.secrets.items() if name not in secrets}
+        return replace(self, secrets=left)
 
     def granted_on(self, secret: str) -> frozenset[str]:
         """The groups to which we gave the role on a secret."""
@@ -390,18 +395,16 @@ def plan_withdrawn_keys(
 
     `in_doubt`: the branch cannot be read; nothing is deleted.
     """
-    team, since = owner.team, _withdrawn_since(owner.team, actual)
     closing = list(suspension(owner, actual.subscription))
+    refused = _refused_secrets(owner, actual)
+    own = actual.without({each.name for each in refused})
+    since = _withdrawn_since(owner.team, own)
     is_over = not has_product or (since is not None and now >= since + grace)
-    if refused := _refused_secrets(owner, actual):
-        return Plan(in_steps(closing), refused=refused)
     if is_over and not in_doubt:
         unread = frozenset[Kind]() if actual.lists_readers else frozenset[Kind]({"secret role"})
-        return Plan(in_steps(closing, *_deletions(team, actual)), unread=unread)
-    return Plan(
-        in_steps(closing, _disabled(actual, since or now)),
-        refused=_refused_subscription(owner, actual.subscription, is_active=True),
-    )
+        return Plan(in_steps(closing, *_deletions(owner.team, own)), refused=refused, unread=unread)
+    theirs = _refused_subscription(owner, actual.subscription, is_active=True)
+    return Plan(in_steps(closing, _disabled(own, since or now)), refused=(*refused, *theirs))
 
 
 def _withdrawn_since(team: str, actual: ActualKeys) -> datetime | None:

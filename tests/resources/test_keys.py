@@ -272,7 +272,13 @@ def test_a_foreign_subscription_that_works_is_told_when_the_secrets_are_disabled
     assert not _withdrawn(replace(theirs, subscription=replace(ACTIVE, display_name="m", state="x"))).refused
 
 
-def test_secrets_of_others_are_not_disabled() -> None:
+def test_secrets_of_others_are_not_disabled_and_the_teams_own_are() -> None:
     plan = _withdrawn(_with(WHOLE, _version(SECOND, team="bravo")))
-    assert steps_of(plan) == [["update subscription team-alpha"]]
+    assert steps_of(plan) == [
+        ["update subscription team-alpha"],
+        sorted([f"update secret {KEY}", f"update secret {ENDPOINT}"]),
+    ]
     assert [each.name for each in plan.refused] == [SECOND]
+    over = _withdrawn(_with(_asleep(), _version(SECOND, team="bravo")), START + GRACE)
+    assert f"delete secret {SECOND}" not in steps_of(over)[-1]
+    assert f"delete secret {KEY}" in steps_of(over)[-1]
