@@ -26,17 +26,19 @@ class FakeRoles:
 
     async def readers(self) -> Mapping[str, frozenset[RoleGrant]]:
         async with self._calls.read("roles", "readers"):
-            return {secret.lower(): self._of(secret) for secret, _ in self.assigned | self.by_others}
+            return self._by_name()
 
     async def readers_of(self, name: str) -> frozenset[RoleGrant]:
         async with self._calls.read("roles", "readers_of", name):
-            return self._of(name)
+            return self._by_name().get(name.lower(), frozenset())
 
-    def _of(self, secret: str) -> frozenset[RoleGrant]:
+    def _by_name(self) -> dict[str, frozenset[RoleGrant]]:
         """Names are compared without regard to case, as the service does."""
-        found = [(RoleGrant(group, True), each) for each, group in self.assigned]
-        found += [(RoleGrant(group, False), each) for each, group in self.by_others]
-        return frozenset(reader for reader, each in found if each.lower() == secret.lower())
+        found: dict[str, set[RoleGrant]] = {}
+        for assigned, ours in ((self.assigned, True), (self.by_others, False)):
+            for name, group in assigned:
+                found.setdefault(name.lower(), set()).add(RoleGrant(group, ours))
+        return {name: frozenset(readers) for name, readers in found.items()}
 
     async def grant(self, name: str, group: str) -> None:
         async with self._calls.write("roles", "grant", f"{name} {group}"):
