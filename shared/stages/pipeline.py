@@ -107,6 +107,8 @@ async def _follow(
 ) -> Outcome:
     """Act on what the branch says, then read it again: not every write can be fenced, so the stage acts once
     more when the branch moved meanwhile. Raises Busy when it keeps moving.
+
+    `leave` is called where the branch says nothing by which the team's objects could be mended.
     """
     acts = {"active": grant, "ended": withdraw, "held": hold}
     decision = await decide(app, event.message, event.now)
