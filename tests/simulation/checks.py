@@ -162,13 +162,16 @@ class Checks:
         )
 
     def _held(self, team: str) -> bool:
-        """Whom the guard holds, or once held, is let go by a sweep; who is back is provided for."""
-        problems = (problem for verdict in self.scene.app.reports.verdicts for problem in verdict.problems)
-        held = any(
-            problem.reason == "WithdrawalsHeld" and team in f"{problem.path} {problem.message}"
-            for problem in problems
-        )
-        return (held or team in self.watch.ever_guarded) and self.verdict.wishes()[team].what != "wanted"
+        """A sweep lets go a team that the guard holds, or once held, and a last day that it keeps back; a
+        team that is back is provided for.
+        """
+        problems = [problem for verdict in self.scene.app.reports.verdicts for problem in verdict.problems]
+        held = {problem.reason for problem in problems if team in f"{problem.path} {problem.message}"} & {
+            "WithdrawalsHeld",
+            "EndsHeld",
+        }
+        is_wanted = self.verdict.wishes()[team].what == "wanted"
+        return "EndsHeld" in held or (bool(held or team in self.watch.ever_guarded) and not is_wanted)
 
     def _freed(self, place: int) -> bool:
         """A model that nobody uses any more frees its catalogue, and what was refused beside that: by whoever
