@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from shared import bootstrap
+from shared import bootstrap, telemetry
 from shared.adapters.entra import Caller, Refused, Role
 from shared.bootstrap import RealApp
 from shared.errors import MergekeyError, TemporaryError
@@ -129,7 +129,10 @@ def authorized(role: Role | None = None) -> Callable[[Handler], Trigger]:
 
     def decorate(handler: Handler) -> Trigger:
         async def trigger(req: func.HttpRequest) -> func.HttpResponse:
-            return await _answer(req, role, handler)
+            try:
+                return await _answer(req, role, handler)
+            finally:
+                telemetry.measured(handler.__name__)
 
         # No `functools.wraps`: the host reads the signature, and would see the handler's.
         trigger.__name__, trigger.__doc__ = handler.__name__, handler.__doc__

@@ -103,6 +103,10 @@ locals {
     AZURE_CLIENT_ID                       = identity.client_id
     AZURE_TOKEN_CREDENTIALS               = "ManagedIdentityCredential"
     APPLICATIONINSIGHTS_CONNECTION_STRING = azurerm_application_insights.mergekey.connection_string
+    # The host sends everything, the worker's log too (host.json, `telemetryMode`), and takes a sample of traces with their log unless it is
+    # told not to. The settings that make a Python worker send for itself stay away: the host would drop the app's log then.
+    OTEL_TRACES_SAMPLER     = "microsoft.fixed_percentage"
+    OTEL_TRACES_SAMPLER_ARG = "1.0"
   } }
 
   settings = { for part, own in local.parts : part => merge(local.app_settings, own.settings, local.host_settings[part], var.settings) }

@@ -110,7 +110,7 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "webhook" {
   window_duration      = "PT5M"
 
   criteria {
-    query                   = "requests | where name == 'receive_push' and toint(resultCode) >= 500"
+    query                   = "requests | extend called = coalesce(tostring(customDimensions['faas.name']), name) | where called == 'receive_push' and toint(resultCode) >= 500"
     time_aggregation_method = "Count"
     operator                = "GreaterThan"
     threshold               = 0
@@ -173,6 +173,56 @@ resource "azurerm_monitor_metric_alert" "waiting" {
 
   action {
     action_group_id = azurerm_monitor_action_group.platform.id
+  }
+}
+
+# The broker has no metric of a message's age. A message that is taken says how long it waited; one that nobody takes is seen by the alert above.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "late" {
+  name                = "Mergekey takes messages late"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  description         = "A message waited for more than a quarter of an hour before a stage took it. What to type: docs/operations.md, Alarms."
+  scopes              = [azurerm_application_insights.mergekey.id]
+  severity            = 3
+  tags                = var.tags
+
+  evaluation_frequency = "PT15M"
+  window_duration      = "PT15M"
+
+  criteria {
+    query                   = "traces | where message startswith 'Measured: ' | where toreal(parse_json(substring(message, 10))['waited']) > 900"
+    time_aggregation_method = "Count"
+    operator                = "GreaterThan"
+    threshold               = 0
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.platform.id]
+  }
+}
+
+# Each row is what one function counted. A few are usual after a large change: what is throttled is tried again.
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "limits" {
+  name                = "Mergekey meets limits of Azure or GitHub"
+  resource_group_name = azurerm_resource_group.mergekey.name
+  location            = azurerm_resource_group.mergekey.location
+  description         = "Calls are throttled again and again, or GitHub's budget for this hour is nearly used up. What to type: docs/operations.md, Alarms."
+  scopes              = [azurerm_application_insights.mergekey.id]
+  severity            = 3
+  tags                = var.tags
+
+  evaluation_frequency = "PT15M"
+  window_duration      = "PT15M"
+
+  criteria {
+    query                   = "traces | where message startswith 'Measured: ' | mv-expand call = parse_json(substring(message, 10))['calls'] | where toint(call['throttled']) > 0 or (tostring(call['to']) == 'GitHub' and toint(call['left']) < 250)"
+    time_aggregation_method = "Count"
+    operator                = "GreaterThan"
+    threshold               = 10
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.platform.id]
   }
 }
 

@@ -4,11 +4,13 @@ up from `logging`.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared import calls
 from shared.documents.problem import visible
 from shared.errors import MergekeyError
 from shared.messaging.dead_letters import Letter
@@ -52,6 +54,16 @@ def follow_trace(parent: object) -> None:
 def trace() -> str:
     """The `traceparent` of this call, empty for none."""
     return _trace.get()
+
+
+def measured(work: str, waited: timedelta | None = None) -> None:
+    """The numbers of a function that ends, as JSON: how long its message waited in its queue, in seconds, and
+    the calls to other systems since the last such line. Without any there is no line.
+    """
+    rows = calls.take()
+    if rows or waited is not None:
+        seconds = {} if waited is None else {"waited": round(waited.total_seconds(), 1)}
+        log.info("Measured: %s", json.dumps({"work": work, **seconds, "calls": rows}))
 
 
 def push_failed(delivery: str, error: MergekeyError) -> None:

@@ -74,6 +74,11 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
+    condition     = alltrue([for settings in local.settings : "${settings.OTEL_TRACES_SAMPLER} ${settings.OTEL_TRACES_SAMPLER_ARG}" == "microsoft.fixed_percentage 1.0" && length([for name in keys(settings) : name if startswith(name, "PYTHON_")]) == 0])
+    error_message = "the host sends all traces, and the worker none of its own"
+  }
+
+  assert {
     condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET", "GITHUB_APP_PRIVATE_KEY"] : startswith(local.app_settings[name], "@Microsoft.KeyVault(")])
     error_message = "secrets are references, not values"
   }

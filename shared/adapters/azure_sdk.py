@@ -18,8 +18,9 @@ from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 from azure.mgmt.core.tools import parse_resource_id
 
 from shared.adapters.answers import instance, require_origin
-from shared.adapters.pace import Pace, Paced
+from shared.adapters.pace import Pace, Paced, left_in
 from shared.adapters.translate import by_status, of_answer, unexpected
+from shared.calls import counted, kind_of
 from shared.errors import AccessDenied, MergekeyError, Unavailable
 
 #: A page has a hundred rows in API Management, 25 in Key Vault. A list of more pages than this does not end.
@@ -58,6 +59,24 @@ class OneHost(SansIOHTTPPolicy[Any, Any]):
             raise by_status(self._system, 409, "MissingSubscriptionRegistration")
 
 
+class Counted(AsyncHTTPPolicy[Any, Any]):
+    """Counts the requests of a client by how they are answered. It is the last policy that an adapter gives:
+    it sees the service's own answers.
+    """
+
+    def __init__(self, system: str) -> None:
+        super().__init__()
+        self._system = system
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        method = request.http_request.method
+        with counted(self._system, method) as call:
+            response = await self.next.send(request)
+            answer = response.http_response
+            call.answered(answer.status_code, left_in(answer.headers, kind_of(method)))
+            return response
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceId:
     """The parts of an Azure resource's id: subscription, resource group and name."""
@@ -73,6 +92,8 @@ class ResourceId:
         return cls(str(parts["subscription"]), str(parts["resource_group"]), str(parts["name"]))
 
 
+#: The name under which calls are counted, whichever service is behind it: the budget is Resource Manager's.
+RESOURCE_MANAGER = "Azure Resource Manager"
 #: One for the process: all clients sign in as the same principal.
 _PACE = Pace()
 
@@ -88,7 +109,7 @@ def resource_manager_options(system: str, url: str) -> dict[str, Any]:
     return {
         "base_url": base,
         "credential_scopes": ["https://management.azure.com/.default"],
-        **client_options(system, base, Paced(_PACE)),
+        **client_options(system, base, Paced(_PACE), Counted(RESOURCE_MANAGER)),
     }
 
 

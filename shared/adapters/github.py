@@ -26,9 +26,18 @@ from jwt.algorithms import RSAAlgorithm
 
 from shared.adapters.answers import instance, limited, require_origin, text
 from shared.adapters.archive import MAX_PACKED_BYTES, too_large, unpack
-from shared.adapters.github_answers import SYSTEM, commits_of, entry_of, head_of, is_before, newest_day_of
+from shared.adapters.github_answers import (
+    SYSTEM,
+    commits_of,
+    entry_of,
+    head_of,
+    is_before,
+    newest_day_of,
+    note_answer,
+)
 from shared.adapters.sharing import Recent, SingleFlight
 from shared.adapters.translate import understood, unexpected
+from shared.calls import Call, counted
 from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import Rejected, Unavailable
 from shared.git import Tree, blob_id
@@ -79,6 +88,12 @@ class _OneHost(GitHubAPI):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
     ) -> tuple[int, Mapping[str, str], bytes]:
         require_origin(SYSTEM, url, self.base_url)
+        with counted(SYSTEM, method) as call:
+            return await self._answer(call, method, url, headers, body)
+
+    async def _answer(
+        self, call: Call, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
         async with self._session.request(method, url, headers=headers, data=body) as response:
             require_origin(SYSTEM, str(response.url), self.base_url)
             # gidgethub would parse the rate limit, which is not used, and fail for an invalid number.
@@ -87,7 +102,9 @@ class _OneHost(GitHubAPI):
                 for name, value in response.headers.items()
                 if name.lower() != "x-ratelimit-limit"
             }
-            return response.status, kept, await limited(SYSTEM, response.content, _MAX_ANSWER_BYTES)
+            content = await limited(SYSTEM, response.content, _MAX_ANSWER_BYTES)
+            note_answer(call, response.status, kept, content)
+            return response.status, kept, content
 
     async def rows(self, path: str, jwt: str) -> AsyncGenerator[Any, None]:
         """The rows of a list, as `getiter` gives them. Raises for a response that is not a list, and for a
@@ -198,13 +215,13 @@ class GitHubClient:
 
     async def _download(self, path: str, token: str, into: IO[bytes]) -> None:
         headers = {"Authorization": f"Bearer {token}", "User-Agent": "mergekey"}
-        async with self.session.get(f"{self._url}{path}", headers=headers, timeout=_DOWNLOAD) as response:
-            if response.status != HTTPStatus.OK:
-                raise HTTPException(HTTPStatus(response.status), headers=response.headers)
-            async for chunk in response.content.iter_any():
-                into.write(chunk)
-                if into.tell() > MAX_PACKED_BYTES:
-                    raise too_large()
+        with counted(SYSTEM, "GET") as call:
+            async with self.session.get(f"{self._url}{path}", headers=headers, timeout=_DOWNLOAD) as response:
+                if response.status == HTTPStatus.OK:
+                    await _copy(response, into)
+                note_answer(call, response.status, response.headers)
+        if response.status != HTTPStatus.OK:
+            raise HTTPException(HTTPStatus(response.status), headers=response.headers)
 
     async def _asked(self, ask: Callable[[str], Awaitable[V]]) -> V:
         """The response to a call with our token, or with a new one after 401: the old one may have expired
@@ -225,6 +242,13 @@ class GitHubClient:
 
     async def close(self) -> None:
         await self.session.close()
+
+
+async def _copy(response: aiohttp.ClientResponse, into: IO[bytes]) -> None:
+    async for chunk in response.content.iter_any():
+        into.write(chunk)
+        if into.tell() > MAX_PACKED_BYTES:
+            raise too_large()
 
 
 class GitHubRepository:

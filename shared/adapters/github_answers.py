@@ -6,11 +6,13 @@ retried.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 from shared.adapters.answers import instance, text
-from shared.adapters.translate import understood
+from shared.adapters.translate import SECONDARY_LIMIT, is_limit, understood
+from shared.calls import Call
 from shared.git import Entry
 from shared.ports import Commit, Head
 
@@ -18,6 +20,14 @@ SYSTEM = "GitHub"
 
 #: Whether the base of a comparison is its head or one of the commits before it, by the comparison's status.
 _IS_BEFORE = {"identical": True, "ahead": True, "behind": False, "diverged": False}
+
+
+def note_answer(call: Call, status: int, headers: Mapping[str, str], content: bytes = b"") -> None:
+    """Note how a call was answered. `headers` are found by their names in lower case. GitHub answers 403 for
+    its limits, too.
+    """
+    limit = is_limit(status, headers) or (status == 403 and SECONDARY_LIMIT.encode() in content.lower())
+    call.answered(status, headers.get("x-ratelimit-remaining", ""), throttled=limit)
 
 
 def commits_of(answer: Any) -> list[Commit]:

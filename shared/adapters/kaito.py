@@ -34,6 +34,7 @@ from shared.adapters.kaito_objects import (
     workspace_of,
 )
 from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
+from shared.calls import counted
 from shared.errors import Busy
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
 from shared.resources.workspaces import API_VERSIONS, Dialect, Manifest
@@ -204,7 +205,9 @@ class KaitoCluster:
         from aiohttp import ClientConnectionError
 
         try:
-            answer: ClientResponse = (await client.call_api(*serialized, _request_timeout=30)).response
+            with counted(SYSTEM, serialized[0]) as call:
+                answer: ClientResponse = (await client.call_api(*serialized, _request_timeout=30)).response
+                call.answered(answer.status)
         except ClientConnectionError:
             await self._forget(client)
             raise

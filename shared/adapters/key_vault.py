@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import instance, text
-from shared.adapters.azure_sdk import Lists, all_rows, client_options
+from shared.adapters.azure_sdk import Counted, Lists, all_rows, client_options
 from shared.adapters.translate import by_status, understood
 from shared.resources.actual import SecretVersion
 from shared.secret import SecretValue
@@ -39,7 +39,7 @@ class KeyVault:
             base,
             credential,
             verify_challenge_resource=verify_challenge,
-            **client_options(SYSTEM, base, Lists()),
+            **client_options(SYSTEM, base, Lists(), Counted(SYSTEM)),
         )
 
     async def versions(self, name: str) -> list[SecretVersion]:

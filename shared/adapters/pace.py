@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 
-Kind = Literal["reads", "writes", "deletes"]
+from shared.calls import Kind, kind_of, number_in
+
 #: What Resource Manager gives back in a second, of the requests of a principal in a subscription:
 #: https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
 PER_SECOND: Mapping[Kind, int] = {"reads": 25, "writes": 10, "deletes": 10}
@@ -18,11 +19,6 @@ PER_SECOND: Mapping[Kind, int] = {"reads": 25, "writes": 10, "deletes": 10}
 LOW = 40
 #: Seconds. A request that would have to wait longer is made, and the service says when to come back.
 MAX_PACE = 10.0
-
-#: A longer text than this is no number of requests, and Python refuses to read one of some thousand digits.
-MAX_DIGITS = 10
-
-_KINDS: Mapping[str, Kind] = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
 
 
 class Pace:
@@ -52,8 +48,14 @@ class Pace:
 
     def note(self, kind: Kind, left: str) -> None:
         """What the service says is left. Anything but a number of a sensible length says nothing."""
-        if left.isdecimal() and len(left) < MAX_DIGITS:
-            self._left[kind] = int(left)
+        number = number_in(left)
+        if number is not None:
+            self._left[kind] = number
+
+
+def left_in(headers: Mapping[str, str], kind: Kind) -> str:
+    """How many requests of a kind Resource Manager says are left; empty where it does not say."""
+    return headers.get(f"x-ms-ratelimit-remaining-subscription-{kind}", "")
 
 
 class Paced(AsyncHTTPPolicy[Any, Any]):
@@ -66,11 +68,10 @@ class Paced(AsyncHTTPPolicy[Any, Any]):
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         """Wait for the request's turn, send it, and note what is left."""
-        kind = _KINDS.get(request.http_request.method, "writes")
+        kind = kind_of(request.http_request.method)
         pause = self._pace.pause(kind)
         if pause > 0:
             await self._sleep(pause)
         response = await self.next.send(request)
-        headers = response.http_response.headers
-        self._pace.note(kind, headers.get(f"x-ms-ratelimit-remaining-subscription-{kind}", ""))
+        self._pace.note(kind, left_in(response.http_response.headers, kind))
         return response

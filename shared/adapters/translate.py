@@ -51,7 +51,7 @@ _PART_IS_AWAY, _NOT_KNOWN_YET = "ManagementApiRequestFailed", "Entity with speci
 _NO_PARENT = ("ParentResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound")
 #: GitHub's secondary limit may come as a 403 without any header, and asks for a minute then:
 #: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit.
-_SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
+SECONDARY_LIMIT, _SECONDARY_WAIT = "secondary rate limit", timedelta(minutes=1)
 #: The exceptions that reading a response of an undocumented form raises.
 MISREAD = (
     ArithmeticError,
@@ -174,11 +174,16 @@ def of_answer(system: str, error: Exception) -> MergekeyError:
     if _has_failed(error):
         return _refusal(f"{system}: the operation failed: {code} {message[:300]}", code, message)
     headers = _headers(error)
-    if status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"):
-        status = 429  # GitHub's rate limits
-    if status == 403 and _library(error) == "gidgethub" and _SECONDARY_LIMIT in str(error).lower():
+    if is_limit(status, headers):
+        status = 429
+    if status == 403 and _library(error) == "gidgethub" and SECONDARY_LIMIT in str(error).lower():
         return by_status(system, 429, retry_after=_SECONDARY_WAIT)
     return by_status(system, status, code, message, wait_asked_for(headers))
+
+
+def is_limit(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a 403 is one of GitHub's rate limits, by its headers, whose names are in lower case."""
+    return status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
 
 
 def _from_service_bus(system: str, error: Exception) -> MergekeyError:

@@ -61,6 +61,8 @@ Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 PUSH_TIMEOUT = timedelta(seconds=6)
 #: A change that a sweep queued is not retried for longer: the next sweep comes after a quarter of an hour.
 SWEEP_RETRY_TIMEOUT = timedelta(minutes=15)
+#: What the work of the webhook is called beside the names of stages.
+RECEIVE_PUSH = "receive-push"
 #: Bytes that a dead letter keeps of a message that is too large.
 PREVIEW_LENGTH = 1024
 
@@ -91,6 +93,14 @@ async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) 
     """Run a stage on a message, queue what follows, and report the status."""
     case = Case(app, stage, received, RetryState.of(received), max(app.clock.now(), received.enqueued))
     try:
+        await _settle(case, work)
+    finally:
+        telemetry.measured(stage.name, case.now - received.enqueued)
+
+
+async def _settle(case: Case, work: Work) -> None:
+    app, stage, received = case.app, case.stage, case.received
+    try:
         case = replace(case, message=stage.message.decode(received.body))
         outcome = await work(
             app, Event(case.message, case.now, case.retry.correlation_id, is_retry=case.is_retry)
@@ -108,6 +118,13 @@ async def settle_push(app: App, push: Push) -> tuple[int, str]:
     """Return the HTTP status and text for GitHub. An error of GitHub queues a sweep; an error of Service Bus
     answers 503, which GitHub shows.
     """
+    try:
+        return await _settle_push(app, push)
+    finally:
+        telemetry.measured(RECEIVE_PUSH)
+
+
+async def _settle_push(app: App, push: Push) -> tuple[int, str]:
     now = app.clock.now()
     try:
         async with asyncio.timeout(PUSH_TIMEOUT.total_seconds()):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from azure.servicebus import ServiceBusMessage
 
 from standins.stack import Invocation, wait_until
@@ -16,6 +19,40 @@ def calls_for(road: Road, team: str) -> list[Invocation]:
 def last_push(road: Road) -> str | None:
     """The trace of the newest call of the webhook."""
     return [call.trace for call in road.stack.invocations() if call.function == "receive_push"][-1]
+
+
+def measured(road: Road) -> list[dict[str, Any]]:
+    """The lines of numbers in the app's log, which all tests of this run share."""
+    log = (road.stack.folder / "functions-host.log").read_text()
+    mark = " mergekey Measured: "
+    return [json.loads(line.partition(mark)[2]) for line in log.splitlines() if mark in line]
+
+
+def test_a_push_tells_the_calls_that_it_took_and_how_long_messages_waited(road: Road, team: str) -> None:
+    seen = len(measured(road))
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    road.settle()
+    lines = measured(road)[seen:]
+    assert {"receive-push", "provision-gateway", "deliver-keys"} <= {line["work"] for line in lines}
+    assert all(line["waited"] >= 0 for line in lines if line["work"] != "receive-push")
+    rows = [row for line in lines for row in line["calls"]]
+    answered = {(row["to"], row["kind"]) for row in rows if row.get("ok")}
+    assert answered >= {
+        ("GitHub", "reads"),
+        ("GitHub", "writes"),
+        ("Azure Resource Manager", "reads"),
+        ("Azure Resource Manager", "writes"),
+        ("Key Vault", "reads"),
+        ("Key Vault", "writes"),
+    }
+    assert any(0 < row.get("left", 0) < 5000 for row in rows if row["to"] == "GitHub")
+    # no address, no name: words for systems, numbers, and nothing else
+    assert {row["to"] for row in rows} <= {"GitHub", "Azure Resource Manager", "Key Vault", "Kubernetes"}
+    assert {name for row in rows for name in row} <= {
+        *("to", "kind", "left"),
+        *("ok", "absent", "throttled", "refused", "failed"),
+    }
 
 
 def test_a_push_and_all_that_follows_from_it_is_one_trace(road: Road, team: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from shared.stages.linking import PLACES
 from standins.functions_host.options import read_options
 from tests.conftest import ROOT
@@ -23,3 +26,17 @@ def test_a_lock_outlives_many_messages_of_one_session() -> None:
 
 def test_new_teams_that_wait_for_their_links_leave_half_of_the_sessions_to_others() -> None:
     assert read_options(ROOT).max_sessions == 2 * PLACES
+
+
+def test_the_host_alone_sends_telemetry_and_takes_no_sample_of_it() -> None:
+    """A worker that says it sends telemetry itself has its log dropped by the host."""
+    host, app = (ROOT / "host.json").read_text(), (ROOT / "infra" / "function_app.tf").read_text()
+    assert json.loads(host)["telemetryMode"] == "OpenTelemetry"
+    assert "applicationInsights" not in json.loads(host)["logging"], "a section that this mode does not read"
+    settings = dict(re.findall(r'^ +(\w+) += "(.+)"$', app, re.MULTILINE))
+    assert settings["OTEL_TRACES_SAMPLER"] == "microsoft.fixed_percentage"
+    assert float(settings["OTEL_TRACES_SAMPLER_ARG"]) == 1
+    worker = {"PYTHON_ENABLE_OPENTELEMETRY", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"}
+    example = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
+    assert not worker & (set(settings) | set(example))
+    assert "opentelemetry" not in (ROOT / "requirements.lock").read_text()

@@ -8,7 +8,8 @@ below the wire between host and worker.
 Standard input: a list of `{"function", "kind": "http" | "serviceBus" | "timer", "body": text, "metadata":
 {...}}`. The metadata of a message are `{name: [type, value]}` as the host sends them; those of a request are
 `method`, `url`, `headers`, `query`, `params`. Standard output:
-`{"functions": [{"name", "bindings"}], "results": [{"ok", "error", "response"}]}`.
+`{"functions": [{"name", "bindings"}], "results": [{"ok", "error", "response"}], "capabilities": {...}}`; the
+last is what the worker tells the host that it does itself.
 """
 
 from __future__ import annotations
@@ -42,16 +43,17 @@ class Protos:
 
 
 async def run(app_dir: str, invocations: list[dict[str, Any]]) -> dict[str, Any]:
-    functions = await load(app_dir)
+    functions, capabilities = await load(app_dir)
     listed = [{"name": name, "bindings": function["bindings"]} for name, function in functions.items()]
     return {
         "functions": listed,
+        "capabilities": capabilities,
         "results": [await invoke(functions[asked["function"]], asked) for asked in invocations],
     }
 
 
-async def load(app_dir: str) -> dict[str, dict[str, Any]]:
-    """The functions by name: `id` and `bindings`."""
+async def load(app_dir: str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The functions by name, with `id` and `bindings`, and the worker's capabilities."""
     sys.path.insert(0, app_dir)
     runtime.start_threadpool_executor()
     asked = SimpleNamespace(
@@ -63,13 +65,14 @@ async def load(app_dir: str) -> dict[str, dict[str, Any]]:
     if started.result.status != Protos.StatusResult.Success:
         raise SystemExit(started.result.exception.message)
     answer = await runtime.functions_metadata_request(SimpleNamespace())
-    return {
+    functions = {
         found.name: {
             "id": found.function_id,
             "bindings": [json.loads(binding) for binding in found.raw_bindings],
         }
         for found in answer.function_metadata_results
     }
+    return functions, dict(started.capabilities)
 
 
 async def invoke(function: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,14 @@ def test_mergekey_has_the_same_functions_and_bindings_in_both_hosts(runtime: Pat
     assert functions
 
 
+def test_the_worker_leaves_its_log_to_the_host_unless_told_otherwise(runtime: Path) -> None:
+    """The host drops the log of a worker that says it sends telemetry itself."""
+    sends_itself = "WorkerOpenTelemetryEnabled"
+    assert sends_itself not in drive(runtime, ROOT, [], example_settings())["capabilities"]
+    switched = example_settings() | {"PYTHON_ENABLE_OPENTELEMETRY": "true"}
+    assert drive(runtime, ROOT, [], switched)["capabilities"][sends_itself] == "true"
+
+
 async def test_a_request_looks_the_same_in_both_hosts(runtime: Path, tmp_path: Path) -> None:
     nowhere = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=R;SharedAccessKey=S;UseDevelopmentEmulator=true;"
     settings = SMALL_SETTINGS | {"SEEN": str(tmp_path / "seen.jsonl"), "BUS": nowhere}
