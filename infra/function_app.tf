@@ -71,7 +71,6 @@ locals {
     KEY_VAULT_VERIFY_CHALLENGE = "true"
 
     AKS_CLUSTER_ID        = var.cluster == null ? "" : var.cluster.id
-    KAITO_DIALECT         = var.cluster == null ? "0.12" : var.cluster.kaito_dialect
     WORKSPACE_GATEWAY     = var.cluster == null ? "" : var.cluster.gateway
     WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
 

@@ -98,17 +98,11 @@ variable "playground" {
 variable "cluster" {
   description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it."
   type = object({
-    id            = string
-    kaito_dialect = optional(string, "0.12")
-    gateway       = string
-    ingress_url   = string
+    id          = string
+    gateway     = string
+    ingress_url = string
   })
   default = null
-
-  validation {
-    condition     = var.cluster == null ? true : contains(["0.12", "0.6"], var.cluster.kaito_dialect)
-    error_message = "kaito_dialect must be 0.12 (Helm chart) or 0.6 (AKS add-on)."
-  }
 }
 
 variable "settings" {

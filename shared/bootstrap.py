@@ -169,12 +169,7 @@ class RealApp:
             return None
         from shared.adapters.kaito import KaitoCluster
 
-        return KaitoCluster(
-            self.settings.aks_cluster_id,
-            self.settings.kaito_dialect,
-            self._resource_manager,
-            self._credential,
-        )
+        return KaitoCluster(self.settings.aks_cluster_id, self._resource_manager, self._credential)
 
     @cached_property
     def _github(self) -> GitHubClient:
@@ -214,9 +209,7 @@ def _cluster_facts(settings: Settings) -> ClusterFacts | None:
         or settings.workspace_ingress_url is None
     ):
         return None
-    return ClusterFacts(
-        settings.kaito_dialect, settings.workspace_gateway, str(settings.workspace_ingress_url)
-    )
+    return ClusterFacts(settings.workspace_gateway, str(settings.workspace_ingress_url))
 
 
 def _playground(settings: Settings) -> Playground | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
+from shared.catalog.kaito_releases import Release
 from shared.documents.problem import Problem
 from shared.git import Tree
 from shared.marker import Marker
@@ -385,6 +386,12 @@ class Cluster(Protocol):
 
     async def gpu_nodes(self) -> list[GpuNode]:
         """The nodes that KAITO had made."""
+        ...
+
+    async def release(self) -> Release | None:
+        """The release of KAITO, by what the cluster serves; None for one that this version does not know. An
+        answer is kept for some minutes.
+        """
         ...
 
     async def limit(self, manifest: Manifest) -> Limit | None:

@@ -80,7 +80,6 @@ class Settings(BaseSettings):
     key_vault_verify_challenge: bool = Field(default=True, alias="KEY_VAULT_VERIFY_CHALLENGE")
 
     aks_cluster_id: str | None = Field(default=None, alias="AKS_CLUSTER_ID")
-    kaito_dialect: Literal["0.12", "0.6"] = Field(default="0.12", alias="KAITO_DIALECT")
     workspace_gateway: str | None = Field(
         default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"
     )

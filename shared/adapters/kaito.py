@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,7 @@ from shared.adapters.kaito_objects import (
     by_home,
     is_managed,
     items_of,
+    marks_of,
     namespace_of,
     node_of,
     route_of,
@@ -35,9 +37,10 @@ from shared.adapters.kaito_objects import (
 )
 from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
 from shared.calls import counted
+from shared.catalog.kaito_releases import Release, release_of
 from shared.errors import Busy
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.resources.workspaces import API_VERSIONS, Dialect, Manifest
+from shared.resources.workspaces import API_VERSION, Manifest
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -59,6 +62,8 @@ _PLURALS = {
 #: The texts of a 403 for an exceeded quota: only they tell it from a missing role (k8s.io/apiserver,
 #: plugin/resourcequota).
 _QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
+#: Seconds for which the answer about KAITO's release is kept.
+RELEASE_KEPT = 300.0
 _ROUTES = "gateway.networking.k8s.io/v1"
 #: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
 _MAX_PAGE_BYTES, _MAX_PAGES = 64 * 1024 * 1024, 1_000
@@ -68,14 +73,19 @@ class KaitoCluster:
     """One AKS cluster. `cluster_id` is its Azure resource id."""
 
     def __init__(
-        self, cluster_id: str, dialect: Dialect, resource_manager: str, credential: AsyncTokenCredential
+        self,
+        cluster_id: str,
+        resource_manager: str,
+        credential: AsyncTokenCredential,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._id = cluster_id
-        self._workspaces = API_VERSIONS[dialect]
         self._resource_manager = resource_manager.rstrip("/")
         self._credential = credential
         self._client: ApiClient | None = None
         self._connecting = asyncio.Lock()
+        self._now = now
+        self._release: tuple[float, Release | None] | None = None
 
     async def namespace(self, name: str) -> Namespace | None:
         found = await self._request("GET", f"/api/v1/namespaces/{name}")
@@ -86,9 +96,7 @@ class KaitoCluster:
         return await self._list("/api/v1/namespaces", namespace_of)
 
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
-        return by_home(
-            await self._list(self._path(self._workspaces, "workspaces", None), at_home(workspace_of))
-        )
+        return by_home(await self._list(self._path(API_VERSION, "workspaces", None), at_home(workspace_of)))
 
     async def routes(self, namespace: str) -> list[Route]:
         return await self._list(self._path(_ROUTES, "httproutes", namespace), route_of)
@@ -123,7 +131,19 @@ class KaitoCluster:
         raise unexpected(SYSTEM, "the list does not end")
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
-        return await self._list(self._path(self._workspaces, "workspaces", namespace), workspace_of)
+        return await self._list(self._path(API_VERSION, "workspaces", namespace), workspace_of)
+
+    async def release(self) -> Release | None:
+        """https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3 . Every user with a token
+        may read it (the role `system:discovery`).
+        """
+        if self._release is None or self._now() >= self._release[0] + RELEASE_KEPT:
+            document = await self._request("GET", f"/openapi/v3/apis/{API_VERSION}")
+            if document is None:
+                return None
+            with understood(SYSTEM):
+                self._release = self._now(), release_of(marks_of(document))
+        return self._release[1]
 
     async def limit(self, manifest: Manifest) -> Limit | None:
         found = await self._request("GET", self._path_of(manifest))
@@ -145,7 +165,7 @@ class KaitoCluster:
         await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
-        await self._delete(self._path(self._workspaces, "workspaces", namespace, name), resource_version)
+        await self._delete(self._path(API_VERSION, "workspaces", namespace, name), resource_version)
 
     async def delete_route(self, namespace: str, name: str) -> None:
         await self._delete(self._path(_ROUTES, "httproutes", namespace, name), None)
@@ -218,7 +238,7 @@ class KaitoCluster:
     async def _forget(self, client: ApiClient) -> None:
         """Close a client; concurrent calls with it fail too and are retried."""
         if self._client is client:
-            self._client = None
+            self._client = self._release = None
         await client.close()  # type: ignore[no-untyped-call]
 
     async def _connected(self) -> ApiClient:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from shared.adapters.answers import instance, text
+from shared.catalog.kaito_releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.resources.actual import GpuNode, Namespace, Route, Workspace
 from shared.resources.workspaces import Manifest, fixed_fields, marker_of
 
@@ -15,6 +16,7 @@ FIELD_MANAGER = "mergekey"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 #: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
 NODE_OF = "kaito.sh/workspace"
+_OF_EVERY_KIND = ("apiVersion", "kind", "metadata")
 
 
 def items_of(page: Manifest) -> list[Manifest]:
@@ -60,6 +62,7 @@ def workspace_of(item: Manifest) -> Workspace:
         conditions=tuple(instance(dict, each) for each in (item.get("status") or {}).get("conditions") or ()),
         terminating="deletionTimestamp" in metadata,
         managed=is_managed(metadata),
+        nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
     )
 
 
@@ -69,6 +72,39 @@ def route_of(item: Manifest) -> Route:
 
 def spec_of(item: Manifest) -> Manifest:
     return instance(dict, item.get("spec") or {})
+
+
+def marks_of(document: Manifest) -> frozenset[str]:
+    """The marks of a release of KAITO in the OpenAPI document of `kaito.sh/v1beta1`; none where it has no
+    Workspaces.
+    """
+    kinds = dict(_kinds(instance(dict, document["components"]["schemas"])))
+    if "Workspace" not in kinds:
+        return frozenset()
+    marks = set(_fields(kinds["Workspace"], ""))
+    size = kinds["Workspace"]["properties"]["resource"]["properties"].get("instanceType", {})
+    if "default" in size:
+        marks.add(SIZE_HAS_DEFAULT)
+    if INFERENCE_SET in kinds:
+        marks.add(INFERENCE_SET)
+    return frozenset(marks)
+
+
+def _kinds(schemas: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """KAITO's schemas by kind."""
+    for schema in schemas.values():
+        for kind in schema.get("x-kubernetes-group-version-kind") or ():
+            if kind["group"] == "kaito.sh":
+                yield text(kind["kind"]), schema
+
+
+def _fields(schema: Manifest, path: str) -> Iterator[str]:
+    """The paths of the fields in the maps whose fields are marks."""
+    for name, inner in instance(dict, schema.get("properties") or {}).items():
+        below = f"{path}.{name}".lstrip(".")
+        if below not in _OF_EVERY_KIND:
+            yield below
+            yield from _fields(inner, below) if below in MARKED_MAPS else ()
 
 
 def is_managed(metadata: Manifest) -> bool:

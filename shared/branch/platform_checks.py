@@ -74,12 +74,6 @@ def _cluster_problems(catalog: Catalog, platform: Platform) -> Iterator[Platform
         if model.shared is not None and platform.cluster is None:
             message = "This platform has no GPU cluster. Write 'endpoint' or 'pool' instead."
             yield ("models", model.name, "shared"), "NoCluster", message
-        elif model.access_secret is not None and platform.cluster and platform.cluster.dialect == "0.6":
-            message = (
-                "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs "
-                "none."
-            )
-            yield ("models", model.name, "accessSecret"), "NotAllowed", message
 
 
 def _vault_problems(catalog: Catalog) -> Iterator[PlatformProblem]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks
+from shared.catalog.kaito_releases import Release
 from shared.catalog.terms import Classification, Provider
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
@@ -94,7 +95,8 @@ class CatalogModel:
     tokens per minute, None when the catalogue does not say. `retries`: how often a failed call is repeated,
     before the model `fallback` is asked. `data_classes`: the classes of data that may be sent to it;
     `private`: it does not leave the company's own network. `access_secret`: the Kubernetes secret with the
-    Hugging Face token that its preset needs. `cached`, `screened`: whether answers are kept by meaning, and
+    Hugging Face token that its preset needs; `max_nodes`: the most GPU nodes that one of its workspaces may
+    take, None when the catalogue does not say. `cached`, `screened`: whether answers are kept by meaning, and
     prompts pass the content safety service.
     """
 
@@ -112,6 +114,7 @@ class CatalogModel:
     private: bool = False
     preset: str | None = None
     access_secret: str | None = None
+    max_nodes: int | None = None
     dedicated: Dedicated | None = None
     shared: SharedWorkspace | None = None
     retirement: Retirement | None = None
@@ -166,7 +169,7 @@ class EntraTokens:
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
-    granted in sum.
+    granted in sum. `kaito`: the release of KAITO that it names, None when it names none.
 
     Equal to itself only: it is read once, and much is remembered by it.
     """
@@ -178,6 +181,12 @@ class Catalog:
     cache: SemanticCache | None = None
     tokens: EntraTokens | None = None
     origins: tuple[str, ...] = ()
+    kaito: Release | None = None
+
+    @property
+    def has_workspaces(self) -> bool:
+        """Whether KAITO runs any of its models on nodes of the cluster."""
+        return any(model.shared or model.dedicated for model in self.models)
 
     def model(self, name: str) -> CatalogModel | None:
         """The model of that name, None when it is not on offer."""
@@ -217,6 +226,7 @@ def _catalog(written: CatalogSchema) -> Catalog:
         cache=SemanticCache(cache.embeddings, cache.score, cache.seconds) if cache else None,
         tokens=EntraTokens(tokens.tenant, tokens.audience) if tokens else None,
         origins=tuple(written.origins),
+        kaito=written.kaito,
     )
 
 
@@ -237,6 +247,7 @@ def _model(written: ModelSchema) -> CatalogModel:
         private=bool(written.private) or written.provider == "kaito",
         preset=written.preset,
         access_secret=written.access_secret,
+        max_nodes=written.max_nodes,
         dedicated=Dedicated(tuple(asked.instance_types), asked.per_team, asked.total) if asked else None,
         shared=SharedWorkspace(written.shared.instance_type) if written.shared else None,
         retirement=Retirement(written.retires_on, written.successor)

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from shared import names
 from shared.catalog.endpoints import HOST
+from shared.catalog.kaito_releases import RELEASES, Release
 from shared.documents.field_types import validation_error
-from shared.documents.problem import quote
+from shared.documents.problem import listed, quote
 from shared.documents.secret_detection import looks_like_a_key
 
 MAX_DECIMAL_PLACES = 6
@@ -67,6 +68,16 @@ def _member(text: str) -> str:
             problem[0], f"{quote(text)} cannot be the name of a backend in a pool: {problem[1]}."
         )
     return text
+
+
+def _release(value: object) -> object:
+    """A release as text. Without quotes YAML reads a number, and 0.10 as 0.1."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise validation_error("WrongType", f'write the release in quotes, such as "{RELEASES[-1]}".')
+    if isinstance(value, str) and value not in RELEASES:
+        advice = f"this version of Mergekey does not know KAITO {quote(value)}. It knows {listed(RELEASES)}."
+        raise validation_error("UnknownRelease", advice)
+    return value
 
 
 def _decimal(least: int, most: int, value: object) -> Decimal:
@@ -190,6 +201,7 @@ MemberName = Annotated[
     AfterValidator(_member),
     WithJsonSchema({"type": "string", "pattern": names.TEAM_PATTERN, "maxLength": names.MAX_MEMBER_LENGTH}),
 ]
+KaitoRelease = Annotated[Release, BeforeValidator(_release)]
 Amount = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1_000_000)), _decimal_schema(0, 1_000_000)]
 OverCommitment = Annotated[Decimal, BeforeValidator(partial(_decimal, 1, 100)), _decimal_schema(1, 100)]
 Score = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1)), _decimal_schema(0, 1)]

@@ -10,6 +10,7 @@ from shared.catalog.catalog_fields import (
     Count,
     Currency,
     Endpoint,
+    KaitoRelease,
     KubernetesName,
     MemberName,
     Origin,
@@ -139,6 +140,9 @@ class ModelSchema(Schema):
     access_secret: KubernetesName | None = Field(
         default=None, description="the Kubernetes secret with the token that the preset needs"
     )
+    max_nodes: Count | None = Field(
+        default=None, description="the most GPU nodes that one workspace of it may take"
+    )
     dedicated: DedicatedSchema | None = Field(
         default=None, description="permission for workspaces of a team's own"
     )
@@ -197,6 +201,9 @@ class CatalogSchema(Schema):
     )
     origins: list[Origin] = Field(
         default_factory=list, description="the web pages that may call, such as https://chat.contoso.com"
+    )
+    kaito: KaitoRelease | None = Field(
+        default=None, description='the release of KAITO in the cluster, in quotes, such as "0.12"'
     )
     models: list[ModelSchema] = Field(min_length=1, description="the models on offer")
 

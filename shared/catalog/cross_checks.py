@@ -10,6 +10,7 @@ from shared import names
 from shared.catalog.catalog_schema import ModelSchema
 from shared.catalog.endpoints import host_of, host_problem
 from shared.catalog.entry_checks import Entry, EntryProblem, entry_problems
+from shared.catalog.kaito_releases import ACCESS_SECRETS, DEFAULT_RELEASE, Release
 from shared.documents.document import Document
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import Problem, did_you_mean, listed, quote
@@ -27,12 +28,14 @@ def cross_field_checks(document: Document) -> Iterator[Problem]:
     for entry in written:
         by_name.setdefault(entry.model.name, entry)
     seen: dict[str, str] = {}
+    release = _release(document)
     for entry in written:
         for where, reason, message in (
             *_clashes(entry, seen),
             *entry_problems(entry),
             *_references(entry, by_name),
             *_needs(entry, document),
+            *_release_problems(entry, release),
         ):
             yield document.problem(("models", entry.index, *where), reason, message)
     yield from _services(document, by_name)
@@ -158,6 +161,25 @@ def _needs(entry: Entry, document: Document) -> Iterator[EntryProblem]:
                 "MissingKey",
                 f"'{key}' needs '{service}'. Add it to the catalogue, outside 'models', or remove '{key}'.",
             )
+
+
+def _release(document: Document) -> Release:
+    """The release of KAITO by which the entries are judged."""
+    written = document.get(("kaito",))
+    return next((release for release in ACCESS_SECRETS if release == written), DEFAULT_RELEASE)
+
+
+def _release_problems(entry: Entry, release: Release) -> Iterator[EntryProblem]:
+    """Access secrets that the release refuses, or without which it creates no workspace."""
+    preset, rule = entry.model.preset, ACCESS_SECRETS[release]
+    if preset is None or not (entry.has("shared") or entry.has("dedicated")):
+        return
+    if entry.has("accessSecret") and not rule.takes(preset):
+        advice = f"KAITO {release} takes no access secret for the preset {quote(preset)}. Remove it."
+        yield ("accessSecret",), "NotAllowed", advice
+    if preset in rule.needed and not entry.has("accessSecret"):
+        advice = f"KAITO {release} needs 'accessSecret' for the preset {quote(preset)}. Add it."
+        yield ("preset",), "MissingKey", advice
 
 
 def _services(document: Document, entries: Entries) -> Iterator[Problem]:

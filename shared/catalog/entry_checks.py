@@ -19,7 +19,7 @@ EntryProblem = tuple[KeyPath, str, str]
 """The path in the entry, a reason and a message."""
 
 #: Keys that only a KAITO model has, and keys that say where the one backend is.
-_OF_KAITO = ("preset", "dedicated", "shared", "accessSecret")
+_OF_KAITO = ("preset", "dedicated", "shared", "accessSecret", "maxNodes")
 _OF_ONE_BACKEND = ("endpoint", "servedName", "credential")
 #: Keys that say how a model is served to all teams.
 _OF_SHARED_BACKENDS = ("circuitBreaker", "retries", "fallback", "capacity", "cached")
@@ -154,6 +154,7 @@ def _kaito_problems(entry: Entry) -> Iterator[EntryProblem]:
         ("dedicated", "dedicated workspaces run"),
         ("shared", "the shared workspace runs"),
         ("accessSecret", "needs it"),
+        ("maxNodes", "takes them"),
     ):
         if entry.has(key) and not entry.has("preset"):
             yield (

@@ -73,7 +73,7 @@ def plans_to_grant(
     if platform.cluster is None:
         return plans
     workspaces = compile_workspaces(request, catalog, platform)
-    digest = workspaces.digest if workspaces.workspaces else ""
+    digest = workspaces.digest_in(actual.workspaces.namespace) if workspaces.workspaces else ""
     sealed = Marker(platform.repository, team, wanted.path, "", digest)
     return {**plans, "Workspaces": plan_workspaces(workspaces, sealed, actual.workspaces)}
 
@@ -128,5 +128,6 @@ def plans_for_catalog(
     yield plan_cleaning(desired, marker, snapshot.catalog)
     if platform.cluster is not None:
         shared = compile_shared_workspaces(catalog, platform)
-        sealed = Marker(platform.repository, CATALOG_TEAM, "", "", shared.digest)
+        digest = shared.digest_in(workspaces.namespace)
+        sealed = Marker(platform.repository, CATALOG_TEAM, "", "", digest)
         yield plan_workspaces(shared, sealed, workspaces)

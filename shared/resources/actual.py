@@ -173,7 +173,9 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A KAITO Workspace: its immutable fields (`fixed`), its conditions, and whether it is being deleted."""
+    """A KAITO Workspace: its immutable fields (`fixed`), its conditions, whether it is being deleted, and the
+    number of `nodes` that KAITO takes for it, 0 where it does not say (yet).
+    """
 
     name: str
     resource_version: str
@@ -181,6 +183,7 @@ class Workspace:
     conditions: tuple[Mapping[str, Any], ...]
     terminating: bool
     managed: bool
+    nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,11 @@ from shared.policies.api_policy import api_policy
 from shared.policies.policy_table import Tier
 from shared.policies.product_policy import product_policy, requested_model_fragment
 from shared.requests.request import AccessRequest, ModelAccess
+from shared.resources.actual import Namespace
 from shared.resources.backends import Backend, NamedValue, catalog_backends, named_values
 from shared.resources.unified_api import unified_api
 from shared.resources.workspaces import (
+    EARLIER_API_VERSION,
     Cluster,
     Manifest,
     network_policy_manifest,
@@ -154,6 +156,17 @@ class DesiredWorkspaces:
     def digest(self) -> str:
         return _digest(self.hashed)
 
+    def digest_in(self, namespace: Namespace | None) -> str:
+        """The digest for the marker of this namespace. Earlier versions wrote the workspaces of the AKS
+        add-on in another API version, which changes nothing of them: such a marker keeps its digest.
+        """
+        found = None if namespace is None else namespace.marker
+        if found is None or found.digest in ("", self.digest):
+            return self.digest
+        manifests = self.workspaces.items()
+        earlier = {name: {**each, "apiVersion": EARLIER_API_VERSION} for name, each in manifests}
+        return found.digest if found.digest == replace(self, workspaces=earlier).digest else self.digest
+
 
 @dataclass(frozen=True, slots=True)
 class DesiredProject:
@@ -224,9 +237,7 @@ def _workspaces(
     marker = Marker(platform.repository, team, "", "")
     return DesiredWorkspaces(
         limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
-        workspaces={
-            workspace(m.name): workspace_manifest(marker, m, catalog, cluster.dialect) for m in models
-        },
+        workspaces={workspace(m.name): workspace_manifest(marker, m, catalog) for m in models},
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
     )
 

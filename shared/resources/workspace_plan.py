@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from shared.errors import NotManaged
@@ -52,10 +53,11 @@ def plan_workspaces(
     desired: DesiredWorkspaces,
     marker: Marker,
     actual: ActualWorkspaces,
-    postponed: Set[str] = frozenset(),
+    postponed: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """The namespace's marker vouches for all that is in it: it loses its digest first and gets it last.
-    `postponed` are new workspaces that the team's product does not grant yet.
+    `postponed` are workspaces that must not be created yet, each with the reason; of one that would be
+    replaced, the existing one stays.
 
     Limits come before workspaces: a raised quota must exist before the workspace that needs it. A route is
     written after its workspace and deleted before it. The quota counts a workspace until it is gone:
@@ -78,12 +80,22 @@ def plan_workspaces(
     return plan if is_marked else _between_markers(desired, marker, actual, plan)
 
 
+def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
+    """The workspaces that do not exist as desired: they would be created, or replaced."""
+    existing = {workspace.name: workspace.fixed for workspace in actual.workspaces if workspace.managed}
+    return frozenset(
+        name
+        for name, manifest in desired.workspaces.items()
+        if name not in existing or dict(existing[name]) != fixed_fields(manifest)
+    )
+
+
 def _plan_namespace(
-    desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, postponed: Set[str]
+    desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, postponed: Mapping[str, str]
 ) -> Plan:
     """The plan where there is no namespace; it is made with the first workspace."""
-    if postponed >= desired.workspaces.keys():
-        return Plan(pending=tuple(_not_granted(postponed)))
+    if postponed.keys() >= desired.workspaces.keys():
+        return Plan(pending=tuple(_pending(postponed)))
     plan = _plan_objects(desired, actual, postponed, is_marked=False)
     return _between_markers(desired, marker, actual, plan)
 
@@ -99,8 +111,8 @@ def _plan_nothing(marker: Marker, namespace: Namespace, actual: ActualWorkspaces
     return _plan_removal(namespace, actual)
 
 
-def _not_granted(postponed: Set[str]) -> Iterator[Pending]:
-    return (Pending("workspace", name, "ProductNotThere") for name in sorted(postponed))
+def _pending(postponed: Mapping[str, str]) -> Iterator[Pending]:
+    return (Pending("workspace", name, reason) for name, reason in sorted(postponed.items()))
 
 
 def _refused(marker: Marker, namespace: Namespace) -> tuple[Refused, ...]:
@@ -128,21 +140,21 @@ def _between_markers(
     is_begun = namespace is not None and namespace.marker is not None and not namespace.marker.digest
     begin = () if is_begun else [Update("namespace", name, None, marker.unfinished())]
     created = {each.name for each in plan if isinstance(each, Create) and each.kind == "workspace"}
-    replaced = {each.name for each in plan if isinstance(each, Replace)}
-    is_whole = desired.workspaces.keys() <= (actual.lasting.keys() - replaced) | created
+    left_out = {each.name for each in (*plan, *plan.pending) if not isinstance(each, Create)}
+    is_whole = desired.workspaces.keys() <= (actual.lasting.keys() - left_out) | created
     end = [Update("namespace", name, None, marker)] if is_whole else ()
     return replace(plan, steps=in_steps(begin, *plan.steps, end))
 
 
 def _plan_objects(
-    desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Set[str], *, is_marked: bool
+    desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Mapping[str, str], *, is_marked: bool
 ) -> Plan:
     """Limits, workspaces and routes; where the namespace's marker vouches for them, what was edited or is
     missing.
     """
-    granted = desired.without(postponed) if postponed else desired
     existing = {workspace.name: workspace for workspace in actual.workspaces}
-    refused, listed = _workspace_changes(granted, existing)
+    granted = desired.without(postponed.keys() - existing.keys()) if postponed else desired
+    refused, listed = _workspace_changes(granted, existing, postponed)
     changes, absent = _within_quota(listed, existing, len(granted.workspaces))
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
     created, deleted, refused_routes = _route_changes(routes, actual.routes, is_marked=is_marked)
@@ -152,7 +164,7 @@ def _plan_objects(
             Pending("workspace", name, "WorkspaceDeleting")
             for name in sorted(absent & desired.workspaces.keys())
         ),
-        *_not_granted(postponed),
+        *_pending(postponed),
     ]
     return Plan(
         in_steps([*limits, *deleted], changes, created),
@@ -178,7 +190,7 @@ def _limit_name(manifest: Manifest) -> str:
 
 
 def _workspace_changes(
-    desired: DesiredWorkspaces, existing: Mapping[str, Workspace]
+    desired: DesiredWorkspaces, existing: Mapping[str, Workspace], postponed: Container[str]
 ) -> tuple[list[Refused], list[Change]]:
     refused, changes = list[Refused](), list[Change]()
     for name, manifest in desired.workspaces.items():
@@ -187,7 +199,7 @@ def _workspace_changes(
             changes.append(Create("workspace", name, manifest))
         elif not actual.managed:
             refused.append(_taken("workspace", name))
-        elif not actual.terminating and dict(actual.fixed) != fixed_fields(manifest):
+        elif name not in postponed and _differs(actual, manifest):
             changes.append(Replace("workspace", name, actual.resource_version))
     changes += (
         Delete("workspace", name, workspace.resource_version)
@@ -195,6 +207,11 @@ def _workspace_changes(
         if name not in desired.workspaces and workspace.managed and not workspace.terminating
     )
     return refused, changes
+
+
+def _differs(actual: Workspace, manifest: Manifest) -> bool:
+    """Whether a workspace that is not being deleted must be replaced."""
+    return not actual.terminating and dict(actual.fixed) != fixed_fields(manifest)
 
 
 def _taken(kind: Literal["workspace", "route"], name: str) -> Refused:

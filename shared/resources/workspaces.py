@@ -1,7 +1,7 @@
 """The objects of a team with dedicated GPU workspaces: a namespace, its limits, and a Workspace and a route
 per model.
 
-Two dialects of KAITO: 0.12 (Helm chart, `kaito.sh/v1beta1`) and 0.6 (the AKS add-on, `kaito.sh/v1alpha1`).
+All releases of KAITO from 0.6 on serve and store `kaito.sh/v1beta1` (`shared.catalog.kaito_releases`).
 The label selector is unique per team and model: two workspaces with one selector would share their nodes.
 """
 
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from shared.catalog.catalog import Catalog
 from shared.marker import Marker, format_time, marker_from
 from shared.names import namespace, node_label, workspace
 from shared.requests.request import ModelAccess
 
-Dialect = Literal["0.12", "0.6"]
 Manifest = dict[str, Any]
 
-API_VERSIONS: dict[Dialect, str] = {"0.12": "kaito.sh/v1beta1", "0.6": "kaito.sh/v1alpha1"}
+API_VERSION = "kaito.sh/v1beta1"
+#: What earlier versions wrote for the AKS add-on. Namespaces still carry digests of it.
+EARLIER_API_VERSION = "kaito.sh/v1alpha1"
 #: The defaults that the cluster fills in: https://gateway-api.sigs.k8s.io/reference/spec
 _FILLED_IN = (
     ("group", ""),
@@ -40,7 +41,6 @@ class Cluster:
     how APIM reaches it.
     """
 
-    dialect: Dialect
     gateway: str
     url: str
 
@@ -103,7 +103,7 @@ def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
     return _object("networking.k8s.io/v1", "NetworkPolicy", marker, "only-through-the-gateway", spec)
 
 
-def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dialect: Dialect) -> Manifest:
+def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> Manifest:
     """A Workspace has no `spec`: `resource` and `inference` stand at the top. An access secret has to be in
     the namespace already.
     """
@@ -115,7 +115,7 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog, dia
         {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
     )
     return {
-        "apiVersion": API_VERSIONS[dialect],
+        "apiVersion": API_VERSION,
         "kind": "Workspace",
         "metadata": {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)},
         "resource": {

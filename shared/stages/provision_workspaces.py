@@ -6,16 +6,20 @@ No stage blocks while a GPU node starts: it returns `Waiting`, and its message c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
+from shared.catalog.catalog import Catalog
+from shared.catalog.kaito_releases import Release, difference, start_problem
 from shared.errors import Busy, Rejected
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import namespace as namespace_name
+from shared.names import workspace as workspace_name
 from shared.ports import Cluster
 from shared.resources.actual import Namespace, Workspace
 from shared.resources.desired import (
@@ -25,8 +29,13 @@ from shared.resources.desired import (
     compile_workspaces,
 )
 from shared.resources.plan import UNREAD, Plan, WritablePlan, refusal
-from shared.resources.readiness import Failed, NotYet, readiness
-from shared.resources.workspace_plan import ActualWorkspaces, plan_withdrawn_workspaces, plan_workspaces
+from shared.resources.readiness import Failed, NotYet, Ready, readiness
+from shared.resources.workspace_plan import (
+    ActualWorkspaces,
+    plan_withdrawn_workspaces,
+    plan_workspaces,
+    started,
+)
 from shared.stages.apply import WorkspaceWriter, apply_plan
 from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
@@ -37,6 +46,9 @@ QUOTA_EXCEEDED = "QuotaExceeded"
 NOTHING_DESIRED = DesiredWorkspaces((), {}, {})
 #: The team's product is written at the same time, within seconds.
 GRANT_WAIT = timedelta(seconds=5)
+#: The cluster's answer about its release is kept for as long.
+RELEASE_WAIT = timedelta(minutes=5)
+PRODUCT_NOT_THERE, KAITO_RELEASE_UNKNOWN = "ProductNotThere", "KaitoReleaseUnknown"
 
 
 def read_namespace(app: App, team: str) -> ReadAhead[Namespace | None]:
@@ -72,22 +84,25 @@ async def _provision(
 ) -> Outcome:
     """Write namespace, limits, workspaces and routes; then return what KAITO says about the workspaces."""
     team, cluster = event.message.team, _cluster(app)
-    marker = Marker(app.platform.repository, team, decision.path, decision.commit, desired.digest)
     namespace = await found.get()
+    digest = desired.digest_in(namespace)
+    marker = Marker(app.platform.repository, team, decision.path, decision.commit, digest)
     actual = await _read(cluster, namespace, marker, desired, verify_limits=event.verify_markers)
     if desired.workspaces and actual.is_terminating:
         return Waiting(NODE_WAIT, "NamespaceTerminating")
-    postponed = await _not_granted(app, decision, desired, actual)
-    plan = plan_workspaces(desired, marker, actual, postponed)
+    postponed = await _postponed(app, decision, desired, actual)
+    plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
     if not await _apply(app, event, decision, plan.writable(despite_refusals=not desired.workspaces)):
         return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
     plan.require_allowed()
-    if postponed:
-        return Waiting(GRANT_WAIT, "ProductNotThere")
+    if postponed.workspaces:
+        return _waiting(postponed)
     if not desired.workspaces:
         return _removed(plan)
     workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.workspaces
-    return _readiness(event, desired, [workspace for workspace in workspaces if workspace.managed])
+    own = [workspace for workspace in workspaces if workspace.managed]
+    _require_bounds(own, decision)
+    return _readiness(event, desired, own)
 
 
 async def _read(
@@ -113,16 +128,50 @@ async def _read(
     return ActualWorkspaces(namespace, workspaces, routes, limits if reads_limits else UNREAD)
 
 
-async def _not_granted(
+@dataclass(frozen=True, slots=True)
+class _Postponed:
+    """The workspaces that must not be created yet, each with the reason; `note` is for people."""
+
+    workspaces: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+async def _postponed(
     app: App, decision: Decision, desired: DesiredWorkspaces, actual: ActualWorkspaces
-) -> frozenset[str]:
-    """The new workspaces, as long as the team's product does not grant them: no node is started before. The
+) -> _Postponed:
+    """New workspaces as long as the team's product does not grant them, or the release of KAITO in the
+    cluster is not the one by which they were judged: no node is started before. What exists stays. The
     platform's own workspaces need no product.
     """
-    missing = desired.workspaces.keys() - {workspace.name for workspace in actual.workspaces}
-    if not missing or decision.request is None or await _is_granted(app, decision):
-        return frozenset()
-    return frozenset(missing)
+    new = started(desired, actual)
+    if not new:
+        return _Postponed()
+    missing = new - {workspace.name for workspace in actual.workspaces}
+    if missing and decision.request is not None and not await _is_granted(app, decision):
+        return _Postponed(dict.fromkeys(missing, PRODUCT_NOT_THERE))
+    assert decision.catalog is not None
+    release = await _cluster(app).release()
+    return _Postponed(
+        dict(_held_by_release(decision.catalog, new, release)), difference(decision.catalog.kaito, release)
+    )
+
+
+def _held_by_release(catalog: Catalog, new: Set[str], release: Release | None) -> Iterator[tuple[str, str]]:
+    """The new workspaces, by name, that may not be created in a cluster with this release of KAITO."""
+    for model in catalog.models:
+        is_bounded = model.max_nodes is not None
+        reason = start_problem(catalog.kaito, release, is_bounded=is_bounded)
+        if workspace_name(model.name) in new and reason is not None:
+            yield workspace_name(model.name), reason
+
+
+def _waiting(postponed: _Postponed) -> Waiting:
+    reasons = set(postponed.workspaces.values())
+    if PRODUCT_NOT_THERE in reasons:
+        return Waiting(GRANT_WAIT, "ProductNotThere")
+    if KAITO_RELEASE_UNKNOWN in reasons:
+        return Waiting(RELEASE_WAIT, "KaitoReleaseUnknown", note=postponed.note)
+    return Waiting(RELEASE_WAIT, "KaitoReleaseDiffers", note=postponed.note)
 
 
 async def _is_granted(app: App, decision: Decision) -> bool:
@@ -163,6 +212,19 @@ def _removed(plan: Plan) -> Outcome:
     for pending in plan.pending:
         return Waiting(NODE_WAIT, pending.reason)
     return Done("workspaces deleted") if plan else Done(wrote=False)
+
+
+def _require_bounds(own: Iterable[Workspace], decision: Decision) -> None:
+    """Raises Rejected when KAITO takes more nodes for a workspace that does not serve yet than the catalogue
+    allows. Nothing is deleted.
+    """
+    assert decision.catalog is not None
+    bounds = {workspace_name(model.name): model.max_nodes for model in decision.catalog.models}
+    for each in own:
+        most = bounds.get(each.name)
+        if most is not None and each.nodes > most and not isinstance(readiness(each.conditions), Ready):
+            message = f"KAITO takes {each.nodes} nodes for {each.name}, the catalogue allows {most}"
+            raise Rejected(message, reason="TooManyNodes")
 
 
 def _readiness(event: Event[TeamMessage], desired: DesiredWorkspaces, own: Sequence[Workspace]) -> Outcome:

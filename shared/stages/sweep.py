@@ -59,6 +59,7 @@ from shared.ports import Head, OutgoingMessage
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
+from shared.stages.kaito_release import release_notes
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
 from shared.stages.upgrade import is_first_sweep, portion
@@ -104,12 +105,13 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     (branch, snapshot), _ = await asyncio.gather(
         observe(app, head, event.now), redeliver_missed(app, event.now)
     )
-    reviewed = branch.reviewed
+    reviewed, notes = branch.reviewed, await release_notes(app, branch.reviewed.catalog, branch.files)
     if head is not None and (event.message.verdict or branch.judged.held):
-        await report(app, head, len(reviewed.requests), [*reviewed.problems, *held_problems(branch.judged)])
+        problems = [*reviewed.problems, *held_problems(branch.judged), *notes]
+        await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
     findings = list(_compare(app, branch, snapshot, event.now, deep))
-    for text in _unmanaged(app, branch, snapshot):
+    for text in (*_unmanaged(app, branch, snapshot), *(note.message for note in notes)):
         telemetry.unmanaged_resource(text)
     changes, queued = await _queue_due(app, event, branch, snapshot, findings)
     for failure in (branch.unlisted, *deep.failures):

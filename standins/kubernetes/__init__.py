@@ -33,7 +33,7 @@ def build(world: World) -> web.Application:
     cluster = Cluster(world)
     door = Door(world, cluster)
     app = application(world, "kubernetes")
-    for path, document in documents().items():
+    for path, document in documents(cluster).items():
         # The Python client asks with a slash at the end.
         route(app, "GET", f"{path}{{slash:/?}}", "GET discovery", door.guarded(answer(document)))
     for kind in KINDS:

@@ -51,7 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     # such. Reasons: NoQuota, NodeNeverReady, ImagePullError, BenchmarkFailed, workspaceFailed.
     "fail": None,
     # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on, whoever uses
-    # v1beta1 the newer release.
+    # v1beta1 the newer release. 0.7 to 0.11 and `next` declare other fields than 0.12, and do the same.
     "kaito": "by-version",
     # Whether rights are checked; off, since nobody has any in a new cluster.
     "check_access": False,
@@ -179,9 +179,15 @@ class Cluster:
         return self._world.clock.now()
 
     def schema(self, kind: Kind) -> Schema:
-        if kind == WORKSPACE and self.objects.options["kaito"] == "0.6":
-            return schemas.ADD_ON_WORKSPACE_V1BETA1
+        if kind == WORKSPACE:
+            return schemas.WORKSPACES_V1BETA1.get(self.release, kind.schema)
         return kind.schema
+
+    @property
+    def release(self) -> str:
+        """The release of KAITO that `kaito.sh/v1beta1` shows."""
+        setting = str(self.objects.options["kaito"])
+        return setting if setting in schemas.WORKSPACES_V1BETA1 else "0.12"
 
     def _stamp(self) -> str:
         return kaito.stamp(self.now())

@@ -1,16 +1,21 @@
 """What the cluster has, for clients that ask before they act, for instance kubectl.
 
-https://kubernetes.io/docs/concepts/overview/kubernetes-api/ . The OpenAPI documents say only that a PATCH
-knows `fieldValidation`, which is what kubectl looks for before it leaves the validation to the server.
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/ . The OpenAPI documents say that a PATCH knows
+`fieldValidation`, which is what kubectl looks for before it leaves the validation to the server, and the
+schemas of the kinds as this server's release of KAITO declares them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from aiohttp import web
 
-from standins.kubernetes.kinds import KINDS, Kind, Object
+from standins.kubernetes.cluster import Cluster
+from standins.kubernetes.kinds import KINDS, WORKSPACE, Kind, Object
+from standins.kubernetes.schema import as_openapi
+from standins.kubernetes.schemas import WITH_INFERENCE_SETS
 
 _REVIEWS = "authorization.k8s.io"
 _VERSION = {
@@ -22,12 +27,16 @@ _VERSION = {
     "buildDate": "",
 }
 _VERSION |= {"goVersion": "go1.23.8", "compiler": "gc", "platform": "linux/amd64"}
+#: Declared, and not served here.
+_INFERENCE_SET = Kind("kaito.sh", "v1beta1", "inferencesets", "InferenceSet")
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def documents() -> dict[str, Object]:
-    """Every document by its path."""
-    found: dict[str, Object] = {"/version": _VERSION}
+def documents(cluster: Cluster) -> dict[str, Object | Callable[[], Object]]:
+    """Every document by its path. Those that depend on the release of KAITO are made when they are asked
+    for.
+    """
+    found: dict[str, Object | Callable[[], Object]] = {"/version": _VERSION}
     found["/api"] = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
     groups = [_group(name) for name in _groups() if name]
     found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
@@ -43,13 +52,13 @@ def documents() -> dict[str, Object]:
         if root.count("/") > 1 and root.endswith(_VERSIONS)
     }
     found["/openapi/v3"] = {"paths": paths}
-    found |= {f"/openapi/v3/{root}": _openapi(f"/{root}") for root in paths}
+    found |= {f"/openapi/v3/{root}": partial(_openapi, f"/{root}", cluster) for root in paths}
     return found
 
 
-def answer(document: Object) -> Answer:
+def answer(document: Object | Callable[[], Object]) -> Answer:
     async def respond(_: web.Request) -> web.Response:
-        return web.json_response(document)
+        return web.json_response(document() if callable(document) else document)
 
     return respond
 
@@ -106,7 +115,7 @@ def _rows(kind: Kind) -> list[Object]:
     return [row, status] if kind.has_status else [row]
 
 
-def _openapi(root: str) -> Object:
+def _openapi(root: str, cluster: Cluster) -> Object:
     parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
     paths = {}
     for kind in KINDS:
@@ -124,4 +133,17 @@ def _openapi(root: str) -> Object:
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": _VERSION["gitVersion"]},
         "paths": paths,
+        "components": {"schemas": dict(_schemas(root, cluster))},
     }
+
+
+def _schemas(root: str, cluster: Cluster) -> Iterator[tuple[str, Object]]:
+    """The schemas of the kinds of one group and version, by the names that the server gives them."""
+    kinds = [kind for kind in KINDS if _root(kind.group, kind.version) == root]
+    if WORKSPACE in kinds and cluster.release in WITH_INFERENCE_SETS:
+        kinds.append(_INFERENCE_SET)
+    for kind in kinds:
+        group = ".".join(reversed((kind.group or "core.api.k8s.io").split(".")))
+        meant = [{"group": kind.group, "version": kind.version, "kind": kind.name}]
+        shown = {**as_openapi(cluster.schema(kind)), "x-kubernetes-group-version-kind": meant}
+        yield f"{group}.{kind.version}.{kind.name}", shown

@@ -67,6 +67,26 @@ class Violation(NamedTuple):
     message: str
 
 
+def as_openapi(schema: Schema) -> dict[str, Any]:
+    """The schema as an OpenAPI document has it."""
+    if schema.type == "any":
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    shown: dict[str, Any] = {"type": schema.type}
+    if schema.default is not None:
+        shown["default"] = schema.default
+    if schema.fields:
+        shown["properties"] = {name: as_openapi(inner) for name, inner in schema.fields.items()}
+    if schema.values is not None:
+        shown["additionalProperties"] = as_openapi(schema.values)
+    if schema.items is not None:
+        shown["items"] = as_openapi(schema.items)
+    if schema.required:
+        shown["required"] = list(schema.required)
+    if schema.enum:
+        shown["enum"] = list(schema.enum)
+    return shown
+
+
 def unknown_fields(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
     """The paths of what the schema does not declare, for instance `resource.gpu` or `adapters[0].x`."""
     for name, part, inner in _parts(schema, value):

@@ -115,6 +115,37 @@ WORKSPACE_V1BETA1 = _workspace(
     {"state": STRING, "targetNodeCount": INTEGER, "performance": optional(metrics=mapping(_METRIC))},
 )
 
+
+def _of_release(
+    *status: str, size: Schema = STRING, partition: bool = False, unreleased: bool = False
+) -> Schema:
+    """A workspace as `kaito.sh/v1beta1` declares it in one release."""
+    known = {
+        "targetNodeCount": INTEGER,
+        "state": STRING,
+        "performance": optional(metrics=mapping(_METRIC)),
+    }
+    resource = {"instanceType": size}
+    resource |= {"partition": _PARTITION} if partition else {}
+    resource |= {"unreleased": STRING} if unreleased else {}
+    preset = _preset(modelAccessSecret=STRING)
+    return _workspace(preset, resource, {name: known[name] for name in status})
+
+
+#: By release. `next` stands for one that nobody knows yet: it has a field more.
+WORKSPACES_V1BETA1 = {
+    "0.6": ADD_ON_WORKSPACE_V1BETA1,
+    "0.7": _of_release("targetNodeCount", size=_ADD_ON_INSTANCE),
+    "0.8": _of_release("targetNodeCount"),
+    "0.9": _of_release("targetNodeCount", "state"),
+    "0.10": _of_release("targetNodeCount", "state", "performance"),
+    "0.11": _of_release("targetNodeCount", "state", "performance"),
+    "0.12": WORKSPACE_V1BETA1,
+    "next": _of_release("targetNodeCount", "state", "performance", partition=True, unreleased=True),
+}
+#: The releases that serve InferenceSets in that version.
+WITH_INFERENCE_SETS = ("0.11", "0.12", "next")
+
 # What belongs to the platform
 
 NAMESPACE = whole(spec=optional(finalizers=_TEXTS), status=ANY)

@@ -74,9 +74,15 @@ def test_what_is_missing_and_what_is_wrong_come_together(monkeypatch: pytest.Mon
     }
 
 
+@pytest.mark.parametrize("value", ["0.6", "0.12", "anything"])
+def test_a_setting_of_an_earlier_version_does_no_harm(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    without = _loaded(monkeypatch)
+    assert _loaded(monkeypatch, KAITO_DIALECT=value) == without
+
+
 def test_defaults_are_what_the_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _loaded(monkeypatch)
-    assert (settings.github_branch, settings.grace.days, settings.kaito_dialect) == ("main", 7, "0.12")
+    assert (settings.github_branch, settings.grace.days) == ("main", 7)
     assert settings.paths.patterns == (
         "tenant-access/config/*/access.yaml",
         "developer-requests/*/access.yaml",

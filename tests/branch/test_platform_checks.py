@@ -165,19 +165,6 @@ def test_what_the_platform_does_not_have_is_a_fault_of_the_model_that_needs_it()
     assert list(platform_problems(GOVERNED, PLATFORM)) == []
 
 
-def test_the_aks_add_on_takes_no_access_secret() -> None:
-    assert PLATFORM.cluster is not None
-    gated = Catalog((replace(GOVERNED.models[3], access_secret="hugging-face"),))
-    older = replace(PLATFORM, cluster=replace(PLATFORM.cluster, dialect="0.6"))
-    advice = (
-        "KAITO 0.6, the AKS add-on, takes no access secret. Remove it, or choose a preset that needs none."
-    )
-    assert list(platform_problems(gated, older)) == [
-        (("models", "mistral-small", "accessSecret"), "NotAllowed", advice)
-    ]
-    assert list(platform_problems(gated, PLATFORM)) == []
-
-
 def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
     text = (
         catalog_text()

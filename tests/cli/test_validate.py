@@ -224,6 +224,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
         "semanticCache",
         "entraTokens",
         "origins",
+        "kaito",
         "models",
     } == schema["properties"].keys()
     assert schema["$defs"]["ModelSchema"]["properties"]["retiresOn"]["anyOf"][0] == {

@@ -90,9 +90,7 @@ async def _projects(targets: Targets, credential: AsyncTokenCredential) -> None:
 async def _cluster(targets: Targets, credential: AsyncTokenCredential) -> None:
     from shared.adapters.kaito import KaitoCluster
 
-    cluster = KaitoCluster(
-        targets.aks_cluster_id, targets.kaito_dialect, targets.resource_manager, credential
-    )
+    cluster = KaitoCluster(targets.aks_cluster_id, targets.resource_manager, credential)
     for namespace in await cluster.namespaces():
         if namespace.name.startswith(f"team-{PREFIX}"):
             await cluster.delete_namespace(namespace.name, namespace.resource_version)

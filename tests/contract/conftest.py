@@ -83,9 +83,7 @@ async def adapters(where: Targets, credential: AsyncTokenCredential) -> AsyncIte
         "project roles": RoleAssignments(
             f"{where.foundry_account_id}/projects", FOUNDRY_USER, where.resource_manager, credential
         ),
-        "cluster": KaitoCluster(
-            where.aks_cluster_id, where.kaito_dialect, where.resource_manager, credential
-        ),
+        "cluster": KaitoCluster(where.aks_cluster_id, where.resource_manager, credential),
         "bus": ServiceBus(where.service_bus, None, None),
     }
     yield built

@@ -5,7 +5,7 @@
 | `CONTRACT_APIM_SERVICE_ID` | a service of its own: its API `ai` and fragment are overwritten and removed |
 | `CONTRACT_KEY_VAULT_URL` | a vault; soft-deleted test secrets stay in it until they are purged |
 | `CONTRACT_KEY_VAULT_ID` | the scope for role assignments |
-| `CONTRACT_AKS_CLUSTER_ID`, `CONTRACT_KAITO_DIALECT` | a cluster with KAITO; workspaces cost GPU time |
+| `CONTRACT_AKS_CLUSTER_ID` | a cluster with KAITO; workspaces cost GPU time |
 | `CONTRACT_FOUNDRY_ACCOUNT_ID` | a Foundry account with project management |
 | `CONTRACT_FOUNDRY_TRACING_ID` | an Application Insights |
 | `CONTRACT_SERVICE_BUS` | a connection string; the entities of infra/service-bus.json, no other receivers |
@@ -29,7 +29,6 @@ from functools import cache
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.resources.workspaces import Dialect
 from standins.stack import FOUNDRY_ID, TRACES_ID
 from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
@@ -51,7 +50,6 @@ class Named(BaseSettings):
     key_vault_id: str | None = None
     key_vault_verify_challenge: bool = True
     aks_cluster_id: str | None = None
-    kaito_dialect: Dialect = "0.12"
     foundry_account_id: str | None = None
     foundry_tracing_id: str | None = None
     service_bus: SecretStr | None = None
@@ -83,7 +81,6 @@ class Targets:
     key_vault_verify_challenge: bool
     key_vault_id: str
     aks_cluster_id: str
-    kaito_dialect: Dialect
     foundry_account_id: str
     foundry_tracing_id: str
     service_bus: str
@@ -119,7 +116,6 @@ def targets(standins: StandIns) -> Targets:
         wanted.key_vault_verify_challenge and "vault" in real,
         wanted.key_vault_id or f"{_GROUP}/Microsoft.KeyVault/vaults/{unique('kv')}",
         wanted.aks_cluster_id or f"{_GROUP}/Microsoft.ContainerService/managedClusters/gpu",
-        wanted.kaito_dialect,
         wanted.foundry_account_id or FOUNDRY_ID,
         wanted.foundry_tracing_id or TRACES_ID,
         wanted.service_bus.get_secret_value() if wanted.service_bus else local,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.catalog.kaito_releases import RELEASES
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.marker import Marker
 from shared.ports import Cluster
@@ -70,6 +71,10 @@ async def test_a_withdrawal_is_taken_off_a_namespace_again(cluster: Cluster, tea
     await cluster.apply(namespace_manifest(_marker(team, withdrawn=datetime(2026, 3, 2, 9, tzinfo=UTC))))
     await cluster.apply(namespace_manifest(_marker(team, digest="d" * 64)))
     assert (await _namespace(cluster, f"team-{team}")).marker == _marker(team, digest="d" * 64)
+
+
+async def test_the_release_of_kaito_is_one_that_is_known(cluster: Cluster) -> None:
+    assert await cluster.release() in RELEASES
 
 
 async def test_applying_what_is_there_changes_nothing(cluster: Cluster, team: str, home: str) -> None:

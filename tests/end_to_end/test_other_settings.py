@@ -1,5 +1,5 @@
-"""The same road with what a platform may choose instead: KAITO as the AKS add-on brings it, a plain token in
-the place of a GitHub App.
+"""The same road with what a platform may choose instead: an older release of KAITO, which the catalogue
+names, and a plain token in the place of a GitHub App.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from standins.demo.repository import Clone
 from standins.demo.servers import Servers
 from standins.stack import REPOSITORY, Stack, wait_until
@@ -15,7 +16,7 @@ from tests.conftest import ROOT
 
 
 class OtherStack(Stack):
-    """Everything else is as always."""
+    """Everything else is as always. `KAITO_DIALECT` is a setting of earlier versions."""
 
     def settings(self) -> dict[str, str]:
         no_app = dict.fromkeys(("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_INSTALLATION_ID"), "")
@@ -30,9 +31,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def test_the_addons_dialect_and_a_plain_token_serve_as_well(stack: Stack) -> None:
+def test_an_older_release_of_kaito_and_a_plain_token_serve_as_well(stack: Stack) -> None:
     clone = Clone(stack.git_url, stack.folder / "clone")
     clone.fill(ROOT / "examples" / "access-repo")
+    stack.control.set_options("kubernetes", kaito="0.6")
+    clone.replace(DEFAULT_CATALOG_PATH, "currency: EUR\n", 'currency: EUR\nkaito: "0.6"\n')
     clone.write("developer-requests/delta/access.yaml", "team: {name: delta}\n")
     commit = clone.push("three good requests and a bad one")
 
@@ -46,10 +49,10 @@ def test_the_addons_dialect_and_a_plain_token_serve_as_well(stack: Stack) -> Non
         lambda: statuses().get("mergekey/alpha/workspaces", ("", ""))[0] == "pending",
     )
     # Its GPU is asked for as soon as its product stands.
-    address = "/apis/kaito.sh/v1alpha1/namespaces/team-alpha/workspaces/phi-4"
+    address = "/apis/kaito.sh/v1beta1/namespaces/team-alpha/workspaces/phi-4"
     wait_until("the workspace to stand", lambda: Servers(stack).cluster(address))
     workspace = Servers(stack).cluster(address)
-    assert workspace["apiVersion"] == "kaito.sh/v1alpha1"
+    assert workspace["apiVersion"] == "kaito.sh/v1beta1"
     stack.control.advance(1800)
     wait_until(
         "the workspace to be ready",

@@ -73,7 +73,7 @@ models:
 @cache
 def _platform(gpus: bool, playground: bool) -> Platform:
     """The same object for all: what is remembered about it is."""
-    facts = ClusterFacts("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
+    facts = ClusterFacts("gateway-system/internal", "https://models.internal.contoso.com")
     tracing = Playground(TRACING) if playground else None
     return Platform(REPOSITORY, GATEWAY_URL, facts if gpus else None, PLATFORM_VAULT_URL, playground=tracing)
 

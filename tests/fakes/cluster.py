@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+from shared.catalog.kaito_releases import Release
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Clock
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
@@ -42,6 +43,9 @@ class State:
 class FakeCluster:
     """`failing` are workspaces, as `namespace/name`, whose model will not start.
 
+    `kaito` is the release in the cluster, None for one that nobody knows; `counted_nodes` are how many nodes
+    KAITO takes for a workspace, by name, where it is not one.
+
     `nodes_take`, `models_take` (both from the creation on) and `going_takes` are how slow the cluster is.
     """
 
@@ -53,6 +57,8 @@ class FakeCluster:
         self.nodes_take, self.models_take = timedelta(minutes=6), timedelta(minutes=12)
         self.going_takes = timedelta(minutes=1)
         self.left_nodes: list[GpuNode] = []
+        self.kaito: Release | None = "0.12"
+        self.counted_nodes: dict[str, int] = {}
         self.state = State()
 
     async def namespace(self, name: str) -> Namespace | None:
@@ -72,7 +78,7 @@ class FakeCluster:
             found: dict[str, list[Workspace]] = {}
             for (home, kind, name), kept in self.state.objects.items():
                 if kind == WORKSPACE:
-                    found.setdefault(home, []).append(_workspace(name, kept))
+                    found.setdefault(home, []).append(self._workspace(name, kept))
             return found
 
     async def routes(self, namespace: str) -> list[Route]:
@@ -110,10 +116,14 @@ class FakeCluster:
         async with self._calls.read("cluster", "workspaces", namespace):
             self._catch_up()
             return [
-                _workspace(name, kept)
+                self._workspace(name, kept)
                 for (home, kind, name), kept in self.state.objects.items()
                 if (home, kind) == (namespace, WORKSPACE)
             ]
+
+    async def release(self) -> Release | None:
+        async with self._calls.read("cluster", "release"):
+            return self.kaito
 
     async def limit(self, manifest: Manifest) -> Limit | None:
         metadata, kind = manifest["metadata"], manifest["kind"]
@@ -234,6 +244,11 @@ class FakeCluster:
         fails = f"{key[0]}/{key[2]}" in self.failing
         return _conditions(age >= self.nodes_take, age >= self.models_take, fails)
 
+    def _workspace(self, name: str, kept: Kept) -> Workspace:
+        fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
+        nodes = self.counted_nodes.get(name, 1)
+        return Workspace(name, kept.version, fixed, kept.conditions, kept.deleted is not None, managed, nodes)
+
     def _version(self) -> str:
         return str(next(self._versions))
 
@@ -248,11 +263,6 @@ def _namespace(name: str, kept: Kept) -> Namespace:
         kept.deleted is not None,
         marker_of(kept.manifest["metadata"].get("annotations", {})),
     )
-
-
-def _workspace(name: str, kept: Kept) -> Workspace:
-    fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
-    return Workspace(name, kept.version, fixed, kept.conditions, kept.deleted is not None, managed)
 
 
 def _is_managed(manifest: Manifest) -> bool:

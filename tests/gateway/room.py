@@ -28,7 +28,7 @@ from standins.tests.plugin import StandIns
 from standins.world import SUBSCRIPTION
 from tests.fakes.app import Asked
 
-CLUSTER = Cluster("0.12", "gateway-system/internal", "https://models.internal.contoso.com")
+CLUSTER = Cluster("gateway-system/internal", "https://models.internal.contoso.com")
 CHAT = "/openai/v1/chat/completions"
 Json = dict[str, Any]
 

@@ -30,7 +30,7 @@ from tests.fakes.clock import START
 PLATFORM = Platform(
     REPOSITORY,
     "https://ai.contoso.com",
-    Cluster("0.12", "gateway-system/internal", "https://models.contoso.com"),
+    Cluster("gateway-system/internal", "https://models.contoso.com"),
 )
 CATALOG = a_catalog()
 REQUEST = Asked(dedicated={"phi-4": GPU}).read()

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from shared.catalog.catalog import Breaker, Catalog, read_catalog
+from shared.marker import Marker
 from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.requests.paths import RequestPaths
 from shared.requests.request import read_request
+from shared.resources.actual import Namespace
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
 from shared.resources.desired import (
     DesiredCatalog,
@@ -28,7 +30,7 @@ from shared.resources.desired import (
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.resources.workspaces import Cluster, Dialect
+from shared.resources.workspaces import Cluster
 
 GOLDEN = yaml.safe_load(Path(__file__).with_name("digests.yaml").read_text(encoding="utf-8"))
 CATALOGUES, REQUESTS = GOLDEN["catalogues"], GOLDEN["requests"]
@@ -44,13 +46,13 @@ next sweep takes every team (or the catalogue) that this case stands for as diff
 """
 
 
-def _platform(dialect: Dialect | None) -> Platform:
+def _platform(has_cluster: bool) -> Platform:
     """As no setting of a test's changes it."""
     url = "https://models.internal.contoso.com/"
     return Platform(
         repository=4711,
         gateway_url="https://ai.contoso.com",
-        cluster=None if dialect is None else Cluster(dialect, "gateway-system/internal", url),
+        cluster=Cluster("gateway-system/internal", url) if has_cluster else None,
         vault_url="https://contoso-platform.vault.azure.net",
         playground=Playground("/subscriptions/1/resourceGroups/r/providers/microsoft.insights/components/c"),
     )
@@ -59,7 +61,7 @@ def _platform(dialect: Dialect | None) -> Platform:
 def _catalog(name: str) -> tuple[Catalog, Platform]:
     verdict = read_catalog("model_catalog.yaml", CATALOGUES[name]["file"].encode())
     assert verdict.catalog is not None, f"what people wrote can be read no more: {verdict.problems}"
-    return verdict.catalog, _platform(CATALOGUES[name]["dialect"])
+    return verdict.catalog, _platform(CATALOGUES[name]["dialect"] is not None)
 
 
 def _of_catalogue(name: str) -> dict[str, Any]:
@@ -87,9 +89,19 @@ def _of_request(name: str) -> dict[str, Any]:
         "product": desired.digest,
         "policy": digest_of(desired.policy),
         "backends": {each.name: each.digest for each in desired.backends},
-        "workspaces": compile_workspaces(request, catalog, platform).digest,
+        "workspaces": _of_workspaces(name, compile_workspaces(request, catalog, platform)),
         "project": project,
     }
+
+
+def _of_workspaces(name: str, desired: DesiredWorkspaces) -> str:
+    """Where the setting of earlier versions named the AKS add-on, their digest stays that of a namespace that
+    carries it.
+    """
+    if CATALOGUES[REQUESTS[name]["catalogue"]]["dialect"] != "0.6":
+        return desired.digest
+    marker = Marker(4711, "a", "", "", REQUESTS[name]["digests"]["workspaces"])
+    return desired.digest_in(Namespace("team-a", "1", terminating=False, marker=marker))
 
 
 @pytest.mark.parametrize("name", CATALOGUES)

@@ -1,4 +1,4 @@
-"""The manifests of a team's namespace, in both dialects of KAITO."""
+"""The manifests of a team's namespace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from shared.names import MAX_SLUG_LENGTH, MAX_TEAM_LENGTH, node_label
 from shared.resources.desired import Platform, compile_workspaces
 from shared.resources.workspaces import (
     Cluster,
-    Dialect,
     Manifest,
     fixed_fields,
     marker_annotations,
@@ -32,14 +31,14 @@ from shared.resources.workspaces import (
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, a_catalog, path_of
 
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
-CLUSTER = Cluster("0.12", "gateway-system/internal", "https://models.internal.contoso.com/")
+CLUSTER = Cluster("gateway-system/internal", "https://models.internal.contoso.com/")
 REQUEST = Asked(dedicated={"phi-4": LARGER_GPU, "mistral-7b": GPU}).read()
 PLATFORM = Platform(REPOSITORY, "https://ai.contoso.com", CLUSTER)
 
 
 def _model(name: str) -> Manifest:
     model = next(model for model in REQUEST.models if model.name == name)
-    return workspace_manifest(MARKER, model, a_catalog(), "0.12")
+    return workspace_manifest(MARKER, model, a_catalog())
 
 
 def test_a_workspace_has_no_spec() -> None:
@@ -69,23 +68,17 @@ def test_a_preset_that_needs_a_token_names_the_secret_and_cannot_change_it() -> 
     gated = replace(
         catalog, models=tuple(replace(each, access_secret="hugging-face") for each in catalog.models)
     )
-    manifest = workspace_manifest(MARKER, model, gated, "0.12")
+    manifest = workspace_manifest(MARKER, model, gated)
     assert manifest["inference"] == {
         "preset": {"name": "phi-4", "presetOptions": {"modelAccessSecret": "hugging-face"}}
     }
     assert fixed_fields(manifest) == {**fixed_fields(_model("phi-4")), "accessSecret": "hugging-face"}
 
 
-@pytest.mark.parametrize(("dialect", "version"), [("0.12", "kaito.sh/v1beta1"), ("0.6", "kaito.sh/v1alpha1")])
-def test_each_dialect_has_its_api_version(dialect: Dialect, version: str) -> None:
-    model = next(model for model in REQUEST.models if model.name == "phi-4")
-    assert workspace_manifest(MARKER, model, a_catalog(), dialect)["apiVersion"] == version
-
-
 def test_no_two_workspaces_share_a_label_selector() -> None:
     other = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
     model = next(model for model in REQUEST.models if model.name == "phi-4")
-    manifests = [_model("phi-4"), _model("mistral-7b"), workspace_manifest(other, model, a_catalog(), "0.12")]
+    manifests = [_model("phi-4"), _model("mistral-7b"), workspace_manifest(other, model, a_catalog())]
     assert len({str(manifest["resource"]["labelSelector"]) for manifest in manifests}) == 3
 
 
@@ -96,7 +89,7 @@ def test_a_selector_and_the_labels_fit_into_a_label_however_long_the_names_are()
         catalog, models=tuple(replace(each, name=name) for each in catalog.models if each.name == "phi-4")
     )
     model = replace(next(model for model in REQUEST.models if model.name == "phi-4"), name=name)
-    manifest = workspace_manifest(replace(MARKER, team=team, repository=2**63), model, catalog, "0.12")
+    manifest = workspace_manifest(replace(MARKER, team=team, repository=2**63), model, catalog)
     selector = manifest["resource"]["labelSelector"]["matchLabels"]
     assert selector == {"apps": node_label(team, name)}
     assert max(map(len, [*selector.values(), *manifest["metadata"]["labels"].values()])) <= 63
@@ -109,7 +102,7 @@ def test_the_preset_is_the_catalogues() -> None:
 def test_a_model_without_a_preset_is_never_compiled() -> None:
     model = next(model for model in REQUEST.models if model.name == "gpt-4.1")
     with pytest.raises(ValueError, match="preset"):
-        workspace_manifest(MARKER, model, a_catalog(), "0.12")
+        workspace_manifest(MARKER, model, a_catalog())
 
 
 def test_limits_routes_and_urls_fit_together() -> None:

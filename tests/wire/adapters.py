@@ -43,7 +43,7 @@ async def the_adapters(standins: StandIns, patience: OperationTimeout = HASTY) -
             KeyVault(standins.addresses["key-vault"], credential, verify_challenge=False),
             RoleAssignments(f"{VAULT_ID}/secrets", SECRETS_USER, manager, credential),
             Foundry(FOUNDRY_ID, TRACES_ID, manager, credential),
-            KaitoCluster(CLUSTER_ID, "0.12", manager, credential),
+            KaitoCluster(CLUSTER_ID, manager, credential),
         )
         everyone: list[Any] = [
             adapters.gateway,

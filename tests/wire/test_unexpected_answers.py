@@ -53,6 +53,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("kubernetes", "LIST workspaces"): lambda at: at.cluster.all_workspaces(),
     ("kubernetes", "LIST httproutes"): lambda at: at.cluster.all_routes(),
     ("kubernetes", "LIST nodes"): lambda at: at.cluster.gpu_nodes(),
+    ("kubernetes", "GET discovery"): lambda at: at.cluster.release(),
     ("kubernetes", "PATCH namespace"): lambda at: at.cluster.apply(_namespace()),
 }
 #: What no service of these says with status 200.

@@ -1,0 +1,88 @@
+"""What the cluster serves tells its release of KAITO; the answer is kept for some minutes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from azure.identity.aio import ManagedIdentityCredential
+
+from shared.adapters.kaito import RELEASE_KEPT, KaitoCluster
+from shared.catalog.kaito_releases import RELEASES, Release
+from shared.errors import Unavailable
+from standins.stack import CLUSTER_ID
+from standins.tests.azure_clients import managed_identity
+from standins.tests.plugin import StandIns
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def cluster(standins: StandIns, clock: Clock) -> AsyncIterator[KaitoCluster]:
+    with managed_identity(standins):
+        async with ManagedIdentityCredential() as credential:
+            manager = standins.addresses["resource-manager"]
+            built = KaitoCluster(CLUSTER_ID, manager, credential, clock)
+            yield built
+            await built.close()
+    standins.control.set_options("kubernetes", kaito="by-version")
+    standins.control.forget_faults()
+
+
+def _asked(standins: StandIns) -> int:
+    """How often the document of KAITO's kinds was read."""
+    calls = standins.control.calls()
+    return sum(call.server == "kubernetes" and call.kind == "GET discovery" for call in calls)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_each_release_is_told_by_what_the_cluster_serves(
+    standins: StandIns, cluster: KaitoCluster, release: Release
+) -> None:
+    standins.control.set_options("kubernetes", kaito=release)
+    assert await cluster.release() == release
+
+
+async def test_a_release_with_a_field_more_is_unknown(standins: StandIns, cluster: KaitoCluster) -> None:
+    standins.control.set_options("kubernetes", kaito="next")
+    assert await cluster.release() is None
+
+
+async def test_an_answer_is_kept_for_some_minutes_and_then_asked_for_again(
+    standins: StandIns, cluster: KaitoCluster, clock: Clock
+) -> None:
+    standins.control.forget_calls()
+    assert {await cluster.release() for _ in range(5)} == {"0.12"}
+    standins.control.set_options("kubernetes", kaito="0.11")
+    clock.seconds = RELEASE_KEPT - 1
+    assert await cluster.release() == "0.12"
+    assert _asked(standins) == 1
+    clock.seconds = RELEASE_KEPT
+    assert await cluster.release() == "0.11"
+    assert _asked(standins) == 2
+
+
+async def test_a_cluster_that_does_not_serve_it_is_asked_again_each_time(
+    standins: StandIns, cluster: KaitoCluster
+) -> None:
+    standins.control.fault("kubernetes", "GET discovery", status=404, count=1)
+    assert await cluster.release() is None
+    assert await cluster.release() == "0.12"
+
+
+async def test_an_answer_that_makes_no_sense_is_not_kept(standins: StandIns, cluster: KaitoCluster) -> None:
+    standins.control.fault("kubernetes", "GET discovery", status=200, body="<html>", count=1)
+    with pytest.raises(Unavailable):
+        await cluster.release()
+    assert await cluster.release() == "0.12"
