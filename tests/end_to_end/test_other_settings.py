@@ -35,7 +35,7 @@ def test_an_older_release_of_kaito_and_a_plain_token_serve_as_well(stack: Stack)
     clone = Clone(stack.git_url, stack.folder / "clone")
     clone.fill(ROOT / "examples" / "access-repo")
     stack.control.set_options("kubernetes", kaito="0.6")
-    clone.replace(DEFAULT_CATALOG_PATH, "currency: EUR\n", 'currency: EUR\nkaito: "0.6"\n')
+    clone.replace(DEFAULT_CATALOG_PATH, 'kaito: "0.12"', 'kaito: "0.6"')
     clone.write("developer-requests/delta/access.yaml", "team: {name: delta}\n")
     commit = clone.push("three good requests and a bad one")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,9 +11,13 @@ from azure.identity.aio import ManagedIdentityCredential
 from shared.adapters.kaito import RELEASE_KEPT, KaitoCluster
 from shared.catalog.kaito_releases import RELEASES, Release
 from shared.errors import Unavailable
+from shared.marker import Marker
+from shared.resources.desired import compile_workspaces
+from shared.resources.workspaces import EARLIER_API_VERSION, fixed_fields, namespace_manifest
 from standins.stack import CLUSTER_ID
 from standins.tests.azure_clients import managed_identity
 from standins.tests.plugin import StandIns
+from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
 
 
 class Clock:
@@ -86,3 +91,20 @@ async def test_an_answer_that_makes_no_sense_is_not_kept(standins: StandIns, clu
     with pytest.raises(Unavailable):
         await cluster.release()
     assert await cluster.release() == "0.12"
+
+
+async def test_what_an_earlier_version_created_for_the_add_on_is_read_as_it_was_written(
+    standins: StandIns, cluster: KaitoCluster
+) -> None:
+    """Earlier versions created such workspaces in another API version, which stored the same."""
+    standins.control.set_options("kubernetes", kaito="0.6")
+    team = f"earlier-{uuid.uuid4().hex[:8]}"
+    desired = compile_workspaces(
+        Asked(team=team, dedicated={"phi-4": GPU}).read(), a_catalog(), FakeApp().platform
+    )
+    await cluster.apply(namespace_manifest(Marker(REPOSITORY, team, path_of(team), "c" * 40)))
+    manifest = desired.workspaces["phi-4"]
+    await cluster.create({**manifest, "apiVersion": EARLIER_API_VERSION})
+    [found] = await cluster.workspaces(f"team-{team}")
+    assert (dict(found.fixed), found.managed) == (fixed_fields(manifest), True)
+    await cluster.delete_workspace(f"team-{team}", "phi-4", found.resource_version)
