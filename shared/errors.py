@@ -52,6 +52,14 @@ class NotManaged(PermanentError):
     reason = "NotManaged"
 
 
+class LabelLost(NotManaged):
+    """A namespace of ours has lost the label without which the cluster's admission policy lets the app write
+    nothing there, the label neither.
+    """
+
+    reason = "LabelLost"
+
+
 class AccessDenied(PermanentError):
     """A role is missing. Roles take minutes to work, so settlement tries for a while before it gives up."""
 

@@ -394,8 +394,16 @@ class Cluster(Protocol):
         """
         ...
 
-    async def limit(self, manifest: Manifest) -> Limit | None:
-        """The quota or network policy that has the name of this one; None when there is none."""
+    async def limits(self, namespace: str) -> list[Limit]:
+        """What there is under the names of a team's quota and network policy, whoever it belongs to."""
+        ...
+
+    async def all_quotas(self) -> Mapping[str, list[Limit]]:
+        """By namespace, those that are ours."""
+        ...
+
+    async def all_network_policies(self) -> Mapping[str, list[Limit]]:
+        """By namespace, those that are ours."""
         ...
 
     async def apply(self, manifest: Manifest) -> None:

@@ -22,17 +22,15 @@ from shared.adapters.answers import instance, limited, origin, text
 from shared.adapters.azure_sdk import ResourceId, resource_manager_options
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
-    MANAGED_BY,
     NODE_OF,
     at_home,
     by_home,
-    is_managed,
     items_of,
+    limit_of,
     marks_of,
     namespace_of,
     node_of,
     route_of,
-    spec_of,
     workspace_of,
 )
 from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
@@ -40,7 +38,7 @@ from shared.calls import counted
 from shared.catalog.kaito_releases import Release, release_of
 from shared.errors import Busy
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.resources.workspaces import API_VERSION, Manifest
+from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, Manifest
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -65,6 +63,9 @@ _QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
 #: Seconds for which the answer about KAITO's release is kept.
 RELEASE_KEPT = 300.0
 _ROUTES = "gateway.networking.k8s.io/v1"
+_LIMITS = {"ResourceQuota": "v1", "NetworkPolicy": "networking.k8s.io/v1"}
+#: Finds in a list what is ours.
+_OURS = {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
 #: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
 _MAX_PAGE_BYTES, _MAX_PAGES = 64 * 1024 * 1024, 1_000
 
@@ -102,8 +103,17 @@ class KaitoCluster:
         return await self._list(self._path(_ROUTES, "httproutes", namespace), route_of)
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
-        ours = {"labelSelector": f"{MANAGED_BY}={FIELD_MANAGER}"}
-        return by_home(await self._list(self._path(_ROUTES, "httproutes", None), at_home(route_of), ours))
+        return by_home(await self._list(self._path(_ROUTES, "httproutes", None), at_home(route_of), _OURS))
+
+    async def all_quotas(self) -> Mapping[str, list[Limit]]:
+        return await self._all_limits("ResourceQuota")
+
+    async def all_network_policies(self) -> Mapping[str, list[Limit]]:
+        return await self._all_limits("NetworkPolicy")
+
+    async def _all_limits(self, kind: str) -> Mapping[str, list[Limit]]:
+        path = self._path(_LIMITS[kind], _PLURALS[kind], None)
+        return by_home(await self._list(path, at_home(limit_of(kind)), _OURS))
 
     async def gpu_nodes(self) -> list[GpuNode]:
         return await self._list("/api/v1/nodes", node_of, {"labelSelector": NODE_OF})
@@ -145,10 +155,14 @@ class KaitoCluster:
                 self._release = self._now(), release_of(marks_of(document))
         return self._release[1]
 
-    async def limit(self, manifest: Manifest) -> Limit | None:
-        found = await self._request("GET", self._path_of(manifest))
+    async def limits(self, namespace: str) -> list[Limit]:
+        found = await asyncio.gather(*(self._limit(namespace, kind) for kind in LIMITS))
+        return [each for each in found if each is not None]
+
+    async def _limit(self, namespace: str, kind: str) -> Limit | None:
+        found = await self._request("GET", self._path(_LIMITS[kind], _PLURALS[kind], namespace, LIMITS[kind]))
         with understood(SYSTEM):
-            return None if found is None else Limit(is_managed(found["metadata"]), spec_of(found))
+            return None if found is None else limit_of(kind)(found)
 
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply; `force`, because what we declare is ours.

@@ -7,16 +7,27 @@ from typing import TypeVar
 
 from shared.adapters.answers import instance, text
 from shared.catalog.kaito_releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
-from shared.resources.actual import GpuNode, Namespace, Route, Workspace
-from shared.resources.workspaces import Manifest, fixed_fields, marker_of
+from shared.marker import read_time
+from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels
 
 V = TypeVar("V")
 
 FIELD_MANAGER = "mergekey"
-MANAGED_BY = "app.kubernetes.io/managed-by"
 #: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
 NODE_OF = "kaito.sh/workspace"
 _OF_EVERY_KIND = ("apiVersion", "kind", "metadata")
+#: The conditions of a namespace that say what holds its deletion up: an aggregated API that does not answer,
+#: whose objects cannot be listed; a finalizer that nobody takes off; content that is still there.
+#: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/namespace-v1
+_WHY_IT_STAYS = (
+    "NamespaceDeletionDiscoveryFailure",
+    "NamespaceDeletionGroupVersionParsingFailure",
+    "NamespaceDeletionContentFailure",
+    "NamespaceFinalizersRemaining",
+    "NamespaceContentRemaining",
+)
+_MAX_REMAINING = 500
 
 
 def items_of(page: Manifest) -> list[Manifest]:
@@ -36,9 +47,25 @@ def by_home(pairs: Iterable[tuple[str, V]]) -> dict[str, list[V]]:
 
 
 def namespace_of(item: Manifest) -> Namespace:
-    metadata = item["metadata"]
-    terminating = "deletionTimestamp" in metadata or (item.get("status") or {}).get("phase") == "Terminating"
-    return Namespace(*_version(metadata), terminating, marker_of(metadata.get("annotations") or {}))
+    metadata, status = item["metadata"], item.get("status") or {}
+    return Namespace(
+        *_version(metadata),
+        terminating="deletionTimestamp" in metadata or status.get("phase") == "Terminating",
+        marker=marker_of(metadata.get("annotations") or {}),
+        labels=our_labels(metadata.get("labels") or {}),
+        deleted=read_time(str(metadata.get("deletionTimestamp") or "")),
+        remaining=_remaining(status.get("conditions") or ()),
+    )
+
+
+def _remaining(conditions: Iterable[Manifest]) -> str:
+    """What the namespace controller says of why a namespace stays, the nearest cause first."""
+    said = {
+        each["type"]: " ".join(str(each.get("message") or "").split())
+        for each in conditions
+        if each.get("status") == "True" and each["type"] in _WHY_IT_STAYS
+    }
+    return "; ".join(said[kind] or kind for kind in _WHY_IT_STAYS if kind in said)[:_MAX_REMAINING]
 
 
 def _version(metadata: Manifest) -> tuple[str, str]:
@@ -63,6 +90,13 @@ def workspace_of(item: Manifest) -> Workspace:
         terminating="deletionTimestamp" in metadata,
         managed=is_managed(metadata),
         nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
+    )
+
+
+def limit_of(kind: str) -> Callable[[Manifest], Limit]:
+    """Items of a list do not name their kind."""
+    return lambda item: Limit(
+        kind, text(item["metadata"]["name"]), is_managed(item["metadata"]), spec_of(item)
     )
 
 
@@ -108,4 +142,4 @@ def _fields(schema: Manifest, path: str) -> Iterator[str]:
 
 
 def is_managed(metadata: Manifest) -> bool:
-    return bool((metadata.get("labels") or {}).get(MANAGED_BY) == FIELD_MANAGER)
+    return bool((metadata.get("labels") or {}).get(MANAGED_BY) == MANAGER)

@@ -156,7 +156,7 @@ def provider_list(catalog: Catalog, platform: Platform, snapshot: Snapshot, comm
     backends, named values and shared workspaces.
     """
     marker = snapshot.api.marker if snapshot.api else None
-    plans = plans_for_catalog(catalog, platform, snapshot, snapshot.team(names.CATALOG_TEAM).workspaces)
+    plans = plans_for_catalog(catalog, platform, snapshot)
     return ProviderList(
         commit=commit,
         provisioned_commit=marker.commit if marker else None,

@@ -37,7 +37,7 @@ from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.ports import Head
-from shared.resources.actual import Route, Workspace
+from shared.resources.actual import Limit, Route, Workspace
 from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
@@ -140,9 +140,11 @@ async def _platform_side(app: App) -> Snapshot:
     in_cluster = (
         _nothing()
         if cluster is None
-        else asyncio.gather(cluster.namespace(home), cluster.workspaces(home), cluster.routes(home))
+        else asyncio.gather(
+            cluster.namespace(home), cluster.workspaces(home), cluster.routes(home), cluster.limits(home)
+        )
     )
-    api, backends, values, (namespace, workspaces, routes) = await asyncio.gather(
+    api, backends, values, (namespace, workspaces, routes, limits) = await asyncio.gather(
         app.gateway.api(names.API),
         app.gateway.backends(names.SHARED_PREFIX),
         app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
@@ -159,13 +161,14 @@ async def _platform_side(app: App) -> Snapshot:
         readers={},
         namespaces={home: namespace} if namespace else {},
         workspaces={home: tuple(workspaces)},
-        routes={home: tuple(route for route in routes if route.managed)},
+        routes={home: tuple(routes)},
         nodes=(),
+        limits={home: tuple(limits)},
     )
 
 
-async def _nothing() -> tuple[None, list[Workspace], list[Route]]:
-    return None, [], []
+async def _nothing() -> tuple[None, list[Workspace], list[Route], list[Limit]]:
+    return None, [], [], []
 
 
 async def _head(app: App) -> Head:

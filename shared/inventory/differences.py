@@ -22,11 +22,11 @@ from shared.resources.desired import (
     compile_workspaces,
 )
 from shared.resources.keys import plan_keys, plan_withdrawn_keys
-from shared.resources.plan import Finding, Kind, Plan, describe
+from shared.resources.plan import Finding, Kind, Pending, Plan, Refused, describe
 from shared.resources.product import plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.resources.project import plan_project, plan_withdrawn_project
 from shared.resources.unified_api_plan import plan_catalog, plan_cleaning
-from shared.resources.workspace_plan import ActualWorkspaces, plan_withdrawn_workspaces, plan_workspaces
+from shared.resources.workspace_plan import plan_withdrawn_workspaces, plan_workspaces
 
 Plans = Mapping[Part, Plan]
 #: The kinds of changes that a new release can cause by compiling the same request differently. A product
@@ -51,6 +51,22 @@ class Difference:
     def is_by_release(self) -> bool:
         """Whether another version of Mergekey alone may have caused it."""
         return self.finding.kind in _BY_RELEASE
+
+
+def repaired_teams(findings: Iterable[Difference]) -> frozenset[str]:
+    """The teams in whose namespaces something differs that is mended with one attempt: limits, or anything
+    where the namespace's marker vouches for the whole. A namespace that is not complete is written again at
+    each attempt.
+    """
+    kinds: dict[str, set[Kind]] = {}
+    for each in findings:
+        if not isinstance(each.finding, Pending | Refused):
+            kinds.setdefault(each.team, set()).add(each.finding.kind)
+    return frozenset(
+        team
+        for team, found in kinds.items()
+        if "limits" in found or ("namespace" not in found and found & {"workspace", "route"})
+    )
 
 
 def differences(team: str, plans: Iterable[Plan]) -> Iterator[Difference]:
@@ -118,9 +134,7 @@ def plans_to_withdraw(
     }
 
 
-def plans_for_catalog(
-    catalog: Catalog, platform: Platform, snapshot: Snapshot, workspaces: ActualWorkspaces
-) -> Iterator[Plan]:
+def plans_for_catalog(catalog: Catalog, platform: Platform, snapshot: Snapshot) -> Iterator[Plan]:
     """The unified API with all that it needs, and the workspaces that the platform runs for all teams."""
     desired = compile_catalog(catalog, platform)
     marker = Marker(platform.repository, CATALOG_TEAM, "", "", desired.digest)
@@ -128,6 +142,7 @@ def plans_for_catalog(
     yield plan_cleaning(desired, marker, snapshot.catalog)
     if platform.cluster is not None:
         shared = compile_shared_workspaces(catalog, platform)
+        workspaces = snapshot.team(CATALOG_TEAM).workspaces
         digest = shared.digest_in(workspaces.namespace)
         sealed = Marker(platform.repository, CATALOG_TEAM, "", "", digest)
         yield plan_workspaces(shared, sealed, workspaces)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from shared import names
 from shared.app import App
 from shared.inventory.snapshot import Snapshot
 from shared.ports import Cluster
-from shared.resources.actual import GpuNode, Namespace, Product, Project, RoleGrant, Route, Workspace
+from shared.resources.actual import (
+    GpuNode,
+    Limit,
+    Namespace,
+    Product,
+    Project,
+    RoleGrant,
+    Route,
+    Workspace,
+)
+from shared.resources.plan import Unread
+from shared.resources.workspace_plan import has_our_label
+from shared.resources.workspaces import LIMITS
 
 
 class _Named(Protocol):
@@ -19,6 +32,9 @@ class _Named(Protocol):
 
 
 N = TypeVar("N", bound=_Named)
+Limits = Mapping[str, tuple[Limit, ...]]
+#: Namespaces that are looked at by themselves at the same time.
+CONCURRENCY = 8
 
 
 async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
@@ -39,9 +55,15 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         (linked, subscriptions, backends, values),
         (secrets, readers),
         cluster,
+        limits,
         playground,
     ) = await asyncio.gather(
-        unified, on_gateway, in_vault, _survey_cluster(app.cluster), _survey_playground(app)
+        unified,
+        on_gateway,
+        in_vault,
+        _survey_cluster(app.cluster),
+        _survey_limits(app.cluster),
+        _survey_playground(app),
     )
     found = (
         _by_name(products),
@@ -52,9 +74,19 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         _by_name(secrets),
         readers,
     )
-    return Snapshot(
-        api, *found, *cluster, *playground, api_policy=policy, fragment=fragment.digest, rules=fragment.rules
+    snapshot = Snapshot(
+        api,
+        *found,
+        *cluster,
+        *playground,
+        api_policy=policy,
+        fragment=fragment.digest,
+        rules=fragment.rules,
+        limits=limits,
     )
+    if app.cluster is None:
+        return snapshot
+    return await _with_missing(app.cluster, app.platform.repository, snapshot)
 
 
 async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[str, frozenset[RoleGrant]]]:
@@ -79,6 +111,52 @@ async def _survey_cluster(
     )
     by_home = {home: tuple(found) for home, found in workspaces.items()}
     return _by_name(namespaces), by_home, {home: tuple(found) for home, found in routes.items()}, tuple(nodes)
+
+
+async def _survey_limits(cluster: Cluster | None) -> Limits:
+    """Quotas and network policies by namespace: one list of each kind."""
+    if cluster is None:
+        return {}
+    quotas, policies = await asyncio.gather(cluster.all_quotas(), cluster.all_network_policies())
+    return {
+        home: (*quotas.get(home, ()), *policies.get(home, ())) for home in quotas.keys() | policies.keys()
+    }
+
+
+async def _with_missing(cluster: Cluster, repository: int, snapshot: Snapshot) -> Snapshot:
+    """What the lists by label lack is looked for by its name: it is gone, or has lost the label."""
+    semaphore = asyncio.Semaphore(CONCURRENCY)
+
+    async def read(home: str) -> tuple[str, tuple[Limit, ...], tuple[Route, ...]]:
+        async with semaphore:
+            limits, routes = await asyncio.gather(cluster.limits(home), cluster.routes(home))
+            return home, tuple(limits), tuple(routes)
+
+    found = await asyncio.gather(*map(read, _incomplete_homes(repository, snapshot)))
+    known = {} if isinstance(snapshot.limits, Unread) else snapshot.limits
+    return replace(
+        snapshot,
+        limits={**known, **{home: limits for home, limits, _ in found}},
+        routes={**snapshot.routes, **{home: routes for home, _, routes in found}},
+    )
+
+
+def _incomplete_homes(repository: int, snapshot: Snapshot) -> Iterator[str]:
+    """The namespaces that a marker vouches for and of which the lists lack a limit or a route."""
+    for home, namespace in snapshot.namespaces.items():
+        marker = namespace.marker
+        if marker is None or (marker.repository, names.namespace(marker.team)) != (repository, home):
+            continue
+        is_written = bool(marker.digest) and marker.withdrawn is None and not marker.newer
+        if is_written and not namespace.terminating and has_our_label(namespace) and _lacks(home, snapshot):
+            yield home
+
+
+def _lacks(home: str, snapshot: Snapshot) -> bool:
+    limits = () if isinstance(snapshot.limits, Unread) else snapshot.limits.get(home, ())
+    workspaces = {each.name for each in snapshot.workspaces.get(home, ()) if not each.terminating}
+    routes = {each.name for each in snapshot.routes.get(home, ())}
+    return bool(LIMITS.items() - {(each.kind, each.name) for each in limits} or workspaces - routes)
 
 
 def _by_name(found: Iterable[N]) -> dict[str, N]:

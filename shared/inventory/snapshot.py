@@ -14,6 +14,7 @@ from shared.resources.actual import (
     ActualNamedValue,
     Api,
     GpuNode,
+    Limit,
     Namespace,
     Policy,
     Product,
@@ -39,7 +40,8 @@ Part = Literal["Gateway", "Keys", "Workspaces", "Projects"]
 class Snapshot:
     """The existing objects of all systems, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
-    projects. `fragment` is the digest of the policy fragment, empty when there is none; `rules` is the number
+    projects. `limits` are those of our namespaces that lists by label show, or that were looked for by name.
+    `fragment` is the digest of the policy fragment, empty when there is none; `rules` is the number
     of the rules by which sweeps have evaluated.
     """
 
@@ -60,6 +62,7 @@ class Snapshot:
     api_policy: Policy | Unread | None = UNREAD
     fragment: str | Unread = UNREAD
     rules: int = 0
+    limits: Mapping[str, tuple[Limit, ...]] | Unread = UNREAD
     #: The backends by the first part of their names: a team's product, or `shared`.
     backends_of: Mapping[str, tuple[ActualBackend, ...]] = field(init=False, compare=False, repr=False)
 
@@ -88,7 +91,10 @@ class Snapshot:
                 {name: self.readers[name] for name in secrets if name in self.readers},
             ),
             ActualWorkspaces(
-                self.namespaces.get(home), self.workspaces.get(home, ()), self.routes.get(home, ())
+                self.namespaces.get(home),
+                self.workspaces.get(home, ()),
+                self.routes.get(home, ()),
+                UNREAD if isinstance(self.limits, Unread) else self.limits.get(home, ()),
             ),
             ActualProject(self.projects.get(project), self.users.get(project, frozenset())),
         )

@@ -16,6 +16,7 @@ from shared.inventory.snapshot import Part, Snapshot
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
+    Limit,
     Namespace,
     Product,
     Project,
@@ -25,6 +26,7 @@ from shared.resources.actual import (
     Subscription,
     Workspace,
 )
+from shared.resources.plan import UNREAD, Unread
 
 V = TypeVar("V")
 
@@ -53,6 +55,7 @@ class InCluster:
     namespace: Namespace | None = None
     workspaces: tuple[Workspace, ...] = ()
     routes: tuple[Route, ...] = ()
+    limits: tuple[Limit, ...] | Unread = UNREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +150,13 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
             if namespace is None
             else InCluster(namespace, tuple(await app.cluster.workspaces(name)))
         )
-    namespace, workspaces, routes = await asyncio.gather(
-        app.cluster.namespace(name), app.cluster.workspaces(name), app.cluster.routes(name)
+    namespace, workspaces, routes, limits = await asyncio.gather(
+        app.cluster.namespace(name),
+        app.cluster.workspaces(name),
+        app.cluster.routes(name),
+        app.cluster.limits(name),
     )
-    return InCluster(namespace, tuple(workspaces), tuple(route for route in routes if route.managed))
+    return InCluster(namespace, tuple(workspaces), tuple(routes), tuple(limits))
 
 
 async def _in_account(app: App, team: str) -> InAccount:
@@ -187,4 +193,5 @@ def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, ac
         nodes=(),
         projects={project: account.project} if account.project else {},
         users={project: account.users},
+        limits=cluster.limits if isinstance(cluster.limits, Unread) else {home: cluster.limits},
     )

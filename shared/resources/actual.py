@@ -165,10 +165,17 @@ class RoleGrant:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
+    """A namespace with those of its labels that are ours. `deleted` is when its deletion began, `remaining`
+    what its conditions say of why it stays; in the first seconds of a deletion they say nothing.
+    """
+
     name: str
     resource_version: str
     terminating: bool
     marker: Marker | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deleted: datetime | None = None
+    remaining: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +204,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A quota or a network policy in a team's namespace; `spec` as of a route."""
+    """A quota or a network policy in a team's namespace: its kind and name as in its manifest; `spec` as of a
+    route.
+    """
 
+    kind: str
+    name: str
     managed: bool
     spec: Mapping[str, Any]
 

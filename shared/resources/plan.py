@@ -81,16 +81,18 @@ Change = Create | Update | Replace | Delete
 class Pending:
     """A difference that nothing can be written about yet: the object is being made, changed or deleted.
 
-    `ends`: the object goes, as it should. A stage waits for that; it is no difference.
+    `ends`: the object goes, as it should. A stage waits for that; it is no difference. `note`: what the
+    service says of it.
     """
 
     kind: Kind
     name: str
     reason: str
     ends: bool = False
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}: {self.reason}"
+        return f"{self.kind} {self.name}: {self.reason}" + (f": {self.note}" if self.note else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Plan:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All differences. An object that a newer version maintains is none."""
-        taken = (each for each in self.refused if each.error is NotManaged)
+        taken = (each for each in self.refused if issubclass(each.error, NotManaged))
         waiting = (each for each in self.pending if not each.ends)
         return (*taken, *waiting, *self)
 

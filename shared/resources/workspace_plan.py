@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from shared.errors import NotManaged
+from shared.errors import LabelLost, NotManaged
 from shared.marker import Marker
 from shared.names import namespace as namespace_name
 from shared.resources.actual import Limit, Namespace, Route, Workspace
@@ -27,17 +27,27 @@ from shared.resources.plan import (
     in_steps,
     refusal,
 )
-from shared.resources.workspaces import Manifest, fixed_fields, spec_matches
+from shared.resources.workspaces import (
+    MANAGED_BY,
+    MANAGER,
+    Manifest,
+    fixed_fields,
+    labels_of,
+    spec_matches,
+)
+
+#: The label that finds our objects, as kubectl spells it.
+OUR_LABEL = f"{MANAGED_BY}={MANAGER}"
 
 
 @dataclass(frozen=True, slots=True)
 class ActualWorkspaces:
-    """A team's namespace with its workspaces and routes. `limits` are in the order of the desired ones."""
+    """A team's namespace with its workspaces, routes and limits: what is there under the names of ours."""
 
     namespace: Namespace | None = None
     workspaces: Sequence[Workspace] = ()
     routes: Sequence[Route] = ()
-    limits: Sequence[Limit | None] | Unread = UNREAD
+    limits: Sequence[Limit] | Unread = UNREAD
 
     @property
     def is_terminating(self) -> bool:
@@ -45,8 +55,10 @@ class ActualWorkspaces:
 
     @property
     def lasting(self) -> dict[str, Workspace]:
-        """By name, the workspaces that are not being deleted."""
-        return {each.name: each for each in self.workspaces if not each.terminating}
+        """By name, the workspaces that are not being deleted. What is in a namespace that goes does not show
+        it in the first seconds.
+        """
+        return {each.name: each for each in self.workspaces if not (each.terminating or self.is_terminating)}
 
 
 def plan_workspaces(
@@ -62,6 +74,8 @@ def plan_workspaces(
     Limits come before workspaces: a raised quota must exist before the workspace that needs it. A route is
     written after its workspace and deleted before it. The quota counts a workspace until it is gone:
     workspaces that exceed it meanwhile are planned later.
+
+    An object that has lost our label, or is somebody else's, is refused by itself; the others are written.
     """
     namespace = actual.namespace
     if namespace is None:
@@ -69,15 +83,18 @@ def plan_workspaces(
     if not desired.workspaces:
         return _plan_nothing(marker, namespace, actual)
     if namespace.terminating:
-        return _terminating(namespace.name, ends=False)
-    if refused := _refused(marker, namespace):
+        return _terminating(namespace, ends=False)
+    if refused := _refused(marker, namespace, actual):
         return Plan(refused=refused)
-    is_marked = _is_marked(marker, namespace)
-    plan = _plan_objects(desired, actual, postponed, is_marked=is_marked)
-    if plan and is_marked:
+    if not _is_marked(marker, namespace):
+        plan = _plan_objects(desired, actual, postponed, is_marked=False)
+        return _between_markers(desired, marker, actual, plan)
+    plan = _plan_objects(desired, actual, postponed, is_marked=True)
+    if plan:
         # Something differs although it was written once: everything is written again.
-        return _plan_objects(desired, actual, postponed, is_marked=False)
-    return plan if is_marked else _between_markers(desired, marker, actual, plan)
+        plan = _plan_objects(desired, actual, postponed, is_marked=False)
+    labels = () if _is_labelled(marker, namespace) else [Update("namespace", namespace.name, None, marker)]
+    return replace(plan, steps=in_steps(labels, *plan.steps))
 
 
 def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
@@ -105,8 +122,8 @@ def _plan_nothing(marker: Marker, namespace: Namespace, actual: ActualWorkspaces
     if not marker.owns(namespace.marker):
         return Plan()
     if namespace.terminating:
-        return _terminating(namespace.name, ends=True)
-    if refused := _refused(marker, namespace):
+        return _terminating(namespace, ends=True)
+    if refused := _refused(marker, namespace, actual):
         return Plan(refused=refused)
     return _plan_removal(namespace, actual)
 
@@ -115,19 +132,48 @@ def _pending(postponed: Mapping[str, str]) -> Iterator[Pending]:
     return (Pending("workspace", name, reason) for name, reason in sorted(postponed.items()))
 
 
-def _refused(marker: Marker, namespace: Namespace) -> tuple[Refused, ...]:
-    shown = f"namespace {namespace.name}"
-    return refusal("namespace", namespace.name, shown, marker, namespace.marker)
+def _refused(marker: Marker, namespace: Namespace, actual: ActualWorkspaces) -> tuple[Refused, ...]:
+    name = namespace.name
+    refused = refusal("namespace", name, f"namespace {name}", marker, namespace.marker)
+    if refused or has_our_label(namespace):
+        return refused
+    return (Refused("namespace", name, LabelLost, label_lost(name, actual.workspaces)),)
 
 
-def _terminating(name: str, *, ends: bool) -> Plan:
-    return Plan(pending=(Pending("namespace", name, "NamespaceTerminating", ends),))
+def has_our_label(namespace: Namespace) -> bool:
+    """Whether it has the label that the cluster's admission policy demands."""
+    return namespace.labels.get(MANAGED_BY) == MANAGER
+
+
+def label_lost(name: str, workspaces: Iterable[Workspace]) -> str:
+    """What has come of a namespace without that label, and how a person puts it back."""
+    running = ", ".join(f"{each.name} on {each.fixed.get('instanceType')}" for each in workspaces)
+    return (
+        f"namespace {name} has lost the label {OUR_LABEL}: nothing in it is repaired or deleted until it is "
+        f"put back: kubectl label namespace {name} {OUR_LABEL} --overwrite. GPUs go on: {running or 'none'}"
+    )
+
+
+def _is_labelled(marker: Marker, namespace: Namespace) -> bool:
+    """Whether it has all our labels."""
+    return labels_of(marker).items() <= namespace.labels.items()
+
+
+def _terminating(namespace: Namespace, *, ends: bool) -> Plan:
+    note = namespace.remaining
+    return Plan(pending=(Pending("namespace", namespace.name, "NamespaceTerminating", ends, note),))
 
 
 def _is_marked(marker: Marker, namespace: Namespace | None) -> bool:
     """Whether the namespace's marker says that all that is desired was written."""
     known = None if namespace is None else namespace.marker
     return known is not None and (known.digest, known.withdrawn) == (marker.digest, None)
+
+
+def _is_begun(marker: Marker, namespace: Namespace) -> bool:
+    """Whether its marker vouches for nothing already, and its labels are right."""
+    has_no_digest = namespace.marker is not None and not namespace.marker.digest
+    return has_no_digest and _is_labelled(marker, namespace)
 
 
 def _between_markers(
@@ -137,8 +183,11 @@ def _between_markers(
     and the one with it, which a plan that leaves a workspace out does not write.
     """
     namespace, name = actual.namespace, namespace_name(marker.team)
-    is_begun = namespace is not None and namespace.marker is not None and not namespace.marker.digest
-    begin = () if is_begun else [Update("namespace", name, None, marker.unfinished())]
+    begin = (
+        ()
+        if namespace is not None and _is_begun(marker, namespace)
+        else [Update("namespace", name, None, marker.unfinished())]
+    )
     created = {each.name for each in plan if isinstance(each, Create) and each.kind == "workspace"}
     left_out = {each.name for each in (*plan, *plan.pending) if not isinstance(each, Create)}
     is_whole = desired.workspaces.keys() <= (actual.lasting.keys() - left_out) | created
@@ -154,35 +203,65 @@ def _plan_objects(
     """
     existing = {workspace.name: workspace for workspace in actual.workspaces}
     granted = desired.without(postponed.keys() - existing.keys()) if postponed else desired
-    refused, listed = _workspace_changes(granted, existing, postponed)
+    limits, refused_limits = _limit_changes(desired.limits, actual.limits, is_marked=is_marked)
+    taken = {each.name for each in actual.routes if not each.managed} & granted.routes.keys()
+    held = _held(granted, actual)
+    refused, listed = _workspace_changes(granted, existing, held | postponed.keys())
     changes, absent = _within_quota(listed, existing, len(granted.workspaces))
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
-    created, deleted, refused_routes = _route_changes(routes, actual.routes, is_marked=is_marked)
-    limits = _limit_changes(desired.limits, actual.limits, is_marked=is_marked)
-    waiting = [
-        *(
-            Pending("workspace", name, "WorkspaceDeleting")
-            for name in sorted(absent & desired.workspaces.keys())
-        ),
-        *_pending(postponed),
-    ]
+    kept = {each.name for each in refused} | (held - existing.keys()) | taken
+    created, deleted = _route_changes(routes, actual.routes, kept, is_marked=is_marked)
     return Plan(
         in_steps([*limits, *deleted], changes, created),
-        refused=(*refused, *refused_routes),
-        pending=tuple(waiting),
+        refused=(*refused_limits, *refused, *(_taken("route", "route", each) for each in sorted(taken))),
+        pending=(*_leaving(absent & desired.workspaces.keys()), *_pending(postponed)),
     )
+
+
+def _held(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Set[str]:
+    """The workspaces that are not made: limits or the route that they need are of others, and not as ours
+    would be. A GPU costs money, and without the network policy it could be reached past the gateway.
+    """
+    limits = () if isinstance(actual.limits, Unread) else actual.limits
+    if any(_is_open(each, desired.limits) for each in limits if not each.managed):
+        return desired.workspaces.keys()
+    theirs = {each.name: each.spec for each in actual.routes if not each.managed}
+    return {
+        name
+        for name, manifest in desired.routes.items()
+        if name in theirs and not spec_matches(theirs[name], manifest)
+    }
+
+
+def _is_open(found: Limit, limits: Sequence[Manifest]) -> bool:
+    return any(
+        _limit_name(manifest) == f"{found.kind} {found.name}" and not spec_matches(found.spec, manifest)
+        for manifest in limits
+    )
+
+
+def _leaving(names: Set[str]) -> Iterator[Pending]:
+    return (Pending("workspace", name, "WorkspaceDeleting") for name in sorted(names))
 
 
 def _limit_changes(
-    limits: Sequence[Manifest], actual: Sequence[Limit | None] | Unread, *, is_marked: bool
-) -> Iterator[Change]:
-    if not is_marked or isinstance(actual, Unread):
-        return iter(() if is_marked else [Create("limits", _limit_name(each), each) for each in limits])
-    return (
-        Create("limits", _limit_name(manifest), manifest)
-        for manifest, found in zip(limits, actual, strict=True)
-        if found is None or not found.managed or not spec_matches(found.spec, manifest)
-    )
+    limits: Sequence[Manifest], actual: Sequence[Limit] | Unread, *, is_marked: bool
+) -> tuple[list[Change], list[Refused]]:
+    """What is missing is created, what others opened is closed, and what has not our label is refused."""
+    if isinstance(actual, Unread):
+        return ([] if is_marked else [Create("limits", _limit_name(each), each) for each in limits]), []
+    existing = {f"{each.kind} {each.name}": each for each in actual}
+    changes, refused = list[Change](), list[Refused]()
+    for manifest in limits:
+        name = _limit_name(manifest)
+        found = existing.get(name)
+        if found is None:
+            changes.append(Create("limits", name, manifest))
+        elif not found.managed:
+            refused.append(_taken("limits", manifest["kind"], manifest["metadata"]["name"]))
+        elif not spec_matches(found.spec, manifest):
+            changes.append(Update("limits", name, None, manifest))
+    return changes, refused
 
 
 def _limit_name(manifest: Manifest) -> str:
@@ -190,23 +269,29 @@ def _limit_name(manifest: Manifest) -> str:
 
 
 def _workspace_changes(
-    desired: DesiredWorkspaces, existing: Mapping[str, Workspace], postponed: Container[str]
+    desired: DesiredWorkspaces, existing: Mapping[str, Workspace], held: Set[str]
 ) -> tuple[list[Refused], list[Change]]:
+    """`held` are neither made nor made anew."""
     refused, changes = list[Refused](), list[Change]()
     for name, manifest in desired.workspaces.items():
         actual = existing.get(name)
-        if actual is None:
+        if actual is not None and not actual.managed:
+            refused.append(_taken("workspace", "workspace", name))
+        elif name in held:
+            continue
+        elif actual is None:
             changes.append(Create("workspace", name, manifest))
-        elif not actual.managed:
-            refused.append(_taken("workspace", name))
-        elif name not in postponed and _differs(actual, manifest):
+        elif _differs(actual, manifest):
             changes.append(Replace("workspace", name, actual.resource_version))
-    changes += (
+    return refused, [*changes, *_surplus_workspaces(desired.workspaces, existing)]
+
+
+def _surplus_workspaces(desired: Container[str], existing: Mapping[str, Workspace]) -> Iterator[Change]:
+    return (
         Delete("workspace", name, workspace.resource_version)
         for name, workspace in existing.items()
-        if name not in desired.workspaces and workspace.managed and not workspace.terminating
+        if name not in desired and workspace.managed and not workspace.terminating
     )
-    return refused, changes
 
 
 def _differs(actual: Workspace, manifest: Manifest) -> bool:
@@ -214,10 +299,12 @@ def _differs(actual: Workspace, manifest: Manifest) -> bool:
     return not actual.terminating and dict(actual.fixed) != fixed_fields(manifest)
 
 
-def _taken(kind: Literal["workspace", "route"], name: str) -> Refused:
-    where = f"{kind} {name} in the team's namespace"
-    message = f"there is a {where} that is not managed by mergekey: rename or remove it"
-    return Refused(kind, name, NotManaged, message)
+def _taken(kind: Literal["workspace", "route", "limits"], shown: str, name: str) -> Refused:
+    message = (
+        f"there is a {shown} {name} in the team's namespace that is not managed by mergekey: rename or "
+        f"remove it, or put the label {OUR_LABEL} back"
+    )
+    return Refused(kind, f"{shown} {name}" if kind == "limits" else name, NotManaged, message)
 
 
 def _within_quota(
@@ -234,18 +321,18 @@ def _within_quota(
 
 
 def _route_changes(
-    desired: Mapping[str, Manifest], actual: Iterable[Route], *, is_marked: bool
-) -> tuple[list[Change], list[Change], list[Refused]]:
-    """The routes to write, those to delete, and those whose names are taken."""
+    desired: Mapping[str, Manifest], actual: Iterable[Route], kept: Set[str], *, is_marked: bool
+) -> tuple[list[Change], list[Change]]:
+    """The routes to write, and those to delete. `kept` are left as they are: a name that is taken, or a
+    workspace that is not ours (any more), which may serve the team as before.
+    """
     existing = {route.name: route for route in actual}
-    taken = [route.name for route in existing.values() if route.name in desired and not route.managed]
-    written = desired.keys() - set(taken)
+    written = desired.keys() - kept
     if is_marked:
         written -= _right_routes(desired, existing)
     return (
         [Create("route", each, manifest) for each, manifest in desired.items() if each in written],
-        list(_surplus_routes(desired, existing.values())),
-        [_taken("route", each) for each in taken],
+        list(_surplus_routes(desired.keys() | kept, existing.values())),
     )
 
 
@@ -271,16 +358,22 @@ def plan_withdrawn_workspaces(
     namespace = actual.namespace
     if namespace is None:
         return Plan()
-    if refused := _refused(owner, namespace):
+    if namespace.terminating and owner.owns(namespace.marker):
+        return _terminating(namespace, ends=True)
+    if refused := _refused(owner, namespace, actual):
         return Plan(refused=refused)
-    if namespace.terminating:
-        return _terminating(namespace.name, ends=True)
     assert namespace.marker is not None, "it is ours"
     since = namespace.marker.withdrawn
-    if since is None:
-        withdrawn = replace(namespace.marker, withdrawn=now)
-        return Plan(in_steps([Update("namespace", namespace.name, None, withdrawn)]))
-    return Plan() if in_doubt or now < since + grace else _plan_removal(namespace, actual)
+    if since is None or in_doubt or now < since + grace:
+        return _plan_mark(namespace, replace(namespace.marker, withdrawn=since or now))
+    return _plan_removal(namespace, actual)
+
+
+def _plan_mark(namespace: Namespace, marker: Marker) -> Plan:
+    """The namespace with this marker and our labels."""
+    if namespace.marker == marker and _is_labelled(marker, namespace):
+        return Plan()
+    return Plan(in_steps([Update("namespace", namespace.name, None, marker)]))
 
 
 def _plan_removal(namespace: Namespace, actual: ActualWorkspaces) -> Plan:

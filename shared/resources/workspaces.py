@@ -33,6 +33,11 @@ _FILLED_IN = (
 _SHARED = "hard"
 #: Prefix of our labels and annotations.
 PREFIX = "mergekey.dev"
+#: The label, and its value, by which lists find our objects. The admission policy of the cluster demands it
+#: of a namespace: without it the app may write nothing there, not even the label.
+MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "mergekey"
+#: The limits of a namespace by kind, each with its name.
+LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gateway"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def workspace_url(cluster: Cluster, team: str, model: str) -> str:
 
 def namespace_manifest(marker: Marker) -> Manifest:
     name = namespace(marker.team)
-    metadata = {"name": name, "labels": _labels(marker), "annotations": marker_annotations(marker)}
+    metadata = {"name": name, "labels": labels_of(marker), "annotations": marker_annotations(marker)}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
@@ -85,9 +90,8 @@ def marker_of(annotations: Mapping[str, str]) -> Marker | None:
 
 def quota_manifest(marker: Marker, count: int) -> Manifest:
     """Allow no more workspaces than the request has, whatever client creates them."""
-    return _object(
-        "v1", "ResourceQuota", marker, "workspaces", {"hard": {"count/workspaces.kaito.sh": str(count)}}
-    )
+    spec = {"hard": {"count/workspaces.kaito.sh": str(count)}}
+    return _object("v1", "ResourceQuota", marker, LIMITS["ResourceQuota"], spec)
 
 
 def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
@@ -100,7 +104,7 @@ def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway_namespace}}},
     ]
     spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]}
-    return _object("networking.k8s.io/v1", "NetworkPolicy", marker, "only-through-the-gateway", spec)
+    return _object("networking.k8s.io/v1", "NetworkPolicy", marker, LIMITS["NetworkPolicy"], spec)
 
 
 def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> Manifest:
@@ -117,7 +121,7 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> 
     return {
         "apiVersion": API_VERSION,
         "kind": "Workspace",
-        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)},
+        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": labels_of(marker)},
         "resource": {
             "instanceType": model.instance_type,
             "labelSelector": {"matchLabels": {"apps": node_label(marker.team, model.name)}},
@@ -189,14 +193,22 @@ def _is_only_filled_in(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> b
     return all((name, value) in _FILLED_IN for name, value in found.items() if name not in wanted)
 
 
+def our_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Those labels of an existing object that only we set."""
+    return {
+        name: value for name, value in labels.items() if name == MANAGED_BY or name.startswith(f"{PREFIX}/")
+    }
+
+
 def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:
-    metadata = {"name": name, "namespace": namespace(marker.team), "labels": _labels(marker)}
+    metadata = {"name": name, "namespace": namespace(marker.team), "labels": labels_of(marker)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _labels(marker: Marker) -> dict[str, str]:
+def labels_of(marker: Marker) -> dict[str, str]:
+    """The labels of each of our objects."""
     return {
-        "app.kubernetes.io/managed-by": "mergekey",
+        MANAGED_BY: MANAGER,
         f"{PREFIX}/team": marker.team,
         f"{PREFIX}/repository": str(marker.repository),
     }

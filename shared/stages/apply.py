@@ -17,7 +17,7 @@ from shared.resources.backends import NamedValue
 from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Replace, Update, WritablePlan
 from shared.resources.secret_tags import equivalent, with_others
 from shared.resources.subscription import ADMINISTRATOR
-from shared.resources.workspaces import Manifest, namespace_manifest
+from shared.resources.workspaces import namespace_manifest
 from shared.secret import SecretValue
 
 #: The tags that name the owner of a secret.
@@ -192,9 +192,7 @@ class WorkspaceWriter:
         match change:
             case Create("workspace", _, manifest):
                 await self._cluster.create(manifest)
-            case Create("limits", _, manifest):
-                await self._limit(manifest)
-            case Create("route", _, manifest):
+            case Create("limits" | "route", _, manifest) | Update("limits", _, _, manifest):
                 await self._cluster.apply(manifest)
             case Update("namespace", _, _, marker):
                 await self._cluster.apply(namespace_manifest(marker))
@@ -206,17 +204,6 @@ class WorkspaceWriter:
                 await self._cluster.delete_namespace(name, tag)
             case _:
                 raise TypeError(f"the cluster cannot write {change}")
-
-    async def _limit(self, manifest: Manifest) -> None:
-        """Limits are not in the plan's snapshot: each is read before it is overwritten."""
-        existing = await self._cluster.limit(manifest)
-        if existing is not None and not existing.managed:
-            what = f"{manifest['kind']} {manifest['metadata']['name']}"
-            raise NotManaged(
-                f"there is a {what} in the team's namespace that is not managed by mergekey: rename or "
-                "remove it"
-            )
-        await self._cluster.apply(manifest)
 
 
 class ProjectWriter:

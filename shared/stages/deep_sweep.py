@@ -1,5 +1,5 @@
 """The deep sweep reads teams individually, each about once a day, for what lists cannot show: the text of a
-policy, the keys that the gateway takes, older versions of secrets, limits, the traces of a project.
+policy, the keys that the gateway takes, older versions of secrets, the traces of a project.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from shared.errors import MergekeyError
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
-from shared.names import CATALOG_TEAM
-from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.resources.keys import ActualKeys
 from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
-from shared.resources.workspace_plan import ActualWorkspaces
 
 #: Each team's turn comes once in so many sweeps, which begin at this interval.
 SLICES, SWEEP_INTERVAL = 96, timedelta(minutes=15)
@@ -34,12 +31,9 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class DeepSnapshot:
-    """The teams that were read individually, and the platform's own workspaces. `failures`: why some could
-    not be read; the others were.
-    """
+    """The teams that were read individually. `failures`: why some could not be read; the others were."""
 
     teams: Mapping[str, ActualTeam] = field(default_factory=dict)
-    shared_workspaces: ActualWorkspaces | None = None
     failures: tuple[MergekeyError, ...] = ()
 
 
@@ -71,45 +65,30 @@ async def read_deeply(
     if catalog is None:
         return NOTHING_READ
     due = [each for each in teams if is_due(each.request.team)]
-    shared = None
-    if is_due(CATALOG_TEAM):
-        desired = compile_shared_workspaces(catalog, app.platform)
-        shared = read(CATALOG_TEAM, _with_limits(app, desired, snapshot.team(CATALOG_TEAM).workspaces))
-    *found, workspaces = await asyncio.gather(
-        *(read(each.request.team, _read_team(app, each, catalog, snapshot)) for each in due),
-        shared or _none(),
-    )
+    found = await asyncio.gather(*(read(each.request.team, _read_team(app, each, snapshot)) for each in due))
     read_teams = {
         each.request.team: actual
         for each, actual in zip(due, found, strict=True)
         if isinstance(actual, ActualTeam)
     }
-    return DeepSnapshot(
-        read_teams, workspaces if isinstance(workspaces, ActualWorkspaces) else None, tuple(failures)
-    )
-
-
-async def _none() -> None:
-    return None
+    return DeepSnapshot(read_teams, tuple(failures))
 
 
 def _slice(team: str) -> int:
     return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
-async def _read_team(app: App, team: DesiredTeam, catalog: Catalog, snapshot: Snapshot) -> ActualTeam:
+async def _read_team(app: App, team: DesiredTeam, snapshot: Snapshot) -> ActualTeam:
     """The team as lists show it, with the rest. Nothing more is read of objects that are missing, or that a
     newer version wrote.
     """
     actual, request = snapshot.team(team.request.team), team.request
-    desired = compile_workspaces(request, catalog, app.platform)
-    product, keys, workspaces, project = await asyncio.gather(
+    product, keys, project = await asyncio.gather(
         _with_policy(app, actual),
         _with_keys(app, request.team, actual),
-        _with_limits(app, desired, actual.workspaces),
         _with_tracing(app, team, actual.project),
     )
-    return ActualTeam(product, keys, workspaces, project)
+    return ActualTeam(product, keys, actual.workspaces, project)
 
 
 def _is_written_by_us(actual: ActualTeam) -> bool:
@@ -135,16 +114,6 @@ async def _with_keys(app: App, team: str, actual: ActualTeam) -> ActualKeys:
         app.gateway.keys(names.subscription(team)), asyncio.gather(*map(app.vault.versions, secrets))
     )
     return actual.keys.with_gateway_keys(team, keys, dict(zip(secrets, listed, strict=True)))
-
-
-async def _with_limits(app: App, desired: DesiredWorkspaces, actual: ActualWorkspaces) -> ActualWorkspaces:
-    """The limits of a namespace that exists and that no newer version wrote. A missing namespace is written
-    with its limits.
-    """
-    namespace = actual.namespace
-    if app.cluster is None or namespace is None or (namespace.marker is not None and namespace.marker.newer):
-        return actual
-    return replace(actual, limits=await asyncio.gather(*map(app.cluster.limit, desired.limits)))
 
 
 async def _with_tracing(app: App, team: DesiredTeam, actual: ActualProject) -> ActualProject:

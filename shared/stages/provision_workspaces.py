@@ -21,14 +21,14 @@ from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_sayin
 from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
 from shared.ports import Cluster
-from shared.resources.actual import Namespace, Workspace
+from shared.resources.actual import Limit, Namespace, Workspace
 from shared.resources.desired import (
     DesiredWorkspaces,
     compile_gateway,
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.resources.plan import UNREAD, Plan, WritablePlan, refusal
+from shared.resources.plan import UNREAD, Delete, Plan, Unread, WritablePlan, refusal
 from shared.resources.readiness import Failed, NotYet, Ready, readiness
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
@@ -82,23 +82,26 @@ async def _provision(
     desired: DesiredWorkspaces,
     found: ReadAhead[Namespace | None],
 ) -> Outcome:
-    """Write namespace, limits, workspaces and routes; then return what KAITO says about the workspaces."""
+    """Write namespace, limits, workspaces and routes; then return what KAITO says about the workspaces.
+
+    What must be left alone is told after everything else was written.
+    """
     team, cluster = event.message.team, _cluster(app)
     namespace = await found.get()
     digest = desired.digest_in(namespace)
     marker = Marker(app.platform.repository, team, decision.path, decision.commit, digest)
-    actual = await _read(cluster, namespace, marker, desired, verify_limits=event.verify_markers)
-    if desired.workspaces and actual.is_terminating:
-        return Waiting(NODE_WAIT, "NamespaceTerminating")
+    actual = await _read(cluster, namespace, marker, desired)
+    if desired.workspaces and namespace is not None and namespace.terminating:
+        return _going(namespace)
     postponed = await _postponed(app, decision, desired, actual)
     plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
-    if not await _apply(app, event, decision, plan.writable(despite_refusals=not desired.workspaces)):
+    if not await _apply(app, event, decision, plan.writable(despite_refusals=True)):
         return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
     plan.require_allowed()
     if postponed.workspaces:
         return _waiting(postponed)
     if not desired.workspaces:
-        return _removed(plan)
+        return await _removed(app, event, plan)
     workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.workspaces
     own = [workspace for workspace in workspaces if workspace.managed]
     _require_bounds(own, decision)
@@ -110,22 +113,19 @@ async def _read(
     namespace: Namespace | None,
     marker: Marker,
     desired: DesiredWorkspaces,
-    *,
-    verify_limits: bool,
 ) -> ActualWorkspaces:
-    """Read all that is in a namespace that is ours. Limits are read only where the namespace's
-    marker vouches for them: otherwise they are written.
-    """
+    """Read all that is in a namespace that is ours; limits only where there shall be any."""
     name = namespace_name(marker.team)
     if namespace is None or not marker.owns(namespace.marker):
         return ActualWorkspaces(namespace)
-    reads_limits = verify_limits and namespace.marker is not None and namespace.marker.digest == marker.digest
     workspaces, routes, limits = await asyncio.gather(
-        cluster.workspaces(name),
-        cluster.routes(name),
-        asyncio.gather(*map(cluster.limit, desired.limits if reads_limits else ())),
+        cluster.workspaces(name), cluster.routes(name), _limits(cluster, name, desired)
     )
-    return ActualWorkspaces(namespace, workspaces, routes, limits if reads_limits else UNREAD)
+    return ActualWorkspaces(namespace, workspaces, routes, limits)
+
+
+async def _limits(cluster: Cluster, namespace: str, desired: DesiredWorkspaces) -> Sequence[Limit] | Unread:
+    return await cluster.limits(namespace) if desired.limits else UNREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,19 @@ async def _apply(app: App, event: Event[TeamMessage], decision: Decision, plan: 
     return True
 
 
-def _removed(plan: Plan) -> Outcome:
-    """Nothing is asked for (any more)."""
+async def _removed(app: App, event: Event[TeamMessage], plan: Plan) -> Outcome:
+    """Nothing is asked for (any more). A namespace that was deleted is waited for: it may not go."""
     for pending in plan.pending:
-        return Waiting(NODE_WAIT, pending.reason)
+        return Waiting(NODE_WAIT, pending.reason, note=pending.note)
+    if any(isinstance(change, Delete) and change.kind == "namespace" for change in plan):
+        left = await _cluster(app).namespace(namespace_name(event.message.team))
+        if left is not None and left.terminating:
+            return _going(left)
     return Done("workspaces deleted") if plan else Done(wrote=False)
+
+
+def _going(namespace: Namespace) -> Waiting:
+    return Waiting(NODE_WAIT, "NamespaceTerminating", note=namespace.remaining)
 
 
 def _require_bounds(own: Iterable[Workspace], decision: Decision) -> None:
@@ -249,13 +257,13 @@ async def withdraw_workspaces(
     """Mark the namespace as withdrawn, wait for the end of its grace period, and delete what is in it."""
     team, cluster, grace = event.message.team, _cluster(app), app.timeouts.workspace_grace
     owner = own_marker(app, team)
-    actual = await _read(cluster, await found.get(), owner, NOTHING_DESIRED, verify_limits=False)
+    actual = await _read(cluster, await found.get(), owner, NOTHING_DESIRED)
     plan = plan_withdrawn_workspaces(owner, actual, event.now, grace, in_doubt=decision.in_doubt)
     await _apply(app, event, decision, plan.writable(despite_refusals=True))
     plan.require_allowed()
     marker = None if actual.namespace is None else actual.namespace.marker
     if actual.namespace is None or marker is None or plan.pending or plan.deletes:
-        return _removed(plan)
+        return await _removed(app, event, plan)
     left = (marker.withdrawn or event.now) + grace - event.now
     if left > timedelta(0) or marker.withdrawn is None:
         return Waiting(left, "WithdrawalDelay", patient=True)

@@ -26,7 +26,7 @@ from shared.branch.review import Baseline, File, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
-from shared.errors import MergekeyError, Rejected
+from shared.errors import MergekeyError, NotManaged, Rejected
 from shared.git import Tree
 from shared.inventory import owned_teams
 from shared.inventory.dead_letters import letters
@@ -38,12 +38,13 @@ from shared.inventory.differences import (
     plans_to_grant,
     plans_to_hold,
     plans_to_withdraw,
+    repaired_teams,
 )
 from shared.inventory.list_all import list_all
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
-from shared.messaging.dead_letters import Trouble
+from shared.messaging.dead_letters import Letter, Trouble
 from shared.messaging.messages import AccessChange, Sweep
 from shared.messaging.outcomes import Done, Event, Outcome
 from shared.messaging.routes import (
@@ -138,7 +139,8 @@ async def _queue_due(
     ]
     if reports_only:
         return len(changes), 0
-    queued = await _queue(app, event, changes, _idle_stages(branch, snapshot, changes))
+    idle = _idle_stages(branch, snapshot, changes)
+    queued = await _queue(app, event, changes, idle, repaired_teams(findings))
     if is_first:
         await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
     return len(changes), queued
@@ -227,20 +229,32 @@ def _idle_stages(
 
 
 async def _queue(
-    app: App, event: Event[Sweep], changes: Sequence[AccessChange], idle: Mapping[str, frozenset[str]]
+    app: App,
+    event: Event[Sweep],
+    changes: Sequence[AccessChange],
+    idle: Mapping[str, frozenset[str]],
+    repaired: Container[str],
 ) -> int:
     """Queue the changes, except for stages that have nothing of the team (`idle`), or where the same change
-    waits as a dead letter. A sweep to which a push was left looks for no letters. Returns the number of
-    messages.
+    waits as a dead letter. A letter about an object of others keeps nothing else in the team's namespace from
+    being `repaired`. A sweep to which a push was left looks for no letters. Returns the number of messages.
     """
     trouble: set[Trouble] = set()
     if changes and not event.message.verdict:
-        trouble = {letter.trouble async for letter in letters(app) if letter.stands(event.now)}
+        trouble = {
+            letter.trouble
+            async for letter in letters(app)
+            if letter.stands(event.now) and not (_is_about_others(letter) and letter.team in repaired)
+        }
     messages = [
         message for change in changes for message in _messages(app, event, change, trouble, idle[change.team])
     ]
     await app.bus.send(messages)
     return len(messages)
+
+
+def _is_about_others(letter: Letter) -> bool:
+    return (letter.stage, letter.reason) == (PROVISION_WORKSPACES.name, NotManaged.reason)
 
 
 def _messages(
@@ -293,8 +307,7 @@ def _compare(
     """
     catalog, times = branch.reviewed.catalog, times_of(app, now)
     if catalog is not None:
-        workspaces = deep.shared_workspaces or snapshot.team(CATALOG_TEAM).workspaces
-        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, app.platform, snapshot, workspaces))
+        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, app.platform, snapshot))
     for team, found in branch.teams.items():
         try:
             actual = deep.teams.get(team) or snapshot.team(team)

@@ -26,6 +26,7 @@ from shared.resources.actual import (
     Workspace,
 )
 from shared.resources.desired import Platform, Playground
+from shared.resources.workspaces import MANAGED_BY, MANAGER
 from tests.fakes.app import GATEWAY_URL, GPU, READERS, REPOSITORY, Asked, a_catalog
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
@@ -47,11 +48,15 @@ class Seen:
     tags: Mapping[str, str] = field(default_factory=dict)
     namespace: Marker | None = None
     workspaces: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
+    going: bool = False
+    remaining: str = ""
 
     def world(self) -> Snapshot:
         product = Product("team-alpha", "1", "alpha", self.published, self.product)
         subscription = Subscription("team-alpha", "1", "alpha", "team-alpha", "", self.subscription or "")
-        namespace = Namespace("team-alpha", "1", terminating=False, marker=self.namespace)
+        namespace = Namespace(
+            "team-alpha", "1", terminating=False, marker=self.namespace, labels={MANAGED_BY: MANAGER}
+        )
         workspaces = tuple(
             Workspace(name, "1", {}, rows, terminating=False, managed=True)
             for name, rows in self.workspaces.items()

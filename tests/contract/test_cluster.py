@@ -143,18 +143,32 @@ async def test_a_workspace_that_somebody_made_is_not_ours(cluster: Cluster, team
 
 
 async def _limit(cluster: Cluster, manifest: Manifest) -> Limit:
-    found = await cluster.limit(manifest)
-    assert found is not None
+    """The limit of that kind, as the namespace and as the list of all namespaces shows it."""
+    kind, home = manifest["kind"], manifest["metadata"]["namespace"]
+    [found] = [each for each in await cluster.limits(home) if each.kind == kind]
+    listed = await (cluster.all_quotas() if kind == "ResourceQuota" else cluster.all_network_policies())
+    assert listed[home] == [found]
     return found
 
 
-async def test_whose_a_limit_is_can_be_asked_of_each(cluster: Cluster, team: str, home: str) -> None:
+async def test_limits_are_listed_while_they_carry_our_label(cluster: Cluster, team: str, home: str) -> None:
     desired = _desired(team)
-    assert [(await _limit(cluster, manifest)).managed for manifest in desired.limits] == [True, True]
-    theirs = replaced_labels(desired.limits[0], "theirs")
-    assert await cluster.limit(theirs) is None
-    await cluster.apply(theirs)
-    assert not (await _limit(cluster, theirs)).managed
+    for manifest in desired.limits:
+        assert (await _limit(cluster, manifest)).managed
+        await cluster.apply(without_our_labels(manifest))
+    assert [(each.name, each.managed) for each in await cluster.limits(home)] == [
+        (manifest["metadata"]["name"], False) for manifest in desired.limits
+    ]
+    assert home not in await cluster.all_quotas()
+    assert home not in await cluster.all_network_policies()
+
+
+async def test_what_has_another_name_is_no_limit_of_a_team(cluster: Cluster, team: str) -> None:
+    await cluster.apply(namespace_manifest(_marker(team)))
+    assert await cluster.limits(f"team-{team}") == []
+    for manifest in _desired(team).limits:
+        await cluster.apply(replaced_labels(manifest, "theirs"))
+    assert await cluster.limits(f"team-{team}") == []
 
 
 async def test_what_was_applied_is_read_back_unless_another_hand_changed_it(
@@ -183,6 +197,10 @@ async def test_what_was_applied_is_read_back_unless_another_hand_changed_it(
     assert [spec_matches(route.spec, desired.routes["phi-4"]) for route in await cluster.routes(home)] == [
         True
     ]
+
+
+def without_our_labels(manifest: Manifest) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], "labels": {"app": "theirs"}}}
 
 
 def replaced_labels(manifest: Manifest, name: str) -> Manifest:

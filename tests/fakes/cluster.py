@@ -15,7 +15,7 @@ from shared.catalog.kaito_releases import Release
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.ports import Clock
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.resources.workspaces import Manifest, fixed_fields, marker_of
+from shared.resources.workspaces import LIMITS, Manifest, fixed_fields, marker_of, our_labels
 from tests.fakes.calls import Calls
 
 QUOTA = "count/workspaces.kaito.sh"
@@ -30,6 +30,7 @@ class Kept:
     created: datetime
     deleted: datetime | None = None
     conditions: tuple[Mapping[str, Any], ...] = ()
+    remaining: str = ""
 
 
 @dataclass
@@ -125,13 +126,36 @@ class FakeCluster:
         async with self._calls.read("cluster", "release"):
             return self.kaito
 
-    async def limit(self, manifest: Manifest) -> Limit | None:
-        metadata, kind = manifest["metadata"], manifest["kind"]
-        async with self._calls.read("cluster", "limit", f"{kind} {metadata['name']}"):
-            kept = self.state.objects.get((metadata["namespace"], kind, metadata["name"]))
-            return (
-                None if kept is None else Limit(_is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
-            )
+    async def limits(self, namespace: str) -> list[Limit]:
+        async with self._calls.read("cluster", "limits", namespace):
+            self._catch_up()
+            return [
+                each
+                for kind, name in LIMITS.items()
+                for each in self._limits(kind).get(namespace, [])
+                if each.name == name
+            ]
+
+    async def all_quotas(self) -> Mapping[str, list[Limit]]:
+        async with self._calls.read("cluster", "all_quotas"):
+            return self._our_limits("ResourceQuota")
+
+    async def all_network_policies(self) -> Mapping[str, list[Limit]]:
+        async with self._calls.read("cluster", "all_network_policies"):
+            return self._our_limits("NetworkPolicy")
+
+    def _our_limits(self, kind: str) -> dict[str, list[Limit]]:
+        self._catch_up()
+        ours = {home: [each for each in found if each.managed] for home, found in self._limits(kind).items()}
+        return {home: found for home, found in ours.items() if found}
+
+    def _limits(self, wanted: str) -> dict[str, list[Limit]]:
+        found: dict[str, list[Limit]] = {}
+        for (home, kind, name), kept in self.state.objects.items():
+            if kind == wanted:
+                limit = Limit(kind, name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
+                found.setdefault(home, []).append(limit)
+        return found
 
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
@@ -257,11 +281,15 @@ WORKSPACE = "Workspace"
 
 
 def _namespace(name: str, kept: Kept) -> Namespace:
+    metadata = kept.manifest["metadata"]
     return Namespace(
         name,
         kept.version,
         kept.deleted is not None,
-        marker_of(kept.manifest["metadata"].get("annotations", {})),
+        marker_of(metadata.get("annotations", {})),
+        our_labels(metadata.get("labels", {})),
+        kept.deleted,
+        kept.remaining,
     )
 
 

@@ -21,7 +21,6 @@ from shared.resources.actual import (
     ActualBackend,
     Api,
     GpuNode,
-    Limit,
     Namespace,
     Policy,
     RoleGrant,
@@ -48,6 +47,7 @@ from tests.inventory.worlds import (
     REQUEST,
     SEAL,
     SECOND,
+    STANDING,
     SUBSCRIPTION,
     TAGS,
     TIMES,
@@ -67,7 +67,7 @@ def _team(world: Snapshot, platform: Platform = PLATFORM, **changed: object) -> 
 
 
 def _catalog(world: Snapshot, platform: Platform = PLATFORM, catalog: Catalog = CATALOG) -> list[str]:
-    plans = plans_for_catalog(catalog, platform, world, world.team("catalogue").workspaces)
+    plans = plans_for_catalog(catalog, platform, world)
     return [each.message for each in differences("catalogue", plans)]
 
 
@@ -113,11 +113,14 @@ NOT_WHOLE = f"update secret {KEY}"
 SECRET_NOT_OURS = f"there is a secret {KEY} that is not managed by mergekey for alpha: rename or remove it"
 REVOKED = [f"delete secret role {name} {OTHER_READERS}" for name in (KEY, SECOND, ENDPOINT)]
 #: With the namespace's marker go the limits and routes that it vouches for.
-LIMITS = [
-    f"create limits {each}" for each in ("ResourceQuota workspaces", "NetworkPolicy only-through-the-gateway")
-]
-MARKED_AGAIN = ["update namespace team-alpha", *LIMITS, "create route phi-4", "update namespace team-alpha"]
-GOING = ["workspace phi-4: WorkspaceDeleting", *LIMITS, "delete route phi-4"]
+RAISED = "update limits ResourceQuota workspaces"
+ADVICE = (
+    "that is not managed by mergekey: rename or remove it, or put the label "
+    "app.kubernetes.io/managed-by=mergekey back"
+)
+THEIRS = f"there is a NetworkPolicy only-through-the-gateway in the team's namespace {ADVICE}"
+MARKED_AGAIN = ["update namespace team-alpha", "create route phi-4", "update namespace team-alpha"]
+GOING = ["workspace phi-4: WorkspaceDeleting", "delete route phi-4"]
 
 
 @pytest.mark.parametrize(
@@ -213,22 +216,22 @@ GOING = ["workspace phi-4: WorkspaceDeleting", *LIMITS, "delete route phi-4"]
         ),
         (
             lambda world: replace(world, workspaces={}),
-            [*LIMITS, "create workspace phi-4", "create route phi-4"],
+            ["create workspace phi-4", "create route phi-4"],
         ),
         (
             lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, terminating=True),)}),
             GOING,
         ),
-        (lambda world: replace(world, routes={}), [*LIMITS, "create route phi-4"]),
+        (lambda world: replace(world, routes={}), ["create route phi-4"]),
         (
             lambda world: replace(world, routes={"team-alpha": (WAY, replace(WAY, name="old"))}),
-            [*LIMITS, "delete route old", "create route phi-4"],
+            ["delete route old", "create route phi-4"],
         ),
         (
             lambda world: replace(
                 world, routes={"team-alpha": (replace(WAY, spec={**WAY.spec, "parentRefs": []}),)}
             ),
-            [*LIMITS, "create route phi-4"],
+            ["create route phi-4"],
         ),
         (
             lambda world: replace(
@@ -238,10 +241,7 @@ GOING = ["workspace phi-4: WorkspaceDeleting", *LIMITS, "delete route phi-4"]
         ),
         (
             lambda world: replace(world, workspaces={"team-alpha": (replace(PHI, managed=False),)}),
-            [
-                "there is a workspace phi-4 in the team's namespace that is not managed by mergekey: rename "
-                "or remove it"
-            ],
+            [f"there is a workspace phi-4 in the team's namespace {ADVICE}"],
         ),
     ],
 )
@@ -261,7 +261,7 @@ OLD = replace(PHI, name="old")
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (OLD, [*LIMITS, "delete workspace old", "create route phi-4"]),
+        (OLD, ["delete workspace old", "create route phi-4"]),
         (replace(OLD, terminating=True), []),
         (replace(OLD, managed=False), []),
     ],
@@ -441,31 +441,33 @@ def test_a_secret_without_a_team_names_nobody() -> None:
 
 def test_a_route_is_missed_only_where_its_workspace_stands() -> None:
     without = replace(WORLD, routes={})
-    assert _team(without) == [*LIMITS, "create route phi-4"]
+    assert _team(without) == ["create route phi-4"]
     going = replace(without, workspaces={"team-alpha": (replace(PHI, terminating=True),)})
     assert _team(going) == ["workspace phi-4: WorkspaceDeleting"]
 
 
 @pytest.mark.parametrize(
-    ("index", "found", "differs"),
+    ("index", "changed", "told"),
     [
-        (0, None, True),
-        (1, None, True),
-        (0, Limit(True, {"hard": {"count/workspaces.kaito.sh": "9"}}), True),
-        (1, Limit(False, WORKSPACES.limits[1]["spec"]), True),
-        (1, Limit(True, WORKSPACES.limits[1]["spec"]), False),
+        (0, None, ["create limits ResourceQuota workspaces", "create route phi-4"]),
+        (1, None, ["create limits NetworkPolicy only-through-the-gateway", "create route phi-4"]),
+        (0, {"spec": {"hard": {"count/workspaces.kaito.sh": "9"}}}, [RAISED, "create route phi-4"]),
+        (0, {"spec": {"hard": {"count/workspaces.kaito.sh": "abc"}}}, [RAISED, "create route phi-4"]),
+        (0, {"spec": {}}, [RAISED, "create route phi-4"]),
+        (1, {"managed": False}, [THEIRS]),
+        (1, {}, []),
     ],
 )
 def test_limits_that_are_gone_edited_or_anothers_are_told_by_name(
-    index: int, found: Limit | None, differs: bool
+    index: int, changed: dict[str, Any] | None, told: list[str]
 ) -> None:
-    standing: list[Limit | None] = [Limit(True, manifest["spec"]) for manifest in WORKSPACES.limits]
-    standing[index] = found
+    """With one that differs, the routes are written again: the namespace's marker vouches for them too."""
+    standing = [*STANDING]
+    standing[index : index + 1] = [] if changed is None else [replace(standing[index], **changed)]
     marker = replace(MARKER, digest=WORKSPACES.digest)
     actual = replace(WORLD.team("alpha").workspaces, limits=standing)
     plan = plan_workspaces(WORKSPACES, marker, actual)
-    # With one of them all that the namespace's marker vouches for is written again.
-    assert [describe(each) for each in plan.findings] == ([*LIMITS, "create route phi-4"] if differs else [])
+    assert [describe(each) for each in plan.findings] == told
 
 
 KEYS_OPEN = "subscription x on product team-alpha is not managed by mergekey: its keys open the team's models"

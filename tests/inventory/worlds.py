@@ -12,6 +12,7 @@ from shared.marker import Marker
 from shared.resources.actual import (
     ActualBackend,
     Api,
+    Limit,
     Namespace,
     Product,
     RoleGrant,
@@ -22,7 +23,7 @@ from shared.resources.actual import (
 )
 from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog, compile_gateway, compile_workspaces
-from shared.resources.workspaces import Cluster, fixed_fields
+from shared.resources.workspaces import Cluster, fixed_fields, labels_of
 from shared.secret import SecretValue
 from tests.fakes.app import GPU, READERS, REPOSITORY, Asked, a_catalog, path_of
 from tests.fakes.clock import START
@@ -53,9 +54,19 @@ KEY, SECOND, ENDPOINT = names.secrets("alpha")
 ADDRESS = {**TAGS, "fingerprint": SecretValue(PLATFORM.gateway_url).fingerprint(ENDPOINT)}
 PRODUCT = Product("team-alpha", "1", "Team Alpha", True, replace(MARKER, digest=GATEWAY.digest))
 SUBSCRIPTION = Subscription("team-alpha", "1", f"mergekey/{REPOSITORY}/alpha", "team-alpha", "", "active")
-NAMESPACE = Namespace("team-alpha", "1", terminating=False, marker=replace(MARKER, digest=WORKSPACES.digest))
+NAMESPACE = Namespace(
+    "team-alpha",
+    "1",
+    terminating=False,
+    marker=replace(MARKER, digest=WORKSPACES.digest),
+    labels=labels_of(MARKER),
+)
 PHI = Workspace(
     "phi-4", "1", fixed_fields(WORKSPACES.workspaces["phi-4"]), (), terminating=False, managed=True
+)
+#: The quota and the network policy.
+STANDING = tuple(
+    Limit(each["kind"], each["metadata"]["name"], True, each["spec"]) for each in WORKSPACES.limits
 )
 WAY = Route("phi-4", managed=True, spec=WORKSPACES.routes["phi-4"]["spec"])
 OWN, SHARED = "team-alpha--phi-4", "shared--phi-4"
@@ -86,6 +97,7 @@ WORLD = Snapshot(
     workspaces={"team-alpha": (PHI,)},
     routes={"team-alpha": (WAY,)},
     nodes=(),
+    limits={"team-alpha": STANDING},
 )
 TIMES = Times(START, timedelta(days=7), timedelta(hours=1), timedelta(hours=24))
 Difference = Callable[[Snapshot], Snapshot]

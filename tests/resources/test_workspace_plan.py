@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import NotManaged
+from shared.errors import LabelLost, NotManaged
 from shared.marker import Marker
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
@@ -19,7 +19,7 @@ from shared.resources.workspace_plan import (
     plan_withdrawn_workspaces,
     plan_workspaces,
 )
-from shared.resources.workspaces import fixed_fields
+from shared.resources.workspaces import MANAGED_BY, PREFIX, fixed_fields, labels_of, our_labels
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
 from tests.fakes.clock import START
 from tests.resources.plans import steps_of
@@ -43,17 +43,20 @@ LIMITS = "create limits ResourceQuota workspaces; create limits NetworkPolicy on
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 
 
+HOME = Namespace("team-alpha", "3", terminating=False, marker=MARKER, labels=labels_of(MARKER))
+
+
 def _plan(
     desired: DesiredWorkspaces,
     workspaces: Sequence[Workspace],
     routes: Sequence[Route],
     *,
     marked: bool,
-    limits: Sequence[Limit | None] | Unread = UNREAD,
+    limits: Sequence[Limit] | Unread = UNREAD,
 ) -> Plan:
     """The plan in a namespace whose marker vouches for all that is desired, or was begun."""
     marker = replace(MARKER, digest=desired.digest)
-    namespace = Namespace("team-alpha", "3", terminating=False, marker=marker if marked else MARKER)
+    namespace = replace(HOME, marker=marker if marked else MARKER)
     return plan_workspaces(desired, marker, ActualWorkspaces(namespace, workspaces, routes, limits))
 
 
@@ -201,7 +204,6 @@ def _withdrawn(
     return plan_withdrawn_workspaces(owner, actual, now, timedelta(hours=2), in_doubt=in_doubt)
 
 
-HOME = Namespace("team-alpha", "3", terminating=False, marker=MARKER)
 GOING = replace(HOME, marker=replace(MARKER, withdrawn=START))
 
 
@@ -216,6 +218,41 @@ def test_a_namespace_is_marked_then_emptied_after_its_grace_and_deleted_at_last(
     assert str(_withdrawn(GOING, hours=2)) == "delete namespace team-alpha"
     assert not _withdrawn(GOING, workspace, hours=2, in_doubt=True)
     assert not _withdrawn(None, hours=2)
+
+
+def test_a_label_of_a_namespace_is_put_back_during_grace_too() -> None:
+    desired = _desired(phi_4=GPU)
+    for name in (f"{PREFIX}/team", f"{PREFIX}/repository"):
+        for labels in ({**HOME.labels, name: "theirs"}, {k: v for k, v in HOME.labels.items() if k != name}):
+            marked = replace(HOME, labels=labels, marker=replace(MARKER, digest=desired.digest))
+            actual = ActualWorkspaces(marked, [_workspace("phi-4", desired)], [PHI])
+            plan = plan_workspaces(desired, replace(MARKER, digest=desired.digest), actual)
+            assert steps_of(plan) == [["update namespace team-alpha"]]
+            begun = ActualWorkspaces(replace(HOME, labels=labels), [_workspace("phi-4", desired)], [PHI])
+            assert steps_of(plan_workspaces(desired, MARKER, begun))[0] == ["update namespace team-alpha"]
+            assert str(_withdrawn(replace(GOING, labels=labels), hours=1)) == "update namespace team-alpha"
+            assert str(_withdrawn(replace(GOING, labels=labels), hours=2)) == "delete namespace team-alpha"
+
+
+@pytest.mark.parametrize("labels", [{}, {**HOME.labels, MANAGED_BY: "Helm"}])
+def test_without_the_label_that_the_cluster_demands_nothing_is_planned(labels: dict[str, str]) -> None:
+    desired, home = _desired(phi_4=GPU), replace(HOME, labels=labels)
+    found = _workspace("phi-4", desired)
+    for plan in (
+        plan_workspaces(desired, MARKER, ActualWorkspaces(home, [found], [])),
+        plan_workspaces(_desired(), MARKER, ActualWorkspaces(home, [found], [])),
+        _withdrawn(replace(GOING, labels=labels), found, hours=2),
+    ):
+        assert not plan
+        [finding] = plan.findings
+        assert f"phi-4 on {GPU}" in str(finding)
+        assert f"kubectl label namespace team-alpha {MANAGED_BY}=mergekey --overwrite" in str(finding)
+        with pytest.raises(LabelLost):
+            plan.require_allowed()
+
+
+def test_a_label_beside_ours_is_no_difference() -> None:
+    assert our_labels({**HOME.labels, "pod-security.kubernetes.io/enforce": "baseline"}) == HOME.labels
 
 
 def test_a_namespace_of_others_or_with_their_workspace_is_not_deleted() -> None:

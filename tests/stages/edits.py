@@ -137,6 +137,51 @@ def edit_the_fragment(app: FakeApp) -> None:
     )
 
 
+def remove_limits(app: FakeApp) -> None:
+    assert app.cluster is not None
+    for limit in (QUOTA, NETWORK):
+        del app.cluster.state.objects["team-alpha", *limit]
+
+
+def raise_the_quota(app: FakeApp) -> None:
+    objects_of(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "9"}
+
+
+def open_the_network(app: FakeApp) -> None:
+    """One more word: it holds for no pod any more."""
+    objects_of(app)[NETWORK].manifest["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
+
+
+def take_label_off(app: FakeApp, kind: str, name: str) -> None:
+    del objects_of(app)[kind, name].manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"]
+
+
+def remove_the_other_workspace(app: FakeApp) -> None:
+    """With its route, of a team that has two."""
+    assert app.cluster is not None
+    for kind in ("Workspace", "HTTPRoute"):
+        del app.cluster.state.objects["team-alpha", kind, "mistral-7b"]
+
+
+#: The edits of these limits.
+EDITS_OF: dict[tuple[str, str], tuple[Change, ...]] = {
+    QUOTA: (raise_the_quota,),
+    NETWORK: (open_the_network,),
+}
+
+
+def garble_the_quota(app: FakeApp) -> None:
+    objects_of(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "abc"}
+
+
+def take_labels_off_the_namespace(app: FakeApp) -> None:
+    """All but the one by which the cluster knows what is ours."""
+    assert app.cluster is not None
+    labels = app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["labels"]
+    del labels["mergekey.dev/team"]
+    labels["mergekey.dev/repository"] = "1"
+
+
 SEEN_IN_LISTS: list[Change] = [
     remove_the_fragment,
     edit_the_fragment,
@@ -159,6 +204,11 @@ SEEN_IN_LISTS: list[Change] = [
     disable_a_secret,
     take_a_role_away,
     remove_the_workspace,
+    remove_limits,
+    raise_the_quota,
+    garble_the_quota,
+    open_the_network,
+    take_labels_off_the_namespace,
 ]
 
 
@@ -173,25 +223,7 @@ def renew_a_key(app: FakeApp) -> None:
     app.gateway.state.keys["team-alpha"][1] = "0123456789abcdef0123456789abcdef"
 
 
-def remove_limits(app: FakeApp) -> None:
-    assert app.cluster is not None
-    for limit in (QUOTA, NETWORK):
-        del app.cluster.state.objects["team-alpha", *limit]
-
-
-def raise_the_quota(app: FakeApp) -> None:
-    objects_of(app)[QUOTA].manifest["spec"]["hard"] = {"count/workspaces.kaito.sh": "9"}
-
-
-def open_the_network(app: FakeApp) -> None:
-    """One more word: it holds for no pod any more."""
-    objects_of(app)[NETWORK].manifest["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
-
-
 SEEN_BY_A_DEEP_LOOK: list[tuple[Change, str]] = [
     (edit_the_policy, "alpha"),
     (renew_a_key, "alpha"),
-    (remove_limits, "alpha"),
-    (raise_the_quota, "alpha"),
-    (open_the_network, "alpha"),
 ]

@@ -231,7 +231,10 @@ def world(app: FakeApp) -> dict[str, object]:
         "roles": set(app.roles.assigned),
         "projects": {name: _project(app, name) for name in (app.projects.names() if app.projects else ())},
         "project roles": set(app.project_roles.assigned) if app.project_roles else set(),
-        "namespaces": sorted(cluster.namespaces) if cluster else [],
+        "namespaces": {
+            name: kept.manifest["metadata"].get("labels", {})
+            for name, kept in (cluster.namespaces.items() if cluster else ())
+        },
         "objects": {key: kept.manifest for key, kept in cluster.objects.items()} if cluster else {},
     }
 

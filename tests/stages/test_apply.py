@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from shared.errors import Busy, MergekeyError, NotManaged, Rejected, Throttled
+from shared.errors import Busy, MergekeyError, Rejected, Throttled
 from shared.marker import Marker
 from shared.ports import Cluster, Gateway
-from shared.resources.actual import Limit, Subscription
+from shared.resources.actual import Subscription
 from shared.resources.plan import Change, Create, Delete, Replace, Update, WritablePlan
 from shared.secret import SecretValue
 from shared.stages.apply import (
@@ -127,14 +127,6 @@ async def test_what_goes_from_the_cluster_goes_in_the_version_that_was_read(
     recorder = Recorder()
     await _cluster(recorder)(change)
     assert recorder.calls == [call]
-
-
-async def test_a_limit_of_somebody_else_is_not_written_over_and_is_named() -> None:
-    manifest = {"kind": "ResourceQuota", "metadata": {"name": "workspaces"}}
-    recorder = Recorder(Limit(managed=False, spec={}))
-    with pytest.raises(NotManaged, match="there is a ResourceQuota workspaces in the team's namespace"):
-        await _cluster(recorder)(Create("limits", "", manifest))
-    assert recorder.calls == [("limit", manifest)]
 
 
 async def test_what_neither_writes_is_a_bug_and_says_so() -> None:

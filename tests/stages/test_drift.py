@@ -22,7 +22,7 @@ from shared.stages.settlement import start_sweep
 from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages import edits
-from tests.stages.road import a_team, ask, drain, later, push, run, world
+from tests.stages.road import a_team, ask, drain, later, push, run, shown, world
 
 
 async def settled() -> FakeApp:
@@ -104,31 +104,112 @@ async def test_the_limits_of_shared_workspaces_are_the_catalogues_to_look_at() -
     assert app.cluster is not None
     del app.cluster.state.objects["team-catalogue", *edits.QUOTA]
     edits.objects_of(app, "team-catalogue")[edits.NETWORK].manifest["spec"]["ingress"] = [{}]
-    assert await swept(app) == []
-    assert await swept(app, deep=True) == ["catalogue"]
+    assert await swept(app) == ["catalogue"]
     assert world(app) == before
     app.calls.forget()
-    assert await swept(app, deep=True) == []
+    assert await swept(app) == []
     assert app.calls.writes() == []
 
 
-async def test_a_deep_look_at_limits_costs_two_reads_per_team_with_workspaces() -> None:
+async def test_what_lists_by_label_lack_is_looked_for_by_name() -> None:
     app = await settled()
-    await ask(app, Asked(team="bravo"))
-    limits = [f"limit {kind} {name}" for kind, name in (edits.NETWORK, edits.QUOTA)]
-    for deep, reads in ((False, []), (True, limits)):
+    await ask(app, Asked(team="bravo", dedicated={"phi-4": GPU}))
+    await later(app, timedelta(minutes=30))
+    for edit, looks in ((edits.open_the_network, []), (edits.remove_limits, ["limits team-alpha"])):
+        edit(app)
         app.calls.forget()
-        assert await swept(app, deep) == []
-        assert sorted(str(call) for call in app.calls.made if call.name == "limit") == reads
+        await run_sweep(app, an_event(app, Sweep(why="a test"), f"sweep-{edit.__name__}"))
+        assert [str(call) for call in app.calls.made if call.name == "limits"] == looks
+        await later(app, timedelta(minutes=30))
 
 
-async def test_a_limit_that_is_somebody_elses_by_now_is_left_alone_and_people_are_told() -> None:
+async def test_an_opened_network_is_closed_by_the_next_sweep_of_the_timer() -> None:
     app = await settled()
-    edits.objects_of(app)[edits.QUOTA].manifest["metadata"]["labels"] = {"app": "theirs"}
+    before = deepcopy(world(app))
+    edits.open_the_network(app)
     edits.raise_the_quota(app)
-    assert await swept(app, deep=True) == ["alpha"]
-    assert not [write for write in app.calls.writes() if "ResourceQuota" in write]
+    await start_sweep(app, "the timer")
+    await later(app, timedelta(minutes=1))
+    assert world(app) == before
+    assert sorted(app.calls.writes())[1:] == [
+        "apply NetworkPolicy team-alpha/only-through-the-gateway",
+        "apply ResourceQuota team-alpha/workspaces",
+    ]
+
+
+#: Each of a team's objects in its namespace.
+OBJECTS = [edits.QUOTA, edits.NETWORK, ("Workspace", "phi-4"), ("HTTPRoute", "phi-4")]
+
+
+@pytest.mark.parametrize("lost", OBJECTS)
+async def test_an_object_that_lost_its_label_is_told_and_left_alone(lost: tuple[str, str]) -> None:
+    app = await settled()
+    edits.take_label_off(app, *lost)
+    before = deepcopy(world(app))
+    assert await swept(app) == ["alpha"]
     assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
+    assert (world(app), app.calls.writes()) == (before, [])
+    for _ in range(4):
+        await swept(app)
+    assert (len(app.bus.dead_letters()), app.calls.writes()) == (1, [])
+
+
+@pytest.mark.parametrize("lost", OBJECTS)
+async def test_one_label_that_is_lost_costs_no_other_object_its_repair(lost: tuple[str, str]) -> None:
+    """Before the sweep that finds it, and beside the dead letter that it left."""
+    app = await a_team(Asked(dedicated={"phi-4": GPU, "mistral-7b": GPU}))
+    await later(app, timedelta(minutes=30))
+    edits.take_label_off(app, *lost)
+    before = deepcopy(world(app))
+    for _ in range(2):
+        for edit in (edits.open_the_network, edits.raise_the_quota, edits.remove_the_other_workspace):
+            if edit not in edits.EDITS_OF.get(lost, ()):
+                edit(app)
+        assert await swept(app) == ["alpha"]
+        assert world(app) == before
+    seen = len(app.bus.dead_letters())
+    app.calls.forget()
+    for _ in range(4):
+        await swept(app)
+    assert (len(app.bus.dead_letters()), app.calls.writes()) == (seen, [])
+
+
+async def test_a_namespace_without_the_label_of_the_cluster_is_left_alone_and_told() -> None:
+    app = await settled()
+    await ask(app, Asked(team="bravo", dedicated={"phi-4": GPU}))
+    await later(app, timedelta(minutes=30))
+    assert app.cluster is not None
+    labels = app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["labels"]
+    del labels["app.kubernetes.io/managed-by"]
+    edits.open_the_network(app)
+    app.cluster.state.objects.pop(("team-bravo", *edits.NETWORK))
+    app.calls.forget()
+    assert await swept(app) == ["alpha", "bravo"]
+    assert {write for write in app.calls.writes("cluster") if "alpha" in write} == set()
+    assert ("team-bravo", *edits.NETWORK) in app.cluster.state.objects
+    [letter] = app.bus.dead_letters()
+    assert (letter.properties["reason"], letter.properties["stage"]) == ("LabelLost", "provision-workspaces")
+    assert shown(app)["workspaces"].startswith("failure: LabelLost: namespace team-alpha")
+    labels["app.kubernetes.io/managed-by"] = "mergekey"
+    app.clock.advance(timedelta(days=1))
+    assert await swept(app) == ["alpha"]
+    assert edits.objects_of(app)[edits.NETWORK].manifest["spec"]["podSelector"] == {}
+
+
+async def test_a_gpu_is_not_started_where_its_limits_or_its_route_are_of_others() -> None:
+    for taken, edit in (
+        (edits.QUOTA, edits.raise_the_quota),
+        (edits.NETWORK, edits.open_the_network),
+        (("HTTPRoute", "phi-4"), edits.lead_the_route_elsewhere),
+    ):
+        app = await settled()
+        edits.take_label_off(app, *taken)
+        edit(app)
+        edits.remove_the_workspace(app)
+        await swept(app)
+        assert app.cluster is not None
+        assert app.cluster.names("team-alpha", "Workspace") == []
+        assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
 
 
 async def test_a_policy_that_went_with_the_fragment_returns_with_the_catalogue() -> None:
@@ -153,8 +234,7 @@ async def test_a_policy_that_waits_for_the_fragment_is_no_dead_letter() -> None:
 async def test_everybody_is_looked_at_deeply_once_a_day() -> None:
     app = await settled()
     before = deepcopy(world(app))
-    for change in (edits.edit_the_policy, edits.remove_limits):
-        change(app)
+    edits.edit_the_policy(app)
     for _ in range(96):
         await start_sweep(app, "the timer")
         await later(app, timedelta(minutes=15))

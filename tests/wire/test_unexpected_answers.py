@@ -52,6 +52,8 @@ CALLS: dict[tuple[str, str], Call] = {
     ("kubernetes", "LIST namespaces"): lambda at: at.cluster.namespaces(),
     ("kubernetes", "LIST workspaces"): lambda at: at.cluster.all_workspaces(),
     ("kubernetes", "LIST httproutes"): lambda at: at.cluster.all_routes(),
+    ("kubernetes", "LIST resourcequotas"): lambda at: at.cluster.all_quotas(),
+    ("kubernetes", "LIST networkpolicies"): lambda at: at.cluster.all_network_policies(),
     ("kubernetes", "LIST nodes"): lambda at: at.cluster.gpu_nodes(),
     ("kubernetes", "GET discovery"): lambda at: at.cluster.release(),
     ("kubernetes", "PATCH namespace"): lambda at: at.cluster.apply(_namespace()),
