@@ -15,6 +15,7 @@ from shared import names
 from shared.api.team_view import Condition, Status, TeamView
 from shared.branch.states import Access
 from shared.documents.problem import Problem
+from shared.errors import LabelLost
 from shared.inventory.differences import plans_to_grant
 from shared.inventory.snapshot import DesiredTeam, Part
 from shared.marker import Marker, format_time, read_time
@@ -25,6 +26,7 @@ from shared.resources.keys import renewal_of
 from shared.resources.plan import Plan, describe
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
 from shared.resources.readiness import Failed, NotYet, readiness
+from shared.resources.workspace_plan import has_our_label, label_lost
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
@@ -148,6 +150,9 @@ def _differences(part: Part, view: TeamView, platform: Platform) -> list[str]:
 
 
 def _different(part: Part, differences: list[str], view: TeamView, platform: Platform) -> Condition:
+    held_up = _held_up(view, platform) if part == "Workspaces" else None
+    if held_up is not None:
+        return held_up
     request = view.on_branch.request
     is_playground = part == "Projects" and request is not None and request.playground_access
     project = view.project(platform.repository) if is_playground else None
@@ -176,7 +181,7 @@ def _serving(part: Part, view: TeamView, platform: Platform) -> Condition:
         return Condition(
             part, "False", "NoCluster", "this platform has no GPU cluster: ask for the shared model"
         )
-    return _workspaces(view)
+    return _workspaces(view, platform)
 
 
 def _notes_on_keys(view: TeamView, request: AccessRequest) -> str:
@@ -193,7 +198,7 @@ def _kept(part: Part, view: TeamView, platform: Platform) -> Condition:
     """The condition of a part while the branch cannot be followed: the access granted last stays in force."""
     match part:
         case "Workspaces":
-            return _workspaces(view)
+            return _workspaces(view, platform)
         case "Projects":
             return _project(view, platform)
         case "Gateway":
@@ -230,7 +235,10 @@ def _ended(part: Part, view: TeamView, platform: Platform) -> Condition:
             return _ended_keys(view)
         case "Workspaces":
             namespace = view.actual.workspaces.namespace
-            return _withdrawn(part, namespace is not None, _marked(namespace), view.times.workspace_grace)
+            withdrawn = _withdrawn(
+                part, namespace is not None, _marked(namespace), view.times.workspace_grace
+            )
+            return _held_up(view, platform) or withdrawn
         case "Projects":
             return _ended_project(view, platform)
 
@@ -260,8 +268,28 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
     )
 
 
-def _workspaces(view: TeamView) -> Condition:
+def _held_up(view: TeamView, platform: Platform) -> Condition | None:
+    """The condition of a namespace of ours in which nothing is done: it goes, or has lost its label. In the
+    first seconds what is in a namespace that goes does not show it.
+    """
+    found, owner = view.actual.workspaces, Marker(platform.repository, view.on_branch.team, "", "")
+    namespace = found.namespace
+    if namespace is None or not owner.owns(namespace.marker):
+        return None
+    if namespace.terminating:
+        why = namespace.remaining or f"{namespace.name} is being deleted"
+        return Condition("Workspaces", "False", "NamespaceTerminating", why, namespace.deleted)
+    if has_our_label(namespace):
+        return None
+    return Condition("Workspaces", "False", LabelLost.reason, label_lost(namespace.name, found.workspaces))
+
+
+def _workspaces(view: TeamView, platform: Platform) -> Condition:
     """The condition of all dedicated workspaces: that of the first one that does not serve, if any."""
+    return _held_up(view, platform) or _serving_workspaces(view)
+
+
+def _serving_workspaces(view: TeamView) -> Condition:
     managed = [each for each in view.actual.workspaces.workspaces if each.managed]
     if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -169,7 +169,8 @@ class EntraTokens:
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
-    granted in sum. `kaito`: the release of KAITO that it names, None when it names none.
+    granted in sum. `kaito`: the release of KAITO that it names, None when it names none. `gpu_prices`: what a
+    node costs in an hour, by its instance type.
 
     Equal to itself only: it is read once, and much is remembered by it.
     """
@@ -182,6 +183,7 @@ class Catalog:
     tokens: EntraTokens | None = None
     origins: tuple[str, ...] = ()
     kaito: Release | None = None
+    gpu_prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def has_workspaces(self) -> bool:
@@ -227,6 +229,7 @@ def _catalog(written: CatalogSchema) -> Catalog:
         tokens=EntraTokens(tokens.tenant, tokens.audience) if tokens else None,
         origins=tuple(written.origins),
         kaito=written.kaito,
+        gpu_prices={each.instance_type: each.per_hour for each in written.instance_prices},
     )
 
 

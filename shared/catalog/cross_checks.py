@@ -213,6 +213,13 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
             "contoso-safety.cognitiveservices.azure.com.",
         )
     yield from _repeated_origins(document)
+    yield from _prices(document)
+
+
+def _prices(document: Document) -> Iterator[Problem]:
+    if document.get(("instancePrices",)) and document.get(("currency",)) is None:
+        advice = "Prices say nothing without 'currency'. Add it beside 'instancePrices', such as EUR."
+        yield document.problem(("instancePrices",), "MissingKey", advice)
 
 
 def _is_one_foundry_backend(entry: Entry) -> bool:

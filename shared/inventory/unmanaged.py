@@ -101,7 +101,11 @@ def _nodes(world: Snapshot) -> Iterator[str]:
 
 def _workspaces(repository: int, world: Snapshot) -> Iterator[str]:
     """Workspaces of others in namespaces of ours."""
-    homes = (name for name, each in world.namespaces.items() if _is_ours(each.marker, repository))
+    homes = (
+        name
+        for name, each in world.namespaces.items()
+        if _is_ours(each.marker, repository) and not each.terminating
+    )
     found = (
         f"{home}/{each.name}"
         for home in homes

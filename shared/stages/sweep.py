@@ -41,6 +41,7 @@ from shared.inventory.differences import (
     repaired_teams,
 )
 from shared.inventory.list_all import list_all
+from shared.inventory.namespaces import going, namespace_findings
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
@@ -112,14 +113,17 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
         await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
     findings = list(_compare(app, branch, snapshot, event.now, deep))
-    for text in (*_unmanaged(app, branch, snapshot), *(note.message for note in notes)):
+    texts = (*_unmanaged(app, branch, snapshot, event.now), *(note.message for note in notes))
+    for text in texts:
         telemetry.unmanaged_resource(text)
     changes, queued = await _queue_due(app, event, branch, snapshot, findings)
     for failure in (branch.unlisted, *deep.failures):
         # Raised last, so that a team that could not be read keeps no other from being put right.
         if failure is not None:
             raise failure
-    return Done(f"{changes} of {len(reviewed.requests)} teams differ, {queued} messages queued")
+    note = f"{changes} of {len(reviewed.requests)} teams differ, {queued} messages queued"
+    leaving = going(app.platform.repository, snapshot)
+    return Done(f"{note}, {leaving} namespaces are being deleted" if leaving else note)
 
 
 async def _queue_due(
@@ -155,9 +159,13 @@ def _ends_by_new_rules(branch: Branch, team: str) -> bool:
     return True
 
 
-def _unmanaged(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[str]:
-    """Objects and role assignments of others, and what is wrong with the branch itself."""
-    yield from unmanaged(app.platform.repository, snapshot)
+def _unmanaged(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> Iterator[str]:
+    """Objects and role assignments of others, namespaces that need a person, and what is wrong with the
+    branch itself.
+    """
+    repository = app.platform.repository
+    yield from unmanaged(repository, snapshot)
+    yield from namespace_findings(repository, snapshot, branch.reviewed.catalog, now)
     if branch.head is None:
         yield "the branch is not there: nothing is provisioned, and what was granted stays"
         return

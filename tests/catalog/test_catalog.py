@@ -109,6 +109,7 @@ def test_a_secret_has_no_place_in_the_catalogue_and_is_not_repeated(key: str) ->
 
 FULL = b"""
 currency: EUR
+instancePrices: [{instanceType: Standard_NC24ads_A100_v4, perHour: 3.67}]
 overCommitment: 2.5
 contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}
 semanticCache: {embeddings: ada, score: 0.05, seconds: 600}
@@ -197,8 +198,17 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
             cache=SemanticCache("ada", Decimal("0.05"), 600),
             tokens=EntraTokens("5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "api://mergekey"),
             origins=("https://chat.contoso.com",),
+            gpu_prices={"Standard_NC24ads_A100_v4": Decimal("3.67")},
         )
     )
+
+
+def test_prices_of_nodes_need_a_currency() -> None:
+    text = FULL.replace(b"currency: EUR\n", b"").replace(
+        b'    price: {prompt: 2.00, completion: "8.40"}\n', b""
+    )
+    [problem] = read_catalog("c.yaml", text).problems
+    assert (problem.reason, problem.line) == ("MissingKey", 2)
 
 
 def test_each_backend_of_a_pool_has_its_own_key() -> None:

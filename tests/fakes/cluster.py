@@ -48,6 +48,7 @@ class FakeCluster:
     KAITO takes for a workspace, by name, where it is not one.
 
     `nodes_take`, `models_take` (both from the creation on) and `going_takes` are how slow the cluster is.
+    `namespace_begins`: so long after its deletion a namespace begins to go; before, nothing in it shows that.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -57,6 +58,7 @@ class FakeCluster:
         self.failing: set[str] = set()
         self.nodes_take, self.models_take = timedelta(minutes=6), timedelta(minutes=12)
         self.going_takes = timedelta(minutes=1)
+        self.namespace_begins = timedelta(0)
         self.left_nodes: list[GpuNode] = []
         self.kaito: Release | None = "0.12"
         self.counted_nodes: dict[str, int] = {}
@@ -207,11 +209,6 @@ class FakeCluster:
                 return
             _match(kept, resource_version)
             self._begin_deletion(kept)
-            for key in [key for key in self.state.objects if key[0] == name]:
-                if key[1] == WORKSPACE:
-                    self._begin_deletion(self.state.objects[key])
-                else:
-                    del self.state.objects[key]
             self._catch_up()
 
     def names(self, namespace: str, kind: str) -> list[str]:
@@ -254,14 +251,28 @@ class FakeCluster:
     def _catch_up(self) -> None:
         """What the controllers would have done by now."""
         now = self._clock.now()
+        for name, kept in self.state.namespaces.items():
+            if kept.deleted is not None and now >= kept.deleted + self.namespace_begins:
+                self._empty(name)
         for key, kept in list(self.state.objects.items()):
             if kept.deleted is not None and now >= kept.deleted + self.going_takes:
                 del self.state.objects[key]
             elif key[1] == WORKSPACE and (walked := self._walked(key, kept)) != kept.conditions:
                 kept.conditions, kept.version = walked, self._version()
         for name, kept in list(self.state.namespaces.items()):
-            if kept.deleted is not None and not any(home == name for home, _, _ in self.state.objects):
+            if kept.deleted is None or now < kept.deleted + self.namespace_begins:
+                continue
+            left = sum(home == name for home, _, _ in self.state.objects)
+            kept.remaining = f"{left} resource instances are remaining" if left else ""
+            if not left:
                 del self.state.namespaces[name]
+
+    def _empty(self, namespace: str) -> None:
+        for key in [key for key in self.state.objects if key[0] == namespace]:
+            if key[1] == WORKSPACE:
+                self._begin_deletion(self.state.objects[key])
+            else:
+                del self.state.objects[key]
 
     def _walked(self, key: tuple[str, str, str], kept: Kept) -> tuple[Mapping[str, Any], ...]:
         age = self._clock.now() - kept.created
