@@ -87,7 +87,9 @@ def _cluster() -> str:
         if role["kind"] == "ClusterRole"
         for verbs, group, resource in _rules(role)
     )
-    said = "Inside the cluster; the workers (`mergekey`) write in namespaces `team-*` only:"
+    said = (
+        "Inside the cluster; the workers (`mergekey`) write only in namespaces `team-*` that carry its label:"
+    )
     return f"{said}\n\n{_table(('role', 'objects', 'may'), rows)}"
 
 

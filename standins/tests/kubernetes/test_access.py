@@ -262,7 +262,7 @@ async def test_an_admission_policy_is_enforced(cluster: Cluster, standins: Stand
             "kind": "Namespace",
             "metadata": {"name": f"other-{uuid.uuid4().hex[:8]}"},
         }
-        with refused(422, "Invalid", "mergekey writes in namespaces team-* only"):
+        with refused(403, "Forbidden", "mergekey writes in namespaces team-* only"):
             await app.core.create_namespace(manifest)
 
 
