@@ -164,6 +164,7 @@ class FakeCluster:
         home = f"{metadata['namespace']}/" if "namespace" in metadata else ""
         async with self._calls.write("cluster", "apply", f"{kind} {home}{metadata['name']}"):
             self._catch_up()
+            self._require_label(metadata.get("namespace", metadata["name"]))
             if kind == "Namespace":
                 self._put(self.state.namespaces, metadata["name"], manifest)
                 return
@@ -182,6 +183,7 @@ class FakeCluster:
             "cluster", "create", f"{kind} {metadata['namespace']}/{metadata['name']}"
         ):
             self._catch_up()
+            self._require_label(metadata["namespace"])
             key = (metadata["namespace"], kind, metadata["name"])
             if key in self.state.objects:
                 raise Busy(f"{kind} {metadata['name']} already exists")
@@ -191,6 +193,7 @@ class FakeCluster:
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
         async with self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}", resource_version):
             self._catch_up()
+            self._require_label(namespace)
             kept = self.state.objects.get((namespace, WORKSPACE, name))
             if kept is not None:
                 _match(kept, resource_version)
@@ -198,6 +201,7 @@ class FakeCluster:
 
     async def delete_route(self, namespace: str, name: str) -> None:
         async with self._calls.write("cluster", "delete_route", f"{namespace}/{name}"):
+            self._require_label(namespace)
             self.state.objects.pop((namespace, "HTTPRoute", name), None)
 
     async def delete_namespace(self, name: str, resource_version: str) -> None:
@@ -207,6 +211,7 @@ class FakeCluster:
             kept = self.state.namespaces.get(name)
             if kept is None:
                 return
+            self._require_label(name)
             _match(kept, resource_version)
             self._begin_deletion(kept)
             self._catch_up()
@@ -224,6 +229,14 @@ class FakeCluster:
         elif kept.manifest != manifest:
             kept.manifest, kept.version = deepcopy(manifest), self._version()
         self._catch_up()
+
+    def _require_label(self, namespace: str) -> None:
+        """What infra/kubernetes/only-team-namespaces.yaml demands of a namespace that is there."""
+        kept = self.state.namespaces.get(namespace)
+        if kept is not None and not _is_managed(kept.manifest):
+            raise AccessDenied(
+                f'namespace "{namespace}" lacks the label app.kubernetes.io/managed-by=mergekey'
+            )
 
     def _admit(self, key: tuple[str, str, str]) -> None:
         home, kind, _ = key

@@ -24,6 +24,8 @@ from tests.simulation.watch import Watch
 EXPLAINED = (
     (r"NotManaged: there is a ", ("foreign",)),
     (r"NotManaged: (product|namespace) ", ("foreign",)),
+    (r"LabelLost: namespace ", ("by hand: namespace unlabelled",)),
+    (r"AccessDenied: namespace .* lacks the label", ("by hand: namespace unlabelled", "foreign")),
     (r"Rejected: the tier has no more products", ("tier is full",)),
     (r"NewerVersion: |RetriesExhausted: .*: NewerVersion: ", ("by hand: written by a newer version",)),
     (r"AccessDenied: 403", ("role revoked",)),
@@ -97,8 +99,8 @@ class Checks:
                 yield 1, f"a dead letter when all is calm: {what}"
 
     def _is_refused(self, letter: Mapping[str, object]) -> bool:
-        theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer]
-        foreign = letter["reason"] == "NotManaged" or "newer version" in str(letter["message"])
+        theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer, *self.scene.unlabelled]
+        foreign = letter["reason"] in ("NotManaged", "LabelLost") or "newer version" in str(letter["message"])
         return foreign and any(name in str(letter["message"]) for name in theirs)
 
     def in_peace(self, unseen: set[str]) -> Iterator[tuple[int, str]]:

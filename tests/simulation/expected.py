@@ -204,4 +204,5 @@ def _in_cluster(app: FakeApp, namespace: str) -> object:
     annotations = found.manifest["metadata"]["annotations"]
     objects = {key[1:]: kept.manifest for key, kept in state.objects.items() if key[0] == namespace}
     # The path and the commit are for people, and written only when something else is.
-    return {**annotations, "mergekey.dev/commit": "", "mergekey.dev/path": ""}, objects
+    labels = found.manifest["metadata"].get("labels", {})
+    return {**annotations, "mergekey.dev/commit": "", "mergekey.dev/path": ""}, labels, objects

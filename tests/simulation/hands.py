@@ -12,6 +12,7 @@ from datetime import timedelta
 from shared import names
 from shared.names import CATALOG_TEAM
 from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
+from shared.resources.workspaces import MANAGED_BY, MANAGER, PREFIX
 from shared.secret import SecretValue
 from tests.fakes.cluster import WORKSPACE, Kept, State
 from tests.fakes.gateway import Policy
@@ -77,6 +78,10 @@ class Hands:
         for team in self._newer():
             self._mark(self._state.products[names.product(team)], newer=False)
         self._scene.newer.clear()
+        for name in self._scene.unlabelled:
+            if name in self._cluster.namespaces:
+                self._relabel(name, {MANAGED_BY: MANAGER})
+        self._scene.unlabelled.clear()
         for kind, name in self._scene.foreign:
             self._table(kind).pop(name, None)
         self._scene.foreign.clear()
@@ -85,9 +90,8 @@ class Hands:
         """The teams that cannot have everything, because somebody else has a name, or a newer version the
         product.
         """
-        found = {
-            name.removeprefix("team-").partition("--")[0] for _, name in self._scene.foreign
-        } | self._newer()
+        taken = (*(name for _, name in self._scene.foreign), *self._scene.unlabelled)
+        found = {name.removeprefix("team-").partition("--")[0] for name in taken} | self._newer()
         return frozenset(
             team
             for team in TEAMS
@@ -301,6 +305,34 @@ class Hands:
         opened = self._edits(team, "NetworkPolicy", {"podSelector": {"matchLabels": {"app": "none"}}})
         return raised or opened
 
+    def opens_network(self, team: str) -> bool:
+        """To every caller in the cluster, past the gateway."""
+        return self._edits(team, "NetworkPolicy", {"ingress": [{}]})
+
+    def takes_label_off(self, team: str) -> bool:
+        """The one by which the cluster knows our namespaces: only a person can put it back."""
+        name = names.namespace(team)
+        found = self._cluster.namespaces.get(name)
+        if found is None or found.deleted is not None or ("namespace", name) in self._scene.foreign:
+            return False
+        self._relabel(name, {MANAGED_BY: "Helm"})
+        self._scene.unlabelled.setdefault(name, self._scene.loop.time())
+        return True
+
+    def takes_other_labels_off(self, team: str) -> bool:
+        name = names.namespace(team)
+        found = self._cluster.namespaces.get(name)
+        if found is None or ("namespace", name) in self._scene.foreign:
+            return False
+        self._relabel(name, {f"{PREFIX}/team": "theirs"})
+        return True
+
+    def _relabel(self, name: str, labels: dict[str, str]) -> None:
+        found = self._cluster.namespaces[name]
+        metadata = found.manifest["metadata"]
+        changed = {**metadata, "labels": {**metadata.get("labels", {}), **labels}}
+        found.manifest, found.version = {**found.manifest, "metadata": changed}, self._etag()
+
     def redirects_route(self, team: str) -> bool:
         return self._edits(team, "HTTPRoute", {"parentRefs": [{"name": "public", "namespace": "theirs"}]})
 
@@ -467,6 +499,9 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "workspace copied": Hands.copies_workspace,
     "limits deleted": Hands.deletes_limits,
     "limits edited": Hands.edits_limits,
+    "network policy opened": Hands.opens_network,
+    "namespace unlabelled": Hands.takes_label_off,
+    "labels of a namespace edited": Hands.takes_other_labels_off,
     "route redirected": Hands.redirects_route,
     "project deleted": Hands.deletes_project,
     "project renamed": Hands.renames_project,

@@ -170,6 +170,8 @@ class Scene:
         self.counts: Counter[str] = Counter()
         self.trace: deque[tuple[float, object, object]] = deque(maxlen=400)
         self.foreign: dict[tuple[str, str], float] = {}
+        #: When a hand took the label off a namespace by which the cluster knows ours, as long as it is off.
+        self.unlabelled: dict[str, float] = {}
         #: When a newer version wrote a product, as long as nobody has put it back.
         self.newer: dict[str, float] = {}
         self.misled: dict[str, float] = {}

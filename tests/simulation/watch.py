@@ -155,11 +155,14 @@ class Watch:
         marker = self._marker_of(whose[1]) if whose[0] == "product" else None
         if marker is not None and marker.newer and self._scene.newer[whose[1]] < handling.began:
             self._scene.fail(5, f"{handling} writes what a newer version looks after: {call}")
+        lost = self._scene.unlabelled.get(whose[1]) if whose[0] == "namespace" else None
+        if lost is not None and lost < handling.began:
+            self._scene.fail(5, f"{handling} writes where the label is lost: {call}")
         since = self._scene.foreign.get(whose)
         if since is not None and since < handling.began:
             self._scene.fail(5, f"{handling} writes what is not ours: {call}")
-        elif since is not None:
-            # Creating cannot be fenced: nothing was there when the handler looked.
+        elif since is not None and whose[0] != "namespace":
+            # Creating cannot be fenced: nothing was there when the handler looked. The cluster refuses it.
             del self._scene.foreign[whose]
 
     # ---------------------------------------------------------------------------------------------- the guard
