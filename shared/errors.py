@@ -108,6 +108,29 @@ class TemporaryError(MergekeyError):
         self.retry_after = None if retry_after is None else min(retry_after, MAX_RETRY_AFTER)
 
 
+#: What the platform must do where the kinds of an API group are not served.
+_REMEDIES = {"kaito.sh": "install KAITO", "gateway.networking.k8s.io": "install Gateway API"}
+
+
+class KindNotServed(TemporaryError):
+    """The cluster does not serve a kind of object: its definition is not installed, or not in this version,
+    or another server answers at the cluster's address. What there is of the kind is unknown, and not gone.
+
+    Retried like any other temporary error, because the kind is there as soon as a person installs it.
+    """
+
+    reason = "KindNotServed"
+    actor = "the platform"
+
+    def __init__(self, cluster: str, api_version: str, kind: str) -> None:
+        self.cluster, self.kind = cluster, kind
+        self.group, _, self.version = api_version.rpartition("/")
+        remedy = _REMEDIES.get(self.group, "correct AKS_CLUSTER_ID")
+        super().__init__(
+            f"{kind} ({api_version}) is not served by the cluster {cluster}: {self.actor} must {remedy}"
+        )
+
+
 class NewerVersion(TemporaryError):
     """A newer version of Mergekey wrote the object during an upgrade, and that version maintains it."""
 

@@ -38,6 +38,7 @@ from shared.resources.actual import (
 )
 from shared.resources.backends import Backend, NamedValue
 from shared.resources.desired import DesiredCatalog
+from shared.resources.served_kinds import ServedKinds
 from shared.resources.workspaces import Manifest
 from shared.secret import SecretValue
 
@@ -370,7 +371,13 @@ class Projects(Protocol):
 
 
 class Cluster(Protocol):
-    """The Kubernetes cluster with KAITO."""
+    """The Kubernetes cluster with KAITO. Every method but `served` raises KindNotServed where the cluster
+    does not know the kind: that is not the same as an object or a list that is empty.
+    """
+
+    async def served(self) -> ServedKinds:
+        """The kinds that the cluster serves. Some minutes old at most, and read anew after KindNotServed."""
+        ...
 
     async def namespace(self, name: str) -> Namespace | None: ...
     async def namespaces(self) -> list[Namespace]: ...

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +19,8 @@ from ruamel.yaml.error import YAMLError
 
 from shared.adapters.answers import instance, limited, origin, text
 from shared.adapters.azure_sdk import ResourceId, resource_manager_options
+from shared.adapters.kaito_answers import SYSTEM, Answer, PageExpired, Place, version_path
+from shared.adapters.kaito_connection import Connection
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
     NODE_OF,
@@ -31,47 +32,40 @@ from shared.adapters.kaito_objects import (
     namespace_of,
     node_of,
     route_of,
+    types_in,
     workspace_of,
 )
-from shared.adapters.translate import by_status, understood, unexpected, wait_asked_for
+from shared.adapters.sharing import SingleFlight
+from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
 from shared.catalog.kaito_releases import Release, release_of
-from shared.errors import Busy
+from shared.errors import KindNotServed
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, Manifest
+from shared.resources.served_kinds import NEEDED, ServedKinds, TypeName
+from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, ROUTE_VERSION, Manifest
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
     from azure.core.credentials_async import AsyncTokenCredential
     from kubernetes.aio.client import ApiClient
 
 V = TypeVar("V")
 
-SYSTEM = "Kubernetes"
 #: AKS' server application, the same in every tenant.
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
-_PLURALS = {
-    "Namespace": "namespaces",
-    "ResourceQuota": "resourcequotas",
-    "NetworkPolicy": "networkpolicies",
-    "HTTPRoute": "httproutes",
-    "Workspace": "workspaces",
-}
-#: The texts of a 403 for an exceeded quota: only they tell it from a missing role (k8s.io/apiserver,
-#: plugin/resourcequota).
-_QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
-#: Seconds for which the answer about KAITO's release is kept.
-RELEASE_KEPT = 300.0
-_ROUTES = "gateway.networking.k8s.io/v1"
+#: Seconds for which the answers about KAITO's release, and about what is served, are kept.
+RELEASE_KEPT = DISCOVERY_TIME = 300.0
 _LIMITS = {"ResourceQuota": "v1", "NetworkPolicy": "networking.k8s.io/v1"}
 #: Finds in a list what is ours.
 _OURS = {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
 #: A page has 500 items, of some kilobytes each. A list of more pages than this does not end.
 _MAX_PAGE_BYTES, _MAX_PAGES = 64 * 1024 * 1024, 1_000
+#: How often a list is begun again whose next page has expired.
+_MAX_RESTARTS = 3
+_JSON, _APPLY = "application/json", "application/apply-patch+yaml"
 
 
 class KaitoCluster:
-    """One AKS cluster. `cluster_id` is its Azure resource id."""
+    """One AKS cluster. `cluster_id` is its Azure resource id, `now` a monotonic clock in seconds."""
 
     def __init__(
         self,
@@ -83,27 +77,82 @@ class KaitoCluster:
         self._id = cluster_id
         self._resource_manager = resource_manager.rstrip("/")
         self._credential = credential
-        self._client: ApiClient | None = None
-        self._connecting = asyncio.Lock()
         self._now = now
+        self._connection = Connection(self._connect, now)
         self._release: tuple[float, Release | None] | None = None
+        self._served: tuple[float, ServedKinds] | None = None
+        self._discovering: SingleFlight[ServedKinds] = SingleFlight()
+
+    async def served(self) -> ServedKinds:
+        if self._served is not None and self._now() - self._served[0] < DISCOVERY_TIME:
+            return self._served[1]
+        return await self._discovering.share("", self._discover)
+
+    async def _discover(self) -> ServedKinds:
+        """https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api"""
+        asked = self._now()
+        found = await asyncio.gather(*map(self._types_of, dict.fromkeys(version for version, _ in NEEDED)))
+        served = ServedKinds(self._name, frozenset[TypeName]().union(*found))
+        if served.first_missing(NEEDED) is None:
+            self._served = (asked, served)  # what is missing may be installed at any moment
+        return served
+
+    async def _types_of(self, api_version: str) -> frozenset[TypeName]:
+        """None of a version that is not served."""
+        document = await self._document(version_path(api_version))
+        with understood(SYSTEM):
+            return frozenset() if document is None else types_in(api_version, document)
+
+    async def release(self) -> Release | None:
+        """https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3 . Every user with a token
+        may read it (the role `system:discovery`).
+        """
+        if self._release is None or self._now() >= self._release[0] + RELEASE_KEPT:
+            document = await self._document(f"/openapi/v3/apis/{API_VERSION}")
+            if document is None:
+                raise self._not_served(_workspace())
+            with understood(SYSTEM):
+                self._release = self._now(), release_of(marks_of(document))
+        return self._release[1]
+
+    async def _document(self, path: str) -> Manifest | None:
+        """What the server tells about a version; None of one that it does not serve."""
+        with understood(SYSTEM):
+            answer = await self._send("GET", path)
+            if answer.status == 404:
+                return None
+            if answer.status >= 300:
+                raise answer.error()
+            return answer.json()
+
+    def _not_served(self, place: Place) -> KindNotServed:
+        """The error; what is known of the server is asked for anew."""
+        self._served = self._release = None
+        return KindNotServed(self._name, place.api_version, place.kind)
+
+    @property
+    def _name(self) -> str:
+        return ResourceId.of(self._id).name
 
     async def namespace(self, name: str) -> Namespace | None:
-        found = await self._request("GET", f"/api/v1/namespaces/{name}")
+        found = await self._request("GET", _namespace(name))
         with understood(SYSTEM):
             return None if found is None else namespace_of(found)
 
     async def namespaces(self) -> list[Namespace]:
-        return await self._list("/api/v1/namespaces", namespace_of)
+        return await self._list(Place("v1", "Namespace"), namespace_of)
+
+    async def workspaces(self, namespace: str) -> list[Workspace]:
+        return await self._list(_workspace(namespace), workspace_of)
 
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
-        return by_home(await self._list(self._path(API_VERSION, "workspaces", None), at_home(workspace_of)))
+        return by_home(await self._list(_workspace(), at_home(workspace_of)))
 
     async def routes(self, namespace: str) -> list[Route]:
-        return await self._list(self._path(_ROUTES, "httproutes", namespace), route_of)
+        return await self._list(_route(namespace), route_of)
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
-        return by_home(await self._list(self._path(_ROUTES, "httproutes", None), at_home(route_of), _OURS))
+        return by_home(await self._list(_route(), at_home(route_of), _OURS))
 
     async def all_quotas(self) -> Mapping[str, list[Limit]]:
         return await self._all_limits("ResourceQuota")
@@ -112,55 +161,45 @@ class KaitoCluster:
         return await self._all_limits("NetworkPolicy")
 
     async def _all_limits(self, kind: str) -> Mapping[str, list[Limit]]:
-        path = self._path(_LIMITS[kind], _PLURALS[kind], None)
-        return by_home(await self._list(path, at_home(limit_of(kind)), _OURS))
+        return by_home(await self._list(Place(_LIMITS[kind], kind), at_home(limit_of(kind)), _OURS))
 
     async def gpu_nodes(self) -> list[GpuNode]:
-        return await self._list("/api/v1/nodes", node_of, {"labelSelector": NODE_OF})
+        return await self._list(Place("v1", "Node"), node_of, {"labelSelector": NODE_OF})
 
     async def _list(
-        self, path: str, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None
+        self, place: Place, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None
     ) -> list[V]:
-        """All items, page by page, each parsed with `read`.
-
-        https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+        """All items, each parsed with `read`. When a page has expired the list is begun again: what was read
+        of it belongs to another moment.
         """
+        for _ in range(_MAX_RESTARTS):
+            try:
+                return await self._pages(place, read, query or {})
+            except PageExpired:
+                continue
+        return await self._pages(place, read, query or {})
+
+    async def _pages(self, place: Place, read: Callable[[Manifest], V], query: Mapping[str, str]) -> list[V]:
+        """https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks"""
         found: list[V] = []
         more = ""
         for _ in range(_MAX_PAGES):
             page = await self._request(
-                "GET", path, {**(query or {}), "limit": "500", **({"continue": more} if more else {})}
+                "GET", place, {**query, "limit": "500", **({"continue": more} if more else {})}
             )
-            if page is None:
-                return found
             with understood(SYSTEM):
-                found += [read(item) for item in items_of(page)]
-                more = instance(str, page.get("metadata", {}).get("continue") or "")
+                found += [read(item) for item in items_of(instance(dict, page))]
+                more = instance(str, instance(dict, page).get("metadata", {}).get("continue") or "")
             if not more:
                 return found
         raise unexpected(SYSTEM, "the list does not end")
-
-    async def workspaces(self, namespace: str) -> list[Workspace]:
-        return await self._list(self._path(API_VERSION, "workspaces", namespace), workspace_of)
-
-    async def release(self) -> Release | None:
-        """https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3 . Every user with a token
-        may read it (the role `system:discovery`).
-        """
-        if self._release is None or self._now() >= self._release[0] + RELEASE_KEPT:
-            document = await self._request("GET", f"/openapi/v3/apis/{API_VERSION}")
-            if document is None:
-                return None
-            with understood(SYSTEM):
-                self._release = self._now(), release_of(marks_of(document))
-        return self._release[1]
 
     async def limits(self, namespace: str) -> list[Limit]:
         found = await asyncio.gather(*(self._limit(namespace, kind) for kind in LIMITS))
         return [each for each in found if each is not None]
 
     async def _limit(self, namespace: str, kind: str) -> Limit | None:
-        found = await self._request("GET", self._path(_LIMITS[kind], _PLURALS[kind], namespace, LIMITS[kind]))
+        found = await self._request("GET", Place(_LIMITS[kind], kind, namespace, LIMITS[kind]))
         with understood(SYSTEM):
             return None if found is None else limit_of(kind)(found)
 
@@ -169,97 +208,69 @@ class KaitoCluster:
         https://kubernetes.io/docs/reference/using-api/server-side-apply
         """
         await self._request(
-            "PATCH", self._path_of(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest
+            "PATCH", Place.of(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}, manifest
         )
 
     async def create(self, manifest: Manifest) -> None:
-        path = self._path(
-            manifest["apiVersion"], _PLURALS[manifest["kind"]], manifest["metadata"]["namespace"]
-        )
-        await self._request("POST", path, {"fieldManager": FIELD_MANAGER}, manifest)
+        collection = Place(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
+        await self._request("POST", collection, {"fieldManager": FIELD_MANAGER}, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
-        await self._delete(self._path(API_VERSION, "workspaces", namespace, name), resource_version)
+        await self._delete(_workspace(namespace, name), resource_version)
 
     async def delete_route(self, namespace: str, name: str) -> None:
-        await self._delete(self._path(_ROUTES, "httproutes", namespace, name), None)
+        await self._delete(_route(namespace, name), None)
 
     async def delete_namespace(self, name: str, resource_version: str) -> None:
-        await self._delete(f"/api/v1/namespaces/{name}", resource_version)
+        await self._delete(_namespace(name), resource_version)
 
-    async def _delete(self, path: str, resource_version: str | None) -> None:
+    async def _delete(self, place: Place, resource_version: str | None) -> None:
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if resource_version is not None:
             options["preconditions"] = {"resourceVersion": resource_version}
-        await self._request("DELETE", path, body=options)
-
-    def _path_of(self, manifest: Manifest) -> str:
-        metadata = manifest["metadata"]
-        return self._path(
-            manifest["apiVersion"], _PLURALS[manifest["kind"]], metadata.get("namespace"), metadata["name"]
-        )
-
-    def _path(self, api_version: str, plural: str, namespace: str | None, name: str | None = None) -> str:
-        base = f"/api/{api_version}" if api_version == "v1" else f"/apis/{api_version}"
-        within = f"/namespaces/{namespace}" if namespace else ""
-        return f"{base}{within}/{plural}" + (f"/{name}" if name else "")
+        await self._request("DELETE", place, body=options)
 
     async def _request(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Manifest | None = None
+        self,
+        method: str,
+        place: Place,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
     ) -> Manifest | None:
-        """The answer's JSON, or None when there is no such object."""
+        """The answer's JSON, or None when there is no such object. Raises KindNotServed when there is no such
+        kind.
+        """
         with understood(SYSTEM):
-            client = await self._connected()
-            headers = {"Accept": "application/json", "Content-Type": _content_type(method)}
-            pairs = list((query or {}).items())
-            prepared = client.param_serialize(
-                method,
-                path,
-                query_params=pairs,
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
-            response = await self._call(client, serialized)
-            content = await limited(SYSTEM, response.content, _MAX_PAGE_BYTES)
-            if response.status == 404 and method in ("GET", "DELETE"):
+            answer = await self._send(method, place.path, query, body)
+            if answer.status == 404 and not answer.is_of_a_missing_object:
+                raise self._not_served(place)
+            if answer.status == 404 and method in ("GET", "DELETE"):
                 return None
-            if response.status >= 300:
-                raise _error(response, content)
-            return instance(dict, json.loads(content))
+            if answer.status >= 300:
+                raise answer.error()
+            return answer.json()
 
-    async def _call(self, client: Any, serialized: Any) -> ClientResponse:
-        """After a connection error the client is dropped, because the cluster may have another address or
-        authority by now.
-
-        An API server does not redirect; the client would follow to another host, without our token and with
-        another method.
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+    ) -> Answer:
+        """One call with the client that is kept. An API server does not redirect; the client would follow to
+        another host, without our token and with another method.
         """
         from aiohttp import ClientConnectionError
 
-        try:
-            with counted(SYSTEM, serialized[0]) as call:
-                answer: ClientResponse = (await client.call_api(*serialized, _request_timeout=30)).response
-                call.answered(answer.status)
-        except ClientConnectionError:
-            await self._forget(client)
-            raise
-        if answer.history:
-            raise unexpected(SYSTEM, "it leads elsewhere")
-        return answer
-
-    async def _forget(self, client: ApiClient) -> None:
-        """Close a client; concurrent calls with it fail too and are retried."""
-        if self._client is client:
-            self._client = self._release = None
-        await client.close()  # type: ignore[no-untyped-call]
-
-    async def _connected(self) -> ApiClient:
-        async with self._connecting:
-            if self._client is None:
-                self._client = await self._connect()
-            return self._client
+        async with self._connection.client() as client:
+            try:
+                answer = await _call(client, method, path, list((query or {}).items()), body)
+            except (ClientConnectionError, TimeoutError):
+                self._connection.unreachable(client)
+                raise
+            if answer.status == 401:
+                self._connection.refused(client)
+            return answer
 
     async def _connect(self) -> ApiClient:
         from kubernetes.aio.client import ApiClient, Configuration
@@ -267,9 +278,10 @@ class KaitoCluster:
         server, authority = await self._cluster_address()
         configuration = Configuration(host=server)
         configuration.ca_cert_data = authority
+        # the client renews only a key that it has
+        configuration.api_key["BearerToken"] = ""
         # its default is None
         configuration.refresh_api_key_hook = self._refresh_token  # type: ignore[assignment]
-        await self._refresh_token(configuration)
         try:
             return ApiClient(configuration)
         except ssl.SSLError:
@@ -299,21 +311,36 @@ class KaitoCluster:
         return server, base64.b64decode(cluster["certificate-authority-data"]).decode()
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()  # type: ignore[no-untyped-call]
+        await self._connection.close()
 
 
-def _content_type(method: str) -> str:
-    return "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+def _namespace(name: str) -> Place:
+    return Place("v1", "Namespace", name=name)
 
 
-def _error(response: ClientResponse, content: bytes) -> Exception:
-    try:
-        answer = instance(dict, json.loads(content))
-    except (ValueError, TypeError, RecursionError):
-        answer = {}
-    code, message = str(answer.get("reason") or ""), str(answer.get("message") or "")
-    if response.status == 403 and any(words in message for words in _QUOTA_EXCEEDED):
-        return Busy(f"{SYSTEM} answered 403: {message[:300]}", reason="QuotaExceeded")
-    wait = wait_asked_for({name.lower(): value for name, value in response.headers.items()})
-    return by_status(SYSTEM, response.status, code, message, wait)
+def _workspace(namespace: str | None = None, name: str | None = None) -> Place:
+    return Place(API_VERSION, "Workspace", namespace, name)
+
+
+def _route(namespace: str | None = None, name: str | None = None) -> Place:
+    return Place(ROUTE_VERSION, "HTTPRoute", namespace, name)
+
+
+async def _call(
+    client: Any, method: str, path: str, query: list[tuple[str, str]], body: Manifest | None
+) -> Answer:
+    """One request, read to its end: whatever happens, its connection is given back."""
+    headers = {"Accept": _JSON, "Content-Type": _APPLY if method == "PATCH" else _JSON}
+    prepared = client.param_serialize(
+        method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
+    )
+    serialized = await prepared if asyncio.iscoroutine(prepared) else prepared
+    with counted(SYSTEM, method) as call:
+        answer = await client.call_api(*serialized, _request_timeout=30)
+        call.answered(answer.status)
+    async with answer.response as response:
+        if response.history:
+            raise unexpected(SYSTEM, "it leads elsewhere")
+        content = await limited(SYSTEM, response.content, _MAX_PAGE_BYTES)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, content)

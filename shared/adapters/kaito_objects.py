@@ -35,6 +35,12 @@ def items_of(page: Manifest) -> list[Manifest]:
     return [] if page["items"] is None else instance(list, page["items"])
 
 
+def types_in(api_version: str, listed: Manifest) -> frozenset[tuple[str, str]]:
+    """The kinds of an `APIResourceList`. Subresources are rows too, as `workspaces/status`."""
+    rows = instance(list, listed["resources"])
+    return frozenset((api_version, text(row["kind"])) for row in rows if "/" not in text(row["name"]))
+
+
 def at_home(read: Callable[[Manifest], V]) -> Callable[[Manifest], tuple[str, V]]:
     return lambda item: (text(item["metadata"]["namespace"]), read(item))
 

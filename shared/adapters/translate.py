@@ -30,8 +30,7 @@ _LIBRARIES = ("azure", "kubernetes", "gidgethub", "aiohttp", "urllib3")
 #: Key Vault's error code for a name that a soft-deleted secret still has.
 _SOFT_DELETED = "ObjectIsDeletedButRecoverable"
 
-#: The errors of statuses that may not last. Kubernetes answers 410 for a list that has changed too much
-#: between two pages: the next attempt starts over.
+#: The errors of statuses that may not last. 410 is for what a list still named: the next attempt starts over.
 _TEMPORARY: Mapping[int, type[TemporaryError]] = {
     408: Unavailable,
     409: Busy,

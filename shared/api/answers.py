@@ -161,7 +161,10 @@ def provider_list(catalog: Catalog, platform: Platform, snapshot: Snapshot, comm
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
         backends=tuple(_backends(catalog, platform, snapshot.backends)),
-        differences=tuple(each.message for each in differences(names.CATALOG_TEAM, plans)),
+        differences=(
+            *(each.message for each in differences(names.CATALOG_TEAM, plans)),
+            *map(str, snapshot.not_served.values()),
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from shared.requests.request import AccessRequest
 from shared.resources.actual import Namespace, Product, Project, Workspace
 from shared.resources.desired import Platform
 from shared.resources.keys import renewal_of
-from shared.resources.plan import Plan, describe
+from shared.resources.plan import Plan, describe, known
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
 from shared.resources.readiness import Failed, NotYet, readiness
 from shared.resources.workspace_plan import has_our_label, label_lost
@@ -234,7 +234,7 @@ def _ended(part: Part, view: TeamView, platform: Platform) -> Condition:
         case "Keys":
             return _ended_keys(view)
         case "Workspaces":
-            namespace = view.actual.workspaces.namespace
+            namespace = known(view.actual.workspaces.namespace, None)
             withdrawn = _withdrawn(
                 part, namespace is not None, _marked(namespace), view.times.workspace_grace
             )
@@ -273,7 +273,7 @@ def _held_up(view: TeamView, platform: Platform) -> Condition | None:
     first seconds what is in a namespace that goes does not show it.
     """
     found, owner = view.actual.workspaces, Marker(platform.repository, view.on_branch.team, "", "")
-    namespace = found.namespace
+    namespace = known(found.namespace, None)
     if namespace is None or not owner.owns(namespace.marker):
         return None
     if namespace.terminating:
@@ -290,7 +290,7 @@ def _workspaces(view: TeamView, platform: Platform) -> Condition:
 
 
 def _serving_workspaces(view: TeamView) -> Condition:
-    managed = [each for each in view.actual.workspaces.workspaces if each.managed]
+    managed = [each for each in view.actual.workspaces.by_name.values() if each.managed]
     if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
     found = sorted(managed, key=lambda each: each.name)

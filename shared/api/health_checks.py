@@ -16,7 +16,9 @@ from shared.branch.evaluation import evaluate_all
 from shared.branch.review import Baseline
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
+from shared.ports import Cluster
 from shared.resources.backends import require_readable
+from shared.resources.served_kinds import NEEDED
 
 #: The time limit of one call.
 TIMEOUT = timedelta(seconds=5)
@@ -42,7 +44,7 @@ def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     yield "Key Vault", app.vault.versions(secret)
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
-        yield "Kubernetes", app.cluster.namespace(names.namespace(names.CATALOG_TEAM))
+        yield "Kubernetes", _cluster(app.cluster)
     if app.projects is not None:
         yield "Foundry", app.projects.project(names.project(names.CATALOG_TEAM))
 
@@ -79,6 +81,13 @@ async def _gateway(app: App) -> None:
         app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
     require_readable({value.url: value.unreadable for value in values if value.ours and value.unreadable})
+
+
+async def _cluster(cluster: Cluster) -> None:
+    """Raise KindNotServed for a kind without which no team gets a workspace."""
+    served, _ = await asyncio.gather(cluster.served(), cluster.namespace(names.namespace(names.CATALOG_TEAM)))
+    if missing := served.first_missing(NEEDED):
+        raise missing
 
 
 async def _branch(app: App) -> None:

@@ -7,7 +7,7 @@ One team is read by itself, several teams by lists. The caller decides by `Audie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -28,16 +28,18 @@ from shared.branch.states import Access, TeamState
 from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
-from shared.errors import Unavailable
+from shared.errors import KindNotServed, Unavailable
 from shared.git import Tree
 from shared.inventory import owned_teams
 from shared.inventory.dead_letters import letters
+from shared.inventory.list_all import errors_of, if_served, or_unread
 from shared.inventory.snapshot import Part, Snapshot
 from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
-from shared.ports import Head
-from shared.resources.actual import Limit, Route, Workspace
+from shared.ports import Cluster, Head
+from shared.resources.actual import Limit, Namespace, Route, Workspace
+from shared.resources.plan import UNREAD, Unread
 from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
@@ -78,6 +80,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
             branch.reviewed.catalog,
             times,
             _letters_by_part(found_letters, team),
+            _unknown_parts(snapshot, team),
         )
         for team in _all_teams(app, branch)
     )
@@ -121,6 +124,11 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     return await _recheck_beside_all(app, view, record, at)
 
 
+def _unknown_parts(snapshot: Snapshot, found: TeamOnBranch) -> dict[Part, tuple[str, str]]:
+    error = snapshot.unknown(found.team, asks=found.request is not None and found.request.has_own_models)
+    return {} if error is None else {"Workspaces": (error.reason, error.message)}
+
+
 async def models(app: App, with_shares: bool) -> ModelList:
     """The catalogue of the branch with its grants; `with_shares` adds those of each team."""
     head = await _head(app)
@@ -136,20 +144,14 @@ async def providers(app: App) -> ProviderList:
 
 async def _platform_side(app: App) -> Snapshot:
     """A snapshot of the objects that the catalogue provisions, without those of teams."""
-    home, cluster = names.namespace(names.CATALOG_TEAM), app.cluster
-    in_cluster = (
-        _nothing()
-        if cluster is None
-        else asyncio.gather(
-            cluster.namespace(home), cluster.workspaces(home), cluster.routes(home), cluster.limits(home)
-        )
-    )
+    home = names.namespace(names.CATALOG_TEAM)
     api, backends, values, (namespace, workspaces, routes, limits) = await asyncio.gather(
         app.gateway.api(names.API),
         app.gateway.backends(names.SHARED_PREFIX),
         app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
-        in_cluster,
+        _in_namespace(app.cluster, home),
     )
+    found = or_unread(namespace)
     return Snapshot(
         api=api,
         products={},
@@ -159,16 +161,32 @@ async def _platform_side(app: App) -> Snapshot:
         named_values={value.name: value for value in values},
         secrets={},
         readers={},
-        namespaces={home: namespace} if namespace else {},
-        workspaces={home: tuple(workspaces)},
-        routes={home: tuple(routes)},
+        namespaces=UNREAD if isinstance(found, Unread) else {home: found} if found else {},
+        workspaces=UNREAD if isinstance(workspaces, KindNotServed) else {home: tuple(workspaces)},
+        routes=UNREAD if isinstance(routes, KindNotServed) else {home: tuple(routes)},
         nodes=(),
-        limits={home: tuple(limits)},
+        limits=UNREAD if isinstance(limits, KindNotServed) else {home: tuple(limits)},
+        not_served=errors_of(namespace, workspaces, routes, limits),
     )
 
 
-async def _nothing() -> tuple[None, list[Workspace], list[Route], list[Limit]]:
-    return None, [], [], []
+async def _in_namespace(
+    cluster: Cluster | None, home: str
+) -> tuple[
+    Namespace | KindNotServed | None,
+    Sequence[Workspace] | KindNotServed,
+    Sequence[Route] | KindNotServed,
+    Sequence[Limit] | KindNotServed,
+]:
+    """What there is in a namespace, as far as the cluster serves it."""
+    if cluster is None:
+        return None, (), (), ()
+    return await asyncio.gather(
+        if_served(cluster.namespace, home),
+        if_served(cluster.workspaces, home),
+        if_served(cluster.routes, home),
+        if_served(cluster.limits, home),
+    )
 
 
 async def _head(app: App) -> Head:

@@ -23,10 +23,13 @@ from shared.branch.review import KEPT, read
 from shared.catalog.capacity import ExistingWorkspaces, Grants
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Account, Share
+from shared.errors import KindNotServed
 from shared.marker import NOWHERE, Marker
+from shared.ports import Cluster
 from shared.requests.paths import RequestPaths
 from shared.resources.actual import Product, Workspace
 from shared.resources.desired import Platform, compile_gateway
+from shared.resources.plan import Unread, known
 
 #: Teams whose grants are read at the same time.
 CONCURRENCY = 8
@@ -35,11 +38,11 @@ CONCURRENCY = 8
 @dataclass(frozen=True, slots=True)
 class KnownObjects:
     """The objects that the caller has listed already. `workspaces` by namespace; None if they were not
-    listed.
+    listed, UNREAD if the cluster does not serve them.
     """
 
     products: Sequence[Product]
-    workspaces: Mapping[str, Sequence[Workspace]] | None = None
+    workspaces: Mapping[str, Sequence[Workspace]] | Unread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +203,20 @@ def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
 
 async def _existing_workspaces(app: App, catalog: Catalog, seen: KnownObjects) -> ExistingWorkspaces:
     """By model, the teams that have a workspace for it. It costs one list of the cluster, where a model may
-    have dedicated workspaces.
+    have dedicated workspaces. While the cluster does not serve them, none is made, and only grants count.
     """
     dedicated = [model.name for model in catalog.models if model.dedicated is not None]
     if not dedicated or app.cluster is None:
         return {}
-    workspaces = await app.cluster.all_workspaces() if seen.workspaces is None else seen.workspaces
+    workspaces = await _listed(app.cluster) if seen.workspaces is None else known(seen.workspaces, {})
     return {model: _teams_with(names.workspace(model), workspaces) for model in dedicated}
+
+
+async def _listed(cluster: Cluster) -> Mapping[str, Sequence[Workspace]]:
+    try:
+        return await cluster.all_workspaces()
+    except KindNotServed:
+        return {}
 
 
 def _teams_with(workspace: str, workspaces: Mapping[str, Sequence[Workspace]]) -> frozenset[str]:

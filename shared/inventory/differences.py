@@ -22,7 +22,7 @@ from shared.resources.desired import (
     compile_workspaces,
 )
 from shared.resources.keys import plan_keys, plan_withdrawn_keys
-from shared.resources.plan import Finding, Kind, Pending, Plan, Refused, describe
+from shared.resources.plan import Finding, Kind, Pending, Plan, Refused, describe, known
 from shared.resources.product import plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.resources.project import plan_project, plan_withdrawn_project
 from shared.resources.unified_api_plan import plan_catalog, plan_cleaning
@@ -89,7 +89,7 @@ def plans_to_grant(
     if platform.cluster is None:
         return plans
     workspaces = compile_workspaces(request, catalog, platform)
-    digest = workspaces.digest_in(actual.workspaces.namespace) if workspaces.workspaces else ""
+    digest = workspaces.digest_in(known(actual.workspaces.namespace, None)) if workspaces.workspaces else ""
     sealed = Marker(platform.repository, team, wanted.path, "", digest)
     return {**plans, "Workspaces": plan_workspaces(workspaces, sealed, actual.workspaces)}
 
@@ -143,6 +143,6 @@ def plans_for_catalog(catalog: Catalog, platform: Platform, snapshot: Snapshot) 
     if platform.cluster is not None:
         shared = compile_shared_workspaces(catalog, platform)
         workspaces = snapshot.team(CATALOG_TEAM).workspaces
-        digest = shared.digest_in(workspaces.namespace)
+        digest = shared.digest_in(known(workspaces.namespace, None))
         sealed = Marker(platform.repository, CATALOG_TEAM, "", "", digest)
         yield plan_workspaces(shared, sealed, workspaces)

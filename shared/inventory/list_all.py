@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from shared import names
 from shared.app import App
+from shared.errors import KindNotServed
 from shared.inventory.snapshot import Snapshot
 from shared.ports import Cluster
 from shared.resources.actual import (
@@ -21,7 +22,7 @@ from shared.resources.actual import (
     Route,
     Workspace,
 )
-from shared.resources.plan import Unread
+from shared.resources.plan import UNREAD, Unread, known
 from shared.resources.workspace_plan import has_our_label
 from shared.resources.workspaces import LIMITS
 
@@ -32,9 +33,41 @@ class _Named(Protocol):
 
 
 N = TypeVar("N", bound=_Named)
+V = TypeVar("V")
 Limits = Mapping[str, tuple[Limit, ...]]
 #: Namespaces that are looked at by themselves at the same time.
 CONCURRENCY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _InCluster:
+    """The lists of the cluster, as in the snapshot."""
+
+    namespaces: Mapping[str, Namespace] | Unread = field(default_factory=dict)
+    workspaces: Mapping[str, tuple[Workspace, ...]] | Unread = field(default_factory=dict)
+    routes: Mapping[str, tuple[Route, ...]] | Unread = field(default_factory=dict)
+    nodes: tuple[GpuNode, ...] | Unread = ()
+    limits: Limits | Unread = field(default_factory=dict)
+    not_served: Mapping[str, KindNotServed] = field(default_factory=dict)
+
+
+async def if_served(read: Callable[..., Awaitable[V]], *where: str) -> V | KindNotServed:
+    """What is read (in a namespace), or the error where the cluster does not know the kind: that part is
+    unknown then, and the others are compared all the same.
+    """
+    try:
+        return await read(*where)
+    except KindNotServed as error:
+        return error
+
+
+def or_unread(found: V | KindNotServed) -> V | Unread:
+    return UNREAD if isinstance(found, KindNotServed) else found
+
+
+def errors_of(*parts: object) -> dict[str, KindNotServed]:
+    """By kind, those that are not served."""
+    return {each.kind: each for each in parts if isinstance(each, KindNotServed)}
 
 
 async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
@@ -55,14 +88,12 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         (linked, subscriptions, backends, values),
         (secrets, readers),
         cluster,
-        limits,
         playground,
     ) = await asyncio.gather(
         unified,
         on_gateway,
         in_vault,
         _survey_cluster(app.cluster),
-        _survey_limits(app.cluster),
         _survey_playground(app),
     )
     found = (
@@ -77,12 +108,16 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
     snapshot = Snapshot(
         api,
         *found,
-        *cluster,
+        cluster.namespaces,
+        cluster.workspaces,
+        cluster.routes,
+        cluster.nodes,
         *playground,
         api_policy=policy,
         fragment=fragment.digest,
         rules=fragment.rules,
-        limits=limits,
+        limits=cluster.limits,
+        not_served=cluster.not_served,
     )
     if app.cluster is None:
         return snapshot
@@ -96,54 +131,77 @@ async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[s
     return _by_name(projects), users
 
 
-async def _survey_cluster(
-    cluster: Cluster | None,
-) -> tuple[
-    Mapping[str, Namespace],
-    Mapping[str, tuple[Workspace, ...]],
-    Mapping[str, tuple[Route, ...]],
-    tuple[GpuNode, ...],
-]:
+async def _survey_cluster(cluster: Cluster | None) -> _InCluster:
+    """Nodes are listed first: one whose workspace is not in the later list has lost it."""
     if cluster is None:
-        return {}, {}, {}, ()
-    namespaces, workspaces, routes, nodes = await asyncio.gather(
-        cluster.namespaces(), cluster.all_workspaces(), cluster.all_routes(), cluster.gpu_nodes()
+        return _InCluster()
+    nodes = await if_served(cluster.gpu_nodes)
+    namespaces, workspaces, routes, quotas, policies = await asyncio.gather(
+        if_served(cluster.namespaces),
+        if_served(cluster.all_workspaces),
+        if_served(cluster.all_routes),
+        if_served(cluster.all_quotas),
+        if_served(cluster.all_network_policies),
     )
-    by_home = {home: tuple(found) for home, found in workspaces.items()}
-    return _by_name(namespaces), by_home, {home: tuple(found) for home, found in routes.items()}, tuple(nodes)
+    return _InCluster(
+        UNREAD if isinstance(namespaces, KindNotServed) else _by_name(namespaces),
+        _by_home(workspaces),
+        _by_home(routes),
+        UNREAD if isinstance(nodes, KindNotServed) else tuple(nodes),
+        _both(quotas, policies),
+        errors_of(nodes, namespaces, workspaces, routes, quotas, policies),
+    )
 
 
-async def _survey_limits(cluster: Cluster | None) -> Limits:
+def _both(
+    quotas: Mapping[str, list[Limit]] | KindNotServed, policies: Mapping[str, list[Limit]] | KindNotServed
+) -> Limits | Unread:
     """Quotas and network policies by namespace: one list of each kind."""
-    if cluster is None:
-        return {}
-    quotas, policies = await asyncio.gather(cluster.all_quotas(), cluster.all_network_policies())
-    return {
-        home: (*quotas.get(home, ()), *policies.get(home, ())) for home in quotas.keys() | policies.keys()
-    }
+    if isinstance(quotas, KindNotServed) or isinstance(policies, KindNotServed):
+        return UNREAD
+    homes = quotas.keys() | policies.keys()
+    return {home: (*quotas.get(home, ()), *policies.get(home, ())) for home in homes}
+
+
+def _by_home(found: Mapping[str, list[V]] | KindNotServed) -> Mapping[str, tuple[V, ...]] | Unread:
+    if isinstance(found, KindNotServed):
+        return UNREAD
+    return {home: tuple(each) for home, each in found.items()}
 
 
 async def _with_missing(cluster: Cluster, repository: int, snapshot: Snapshot) -> Snapshot:
     """What the lists by label lack is looked for by its name: it is gone, or has lost the label."""
     semaphore = asyncio.Semaphore(CONCURRENCY)
 
-    async def read(home: str) -> tuple[str, tuple[Limit, ...], tuple[Route, ...]]:
+    async def read(home: str) -> tuple[list[Limit] | KindNotServed, list[Route] | KindNotServed]:
         async with semaphore:
-            limits, routes = await asyncio.gather(cluster.limits(home), cluster.routes(home))
-            return home, tuple(limits), tuple(routes)
+            return await asyncio.gather(if_served(cluster.limits, home), if_served(cluster.routes, home))
 
-    found = await asyncio.gather(*map(read, _incomplete_homes(repository, snapshot)))
-    known = {} if isinstance(snapshot.limits, Unread) else snapshot.limits
+    homes = tuple(_incomplete_homes(repository, snapshot))
+    found = dict(zip(homes, await asyncio.gather(*map(read, homes)), strict=True))
     return replace(
         snapshot,
-        limits={**known, **{home: limits for home, limits, _ in found}},
-        routes={**snapshot.routes, **{home: routes for home, _, routes in found}},
+        limits=_completed(snapshot.limits, {home: limits for home, (limits, _) in found.items()}),
+        routes=_completed(snapshot.routes, {home: routes for home, (_, routes) in found.items()}),
+        not_served={
+            **snapshot.not_served,
+            **errors_of(*(part for parts in found.values() for part in parts)),
+        },
     )
+
+
+def _completed(
+    listed: Mapping[str, tuple[V, ...]] | Unread, found: Mapping[str, list[V] | KindNotServed]
+) -> Mapping[str, tuple[V, ...]] | Unread:
+    read = {home: tuple(each) for home, each in found.items() if not isinstance(each, KindNotServed)}
+    if isinstance(listed, Unread) or len(read) < len(found):
+        return UNREAD
+    return {**listed, **read}
 
 
 def _incomplete_homes(repository: int, snapshot: Snapshot) -> Iterator[str]:
     """The namespaces that a marker vouches for and of which the lists lack a limit or a route."""
-    for home, namespace in snapshot.namespaces.items():
+    for home, namespace in known(snapshot.namespaces, {}).items():
         marker = namespace.marker
         if marker is None or (marker.repository, names.namespace(marker.team)) != (repository, home):
             continue
@@ -153,10 +211,21 @@ def _incomplete_homes(repository: int, snapshot: Snapshot) -> Iterator[str]:
 
 
 def _lacks(home: str, snapshot: Snapshot) -> bool:
-    limits = () if isinstance(snapshot.limits, Unread) else snapshot.limits.get(home, ())
+    """Whether a list that was answered has not all that should be there."""
+    return _lacks_limit(home, snapshot) or _lacks_route(home, snapshot)
+
+
+def _lacks_limit(home: str, snapshot: Snapshot) -> bool:
+    if isinstance(snapshot.limits, Unread):
+        return False
+    return bool(LIMITS.items() - {(each.kind, each.name) for each in snapshot.limits.get(home, ())})
+
+
+def _lacks_route(home: str, snapshot: Snapshot) -> bool:
+    if isinstance(snapshot.workspaces, Unread) or isinstance(snapshot.routes, Unread):
+        return False
     workspaces = {each.name for each in snapshot.workspaces.get(home, ()) if not each.terminating}
-    routes = {each.name for each in snapshot.routes.get(home, ())}
-    return bool(LIMITS.items() - {(each.kind, each.name) for each in limits} or workspaces - routes)
+    return bool(workspaces - {each.name for each in snapshot.routes.get(home, ())})
 
 
 def _by_name(found: Iterable[N]) -> dict[str, N]:

@@ -11,6 +11,7 @@ from shared import names
 from shared.catalog.catalog import Catalog
 from shared.inventory.snapshot import Snapshot
 from shared.resources.actual import Namespace, Workspace
+from shared.resources.plan import UNREAD, Unread, known
 from shared.resources.workspace_plan import has_our_label, label_lost
 
 #: An empty namespace goes in seconds, one with a GPU node in minutes.
@@ -27,8 +28,10 @@ def namespace_findings(
             why = found.remaining or "its conditions do not say why"
             yield f"namespace {found.name} has been going for {minutes} minutes and is still there: {why}"
         elif not found.terminating and not has_our_label(found):
-            workspaces = snapshot.workspaces.get(found.name, ())
-            yield label_lost(found.name, workspaces) + _cost(workspaces, catalog)
+            listed = snapshot.workspaces
+            workspaces = () if isinstance(listed, Unread) else listed.get(found.name, ())
+            lost = label_lost(found.name, UNREAD if isinstance(listed, Unread) else workspaces)
+            yield lost + _cost(workspaces, catalog)
 
 
 def going(repository: int, snapshot: Snapshot) -> int:
@@ -37,7 +40,7 @@ def going(repository: int, snapshot: Snapshot) -> int:
 
 
 def _ours(repository: int, snapshot: Snapshot) -> Iterator[Namespace]:
-    for name, found in sorted(snapshot.namespaces.items()):
+    for name, found in sorted(known(snapshot.namespaces, {}).items()):
         marker = found.marker
         if marker is not None and (marker.repository, names.namespace(marker.team)) == (repository, name):
             yield found
@@ -48,8 +51,8 @@ def _cost(workspaces: tuple[Workspace, ...], catalog: Catalog | None) -> str:
     if catalog is None:
         return ""
     prices = (catalog.gpu_prices.get(str(each.fixed.get("instanceType"))) for each in workspaces)
-    known = [price for price in prices if price is not None]
-    if not known:
+    priced = [price for price in prices if price is not None]
+    if not priced:
         return ""
-    more = "" if len(known) == len(workspaces) else " or more"
-    return f", for {sum(known)} {catalog.currency}{more} an hour"
+    more = "" if len(priced) == len(workspaces) else " or more"
+    return f", for {sum(priced)} {catalog.currency}{more} an hour"

@@ -10,6 +10,7 @@ from shared import names
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, owner_of
 from shared.resources.actual import SecretVersion
+from shared.resources.plan import known
 from shared.resources.project import BEING_DELETED
 from shared.resources.subscription import team_displayed
 
@@ -22,7 +23,7 @@ def teams_with_objects(repository: int, world: Snapshot) -> frozenset[str]:
     """All teams that our objects are marked with. A copy of an object under another name does not count."""
     owners = chain(
         _marked(world.products, names.product),
-        _marked(world.namespaces, names.namespace),
+        _marked(known(world.namespaces, {}), names.namespace),
         _marked(world.projects, names.project),
         ((marker.repository, marker.team) for marker in _backends(world)),
         _tagged(world),
@@ -84,7 +85,7 @@ def _has_active_subscription(team: str, repository: int, world: Snapshot) -> boo
 
 def _markers(team: str, world: Snapshot) -> Iterator[Marker]:
     """The markers of the team's namespace and project, as long as they are not being deleted."""
-    namespace = world.namespaces.get(names.namespace(team))
+    namespace = known(world.namespaces, {}).get(names.namespace(team))
     if namespace is not None and namespace.marker is not None and not namespace.terminating:
         yield namespace.marker
     project = world.projects.get(names.project(team))

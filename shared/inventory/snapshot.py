@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shared import names
+from shared.errors import KindNotServed
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
@@ -26,7 +27,7 @@ from shared.resources.actual import (
     Workspace,
 )
 from shared.resources.keys import ActualKeys
-from shared.resources.plan import UNREAD, Unread
+from shared.resources.plan import UNREAD, Unread, known
 from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
 from shared.resources.unified_api_plan import ActualCatalog
@@ -41,8 +42,9 @@ class Snapshot:
     """The existing objects of all systems, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
     projects. `limits` are those of our namespaces that lists by label show, or that were looked for by name.
-    `fragment` is the digest of the policy fragment, empty when there is none; `rules` is the number
-    of the rules by which sweeps have evaluated.
+    What the cluster does not serve is UNREAD, and `not_served` has the errors, by kind. `fragment` is the
+    digest of the policy fragment, empty when there is none; `rules` is the number of the rules by which
+    sweeps have evaluated.
     """
 
     api: Api | None
@@ -53,16 +55,17 @@ class Snapshot:
     named_values: Mapping[str, ActualNamedValue]
     secrets: Mapping[str, SecretVersion]
     readers: Mapping[str, frozenset[RoleGrant]]
-    namespaces: Mapping[str, Namespace]
-    workspaces: Mapping[str, tuple[Workspace, ...]]
-    routes: Mapping[str, tuple[Route, ...]]
-    nodes: tuple[GpuNode, ...]
+    namespaces: Mapping[str, Namespace] | Unread
+    workspaces: Mapping[str, tuple[Workspace, ...]] | Unread
+    routes: Mapping[str, tuple[Route, ...]] | Unread
+    nodes: tuple[GpuNode, ...] | Unread
     projects: Mapping[str, Project] = field(default_factory=dict)
     users: Mapping[str, frozenset[RoleGrant]] = field(default_factory=dict)
     api_policy: Policy | Unread | None = UNREAD
     fragment: str | Unread = UNREAD
     rules: int = 0
     limits: Mapping[str, tuple[Limit, ...]] | Unread = UNREAD
+    not_served: Mapping[str, KindNotServed] = field(default_factory=dict)
     #: The backends by the first part of their names: a team's product, or `shared`.
     backends_of: Mapping[str, tuple[ActualBackend, ...]] = field(init=False, compare=False, repr=False)
 
@@ -91,13 +94,21 @@ class Snapshot:
                 {name: self.readers[name] for name in secrets if name in self.readers},
             ),
             ActualWorkspaces(
-                self.namespaces.get(home),
-                self.workspaces.get(home, ()),
-                self.routes.get(home, ()),
+                UNREAD if isinstance(self.namespaces, Unread) else self.namespaces.get(home),
+                UNREAD if isinstance(self.workspaces, Unread) else self.workspaces.get(home, ()),
+                UNREAD if isinstance(self.routes, Unread) else self.routes.get(home, ()),
                 UNREAD if isinstance(self.limits, Unread) else self.limits.get(home, ()),
             ),
             ActualProject(self.projects.get(project), self.users.get(project, frozenset())),
         )
+
+    def unknown(self, team: str, *, asks: bool) -> KindNotServed | None:
+        """Why nobody can say how a team's workspaces stand. One that `asks` for none can only have some where
+        it has a namespace.
+        """
+        exists = names.namespace(team) in known(self.namespaces, {})
+        kinds = ["Namespace", *(["Workspace"] if asks or exists else []), *(["HTTPRoute"] if asks else [])]
+        return next((self.not_served[kind] for kind in kinds if kind in self.not_served), None)
 
     @property
     def catalog(self) -> ActualCatalog:

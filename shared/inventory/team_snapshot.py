@@ -168,7 +168,7 @@ async def _in_account(app: App, team: str) -> InAccount:
 
 
 def _has_own_models(request: AccessRequest | None) -> bool:
-    return request is not None and any(model.instance_type for model in request.models)
+    return request is not None and request.has_own_models
 
 
 async def _none() -> tuple[()]:

@@ -11,6 +11,7 @@ from shared import names
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, owner_of
 from shared.resources.actual import Subscription
+from shared.resources.plan import Unread, known
 from shared.resources.subscription import team_displayed
 
 #: API Management makes this subscription itself; it opens every API and cannot be deleted, only suspended.
@@ -33,6 +34,8 @@ def unmanaged(repository: int, world: Snapshot) -> Iterator[str]:
         if not world.products[name].subscription_required
     )
     yield from _secret_readers(repository, world)
+    # No kind of which nothing is known makes anything of it superfluous.
+    yield from (f"{error}: what is unknown is not compared" for error in world.not_served.values())
     yield from _nodes(world)
     yield from _workspaces(repository, world)
     yield from _project_readers(repository, world)
@@ -90,6 +93,8 @@ def _requested_reader(tags: Mapping[str, str], world: Snapshot) -> str | None:
 
 
 def _nodes(world: Snapshot) -> Iterator[str]:
+    if isinstance(world.nodes, Unread) or isinstance(world.workspaces, Unread):
+        return
     existing = {(home, workspace.name) for home, found in world.workspaces.items() for workspace in found}
     yield from (
         f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: "
@@ -101,15 +106,16 @@ def _nodes(world: Snapshot) -> Iterator[str]:
 
 def _workspaces(repository: int, world: Snapshot) -> Iterator[str]:
     """Workspaces of others in namespaces of ours."""
+    workspaces = known(world.workspaces, {})
     homes = (
         name
-        for name, each in world.namespaces.items()
+        for name, each in known(world.namespaces, {}).items()
         if _is_ours(each.marker, repository) and not each.terminating
     )
     found = (
         f"{home}/{each.name}"
         for home in homes
-        for each in world.workspaces.get(home, ())
+        for each in workspaces.get(home, ())
         if not (each.managed or each.terminating)
     )
     yield from (

@@ -18,13 +18,15 @@ class Event(Generic[M]):
     `now` is never earlier than the moment at which Service Bus took the message, whatever the clock of this
     machine says. `correlation_id` is the id of the first message of the chain: the ids of all that follow
     begin with it. `is_retry` is true for a retry, for a redelivery after a crash or a lost lock, and after
-    the branch has moved: an earlier attempt may have overwritten a newer state.
+    the branch has moved: an earlier attempt may have overwritten a newer state. `waited_for` is the reason
+    for which the message was scheduled, empty for none.
     """
 
     message: M
     now: datetime
     correlation_id: str
     is_retry: bool = False
+    waited_for: str = ""
 
     @property
     def verify_markers(self) -> bool:

@@ -60,6 +60,11 @@ class AccessRequest:
     requests_per_minute: int | None = None
 
     @property
+    def has_own_models(self) -> bool:
+        """Whether it asks for workspaces of its own."""
+        return any(model.instance_type for model in self.models)
+
+    @property
     def tokens(self) -> dict[str, int | None]:
         """The tokens per minute that it can take of each model's shared backends: 0 for none, None for no
         bound.

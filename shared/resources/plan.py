@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from shared.errors import NewerVersion, NotManaged
 from shared.marker import Marker
@@ -32,8 +32,14 @@ class Unread(Enum):
 
 
 UNREAD: Final = Unread.UNREAD
+T = TypeVar("T")
 #: The ETag of an object that was listed: it fences nothing.
 ANY_VERSION = "*"
+
+
+def known(part: T | Unread, otherwise: T) -> T:
+    """The part; `otherwise` where it was not read and nothing can be said of it."""
+    return otherwise if isinstance(part, Unread) else part
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +161,16 @@ class Plan:
         waiting = (each for each in self.pending if not each.ends)
         return (*taken, *waiting, *self)
 
-    def writable(self, *, despite_refusals: bool = False) -> WritablePlan:
+    def writable(self, *, despite_refusals: bool = False, despite_unread: bool = False) -> WritablePlan:
         """The plan for `apply`. Raises the error of an object that must be left alone; where access is taken
-        away, all that can be is (`despite_refusals`), and `require_allowed` comes afterwards.
+        away, all that can be is (`despite_refusals`), and `require_allowed` comes afterwards. Where nothing
+        more can be read, what is known is written (`despite_unread`).
 
         Raises ValueError for a plan that was made from lists: it is not known what there is to write.
         """
         if not despite_refusals:
             self.require_allowed()
-        if self.unread or any(_is_listed(change) for change in self):
+        if (self.unread and not despite_unread) or any(_is_listed(change) for change in self):
             raise ValueError(f"not all was read that this plan writes: {self}")
         return WritablePlan(self.steps, pending=self.pending)
 

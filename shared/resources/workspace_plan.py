@@ -18,6 +18,7 @@ from shared.resources.plan import (
     Change,
     Create,
     Delete,
+    Kind,
     Pending,
     Plan,
     Refused,
@@ -25,6 +26,7 @@ from shared.resources.plan import (
     Unread,
     Update,
     in_steps,
+    known,
     refusal,
 )
 from shared.resources.workspaces import (
@@ -42,23 +44,43 @@ OUR_LABEL = f"{MANAGED_BY}={MANAGER}"
 
 @dataclass(frozen=True, slots=True)
 class ActualWorkspaces:
-    """A team's namespace with its workspaces, routes and limits: what is there under the names of ours."""
+    """A team's namespace with its workspaces, routes and limits: what is there under the names of ours.
+    Except for limits, UNREAD is what the cluster does not serve.
+    """
 
-    namespace: Namespace | None = None
-    workspaces: Sequence[Workspace] = ()
-    routes: Sequence[Route] = ()
+    namespace: Namespace | Unread | None = None
+    workspaces: Sequence[Workspace] | Unread = ()
+    routes: Sequence[Route] | Unread = ()
     limits: Sequence[Limit] | Unread = UNREAD
 
     @property
     def is_terminating(self) -> bool:
-        return self.namespace is not None and self.namespace.terminating
+        namespace = known(self.namespace, None)
+        return namespace is not None and namespace.terminating
+
+    @property
+    def unread(self) -> frozenset[Kind]:
+        """The kinds that the cluster does not serve."""
+        parts: dict[Kind, object] = {
+            "namespace": self.namespace,
+            "workspace": self.workspaces,
+            "route": self.routes,
+        }
+        return frozenset(kind for kind, part in parts.items() if part is UNREAD)
+
+    @property
+    def by_name(self) -> dict[str, Workspace]:
+        """The workspaces, those that are being deleted too; none while they are unknown."""
+        return {each.name: each for each in known(self.workspaces, ())}
 
     @property
     def lasting(self) -> dict[str, Workspace]:
         """By name, the workspaces that are not being deleted. What is in a namespace that goes does not show
         it in the first seconds.
         """
-        return {each.name: each for each in self.workspaces if not (each.terminating or self.is_terminating)}
+        return {
+            name: each for name, each in self.by_name.items() if not (each.terminating or self.is_terminating)
+        }
 
 
 def plan_workspaces(
@@ -78,6 +100,8 @@ def plan_workspaces(
     An object that has lost our label, or is somebody else's, is refused by itself; the others are written.
     """
     namespace = actual.namespace
+    if isinstance(namespace, Unread):
+        return Plan(unread=actual.unread)
     if namespace is None:
         return _plan_namespace(desired, marker, actual, postponed)
     if not desired.workspaces:
@@ -86,20 +110,27 @@ def plan_workspaces(
         return _terminating(namespace, ends=False)
     if refused := _refused(marker, namespace, actual):
         return Plan(refused=refused)
-    if not _is_marked(marker, namespace):
+    if actual.unread:
+        plan = _plan_known(desired, actual)
+    elif _is_marked(marker, namespace):
+        plan = _plan_marked(desired, actual, postponed)
+    else:
         plan = _plan_objects(desired, actual, postponed, is_marked=False)
         return _between_markers(desired, marker, actual, plan)
+    if _is_labelled(marker, namespace) or not _is_marked(marker, namespace):
+        return plan
+    return replace(plan, steps=((Update("namespace", namespace.name, None, marker),), *plan.steps))
+
+
+def _plan_marked(desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Mapping[str, str]) -> Plan:
+    """If something differs although it was written once, everything is written again."""
     plan = _plan_objects(desired, actual, postponed, is_marked=True)
-    if plan:
-        # Something differs although it was written once: everything is written again.
-        plan = _plan_objects(desired, actual, postponed, is_marked=False)
-    labels = () if _is_labelled(marker, namespace) else [Update("namespace", namespace.name, None, marker)]
-    return replace(plan, steps=in_steps(labels, *plan.steps))
+    return _plan_objects(desired, actual, postponed, is_marked=False) if plan else plan
 
 
 def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
     """The workspaces that do not exist as desired: they would be created, or replaced."""
-    existing = {workspace.name: workspace.fixed for workspace in actual.workspaces if workspace.managed}
+    existing = {name: each.fixed for name, each in actual.by_name.items() if each.managed}
     return frozenset(
         name
         for name, manifest in desired.workspaces.items()
@@ -113,8 +144,20 @@ def _plan_namespace(
     """The plan where there is no namespace; it is made with the first workspace."""
     if postponed.keys() >= desired.workspaces.keys():
         return Plan(pending=tuple(_pending(postponed)))
+    if actual.unread:
+        return Plan(unread=actual.unread)
     plan = _plan_objects(desired, actual, postponed, is_marked=False)
     return _between_markers(desired, marker, actual, plan)
+
+
+def _plan_known(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Plan:
+    """The plan while the cluster does not serve a kind: limits that were edited are applied again, and
+    workspaces that nobody asks for go. Nothing is created that costs money, and no marker is written: what
+    it vouches for is compared again when the kind is there.
+    """
+    limits, refused_limits = _limit_changes(desired.limits, actual.limits, is_marked=True)
+    refused, deleted = _workspace_changes(desired, actual.by_name, desired.workspaces.keys())
+    return Plan(in_steps([*limits, *deleted]), refused=(*refused_limits, *refused), unread=actual.unread)
 
 
 def _plan_nothing(marker: Marker, namespace: Namespace, actual: ActualWorkspaces) -> Plan:
@@ -145,9 +188,10 @@ def has_our_label(namespace: Namespace) -> bool:
     return namespace.labels.get(MANAGED_BY) == MANAGER
 
 
-def label_lost(name: str, workspaces: Iterable[Workspace]) -> str:
+def label_lost(name: str, workspaces: Iterable[Workspace] | Unread) -> str:
     """What has come of a namespace without that label, and how a person puts it back."""
-    running = ", ".join(f"{each.name} on {each.fixed.get('instanceType')}" for each in workspaces)
+    shown = (f"{each.name} on {each.fixed.get('instanceType')}" for each in known(workspaces, ()))
+    running = "of which nothing is known" if isinstance(workspaces, Unread) else ", ".join(shown)
     return (
         f"namespace {name} has lost the label {OUR_LABEL}: nothing in it is repaired or deleted until it is "
         f"put back: kubectl label namespace {name} {OUR_LABEL} --overwrite. GPUs go on: {running or 'none'}"
@@ -182,7 +226,7 @@ def _between_markers(
     """The plan between the marker without its digest, so that a change which is taken back meanwhile is seen,
     and the one with it, which a plan that leaves a workspace out does not write.
     """
-    namespace, name = actual.namespace, namespace_name(marker.team)
+    namespace, name = known(actual.namespace, None), namespace_name(marker.team)
     begin = (
         ()
         if namespace is not None and _is_begun(marker, namespace)
@@ -201,16 +245,17 @@ def _plan_objects(
     """Limits, workspaces and routes; where the namespace's marker vouches for them, what was edited or is
     missing.
     """
-    existing = {workspace.name: workspace for workspace in actual.workspaces}
+    existing = actual.by_name
     granted = desired.without(postponed.keys() - existing.keys()) if postponed else desired
     limits, refused_limits = _limit_changes(desired.limits, actual.limits, is_marked=is_marked)
-    taken = {each.name for each in actual.routes if not each.managed} & granted.routes.keys()
+    actual_routes = known(actual.routes, ())
+    taken = {each.name for each in actual_routes if not each.managed} & granted.routes.keys()
     held = _held(granted, actual)
     refused, listed = _workspace_changes(granted, existing, held | postponed.keys())
     changes, absent = _within_quota(listed, existing, len(granted.workspaces))
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
     kept = {each.name for each in refused} | (held - existing.keys()) | taken
-    created, deleted = _route_changes(routes, actual.routes, kept, is_marked=is_marked)
+    created, deleted = _route_changes(routes, actual_routes, kept, is_marked=is_marked)
     return Plan(
         in_steps([*limits, *deleted], changes, created),
         refused=(*refused_limits, *refused, *(_taken("route", "route", each) for each in sorted(taken))),
@@ -225,7 +270,7 @@ def _held(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Set[str]:
     limits = () if isinstance(actual.limits, Unread) else actual.limits
     if any(_is_open(each, desired.limits) for each in limits if not each.managed):
         return desired.workspaces.keys()
-    theirs = {each.name: each.spec for each in actual.routes if not each.managed}
+    theirs = {each.name: each.spec for each in known(actual.routes, ()) if not each.managed}
     return {
         name
         for name, manifest in desired.routes.items()
@@ -356,6 +401,8 @@ def plan_withdrawn_workspaces(
     `in_doubt`: the branch cannot be read; nothing is deleted.
     """
     namespace = actual.namespace
+    if isinstance(namespace, Unread):
+        return Plan(unread=actual.unread)
     if namespace is None:
         return Plan()
     if namespace.terminating and owner.owns(namespace.marker):
@@ -380,16 +427,20 @@ def _plan_removal(namespace: Namespace, actual: ActualWorkspaces) -> Plan:
     """Delete the workspaces, so that KAITO gives their nodes back, and the namespace when they are gone. Each
     route goes before its workspace: a route that outlives a team which comes back would lead nowhere.
 
-    Where the namespace holds workspaces of others, it stays, and the team's own go all the same.
+    Where the namespace holds workspaces of others, it stays, and the team's own go all the same. It stays
+    too while nobody can see whether they are gone. Where routes are not served, they go with it.
     """
+    if isinstance(actual.workspaces, Unread):
+        return Plan(unread=frozenset({"workspace"}))
     if not actual.workspaces:
         return Plan(in_steps([Delete("namespace", namespace.name, namespace.resource_version)]))
     own = [each for each in actual.lasting.values() if each.managed]
-    refused = _refused_removal(namespace, actual)
+    refused = _refused_removal(namespace, actual.workspaces)
+    routes = () if isinstance(actual.routes, Unread) else own
     going = Pending("namespace", namespace.name, "WorkspaceDeleting", ends=True)
     return Plan(
         in_steps(
-            [Delete("route", each.name, "") for each in own],
+            [Delete("route", each.name, "") for each in routes],
             [Delete("workspace", each.name, each.resource_version) for each in own],
         ),
         refused=refused,
@@ -397,8 +448,8 @@ def _plan_removal(namespace: Namespace, actual: ActualWorkspaces) -> Plan:
     )
 
 
-def _refused_removal(namespace: Namespace, actual: ActualWorkspaces) -> tuple[Refused, ...]:
-    foreign = [workspace.name for workspace in actual.workspaces if not workspace.managed]
+def _refused_removal(namespace: Namespace, workspaces: Iterable[Workspace]) -> tuple[Refused, ...]:
+    foreign = [workspace.name for workspace in workspaces if not workspace.managed]
     if not foreign:
         return ()
     text = (

@@ -21,6 +21,7 @@ Manifest = dict[str, Any]
 API_VERSION = "kaito.sh/v1beta1"
 #: What earlier versions wrote for the AKS add-on. Namespaces still carry digests of it.
 EARLIER_API_VERSION = "kaito.sh/v1alpha1"
+ROUTE_VERSION = "gateway.networking.k8s.io/v1"
 #: The defaults that the cluster fills in: https://gateway-api.sigs.k8s.io/reference/spec
 _FILLED_IN = (
     ("group", ""),
@@ -147,7 +148,7 @@ def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Mani
         "backendRefs": [{"name": name, "port": 80}],
     }
     spec = {"parentRefs": [{"name": gateway_name, "namespace": gateway_namespace}], "rules": [rule]}
-    return _object("gateway.networking.k8s.io/v1", "HTTPRoute", marker, name, spec)
+    return _object(ROUTE_VERSION, "HTTPRoute", marker, name, spec)
 
 
 def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from shared.messaging.messages import AccessChange
 from shared.messaging.routes import PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.names import CATALOG_TEAM
 from shared.ports import Head
+from shared.resources.plan import Unread
 
 
 def requested_changes(
@@ -82,8 +83,9 @@ def idle_stages(found: TeamState | None, snapshot: Snapshot) -> frozenset[str]:
     idle = set()
     if not (request.playground_access or project in snapshot.projects or snapshot.users.get(project)):
         idle.add(PROVISION_PROJECTS.name)
-    if names.namespace(found.team) not in snapshot.namespaces and not any(
-        model.instance_type for model in request.models
-    ):
+    has_namespace = (
+        isinstance(snapshot.namespaces, Unread) or names.namespace(found.team) in snapshot.namespaces
+    )
+    if not has_namespace and not request.has_own_models:
         idle.add(PROVISION_WORKSPACES.name)
     return frozenset(idle)

@@ -14,7 +14,8 @@ from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.catalog.catalog import Catalog
 from shared.catalog.kaito_releases import Release, difference, start_problem
-from shared.errors import Busy, Rejected
+from shared.errors import Busy, KindNotServed, Rejected
+from shared.inventory.list_all import errors_of, if_served, or_unread
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
@@ -30,6 +31,7 @@ from shared.resources.desired import (
 )
 from shared.resources.plan import UNREAD, Delete, Plan, Unread, WritablePlan, refusal
 from shared.resources.readiness import Failed, NotYet, Ready, readiness
+from shared.resources.served_kinds import types_of
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
     plan_withdrawn_workspaces,
@@ -42,7 +44,8 @@ from shared.stages.read_ahead import ReadAhead
 
 #: A node takes minutes to start and to stop.
 NODE_WAIT = timedelta(seconds=30)
-QUOTA_EXCEEDED = "QuotaExceeded"
+#: The cluster counts what changed within a second; after that, something else takes the room.
+QUOTA_EXCEEDED, QUOTA_WAIT = "QuotaExceeded", timedelta(seconds=1)
 NOTHING_DESIRED = DesiredWorkspaces((), {}, {})
 #: The team's product is written at the same time, within seconds.
 GRANT_WAIT = timedelta(seconds=5)
@@ -90,22 +93,30 @@ async def _provision(
     namespace = await found.get()
     digest = desired.digest_in(namespace)
     marker = Marker(app.platform.repository, team, decision.path, decision.commit, digest)
-    actual = await _read(cluster, namespace, marker, desired)
+    actual, missing = await _read(cluster, namespace, marker, desired)
     if desired.workspaces and namespace is not None and namespace.terminating:
         return _going(namespace)
     postponed = await _postponed(app, decision, desired, actual)
     plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
-    if not await _apply(app, event, decision, plan.writable(despite_refusals=True)):
-        return Waiting(NODE_WAIT, QUOTA_EXCEEDED)
-    plan.require_allowed()
+    writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
+    if not await _apply(app, event, decision, writable):
+        return Waiting(NODE_WAIT if event.waited_for == QUOTA_EXCEEDED else QUOTA_WAIT, QUOTA_EXCEEDED)
+    _require_whole(plan, missing)
     if postponed.workspaces:
         return _waiting(postponed)
     if not desired.workspaces:
         return await _removed(app, event, plan)
-    workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.workspaces
+    workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.by_name.values()
     own = [workspace for workspace in workspaces if workspace.managed]
     _require_bounds(own, decision)
     return _readiness(event, desired, own)
+
+
+def _require_whole(plan: Plan, missing: KindNotServed | None) -> None:
+    """Raises what kept a part of the plan from being written."""
+    plan.require_allowed()
+    if missing is not None and plan.unread:
+        raise missing
 
 
 async def _read(
@@ -113,15 +124,33 @@ async def _read(
     namespace: Namespace | None,
     marker: Marker,
     desired: DesiredWorkspaces,
-) -> ActualWorkspaces:
-    """Read all that is in a namespace that is ours; limits only where there shall be any."""
+) -> tuple[ActualWorkspaces, KindNotServed | None]:
+    """Read all that is in a namespace that is ours, and the error of the first kind that the cluster does not
+    serve; limits only where there shall be any.
+    """
     name = namespace_name(marker.team)
     if namespace is None or not marker.owns(namespace.marker):
-        return ActualWorkspaces(namespace)
+        return await _read_nothing(cluster, namespace, desired)
     workspaces, routes, limits = await asyncio.gather(
-        cluster.workspaces(name), cluster.routes(name), _limits(cluster, name, desired)
+        if_served(cluster.workspaces, name),
+        if_served(cluster.routes, name),
+        _limits(cluster, name, desired),
     )
-    return ActualWorkspaces(namespace, workspaces, routes, limits)
+    actual = ActualWorkspaces(namespace, or_unread(workspaces), or_unread(routes), limits)
+    return actual, next(iter(errors_of(workspaces, routes).values()), None)
+
+
+async def _read_nothing(
+    cluster: Cluster, namespace: Namespace | None, desired: DesiredWorkspaces
+) -> tuple[ActualWorkspaces, KindNotServed | None]:
+    """Where no list is read that would show it, the cluster is asked what it serves: nothing that costs money
+    is begun while a kind is missing that a workspace needs.
+    """
+    needed = types_of([*desired.workspaces.values(), *desired.routes.values()])
+    missing = (await cluster.served()).first_missing(needed) if needed else None
+    if missing is None:
+        return ActualWorkspaces(namespace), None
+    return ActualWorkspaces(namespace, UNREAD, UNREAD), missing
 
 
 async def _limits(cluster: Cluster, namespace: str, desired: DesiredWorkspaces) -> Sequence[Limit] | Unread:
@@ -143,10 +172,10 @@ async def _postponed(
     cluster is not the one by which they were judged: no node is started before. What exists stays. The
     platform's own workspaces need no product.
     """
-    new = started(desired, actual)
+    new = frozenset[str]() if actual.unread else started(desired, actual)
     if not new:
         return _Postponed()
-    missing = new - {workspace.name for workspace in actual.workspaces}
+    missing = new - actual.by_name.keys()
     if missing and decision.request is not None and not await _is_granted(app, decision):
         return _Postponed(dict.fromkeys(missing, PRODUCT_NOT_THERE))
     assert decision.catalog is not None
@@ -257,12 +286,14 @@ async def withdraw_workspaces(
     """Mark the namespace as withdrawn, wait for the end of its grace period, and delete what is in it."""
     team, cluster, grace = event.message.team, _cluster(app), app.timeouts.workspace_grace
     owner = own_marker(app, team)
-    actual = await _read(cluster, await found.get(), owner, NOTHING_DESIRED)
+    namespace = await found.get()
+    actual, missing = await _read(cluster, namespace, owner, NOTHING_DESIRED)
     plan = plan_withdrawn_workspaces(owner, actual, event.now, grace, in_doubt=decision.in_doubt)
-    await _apply(app, event, decision, plan.writable(despite_refusals=True))
-    plan.require_allowed()
-    marker = None if actual.namespace is None else actual.namespace.marker
-    if actual.namespace is None or marker is None or plan.pending or plan.deletes:
+    writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
+    await _apply(app, event, decision, writable)
+    _require_whole(plan, missing)
+    marker = None if namespace is None else namespace.marker
+    if marker is None or plan.pending or plan.deletes:
         return await _removed(app, event, plan)
     left = (marker.withdrawn or event.now) + grace - event.now
     if left > timedelta(0) or marker.withdrawn is None:

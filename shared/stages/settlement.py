@@ -21,6 +21,7 @@ from shared.app import App
 from shared.errors import (
     AccessDenied,
     Busy,
+    KindNotServed,
     MergekeyError,
     PermanentError,
     RetriesExhausted,
@@ -103,7 +104,14 @@ async def _settle(case: Case, work: Work) -> None:
     try:
         case = replace(case, message=stage.message.decode(received.body))
         outcome = await work(
-            app, Event(case.message, case.now, case.retry.correlation_id, is_retry=case.is_retry)
+            app,
+            Event(
+                case.message,
+                case.now,
+                case.retry.correlation_id,
+                is_retry=case.is_retry,
+                waited_for=case.retry.waiting_for,
+            ),
         )
         status = await _follow_up(case, outcome)
     except MergekeyError as error:
@@ -209,7 +217,7 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
     if (denied or isinstance(error, TemporaryError)) and lasted < _timeout(case, error):
         try:
             await _try_again(case, retry, error, lasted)
-            return None
+            return _shown_while_retrying(case, error)
         except TooLarge as refused:
             error = refused  # a foreign message leaves no room for the properties of a copy
     elif isinstance(error, TemporaryError):
@@ -219,6 +227,13 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
         error = RetriesExhausted(f"for {lasted}: {error}")
     await _dead_letter(case, error)
     return "failure", f"{error.reason}: {error.message}"
+
+
+def _shown_while_retrying(case: Case, error: MergekeyError) -> tuple[str, str] | None:
+    """What a person must do is said at once, beside the push; most errors pass by themselves."""
+    if not isinstance(error, KindNotServed) or case.is_from_sweep:
+        return None
+    return "pending", f"waiting: {error.reason}: {error.message}"
 
 
 async def _try_again(case: Case, retry: RetryState, error: MergekeyError, lasted: timedelta) -> None:
@@ -234,8 +249,11 @@ def _retry_state(case: Case, error: MergekeyError) -> RetryState:
     retry, now = case.retry, format_time(case.now)
     denied = (retry.denied_since or now) if isinstance(error, AccessDenied) else ""
     attempt = retry.attempt + (not isinstance(error, Busy))
+    is_shown = _shown_while_retrying(case, error) is not None
     return replace(
         retry,
+        # A status that says "waiting" must get its end.
+        waiting_for=error.reason if is_shown else retry.waiting_for,
         hop=retry.hop + 1,
         attempt=attempt,
         failing_since=retry.failing_since or now,

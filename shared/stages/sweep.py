@@ -58,6 +58,7 @@ from shared.messaging.routes import (
 from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
+from shared.resources.plan import known
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
@@ -176,8 +177,8 @@ def _unmanaged(app: App, branch: Branch, snapshot: Snapshot, now: datetime) -> I
 
 
 async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
-    """The teams that are not, or not yet, as the branch says, that the guard holds, or that have no valid
-    request; by lists, as a sweep compares. None without a branch or a valid catalogue.
+    """The teams that are not, or not yet, as the branch says, of which that is unknown, that the guard holds,
+    or that have no valid request; by lists, as a sweep compares. None without a branch or a valid catalogue.
     """
     head = await app.repository.head()
     if head is None:
@@ -189,7 +190,14 @@ async def unsettled_teams(app: App, now: datetime) -> frozenset[str] | None:
     asked = {app.paths.requests.team_of(path) or "" for path in requests_of(branch.tree, app.paths.requests)}
     refused = asked - {request.team for request in branch.reviewed.requests.values()}
     differ = (finding.team for finding in _compare(app, branch, snapshot, now))
-    return frozenset((*differ, *held, *refused, *_without_models(app.platform.repository, snapshot)))
+    unknown = (team for team, found in branch.teams.items() if snapshot.unknown(team, asks=_asks(found)))
+    return frozenset(
+        (*differ, *held, *refused, *unknown, *_without_models(app.platform.repository, snapshot))
+    )
+
+
+def _asks(found: TeamState) -> bool:
+    return found.request is not None and found.request.has_own_models
 
 
 async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, Snapshot]:
@@ -294,8 +302,9 @@ def _messages(
 
 def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
     """Teams whose workspaces exist and do not serve yet, or no more: no sweep can mend that."""
-    for name, found in snapshot.workspaces.items():
-        marker = snapshot.namespaces[name].marker if name in snapshot.namespaces else None
+    namespaces = known(snapshot.namespaces, {})
+    for name, found in known(snapshot.workspaces, {}).items():
+        marker = namespaces[name].marker if name in namespaces else None
         if marker is None or marker.repository != repository or name != names.namespace(marker.team):
             continue
         if not all(isinstance(readiness(each.conditions), Ready) for each in found):

@@ -13,7 +13,7 @@ from standins.identity import InvalidToken, verify
 from standins.kubernetes import access, bodies, kaito, lists
 from standins.kubernetes.access import Action, User
 from standins.kubernetes.cluster import Cluster
-from standins.kubernetes.errors import Refused
+from standins.kubernetes.errors import Refused, not_served
 from standins.kubernetes.kinds import NAMESPACE, Kind, Object, viewed
 from standins.kubernetes.objects import Key
 from standins.kubernetes.ownership import Writer
@@ -96,7 +96,7 @@ class Api:
 
         async def checked(request: web.Request) -> web.StreamResponse:
             self._allow(request, "watch" if verb == "list" and _is_on(request, "watch") else verb)
-            return await operation(request)
+            return await operation(request) if self._cluster.serves(self._kind) else not_served()
 
         return self._door.guarded(checked)
 

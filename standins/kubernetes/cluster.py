@@ -29,7 +29,7 @@ from standins.kubernetes.errors import (
     not_found,
     undecodable,
 )
-from standins.kubernetes.kinds import NAMESPACE, NODE, QUOTA, WORKSPACE, Kind, Object, defaulted
+from standins.kubernetes.kinds import KINDS, NAMESPACE, NODE, QUOTA, WORKSPACE, Kind, Object, defaulted
 from standins.kubernetes.objects import Key, Objects
 from standins.kubernetes.ownership import Conflict, Owners, Path, Writer, applied, fields, objection, written
 from standins.kubernetes.schema import Schema, Violation, apply_problem, pruned, unknown_fields
@@ -55,6 +55,9 @@ DEFAULTS: Mapping[str, Any] = {
     "kaito": "by-version",
     # Whether rights are checked; off, since nobody has any in a new cluster.
     "check_access": False,
+    # Kinds whose definitions are not installed, as `httproutes.gateway.networking.k8s.io`, or not in one of
+    # their versions: `workspaces.kaito.sh/v1alpha1`. Their objects stay.
+    "not_served": (),
     # How many changes are remembered for watches and for the pages of a list.
     "watch_history": 5000,
 }
@@ -177,6 +180,13 @@ class Cluster:
 
     def now(self) -> float:
         return self._world.clock.now()
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether the kind is served in its version."""
+        return not {kind.resource, f"{kind.resource}/{kind.version}"} & {*self.objects.options["not_served"]}
+
+    def served(self) -> tuple[Kind, ...]:
+        return tuple(filter(self.serves, KINDS))
 
     def schema(self, kind: Kind) -> Schema:
         if kind == WORKSPACE:

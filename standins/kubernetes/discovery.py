@@ -7,12 +7,13 @@ schemas of the kinds as this server's release of KAITO declares them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 from aiohttp import web
 
 from standins.kubernetes.cluster import Cluster
+from standins.kubernetes.errors import not_served
 from standins.kubernetes.kinds import KINDS, WORKSPACE, Kind, Object
 from standins.kubernetes.schema import as_openapi
 from standins.kubernetes.schemas import WITH_INFERENCE_SETS
@@ -32,18 +33,18 @@ _INFERENCE_SET = Kind("kaito.sh", "v1beta1", "inferencesets", "InferenceSet")
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def documents(cluster: Cluster) -> dict[str, Object | Callable[[], Object]]:
-    """Every document by its path. Those that depend on the release of KAITO are made when they are asked
-    for.
+def documents(cluster: Cluster, kinds: Sequence[Kind]) -> dict[str, Object | Callable[[], Object]]:
+    """Every document by its path, of a cluster that serves these kinds. Those that depend on the release of
+    KAITO are made when they are asked for.
     """
     found: dict[str, Object | Callable[[], Object]] = {"/version": _VERSION}
     found["/api"] = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-    groups = [_group(name) for name in _groups() if name]
+    groups = [_group(name, versions) for name, versions in _groups(kinds).items() if name]
     found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
     found |= {f"/apis/{group['name']}": {"kind": "APIGroup", "apiVersion": "v1", **group} for group in groups}
     found |= {
-        _root(name, version): _resources(name, version)
-        for name, versions in _groups().items()
+        _root(name, version): _resources(name, version, kinds)
+        for name, versions in _groups(kinds).items()
         for version in versions
     }
     paths = {
@@ -52,12 +53,17 @@ def documents(cluster: Cluster) -> dict[str, Object | Callable[[], Object]]:
         if root.count("/") > 1 and root.endswith(_VERSIONS)
     }
     found["/openapi/v3"] = {"paths": paths}
-    found |= {f"/openapi/v3/{root}": partial(_openapi, f"/{root}", cluster) for root in paths}
+    found |= {f"/openapi/v3/{root}": partial(_openapi, f"/{root}", cluster, kinds) for root in paths}
     return found
 
 
-def answer(document: Object | Callable[[], Object]) -> Answer:
+def answer(path: str, cluster: Cluster) -> Answer:
+    """The document at a path, as long as kinds are served of which it tells."""
+
     async def respond(_: web.Request) -> web.Response:
+        document = documents(cluster, cluster.served()).get(path)
+        if document is None:
+            return not_served()
         return web.json_response(document() if callable(document) else document)
 
     return respond
@@ -66,10 +72,10 @@ def answer(document: Object | Callable[[], Object]) -> Answer:
 _VERSIONS = tuple({f"/{kind.version}" for kind in KINDS})
 
 
-def _groups() -> dict[str, list[str]]:
+def _groups(kinds: Sequence[Kind]) -> dict[str, list[str]]:
     """Versions by group, the preferred one first."""
     groups: dict[str, list[str]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         versions = groups.setdefault(kind.group, [])
         versions += [] if kind.version in versions else [kind.version]
     return {**groups, _REVIEWS: ["v1"]}
@@ -79,13 +85,13 @@ def _root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
-def _group(name: str) -> Object:
-    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in _groups()[name]]
+def _group(name: str, served: Sequence[str]) -> Object:
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in served]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resources(group: str, version: str) -> Object:
-    rows = [row for kind in KINDS if (kind.group, kind.version) == (group, version) for row in _rows(kind)]
+def _resources(group: str, version: str, kinds: Sequence[Kind]) -> Object:
+    rows = [row for kind in kinds if (kind.group, kind.version) == (group, version) for row in _rows(kind)]
     if group == _REVIEWS:
         name = {
             "name": "selfsubjectaccessreviews",
@@ -115,10 +121,10 @@ def _rows(kind: Kind) -> list[Object]:
     return [row, status] if kind.has_status else [row]
 
 
-def _openapi(root: str, cluster: Cluster) -> Object:
+def _openapi(root: str, cluster: Cluster, kinds: Sequence[Kind]) -> Object:
     parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
     paths = {}
-    for kind in KINDS:
+    for kind in kinds:
         if _root(kind.group, kind.version) == root and "patch" in kind.verbs:
             within = "/namespaces/{namespace}" if kind.namespaced else ""
             meant = {"group": kind.group, "version": kind.version, "kind": kind.name}
@@ -133,13 +139,13 @@ def _openapi(root: str, cluster: Cluster) -> Object:
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": _VERSION["gitVersion"]},
         "paths": paths,
-        "components": {"schemas": dict(_schemas(root, cluster))},
+        "components": {"schemas": dict(_schemas(root, cluster, kinds))},
     }
 
 
-def _schemas(root: str, cluster: Cluster) -> Iterator[tuple[str, Object]]:
+def _schemas(root: str, cluster: Cluster, served: Sequence[Kind]) -> Iterator[tuple[str, Object]]:
     """The schemas of the kinds of one group and version, by the names that the server gives them."""
-    kinds = [kind for kind in KINDS if _root(kind.group, kind.version) == root]
+    kinds = [kind for kind in served if _root(kind.group, kind.version) == root]
     if WORKSPACE in kinds and cluster.release in WITH_INFERENCE_SETS:
         kinds.append(_INFERENCE_SET)
     for kind in kinds:

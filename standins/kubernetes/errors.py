@@ -46,6 +46,13 @@ class Refused(Exception):
         return web.json_response(self.status(), status=self.code)
 
 
+def not_served() -> web.Response:
+    """The answer at a path that no group, version or kind has: no `Status`."""
+    return web.Response(
+        status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"}
+    )
+
+
 def not_found(kind: Kind, name: str) -> Refused:
     return Refused(404, "NotFound", f'{kind.resource} "{name}" not found', _resource(kind, name))
 

@@ -23,13 +23,16 @@ from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
 from tests.contract.cleaning import clean
 from tests.contract.sides import (
     BusSide,
+    Definitions,
     FakeBusSide,
     FakeClockSide,
+    FakeDefinitions,
     FakePlatformVault,
     PlatformVault,
     RealBusSide,
     RealClock,
     StandInClock,
+    StandInDefinitions,
     StandInPlatformVault,
     Watch,
 )
@@ -138,6 +141,19 @@ def project_roles(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
 @pytest.fixture
 def cluster(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
     return app.cluster if side == "fake" else adapters["cluster"]
+
+
+@pytest.fixture
+def definitions(side: str, app: FakeApp, standins: StandIns, where: Targets) -> Iterator[Definitions]:
+    """The kinds that the cluster knows."""
+    if "cluster" in where.real:
+        pytest.skip("a definition that is removed takes all objects of a real cluster along")
+    assert app.cluster is not None
+    found: Definitions = (
+        FakeDefinitions(app.cluster) if side == "fake" else StandInDefinitions(standins.control)
+    )
+    yield found
+    found.install_all()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from shared.ports import Bus, OutgoingMessage
 from standins.control import Control
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.gateway import FakeGateway
 
 
@@ -55,6 +56,36 @@ class RealClock:
 
     def advance(self, time: timedelta) -> None:
         pytest.skip(f"the clock of a real service cannot be moved by {time}")
+
+
+class Definitions(Protocol):
+    """The definitions of the kinds that a cluster can do without."""
+
+    def remove(self, kind: str) -> None: ...
+    def install_all(self) -> None: ...
+
+
+@dataclass
+class FakeDefinitions:
+    cluster: FakeCluster
+
+    def remove(self, kind: str) -> None:
+        self.cluster.not_served.add(kind)
+
+    def install_all(self) -> None:
+        self.cluster.not_served.clear()
+
+
+@dataclass
+class StandInDefinitions:
+    control: Control
+
+    def remove(self, kind: str) -> None:
+        name = {"Workspace": "workspaces.kaito.sh", "HTTPRoute": "httproutes.gateway.networking.k8s.io"}[kind]
+        self.control.set_options("kubernetes", not_served=[name])
+
+    def install_all(self) -> None:
+        self.control.set_options("kubernetes", not_served=[])
 
 
 class PlatformVault(Protocol):

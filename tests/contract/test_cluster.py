@@ -10,14 +10,15 @@ import pytest
 import pytest_asyncio
 
 from shared.catalog.kaito_releases import RELEASES
-from shared.errors import AccessDenied, Busy, Rejected, Unavailable
+from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.marker import Marker
 from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.readiness import NotYet, Ready, readiness
+from shared.resources.served_kinds import NEEDED
 from shared.resources.workspaces import Manifest, namespace_manifest, spec_matches
-from tests.contract.sides import Watch
+from tests.contract.sides import Definitions, Watch
 from tests.contract.targets import unique
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
 
@@ -284,3 +285,52 @@ async def test_an_empty_namespace_goes_at_once(cluster: Cluster, team: str) -> N
         f"team-{team}", (await _namespace(cluster, f"team-{team}")).resource_version
     )
     assert await cluster.namespace(f"team-{team}") is None
+
+
+#: Every call about a kind that a cluster may not know.
+CALLS: dict[str, dict[str, Any]] = {
+    "Workspace": {
+        "all": lambda at, home, _: at.all_workspaces(),
+        "list": lambda at, home, _: at.workspaces(home),
+        "release": lambda at, home, _: at.release(),
+        "create": lambda at, home, desired: at.create(desired.workspaces["phi-4"]),
+        "delete": lambda at, home, _: at.delete_workspace(home, "phi-4", "1"),
+    },
+    "HTTPRoute": {
+        "all": lambda at, home, _: at.all_routes(),
+        "list": lambda at, home, _: at.routes(home),
+        "apply": lambda at, home, desired: at.apply(desired.routes["phi-4"]),
+        "delete": lambda at, home, _: at.delete_route(home, "phi-4"),
+    },
+}
+VERSIONS = {"Workspace": ("kaito.sh", "v1beta1"), "HTTPRoute": ("gateway.networking.k8s.io", "v1")}
+
+
+@pytest.mark.parametrize(("kind", "call"), [(kind, call) for kind, calls in CALLS.items() for call in calls])
+async def test_a_kind_that_is_not_served_is_not_an_empty_list(
+    cluster: Cluster, team: str, home: str, definitions: Definitions, kind: str, call: str
+) -> None:
+    definitions.remove(kind)
+    with pytest.raises(KindNotServed) as raised:
+        await CALLS[kind][call](cluster, home, _desired(team))
+    error = raised.value
+    assert (error.group, error.version, error.kind) == (*VERSIONS[kind], kind)
+    assert (error.reason, error.actor, error.cluster) == ("KindNotServed", "the platform", "gpu")
+    definitions.install_all()
+    assert [each.name for each in await cluster.workspaces(home)] == ["phi-4"]
+    assert [each.name for each in await cluster.routes(home)] == ["phi-4"]
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+async def test_what_is_served_is_told_anew_when_something_was_missing(
+    cluster: Cluster, definitions: Definitions, kind: str
+) -> None:
+    assert (await cluster.served()).first_missing(NEEDED) is None
+    definitions.remove(kind)
+    with pytest.raises(KindNotServed):
+        await CALLS[kind]["all"](cluster, "", None)
+    missing = (await cluster.served()).first_missing(NEEDED)
+    assert missing is not None
+    assert (missing.group, missing.version, missing.kind) == (*VERSIONS[kind], kind)
+    definitions.install_all()
+    assert (await cluster.served()).first_missing(NEEDED) is None

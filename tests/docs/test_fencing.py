@@ -39,7 +39,7 @@ READS = {
     "Roles": {"granted", "readers", "readers_of"},
     "Cluster": {
         "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
-        "limits", "all_quotas", "all_network_policies", "release",
+        "limits", "all_quotas", "all_network_policies", "release", "served",
     },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},

@@ -4,7 +4,8 @@ the clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,13 +13,31 @@ from itertools import count
 from typing import Any
 
 from shared.catalog.kaito_releases import Release
-from shared.errors import AccessDenied, Busy, Rejected, Unavailable
+from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.ports import Clock
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
-from shared.resources.workspaces import LIMITS, Manifest, fixed_fields, marker_of, our_labels
-from tests.fakes.calls import Calls
+from shared.resources.served_kinds import ServedKinds
+from shared.resources.workspaces import (
+    API_VERSION,
+    LIMITS,
+    ROUTE_VERSION,
+    Manifest,
+    fixed_fields,
+    marker_of,
+    our_labels,
+)
+from tests.fakes.calls import Calls, Made
 
 QUOTA = "count/workspaces.kaito.sh"
+NAME = "gpu"
+TYPES = {
+    "Workspace": API_VERSION,
+    "HTTPRoute": ROUTE_VERSION,
+    "Namespace": "v1",
+    "ResourceQuota": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "Node": "v1",
+}
 
 
 @dataclass
@@ -49,6 +68,7 @@ class FakeCluster:
 
     `nodes_take`, `models_take` (both from the creation on) and `going_takes` are how slow the cluster is.
     `namespace_begins`: so long after its deletion a namespace begins to go; before, nothing in it shows that.
+    Kinds in `not_served` are not known (any more); their objects stay.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -62,21 +82,35 @@ class FakeCluster:
         self.left_nodes: list[GpuNode] = []
         self.kaito: Release | None = "0.12"
         self.counted_nodes: dict[str, int] = {}
+        self.not_served: set[str] = set()
         self.state = State()
 
+    async def served(self) -> ServedKinds:
+        async with self._calls.read("cluster", "served"):
+            known = {"Workspace", "HTTPRoute"} - self.not_served
+            return ServedKinds(NAME, frozenset((TYPES[kind], kind) for kind in known))
+
+    @asynccontextmanager
+    async def _of(self, kind: str, call: Made) -> AsyncIterator[None]:
+        """A call about a kind, as far as the cluster knows it."""
+        async with call:
+            if kind in self.not_served:
+                raise KindNotServed(NAME, TYPES[kind], kind)
+            yield
+
     async def namespace(self, name: str) -> Namespace | None:
-        async with self._calls.read("cluster", "namespace", name):
+        async with self._of("Namespace", self._calls.read("cluster", "namespace", name)):
             self._catch_up()
             kept = self.state.namespaces.get(name)
             return None if kept is None else _namespace(name, kept)
 
     async def namespaces(self) -> list[Namespace]:
-        async with self._calls.read("cluster", "namespaces"):
+        async with self._of("Namespace", self._calls.read("cluster", "namespaces")):
             self._catch_up()
             return [_namespace(name, kept) for name, kept in self.state.namespaces.items()]
 
     async def all_workspaces(self) -> Mapping[str, list[Workspace]]:
-        async with self._calls.read("cluster", "all_workspaces"):
+        async with self._of(WORKSPACE, self._calls.read("cluster", "all_workspaces")):
             self._catch_up()
             found: dict[str, list[Workspace]] = {}
             for (home, kind, name), kept in self.state.objects.items():
@@ -85,11 +119,11 @@ class FakeCluster:
             return found
 
     async def routes(self, namespace: str) -> list[Route]:
-        async with self._calls.read("cluster", "routes", namespace):
+        async with self._of("HTTPRoute", self._calls.read("cluster", "routes", namespace)):
             return self._routes().get(namespace, [])
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
-        async with self._calls.read("cluster", "all_routes"):
+        async with self._of("HTTPRoute", self._calls.read("cluster", "all_routes")):
             ours = {
                 home: [route for route in found if route.managed] for home, found in self._routes().items()
             }
@@ -106,7 +140,7 @@ class FakeCluster:
 
     async def gpu_nodes(self) -> list[GpuNode]:
         """One per workspace, and those that were left behind."""
-        async with self._calls.read("cluster", "gpu_nodes"):
+        async with self._of("Node", self._calls.read("cluster", "gpu_nodes")):
             self._catch_up()
             standing = [
                 GpuNode(f"node-{home}-{name}", home, name)
@@ -116,7 +150,7 @@ class FakeCluster:
             return [*standing, *self.left_nodes]
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
-        async with self._calls.read("cluster", "workspaces", namespace):
+        async with self._of(WORKSPACE, self._calls.read("cluster", "workspaces", namespace)):
             self._catch_up()
             return [
                 self._workspace(name, kept)
@@ -125,7 +159,7 @@ class FakeCluster:
             ]
 
     async def release(self) -> Release | None:
-        async with self._calls.read("cluster", "release"):
+        async with self._of(WORKSPACE, self._calls.read("cluster", "release")):
             return self.kaito
 
     async def limits(self, namespace: str) -> list[Limit]:
@@ -139,11 +173,11 @@ class FakeCluster:
             ]
 
     async def all_quotas(self) -> Mapping[str, list[Limit]]:
-        async with self._calls.read("cluster", "all_quotas"):
+        async with self._of("ResourceQuota", self._calls.read("cluster", "all_quotas")):
             return self._our_limits("ResourceQuota")
 
     async def all_network_policies(self) -> Mapping[str, list[Limit]]:
-        async with self._calls.read("cluster", "all_network_policies"):
+        async with self._of("NetworkPolicy", self._calls.read("cluster", "all_network_policies")):
             return self._our_limits("NetworkPolicy")
 
     def _our_limits(self, kind: str) -> dict[str, list[Limit]]:
@@ -162,7 +196,7 @@ class FakeCluster:
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
         home = f"{metadata['namespace']}/" if "namespace" in metadata else ""
-        async with self._calls.write("cluster", "apply", f"{kind} {home}{metadata['name']}"):
+        async with self._of(kind, self._calls.write("cluster", "apply", f"{kind} {home}{metadata['name']}")):
             self._catch_up()
             self._require_label(metadata.get("namespace", metadata["name"]))
             if kind == "Namespace":
@@ -179,9 +213,8 @@ class FakeCluster:
 
     async def create(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
-        async with self._calls.write(
-            "cluster", "create", f"{kind} {metadata['namespace']}/{metadata['name']}"
-        ):
+        target = f"{kind} {metadata['namespace']}/{metadata['name']}"
+        async with self._of(kind, self._calls.write("cluster", "create", target)):
             self._catch_up()
             self._require_label(metadata["namespace"])
             key = (metadata["namespace"], kind, metadata["name"])
@@ -191,7 +224,10 @@ class FakeCluster:
             self._put(self.state.objects, key, manifest)
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
-        async with self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}", resource_version):
+        async with self._of(
+            WORKSPACE,
+            self._calls.write("cluster", "delete_workspace", f"{namespace}/{name}", resource_version),
+        ):
             self._catch_up()
             self._require_label(namespace)
             kept = self.state.objects.get((namespace, WORKSPACE, name))
@@ -200,13 +236,15 @@ class FakeCluster:
                 self._begin_deletion(kept)
 
     async def delete_route(self, namespace: str, name: str) -> None:
-        async with self._calls.write("cluster", "delete_route", f"{namespace}/{name}"):
+        async with self._of("HTTPRoute", self._calls.write("cluster", "delete_route", f"{namespace}/{name}")):
             self._require_label(namespace)
             self.state.objects.pop((namespace, "HTTPRoute", name), None)
 
     async def delete_namespace(self, name: str, resource_version: str) -> None:
         """Everything in it goes too; it is gone when its workspaces are."""
-        async with self._calls.write("cluster", "delete_namespace", name, resource_version):
+        async with self._of(
+            "Namespace", self._calls.write("cluster", "delete_namespace", name, resource_version)
+        ):
             self._catch_up()
             kept = self.state.namespaces.get(name)
             if kept is None:

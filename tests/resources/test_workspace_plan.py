@@ -264,3 +264,57 @@ def test_a_namespace_of_others_or_with_their_workspace_is_not_deleted() -> None:
             plan.writable()
     gone = _withdrawn(replace(GOING, terminating=True), foreign, hours=2)
     assert [each.reason for each in gone.pending] == ["NamespaceTerminating"]
+
+
+def _unserved(desired: DesiredWorkspaces, *, marked: bool, **parts: Any) -> Plan:
+    marker = replace(MARKER, digest=desired.digest)
+    namespace = replace(HOME, marker=marker) if marked else HOME
+    return plan_workspaces(desired, marker, ActualWorkspaces(namespace, **parts))
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_while_a_kind_is_unknown_nothing_is_created_and_only_what_is_seen_goes(marked: bool) -> None:
+    desired, kept = _desired(phi_4=LARGER_GPU), _workspace("phi-4", _desired(phi_4=GPU))
+    surplus = _workspace("mistral-7b", _desired(mistral_7b=GPU))
+    without_kaito = _unserved(desired, marked=marked, workspaces=UNREAD, routes=[])
+    assert (str(without_kaito), without_kaito.unread) == ("", frozenset({"workspace"}))
+    without_routes = _unserved(desired, marked=marked, workspaces=[kept, surplus], routes=UNREAD)
+    assert (str(without_routes), without_routes.unread) == (
+        "delete workspace mistral-7b",
+        frozenset({"route"}),
+    )
+    with pytest.raises(ValueError, match="not all was read"):
+        without_routes.writable()
+    assert str(without_routes.writable(despite_unread=True)) == "delete workspace mistral-7b"
+
+
+def test_limits_that_were_opened_are_closed_while_a_kind_is_unknown() -> None:
+    desired = _desired(phi_4=GPU)
+    network = desired.limits[1]
+    limits = [Limit("NetworkPolicy", network["metadata"]["name"], managed=True, spec=network["spec"])]
+    plan = _unserved(desired, marked=True, workspaces=UNREAD, routes=UNREAD, limits=limits)
+    assert str(plan) == "create limits ResourceQuota workspaces"
+
+
+def test_a_cluster_of_which_nothing_is_known_has_no_difference() -> None:
+    desired, unknown = _desired(phi_4=GPU), ActualWorkspaces(UNREAD, UNREAD, UNREAD)
+    for plan in (
+        plan_workspaces(desired, MARKER, unknown),
+        plan_workspaces(_desired(), MARKER, unknown),
+        plan_withdrawn_workspaces(MARKER, unknown, START, timedelta(0), in_doubt=False),
+        plan_workspaces(desired, MARKER, ActualWorkspaces(None, UNREAD, UNREAD)),
+    ):
+        assert (plan.findings, bool(plan.unread)) == ((), True)
+
+
+def test_a_namespace_stays_until_its_workspaces_are_seen_to_be_gone() -> None:
+    def removed(**parts: Any) -> Plan:
+        actual = ActualWorkspaces(GOING, **parts)
+        return plan_withdrawn_workspaces(MARKER, actual, START, timedelta(0), in_doubt=False)
+
+    own = _workspace("phi-4", _desired(phi_4=GPU))
+    unseen = removed(workspaces=UNREAD)
+    assert (str(unseen), unseen.unread) == ("", frozenset({"workspace"}))
+    assert str(removed(workspaces=[own], routes=UNREAD)) == "delete workspace phi-4"
+    assert str(removed(workspaces=[], routes=UNREAD)) == "delete namespace team-alpha"
+    assert not removed(workspaces=[], routes=UNREAD).unread

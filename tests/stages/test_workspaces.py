@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from shared.errors import Rejected
+from shared.errors import Busy, Rejected
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, a_change, path_of
+from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster, Kept
 from tests.stages.road import a_platform, a_team, ask, drain, later, push, run, shown, withdraw
 
@@ -149,6 +150,24 @@ async def test_a_quota_that_has_no_room_is_waited_for_and_no_role_is_missed() ->
     del _cluster(app).state.objects["team-alpha", "Workspace", "theirs"]
     await later(app, 15 * MINUTE)
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
+
+
+async def test_a_quota_that_counts_too_late_is_tried_again_after_a_second() -> None:
+    app, moments = await a_platform(), list[datetime]()
+
+    async def count_late(call: Call) -> None:
+        if call.name == "create":
+            moments.append(app.clock.now())
+            if len(moments) <= 2:
+                raise Busy("403: status unknown for quota: workspaces", reason="QuotaExceeded")
+
+    app.calls.before = count_late
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, 2 * MINUTE)
+    first, second, third = moments
+    assert timedelta(seconds=1) <= second - first < timedelta(seconds=3)
+    assert third - second >= timedelta(seconds=30)
+    assert _cluster(app).names("team-alpha", "Workspace") == ["phi-4"]
 
 
 async def test_a_workspace_that_somebody_deleted_comes_back() -> None:

@@ -10,7 +10,7 @@ from azure.identity.aio import ManagedIdentityCredential
 
 from shared.adapters.kaito import RELEASE_KEPT, KaitoCluster
 from shared.catalog.kaito_releases import RELEASES, Release
-from shared.errors import Unavailable
+from shared.errors import KindNotServed, Unavailable
 from shared.marker import Marker
 from shared.resources.desired import compile_workspaces
 from shared.resources.workspaces import EARLIER_API_VERSION, fixed_fields, namespace_manifest
@@ -82,7 +82,8 @@ async def test_a_cluster_that_does_not_serve_it_is_asked_again_each_time(
     standins: StandIns, cluster: KaitoCluster
 ) -> None:
     standins.control.fault("kubernetes", "GET discovery", status=404, count=1)
-    assert await cluster.release() is None
+    with pytest.raises(KindNotServed):
+        await cluster.release()
     assert await cluster.release() == "0.12"
 
 

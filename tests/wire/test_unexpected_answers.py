@@ -189,17 +189,6 @@ async def test_a_list_that_leads_back_to_itself_ends(standins: StandIns, adapter
         await adapters.gateway.products()
 
 
-async def test_a_list_that_changed_too_much_between_two_pages_is_begun_anew_later(
-    standins: StandIns, adapters: Adapters
-) -> None:
-    body = json.dumps(
-        {"kind": "Status", "reason": "Expired", "message": "The provided continue parameter is too old"}
-    )
-    standins.control.fault("kubernetes", "LIST namespaces", status=410, body=body)
-    with pytest.raises(Unavailable):
-        await adapters.cluster.namespaces()
-
-
 async def test_what_the_cluster_asks_for_is_kept(standins: StandIns, adapters: Adapters) -> None:
     standins.control.fault(
         "kubernetes", "LIST namespaces", status=429, retry_after=7, body="Too many requests"
