@@ -20,6 +20,7 @@ from shared.branch.states import Files, TeamFile
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
+from shared.errors import KindNotServed
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome
@@ -41,6 +42,7 @@ from shared.stages.provision_gateway import leave_held
 from tests.fakes import bus as fake_bus
 from tests.fakes import cluster as fake_cluster
 from tests.fakes import gateway as fake_gateway
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.repository import FakeRepository
 from tests.simulation.hosts import Hosts
 
@@ -204,6 +206,18 @@ async def _nothing_grows(*_: object) -> None:
     """Nothing is reserved."""
 
 
+def _or_nothing(read: Callable[..., Awaitable[Any]], nothing: Callable[[], Any]) -> Callable[..., Any]:
+    """The list, empty where the kind is not served."""
+
+    async def listed(*where: Any) -> Any:
+        try:
+            return await read(*where)
+        except KindNotServed:
+            return nothing()
+
+    return listed
+
+
 SAFEGUARDS = (
     Safeguard(
         "the head is read again, the message's text is not trusted",
@@ -274,6 +288,13 @@ SAFEGUARDS = (
         (
             (Marker, "may_change", Marker.owns),
             *((plans, "refusal", _refuses_foreign_ones) for plans in _PLANS),
+        ),
+    ),
+    Safeguard(
+        "a kind that is not served is no empty list",
+        (
+            (FakeCluster, "workspaces", _or_nothing(FakeCluster.workspaces, list)),
+            (FakeCluster, "all_workspaces", _or_nothing(FakeCluster.all_workspaces, dict)),
         ),
     ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),

@@ -15,7 +15,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.people import TEAMS, People
 from tests.simulation.scene import Scene
-from tests.simulation.trouble import KINDS
+from tests.simulation.trouble import KINDS, NOT_SERVED
 from tests.simulation.verdict import Verdict
 from tests.simulation.watch import Watch
 
@@ -40,6 +40,7 @@ EXPLAINED = (
     )),
     (r"RetriesExhausted: .*: Throttled: 429$", ("throttled",)),
     (r"RetriesExhausted: .*: Busy: 409$", ("conflict",)),
+    (r"RetriesExhausted: .*: KindNotServed: ", (NOT_SERVED,)),
     (r"RetriesExhausted: ", (
         "foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage",
     )),

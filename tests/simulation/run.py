@@ -414,22 +414,24 @@ class Run:
 
 
 class _Log(logging.Handler):
-    """Keeps what the app logs: with exceptions, and with what is only attached."""
+    """Keeps what the app logs, with exceptions and what is only attached. The watch hears it at once."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], watch: Watch) -> None:
         super().__init__(logging.DEBUG)
         self._lines = lines
+        self._watch = watch
 
     def emit(self, record: logging.LogRecord) -> None:
         attached = {name: value for name, value in vars(record).items() if name not in _RECORD}
         self._lines.append(self.format(record) + (f" {attached}" if attached else ""))
+        self._watch.hear(self._lines[-1], current.get())
 
 
 def simulate(seed: int) -> Result:
     """The whole of one seed."""
     forget_trees()
     began, run, log = perf_counter(), Run(seed), logging.getLogger("mergekey")
-    handler = _Log(run.scene.log)
+    handler = _Log(run.scene.log, run.watch)
     log.addHandler(handler)
     # What is done is logged as well, and Application Insights has all of it.
     log.propagate, level = False, log.level

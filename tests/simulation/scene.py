@@ -46,7 +46,8 @@ class Machine:
 class Handling:
     """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that
     it saw last, `stale` whether GitHub's answer was old then, `guarded` are the teams that the guard held
-    there. `ends`: whether its message may end a team's access.
+    there. `ends`: whether its message may end a team's access. `standing` are the workspaces that it saw when
+    it listed them last, by namespace; that of all of them is None.
     """
 
     machine: Machine
@@ -61,6 +62,7 @@ class Handling:
     message: Held | None = None
     ends: bool = False
     guarded: frozenset[str] = frozenset()
+    standing: dict[str | None, set[tuple[str, str]]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.machine.name} {self.label}"

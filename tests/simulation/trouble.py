@@ -66,6 +66,8 @@ class Trouble:
     def stop(self) -> None:
         self.on = False
         self.spells.clear()
+        if self._scene.app.cluster is not None:
+            self._scene.app.cluster.not_served.clear()
         for machine in self._hosts.machines:
             machine.behind_until, machine.skew = 0.0, timedelta(0)
 
@@ -194,6 +196,15 @@ class Trouble:
             Spell("gateway", "create_product", "", until, lambda: Rejected("the tier has no more products"))
         )
 
+    async def kind_not_served(self, call: Call, handling: Handling) -> None:
+        """A definition is removed from the cluster, and installed again after a while."""
+        cluster = self._scene.app.cluster
+        if cluster is not None:
+            kind = self._scene.chance.choice(REMOVABLE)
+            cluster.not_served.add(kind)
+            after = self._scene.chance.choice((20, 200, 2000))
+            self._scene.loop.call_later(after, cluster.not_served.discard, kind)
+
     def _some_team(self) -> str:
         """A part of names that belong to one team, to what serves the models, or to all."""
         return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
@@ -209,6 +220,7 @@ RIVAL, RIVALRY, CONTESTED = (
     0.5,
     ("create_product", "mark_product", "put_product_policy"),
 )
+NOT_SERVED, REMOVABLE = "a kind is not served", ("Workspace", "Workspace", "HTTPRoute", "Namespace")
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -225,6 +237,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "role revoked": Trouble.role_revoked,
     "outage": Trouble.outage,
     "tier is full": Trouble.tier_is_full,
+    NOT_SERVED: Trouble.kind_not_served,
 }
 #: What puts one message into two hands.
 RACES = (
@@ -247,6 +260,6 @@ def fits(kind: str, call: Call) -> bool:
     if kind in AIMED:
         fenced = call.fence not in (None, "*")
         return call.writes and call.system in CHANGED and fenced == (kind == OVERTAKEN)
-    if call.system not in FALLIBLE:
+    if call.system not in FALLIBLE or (kind == NOT_SERVED and call.system != "cluster"):
         return False
     return kind != "conflict" or (call.writes and call.system in CHANGED)
