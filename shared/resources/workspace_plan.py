@@ -410,10 +410,14 @@ def plan_withdrawn_workspaces(
     if refused := _refused(owner, namespace, actual):
         return Plan(refused=refused)
     assert namespace.marker is not None, "it is ours"
-    since = namespace.marker.withdrawn
-    if since is None or in_doubt or now < since + grace:
-        return _plan_mark(namespace, replace(namespace.marker, withdrawn=since or now))
+    since = namespace.marker.withdrawn or now
+    if in_doubt or not _has_ended(namespace.marker, now, grace):
+        return _plan_mark(namespace, replace(namespace.marker, withdrawn=since))
     return _plan_removal(namespace, actual)
+
+
+def _has_ended(marker: Marker, now: datetime, grace: timedelta) -> bool:
+    return marker.withdrawn is not None and now >= marker.withdrawn + grace
 
 
 def _plan_mark(namespace: Namespace, marker: Marker) -> Plan:

@@ -106,8 +106,15 @@ async def _provision(
         return _waiting(postponed)
     if not desired.workspaces:
         return await _removed(app, event, plan)
-    workspaces = await cluster.workspaces(namespace_name(team)) if plan else actual.by_name.values()
-    own = [workspace for workspace in workspaces if workspace.managed]
+    standing = await cluster.workspaces(namespace_name(team)) if plan else actual.by_name.values()
+    return _progress(event, decision, desired, standing)
+
+
+def _progress(
+    event: Event[TeamMessage], decision: Decision, desired: DesiredWorkspaces, standing: Iterable[Workspace]
+) -> Outcome:
+    """What KAITO says of the workspaces that are ours. Raises for one that takes more nodes than it may."""
+    own = [workspace for workspace in standing if workspace.managed]
     _require_bounds(own, decision)
     return _readiness(event, desired, own)
 
