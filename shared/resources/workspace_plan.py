@@ -411,9 +411,14 @@ def plan_withdrawn_workspaces(
         return Plan(refused=refused)
     assert namespace.marker is not None, "it is ours"
     since = namespace.marker.withdrawn
-    if since is None or in_doubt or now < since + grace:
+    if in_doubt or not _is_over(since, now - grace):
         return _plan_mark(namespace, replace(namespace.marker, withdrawn=since or now))
     return _plan_removal(namespace, actual)
+
+
+def _is_over(since: datetime | None, latest: datetime) -> bool:
+    """Whether the grace period has ended of what was withdrawn then."""
+    return since is not None and since <= latest
 
 
 def _plan_mark(namespace: Namespace, marker: Marker) -> Plan:
