@@ -100,7 +100,7 @@ async def _provision(
     plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
     writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
     if not await _apply(app, event, decision, writable):
-        return Waiting(NODE_WAIT if event.waited_for == QUOTA_EXCEEDED else QUOTA_WAIT, QUOTA_EXCEEDED)
+        return _quota_exceeded(event)
     _require_whole(plan, missing)
     if postponed.workspaces:
         return _waiting(postponed)
@@ -117,6 +117,11 @@ def _progress(
     own = [workspace for workspace in standing if workspace.managed]
     _require_bounds(own, decision)
     return _readiness(event, desired, own)
+
+
+def _quota_exceeded(event: Event[TeamMessage]) -> Waiting:
+    """The first wait is for the cluster to count, the others for room."""
+    return Waiting(NODE_WAIT if event.waited_for == QUOTA_EXCEEDED else QUOTA_WAIT, QUOTA_EXCEEDED)
 
 
 def _require_whole(plan: Plan, missing: KindNotServed | None) -> None:
