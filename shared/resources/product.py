@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from shared import names
 from shared.errors import NotManaged
-from shared.marker import Marker
+from shared.marker import NOWHERE, Marker
 from shared.names import API
 from shared.policies.policy_xml import digest_of
 from shared.resources.actual import ActualBackend, Policy, Product, Subscription
@@ -142,14 +142,21 @@ def _marker_change(
 
 
 def plan_hold(owner: Marker, product: Product | None, now: datetime) -> Plan:
-    """Write into the marker since when the guard holds the withdrawal, so that no later run withdraws it."""
+    """Write into the marker since when the guard holds the withdrawal, so that no later run withdraws it.
+
+    A reservation is given back: while the team is held nobody grants it, and others would wait for it. What
+    the team keeps is what its policy grants.
+    """
     marker = None if product is None else product.marker
-    if product is None or marker is None or not owner.may_change(marker):
+    if product is None or marker is None or not owner.may_change(marker) or marker.withdrawn:
         return Plan()
-    if marker.held or marker.withdrawn or not product.is_finished:
-        return Plan()
-    held = (product.display_name, replace(marker, held=now))
-    return Plan(in_steps([Update("product marker", product.name, product.etag, held)]))
+    kept = marker if marker.digest else replace(marker, commit=NOWHERE)
+    if product.is_finished and not marker.held:
+        held = (product.display_name, replace(kept, held=now))
+        return Plan(in_steps([Update("product marker", product.name, product.etag, held)]))
+    if kept != marker:
+        return Plan(in_steps([Update("product reservation", product.name, product.etag, kept)]))
+    return Plan()
 
 
 def plan_closing(owner: Marker, actual: ActualProduct) -> Plan:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotManaged
-from shared.marker import Marker
+from shared.marker import NOWHERE, Marker
 from shared.policies.policy_xml import digest_of
 from shared.policies.product_policy import product_policy
 from shared.resources.actual import ActualBackend, Policy, Product, Subscription
@@ -342,6 +342,18 @@ def test_a_product_says_since_when_its_withdrawal_is_held() -> None:
     [change] = plan_hold(OWNER, _product(MARKER), START)
     assert isinstance(change, Update)
     assert change.body == ("Team Alpha", replace(MARKER, held=START))
-    unfinished = _product(MARKER.unfinished(), published=False)
-    for product in (None, GONE, _product(OTHERS), _product(replace(MARKER, held=START)), unfinished):
+    for product in (None, GONE, _product(OTHERS), _product(replace(MARKER, held=START))):
         assert not plan_hold(OWNER, product, START)
+
+
+def test_a_reservation_of_a_team_that_is_held_is_given_back() -> None:
+    reserved, given_back = MARKER.unfinished(), replace(MARKER.unfinished(), commit=NOWHERE)
+    [change] = plan_hold(OWNER, _product(reserved, published=False), START)
+    assert change == Update("product reservation", "team-alpha", '"p1"', given_back)
+    assert not plan_hold(OWNER, _product(given_back, published=False), START)
+    # What grew keeps what it had, and says that it is held.
+    [change] = plan_hold(OWNER, _product(reserved), START)
+    assert change == Update(
+        "product marker", "team-alpha", '"p1"', ("Team Alpha", replace(given_back, held=START))
+    )
+    assert not plan_hold(OWNER, _product(replace(given_back, held=START)), START)
