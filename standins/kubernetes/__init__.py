@@ -59,7 +59,9 @@ def build(world: World) -> web.Application:
         for method in ("POST", "GET") if plural == "pods" else ("POST",):
             name = f"{method} {STORED[plural].noun} {part}"
             route(app, method, path, name, api.handle("create", api.connect))
-    route(app, "*", "/{rest:.*}", "discovery, and what is not served", door.guarded(door.elsewhere))
+    # A path that belongs to nothing else tells what the cluster has, or that it does not have that.
+    route(app, "GET", "/{rest:.*}", "GET discovery", door.guarded(door.elsewhere))
+    route(app, "*", "/{rest:.*}", "anything else", door.guarded(door.elsewhere))
     return app
 
 
