@@ -31,9 +31,13 @@ _CREDENTIALS = {
 _CREDENTIALS_IN_QUERY = ("api-key", "subscription-key")
 
 
-def application(world: World, server: str) -> web.Application:
+#: How a server words a fault; None: as all do.
+Wording = Callable[[Fault, web.Request], web.Response | None]
+
+
+def application(world: World, server: str, wording: Wording = lambda *_: None) -> web.Application:
     """An aiohttp application for one stand-in; add routes with `route`."""
-    return web.Application(middlewares=[_recorder(world, server)], client_max_size=64 * 1024 * 1024)
+    return web.Application(middlewares=[_recorder(world, server, wording)], client_max_size=64 * 1024 * 1024)
 
 
 def route(
@@ -67,6 +71,7 @@ class _Call:
     kind: str
     request: web.Request
     started: float
+    wording: Wording
 
     async def fault(self, when: When) -> web.StreamResponse | None:
         """The answer of the fault that this call shall meet, if there is one that answers."""
@@ -85,6 +90,9 @@ class _Call:
             if self.request.transport is not None:
                 self.request.transport.close()
             raise ConnectionResetError("closed on purpose by an injected fault")
+        if (answer := self.wording(fault, self.request)) is not None:
+            await self.done(answer, injected=True)
+            return answer
         headers = (
             dict(fault.headers)
             if fault.retry_after is None
@@ -122,7 +130,7 @@ class _Call:
         )
 
 
-def _recorder(world: World, server: str) -> Middleware:
+def _recorder(world: World, server: str, wording: Wording) -> Middleware:
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
@@ -138,7 +146,7 @@ def _recorder(world: World, server: str) -> Middleware:
             )
         # set beside the kind, unknown to mypy
         about = getattr(request.match_info.handler, "about")  # noqa: B009
-        call = _Call(world, server, f"{kind} {about(request)}" if about else kind, request, started)
+        call = _Call(world, server, f"{kind} {about(request)}" if about else kind, request, started, wording)
         if (failed := await call.fault("before")) is not None:
             return failed
         try:

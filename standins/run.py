@@ -74,6 +74,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--exchanges", action="store_true", help="keep whole requests and answers for the control interface"
     )
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="SERVER.NAME=JSON",
+        help="how a server behaves from its start, for instance kubernetes.not_served='[\"kaito.sh\"]'",
+    )
     orphans.add_option(parser)
     return parser.parse_args()
 
@@ -95,6 +102,10 @@ async def run(options: argparse.Namespace) -> None:
         await importlib.import_module(BUS[1]).serve(
             world, sockets[BUS[0]], json.loads(options.entities.read_text())
         )
+    for wish in options.option:
+        name, _, value = wish.partition("=")
+        server, _, name = name.partition(".")
+        world.options[server].change({name: json.loads(value)})
     ended = _Ended(options.folder)
     if options.control:
         await _serve(ends, control.build(world, ended.start_again), sockets["control"], None)

@@ -109,10 +109,11 @@ class KaitoCluster:
         """
         if self._release is None or self._now() >= self._release[0] + RELEASE_KEPT:
             document = await self._document(f"/openapi/v3/apis/{API_VERSION}")
-            if document is None:
-                raise self._not_served(_workspace())
             with understood(SYSTEM):
-                self._release = self._now(), release_of(marks_of(document))
+                marks = frozenset() if document is None else marks_of(document)
+            if not marks:  # also where KAITO's other kinds are served
+                raise self._not_served(_workspace())
+            self._release = self._now(), release_of(marks)
         return self._release[1]
 
     async def _document(self, path: str) -> Manifest | None:

@@ -10,23 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from standins.kubernetes.errors import Refused
 from standins.kubernetes.kinds import CLUSTER_ROLE, CLUSTER_ROLE_BINDING, ROLE, ROLE_BINDING, Object
 from standins.kubernetes.objects import Key, Objects
-
-
-@dataclass(frozen=True)
-class User:
-    """The principal behind a token, and the object ids of its groups."""
-
-    name: str
-    groups: frozenset[str]
-
-    @classmethod
-    def of(cls, claims: dict[str, Any]) -> User:
-        return cls(claims["oid"], frozenset(claims.get("groups", [])) | {"system:authenticated"})
+from standins.kubernetes.ownership import User
 
 
 @dataclass(frozen=True)
@@ -59,12 +47,16 @@ def check(objects: Objects, user: User, action: Action) -> None:
 
 
 def is_allowed(objects: Objects, user: User, action: Action) -> bool:
-    return not objects.options["check_access"] or any(
-        _grants(rule, action) for rule in _rules(objects, user, action.namespace)
-    )
+    return any(_grants(rule, action) for rule in rules(objects, user, action.namespace))
 
 
-def _rules(objects: Objects, user: User, namespace: str) -> Iterator[Object]:
+def rules(objects: Objects, user: User, namespace: str) -> list[Object]:
+    """What the user may do in a namespace: everything where rights are not checked."""
+    every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    return list(_granted(objects, user, namespace)) if objects.options["check_access"] else [every]
+
+
+def _granted(objects: Objects, user: User, namespace: str) -> Iterator[Object]:
     """What the user's roles allow, in the namespace and everywhere."""
     bindings = list(objects.all(CLUSTER_ROLE_BINDING, ""))
     if namespace:
@@ -93,3 +85,40 @@ def _grants(rule: Object, action: Action) -> bool:
         and not resources.isdisjoint(rule.get("resources", []))
         and (not rule.get("resourceNames") or action.name in rule["resourceNames"])
     )
+
+
+def review_problem(body: Object) -> Refused | None:
+    """Why a question cannot be answered."""
+    spec = body.get("spec", {})
+    if body["kind"] == "SelfSubjectRulesReview" and not spec.get("namespace"):
+        return Refused(400, "BadRequest", "no namespace on request")
+    if body["kind"] == "SelfSubjectAccessReview" and "resourceAttributes" not in spec:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: null: {why}"}
+        cause["field"] = "spec.resourceAttributes"
+        text = f'.authorization.k8s.io "" is invalid: {cause["field"]}: {cause["message"]}'
+        return Refused(422, "Invalid", text, {"group": "authorization.k8s.io", "causes": [cause]})
+    return None
+
+
+_ALWAYS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz")
+
+
+def review(objects: Objects, user: User, body: Object) -> Object:
+    """What a user asks of itself: the status of the review
+    (https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/).
+    """
+    if body["kind"] == "SelfSubjectReview":
+        return {"userInfo": {"username": user.name, "groups": sorted(user.groups)}}
+    wish = body.get("spec", {}).get("resourceAttributes", {})
+    if body["kind"] == "SelfSubjectRulesReview":
+        own = [("authorization.k8s.io", ["selfsubjectaccessreviews", "selfsubjectrulesreviews"])]
+        own += [("authentication.k8s.io", ["selfsubjectreviews"])]
+        found = rules(objects, user, body.get("spec", {}).get("namespace", ""))
+        found += [{"verbs": ["create"], "apiGroups": [group], "resources": names} for group, names in own]
+        paths = [{"verbs": ["get"], "nonResourceURLs": list(each)} for each in (_DISCOVERY, _ALWAYS)]
+        return {"resourceRules": found, "nonResourceRules": paths, "incomplete": False}
+    resource = "/".join(filter(None, (wish.get("resource", ""), wish.get("subresource", ""))))
+    verb, group, namespace, name = (wish.get(part, "") for part in ("verb", "group", "namespace", "name"))
+    return {"allowed": is_allowed(objects, user, Action(verb, group, resource, namespace, name))}

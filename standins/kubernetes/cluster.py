@@ -4,14 +4,15 @@ all of it.
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from standins.kubernetes import deletion, kaito, schemas, webhook
+from standins.kubernetes import deletion, kaito, policies, webhook
 from standins.kubernetes.admission import (
     check_deletion,
     check_namespace,
@@ -19,20 +20,49 @@ from standins.kubernetes.admission import (
     check_quotas,
     check_types,
 )
-from standins.kubernetes.controllers import catch_up, seed
+from standins.kubernetes.controllers import catch_up, define, seed
 from standins.kubernetes.errors import (
     Refused,
     already_exists,
+    bad_request,
     conflict,
     invalid,
     modified,
     not_found,
     undecodable,
+    without_version,
 )
-from standins.kubernetes.kinds import KINDS, NAMESPACE, NODE, QUOTA, WORKSPACE, Kind, Object, defaulted
+from standins.kubernetes.kinds import (
+    DEFINITION,
+    NAMESPACE,
+    NODE,
+    QUOTA,
+    WORKSPACE,
+    Kind,
+    Object,
+    defaulted,
+    defined,
+)
 from standins.kubernetes.objects import Key, Objects
-from standins.kubernetes.ownership import Conflict, Owners, Path, Writer, applied, fields, objection, written
-from standins.kubernetes.schema import Schema, Violation, apply_problem, pruned, unknown_fields
+from standins.kubernetes.ownership import (
+    Conflict,
+    Owners,
+    Path,
+    Writer,
+    applied,
+    fields,
+    managed_fields,
+    objection,
+    written,
+)
+from standins.kubernetes.schema import (
+    Schema,
+    Violation,
+    apply_problem,
+    pruned,
+    quantity_problem,
+    unknown_fields,
+)
 from standins.world import World
 
 #: What the server alone sets; a writer's values are ignored.
@@ -45,19 +75,19 @@ DEFAULTS: Mapping[str, Any] = {
     "nodes_ready_after": 360.0,
     "inference_ready_after": 720.0,
     "deleted_after": 60.0,
-    # A real namespace takes some seconds to go, even an empty one.
-    "namespace_deleted_after": 0.0,
+    # The namespace controller waits before it begins; what is inside begins to go after that.
+    "namespace_deleted_after": 5.0,
     # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ...}, or a list of
     # such. Reasons: NoQuota, NodeNeverReady, ImagePullError, BenchmarkFailed, workspaceFailed.
     "fail": None,
-    # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on, whoever uses
-    # v1beta1 the newer release. 0.7 to 0.11 and `next` declare other fields than 0.12, and do the same.
+    # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on (0.6), whoever
+    # uses v1beta1 the newer release. 0.7 to 0.11 and `next` declare other fields than 0.12, and do the same.
+    # none: its kinds are there, its controller and its webhook are not.
     "kaito": "by-version",
+    # What is not served, as `Kind.is_served` reads it, for instance ["httproutes.gateway.networking.k8s.io"].
+    "not_served": [],
     # Whether rights are checked; off, since nobody has any in a new cluster.
     "check_access": False,
-    # Kinds whose definitions are not installed, as `httproutes.gateway.networking.k8s.io`, or not in one of
-    # their versions: `workspaces.kaito.sh/v1alpha1`. Their objects stay.
-    "not_served": (),
     # How many changes are remembered for watches and for the pages of a list.
     "watch_history": 5000,
 }
@@ -69,7 +99,6 @@ class Deletion:
 
     preconditions: dict[str, str] = field(default_factory=dict)
     propagation: str = "Background"
-    dry_run: bool = False
 
 
 class Cluster:
@@ -91,6 +120,8 @@ class Cluster:
 
     def look(self, kind: Kind, namespace: str | None) -> None:
         """Let the controllers do what changes these objects."""
+        if kind is DEFINITION:
+            define(self.objects, self.now())
         concerned = kind.namespaced or kind in (NAMESPACE, NODE)
         for name in [] if not concerned else self.objects.namespaces() if namespace is None else [namespace]:
             catch_up(self.objects, name, self.now())
@@ -101,12 +132,8 @@ class Cluster:
             if not (prefix := value["metadata"].get("generateName")):
                 text = "Required value: name or generateName is required"
                 raise invalid(key.kind, "", [Violation("metadata.name", "FieldValueRequired", text)])
-            key = Key(
-                key.kind, key.namespace, prefix + "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
-            )
+            key = replace(key, name=prefix + "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5)))
             value = {**value, "metadata": {**value["metadata"], "name": key.name}}
-        if self.objects.find(key) is not None:
-            raise already_exists(key.kind, key.name)
         if value["metadata"].get("resourceVersion"):
             raise Refused(500, "", "resourceVersion should not be set on objects to be created")
         wanted = defaulted(key.kind, self.schema(key.kind), _clean(self._accepted(key, value, writer)))
@@ -118,41 +145,29 @@ class Cluster:
         """
         self._catch_up(key)
         schema = self.schema(key.kind)
-        if problem := apply_problem(schema, value):
-            version = f"{key.kind.group}/{key.kind.version}, Kind={key.kind.name}"
-            raise Refused(
-                500,
-                "",
-                f"failed to create typed patch object ({key.namespace}/{key.name}; {version}): {problem}",
-            )
-        wanted = _clean(pruned(schema, value), writer.subresource)
+        self._check_applied(key, schema, value)
+        wanted = _clean(pruned(schema, value, nulls=key.kind.is_custom), writer.subresource)
         want = self._completed(key, wanted, writer)
         if self.objects.find(key) is None:
-            if value["metadata"].get("resourceVersion") or writer.subresource:
-                raise (
-                    modified(key.kind, key.name) if not writer.subresource else not_found(key.kind, key.name)
-                )
-            return self._create(
-                key, defaulted(key.kind, schema, wanted), applied({}, want, {}, {}, writer)[1], writer
-            ), True
+            if writer.subresource:
+                raise not_found(key.kind, key.name)
+            owners = applied({}, want, {}, {}, writer, schema)[1]
+            return self._create(key, defaulted(key.kind, schema, wanted), owners, writer), True
         live = self._checked(key, value)
         try:
             merged, owners = applied(
-                live, want, self._fields(key, live, writer), self.objects.owners(key), writer
+                live, want, self._fields(key, live, writer), self.objects.owners(key), writer, schema
             )
         except Conflict as other:
             message, causes = objection(other)
             raise Refused(409, "Conflict", message, {"causes": causes}) from other
-        return self._update(key, live, defaulted(key.kind, schema, merged), (owners, writer)), False
+        return self._update(key, live, defaulted(key.kind, schema, merged), owners, writer), False
 
     def replace(self, key: Key, value: Object, writer: Writer) -> Object:
         self._catch_up(key)
         live = self._checked(key, value)
         if key.kind.is_custom and not value["metadata"].get("resourceVersion"):
-            text = "Invalid value: 0x0: must be specified for an update"
-            raise invalid(
-                key.kind, key.name, [Violation("metadata.resourceVersion", "FieldValueInvalid", text)]
-            )
+            raise without_version(key.kind, key.name)
         return self._overwrite(key, live, self._accepted(key, value, writer), writer)
 
     def patch(self, key: Key, edit: Callable[[Object], Object], writer: Writer) -> Object:
@@ -163,41 +178,36 @@ class Cluster:
         live = self._current(key)
         edited = edit(live)
         self._checked(key, edited)
+        if (name := (edited.get("metadata") or {}).get("name", key.name)) != key.name:
+            text = f"the name of the object ({name}) does not match the name on the URL ({key.name})"
+            raise bad_request(text)
         return self._overwrite(key, live, self._accepted(key, edited, writer, is_patch=True), writer)
 
-    def delete(self, key: Key, wish: Deletion) -> tuple[Object, bool]:
+    def delete(self, key: Key, wish: Deletion, writer: Writer) -> tuple[Object, bool]:
         """The object, and whether it is gone. Raises `Refused` (403, 404, 409)."""
         self._catch_up(key)
         live = self._current(key)
         check_deletion(key.kind, key.name, live, wish.preconditions)
-        if wish.dry_run:
-            return live, not live["metadata"].get("finalizers") and key.kind != NAMESPACE
+        self._admit("DELETE", key, None, live, writer)
+        if writer.dry_run:
+            return live, not live["metadata"].get("finalizers") and key.kind is not NAMESPACE
         deletion.begin(self.objects, key, self._stamp(), wish.propagation)
-        begun = self.objects.find(key)
-        self._catch_up(key)
         going = self.objects.find(key)
-        return going or begun or live, going is None and key.kind != NAMESPACE
+        self._catch_up(key)
+        return going or live, going is None
+
+    def connect(self, key: Key, writer: Writer) -> None:
+        """What reaches into an object, for instance a shell in a pod. Raises `Refused` always: nothing runs
+        here.
+        """
+        self._admit("CONNECT" if key.kind.plural == "pods" else "CREATE", key, {"metadata": {}}, None, writer)
+        self._current(key)
 
     def now(self) -> float:
         return self._world.clock.now()
 
-    def serves(self, kind: Kind) -> bool:
-        """Whether the kind is served in its version."""
-        return not {kind.resource, f"{kind.resource}/{kind.version}"} & {*self.objects.options["not_served"]}
-
-    def served(self) -> tuple[Kind, ...]:
-        return tuple(filter(self.serves, KINDS))
-
     def schema(self, kind: Kind) -> Schema:
-        if kind == WORKSPACE:
-            return schemas.WORKSPACES_V1BETA1.get(self.release, kind.schema)
-        return kind.schema
-
-    @property
-    def release(self) -> str:
-        """The release of KAITO that `kaito.sh/v1beta1` shows."""
-        setting = str(self.objects.options["kaito"])
-        return setting if setting in schemas.WORKSPACES_V1BETA1 else "0.12"
+        return defined(kind, self.objects.options["kaito"])[1]
 
     def _stamp(self) -> str:
         return kaito.stamp(self.now())
@@ -219,8 +229,10 @@ class Cluster:
         live = self._current(key)
         metadata = value.get("metadata") or {}
         if (uid := metadata.get("uid")) and uid != live["metadata"]["uid"]:
+            place = "/".join(filter(None, (key.kind.group, key.kind.plural, key.namespace, key.name)))
             why = (
-                f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+                f"StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, "
+                f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: "
                 f"{live['metadata']['uid']}"
             )
             raise conflict(key.kind, key.name, why)
@@ -229,25 +241,40 @@ class Cluster:
             raise modified(key.kind, key.name)
         return live
 
+    def _check_applied(self, key: Key, schema: Schema, value: Object) -> None:
+        """Raises `Refused` (400, 500) for what cannot be applied at all."""
+        if value["metadata"].get("managedFields") is not None:
+            raise bad_request("metadata.managedFields must be nil")
+        version = f"{key.kind.group}/{key.kind.version}, Kind={key.kind.name}"
+        subject = f"({value['metadata'].get('namespace', '')}/{key.name}; {version})"
+        if problem := apply_problem(schema, value):
+            raise Refused(500, "", f"failed to create typed patch object {subject}: {problem}")
+        if problem := quantity_problem(schema, value):
+            why = f"unable to convert unstructured object to {version}: {problem}"
+            raise Refused(500, "", f"failed to convert new object {subject} to proper version: {why}")
+
     def _accepted(self, key: Key, value: Object, writer: Writer, is_patch: bool = False) -> Object:
         """Without fields that are not declared: dropped with a warning, or refused when the writer wants
         that.
         """
         schema = self.schema(key.kind)
-        check_types(key.kind, schema, value)
+        accepted: Object = pruned(schema, value, nulls=key.kind.is_custom)
+        check_types(key.kind, schema, accepted)
         unknown = [f'unknown field "{path}"' for path in unknown_fields(schema, value)]
         if unknown and writer.validation == "Strict":
             text = f"strict decoding error: {', '.join(unknown)}"
             if is_patch:
-                raise Refused(422, "Invalid", f' "" is invalid: patch: Invalid value: {value}: {text}')
+                why = f"Invalid value: {json.dumps(json.dumps(value))}: {text}"
+                cause = {"reason": "FieldValueInvalid", "message": why, "field": "patch"}
+                raise Refused(422, "Invalid", f' "" is invalid: patch: {why}', {"causes": [cause]})
             raise undecodable(key.kind, text)
         if writer.validation == "Warn":
             writer.warnings.extend(unknown)
-        accepted: Object = pruned(schema, value)
         return accepted
 
     def _fields(self, key: Key, value: Object, writer: Writer | None = None) -> dict[Path, Any]:
-        return fields(value, self.schema(key.kind), writer.subresource if writer else "")
+        part = writer.subresource if writer else ""
+        return fields(value, self.schema(key.kind), part, structs=not key.kind.is_custom)
 
     def _completed(self, key: Key, wanted: Object, writer: Writer) -> dict[Path, Any]:
         """The fields that are applied, as the schema completes them: what it defaults within a list is
@@ -265,16 +292,18 @@ class Cluster:
             metadata["namespace"] = key.namespace
         value |= {"apiVersion": key.kind.api_version, "kind": key.kind.name}
         check_object(key.kind, self.schema(key.kind), value, None)
-        self._review(key, value, None)
+        self._admit("CREATE", key, value, None, writer)
         if key.kind.namespaced:
             quotas, others = self.objects.all(QUOTA, key.namespace), self.objects.all(key.kind, key.namespace)
             check_quotas(key.kind, key.name, list(quotas), sum(1 for _ in others))
-        if key.kind == NAMESPACE:
+        if self.objects.find(key) is not None:
+            raise already_exists(key.kind, key.name)
+        if key.kind is NAMESPACE:
             value["status"] = {"phase": "Active"}
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": self._stamp()}
-        if _counts_generations(key.kind):
+        if key.kind.is_counted:
             metadata["generation"] = 1
-        return value if writer.dry_run else self._saved(key, value, owners)
+        return self._written(key, value, owners, writer)
 
     def _overwrite(self, key: Key, live: Object, value: Object, writer: Writer) -> Object:
         """An update or a patch: of the object without its status, or of the status alone."""
@@ -301,44 +330,58 @@ class Cluster:
             self.objects.owners(key),
             writer,
         )
-        return self._update(key, live, wanted, (owners, writer))
+        return self._update(key, live, wanted, owners, writer)
 
-    def _update(self, key: Key, live: Object, value: Object, by: tuple[Owners, Writer]) -> Object:
+    def _update(self, key: Key, live: Object, value: Object, owners: Owners, writer: Writer) -> Object:
         """Write unless nothing differs: then even the resourceVersion stays."""
-        owners, writer = by
         value = {**value, "apiVersion": live["apiVersion"], "kind": live["kind"]}
         check_object(key.kind, self.schema(key.kind), value, live)
-        if not writer.subresource:
-            self._review(key, value, live)
+        self._admit("UPDATE", key, value, live, writer)
+        before = live["metadata"].get("finalizers", [])
+        added = [name for name in value["metadata"].get("finalizers", []) if name not in before]
+        writer.warnings.extend(
+            f'metadata.finalizers: "{name}": {_UNQUALIFIED}' for name in added if "/" not in name
+        )
         if value == live and owners == self.objects.owners(key):
             return live
         if "generation" in live["metadata"] and _specification(value) != _specification(live):
             value["metadata"] = {**value["metadata"], "generation": live["metadata"]["generation"] + 1}
-        if writer.dry_run:
-            return value
-        if (
-            "deletionTimestamp" in live["metadata"]
-            and not value["metadata"].get("finalizers")
-            and key.kind != NAMESPACE
-        ):
+        is_going = "deletionTimestamp" in live["metadata"] and key.kind is not NAMESPACE
+        if is_going and not value["metadata"].get("finalizers") and not writer.dry_run:
             self.objects.remove(key)
             self._catch_up(key)
             return value
-        return self._saved(key, value, owners)
+        return self._written(key, value, owners, writer)
 
-    def _review(self, key: Key, value: Object, live: Object | None) -> None:
-        if key.kind.resource == WORKSPACE.resource:
-            release = webhook.release_of(live or value, self.objects.options["kaito"])
-            webhook.review(release, key.kind, value, live)
+    def _admit(
+        self, operation: str, key: Key, value: Object | None, old: Object | None, writer: Writer
+    ) -> None:
+        """The webhook of KAITO, and the policies of this cluster. Raises `Refused`."""
+        if value is not None:
+            policies.check_definition(key.kind, value)
+        concerned = key.kind.resource == WORKSPACE.resource and not writer.subresource
+        if concerned and value is not None and self.objects.options["kaito"] != "none":
+            release = webhook.release_of(old or value, self.objects.options["kaito"])
+            webhook.review(release, key.kind, value, old)
+        attempt = policies.Attempt(
+            operation, key, writer.user, value, old, writer.subresource, writer.dry_run
+        )
+        writer.warnings.extend(policies.check(self.objects, attempt))
 
-    def _saved(self, key: Key, value: Object, owners: Owners) -> Object:
+    def _written(self, key: Key, value: Object, owners: Owners, writer: Writer) -> Object:
+        """The object as it was written: controllers come to it after the answer."""
+        if writer.dry_run:
+            return {**value, "metadata": {**value["metadata"], "managedFields": managed_fields(owners)}}
         saved = self.objects.save(key, value, owners)
         self._catch_up(key)
-        return self.objects.find(key) or saved
+        return saved
 
 
-def _counts_generations(kind: Kind) -> bool:
-    return kind.is_custom or kind.group in ("networking.k8s.io", "admissionregistration.k8s.io")
+#: What is said of a finalizer that belongs to nobody by its name.
+_UNQUALIFIED = (
+    "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other "
+    "finalizer writers"
+)
 
 
 def _clean(value: Object, subresource: str = "") -> Object:

@@ -6,6 +6,8 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
 
 from __future__ import annotations
 
+from collections import Counter
+
 from standins.kubernetes.kinds import NAMESPACE, Object
 from standins.kubernetes.objects import Key, Objects
 
@@ -15,22 +17,25 @@ _POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 
 
 def begin(objects: Objects, key: Key, stamp: str, propagation: str = "Background") -> None:
-    """Begin a deletion: what has no finalizer is gone at once, a namespace takes with it what is inside."""
+    """Begin a deletion: what has no finalizer is gone at once. What is in a namespace stays until its
+    controller comes.
+    """
     value = objects.find(key)
     if value is None or value["metadata"].get("deletionTimestamp"):
         return
     finalizers = value["metadata"].get("finalizers", []) + (
         [_POLICIES[propagation]] if propagation in _POLICIES else []
     )
-    is_namespace = key.kind.resource == NAMESPACE.resource
+    is_namespace = key.kind is NAMESPACE
     if not finalizers and not is_namespace:
         objects.remove(key)
         return
-    metadata = {**value["metadata"], "deletionTimestamp": stamp, "deletionGracePeriodSeconds": 0}
-    changed = {**value, "metadata": {**metadata, "finalizers": finalizers} if finalizers else metadata}
-    objects.save(key, {**changed, "status": {"phase": "Terminating"}} if is_namespace else _counted(changed))
-    for inner, _ in objects.inside(key.name) if is_namespace else []:
-        begin(objects, inner, stamp)
+    metadata = {**value["metadata"], "deletionTimestamp": stamp}
+    metadata |= {"finalizers": finalizers} if finalizers else {}
+    if is_namespace:
+        objects.save(key, {**value, "metadata": metadata, "status": {"phase": "Terminating"}})
+    else:
+        objects.save(key, _counted({**value, "metadata": {**metadata, "deletionGracePeriodSeconds": 0}}))
 
 
 def release(objects: Objects, key: Key, finalizer: str) -> None:
@@ -70,6 +75,46 @@ def _go_on(objects: Objects, key: Key, value: Object, stamp: str) -> None:
         for dependent, other in _dependents(objects, key.namespace, uid):
             _disown(objects, dependent, other, uid)
         release(objects, key, ORPHAN)
+
+
+def remaining(objects: Objects, namespace: str, stamp: str) -> list[Object]:
+    """The conditions of a namespace that goes: what is still inside, and which finalizers it waits for. The
+    texts are those of the namespace controller (pkg/controller/namespace/deletion).
+    """
+    inside = objects.inside(namespace)
+    kinds = Counter(f"{key.kind.plural}.{key.kind.group}" for key, _ in inside)
+    finalizers = Counter(name for _, value in inside for name in value["metadata"].get("finalizers", []))
+    rows = [(*row, "False") for row in _FINE]
+    for type_, reason, text, left, of in (
+        ("NamespaceContentRemaining", "SomeResourcesRemain", "Some resources are remaining: ", kinds, "has"),
+        ("NamespaceFinalizersRemaining", "SomeFinalizersRemain", _WAITS_FOR, finalizers, "in"),
+    ):
+        said = ", ".join(f"{name} {of} {count} resource instances" for name, count in sorted(left.items()))
+        rows.append((type_, *((reason, text + said) if left else _ENDED[type_]), str(bool(left))))
+    return [
+        {"type": type_, "status": status, "lastTransitionTime": stamp, "reason": reason, "message": message}
+        for type_, reason, message, status in rows
+    ]
+
+
+_WAITS_FOR = "Some content in the namespace has finalizers remaining: "
+_FINE = (
+    ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
+    (
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed",
+    ),
+    (
+        "NamespaceDeletionContentFailure",
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+)
+_ENDED = {
+    "NamespaceContentRemaining": ("ContentRemoved", "All content successfully removed"),
+    "NamespaceFinalizersRemaining": ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+}
 
 
 def _is_abandoned(objects: Objects, value: Object) -> bool:

@@ -4,7 +4,9 @@ https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/ .
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +15,14 @@ from standins.kubernetes.kinds import Kind, Object
 from standins.kubernetes.schema import Violation
 
 Cause = dict[str, str]
+
+
+def json_answer(
+    content: Any, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> web.Response:
+    """JSON, and no word of its charset."""
+    body = json.dumps(content).encode()
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 class Refused(Exception):
@@ -27,6 +37,8 @@ class Refused(Exception):
         self.message = message
         self.details = details
         self.metadata: Object = {}
+        #: What a client shall do before it asks again, as `Retry-After` says it: seconds.
+        self.retry_after: int | None = None
 
     def status(self) -> Object:
         status: dict[str, Any] = {
@@ -38,19 +50,36 @@ class Refused(Exception):
         status |= {"message": self.message, "code": self.code}
         if self.reason:
             status["reason"] = self.reason
-        if self.details:
+        if self.retry_after is not None:
+            self.details = {**(self.details or {}), "retryAfterSeconds": self.retry_after}
+        if self.details is not None:
             status["details"] = {name: part for name, part in self.details.items() if part}
         return status
 
     def response(self) -> web.Response:
-        return web.json_response(self.status(), status=self.code)
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return json_answer(self.status(), self.code, headers)
 
 
-def not_served() -> web.Response:
-    """The answer at a path that no group, version or kind has: no `Status`."""
-    return web.Response(
-        status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"}
-    )
+class NoSuchPath(Refused):
+    """404 for a group, a version or a kind that is not served: text, and no `Status`."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "", "404 page not found\n")
+
+    def response(self) -> web.Response:
+        return web.Response(status=404, text=self.message, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def not_allowed() -> Refused:
+    """405 for a method that a path does not have."""
+    text = "the server does not allow this method on the requested resource"
+    return Refused(405, "MethodNotAllowed", text, {})
+
+
+def no_such_resource() -> Refused:
+    """404 for a kind that a version of Kubernetes' own does not have: nothing is named."""
+    return Refused(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def not_found(kind: Kind, name: str) -> Refused:
@@ -74,6 +103,14 @@ def modified(kind: Kind, name: str) -> Refused:
     )
 
 
+def without_version(kind: Kind, name: str) -> Refused:
+    """422 for an update of a custom object that does not say which version it is of."""
+    text = "Invalid value: 0: must be specified for an update"
+    cause = {"reason": "FieldValueInvalid", "message": text, "field": "metadata.resourceVersion"}
+    message = f'{kind.resource} "{name}" is invalid: metadata.resourceVersion: {text}'
+    return Refused(422, "Invalid", message, {**_resource(kind, name), "causes": [cause]})
+
+
 def forbidden(kind: Kind, name: str, why: str, causes: list[Cause] | None = None) -> Refused:
     subject = f'{kind.resource} "{name}"' if name else kind.resource
     return Refused(
@@ -82,10 +119,10 @@ def forbidden(kind: Kind, name: str, why: str, causes: list[Cause] | None = None
 
 
 def invalid(kind: Kind, name: str, problems: Iterable[Violation]) -> Refused:
-    """422, with every problem."""
+    """422, with every problem: a cause for each time that it was found, its text once."""
     found = list(problems)
     full = f"{kind.name}.{kind.group}" if kind.group else kind.name
-    texts = [f"{problem.field}: {problem.message}" for problem in found]
+    texts = list(dict.fromkeys(f"{problem.field}: {problem.message}" for problem in found))
     causes = [
         {"reason": problem.reason, "message": problem.message, "field": problem.field} for problem in found
     ]
@@ -97,12 +134,17 @@ def invalid(kind: Kind, name: str, problems: Iterable[Violation]) -> Refused:
 
 def invalid_options(name: str, field: str, why: str) -> Refused:
     """422 for a parameter; `name` is for instance `PatchOptions`."""
-    return Refused(
-        422,
-        "Invalid",
-        f'{name}.meta.k8s.io "" is invalid: {field}: {why}',
-        {"group": "meta.k8s.io", "kind": name},
-    )
+    cause = {"reason": _REASONS[why.partition(":")[0]], "message": why, "field": field}
+    text = f'{name}.meta.k8s.io "" is invalid: {field}: {why}'
+    return Refused(422, "Invalid", text, {"group": "meta.k8s.io", "kind": name, "causes": [cause]})
+
+
+_REASONS = {
+    "Required value": "FieldValueRequired",
+    "Unsupported value": "FieldValueNotSupported",
+    "Forbidden": "FieldValueForbidden",
+    "Invalid value": "FieldValueInvalid",
+}
 
 
 def bad_request(message: str) -> Refused:
@@ -116,6 +158,32 @@ def undecodable(kind: Kind, why: str) -> Refused:
 
 def expired(message: str) -> Refused:
     return Refused(410, "Expired", message)
+
+
+def too_new(wanted: int, newest: int) -> Refused:
+    """504 for a version that the server has not seen yet."""
+    text = f"Too large resource version: {wanted}, current: {newest}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    refusal = Refused(504, "Timeout", f"Timeout: {text}", {"causes": [cause]})
+    refusal.retry_after = 1
+    return refusal
+
+
+def starting(code: int, user: str, method: str, path: str) -> Refused:
+    """What a server answers in the moment after its start, before it has read its roles (403), installed its
+    paths (503) or opened its storage (429).
+    """
+    if code == 403:
+        verb = {"GET": "get", "POST": "post"}.get(method, method.lower())
+        return Refused(403, "Forbidden", f'forbidden: User "{user}" cannot {verb} path "{path}"', {})
+    if code == 503:
+        text = "the request has been made before all known HTTP paths have been installed, please try again"
+        refusal = Refused(503, "ServiceUnavailable", text, {})
+        refusal.retry_after = 5
+        return refusal
+    refusal = Refused(429, "TooManyRequests", "storage is (re)initializing", {})
+    refusal.retry_after = 1
+    return refusal
 
 
 def unsupported(message: str) -> Refused:

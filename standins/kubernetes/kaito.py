@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from standins.kubernetes import definitions
 from standins.kubernetes.kinds import Object
 from standins.world import Options
 
 FINALIZER = "workspace.finalizer.kaito.sh"
 #: The annotation that says which revision of the specification is in force.
 REVISION = "workspace.kaito.io/revision"
+_WRITTEN: dict[str, Any] = definitions.read("kaito.yaml")
 _NO_BENCHMARK = "kaito.sh/disable-benchmark"
 #: In 0.6: how long a reconciliation waits for a node, when a hopeless NodeClaim is given up, how long a model
 #: may load.
@@ -84,7 +86,7 @@ def status(workspace: Object, course: Course, now: float) -> Object:
         "workerNodes": worker_nodes(course, seen),
     }
     if any(condition.type == "BenchmarkCompleted" and condition.status == "True" for condition in verdict):
-        shown["performance"] = _PERFORMANCE
+        shown["performance"] = _WRITTEN["performance"]
     return shown
 
 
@@ -122,30 +124,16 @@ def services(workspace: Object) -> list[Object]:
     pods.
     """
     metadata = workspace["metadata"]
-    owner = {
-        "apiVersion": "kaito.sh/v1beta1",
-        "kind": "Workspace",
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-    }
+    about = {name: metadata[name] for name in ("name", "uid")}
+    owner = {"apiVersion": "kaito.sh/v1beta1", "kind": "Workspace", **about}
     owner |= {"controller": True, "blockOwnerDeletion": True}
-    selector = {"kaito.sh/workspace": metadata["name"]}
-    ports = [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 5000}]
-    specs = {
-        metadata["name"]: {
-            "type": "ClusterIP",
-            "publishNotReadyAddresses": True,
-            "selector": selector,
-            "ports": ports,
-        },
-        f"{metadata['name']}-headless": {"clusterIP": "None", "selector": selector},
-    }
+    home = {"namespace": metadata["namespace"], "ownerReferences": [owner]}
     return [
         {
-            "metadata": {"name": name, "namespace": metadata["namespace"], "ownerReferences": [owner]},
-            "spec": spec,
+            "metadata": {"name": f"{metadata['name']}{ending}", **home},
+            "spec": {**spec, "selector": {"kaito.sh/workspace": metadata["name"]}},
         }
-        for name, spec in specs.items()
+        for ending, spec in _WRITTEN["services"].items()
     ]
 
 
@@ -166,90 +154,35 @@ def stamp(when: float) -> str:
 
 
 def _nodes(course: Course, now: float) -> list[_Condition]:
-    ready = [
-        _Condition("NodesReady", "NodesReady", "Enough Nodes are ready", course.nodes_at),
-        _Condition("NodeClaimReady", "NodeClaimsReady", "Enough NodeClaims are ready", course.nodes_at),
-        _Condition(
-            "ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at
-        ),
-    ]
     if now < course.nodes_at or course.reason == "NoQuota":
-        claims = ("NodeClaimNotReady", "Ready NodeClaims are not enough", course.created, "False")
-        nodes = _Condition(
-            "NodesReady", "NodeNotReady", "Not enough Nodes are ready", course.created, "False"
-        )
-        return [nodes, _Condition("NodeClaimReady", *claims), _Condition("ResourceReady", *claims)]
+        return [_condition(name, course.created) for name in ("no-nodes", "no-claims", "no-resource")]
     if course.reason == "NodeNeverReady":
-        plugins = ("NodePluginsNotReady", "waiting all node plugins to be ready", course.created, "False")
-        return [_Condition("NodesReady", *plugins), ready[1], _Condition("ResourceReady", *plugins)]
-    return ready
+        plugins = [_condition(name, course.created) for name in ("no-plugins", "no-plugins-resource")]
+        return [plugins[0], _condition("claims", course.nodes_at), plugins[1]]
+    return [_condition(name, course.nodes_at) for name in ("nodes", "claims", "resource")]
 
 
 def _verdict(workspace: Object, course: Course, now: float) -> tuple[str, list[_Condition]]:
     """The state and the last conditions: what there is to say of the model."""
     reason, when = course.reason, course.ready_at
     if now < when or not course.has_node or reason == "ImagePullError":
-        return "Pending", _pending(course.created)
-    success = _Condition(
-        "InferenceReady", "WorkspaceInferenceStatusSuccess", "Inference has been deployed successfully", when
-    )
+        return "Pending", [_condition(name, course.created) for name in ("no-inference", "pending")]
     metadata = workspace["metadata"]
     if reason == "BenchmarkFailed":
-        text = course.message(
-            f"pod {metadata['namespace']}/{metadata['name']}-0: no KAITO_BENCHMARK_RESULT line found in pod "
-            "logs"
-        )
-        verdict, measured = (
-            _Condition(name, reason, text, when, "False")
-            for name in ("WorkspaceSucceeded", "BenchmarkCompleted")
-        )
-        return "NotReady", [success, verdict, measured]
+        pod = f"{metadata['namespace']}/{metadata['name']}-0"
+        text = course.message(f"pod {pod}: no KAITO_BENCHMARK_RESULT line found in pod logs")
+        told = [_condition(name, when, reason, text) for name in ("failed", "not-measured")]
+        return "NotReady", [_condition("inference", when), *told]
     if reason:
-        verdict = _Condition(
-            "WorkspaceSucceeded", reason, course.message("made to fail on purpose"), when, "False"
-        )
-        return "Failed", [_pending(when)[0], verdict]
-    verdict = _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)
-    measured = _Condition(
-        "BenchmarkCompleted", "BenchmarkCompleted", "benchmark result has been recorded", when
-    )
-    return "Ready", [success, verdict, *([measured] if _is_measured(workspace) else [])]
-
-
-def _pending(since: float) -> list[_Condition]:
-    message = "workspace is waiting for inference workload readiness"
-    return [
-        _Condition(
-            "InferenceReady",
-            "WorkspaceInferenceStatusPending",
-            "Inference workload is not ready",
-            since,
-            "False",
-        ),
-        _Condition("WorkspaceSucceeded", "workspacePending", message, since, "False"),
-    ]
+        failed = _condition("failed", when, reason, course.message("made to fail on purpose"))
+        return "Failed", [_condition("no-inference", when), failed]
+    names = ("inference", "succeeded", *(["measured"] if _is_measured(workspace) else []))
+    return "Ready", [_condition(name, when) for name in names]
 
 
 def _is_measured(workspace: Object) -> bool:
     wishes = workspace["metadata"].get("annotations", {})
     return "preset" in workspace.get("inference", {}) and wishes.get(_NO_BENCHMARK) != "true"
-
-
-_PERFORMANCE = {
-    "metrics": {
-        "peakTokensPerMinute": {
-            "description": "stress/high-concurrency",
-            "value": "150000",
-            "unit": "tokens/min",
-            "config": {
-                "durationSec": "60",
-                "inputTokens": "1000",
-                "outputTokens": "100",
-                "maxConcurrency": "64",
-            },
-        }
-    }
-}
 
 
 # 0.6
@@ -258,72 +191,39 @@ _PERFORMANCE = {
 def _add_on_history(course: Course) -> list[_Condition]:
     """Every condition that is ever set, in the order in which it is."""
     created, claim = course.created, course.node.split("-")[1]
-    rows = (
-        []
-        if course.nodes_at <= created
-        else [
-            _Condition(
-                "NodeClaimReady", "CreateNodeClaimPending", "creating 1 nodeClaims", created, "Unknown"
-            )
-        ]
-    )
-    rows += (
-        [
-            _Condition(
-                "ResourceReady",
-                "workspaceResourceCreated",
-                "nodeclaims created successfully",
-                created,
-                "False",
-            )
-        ]
-        if rows
-        else []
-    )
+    is_ordered = course.nodes_at > created
+    rows = [_condition(name, created) for name in ("creating", "created") if is_ordered]
     if course.reason == "NoQuota":
         return [*rows, _failed(f'NodeClaim.karpenter.sh "{claim}" not found', created + _CLAIM_GIVEN_UP)]
     if not course.has_node or course.nodes_at - created > _NODE_PATIENCE:
-        rows.append(
-            _failed(
-                f"check nodeClaim status timed out. nodeClaim {claim} is not ready", created + _NODE_PATIENCE
-            )
-        )
+        text = f"check nodeClaim status timed out. nodeClaim {claim} is not ready"
+        rows.append(_failed(text, created + _NODE_PATIENCE))
     if not course.has_node:
         return rows
-    plugins = "nodeClaim plugins have been installed successfully"
-    rows.append(_Condition("NodeClaimReady", "installNodePluginsSuccess", plugins, course.nodes_at))
-    rows.append(
-        _Condition(
-            "ResourceReady", "workspaceResourceStatusSuccess", "workspace resource is ready", course.nodes_at
-        )
-    )
+    rows += [_condition(name, course.nodes_at) for name in ("plugins", "resource")]
     return rows + _add_on_verdict(course)
 
 
 def _add_on_verdict(course: Course) -> list[_Condition]:
     # There is no benchmark in this release, so none can fail.
     if course.reason in ("", "BenchmarkFailed"):
-        when = course.ready_at
-        success = _Condition(
-            "InferenceReady",
-            "WorkspaceInferenceStatusSuccess",
-            "Inference has been deployed successfully",
-            when,
-        )
-        return [success, _Condition("WorkspaceSucceeded", "workspaceSucceeded", "workspace succeeds", when)]
+        return [_condition(name, course.ready_at) for name in ("inference", "succeeded")]
     when = course.nodes_at + _MODEL_PATIENCE if course.reason == "ImagePullError" else course.ready_at
     text = course.message("context deadline exceeded")
-    return [
-        _Condition("InferenceReady", "WorkspaceInferenceStatusFailed", text, when, "False"),
-        _failed(text, when),
-    ]
+    return [_condition("inference-failed", when, message=text), _failed(text, when)]
 
 
 def _failed(message: str, since: float) -> _Condition:
-    return _Condition("WorkspaceSucceeded", "workspaceFailed", message, since, "False")
+    return _condition("failed", since, "workspaceFailed", message)
 
 
 # Both
+
+
+def _condition(name: str, since: float, reason: str = "", message: str = "") -> _Condition:
+    type_, *texts = _WRITTEN["conditions"][name]
+    status = texts[2] if len(texts) > 2 else "True"
+    return _Condition(type_, reason or texts[0], message or texts[1], since, status)
 
 
 def _rows(workspace: Object, conditions: list[_Condition]) -> list[dict[str, Any]]:
@@ -331,18 +231,9 @@ def _rows(workspace: Object, conditions: list[_Condition]) -> list[dict[str, Any
     generation, deleted = workspace["metadata"]["generation"], deleted_at(workspace)
     rows = [_row(condition, generation - (deleted is not None)) for condition in conditions]
     if deleted is not None:
-        going = _Condition("WorkspaceDeleting", "workspaceDeleted", "workspace is being deleted", deleted)
-        rows.append(_row(going, generation))
-    own = {row["type"] for row in rows} | _TYPES
+        rows.append(_row(_condition("deleting", deleted), generation))
+    own = {row["type"] for row in rows} | {type_ for type_, *_ in _WRITTEN["conditions"].values()}
     return rows + [row for row in workspace.get("status", {}).get("conditions", []) if row["type"] not in own]
-
-
-_TYPES = frozenset(
-    (
-        *("NodesReady", "NodeClaimReady", "ResourceReady", "InferenceReady"),
-        *("WorkspaceSucceeded", "WorkspaceDeleting", "BenchmarkCompleted"),
-    )
-)
 
 
 def _row(condition: _Condition, generation: int) -> dict[str, Any]:

@@ -1,34 +1,50 @@
-"""The kinds this cluster serves."""
+"""The kinds this cluster serves, made from their definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from standins.kubernetes import schemas
+from standins.kubernetes import amounts, definitions
+from standins.kubernetes.definitions import expanded
 from standins.kubernetes.schema import ANY, Schema, completed, pruned
+from standins.world import Options
 
 Object = dict[str, Any]
 
 READ = ("get", "list", "watch")
-WRITE = ("create", "update", "patch", "delete")
+WRITE = ("create", "update", "patch", "delete", "deletecollection")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """One kind in one API version. `plural` and `group` name the objects, which all versions share."""
+    """One kind in one API version. `plural` and `group` name the objects, which all versions share;
+    `definition` is the whole schema as OpenAPI writes it, `columns` are those of a table:
+    by name the path and the type.
+
+    A custom kind is defined by a CustomResourceDefinition: it knows no strategic merge and no update without
+    resourceVersion.
+    """
 
     group: str
     version: str
     plural: str
     name: str
     namespaced: bool = True
+    definition: Object = field(default_factory=dict)
     schema: Schema = ANY
     has_status: bool = False
+    is_custom: bool = False
+    #: Whether `metadata.generation` counts changes of the specification.
+    is_counted: bool = False
     verbs: tuple[str, ...] = (*READ, *WRITE)
     short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     #: What depends on other fields, beyond the defaults of the schema.
     complete: Callable[[Object], None] = lambda _: None
 
@@ -42,16 +58,30 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
-    def is_custom(self) -> bool:
-        """Whether a CustomResourceDefinition defines it: those know no strategic merge and no update without
-        resourceVersion.
-        """
-        return self.group in ("kaito.sh", "gateway.networking.k8s.io")
-
-    @property
     def noun(self) -> str:
         """For the list of calls, for instance `workspace`."""
         return self.name.lower()
+
+    @property
+    def root(self) -> str:
+        """The path of its API version."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+
+    @property
+    def collection(self) -> str:
+        """The path of its objects."""
+        return f"{self.root}/{'namespaces/{namespace}/' if self.namespaced else ''}{self.plural}"
+
+    def is_served(self, options: Options) -> bool:
+        """Unless the option `not_served` names its resource, that in one version, its group, or its API
+        version: `workspaces.kaito.sh`, `workspaces.kaito.sh/v1alpha1`, `kaito.sh`, `kaito.sh/v1alpha1`.
+        InferenceSets came to v1beta1 with KAITO 0.11.
+        """
+        is_newer = (self.api_version, self.plural) == ("kaito.sh/v1beta1", "inferencesets")
+        if is_newer and _is_before(options["kaito"], "0.11"):
+            return False
+        names = (self.resource, f"{self.resource}/{self.version}", self.group, self.api_version)
+        return set(filter(None, options["not_served"])).isdisjoint(names)
 
 
 def _namespace(value: Object) -> None:
@@ -59,8 +89,15 @@ def _namespace(value: Object) -> None:
     value.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
 
 
+def _quota(value: Object) -> None:
+    hard = value.setdefault("spec", {}).get("hard", {})
+    hard |= {name: amounts.canonical(str(amount)) for name, amount in hard.items()}
+    value.setdefault("status", {})
+
+
 def _network_policy(value: Object) -> None:
     spec = value.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if "egress" in spec else ["Ingress"])
 
 
@@ -70,83 +107,150 @@ def _binding(value: Object) -> None:
             subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
-NAMESPACE = Kind(
-    *("", "v1", "namespaces", "Namespace"),
-    namespaced=False,
-    schema=schemas.NAMESPACE,
-    has_status=True,
-    short_names=("ns",),
-    complete=_namespace,
+_COMPLETED = {
+    "namespaces": _namespace,
+    "resourcequotas": _quota,
+    "networkpolicies": _network_policy,
+    "rolebindings": _binding,
+    "clusterrolebindings": _binding,
+}
+_OWNER = {f"{name}!": "string" for name in ("apiVersion", "kind", "name", "uid")}
+_TIME, _NUMBER = {"~type": "string", "format": "date-time"}, {"~type": "integer", "format": "int64"}
+METADATA = expanded(
+    {
+        **dict.fromkeys(
+            ("name", "generateName", "namespace", "uid", "resourceVersion", "selfLink"), "string"
+        ),
+        "creationTimestamp": _TIME,
+        "deletionTimestamp": _TIME,
+        "generation": _NUMBER,
+        "deletionGracePeriodSeconds": _NUMBER,
+        "labels": {"~map": "string"},
+        "annotations": {"~map": "string"},
+        "finalizers": {"~list": "string"},
+        "ownerReferences": {"~list": {**_OWNER, "controller": "boolean", "blockOwnerDeletion": "boolean"}},
+        "managedFields": "any",
+    }
 )
-QUOTA = Kind(
-    "", "v1", "resourcequotas", "ResourceQuota", schema=schemas.QUOTA, has_status=True, short_names=("quota",)
-)
-#: Made by KAITO; everybody else only looks.
-SERVICE = Kind("", "v1", "services", "Service", verbs=READ, short_names=("svc",))
-#: Made by AKS; they can be deleted.
-NODE = Kind("", "v1", "nodes", "Node", namespaced=False, verbs=(*READ, "delete"), short_names=("no",))
-WORKSPACE = Kind(
-    *("kaito.sh", "v1beta1", "workspaces", "Workspace"),
-    schema=schemas.WORKSPACE_V1BETA1,
-    has_status=True,
-    short_names=("wk", "wks"),
-)
-#: The version that the app uses with the AKS add-on (KAITO 0.6).
-ADD_ON_WORKSPACE = Kind(
-    *("kaito.sh", "v1alpha1", "workspaces", "Workspace"),
-    schema=schemas.WORKSPACE_V1ALPHA1,
-    has_status=True,
-    short_names=("wk", "wks"),
-)
-_RIGHTS, _ADMISSION = ("rbac.authorization.k8s.io", "v1"), ("admissionregistration.k8s.io", "v1")
-ROLE = Kind(*_RIGHTS, "roles", "Role", schema=schemas.ROLE)
-CLUSTER_ROLE = Kind(*_RIGHTS, "clusterroles", "ClusterRole", namespaced=False, schema=schemas.CLUSTER_ROLE)
-ROLE_BINDING = Kind(*_RIGHTS, "rolebindings", "RoleBinding", schema=schemas.BINDING, complete=_binding)
-CLUSTER_ROLE_BINDING = Kind(
-    *(*_RIGHTS, "clusterrolebindings", "ClusterRoleBinding"),
-    namespaced=False,
-    schema=schemas.BINDING,
-    complete=_binding,
-)
-KINDS = (
-    NAMESPACE,
-    QUOTA,
-    SERVICE,
-    NODE,
-    WORKSPACE,
-    ADD_ON_WORKSPACE,
-    Kind(
-        *("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
-        schema=schemas.NETWORK_POLICY,
-        short_names=("netpol",),
-        complete=_network_policy,
-    ),
-    Kind(
-        "gateway.networking.k8s.io",
-        "v1",
-        "httproutes",
-        "HTTPRoute",
-        schema=schemas.HTTP_ROUTE,
-        has_status=True,
-    ),
-    ROLE,
-    CLUSTER_ROLE,
-    ROLE_BINDING,
-    CLUSTER_ROLE_BINDING,
-    Kind(
-        *(*_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
-        namespaced=False,
-        schema=schemas.ADMISSION_POLICY,
-        has_status=True,
-    ),
-    Kind(
-        *(*_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
-        namespaced=False,
-        schema=schemas.ADMISSION_BINDING,
-    ),
-)
+
+
+def _kinds() -> Iterator[Kind]:
+    for row in definitions.read("kinds.yaml"):
+        for version, content in row.get("versions", {"v1": "any"}).items():
+            yield _kind(row, version, _content(version, content))
+
+
+def _content(version: str, content: Any) -> Any:
+    """A schema, or that of a version in a file of its own."""
+    if not isinstance(content, str) or not content.endswith(".yaml"):
+        return content
+    whole_file = definitions.read(content)
+    return whole_file.get(version, whole_file)
+
+
+def _kind(row: Mapping[str, Any], version: str, content: Any) -> Kind:
+    definition = whole(expanded(content))
+    schema = Schema.of_openapi(definition)
+    reads = (*READ, "delete") if row.get("delete") else READ
+    return Kind(
+        row.get("group", ""),
+        version,
+        row["plural"],
+        row["kind"],
+        namespaced=not row.get("cluster"),
+        definition=definition,
+        schema=schema,
+        has_status=row.get("status", False),
+        is_custom=row.get("custom", False),
+        is_counted=row.get("custom", False) or row.get("counted", False),
+        verbs=reads if row.get("read") else (*READ, *(WRITE[:-1] if row.get("singly") else WRITE)),
+        short_names=tuple(row.get("short", ())),
+        categories=tuple(row.get("categories", ())),
+        columns=_columns(row.get("columns", {}), schema),
+        complete=_COMPLETED.get(row["plural"], lambda _: None),
+    )
+
+
+def _columns(paths: Mapping[str, str], schema: Schema) -> dict[str, tuple[str, str]]:
+    """The columns that this version has a field for."""
+    columns = {}
+    for name, path in paths.items():
+        inner: Schema | None = schema
+        for step in re.findall(r"\.(\w+)", path.partition("[")[0]):
+            inner = inner.of(step) if inner else None
+        if inner is not None:
+            columns[name] = path, "integer" if inner.type == "integer" else "string"
+    return columns
+
+
+def whole(schema: Object) -> Object:
+    """The schema of an object with `apiVersion`, `kind` and `metadata` besides."""
+    if "properties" not in schema:
+        return schema
+    return {
+        **schema,
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": METADATA,
+            **schema["properties"],
+        },
+    }
+
+
+KINDS = tuple(_kinds())
 #: One kind per resource: the version in which the controllers see its objects.
 STORED = {kind.resource: kind for kind in reversed(KINDS)}
+NAMESPACE, QUOTA, SERVICE, NODE = (
+    STORED[name] for name in ("namespaces", "resourcequotas", "services", "nodes")
+)
+WORKSPACE = STORED["workspaces.kaito.sh"]
+#: The version that the app uses with the AKS add-on (KAITO 0.6).
+ADD_ON_WORKSPACE = next(kind for kind in KINDS if kind.api_version == "kaito.sh/v1alpha1")
+ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING = (
+    STORED[f"{plural}.rbac.authorization.k8s.io"]
+    for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+)
+POLICY, POLICY_BINDING = (
+    STORED[f"validatingadmissionpolic{end}.admissionregistration.k8s.io"] for end in ("ies", "ybindings")
+)
+DEFINITION = STORED["customresourcedefinitions.apiextensions.k8s.io"]
+
+
+#: Releases of KAITO that are told apart; `next` stands for one that nobody knows yet: it has a field more.
+_RELEASES = ("0.6", "0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "next")
+#: Fields of a Workspace in v1beta1 and the release that brought them; before 0.8 the size had a default.
+_SINCE = {
+    "status.targetNodeCount": "0.7",
+    "status.state": "0.9",
+    "status.performance": "0.10",
+    "resource.partition": "0.12",
+}
+
+
+def _is_before(release: str, other: str) -> bool:
+    """Of two releases; an option that names none means the newest that is known."""
+    return _RELEASES.index(release if release in _RELEASES else "0.12") < _RELEASES.index(other)
+
+
+@cache
+def _workspace(release: str) -> tuple[Object, Schema]:
+    """What v1beta1 declares in a release of KAITO."""
+    content = definitions.read("workspace.yaml")["v1beta1"]
+    for path, since in _SINCE.items():
+        part, name = path.split(".")
+        if _is_before(release, since):
+            del content[part][name]
+    if _is_before(release, "0.8"):
+        content["resource"]["instanceType"] = {"~type": "string", "default": "Standard_NC24ads_A100_v4"}
+    content["resource"] |= {"unreleased": "string"} if release == "next" else {}
+    definition = whole(expanded(content))
+    return definition, Schema.of_openapi(definition)
+
+
+def defined(kind: Kind, release: str) -> tuple[Object, Schema]:
+    """The schema of a kind where this release of KAITO is installed."""
+    return _workspace(release) if kind is WORKSPACE else (kind.definition, kind.schema)
 
 
 def defaulted(kind: Kind, schema: Schema, value: Object) -> Object:
@@ -159,7 +263,7 @@ def defaulted(kind: Kind, schema: Schema, value: Object) -> Object:
 def viewed(kind: Kind, stored: Object) -> Object:
     """A stored object in the version that was asked for, without what that version does not declare."""
     value = {**stored, "apiVersion": kind.api_version, "kind": kind.name}
-    if kind == ADD_ON_WORKSPACE:  # the older version declares less
+    if kind is ADD_ON_WORKSPACE:  # the older version declares less
         shown: Object = pruned(kind.schema, value)
         return shown
     return value

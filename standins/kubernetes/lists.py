@@ -10,14 +10,14 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
 from standins.kubernetes.cluster import Cluster
-from standins.kubernetes.errors import Refused, bad_request, expired, invalid_options
-from standins.kubernetes.kinds import Kind, Object, viewed
+from standins.kubernetes.errors import Refused, bad_request, expired, invalid_options, too_new
+from standins.kubernetes.forms import Form
+from standins.kubernetes.kinds import Kind, Object
 from standins.kubernetes.objects import Change
 from standins.kubernetes.selectors import Selects, selection
 
@@ -34,59 +34,73 @@ _TOO_OLD = (
 
 @dataclass(frozen=True)
 class View:
-    """Which objects somebody looks at. `namespace` is None for all."""
+    """Which objects somebody looks at, and in which form. `namespace` is None for all."""
 
     cluster: Cluster
-    kind: Kind
+    form: Form
     namespace: str | None
     selects: Selects
 
     @classmethod
-    def of(cls, cluster: Cluster, kind: Kind, request: web.Request) -> View:
+    def of(cls, cluster: Cluster, form: Form, request: web.Request) -> View:
         """Raises `Refused` (400)."""
+        kind = form.kind
         selects = selection(
             kind, request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
         )
-        return cls(cluster, kind, request.match_info.get("namespace") if kind.namespaced else None, selects)
+        return cls(cluster, form, request.match_info.get("namespace") if kind.namespaced else None, selects)
+
+    @property
+    def kind(self) -> Kind:
+        return self.form.kind
 
 
 def listed(view: View, request: web.Request) -> Object:
     """One page of a list."""
+    limit = number(request, "limit")
     found, version, start = _asked_for(view, request)
     left = sorted((value for value in found if view.selects(value) and _place(value) > start), key=_place)
-    limit = _number(request, "limit")
     metadata: Object = {"resourceVersion": str(version)}
+    metadata |= {"continue": ""} if view.form.kind.is_custom else {}
     if limit and len(left) > limit:
         metadata["continue"] = _token(version, _place(left[limit - 1]))
         if not request.query.get("labelSelector") and not request.query.get("fieldSelector"):
             metadata["remainingItemCount"] = len(left) - limit
-    items = [viewed(view.kind, value) for value in islice(left, limit or None)]
-    return {
-        "apiVersion": view.kind.api_version,
-        "kind": f"{view.kind.name}List",
-        "metadata": metadata,
-        "items": items,
-    }
+    return view.form.of_list(left[: limit or None], metadata)
+
+
+def selected(view: View) -> list[Object]:
+    """All that is selected."""
+    return [each for each in view.cluster.list(view.kind, view.namespace) if view.selects(each)]
 
 
 def _asked_for(view: View, request: web.Request) -> tuple[list[Object], int, str]:
     """The objects of the moment that is asked for, its version, and the place after which the page begins."""
     current = view.cluster.list(view.kind, view.namespace)
-    newest, wanted = view.cluster.objects.version, _number(request, "resourceVersion")
+    newest, wanted = view.cluster.objects.version, number(request, "resourceVersion")
+    exactly = _match(request)
     if token := request.query.get("continue"):
+        version, start = _read_token(token)
         if wanted:
             raise bad_request("specifying resource version is not allowed when using continue")
-        version, start = _read_token(token)
         return (_page_source(view, version, start), version, start) if version else (current, newest, start)
-    if request.query.get("resourceVersionMatch") == "Exact":
-        return view.cluster.objects.as_of(view.kind, view.namespace, wanted), wanted, ""
     if wanted > newest:
-        details = {
-            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
-            "retryAfterSeconds": 1,
-        }
-        raise Refused(504, "Timeout", f"Too large resource version: {wanted}, current: {newest}", details)
+        raise too_new(wanted, newest)
+    if exactly:
+        return view.cluster.objects.as_of(view.kind, view.namespace, wanted), wanted, ""
     return current, newest, ""
+
+
+def _match(request: web.Request) -> bool:
+    """Whether exactly the version that is named is asked for. Raises `Refused` (422)."""
+    wish = request.query.get("resourceVersionMatch", "")
+    if wish not in ("", "Exact", "NotOlderThan"):
+        why = f'Unsupported value: "{wish}": supported values: "Exact", "NotOlderThan", ""'
+        raise invalid_options("ListOptions", "resourceVersionMatch", why)
+    if wish and not request.query.get("resourceVersion"):
+        why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise invalid_options("ListOptions", "resourceVersionMatch", why)
+    return wish == "Exact"
 
 
 async def watch(view: View, request: web.Request) -> web.StreamResponse:
@@ -96,8 +110,8 @@ async def watch(view: View, request: web.Request) -> web.StreamResponse:
             "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
         )
         raise invalid_options("ListOptions", "sendInitialEvents", why)
-    since = _number(request, "resourceVersion")
-    ends = time.monotonic() + (_number(request, "timeoutSeconds") or _LONGEST)
+    since = number(request, "resourceVersion")
+    ends = time.monotonic() + (number(request, "timeoutSeconds") or _LONGEST)
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     with contextlib.suppress(ConnectionResetError):  # the client may have had enough
@@ -164,7 +178,7 @@ def _of_change(view: View, change: Change) -> Object | None:
 
 
 def _event(view: View, name: str, value: Object) -> Object:
-    return {"type": name, "object": viewed(view.kind, value)}
+    return {"type": name, "object": view.form.of_object(value)}
 
 
 def _page_source(view: View, version: int, start: str) -> list[Object]:
@@ -195,12 +209,16 @@ def _read_token(token: str) -> tuple[int, str]:
         content: Any = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return int(content["rv"]), str(content["start"])
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise bad_request("continue key is not valid: illegal base64 data") from error
+        why = f"continue key is not valid: {error}"
+        raise bad_request(f"invalid continue token: {why}") from error
 
 
-def _number(request: web.Request, name: str) -> int:
-    """A parameter, 0 where it is absent."""
+def number(request: web.Request, name: str) -> int:
+    """A parameter, 0 where it is absent. Raises `Refused` (400)."""
     text = request.query.get(name) or "0"
-    if not text.isdecimal():
-        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
-    return int(text)
+    if text.removeprefix("-" if name == "limit" else "").isdecimal():
+        return max(0, int(text))
+    if name == "resourceVersion":
+        why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {why}')
+    raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')

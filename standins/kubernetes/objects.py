@@ -27,7 +27,7 @@ class Key:
     @property
     def home(self) -> str:
         """The namespace that the object is in, or is; empty for any other object of the whole cluster."""
-        return self.name if self.kind.resource == NAMESPACE.resource else self.namespace
+        return self.name if self.kind is NAMESPACE else self.namespace
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ _IDENTITY = {
     ("metadata", "name"),
     ("metadata", "namespace"),
     ("metadata", "generateName"),
+    ("spec", "finalizers"),
 }
 _SERVER = {
     "resourceVersion",
@@ -38,13 +39,27 @@ _SERVER = {
     "selfLink",
 }
 _FINALIZERS = ("metadata", "finalizers")
+#: The last step of a path that means a map or a set itself, apart from what is in it.
+_ITSELF = "."
 _ABSENT = object()
+
+
+@dataclass(frozen=True)
+class User:
+    """The principal behind a token, and the object ids of its groups."""
+
+    name: str
+    groups: frozenset[str]
+
+    @classmethod
+    def of(cls, claims: dict[str, Any]) -> User:
+        return cls(claims["oid"], frozenset(claims.get("groups", [])) | {"system:authenticated"})
 
 
 @dataclass(frozen=True)
 class Writer:
     """Who writes and how: the field manager, whether an apply may take fields from others, the part that is
-    written.
+    written, and who sent the request.
 
     `validation` is Strict, Warn or Ignore: what becomes of fields that are not declared; what to warn of is
     added to `warnings`.
@@ -57,6 +72,7 @@ class Writer:
     subresource: str = ""
     dry_run: bool = False
     validation: str = "Warn"
+    user: User = User("", frozenset())
     warnings: list[str] = field(default_factory=list)
 
     def name(self, operation: str) -> str:
@@ -74,34 +90,56 @@ class Conflict(Exception):
     owners: Owners
 
 
-def fields(value: Object, schema: Schema, subresource: str = "") -> dict[Path, Any]:
-    """Every field of an object, or of its status, that somebody may own."""
+def fields(value: Object, schema: Schema, subresource: str = "", structs: bool = False) -> dict[Path, Any]:
+    """Every field of an object, or of its status, that somebody may own. A map that is there is a field of
+    its own (its path ends with a dot); `structs`: except specification and status, which built-in kinds
+    always have.
+    """
+    always = {("metadata", _ITSELF), *([("spec", _ITSELF), ("status", _ITSELF)] if structs else [])}
     return {
         path: leaf
         for path, leaf in _leaves(value, (), schema)
-        if not _is_identity(path) and (path[0] == "status") == bool(subresource)
+        if not _is_identity(path) and (path[0] == "status") == bool(subresource) and path not in always
     }
 
 
 def applied(
-    live: Object, want: Mapping[Path, Any], have: Mapping[Path, Any], owners: Owners, writer: Writer
+    live: Object,
+    wanted: Mapping[Path, Any],
+    have: Mapping[Path, Any],
+    owners: Owners,
+    writer: Writer,
+    schema: Schema,
 ) -> tuple[Object, Owners]:
     """The object and the owners after these fields were applied. Raises `Conflict` unless forced."""
     mine = writer.name("Apply")
+    want = {path: leaf for path, leaf in wanted.items() if path[-1] != _ITSELF}
     changed = _changed(have, want)
     others = {path: owner for owner in owners if owner != mine for path in _paths(owners, owner)}
     taken = {path: owner for path, owner in others.items() if path in changed}
     if taken and not writer.force:
         raise Conflict(taken, owners)
     merged = deepcopy(live)
+    kept = [*want, *others]
     for path in _paths(owners, mine):
         if path not in want and path not in others:
-            _remove(merged, path)
+            _remove(merged, _whole_part(path, schema, kept))
     for path, leaf in want.items():
         _put(merged, path, leaf)
     entry = writer.entry(want)
     unchanged = mine in owners and owners[mine]["paths"] == entry["paths"] and not changed
     return merged, {**_without(owners, set(taken)), mine: owners[mine] if unchanged else entry}
+
+
+def _whole_part(path: Path, schema: Schema, kept: list[Path]) -> Path:
+    """What goes with a field: the largest part around it in which nothing is owned any more."""
+    for length in range(1, len(path)):
+        if path[0] == "metadata" or path[length - 1] not in schema.fields:
+            break  # an entry of a map goes by itself
+        part, schema = path[:length], schema.fields[path[length - 1]]
+        if not any(other[:length] == part for other in kept):
+            return part
+    return path
 
 
 def written(old: Mapping[Path, Any], new: Mapping[Path, Any], owners: Owners, writer: Writer) -> Owners:
@@ -127,23 +165,30 @@ def managed_fields(owners: Owners) -> list[Object]:
     rows = []
     for owner, entry in owners.items():
         operation, subresource, manager = owner.split("/", 2)
-        tree: Object = {}
-        for path in map(tuple, entry["paths"]):
-            node = tree
-            for depth, step in enumerate(path):
-                node = node.setdefault(f'v:"{step}"' if path[:depth] == _FINALIZERS else f"f:{step}", {})
         row = {
             "manager": manager,
             "operation": operation,
             "apiVersion": entry["apiVersion"],
             "time": entry["time"],
+            "fieldsType": "FieldsV1",
+            "fieldsV1": _tree(list(map(tuple, entry["paths"]))),
         }
-        rows.append(
-            row
-            | {"fieldsType": "FieldsV1", "fieldsV1": tree}
-            | ({"subresource": subresource} if subresource else {})
-        )
-    return rows
+        rows.append(row | ({"subresource": subresource} if subresource else {}))
+    order = ("operation", "time", "manager", "apiVersion", "subresource")
+    return sorted(rows, key=lambda row: [str(row.get(name, "")) for name in order])
+
+
+def _tree(paths: list[Path]) -> Object:
+    tree: Object = {}
+    # What is in a map comes before the map itself, which is only named beside something that is in it.
+    for path in sorted(paths, key=lambda path: path[-1] == _ITSELF):
+        node = tree
+        for depth, step in enumerate(path):
+            if step != _ITSELF:
+                node = node.setdefault(f'v:"{step}"' if path[:depth] == _FINALIZERS else f"f:{step}", {})
+            elif node:
+                node[step] = {}
+    return tree
 
 
 def objection(problem: Conflict) -> tuple[str, list[dict[str, str]]]:
@@ -176,8 +221,11 @@ def _paths(owners: Owners, owner: str) -> list[Path]:
 
 def _leaves(value: Any, path: Path, schema: Schema | None) -> Iterator[tuple[Path, Any]]:
     if path == _FINALIZERS:
+        yield (*path, _ITSELF), True
         yield from (((*path, each), True) for each in value)
     elif isinstance(value, dict) and (value or not path) and not (schema and schema.atomic):
+        if path:
+            yield (*path, _ITSELF), True
         for key, part in value.items():
             yield from _leaves(part, (*path, key), schema.of(key) if schema else None)
     else:
@@ -211,9 +259,10 @@ def _put(value: Object, path: Path, leaf: Any) -> None:
 def _remove(value: Object, path: Path) -> None:
     """Remove a field, and the maps that become empty by it."""
     if path[:2] == _FINALIZERS:
-        value["metadata"]["finalizers"] = [
-            each for each in value["metadata"].get("finalizers", []) if each != path[2]
-        ]
+        left = [each for each in value["metadata"].get("finalizers", []) if each != path[2]]
+        value["metadata"] = {**value["metadata"], "finalizers": left}
+        if not left:
+            del value["metadata"]["finalizers"]
         return
     parents = [value]
     for step in path[:-1]:

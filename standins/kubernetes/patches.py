@@ -36,7 +36,7 @@ def patched(value: Any, operations: Any) -> Any:
             _OPERATIONS[each["op"]](result, each)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise Refused(
-                422, "Invalid", "the server rejected our request due to an error in our request"
+                422, "Invalid", "the server rejected our request due to an error in our request", {}
             ) from error
     return result
 

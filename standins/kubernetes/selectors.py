@@ -33,6 +33,23 @@ def selection(kind: Kind, labels: str, fields: str) -> Selects:
     return selects
 
 
+def chosen(selector: Object, value: Object) -> bool:
+    """Whether a label selector of an object's specification chooses another object."""
+    labels = value["metadata"].get("labels", {})
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        _EXPRESSIONS[each["operator"]](labels.get(each["key"]), each.get("values", []))
+        for each in selector.get("matchExpressions", [])
+    )
+
+
+_EXPRESSIONS: dict[str, Callable[[str | None, list[str]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
+
+
 def _label_term(text: str) -> tuple[str, _Accepts]:
     text = text.strip()
     if match := _SETS.fullmatch(text):
@@ -71,7 +88,7 @@ def _field_term(kind: Kind, text: str) -> Selects:
     known = {
         "metadata.name",
         *(["metadata.namespace"] if kind.namespaced else []),
-        *(["status.phase"] if kind == NAMESPACE else []),
+        *(["status.phase"] if kind is NAMESPACE else []),
     }
     if name not in known:
         raise bad_request(f"field label not supported: {name}")

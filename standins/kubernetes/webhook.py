@@ -1,4 +1,4 @@
-"""KAITO's admission webhook, in two releases: 0.6 and 0.12.
+"""KAITO's admission webhook, in two releases: 0.6 (the AKS add-on) and 0.12.
 
 The rules and texts are those of https://github.com/kaito-project/kaito (api/v1alpha1 and api/v1beta1,
 workspace_validation.go), joined as knative.dev/pkg/apis joins them: equal messages share a line with all
@@ -40,7 +40,9 @@ class _Review:
 
 
 def release_of(workspace: Object, setting: str) -> Release:
-    """By the option `kaito`; where that is `by-version`, a workspace made as v1alpha1 is the add-on's."""
+    """By the option `kaito`; where that is `by-version`, a workspace made as v1alpha1 is the add-on's. 0.11
+    does as 0.12.
+    """
     if setting != "by-version":
         return "0.6" if setting == "0.6" else "0.12"
     return "0.6" if workspace["apiVersion"] == ADD_ON_WORKSPACE.api_version else "0.12"

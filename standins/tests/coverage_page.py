@@ -168,12 +168,16 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "key-vault": ("Keys and certificates, backup and restore, access policies, network rules.",),
     "kubernetes": (
-        "InferenceSets, RAGEngines, tuning workspaces.",
-        "Pods, Deployments, ConfigMaps, Secrets and Events; writing Services; creating or changing Nodes.",
+        "RAGEngines, tuning workspaces; writing InferenceSets.",
         (
-            "`deletecollection`, `/finalize`, `/openapi/v2`, protobuf for other kinds than kubectl sends by "
-            "itself."
+            "Pods, Deployments, ConfigMaps, Secrets and what else runs in a cluster: their lists are empty, "
+            "and writing them is refused; writing Services; creating or changing Nodes; defining kinds."
         ),
+        (
+            "Admission policies with `paramKind`, `auditAnnotations`, the action Audit, or functions of "
+            "Kubernetes' own beyond those for texts; rules that compare with `oldSelf`."
+        ),
+        "`/finalize`, protobuf for other kinds than kubectl sends by itself.",
     ),
     "github": (
         "GraphQL, the contents API, pull requests, rulesets, creating or changing hooks, zipball, check "

@@ -23,6 +23,8 @@ from tests.contract.targets import unique
 from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
 
 GOING = timedelta(minutes=2)
+#: A namespace's content begins to go five seconds after the namespace.
+BEGUN = timedelta(seconds=6)
 
 
 @pytest.fixture
@@ -271,19 +273,21 @@ async def test_a_namespace_is_gone_when_its_workspaces_are(
         await cluster.delete_namespace(home, "1")
     await cluster.delete_namespace(home, (await _namespace(cluster, home)).resource_version)
     assert (await _namespace(cluster, home)).terminating
-    assert (await _workspace(cluster, home)).terminating
     with pytest.raises(AccessDenied):
         await cluster.apply(_desired(team, mistral_7b=GPU).workspaces["mistral-7b"])
+    clock.advance(BEGUN)
+    assert (await _workspace(cluster, home)).terminating
     clock.advance(GOING)
     assert await cluster.namespace(home) is None
     await cluster.delete_namespace(home, "1")
 
 
-async def test_an_empty_namespace_goes_at_once(cluster: Cluster, team: str) -> None:
+async def test_an_empty_namespace_goes_within_seconds(cluster: Cluster, team: str, clock: Watch) -> None:
     await cluster.apply(namespace_manifest(_marker(team)))
     await cluster.delete_namespace(
         f"team-{team}", (await _namespace(cluster, f"team-{team}")).resource_version
     )
+    clock.advance(BEGUN)
     assert await cluster.namespace(f"team-{team}") is None
 
 

@@ -81,7 +81,7 @@ class Cluster:
             *self.workspaces, name, patch, _content_type=MERGE
         )
 
-    async def apply_quota(self, count: int) -> Any:
+    async def apply_quota(self, count: int | str) -> Any:
         hard = {"count/workspaces.kaito.sh": str(count)}
         manifest = {
             "apiVersion": "v1",

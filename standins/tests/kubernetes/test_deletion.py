@@ -37,7 +37,7 @@ async def test_a_deleted_workspace_is_gone_after_its_nodes(cluster: Cluster, sta
     assert going["metadata"]["deletionTimestamp"]
     assert going["metadata"]["finalizers"] == ["workspace.finalizer.kaito.sh"]
     assert going["metadata"]["generation"] == 2
-    assert conditions(going)["WorkspaceDeleting"] == ("True", "workspaceDeleted")
+    assert conditions(await cluster.workspace())["WorkspaceDeleting"] == ("True", "workspaceDeleted")
     standins.control.advance(2 * MINUTE)
     with refused(404, "NotFound", 'workspaces.kaito.sh "phi-4" not found'):
         await cluster.workspace()
@@ -77,6 +77,7 @@ async def _route(cluster: Cluster, owner: Manifest) -> Any:
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": "owned", "ownerReferences": [{**reference, "uid": owner["metadata"]["uid"]}]},
+        "spec": {},
     }
     path = ("gateway.networking.k8s.io", "v1", cluster.namespace, "httproutes")
     await cluster.custom.create_namespaced_custom_object(*path, manifest)
@@ -147,13 +148,40 @@ async def test_a_deleted_namespace_takes_its_workspaces_along(cluster: Cluster, 
     assert cluster.namespace not in {item["metadata"]["namespace"] for item in listed["items"]}
 
 
-async def test_an_empty_namespace_can_take_its_time_too(cluster: Cluster, standins: StandIns) -> None:
+async def test_a_namespace_waits_some_seconds_before_it_goes(cluster: Cluster, standins: StandIns) -> None:
     with options(standins.control, namespace_deleted_after=30.0):
+        await cluster.apply_quota(5)
         await cluster.core.delete_namespace(cluster.namespace)
-        assert (await cluster.core.read_namespace(cluster.namespace)).status.phase == "Terminating"
-        standins.control.advance(31)
+        standins.control.advance(20)
+        going = await cluster.core.read_namespace(cluster.namespace)
+        assert (going.status.phase, going.status.conditions) == ("Terminating", None)
+        quota = await cluster.apply_quota(6)
+        assert quota.metadata.deletion_timestamp is None
+        standins.control.advance(11)
         with refused(404, "NotFound"):
             await cluster.core.read_namespace(cluster.namespace)
+
+
+async def test_a_namespace_says_what_keeps_it(cluster: Cluster, standins: StandIns) -> None:
+    await cluster.apply(a_workspace(metadata={"name": "phi-4", "finalizers": ["example.com/wait"]}))
+    await cluster.core.delete_namespace(cluster.namespace)
+    standins.control.advance(2 * MINUTE)
+    going = await cluster.core.read_namespace(cluster.namespace)
+    said = {row.type: (row.status, row.reason, row.message) for row in going.status.conditions}
+    assert said["NamespaceContentRemaining"] == (
+        "True",
+        "SomeResourcesRemain",
+        "Some resources are remaining: workspaces.kaito.sh has 1 resource instances",
+    )
+    assert said["NamespaceFinalizersRemaining"] == (
+        "True",
+        "SomeFinalizersRemain",
+        "Some content in the namespace has finalizers remaining: example.com/wait in 1 resource instances",
+    )
+    assert said["NamespaceDeletionContentFailure"][:2] == ("False", "ContentDeleted")
+    await cluster.let_go("phi-4")
+    with refused(404, "NotFound"):
+        await cluster.core.read_namespace(cluster.namespace)
 
 
 async def test_the_first_namespaces_cannot_be_deleted(cluster: Cluster) -> None:

@@ -485,7 +485,7 @@ async def test_what_is_mutable_makes_a_new_generation(cluster: Cluster) -> None:
         ),
         (
             {"resource": {}, "inference": {"preset": {}}},
-            "[resource.labelSelector: Required value, inference.preset.name: Required value]",
+            "[inference.preset.name: Required value, resource.labelSelector: Required value]",
         ),
     ],
 )
@@ -507,10 +507,10 @@ async def test_tuning_and_inference_sets_are_not_known_here(cluster: Cluster) ->
     }
     with refused(501, "NotImplemented", "this stand-in does not know tuning"):
         await cluster.apply(a_workspace(inference=None, tuning=tuning))
-    status, _, _ = await cluster.raw(
-        "GET", f"/apis/kaito.sh/v1beta1/namespaces/{cluster.namespace}/inferencesets"
-    )
-    assert status == 501
+    path = f"/apis/kaito.sh/v1beta1/namespaces/{cluster.namespace}/inferencesets"
+    status, _, listed = await cluster.raw("GET", path)
+    assert (status, listed["items"]) == (200, [])
+    assert (await cluster.raw("POST", path, {"metadata": {"name": "a"}}))[0] == 501
 
 
 @known_difference(

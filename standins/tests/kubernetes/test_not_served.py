@@ -46,7 +46,7 @@ async def test_one_version_may_be_missing_while_the_others_have_the_objects(
     standins: StandIns, cluster: Cluster
 ) -> None:
     await cluster.apply(labelled("phi-4"))
-    with options(standins.control, not_served=["workspaces.kaito.sh/v1beta1"]):
+    with options(standins.control, not_served=["kaito.sh/v1beta1"]):
         await _unknown(cluster.workspace())
         assert (await cluster.workspace(version="v1alpha1"))["metadata"]["name"] == "phi-4"
         group = await _document(cluster, "/apis/kaito.sh")
