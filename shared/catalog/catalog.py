@@ -169,7 +169,7 @@ class EntraTokens:
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
-    granted in sum. `kaito`: the release of KAITO that it names, None when it names none. `gpu_prices`: what a
+    granted in sum. `kaito`: the release of KAITO that it names, None when it names none. `node_price`: what a
     node costs in an hour, by its instance type.
 
     Equal to itself only: it is read once, and much is remembered by it.
@@ -183,7 +183,7 @@ class Catalog:
     tokens: EntraTokens | None = None
     origins: tuple[str, ...] = ()
     kaito: Release | None = None
-    gpu_prices: Mapping[str, Decimal] = field(default_factory=dict)
+    node_price: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def has_workspaces(self) -> bool:
@@ -229,7 +229,7 @@ def _catalog(written: CatalogSchema) -> Catalog:
         tokens=EntraTokens(tokens.tenant, tokens.audience) if tokens else None,
         origins=tuple(written.origins),
         kaito=written.kaito,
-        gpu_prices={each.instance_type: each.per_hour for each in written.instance_prices},
+        node_price=written.node_price,
     )
 
 

@@ -183,19 +183,12 @@ class TokensSchema(Schema):
     audience: Audience = Field(description="the application that tokens must be for, such as api://mergekey")
 
 
-class InstancePriceSchema(Schema):
-    """What a node of one instance type costs."""
-
-    instance_type: InstanceType = Field(description="the instance type, such as Standard_NC24ads_A100_v4")
-    per_hour: Amount = Field(description="what one node costs in an hour")
-
-
 class CatalogSchema(Schema):
     """The models that requests may name: platform/config/model_catalog.yaml."""
 
     currency: Currency | None = Field(default=None, description="the currency of all prices, such as EUR")
-    instance_prices: list[InstancePriceSchema] = Field(
-        default_factory=list, description="what GPU nodes cost, in the catalogue's currency"
+    node_price: dict[InstanceType, Amount] = Field(
+        default_factory=dict, description="what a GPU node costs in an hour, by its instance type"
     )
     over_commitment: OverCommitment | None = Field(
         default=None, description="how many times a model's capacity may be granted in sum"

@@ -217,9 +217,9 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
 
 
 def _prices(document: Document) -> Iterator[Problem]:
-    if document.get(("instancePrices",)) and document.get(("currency",)) is None:
-        advice = "Prices say nothing without 'currency'. Add it beside 'instancePrices', such as EUR."
-        yield document.problem(("instancePrices",), "MissingKey", advice)
+    if document.get(("nodePrice",)) and document.get(("currency",)) is None:
+        advice = "Prices say nothing without 'currency'. Add it beside 'nodePrice', such as EUR."
+        yield document.problem(("nodePrice",), "MissingKey", advice)
 
 
 def _is_one_foundry_backend(entry: Entry) -> bool:

@@ -26,6 +26,8 @@ _MUST_BE = {
     "dict_type": "a mapping: indented lines 'key: value'",
     "model_type": "a mapping: indented lines 'key: value'",
 }
+#: The last step where the key of a mapping is wrong, and not its value.
+_KEY: KeyPath = ("[key]",)
 
 
 def explain(error: ValidationError, form: type[BaseModel], document: Document) -> Iterator[Problem]:
@@ -49,8 +51,9 @@ def _explained(details: ErrorDetails, where: KeyPath, form: type[BaseModel], doc
         return problem_at(path, document.key_at(where), "UnknownKey", _unknown_key(where, form))
     if kind == "missing":
         return problem_at(path, document.key_at(where), "MissingKey", _missing_key(where, form))
-    reason, message = _wrong_value(details, where, document)
-    return document.problem(where, reason, message)
+    if where[-1:] == _KEY:
+        return problem_at(path, document.key_at(where[:-1]), *_wrong_value(details, where[:-1], document))
+    return document.problem(where, *_wrong_value(details, where, document))
 
 
 def _unknown_key(where: KeyPath, form: type[BaseModel]) -> str:

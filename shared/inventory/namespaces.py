@@ -50,7 +50,7 @@ def _cost(workspaces: tuple[Workspace, ...], catalog: Catalog | None) -> str:
     """What the nodes cost in an hour, as far as the catalogue says."""
     if catalog is None:
         return ""
-    prices = (catalog.gpu_prices.get(str(each.fixed.get("instanceType"))) for each in workspaces)
+    prices = (catalog.node_price.get(str(each.fixed.get("instanceType"))) for each in workspaces)
     priced = [price for price in prices if price is not None]
     if not priced:
         return ""

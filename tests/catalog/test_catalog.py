@@ -109,7 +109,7 @@ def test_a_secret_has_no_place_in_the_catalogue_and_is_not_repeated(key: str) ->
 
 FULL = b"""
 currency: EUR
-instancePrices: [{instanceType: Standard_NC24ads_A100_v4, perHour: 3.67}]
+nodePrice: {Standard_NC24ads_A100_v4: 3.67}
 overCommitment: 2.5
 contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}
 semanticCache: {embeddings: ada, score: 0.05, seconds: 600}
@@ -198,7 +198,7 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
             cache=SemanticCache("ada", Decimal("0.05"), 600),
             tokens=EntraTokens("5f8d0d55-1c3e-4f7a-9b5e-2a6c8e4d7b10", "api://mergekey"),
             origins=("https://chat.contoso.com",),
-            gpu_prices={"Standard_NC24ads_A100_v4": Decimal("3.67")},
+            node_price={"Standard_NC24ads_A100_v4": Decimal("3.67")},
         )
     )
 
@@ -463,3 +463,19 @@ def test_the_catalogue_of_that_property_is_a_valid_one() -> None:
 def test_there_is_a_catalogue_exactly_when_there_is_no_problem(content: bytes) -> None:
     verdict = read_catalog("c.yaml", content)
     assert (verdict.catalog is None) == bool(verdict.problems)
+
+
+@pytest.mark.parametrize(
+    ("price", "reason", "place", "named"),
+    [
+        ("{nonsense!: 1}", "BadInstanceType", (2, 13), "'nodePrice.nonsense!'"),
+        ("{Standard_NC24ads_A100_v4: dear}", "BadAmount", (2, 39), "'nodePrice.Standard_NC24ads_A100_v4'"),
+    ],
+)
+def test_a_wrong_price_of_a_node_is_found_at_its_key_or_its_value(
+    price: str, reason: str, place: tuple[int, int], named: str
+) -> None:
+    text = f"currency: EUR\nnodePrice: {price}\nmodels: [{{name: a, provider: foundry, endpoint: https://a.b/v1}}]\n"
+    [problem] = read_catalog("c.yaml", text.encode()).problems
+    assert (problem.reason, (problem.line, problem.column)) == (reason, place)
+    assert problem.message.startswith(named)

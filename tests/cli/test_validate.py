@@ -219,7 +219,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
     ].keys()
     assert {
         "currency",
-        "instancePrices",
+        "nodePrice",
         "overCommitment",
         "contentSafety",
         "semanticCache",

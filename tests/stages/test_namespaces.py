@@ -135,7 +135,7 @@ async def test_a_namespace_without_its_label_is_told_with_its_price_and_the_cure
 ) -> None:
     app = await a_team(PHI)
     await later(app, 15 * MINUTE)
-    price = f"currency: EUR\ninstancePrices: [{{instanceType: {GPU}, perHour: 3.67}}]\n"
+    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
     for prices, cost in (("", ""), (price, ", for 3.67 EUR an hour")):
         await push(app, {DEFAULT_CATALOG_PATH: prices + catalog_text()})
         await later(app, MINUTE)
