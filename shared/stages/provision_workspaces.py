@@ -256,7 +256,8 @@ async def _removed(app: App, event: Event[TeamMessage], plan: Plan) -> Outcome:
         left = await _cluster(app).namespace(namespace_name(event.message.team))
         if left is not None and left.terminating:
             return _going(left)
-    return Done("workspaces deleted") if plan else Done(wrote=False)
+    was_going = event.waited_for in ("NamespaceTerminating", "WorkspaceDeleting")
+    return Done("workspaces deleted") if plan or was_going else Done(wrote=False)
 
 
 def _going(namespace: Namespace) -> Waiting:

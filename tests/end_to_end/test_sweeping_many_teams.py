@@ -35,7 +35,7 @@ def test_a_push_of_many_teams_is_one_sweep_that_provisions_them_all(road: Road) 
         for call in road.stack.control.calls("resource-manager")
         if call.kind == "DELETE subscription" and "/subscriptions/team-" not in call.target
     ]
-    # One for each new team and none twice; a sweep may meanwhile delete the subscriptions of teams that left.
-    assert (len(deleted), len(set(deleted))) == (MANY, MANY)
+    # None is deleted twice. A sweep may meanwhile give access to a team of another test, which has one, too.
+    assert len(deleted) == len(set(deleted)) >= MANY
     assert len(road.check_runs(push)) == 1
     assert road.dead_letters(*teams) == []
