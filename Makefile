@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test standins lint format bench simulate chaos mutate contract runtime lock package clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate cluster contract runtime lock package clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -18,8 +18,8 @@ $(VENV)/ready: pyproject.toml requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdraw a team, call a model: on this machine, in a minute
-	@$(RUN) -m standins.demo
+demo: $(VENV)/ready ## push requests, watch keys arrive, change a limit, withdraw a team, call a model: on this machine, in a minute; with CLUSTER=real on a real API server
+	@$(RUN) -m $(if $(filter real,$(CLUSTER)),tests.cluster.demo,standins.demo)
 
 up: $(VENV)/ready ## keep everything running, to edit, commit and push yourself; the state stays in .local/up
 	@$(RUN) -m standins.demo --up $(STATE)
@@ -77,7 +77,11 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 		npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .contract-venv '@azure/service-bus@^7.9.5' && touch $@; \
 	else echo "npm or node is missing here: the tests with @azure/service-bus are skipped"; fi
 
-contract: .contract-venv/ready .contract-venv/node_modules/ready ## how far the stand-ins can be trusted: official descriptions, clients by others, real services, our own API (takes long)
+# Only where Go is: without it the tests with a real API server are skipped, and say so.
+cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into the user's cache folder (needs Go 1.25; the first time a quarter of an hour and 6 GB)
+	@$(RUN) -m tests.cluster.build
+
+contract: .contract-venv/ready .contract-venv/node_modules/ready cluster ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
 	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python MERGEKEY_CONTRACT_NODE=$(CURDIR)/.contract-venv $(RUN) -m tests.contract_run
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)

@@ -112,6 +112,7 @@ def entra_routes(app: web.Application, world: World) -> None:
     """
     route(app, "POST", "/{tenant}/oauth2/v2.0/token", "POST token", partial(_client_credentials, world))
     route(app, "GET", "/{tenant}/v2.0/.well-known/openid-configuration", "GET discovery", _discovery)
+    route(app, "GET", "/{tenant}/.well-known/openid-configuration", "GET discovery", _discovery)
     route(app, "GET", "/{tenant}/discovery/v2.0/keys", "GET keys", partial(_public_keys, world))
 
 
@@ -170,6 +171,9 @@ def _refuse(status: int, error: str, code: int, description: str) -> web.Respons
 
 
 async def _discovery(request: web.Request) -> web.Response:
+    """Both versions: that of version 1 names the issuer as tokens of version 1 do.
+    https://learn.microsoft.com/entra/identity-platform/access-tokens#validate-the-issuer
+    """
     tenant = request.match_info["tenant"].lower()
     if tenant not in (TENANT, OTHER_TENANT):
         return _refuse(
@@ -184,9 +188,10 @@ async def _discovery(request: web.Request) -> web.Response:
         "token_endpoint": f"{base}/oauth2/v2.0/token",
     }
     endpoints["jwks_uri"] = f"{base}/discovery/v2.0/keys"
+    issuer = f"{base}/v2.0" if "/v2.0/" in request.path else _issuer(tenant)
     return web.json_response(
         {
-            "issuer": f"{base}/v2.0",
+            "issuer": issuer,
             **endpoints,
             "token_endpoint_auth_methods_supported": ["client_secret_post"],
         }
@@ -197,6 +202,11 @@ async def _public_keys(world: World, _: web.Request) -> web.Response:
     key = _signing_key(world.folder).public_key()
     shown = {**RSAAlgorithm.to_jwk(key, as_dict=True), "kid": _key_id(world.folder), "use": "sig"}
     return web.json_response({"keys": [{name: shown[name] for name in ("kty", "use", "kid", "n", "e")}]})
+
+
+def _issuer(tenant: str) -> str:
+    """Of tokens of version 1."""
+    return f"https://sts.windows.net/{tenant}/"
 
 
 def _seconds(world: World, option: str) -> int:
@@ -213,7 +223,7 @@ def _issue(
     subject = principal(client)
     claims: dict[str, Any] = {
         "aud": audience,
-        "iss": f"https://sts.windows.net/{tenant}/",
+        "iss": _issuer(tenant),
         "tid": tenant,
         "oid": subject,
     }

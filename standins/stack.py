@@ -7,6 +7,7 @@ folder.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+
+import yaml
 
 from standins import ports
 from standins.control import Control
@@ -251,6 +254,20 @@ class Stack:
             body,
             {"Authorization": f"Bearer {self.github_token}"},
         )
+
+    def api_server(self) -> tuple[str, str]:
+        """Where Resource Manager says the cluster is: its address, and its certificate authority (PEM)."""
+        query = "api-version=2019-08-01&client_id=operator&resource=https://management.azure.com"
+        url = f"{self.addresses['identity']}/msi/token?{query}"
+        token = ask("GET", url, headers={"X-IDENTITY-HEADER": IDENTITY_HEADER})["access_token"]
+        url = f"{self.addresses['resource-manager']}{CLUSTER_ID}/listClusterUserCredential"
+        trust = ssl.create_default_context(cafile=self.ca)
+        signed = {"Authorization": f"Bearer {token}"}
+        answer = ask("POST", f"{url}?api-version=2026-08-01&format=exec", None, signed, trust)
+        cluster = yaml.safe_load(base64.b64decode(answer["kubeconfigs"][0]["value"]))["clusters"][0][
+            "cluster"
+        ]
+        return cluster["server"], base64.b64decode(cluster["certificate-authority-data"]).decode()
 
     def _start_standins(self) -> None:
         entities = self._app_dir / "infra" / "service-bus.json"

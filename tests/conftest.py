@@ -1,12 +1,17 @@
-"""In which order processes that share the tests take them. Fixtures that tests of the app and of the
-stand-ins have in common are in `standins/tests/plugin.py`.
+"""In which order processes that share the tests take them, and the real API server. Fixtures that tests of
+the app and of the stand-ins have in common are in `standins/tests/plugin.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from standins.tests.plugin import StandIns
+from tests.cluster.build import Absent
+from tests.cluster.real import RealCluster, StandInsAt, real_cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders that take longest, and those whose tests wait for sockets half of their time. Processes that share
@@ -28,3 +33,16 @@ def _turn(item: pytest.Item) -> int:
 def _folder(nodeid: str) -> str:
     """The folder in `tests/` that a test is in."""
     return nodeid.split("/")[1]
+
+
+@pytest.fixture(scope="session")
+def real_server(standins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """A real API server that the stand-ins' Resource Manager names. Tests use namespaces of their own. Skips
+    where there is none.
+    """
+    beside = StandInsAt(standins.control, standins.addresses, standins.ca)
+    try:
+        with real_cluster(beside, tmp_path_factory.mktemp("cluster"), "real") as cluster:
+            yield cluster
+    except Absent as reason:
+        pytest.skip(str(reason))

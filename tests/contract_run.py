@@ -1,9 +1,10 @@
 """`make contract`: how far the stand-ins can be trusted, as a table.
 
 Runs the wire, contract, end-to-end and client tests with every exchange checked against the official
-descriptions (which must be there), the expressions of our policies under a C# compiler (where there is one),
-the contract tests once more against services named by settings, the benchmark of Service Bus, and how long
-the gateway's scan of a large body takes.
+descriptions (which must be there), those of the cluster on a real API server too, the demo on it, the
+expressions of our policies under a C# compiler (where there is one), the contract tests once more against
+services named by settings, the benchmark of Service Bus, and how long the gateway's scan of a large body
+takes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ SUITES = (
     "tests/gateway/test_csharp.py",
     "tests/wire",
     "tests/contract",
+    "tests/cluster",
     "tests/end_to_end",
 )
+#: The sides of a port in tests/contract, as their parameters name them.
+SIDES = ("fake", "adapter", "real server")
 #: A file of standins/tests/clients -> the client, and the server that it drives most.
 CLIENTS = {
     "test_azure_cli": ("azure-cli", "resource-manager"),
@@ -61,10 +65,12 @@ def main() -> int:
             *SUITES,
         ]
         status = _run(command, environment) or _run([sys.executable, "-m", "tests.contract.elsewhere"])
+        status = status or _run([sys.executable, "-m", "tests.cluster.demo"])
         status = status or _run([sys.executable, "-m", "bench.service_bus"])
         status = status or _run([sys.executable, "-m", "tests.gateway.csharp_programs"])
         if report.exists() and junit.exists():
             _print(json.loads(report.read_text()), _clients(junit))
+            _print_sides(junit)
         return status
 
 
@@ -101,6 +107,27 @@ def _print(validated: dict[str, Any], clients: dict[str, Counter[str]]) -> None:
         )
         table.add_row(server, *counts, others, str(len(known.get(server, []))))
     Console(width=140).print(table)
+
+
+def _print_sides(junit: Path) -> None:
+    """How many tests passed on each side of a port, and how many were skipped."""
+    counts: dict[str, Counter[str]] = {}
+    for case in ElementTree.parse(junit).getroot().iter("testcase"):
+        module = case.get("classname", "").removeprefix("tests.")
+        if module.startswith(("contract.", "cluster.")):
+            parameters = case.get("name", "").partition("[")[2]
+            side = next((each for each in SIDES if parameters.startswith(each)), "")
+            counts.setdefault(module, Counter())[f"{side} {_outcome(case)}".strip()] += 1
+    table = Table("contract tests", "sides")
+    for module, found in sorted(counts.items()):
+        table.add_row(module, ", ".join(f"{side}: {count}" for side, count in sorted(found.items())))
+    Console(width=140).print(table)
+
+
+def _outcome(case: ElementTree.Element) -> str:
+    if case.find("skipped") is not None:
+        return "skipped"
+    return "passed" if len(case) == 0 else "failed"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,13 @@ class Servers:
 
     def cluster(self, path: str) -> Any:
         """Something of Kubernetes, or None when it is not there."""
-        return self._ask("GET", f"{self._stack.addresses['kubernetes']}{path}", _AKS)
+        server, authority = self._stack.api_server()
+        return self._ask("GET", f"{server}{path}", _AKS, ssl.create_default_context(cadata=authority))
+
+    def workspace(self, team: str, name: str) -> Any:
+        """A KAITO workspace, or None when it is not there. The app's identity may only list them."""
+        listed = self.cluster(f"/apis/kaito.sh/v1beta1/namespaces/team-{team}/workspaces")
+        return next((item for item in listed["items"] if item["metadata"]["name"] == name), None)
 
     def keys(self, team: str) -> tuple[str, str]:
         """The keys that API Management holds for the team."""
@@ -83,9 +89,10 @@ class Servers:
                 return f"{refused.status_code} {refused.code}"
         return str(answer.choices[0].message.content)
 
-    def _ask(self, method: str, url: str, audience: str) -> Any:
+    def _ask(self, method: str, url: str, audience: str, trust: ssl.SSLContext | None = None) -> Any:
+        signed = {"Authorization": f"Bearer {self._token(audience)}"}
         try:
-            return ask(method, url, None, {"Authorization": f"Bearer {self._token(audience)}"}, self._trust)
+            return ask(method, url, None, signed, trust or self._trust)
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None

@@ -122,8 +122,8 @@ class Story:
 
     def _gpu(self) -> None:
         self._act("3. alpha's own GPU: the keys did not wait for it; the clock is moved by 20 minutes, twice")
-        path = "/apis/kaito.sh/v1beta1/namespaces/team-alpha/workspaces/phi-4"
-        self._check("a KAITO workspace phi-4 is on its way", self._servers.cluster(path) is not None)
+        on_its_way = self._servers.workspace(ALPHA, "phi-4") is not None
+        self._check("a KAITO workspace phi-4 is on its way", on_its_way)
         commit = self._clone.head()
         watch = Watch(self._console, self._stack, commit)
         self._stack.control.advance(20 * 60)
@@ -132,7 +132,7 @@ class Story:
         watch.until("the workspace to be ready", lambda seen: _state(seen, ALPHA, "workspaces") == "success")
         ready = {
             condition["type"]: condition["status"]
-            for condition in self._servers.cluster(path)["status"]["conditions"]
+            for condition in self._servers.workspace(ALPHA, "phi-4")["status"]["conditions"]
         }
         self._check("the workspace says that it is ready", ready.get("WorkspaceSucceeded") == "True")
 

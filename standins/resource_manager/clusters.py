@@ -1,5 +1,5 @@
-"""AKS as far as its address, its state and credentials go; there is one cluster, by whatever name it is asked
-for.
+"""AKS as far as its address, its state and credentials go. Whatever name is asked for is the cluster of
+this set; the option `clusters` names other API servers.
 
 https://learn.microsoft.com/rest/api/aks/managed-clusters and
 https://learn.microsoft.com/azure/aks/control-kubeconfig-access
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from aiohttp import web
 
 from standins.http import route
-from standins.resource_manager.arm import ArmError, Json, insensitive, not_known
+from standins.resource_manager.arm import SERVER, ArmError, Json, insensitive, not_known
 from standins.resource_manager.hierarchy import LOCATION
 from standins.world import SUBSCRIPTION, TENANT, World
 
@@ -31,6 +31,13 @@ _LISTED = ("ai", "contoso-gpu")
 #: in with.
 _SERVER_APPLICATION = "6dae42f8-4368-4678-94ff-3960e28e3630"
 _CLIENT_APPLICATION = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
+
+
+class _Place(NamedTuple):
+    """An API server: its https address, and the certificate authority of that address (PEM)."""
+
+    server: str
+    authority: str
 
 
 def routes(app: web.Application, world: World) -> None:
@@ -50,13 +57,14 @@ async def _list(world: World, request: web.Request) -> web.Response:
 
 
 async def _get(world: World, request: web.Request) -> web.Response:
-    _server(world, request)
+    _place(world, request)
     return web.json_response(_cluster(world, request.match_info["group"], request.match_info["name"]))
 
 
 def _cluster(world: World, group: str, name: str) -> Json:
     """With Entra sign-in, Kubernetes roles, no local accounts, and KAITO as the add-on."""
-    host = world.addresses.get("kubernetes", "").removeprefix("https://")
+    place = _named(world, name)
+    host = "" if place is None else place.server.removeprefix("https://")
     properties = {
         "provisioningState": "Succeeded",
         "powerState": {"code": "Running"},
@@ -81,10 +89,10 @@ def _cluster(world: World, group: str, name: str) -> Json:
 
 
 async def _user_credential(world: World, request: web.Request) -> web.Response:
-    server, wanted = _server(world, request), request.query.get("format", "exec")
+    place, wanted = _place(world, request), request.query.get("format", "exec")
     if wanted not in ("exec", "azure"):
         raise not_known(world, f"a kubeconfig of the format {wanted}")
-    authority = base64.b64encode((world.folder / "ca.pem").read_bytes()).decode()
+    authority = base64.b64encode(place.authority.encode()).decode()
     name, user = (
         request.match_info["name"],
         f"clusterUser_{request.match_info['group']}_{request.match_info['name']}",
@@ -92,7 +100,9 @@ async def _user_credential(world: World, request: web.Request) -> web.Response:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": authority}}],
+        "clusters": [
+            {"name": name, "cluster": {"server": place.server, "certificate-authority-data": authority}}
+        ],
         "users": [{"name": user, "user": _exec() if wanted == "exec" else _auth_provider()}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
         "current-context": name,
@@ -129,18 +139,19 @@ def _auth_provider() -> dict[str, Any]:
 
 async def _admin_credential(world: World, request: web.Request) -> web.Response:
     """https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad"""
-    _server(world, request)
+    _place(world, request)
     message = (
         "Getting static credential is not allowed because this cluster is set to disable local accounts."
     )
     raise ArmError(400, "BadRequest", message)
 
 
-def _server(world: World, request: web.Request) -> str:
-    """The address of the cluster; 404 when there is none."""
-    server = world.addresses.get("kubernetes")
-    if server is None:
-        name, group = request.match_info["name"], request.match_info["group"]
+def _place(world: World, request: web.Request) -> _Place:
+    """Where the cluster's API server is; 404 when there is none."""
+    name = request.match_info["name"]
+    place = _named(world, name)
+    if place is None:
+        group = request.match_info["group"]
         message = (
             f"The Resource 'Microsoft.ContainerService/managedClusters/{name}' under resource group "
             f"'{group}' was not found."
@@ -150,4 +161,13 @@ def _server(world: World, request: web.Request) -> str:
             "ResourceNotFound",
             f"{message} For more details please go to https://aka.ms/ARMResourceNotFoundFix",
         )
-    return server
+    return place
+
+
+def _named(world: World, name: str) -> _Place | None:
+    """The API server that the option `clusters` names, else that of this set, if it runs."""
+    named = {known.lower(): place for known, place in world.options[SERVER]["clusters"].items()}
+    if (place := named.get(name.lower())) is not None:
+        return _Place(place["server"], place["authority"])
+    server = world.addresses.get("kubernetes")
+    return None if server is None else _Place(server, (world.folder / "ca.pem").read_text())

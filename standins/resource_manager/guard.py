@@ -32,7 +32,7 @@ AUDIENCES = (
     "https://management.azure.com",
 )
 #: Operations that need no token, by kind: `standins.http.route`.
-OPEN = frozenset({"GET metadata endpoints", "GET discovery", "POST token", "PUT options"})
+OPEN = frozenset({"GET metadata endpoints", "GET discovery", "GET keys", "POST token", "PUT options"})
 #: Operations that anybody may call, and that show what the caller may see.
 LISTS = frozenset({"LIST own subscriptions", "LIST own tenants"})
 _ISSUER = "https://sts.windows.net/{}/"

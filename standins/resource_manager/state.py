@@ -38,6 +38,10 @@ OPTIONS: Json = {
     # Whose ceilings hold (`tiers.CEILINGS`): the highest, so that a shared set of stand-ins has room for
     # every test.
     "tier": "Premium",
+    # AKS clusters whose API server is not this set's: the cluster's name -> {"server": its https address,
+    # "authority": the certificate authority of that address, PEM}. By every other name there is this set's
+    # own.
+    "clusters": {},
     # Recordings of the live service keep the comments of a policy; users report policies that came back
     # without.
     "policy_comments_kept": True,

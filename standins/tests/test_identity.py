@@ -83,6 +83,19 @@ def test_discovery_names_the_token_endpoint(standins: StandIns) -> None:
     assert document["token_endpoint"] == f"{base}/oauth2/v2.0/token"
 
 
+def test_discovery_of_version_1_names_the_issuer_of_the_tokens(standins: StandIns) -> None:
+    base = standins.addresses["identity"]
+    _, document, _ = ask(standins, "GET", f"{base}/{TENANT}/.well-known/openid-configuration")
+    _, answer, _ = ask(
+        standins,
+        "GET",
+        f"{base}/msi/token?api-version=2019-08-01&resource=https://vault.azure.net",
+        X_IDENTITY_HEADER=IDENTITY_HEADER,
+    )
+    assert document["issuer"] == claims_of(answer["access_token"])["iss"]
+    assert ask(standins, "GET", document["jwks_uri"])[1]["keys"]
+
+
 def test_a_token_is_valid_for_its_service_only_and_cannot_be_forged(standins: StandIns) -> None:
     url = (
         f"{standins.addresses['identity']}/msi/token?api-version=2019-08-01&resource=https://vault.azure.net"

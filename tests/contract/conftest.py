@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -19,6 +19,7 @@ from shared.adapters.service_bus import ServiceBus
 from standins.tests.azure_clients import managed_identity
 from standins.tests.github.remotes import a_remote
 from standins.tests.plugin import StandIns
+from tests.cluster.real import RealCluster
 from tests.contract.announcers import Announcer, FakeAnnouncer, RealAnnouncer
 from tests.contract.cleaning import clean
 from tests.contract.sides import (
@@ -31,18 +32,22 @@ from tests.contract.sides import (
     PlatformVault,
     RealBusSide,
     RealClock,
+    RealClusterClock,
+    RealDefinitions,
     StandInClock,
     StandInDefinitions,
     StandInPlatformVault,
     Watch,
 )
 from tests.contract.sources import FakeSource, RealSource, Source
-from tests.contract.targets import Targets, targets
+from tests.contract.targets import Targets, a_cluster, targets
 from tests.fakes.app import FakeApp
 
 #: The ports that ask Entra ID for tokens.
 AZURE = {"gateway", "vault", "roles", "cluster", "projects"}
 BOTH = ["fake", "adapter"]
+#: The cluster has a third: the adapter with a real API server, where `make cluster` has built one.
+REAL_SERVER = "real server"
 #: Fixtures that stand for a port under another name.
 BEHIND = {"room": "bus", "source": "repository", "announcer": "repository"}
 
@@ -138,20 +143,46 @@ def project_roles(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
     return app.project_roles if side == "fake" else adapters["project roles"]
 
 
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def real_adapter(
+    real_server: RealCluster, where: Targets, credential: AsyncTokenCredential
+) -> AsyncIterator[KaitoCluster]:
+    if where.real & AZURE:
+        pytest.skip("the identity is a real one, whose tokens a local API server does not know")
+    adapter = KaitoCluster(a_cluster(real_server.name), where.resource_manager, credential)
+    yield adapter
+    await adapter.close()
+
+
 @pytest.fixture
-def cluster(side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
+def cluster(request: pytest.FixtureRequest, side: str, app: FakeApp, adapters: dict[str, Any]) -> Any:
+    if side == REAL_SERVER:
+        return request.getfixturevalue("real_adapter")
     return app.cluster if side == "fake" else adapters["cluster"]
 
 
 @pytest.fixture
-def definitions(side: str, app: FakeApp, standins: StandIns, where: Targets) -> Iterator[Definitions]:
+def settled(request: pytest.FixtureRequest, side: str) -> Callable[[], None]:
+    """Lets the controllers do what they do at once; elsewhere they have, whenever somebody looks."""
+    if side == REAL_SERVER:
+        return cast("RealCluster", request.getfixturevalue("real_server")).settle
+    return lambda: None
+
+
+@pytest.fixture
+def definitions(
+    request: pytest.FixtureRequest, side: str, app: FakeApp, standins: StandIns, where: Targets
+) -> Iterator[Definitions]:
     """The kinds that the cluster knows."""
-    if "cluster" in where.real:
+    if side == REAL_SERVER:
+        found: Definitions = RealDefinitions(request.getfixturevalue("real_server"))
+    elif side == "fake":
+        assert app.cluster is not None
+        found = FakeDefinitions(app.cluster)
+    elif "cluster" in where.real:
         pytest.skip("a definition that is removed takes all objects of a real cluster along")
-    assert app.cluster is not None
-    found: Definitions = (
-        FakeDefinitions(app.cluster) if side == "fake" else StandInDefinitions(standins.control)
-    )
+    else:
+        found = StandInDefinitions(standins.control)
     yield found
     found.install_all()
 
@@ -163,6 +194,8 @@ def clock(
     """The clock of the service behind the port that the test uses."""
     if side == "fake":
         return FakeClockSide(app.clock)
+    if side == REAL_SERVER:
+        return RealClusterClock(request.getfixturevalue("real_server"))
     ports = {BEHIND.get(name, name) for name in request.fixturenames}
     return RealClock() if where.real & ports else StandInClock(standins.control)
 

@@ -15,6 +15,7 @@ from azure.servicebus.aio import ServiceBusClient
 from shared.messaging.routes import STAGES, TOPIC, Stage
 from shared.ports import Bus, OutgoingMessage
 from standins.control import Control
+from tests.cluster.real import DEFINED, RealCluster
 from tests.fakes.bus import FakeBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
@@ -46,6 +47,21 @@ class StandInClock:
 
     def advance(self, time: timedelta) -> None:
         self.control.advance(time.total_seconds())
+
+
+@dataclass
+class RealClusterClock:
+    """The clock of the controllers in a real cluster that belongs to the tests: KAITO's is the stand-ins',
+    and what the others do in real time is waited for.
+    """
+
+    cluster: RealCluster
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.cluster.standins.control.now(), UTC)
+
+    def advance(self, time: timedelta) -> None:
+        self.cluster.advance(time.total_seconds())
 
 
 class RealClock:
@@ -86,6 +102,20 @@ class StandInDefinitions:
 
     def install_all(self) -> None:
         self.control.set_options("kubernetes", not_served=[])
+
+
+@dataclass
+class RealDefinitions:
+    """Their versions are not served for a while: an API server that loses a definition loses its objects."""
+
+    cluster: RealCluster
+
+    def remove(self, kind: str) -> None:
+        self.cluster.serve(kind, served=False)
+
+    def install_all(self) -> None:
+        for kind in DEFINED:
+            self.cluster.serve(kind)
 
 
 class PlatformVault(Protocol):

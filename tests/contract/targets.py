@@ -115,11 +115,16 @@ def targets(standins: StandIns) -> Targets:
         wanted.key_vault_url or standins.addresses["key-vault"],
         wanted.key_vault_verify_challenge and "vault" in real,
         wanted.key_vault_id or f"{_GROUP}/Microsoft.KeyVault/vaults/{unique('kv')}",
-        wanted.aks_cluster_id or f"{_GROUP}/Microsoft.ContainerService/managedClusters/gpu",
+        wanted.aks_cluster_id or a_cluster("gpu"),
         wanted.foundry_account_id or FOUNDRY_ID,
         wanted.foundry_tracing_id or TRACES_ID,
         wanted.service_bus.get_secret_value() if wanted.service_bus else local,
     )
+
+
+def a_cluster(name: str) -> str:
+    """The id of a cluster that the stand-ins' Resource Manager knows by this name."""
+    return f"{_GROUP}/Microsoft.ContainerService/managedClusters/{name}"
 
 
 def unique(what: str) -> str:

@@ -23,6 +23,7 @@ from kubernetes import client as kubernetes
 
 from standins.stack import APIM_ID, FOUNDRY_ID, REPOSITORY, VAULT_ID, Invocation, Stack, wait_until
 from standins.world import SUBSCRIPTION
+from tests.cluster.real import ADMINISTRATOR
 from tests.end_to_end.written import Clone
 
 DAY = 86400.0
@@ -396,10 +397,9 @@ class Road:
 
     @cached_property
     def cluster(self) -> kubernetes.ApiClient:
+        """As an administrator of the cluster sees it."""
         configuration = kubernetes.Configuration()
-        configuration.host = self.stack.addresses["kubernetes"]
-        configuration.ssl_ca_cert = self.stack.ca
-        configuration.api_key = {
-            "BearerToken": f"Bearer {ManagedIdentityCredential().get_token(AKS_SCOPE).token}"
-        }
+        configuration.host, configuration.ca_cert_data = self.stack.api_server()
+        token = ManagedIdentityCredential(client_id=ADMINISTRATOR).get_token(AKS_SCOPE).token
+        configuration.api_key = {"BearerToken": f"Bearer {token}"}
         return kubernetes.ApiClient(configuration)

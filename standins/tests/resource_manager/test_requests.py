@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -63,23 +64,40 @@ async def test_a_client_with_a_token_for_another_service_is_told_so(
             await client.product.get(GROUP, SERVICE, "any")
 
 
-async def test_the_credentials_of_a_cluster_lead_to_the_kubernetes_server(
-    standins: StandIns, credential: ManagedIdentityCredential
-) -> None:
-    if "kubernetes" not in standins.addresses:
-        pytest.skip("the Kubernetes stand-in does not run")
+async def _credentials(
+    standins: StandIns, credential: ManagedIdentityCredential, name: str
+) -> tuple[str, bytes, Any]:
+    """Server, certificate authority and user of the kubeconfig of a cluster."""
     async with ContainerServiceClient(
         credential,
         SUBSCRIPTION,
         base_url=standins.addresses["resource-manager"],
         connection_verify=standins.ca,
     ) as client:
-        answer = await client.managed_clusters.list_cluster_user_credentials(
-            "rg-aks", "aks-local", format="exec"
-        )
+        answer = await client.managed_clusters.list_cluster_user_credentials("rg-aks", name, format="exec")
     assert answer.kubeconfigs is not None
     config = yaml.safe_load(bytes(answer.kubeconfigs[0].value or b""))
     cluster = config["clusters"][0]["cluster"]
-    assert cluster["server"] == standins.addresses["kubernetes"]
-    assert base64.b64decode(cluster["certificate-authority-data"]) == Path(standins.ca).read_bytes()
-    assert "exec" in config["users"][0]["user"]
+    authority = base64.b64decode(cluster["certificate-authority-data"])
+    return cluster["server"], authority, config["users"][0]["user"]
+
+
+async def test_the_credentials_of_a_cluster_lead_to_the_kubernetes_server(
+    standins: StandIns, credential: ManagedIdentityCredential
+) -> None:
+    if "kubernetes" not in standins.addresses:
+        pytest.skip("the Kubernetes stand-in does not run")
+    server, authority, user = await _credentials(standins, credential, "aks-local")
+    assert (server, authority) == (standins.addresses["kubernetes"], Path(standins.ca).read_bytes())
+    assert "exec" in user
+
+
+async def test_another_api_server_can_be_named_for_a_cluster(
+    standins: StandIns, credential: ManagedIdentityCredential
+) -> None:
+    known = standins.control.options("resource-manager")["clusters"]
+    there = {"server": "https://127.0.0.1:1", "authority": "a certificate"}
+    standins.control.set_options("resource-manager", clusters={**known, "Elsewhere": there})
+    server, authority, _ = await _credentials(standins, credential, "elsewhere")
+    assert (server, authority) == ("https://127.0.0.1:1", b"a certificate")
+    assert (await _credentials(standins, credential, "aks-local"))[0] != server
