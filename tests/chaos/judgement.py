@@ -223,12 +223,11 @@ def nothing_judged(place: Platform, heard: list[Delivery]) -> Iterator[str]:
 
 def provisioned_afresh(place: Platform) -> World:
     """The world that the branch makes where nothing has been and nothing goes wrong."""
-    with fresh(place.stack.folder / "fresh") as (stack, road):
-        other = Platform(stack, road, People(road.clone, 0))
-        place.people.clone.git("push", "--quiet", stack.git_url, "main")
+    with fresh(place.stack.folder / "fresh", place.real is not None) as other:
+        place.people.clone.git("push", "--quiet", other.stack.git_url, "main")
         other.settle()
         other.converge()
-        return observe(road)
+        return observe(other.road)
 
 
 def differences(people: People, world: World, wanted: World) -> Iterator[str]:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from azure.servicebus import ServiceBusMessage
 from shared.messaging.messages import CONTENT_TYPE, Sweep
 from standins.faults import Fault
 from standins.identity import IDENTITY_HEADER
-from standins.stack import Stack, wait_until
+from standins.stack import CLUSTER_ID, Stack, wait_until
 from standins.world import Call
 from tests.chaos import strangers
 from tests.chaos.people import People
+from tests.cluster.control_plane import API_SERVER
+from tests.cluster.real import RealCluster, StandInsAt, real_cluster, with_this_release
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import CATALOG_PATH, GPU, Clone
@@ -52,8 +54,9 @@ _TOO_LATE = "a message could not be settled and will come again"
 
 @dataclass
 class Platform:
-    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` are processes,
-    `foreign` is what the strangers had before, `first_keys` are those of the teams of the beginning.
+    """`road` reads the services as people's SDKs do; `calls` are those noted so far, `killed` are
+    processes, `foreign` is what the strangers had before, `first_keys` are those of the teams of the
+    beginning, `real` is the real cluster in place of the stand-in for it, if there is one.
     """
 
     stack: Stack
@@ -63,6 +66,7 @@ class Platform:
     calls: list[Call] = field(default_factory=list)
     first_keys: dict[str, tuple[str, str]] = field(default_factory=dict)
     killed: Counter[str] = field(default_factory=Counter)
+    real: RealCluster | None = None
     _sweeps: int = 0
 
     # Trouble
@@ -99,6 +103,20 @@ class Platform:
         self.note_calls()
         self.stack.restart_standins(kill=True)
         self.killed["services killed"] += 1
+        return busy
+
+    @property
+    def cluster(self) -> RealCluster:
+        """The real one, in a scenario that has it."""
+        assert self.real is not None, "this scenario needs a real cluster"
+        return self.real
+
+    def kill_in_cluster(self, *parts: str) -> bool:
+        """Parts of the real cluster, all at once. Whether messages were under way."""
+        busy = self.under_way() > 0
+        for part in parts:
+            self.cluster.plane.kill(part)
+            self.killed[f"{part} killed"] += 1
         return busy
 
     @property
@@ -154,8 +172,13 @@ class Platform:
         )
 
     def advance(self, seconds: float) -> None:
-        """Move the clock; what becomes due begins, and is not waited for."""
-        self.stack.control.advance(seconds)
+        """Move the clock; what becomes due begins, and is not waited for, but for the controllers of a real
+        cluster: they take real time.
+        """
+        if self.real is not None and API_SERVER in self.real.plane.processes:
+            self.real.advance(seconds)
+        else:
+            self.stack.control.advance(seconds)
         self.stack.control.now()
 
     def converge(self) -> None:
@@ -215,22 +238,31 @@ class Platform:
 
 
 @contextmanager
-def fresh(folder: Path) -> Iterator[tuple[Stack, Road]]:
-    """Stand-ins and host that know nothing yet."""
-    with Stack(folder, ROOT, settings={"KEY_OVERLAP_HOURS": "1"}) as stack, _identity_of(stack):
+def fresh(folder: Path, real: bool = False) -> Iterator[Platform]:
+    """Stand-ins and host that know nothing yet, with a real cluster if wanted. Raises `build.Absent`."""
+    with (
+        Stack(folder, ROOT, settings={"KEY_OVERLAP_HOURS": "1"}) as stack,
+        _identity_of(stack),
+        ExitStack() as ends,
+    ):
+        cluster = ends.enter_context(_real_cluster(stack)) if real else None
         road = Road(stack, Clone(stack.git_url, folder / "clone"))
-        try:
-            yield stack, road
-        finally:
-            road.close()
+        ends.callback(road.close)
+        yield Platform(stack, road, People(road.clone, 0), real=cluster)
+
+
+def _real_cluster(stack: Stack) -> AbstractContextManager[RealCluster]:
+    at = StandInsAt(stack.control, stack.addresses, stack.ca)
+    return real_cluster(at, stack.folder / "cluster", CLUSTER_ID.rpartition("/")[2])
 
 
 @contextmanager
-def platform(folder: Path, seed: int, teams: int = TEAMS) -> Iterator[Platform]:
+def platform(folder: Path, seed: int, teams: int = TEAMS, real: bool = False) -> Iterator[Platform]:
     """Everything provisioned and quiet, before the trouble begins."""
-    with fresh(folder) as (stack, road):
-        place = Platform(stack, road, People(road.clone, seed))
-        _write_catalog(road.clone)
+    with fresh(folder, real) as place:
+        road = place.road
+        place.people = People(road.clone, seed)
+        _write_catalog(road.clone, real)
         for number in range(teams):
             place.people.join(None if number % 4 else GPU)
         place.people.push()
@@ -240,15 +272,16 @@ def platform(folder: Path, seed: int, teams: int = TEAMS) -> Iterator[Platform]:
         place.advance(20 * MINUTE)  # a stranger's GPU needs its time too
         place.foreign = strangers.seen(road)
         place.first_keys = {team: road.issued_keys(team) for team in place.people.present}
-        stack.control.forget_calls()
+        place.stack.control.forget_calls()
         yield place
 
 
-def _write_catalog(clone: Clone) -> None:
-    """The example's, with as many GPUs as people may want."""
+def _write_catalog(clone: Clone, real: bool) -> None:
+    """The example's, with as many GPUs as people may want, and with a real cluster's release of KAITO."""
     shutil.copytree(ROOT / "examples" / "access-repo" / "platform", clone.path / "platform")
     catalog = clone.path / CATALOG_PATH
-    catalog.write_text(catalog.read_text().replace("total: 3", "total: 500"))
+    text = catalog.read_text().replace("total: 3", "total: 500")
+    catalog.write_text(with_this_release(text) if real else text)
 
 
 @contextmanager

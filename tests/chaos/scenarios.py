@@ -9,6 +9,8 @@ from standins.faults import Fault, When
 from standins.stack import wait_until
 from tests.chaos.deaths import DEATHS, LOCKED, NOT_OURS, insist
 from tests.chaos.platform import MINUTE, Platform
+from tests.cluster.control_plane import API_SERVER, ETCD
+from tests.end_to_end.written import GPU
 
 Scenario = Callable[[Platform], None]
 #: Which calls meet the weather. GitHub's other kinds are what this test itself asks for.
@@ -179,6 +181,41 @@ def webhooks_go_astray(place: Platform) -> None:
     place.settle()
 
 
+def api_server_dies(place: Platform) -> None:
+    """The real one, alone and with etcd."""
+    for parts in ((API_SERVER,), (API_SERVER, ETCD), (API_SERVER,)):
+        insist(" and ".join(parts), partial(_cluster_dies, place, parts))
+
+
+def etcd_dies(place: Platform) -> None:
+    """Then the API server answers nothing until it is back."""
+    for _ in range(2):
+        insist(ETCD, partial(_cluster_dies, place, (ETCD,)))
+
+
+def _cluster_dies(place: Platform, parts: tuple[str, ...]) -> bool:
+    """In the middle of what is made in it; while it is away people push, and what is due finds nobody."""
+    known = place.road.namespaces()
+    for _ in range(3):
+        place.people.join(GPU)
+    place.people.stir_and_push(2)
+    wait_until("the cluster is written to", lambda: place.road.namespaces() - known)
+    in_the_middle = place.kill_in_cluster(*parts)
+    place.people.stir_and_push(3)
+    if API_SERVER in parts:  # else each call hangs for half a minute
+        place.settle()
+        place.advance(MINUTE)
+        place.settle()
+    for part in reversed(parts):
+        place.cluster.plane.start(part)
+    place.settle()
+    place.advance(MINUTE)
+    place.settle()
+    return in_the_middle
+
+
+#: These need the real cluster, and are skipped where there is none.
+ON_A_REAL_CLUSTER = frozenset({"api-server", "etcd"})
 SCENARIOS: Mapping[str, Scenario] = {
     "host": host_dies_in_every_stage,
     "bus": bus_dies_with_messages_under_way,
@@ -188,4 +225,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "overtaken": a_slow_host_is_overtaken,
     "weather": random_weather,
     "webhooks": webhooks_go_astray,
+    "api-server": api_server_dies,
+    "etcd": etcd_dies,
 }
