@@ -26,8 +26,11 @@ class Caller:
         self._trust = ssl.create_default_context(cafile=str(authority))
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
-        """One request; `kind` is the type of the body."""
-        return json.loads(self._ask(method, path, body, {"Content-Type": kind}))
+        """One request; `kind` is the type of the body. None where the answer has none, as the OpenAPI
+        document of a version has while it goes.
+        """
+        answer = self._ask(method, path, body, {"Content-Type": kind})
+        return json.loads(answer) if answer else None
 
     def find(self, path: str) -> Any:
         """An object, or None where the server says that there is none."""

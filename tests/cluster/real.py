@@ -103,7 +103,21 @@ class RealCluster:
         for version in definition["spec"]["versions"]:
             version["served"] = served
         self.administrator.ask("PUT", f"{DEFINITIONS}/{name}", definition)
-        wait_until(f"{name} is served: {served}", lambda: _is_served(self.plane, path) == served)
+        wait_until(
+            f"{name} is served: {served}",
+            lambda: {_is_served(self.plane, path), self._is_discovered(path)} == {served},
+        )
+
+    def is_described(self, kind: str) -> bool:
+        """Whether the OpenAPI document of the version has the kind; it follows a second later."""
+        _, path = DEFINED[kind]
+        document = self.administrator.find(f"/openapi/v3{path.rpartition('/')[0]}") or {"paths": {}}
+        return path in document["paths"]
+
+    def _is_discovered(self, path: str) -> bool:
+        version, _, plural = path.rpartition("/")
+        resources = (self.administrator.find(version) or {"resources": []})["resources"]
+        return any(each["name"] == plural for each in resources)
 
     def advance(self, seconds: float) -> None:
         """Move the stand-ins' clock, by which KAITO works, and let all controllers do what is due."""
@@ -197,13 +211,12 @@ def _issuer(standins: StandInsAt) -> Issuer:
 
 
 def _is_served(plane: ControlPlane, path: str) -> bool:
-    """Whether the kind's objects can be listed, and its version tells of it."""
+    """Whether the kind's objects can be listed."""
     try:
         plane.administrator.items(path)
-        resources = plane.administrator.ask("GET", path.rpartition("/")[0])["resources"]
     except urllib.error.HTTPError:
         return False  # 404 until it is known, then 429 until it is ready
-    return any(each["name"] == path.rpartition("/")[2] for each in resources)
+    return True
 
 
 def _counts_quotas(plane: ControlPlane) -> bool:

@@ -324,7 +324,6 @@ CALLS: dict[str, dict[str, Any]] = {
     "Workspace": {
         "all": lambda at, home, _: at.all_workspaces(),
         "list": lambda at, home, _: at.workspaces(home),
-        "release": lambda at, home, _: at.release(),
         "create": lambda at, home, desired: at.create(desired.workspaces["phi-4"]),
         "delete": lambda at, home, _: at.delete_workspace(home, "phi-4", "1"),
     },
@@ -352,6 +351,16 @@ async def test_a_kind_that_is_not_served_is_not_an_empty_list(
     definitions.install_all()
     assert [each.name for each in await cluster.workspaces(home)] == ["phi-4"]
     assert [each.name for each in await cluster.routes(home)] == ["phi-4"]
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_a_release_is_not_told_of_workspaces_that_are_not_served(
+    cluster: Cluster, definitions: Definitions
+) -> None:
+    """A real server describes a kind of which it serves no version, until the definition is deleted."""
+    definitions.remove("Workspace")
+    with pytest.raises(KindNotServed):
+        await cluster.release()
 
 
 @pytest.mark.parametrize("kind", VERSIONS)
