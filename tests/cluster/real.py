@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import urllib.error
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ DEFINED = {
     "Workspace": ("workspaces.kaito.sh", WORKSPACES),
     "HTTPRoute": ("httproutes.gateway.networking.k8s.io", "/apis/gateway.networking.k8s.io/v1/httproutes"),
 }
+QUOTA = "count/workspaces.kaito.sh"
 #: The client id of an identity that may do everything in the cluster.
 ADMINISTRATOR = "cluster-administrator"
 _ADMINISTRATORS = f"""
@@ -128,6 +130,22 @@ class RealCluster:
     def settle(self) -> None:
         """Let KAITO do what is due, and wait until the other controllers have followed, in real time."""
         wait_until("the controllers have nothing to do", self._has_settled)
+
+    def wait_for_quotas(self) -> None:
+        """Until each has counted the Workspaces of its namespace: before, it lets more of them in. After a
+        kill that can take five minutes.
+        """
+        wait_until("quotas have counted", self._have_quotas_counted)
+
+    def _have_quotas_counted(self) -> bool:
+        homes = Counter(item["metadata"]["namespace"] for item in self.administrator.items(WORKSPACES))
+        quotas = self.administrator.items("/api/v1/resourcequotas")
+        return all(
+            (quota.get("status") or {}).get("used", {}).get(QUOTA)
+            == str(homes[quota["metadata"]["namespace"]])
+            for quota in quotas
+            if QUOTA in quota["spec"]["hard"]
+        )
 
     def _has_settled(self) -> bool:
         self.kaito.look()

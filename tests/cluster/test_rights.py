@@ -222,6 +222,14 @@ def test_a_namespace_of_others_is_not_touched(worker: Caller, attempt: Attempt, 
     assert attempt.of(worker, PLACE=place) == 403
 
 
+@pytest.mark.parametrize("place", FOREIGN)
+@pytest.mark.parametrize("attempt", attempts(EVERYWHERE), ids=str)
+def test_the_standin_keeps_namespaces_of_others(
+    worker_at_the_standin: Caller, attempt: Attempt, place: str
+) -> None:
+    assert attempt.of(worker_at_the_standin, PLACE=place) == 403
+
+
 def test_a_namespace_with_another_name_is_not_created(worker: Caller) -> None:
     new = Attempt("PATCH", "/api/v1/namespaces/other", "Namespace")
     assert new.of(worker) == 403

@@ -30,7 +30,6 @@ from tests.contract.targets import a_cluster
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, a_catalog
 from tests.fakes.clock import FakeClock
 
-HOUR = 3600.0
 TEAM, HOME = "trouble", "team-trouble"
 DESIRED = compile_workspaces(
     Asked(team=TEAM, dedicated={"phi-4": GPU}).read(), a_catalog(), FakeApp().platform
@@ -46,6 +45,7 @@ def beside(standins: StandIns) -> StandInsAt:
 def real(beside: StandInsAt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     try:
         with real_cluster(beside, tmp_path_factory.mktemp("trouble"), "trouble") as cluster:
+            cluster.options.change({"deleted_after": 0.0})  # KAITO lets go of a Workspace at once
             yield cluster
     except Absent as reason:
         pytest.skip(str(reason))
@@ -174,11 +174,9 @@ async def test_without_workspaces_there_is_no_release_though_kaito_has_other_kin
 
 
 def _delete(real: RealCluster, kind: str) -> None:
-    """The definition, and with it all objects of the kind, as soon as KAITO has let go of them."""
+    """The definition, and with it all objects of the kind."""
     name, path = DEFINED[kind]
     real.administrator.ask("DELETE", f"{DEFINITIONS}/{name}")
-    real.kaito.look()
-    real.standins.control.advance(HOUR)
     gone = (f"{DEFINITIONS}/{name}", path)
     wait_until("the definition is gone", lambda: all(real.administrator.find(each) is None for each in gone))
     wait_until("the kind is not described", lambda: not real.is_described(kind))

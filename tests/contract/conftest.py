@@ -164,9 +164,15 @@ def cluster(request: pytest.FixtureRequest, side: str, app: FakeApp, adapters: d
 @pytest.fixture
 def settled(request: pytest.FixtureRequest, side: str) -> Callable[[], None]:
     """Lets the controllers do what they do at once; elsewhere they have, whenever somebody looks."""
-    if side == REAL_SERVER:
-        return cast("RealCluster", request.getfixturevalue("real_server")).settle
-    return lambda: None
+    if side != REAL_SERVER:
+        return lambda: None
+    real = cast("RealCluster", request.getfixturevalue("real_server"))
+
+    def wait() -> None:
+        real.settle()
+        real.wait_for_quotas()
+
+    return wait
 
 
 @pytest.fixture
