@@ -47,12 +47,15 @@ def _ours(repository: int, snapshot: Snapshot) -> Iterator[Namespace]:
 
 
 def _cost(workspaces: tuple[Workspace, ...], catalog: Catalog | None) -> str:
-    """What the nodes cost in an hour, as far as the catalogue says."""
+    """What the nodes cost in an hour, as far as the catalogue says. A workspace of which KAITO does not say
+    how many nodes it takes has at least one.
+    """
     if catalog is None:
         return ""
     prices = (catalog.node_price.get(str(each.fixed.get("instanceType"))) for each in workspaces)
-    priced = [price for price in prices if price is not None]
-    if not priced:
+    both = zip(prices, workspaces, strict=True)
+    costs = [price * max(each.nodes, 1) for price, each in both if price is not None]
+    if not costs:
         return ""
-    more = "" if len(priced) == len(workspaces) else " or more"
-    return f", for {sum(priced)} {catalog.currency}{more} an hour"
+    more = "" if len(costs) == len(workspaces) else " or more"
+    return f", for {sum(costs)} {catalog.currency}{more} an hour"

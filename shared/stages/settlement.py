@@ -85,9 +85,12 @@ class Case:
         return bool(self.retry.failing_since) or self.received.delivery_count > 1
 
     @property
-    def is_from_sweep(self) -> bool:
-        """Whether a sweep queued it: then no person waits for its status, and the next sweep tries again."""
-        return isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
+    def is_left_to_sweeps(self) -> bool:
+        """Whether a sweep queued it, and the next sweep tries again. Once a status says "waiting", people
+        wait for its end, and no sweep gives it one where nothing differs (any more).
+        """
+        is_from_sweep = isinstance(self.message, TeamMessage) and self.message.cause == "sweep"
+        return is_from_sweep and not self.retry.waiting_for
 
 
 async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) -> None:
@@ -221,7 +224,7 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
         except TooLarge as refused:
             error = refused  # a foreign message leaves no room for the properties of a copy
     elif isinstance(error, TemporaryError):
-        if case.is_from_sweep:
+        if case.is_left_to_sweeps:
             telemetry.left_to_the_next_sweep(case.stage, retry.correlation_id, error)
             return None
         error = RetriesExhausted(f"for {lasted}: {error}")
@@ -231,7 +234,7 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
 
 def _shown_while_retrying(case: Case, error: MergekeyError) -> tuple[str, str] | None:
     """What a person must do is said at once, beside the push; most errors pass by themselves."""
-    if not isinstance(error, KindNotServed) or case.is_from_sweep:
+    if not isinstance(error, KindNotServed) or case.is_left_to_sweeps:
         return None
     return "pending", f"waiting: {error.reason}: {error.message}"
 
@@ -263,7 +266,7 @@ def _retry_state(case: Case, error: MergekeyError) -> RetryState:
 
 def _timeout(case: Case, error: MergekeyError) -> timedelta:
     limit = case.app.timeouts.permission if isinstance(error, AccessDenied) else case.app.timeouts.retry
-    return min(limit, SWEEP_RETRY_TIMEOUT) if case.is_from_sweep else limit
+    return min(limit, SWEEP_RETRY_TIMEOUT) if case.is_left_to_sweeps else limit
 
 
 async def _send_copy(case: Case, retry: RetryState, message_id: str, due: datetime) -> None:

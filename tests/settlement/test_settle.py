@@ -406,6 +406,17 @@ async def test_trouble_that_lasts_is_left_to_the_next_sweep() -> None:
     assert app.bus.dead_letters() == []
 
 
+async def test_what_a_sweep_set_off_is_tried_on_where_a_status_says_waiting() -> None:
+    """No other message gives that status its end where the next sweep finds nothing different."""
+    app = an_app()
+    [copy] = await settled(app, WAITING, _swept(app))
+    [copy] = await settled(app, Unavailable("no answer"), as_received(app, copy))
+    app.clock.advance(HOUR)
+    [copy] = await settled(app, Unavailable("no answer"), as_received(app, copy))
+    await settled(app, Done(wrote=False), as_received(app, copy))
+    assert [each.state for each in app.reports.shown] == ["pending", "success"]
+
+
 async def test_trouble_that_another_sweep_meets_is_told_again() -> None:
     app = an_app()
     for number in (1, 1, 2):

@@ -150,6 +150,19 @@ async def test_a_namespace_without_its_label_is_told_with_its_price_and_the_cure
         assert line in part.message
 
 
+async def test_the_price_of_a_namespace_without_its_label_counts_all_nodes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = await a_team(PHI)
+    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
+    await push(app, {DEFAULT_CATALOG_PATH: price + catalog_text()})
+    await later(app, 15 * MINUTE)
+    del _cluster(app).state.namespaces["team-alpha"].manifest["metadata"]["labels"]
+    for nodes, cost in ((3, "11.01"), (0, "3.67")):
+        _cluster(app).counted_nodes["phi-4"] = nodes
+        assert f", for {cost} EUR an hour\n" in (await _swept(app, caplog))[1]
+
+
 async def test_a_stranger_with_our_prefix_is_neither_told_nor_touched(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

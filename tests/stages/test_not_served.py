@@ -264,6 +264,19 @@ async def test_a_message_of_a_sweep_leaves_a_missing_kind_to_the_next_one() -> N
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
 
 
+async def test_a_wait_that_a_sweep_began_gets_its_end_when_the_kind_is_there_again() -> None:
+    app = await _serving()
+    del _cluster(app).state.objects["team-alpha", "Workspace", "phi-4"]
+    await sweep(app)
+    assert shown(app)["workspaces"].startswith("pending: waiting: NodeClaimNotReady")
+    _cluster(app).not_served.add("Workspace")
+    await later(app, 40 * MINUTE)
+    assert shown(app)["workspaces"].startswith("pending: waiting: KindNotServed: Workspace (")
+    _cluster(app).not_served.clear()
+    await later(app, 30 * MINUTE)
+    assert shown(app)["workspaces"].startswith("success")
+
+
 async def test_the_platforms_own_workspaces_wait_for_a_missing_kind_too() -> None:
     app = await a_platform()
     _cluster(app).not_served.add("HTTPRoute")
