@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from shared import names
 from shared.catalog.catalog import Catalog
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Part, Snapshot, Times
 from shared.marker import Marker
@@ -53,11 +54,12 @@ class Difference:
         return self.finding.kind in _BY_RELEASE
 
 
-def repaired_teams(findings: Iterable[Difference]) -> frozenset[str]:
+def repaired_teams(findings: Iterable[Difference], snapshot: Snapshot) -> frozenset[str]:
     """The teams in whose namespaces something differs that is mended with one attempt: limits, or anything
     where the namespace's marker vouches for the whole. A namespace that is not complete is written again at
     each attempt.
     """
+    whole = _vouched_for(snapshot)
     kinds: dict[str, set[Kind]] = {}
     for each in findings:
         if not isinstance(each.finding, Pending | Refused):
@@ -65,8 +67,15 @@ def repaired_teams(findings: Iterable[Difference]) -> frozenset[str]:
     return frozenset(
         team
         for team, found in kinds.items()
-        if "limits" in found or ("namespace" not in found and found & {"workspace", "route"})
+        if "limits" in found
+        or (names.namespace(team) in whole and "namespace" not in found and found & {"workspace", "route"})
     )
+
+
+def _vouched_for(snapshot: Snapshot) -> frozenset[str]:
+    """The namespaces whose markers say that the whole was written once."""
+    namespaces = known(snapshot.namespaces, {}).items()
+    return frozenset(name for name, each in namespaces if each.marker is not None and each.marker.digest)
 
 
 def differences(team: str, plans: Iterable[Plan]) -> Iterator[Difference]:

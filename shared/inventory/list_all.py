@@ -200,13 +200,13 @@ def _completed(
 
 
 def _incomplete_homes(repository: int, snapshot: Snapshot) -> Iterator[str]:
-    """The namespaces that a marker vouches for and of which the lists lack a limit or a route."""
+    """The namespaces of ours, also unfinished ones, of which the lists lack a limit or a route."""
     for home, namespace in known(snapshot.namespaces, {}).items():
         marker = namespace.marker
         if marker is None or (marker.repository, names.namespace(marker.team)) != (repository, home):
             continue
-        is_written = bool(marker.digest) and marker.withdrawn is None and not marker.newer
-        if is_written and not namespace.terminating and has_our_label(namespace) and _lacks(home, snapshot):
+        is_in_force = marker.withdrawn is None and not marker.newer
+        if is_in_force and not namespace.terminating and has_our_label(namespace) and _lacks(home, snapshot):
             yield home
 
 

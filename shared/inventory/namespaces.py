@@ -39,6 +39,15 @@ def going(repository: int, snapshot: Snapshot) -> int:
     return sum(found.terminating for found in _ours(repository, snapshot))
 
 
+def labelled(repository: int, snapshot: Snapshot) -> frozenset[str]:
+    """The teams whose namespaces have the label."""
+    return frozenset(
+        found.marker.team
+        for found in _ours(repository, snapshot)
+        if found.marker is not None and has_our_label(found)
+    )
+
+
 def _ours(repository: int, snapshot: Snapshot) -> Iterator[Namespace]:
     for name, found in sorted(known(snapshot.namespaces, {}).items()):
         marker = found.marker

@@ -26,7 +26,7 @@ from shared.branch.review import Baseline, File, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
-from shared.errors import MergekeyError, NotManaged, Rejected
+from shared.errors import LabelLost, MergekeyError, NotManaged, Rejected
 from shared.git import Tree
 from shared.inventory import owned_teams
 from shared.inventory.dead_letters import letters
@@ -41,7 +41,7 @@ from shared.inventory.differences import (
     repaired_teams,
 )
 from shared.inventory.list_all import list_all
-from shared.inventory.namespaces import going, namespace_findings
+from shared.inventory.namespaces import going, labelled, namespace_findings
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
@@ -145,7 +145,8 @@ async def _queue_due(
     if reports_only:
         return len(changes), 0
     idle = _idle_stages(branch, snapshot, changes)
-    queued = await _queue(app, event, changes, idle, repaired_teams(findings))
+    curable = Curable(repaired_teams(findings, snapshot), labelled(app.platform.repository, snapshot))
+    queued = await _queue(app, event, changes, idle, curable)
     if is_first:
         await app.gateway.put_fragment(FRAGMENT, requested_model_fragment())
     return len(changes), queued
@@ -249,18 +250,18 @@ async def _queue(
     event: Event[Sweep],
     changes: Sequence[AccessChange],
     idle: Mapping[str, frozenset[str]],
-    repaired: Container[str],
+    curable: Curable,
 ) -> int:
     """Queue the changes, except for stages that have nothing of the team (`idle`), or where the same change
-    waits as a dead letter. A letter about an object of others keeps nothing else in the team's namespace from
-    being `repaired`. A sweep to which a push was left looks for no letters. Returns the number of messages.
+    waits as a dead letter. A sweep to which a push was left looks for no letters. Returns the number of
+    messages.
     """
     trouble: set[Trouble] = set()
     if changes and not event.message.verdict:
         trouble = {
             letter.trouble
             async for letter in letters(app)
-            if letter.stands(event.now) and not (_is_about_others(letter) and letter.team in repaired)
+            if letter.stands(event.now) and not curable.goes_on_beside(letter)
         }
     messages = [
         message for change in changes for message in _messages(app, event, change, trouble, idle[change.team])
@@ -269,8 +270,21 @@ async def _queue(
     return len(messages)
 
 
-def _is_about_others(letter: Letter) -> bool:
-    return (letter.stage, letter.reason) == (PROVISION_WORKSPACES.name, NotManaged.reason)
+@dataclass(frozen=True, slots=True)
+class Curable:
+    """The teams whose namespaces can be written although there is a dead letter: a letter about an object of
+    others keeps nothing else from being `repaired`, one about a lost label nothing where the label is back.
+    """
+
+    repaired: Container[str]
+    labelled: Container[str]
+
+    def goes_on_beside(self, letter: Letter) -> bool:
+        if letter.stage != PROVISION_WORKSPACES.name:
+            return False
+        if letter.reason == LabelLost.reason:
+            return letter.team in self.labelled
+        return letter.reason == NotManaged.reason and letter.team in self.repaired
 
 
 def _messages(

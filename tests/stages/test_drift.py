@@ -174,6 +174,29 @@ async def test_one_label_that_is_lost_costs_no_other_object_its_repair(lost: tup
     assert (len(app.bus.dead_letters()), app.calls.writes()) == (seen, [])
 
 
+@pytest.mark.parametrize("taken", [edits.QUOTA, edits.NETWORK, ("HTTPRoute", "mistral-7b")])
+async def test_a_namespace_that_others_keep_unfinished_leaves_one_dead_letter(taken: tuple[str, str]) -> None:
+    """It has no digest: the second workspace waits for what others have taken."""
+    app = await a_team(Asked(dedicated={"phi-4": GPU}))
+    await later(app, timedelta(minutes=30))
+    objects = edits.objects_of(app)
+    theirs = deepcopy(objects.get(taken, objects["HTTPRoute", "phi-4"]))
+    theirs.manifest["metadata"] |= {"name": taken[1], "labels": {"app": "theirs"}}
+    theirs.manifest["spec"] |= {"hard": {}, "ingress": [{}], "rules": []}
+    assert app.cluster is not None
+    app.cluster.state.objects["team-alpha", *taken] = theirs
+    await ask(app, Asked(dedicated={"phi-4": GPU, "mistral-7b": GPU}))
+    app.calls.forget()
+    for _ in range(4):
+        await swept(app)
+    assert [letter.properties["reason"] for letter in app.bus.dead_letters()] == ["NotManaged"]
+    assert app.calls.writes("cluster") == []
+    app.cluster.state.objects.pop(("team-alpha", *taken))
+    app.clock.advance(timedelta(days=1))
+    await swept(app)
+    assert app.cluster.names("team-alpha", "Workspace") == ["mistral-7b", "phi-4"]
+
+
 async def test_a_namespace_without_the_label_of_the_cluster_is_left_alone_and_told() -> None:
     app = await settled()
     await ask(app, Asked(team="bravo", dedicated={"phi-4": GPU}))
@@ -181,6 +204,7 @@ async def test_a_namespace_without_the_label_of_the_cluster_is_left_alone_and_to
     assert app.cluster is not None
     labels = app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["labels"]
     del labels["app.kubernetes.io/managed-by"]
+    closed = deepcopy(edits.objects_of(app)[edits.NETWORK].manifest["spec"])
     edits.open_the_network(app)
     app.cluster.state.objects.pop(("team-bravo", *edits.NETWORK))
     app.calls.forget()
@@ -190,10 +214,12 @@ async def test_a_namespace_without_the_label_of_the_cluster_is_left_alone_and_to
     [letter] = app.bus.dead_letters()
     assert (letter.properties["reason"], letter.properties["stage"]) == ("LabelLost", "provision-workspaces")
     assert shown(app)["workspaces"].startswith("failure: LabelLost: namespace team-alpha")
+    for _ in range(3):
+        await swept(app)
+    assert len(app.bus.dead_letters()) == 1
     labels["app.kubernetes.io/managed-by"] = "mergekey"
-    app.clock.advance(timedelta(days=1))
     assert await swept(app) == ["alpha"]
-    assert edits.objects_of(app)[edits.NETWORK].manifest["spec"]["podSelector"] == {}
+    assert edits.objects_of(app)[edits.NETWORK].manifest["spec"] == closed
 
 
 async def test_a_gpu_is_not_started_where_its_limits_or_its_route_are_of_others() -> None:
