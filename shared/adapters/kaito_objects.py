@@ -122,8 +122,7 @@ def marks_of(document: Manifest) -> frozenset[str]:
     if "Workspace" not in kinds:
         return frozenset()
     marks = set(_fields(kinds["Workspace"], ""))
-    size = kinds["Workspace"]["properties"]["resource"]["properties"].get("instanceType", {})
-    if "default" in size:
+    if "default" in _field(kinds["Workspace"], "resource", "instanceType"):
         marks.add(SIZE_HAS_DEFAULT)
     if INFERENCE_SET in kinds:
         marks.add(INFERENCE_SET)
@@ -136,6 +135,13 @@ def _kinds(schemas: Manifest) -> Iterator[tuple[str, Manifest]]:
         for kind in schema.get("x-kubernetes-group-version-kind") or ():
             if kind["group"] == "kaito.sh":
                 yield text(kind["kind"]), schema
+
+
+def _field(schema: Manifest, *path: str) -> Manifest:
+    """The schema of a field; empty where there is none."""
+    for name in path:
+        schema = (schema.get("properties") or {}).get(name) or {}
+    return schema
 
 
 def _fields(schema: Manifest, path: str) -> Iterator[str]:

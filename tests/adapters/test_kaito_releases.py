@@ -76,6 +76,16 @@ def test_definitions_that_are_half_upgraded_are_unknown() -> None:
     assert release_of(marks_of(document("0.12", kinds="Workspace"))) is None
 
 
+def test_workspaces_without_the_fields_of_today_are_of_an_unknown_release() -> None:
+    for fields in ("status.conditions", "resource status.conditions", "spec.size"):
+        workspace: Json = {}
+        for field in fields.split():
+            _declare(workspace, field)
+        marks = marks_of({"components": {"schemas": dict(_schemas(["Workspace"], workspace))}})
+        assert marks
+        assert release_of(marks) is None
+
+
 def test_a_cluster_without_workspaces_has_no_marks() -> None:
     assert marks_of(document("0.12", kinds="RAGEngine")) == frozenset()
     assert release_of(frozenset()) is None
