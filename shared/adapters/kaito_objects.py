@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 from shared.adapters.answers import instance, text
@@ -59,9 +60,14 @@ def namespace_of(item: Manifest) -> Namespace:
         terminating="deletionTimestamp" in metadata or status.get("phase") == "Terminating",
         marker=marker_of(metadata.get("annotations") or {}),
         labels=our_labels(metadata.get("labels") or {}),
-        deleted=read_time(str(metadata.get("deletionTimestamp") or "")),
+        deleted=_deleted(metadata),
         remaining=_remaining(status.get("conditions") or ()),
     )
+
+
+def _deleted(metadata: Manifest) -> datetime | None:
+    """When its deletion began."""
+    return read_time(str(metadata.get("deletionTimestamp") or ""))
 
 
 def _remaining(conditions: Iterable[Manifest]) -> str:
@@ -96,6 +102,7 @@ def workspace_of(item: Manifest) -> Workspace:
         terminating="deletionTimestamp" in metadata,
         managed=is_managed(metadata),
         nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
+        deleted=_deleted(metadata),
     )
 
 

@@ -238,7 +238,7 @@ def _ended(part: Part, view: TeamView, platform: Platform) -> Condition:
             withdrawn = _withdrawn(
                 part, namespace is not None, _marked(namespace), view.times.workspace_grace
             )
-            return _held_up(view, platform) or withdrawn
+            return _held_up(view, platform) or _workspace_that_goes(view) or withdrawn
         case "Projects":
             return _ended_project(view, platform)
 
@@ -282,6 +282,16 @@ def _held_up(view: TeamView, platform: Platform) -> Condition | None:
     if has_our_label(namespace):
         return None
     return Condition("Workspaces", "False", LabelLost.reason, label_lost(namespace.name, found.workspaces))
+
+
+def _workspace_that_goes(view: TeamView) -> Condition | None:
+    """The condition of a withdrawn namespace with workspaces that are being deleted: it goes after them."""
+    going = [each for each in view.actual.workspaces.by_name.values() if each.managed and each.terminating]
+    if not going:
+        return None
+    since = min((each.deleted for each in going if each.deleted is not None), default=None)
+    shown = ", ".join(sorted(each.name for each in going))
+    return Condition("Workspaces", "False", "WorkspaceDeleting", f"being deleted: {shown}", since)
 
 
 def _workspaces(view: TeamView, platform: Platform) -> Condition:

@@ -1,10 +1,11 @@
-"""Namespaces of ours that need a person: those that do not go, and those that have lost the label by which
-the cluster lets the app write there. What runs in them goes on costing money.
+"""Namespaces of ours that need a person: those that do not go, those with a workspace that does not go, and
+those that have lost the label by which the cluster lets the app write there. What runs in them goes on
+costing money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from shared import names
@@ -23,15 +24,42 @@ def namespace_findings(
 ) -> Iterator[str]:
     """All such namespaces, as texts for the log."""
     for found in _ours(repository, snapshot):
-        if found.terminating and found.deleted is not None and now - found.deleted > STAYS_TOO_LONG:
-            minutes = (now - found.deleted) // timedelta(minutes=1)
-            why = found.remaining or "its conditions do not say why"
-            yield f"namespace {found.name} has been going for {minutes} minutes and is still there: {why}"
-        elif not found.terminating and not has_our_label(found):
-            listed = snapshot.workspaces
-            workspaces = () if isinstance(listed, Unread) else listed.get(found.name, ())
-            lost = label_lost(found.name, UNREAD if isinstance(listed, Unread) else workspaces)
-            yield lost + _cost(workspaces, catalog)
+        listed = (
+            UNREAD if isinstance(snapshot.workspaces, Unread) else snapshot.workspaces.get(found.name, ())
+        )
+        if found.terminating:
+            yield from _namespace_that_stays(found, now)
+        elif not has_our_label(found):
+            yield label_lost(found.name, listed) + _cost(known(listed, ()), catalog)
+        else:
+            yield from _workspaces_that_stay(found.name, known(listed, ()), catalog, now)
+
+
+def _namespace_that_stays(found: Namespace, now: datetime) -> Iterator[str]:
+    minutes = _too_long(found.deleted, now)
+    if minutes is not None:
+        why = found.remaining or "its conditions do not say why"
+        yield f"namespace {found.name} has been going for {minutes} minutes and is still there: {why}"
+
+
+def _workspaces_that_stay(
+    home: str, workspaces: Iterable[Workspace], catalog: Catalog | None, now: datetime
+) -> Iterator[str]:
+    """Their namespace is deleted when they are gone, so that it does not tell of them."""
+    for each in workspaces:
+        minutes = _too_long(each.deleted, now) if each.managed else None
+        if minutes is not None:
+            yield (
+                f"workspace {home}/{each.name} has been going for {minutes} minutes and is still there: "
+                f"KAITO has not taken its finalizer off, and its GPUs go on{_cost((each,), catalog)}"
+            )
+
+
+def _too_long(deleted: datetime | None, now: datetime) -> int | None:
+    """For how many minutes the object has been going; None while that is usual."""
+    if deleted is None or now - deleted <= STAYS_TOO_LONG:
+        return None
+    return (now - deleted) // timedelta(minutes=1)
 
 
 def going(repository: int, snapshot: Snapshot) -> int:

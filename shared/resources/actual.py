@@ -180,8 +180,8 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A KAITO Workspace: its immutable fields (`fixed`), its conditions, whether it is being deleted, and the
-    number of `nodes` that KAITO takes for it, 0 where it does not say (yet).
+    """A KAITO Workspace: its immutable fields (`fixed`), its conditions, whether it is being deleted, how
+    many `nodes` KAITO takes for it, 0 where it does not say (yet), and when its deletion began (`deleted`).
     """
 
     name: str
@@ -191,6 +191,7 @@ class Workspace:
     terminating: bool
     managed: bool
     nodes: int = 0
+    deleted: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

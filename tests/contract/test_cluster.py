@@ -282,8 +282,11 @@ async def test_a_workspace_that_changed_meanwhile_is_not_deleted(
 
 async def test_a_deleted_workspace_takes_its_time_to_go(cluster: Cluster, home: str, clock: Watch) -> None:
     found = await _workspace(cluster, home)
+    assert found.deleted is None
     await cluster.delete_workspace(home, "phi-4", found.resource_version)
-    assert (await _workspace(cluster, home)).terminating
+    going = await _workspace(cluster, home)
+    assert going.terminating
+    assert going.deleted is not None
     clock.advance(GOING)
     assert await cluster.workspaces(home) == []
     await cluster.delete_workspace(home, "phi-4", found.resource_version)

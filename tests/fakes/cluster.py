@@ -333,7 +333,8 @@ class FakeCluster:
     def _workspace(self, name: str, kept: Kept) -> Workspace:
         fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
         nodes = self.counted_nodes.get(name, 1)
-        return Workspace(name, kept.version, fixed, kept.conditions, kept.deleted is not None, managed, nodes)
+        going = kept.deleted is not None
+        return Workspace(name, kept.version, fixed, kept.conditions, going, managed, nodes, kept.deleted)
 
     def _version(self) -> str:
         return str(next(self._versions))

@@ -130,6 +130,35 @@ async def test_a_sweep_tells_of_each_namespace_that_stays_longer_than_ten_minute
         assert "team-theirs" not in text
 
 
+async def test_a_workspace_that_does_not_go_is_told_and_keeps_its_namespace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = await a_team(PHI)
+    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
+    await push(app, {DEFAULT_CATALOG_PATH: price + catalog_text()})
+    await later(app, 15 * MINUTE)
+    _cluster(app).going_takes = timedelta(days=9)
+    await withdraw(app)
+    await later(app, app.timeouts.workspace_grace + MINUTE)
+    for minutes, told in ((7, False), (5, True), (2 * 24 * 60, True)):
+        await later(app, minutes * MINUTE)
+        _, text = await _swept(app, caplog)
+        assert ("workspace team-alpha/phi-4 has been going for" in text) == told
+        assert (", for 3.67 EUR an hour\n" in text) == told
+        [part] = [each for each in (await record(app)).conditions if each.type == "Workspaces"]
+        assert (part.status, part.reason, part.message) == (
+            "False",
+            "WorkspaceDeleting",
+            "being deleted: phi-4",
+        )
+    assert shown(app)["workspaces"].startswith("failure: WaitedTooLong: WorkspaceDeleting")
+    _cluster(app).going_takes = MINUTE
+    await later(app, MINUTE)
+    await _swept(app, caplog)
+    await later(app, MINUTE)
+    assert "has been going for" not in (await _swept(app, caplog))[1]
+
+
 async def test_a_namespace_without_its_label_is_told_with_its_price_and_the_cure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
