@@ -49,7 +49,7 @@ async def portion(
     compared while fewer teams differ.
     """
     markers = dict(_granted(states))
-    other = {finding.team for finding in findings if not finding.is_by_release}
+    other = {finding.team for finding in findings if not finding.is_by_release} | _edited(findings)
     teams = sorted({finding.team for finding in findings if finding.team in markers} - other)
     limit = app.sweep_upgrades
     if len(teams) <= limit:
@@ -58,6 +58,14 @@ async def portion(
     upgraded = await _unchanged(app, tree, {team: markers[team] for team in compared})
     waiting = [*upgraded[limit:], *teams[len(compared) :]]
     return Portion(frozenset(waiting), len(upgraded[:limit]))
+
+
+def _edited(findings: Iterable[Difference]) -> frozenset[str]:
+    """The teams whose limits were edited. Those that another version wrote have another digest, and so a
+    namespace that differs too.
+    """
+    kinds = {(each.team, each.finding.kind) for each in findings}
+    return frozenset(team for team, kind in kinds if kind == "limits" and (team, "namespace") not in kinds)
 
 
 def _granted(states: Iterable[TeamState]) -> Iterator[tuple[str, Marker | None]]:

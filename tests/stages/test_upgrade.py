@@ -16,8 +16,9 @@ from shared.messaging.routes import TOPIC
 from shared.names import FRAGMENT
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.settlement import start_sweep
-from tests.fakes.app import Asked, FakeApp, path_of
-from tests.stages.road import a_platform, drain, push
+from tests.fakes.app import GPU, Asked, FakeApp, path_of
+from tests.stages import edits
+from tests.stages.road import a_platform, drain, later, push
 
 TEAMS = tuple(f"team{number:02}x" for number in range(12))
 
@@ -72,6 +73,23 @@ async def test_reports_alone_say_the_number_first(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING, "mergekey"):
         assert await swept(app) == []
     assert "12 teams differ by the version alone: 4 are queued, 8 wait for the next sweeps" in caplog.text
+
+
+async def test_limits_that_were_edited_by_hand_wait_for_no_portion() -> None:
+    """However many they are: what was written by another version has another digest on its namespace too."""
+    app = await a_platform()
+    gpus = TEAMS[:6]
+    await push(app, {path_of(team): Asked(team=team, dedicated={"mistral-7b": GPU}).text() for team in gpus})
+    await later(app, timedelta(minutes=30))
+    app.sweep_upgrades = 2
+    for team in gpus:
+        edits.objects_of(app, f"team-{team}")[edits.NETWORK].manifest["spec"]["ingress"] = [{}]
+    assert await swept(app) == list(gpus)
+    assert app.cluster is not None
+    for team in gpus:
+        marked = app.cluster.state.namespaces[f"team-{team}"].manifest["metadata"]["annotations"]
+        marked["mergekey.dev/digest"] = "0" * 64
+    assert await swept(app) == list(gpus[:2])
 
 
 async def test_what_differs_otherwise_waits_for_nobody() -> None:
