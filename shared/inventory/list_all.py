@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from shared import names
 from shared.app import App
-from shared.errors import KindNotServed
+from shared.errors import AccessDenied, KindNotServed, MergekeyError
 from shared.inventory.snapshot import Snapshot
 from shared.ports import Cluster
 from shared.resources.actual import (
@@ -48,7 +48,7 @@ class _InCluster:
     routes: Mapping[str, tuple[Route, ...]] | Unread = field(default_factory=dict)
     nodes: tuple[GpuNode, ...] | Unread = ()
     limits: Limits | Unread = field(default_factory=dict)
-    not_served: Mapping[str, KindNotServed] = field(default_factory=dict)
+    not_served: Mapping[str, MergekeyError] = field(default_factory=dict)
 
 
 async def if_served(read: Callable[..., Awaitable[V]], *where: str) -> V | KindNotServed:
@@ -136,31 +136,36 @@ async def _survey_cluster(cluster: Cluster | None) -> _InCluster:
     if cluster is None:
         return _InCluster()
     nodes = await if_served(cluster.gpu_nodes)
-    namespaces, workspaces, routes, quotas, policies = await asyncio.gather(
+    namespaces, workspaces, routes, (limits, unknown) = await asyncio.gather(
         if_served(cluster.namespaces),
         if_served(cluster.all_workspaces),
         if_served(cluster.all_routes),
-        if_served(cluster.all_quotas),
-        if_served(cluster.all_network_policies),
+        _survey_limits(cluster),
     )
     return _InCluster(
         UNREAD if isinstance(namespaces, KindNotServed) else _by_name(namespaces),
         _by_home(workspaces),
         _by_home(routes),
         UNREAD if isinstance(nodes, KindNotServed) else tuple(nodes),
-        _both(quotas, policies),
-        errors_of(nodes, namespaces, workspaces, routes, quotas, policies),
+        limits,
+        {**unknown, **errors_of(nodes, namespaces, workspaces, routes)},
     )
 
 
-def _both(
-    quotas: Mapping[str, list[Limit]] | KindNotServed, policies: Mapping[str, list[Limit]] | KindNotServed
-) -> Limits | Unread:
-    """Quotas and network policies by namespace: one list of each kind."""
-    if isinstance(quotas, KindNotServed) or isinstance(policies, KindNotServed):
-        return UNREAD
+async def _survey_limits(cluster: Cluster) -> tuple[Limits | Unread, Mapping[str, MergekeyError]]:
+    """Quotas and network policies by namespace, one list of each kind, and why they are unknown, by kind.
+
+    The rights that earlier versions were given do not list them: until rbac.yaml is applied again, a sweep
+    says so and compares everything else.
+    """
+    try:
+        quotas, policies = await asyncio.gather(cluster.all_quotas(), cluster.all_network_policies())
+    except KindNotServed as error:
+        return UNREAD, errors_of(error)
+    except AccessDenied as error:
+        return UNREAD, {"ResourceQuota, NetworkPolicy": error}
     homes = quotas.keys() | policies.keys()
-    return {home: (*quotas.get(home, ()), *policies.get(home, ())) for home in homes}
+    return {home: (*quotas.get(home, ()), *policies.get(home, ())) for home in homes}, {}
 
 
 def _by_home(found: Mapping[str, list[V]] | KindNotServed) -> Mapping[str, tuple[V, ...]] | Unread:

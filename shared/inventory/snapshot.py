@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shared import names
-from shared.errors import KindNotServed
+from shared.errors import MergekeyError
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
@@ -42,9 +42,9 @@ class Snapshot:
     """The existing objects of all systems, by name; `workspaces` and our `routes` by namespace, `readers` by
     secret, `users` by project. Without a cluster there are none of the first two, without a playground no
     projects. `limits` are those of our namespaces that lists by label show, or that were looked for by name.
-    What the cluster does not serve is UNREAD, and `not_served` has the errors, by kind. `fragment` is the
-    digest of the policy fragment, empty when there is none; `rules` is the number of the rules by which
-    sweeps have evaluated.
+    What the cluster does not serve, or not to us, is UNREAD, and `not_served` has the errors, by kind.
+    `fragment` is the digest of the policy fragment, empty when there is none; `rules` is the number of the
+    rules by which sweeps have evaluated.
     """
 
     api: Api | None
@@ -65,7 +65,7 @@ class Snapshot:
     fragment: str | Unread = UNREAD
     rules: int = 0
     limits: Mapping[str, tuple[Limit, ...]] | Unread = UNREAD
-    not_served: Mapping[str, KindNotServed] = field(default_factory=dict)
+    not_served: Mapping[str, MergekeyError] = field(default_factory=dict)
     #: The backends by the first part of their names: a team's product, or `shared`.
     backends_of: Mapping[str, tuple[ActualBackend, ...]] = field(init=False, compare=False, repr=False)
 
@@ -102,7 +102,7 @@ class Snapshot:
             ActualProject(self.projects.get(project), self.users.get(project, frozenset())),
         )
 
-    def unknown(self, team: str, *, asks: bool) -> KindNotServed | None:
+    def unknown(self, team: str, *, asks: bool) -> MergekeyError | None:
         """Why nobody can say how a team's workspaces stand. One that `asks` for none can only have some where
         it has a namespace.
         """

@@ -156,7 +156,7 @@ def plan_keys(
     actual, is_working = _with_marks(actual, marks), works(actual.subscription, team)
     renewed = _renewal(team, reader, actual, now, overlap, has_former_readers=bool(former))
     tags = _tags(marker, reader)
-    is_complete = renewed.nothing and _are_complete(team, actual)
+    is_complete = renewed.nothing and _are_complete(team, reader, actual)
     return Plan(
         in_steps(
             marks,
@@ -365,9 +365,21 @@ def _role_changes(team: str, reader: str, actual: ActualKeys) -> Iterator[Change
             yield Create("secret role", role_name(name, reader))
 
 
-def _are_complete(team: str, actual: ActualKeys) -> bool:
+def _are_complete(team: str, reader: str, actual: ActualKeys) -> bool:
+    """Whether no key has to be written: another reader is named in a new version."""
     newest = (actual.newest(name) for name in names.key_secrets(team))
-    return all(each is not None and each.enabled and bool(each.tags.get("fingerprint")) for each in newest)
+    return all(
+        each is not None
+        and each.enabled
+        and bool(each.tags.get("fingerprint"))
+        and names_reader(each, reader)
+        for each in newest
+    )
+
+
+def names_reader(version: SecretVersion, reader: str) -> bool:
+    """Whether a version says that this group may read it; an empty `reader` is none."""
+    return version.tags.get("reader", "").lower() == reader.lower()
 
 
 def _tags(marker: Marker, reader: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ A vault knows no If-Match, so no service fences these writes: the pipeline reads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -20,20 +20,21 @@ from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_sayin
 from shared.ports import Keys
 from shared.requests.request import AccessRequest
 from shared.resources.actual import SecretVersion
-from shared.resources.key_slots import EXPOSED, Renewal
+from shared.resources.key_slots import EXPOSED, Renewal, Slot, exposed_since
 from shared.resources.keys import (
     ActualKeys,
     Content,
     Exposed,
     Renewed,
     Tagged,
+    names_reader,
     plan_keys,
     plan_withdrawn_keys,
     renewal_of,
     role_of,
 )
 from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Plan, Update
-from shared.resources.secret_tags import marked
+from shared.resources.secret_tags import marked, with_others
 from shared.resources.subscription import display_name, works
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, apply_plan, gather_all, write_secret
@@ -168,8 +169,25 @@ class KeyWriter:
                 secret = Secret(name, ENDPOINT, SecretValue(app.platform.gateway_url))
                 await write_secret(app, secret, newest, tags)
             case Content(int() as slot, newest, tags):
-                assert self._keys is not None, "the plan says that they are needed"
-                await write_secret(app, Secret(name, KEY, self._keys[slot]), newest, tags)
+                await self._write_key(slot, Secret(name, KEY, self._key(slot)), newest, tags)
+
+    def _key(self, slot: int) -> SecretValue:
+        assert self._keys is not None, "the plan says that they are needed"
+        return self._keys[slot]
+
+    async def _write_key(
+        self, slot: int, secret: Secret, newest: SecretVersion | None, tags: Mapping[str, str]
+    ) -> None:
+        """Another reader is named in a new version: the tags of one that exists may say by now that a handler
+        which lost its lock has let another group read it, and nothing else would. Raises Busy if they do.
+        """
+        reader = tags["reader"]
+        if newest is None or not newest.enabled or names_reader(newest, reader):
+            await write_secret(self._app, secret, newest, tags)
+            return
+        written = await publish(self._app, self._team, slot, secret.value, with_others(tags, newest.tags))
+        if exposed_since(Slot.of(written), reader, self._event.now) is not None:
+            raise Busy(f"another group could read {secret.name} meanwhile")
 
     async def _mark(self, slot: int, versions: Sequence[SecretVersion], since: datetime) -> None:
         """Mark a key as exposed, in a new version of its secret with the same value.

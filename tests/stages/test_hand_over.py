@@ -294,6 +294,23 @@ async def test_keys_that_nobody_could_read_stay_and_those_that_nobody_may_read_a
     assert app.roles.assigned == set()
 
 
+async def test_a_key_that_a_late_handler_showed_meanwhile_is_made_new() -> None:
+    app = await a_team(Asked(readers=None))
+    before, kept = _keys(app), app.vault.kept[KEY].versions
+
+    async def show(call: Call) -> None:
+        """Another handler names its group, grants it the role, and has taken it back."""
+        if call.system == "vault" and call.writes and call.target.startswith(KEY):
+            app.calls.before = nothing
+            kept[0] = replace(kept[0], tags={**kept[0].tags, "reader": READERS})
+
+    app.calls.before = show
+    await ask(app, Asked(readers=OTHER_READERS))
+    await later(app, DAY + HOUR)
+    assert _keys(app)[PRIMARY] != before[PRIMARY]
+    _require_whole(app)
+
+
 async def test_another_change_of_the_request_leaves_the_tags_of_a_waiting_key_alone() -> None:
     app = await a_team()
     await ask(app, Asked(readers=OTHER_READERS))

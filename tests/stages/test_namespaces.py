@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from shared.errors import AccessDenied
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Done
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, an_event, catalog_text
+from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster, Kept
 from tests.stages import edits
 from tests.stages.asking import record
@@ -220,3 +222,20 @@ async def test_eleven_hundred_namespaces_cost_no_call_more_than_one(
     app.calls.forget()
     await _swept(app, caplog)
     assert len(app.calls.made) == few
+
+
+async def test_a_sweep_goes_on_where_it_may_not_list_limits(caplog: pytest.LogCaptureFixture) -> None:
+    app = await a_team(PHI)
+    await later(app, 15 * MINUTE)
+
+    async def refuse(call: Call) -> None:
+        if call.name in ("all_quotas", "all_network_policies"):
+            raise AccessDenied("Kubernetes answered 403")
+
+    app.calls.before = refuse
+    app.gateway.state.links.clear()
+    outcome, text = await _swept(app, caplog)
+    assert outcome.note is not None
+    assert outcome.note.startswith("1 of 1 teams differ")
+    assert "Kubernetes answered 403: what is unknown is not compared" in text
+    assert "limits" not in text
