@@ -6,7 +6,7 @@ What is substituted stands here, so that nobody has to believe it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -144,8 +144,12 @@ _PLANS = (product, backend_changes, unified_api_plan, workspace_plan, project)
 # ------------------------------------------------------------------------------------------------- the others
 
 
-def _let_everybody_go(present: Iterable[str], gone: Iterable[MissingTeam], message: str) -> MissingTeams:
-    absent = tuple(sorted(gone))
+def _let_everybody_go(
+    present: Iterable[str],
+    ending: Iterable[MissingTeam],
+    approved: Set[str] = frozenset(),
+) -> MissingTeams:
+    absent = tuple(sorted(ending))
     return MissingTeams(absent, len({*present, *(each.team for each in absent)}))
 
 
