@@ -29,7 +29,7 @@ from shared.ports import Cluster
 from shared.requests.paths import RequestPaths
 from shared.resources.actual import Product, Workspace
 from shared.resources.desired import Platform, compile_gateway
-from shared.resources.plan import Unread, known
+from shared.resources.plan import UNREAD, Unread
 
 #: Teams whose grants are read at the same time.
 CONCURRENCY = 8
@@ -203,20 +203,54 @@ def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
 
 async def _existing_workspaces(app: App, catalog: Catalog, seen: KnownObjects) -> ExistingWorkspaces:
     """By model, the teams that have a workspace for it. It costs one list of the cluster, where a model may
-    have dedicated workspaces. While the cluster does not serve them, none is made, and only grants count.
+    have dedicated workspaces.
     """
     dedicated = [model.name for model in catalog.models if model.dedicated is not None]
     if not dedicated or app.cluster is None:
         return {}
-    workspaces = await _listed(app.cluster) if seen.workspaces is None else known(seen.workspaces, {})
+    workspaces = await _listed(app.cluster) if seen.workspaces is None else seen.workspaces
+    if isinstance(workspaces, Unread):
+        return await _not_seen_gone(app, app.cluster, dedicated, seen.products)
     return {model: _teams_with(names.workspace(model), workspaces) for model in dedicated}
 
 
-async def _listed(cluster: Cluster) -> Mapping[str, Sequence[Workspace]]:
+async def _listed(cluster: Cluster) -> Mapping[str, Sequence[Workspace]] | Unread:
     try:
         return await cluster.all_workspaces()
     except KindNotServed:
-        return {}
+        return UNREAD
+
+
+async def _not_seen_gone(
+    app: App, cluster: Cluster, dedicated: Iterable[str], products: Iterable[Product]
+) -> ExistingWorkspaces:
+    """While the cluster does not serve workspaces, those of withdrawn teams that may have a namespace: by the
+    requests from which they were made. The other teams' grants count anyway.
+    """
+    leaving = _leaving(our_products(app, products), await _namespaces(cluster))
+    asked = await asyncio.gather(*(granted_by(app, marker) for marker in leaving))
+    # The grants are unknown where Git has lost the request.
+    had = {marker.team: grants for marker, grants in zip(leaving, asked, strict=True)}
+    return {
+        model: frozenset(team for team, grants in had.items() if grants is None or grants.get(model) == 0)
+        for model in dedicated
+    }
+
+
+async def _namespaces(cluster: Cluster) -> Set[str] | Unread:
+    try:
+        return {each.name for each in await cluster.namespaces()}
+    except KindNotServed:
+        return UNREAD
+
+
+def _leaving(products: Iterable[Product], homes: Set[str] | Unread) -> list[Marker]:
+    """The markers of the withdrawn teams that have one of these namespaces, or may have."""
+    markers = (product.marker for product in products if product.marker is not None)
+    withdrawn = [each for each in markers if each.withdrawn is not None]
+    if isinstance(homes, Unread):
+        return withdrawn
+    return [each for each in withdrawn if names.namespace(each.team) in homes]
 
 
 def _teams_with(workspace: str, workspaces: Mapping[str, Sequence[Workspace]]) -> frozenset[str]:

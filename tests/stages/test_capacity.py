@@ -595,3 +595,20 @@ async def test_a_first_policy_that_was_written_late_over_a_newer_one_counts(left
     await ask(app, Asked("alpha", tokens=10_000))
     await ask(app, Asked("bravo", tokens=50_001))
     assert _granted(app) == {"alpha": 10_000, "bravo": 50_001}
+
+
+async def test_a_gpu_that_cannot_be_seen_counts_until_it_was_seen_gone() -> None:
+    app = await _a_platform(ONE_GPU)
+    assert app.cluster is not None
+    await ask(app, Asked(dedicated=PHI))
+    await push(app, {path_of("alpha"): None, path_of("stays"): Asked(team="stays").text()})
+    assert _gpus(app) == {"alpha"}
+    app.cluster.not_served.add("Workspace")
+    await push(app, {path_of("bravo"): Asked(team="bravo", dedicated=PHI).text()})
+    assert _told(app) == [(path_of("bravo"), "AboveCeiling")]
+    app.cluster.not_served.clear()
+    await later(app, timedelta(hours=2))
+    assert _gpus(app) == set()
+    await sweep(app)
+    await later(app, timedelta(minutes=5))
+    assert _gpus(app) == {"bravo"}
