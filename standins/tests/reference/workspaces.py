@@ -43,7 +43,11 @@ def request_flaws(exchange: Exchange, api_version: str) -> Iterator[Flaw]:
 
 
 def answer_flaws(exchange: Exchange, api_version: str) -> Iterator[Flaw]:
-    """Answers that hold no Workspace (a Status, the lines of a watch) are nobody's here."""
+    """Answers that hold no Workspace have no flaws here: a Status, the lines of a watch, the text of a 404
+    for a kind that is not served.
+    """
+    if "json" not in exchange.answer_headers.get("content-type", ""):
+        return
     body = json.loads(exchange.answer_body or "null")
     kind = body.get("kind") if isinstance(body, dict) else None
     if kind == "Workspace":
