@@ -18,6 +18,12 @@ from shared.stages.settlement import settle_push
 from tests.settlement.stage import a_message, an_app, settled
 
 
+@pytest.fixture(autouse=True)
+def nothing_counted() -> None:
+    """What other tests of this process have called is not these tests'."""
+    calls.take()
+
+
 def numbers(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     prefix = "Measured: "
     return [json.loads(line.removeprefix(prefix)) for line in caplog.messages if line.startswith(prefix)]
@@ -57,7 +63,6 @@ async def test_a_clock_that_is_behind_the_brokers_makes_no_wait_below_zero(
 
 async def test_a_push_tells_the_calls_that_were_made(caplog: pytest.LogCaptureFixture) -> None:
     app = an_app()
-    calls.take()
     with counted("GitHub", "GET") as call:
         call.answered(200, "4999")
     head = await app.repository.head()
