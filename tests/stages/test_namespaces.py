@@ -22,6 +22,9 @@ from tests.stages.road import a_team, ask, later, push, shown, withdraw
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 PHI = Asked(dedicated={"phi-4": GPU})
 
+#: The catalogue says what a node costs.
+PRICED = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
+
 
 def _cluster(app: FakeApp) -> FakeCluster:
     assert app.cluster is not None
@@ -136,8 +139,7 @@ async def test_a_workspace_that_does_not_go_is_told_and_keeps_its_namespace(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = await a_team(PHI)
-    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
-    await push(app, {DEFAULT_CATALOG_PATH: price + catalog_text()})
+    await push(app, {DEFAULT_CATALOG_PATH: PRICED + catalog_text()})
     await later(app, 15 * MINUTE)
     _cluster(app).going_takes = timedelta(days=9)
     await withdraw(app)
@@ -166,8 +168,7 @@ async def test_a_namespace_without_its_label_is_told_with_its_price_and_the_cure
 ) -> None:
     app = await a_team(PHI)
     await later(app, 15 * MINUTE)
-    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
-    for prices, cost in (("", ""), (price, ", for 3.67 EUR an hour")):
+    for prices, cost in (("", ""), (PRICED, ", for 3.67 EUR an hour")):
         await push(app, {DEFAULT_CATALOG_PATH: prices + catalog_text()})
         await later(app, MINUTE)
         labels = _cluster(app).state.namespaces["team-alpha"].manifest["metadata"]["labels"]
@@ -185,8 +186,7 @@ async def test_the_price_of_a_namespace_without_its_label_counts_all_nodes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = await a_team(PHI)
-    price = f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n"
-    await push(app, {DEFAULT_CATALOG_PATH: price + catalog_text()})
+    await push(app, {DEFAULT_CATALOG_PATH: PRICED + catalog_text()})
     await later(app, 15 * MINUTE)
     del _cluster(app).state.namespaces["team-alpha"].manifest["metadata"]["labels"]
     for nodes, cost in ((3, "11.01"), (0, "3.67")):
