@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from shared.catalog.kaito_releases import Release
 from shared.documents.problem import Problem
 from shared.git import Tree
+from shared.kaito.releases import Release
 from shared.marker import Marker
 from shared.messaging.messages import CONTENT_TYPE
 from shared.messaging.retry_state import IncomingMessage

@@ -38,8 +38,8 @@ from shared.adapters.kaito_objects import (
 from shared.adapters.sharing import SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
-from shared.catalog.kaito_releases import Release, release_of
 from shared.errors import KindNotServed
+from shared.kaito.releases import Release, release_of
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
 from shared.resources.served_kinds import NEEDED, ServedKinds, TypeName
 from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, ROUTE_VERSION, Manifest

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from shared.adapters.answers import instance, text
-from shared.catalog.kaito_releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
+from shared.kaito.releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.marker import read_time
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
 from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels

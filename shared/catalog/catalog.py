@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks
-from shared.catalog.kaito_releases import Release
 from shared.catalog.terms import Classification, Provider
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
+from shared.kaito.releases import Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from shared import names
 from shared.catalog.endpoints import HOST
-from shared.catalog.kaito_releases import RELEASES, Release
 from shared.documents.field_types import validation_error
 from shared.documents.problem import listed, quote
 from shared.documents.secret_detection import looks_like_a_key
+from shared.kaito.releases import RELEASES, Release
 
 MAX_DECIMAL_PLACES = 6
 """Digits after the point of a decimal number."""

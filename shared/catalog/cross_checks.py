@@ -10,10 +10,10 @@ from shared import names
 from shared.catalog.catalog_schema import ModelSchema
 from shared.catalog.endpoints import host_of, host_problem
 from shared.catalog.entry_checks import Entry, EntryProblem, entry_problems
-from shared.catalog.kaito_releases import ACCESS_SECRETS, DEFAULT_RELEASE, Release
 from shared.documents.document import Document
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import Problem, did_you_mean, listed, quote
+from shared.kaito.releases import ACCESS_SECRETS, DEFAULT_RELEASE, Release
 
 #: The entries by name; of two with one name the first.
 Entries = Mapping[str, Entry]

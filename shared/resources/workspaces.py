@@ -1,7 +1,7 @@
 """The objects of a team with dedicated GPU workspaces: a namespace, its limits, and a Workspace and a route
 per model.
 
-All releases of KAITO from 0.6 on serve and store `kaito.sh/v1beta1` (`shared.catalog.kaito_releases`).
+All releases of KAITO from 0.6 on serve and store `kaito.sh/v1beta1` (`shared.kaito.releases`).
 The label selector is unique per team and model: two workspaces with one selector would share their nodes.
 """
 

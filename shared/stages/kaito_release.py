@@ -8,10 +8,10 @@ from shared import telemetry
 from shared.app import App
 from shared.branch.review import File
 from shared.catalog.catalog import Catalog
-from shared.catalog.kaito_releases import difference
 from shared.documents.problem import Problem, problem_at
 from shared.documents.strict_yaml import read_bytes
 from shared.errors import MergekeyError
+from shared.kaito.releases import difference
 
 
 async def release_notes(app: App, catalog: Catalog | None, files: Mapping[str, File]) -> tuple[Problem, ...]:

@@ -13,9 +13,9 @@ from datetime import timedelta
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.catalog.catalog import Catalog
-from shared.catalog.kaito_releases import Release, difference, start_problem
 from shared.errors import Busy, KindNotServed, Rejected
 from shared.inventory.list_all import errors_of, if_served, or_unread
+from shared.kaito.releases import Release, difference, start_problem
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shared.adapters.kaito_objects import marks_of
-from shared.catalog.kaito_releases import MARKS, Release, release_of
+from shared.kaito.releases import MARKS, Release, release_of
 
 DEFINITIONS: dict[str, dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("kaito_definitions.yaml").read_text()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.catalog.kaito_releases import RELEASES
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
+from shared.kaito.releases import RELEASES
 from shared.marker import Marker
 from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Workspace

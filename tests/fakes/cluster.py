@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from shared.catalog.kaito_releases import Release
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
+from shared.kaito.releases import Release
 from shared.ports import Clock
 from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
 from shared.resources.served_kinds import ServedKinds

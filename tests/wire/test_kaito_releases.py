@@ -9,8 +9,8 @@ import pytest
 from azure.identity.aio import ManagedIdentityCredential
 
 from shared.adapters.kaito import RELEASE_KEPT, KaitoCluster
-from shared.catalog.kaito_releases import RELEASES, Release
 from shared.errors import KindNotServed, Unavailable
+from shared.kaito.releases import RELEASES, Release
 from shared.marker import Marker
 from shared.resources.desired import compile_workspaces
 from shared.resources.workspaces import EARLIER_API_VERSION, fixed_fields, namespace_manifest

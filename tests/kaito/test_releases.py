@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from shared.catalog.catalog import read_catalog
-from shared.catalog.kaito_releases import (
+from shared.kaito.releases import (
     ACCESS_SECRETS,
     DEFAULT_RELEASE,
     RELEASES,

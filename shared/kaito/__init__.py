@@ -1,0 +1,1 @@
+"""What KAITO does by itself, release by release: what it serves, takes, counts and says. Pure."""
