@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks
-from shared.catalog.terms import Classification, Provider
+from shared.catalog.terms import PRESET_NAME, WRITTEN_NAME, Classification, Provider
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
-from shared.kaito.releases import Release
+from shared.kaito.presets import table
+from shared.kaito.releases import DEFAULT_RELEASE, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,11 @@ class CatalogModel:
     before the model `fallback` is asked. `data_classes`: the classes of data that may be sent to it;
     `private`: it does not leave the company's own network. `access_secret`: the Kubernetes secret with the
     Hugging Face token that its preset needs; `max_nodes`: the most GPU nodes that one of its workspaces may
-    take, None when the catalogue does not say. `cached`, `screened`: whether answers are kept by meaning, and
-    prompts pass the content safety service.
+    take, None when the catalogue does not say; `context`: the longest that its workspaces serve, in
+    tokens, None for what the release does; `tool_parser`: how they read calls of tools, None for what the
+    preset does; `named`: what its workspaces call the model, None where that is the preset's own name, and
+    `name_is_written` whether their configuration tells them. `cached`, `screened`: whether answers are kept
+    by meaning, and prompts pass the content safety service.
     """
 
     name: str
@@ -115,6 +119,10 @@ class CatalogModel:
     preset: str | None = None
     access_secret: str | None = None
     max_nodes: int | None = None
+    context: int | None = None
+    tool_parser: str | None = None
+    named: str | None = None
+    name_is_written: bool = False
     dedicated: Dedicated | None = None
     shared: SharedWorkspace | None = None
     retirement: Retirement | None = None
@@ -133,8 +141,8 @@ class CatalogModel:
 
     @property
     def served_name(self) -> str:
-        """The name that all its backends use for it. A KAITO workspace uses its preset."""
-        return self.members[0].served_name if self.members else self.preset or self.name
+        """The name that all its backends use for it."""
+        return self.members[0].served_name if self.members else self.named or self.preset or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +227,12 @@ def read_catalog(path: str, content: bytes) -> ParsedCatalog:
 
 
 def _catalog(written: CatalogSchema) -> Catalog:
+    release = written.kaito or DEFAULT_RELEASE
     safety, cache, tokens = written.content_safety, written.semantic_cache, written.entra_tokens
     return Catalog(
-        models=tuple(sorted(map(_model, written.models), key=lambda model: model.name)),
+        models=tuple(
+            sorted((_model(each, release) for each in written.models), key=lambda model: model.name)
+        ),
         currency=written.currency,
         over_commitment=Decimal(1) if written.over_commitment is None else written.over_commitment,
         content_safety=ContentSafety(safety.endpoint, safety.threshold) if safety else None,
@@ -233,12 +244,13 @@ def _catalog(written: CatalogSchema) -> Catalog:
     )
 
 
-def _model(written: ModelSchema) -> CatalogModel:
+def _model(written: ModelSchema, release: Release) -> CatalogModel:
+    named = _named(written, release) if written.provider == "kaito" else None
     breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
     return CatalogModel(
         name=written.name,
         provider=written.provider,
-        members=tuple(_members(written)),
+        members=tuple(_members(written, named or written.served_name or written.name)),
         breaker=Breaker(breaker.failures, breaker.interval, breaker.trip) if breaker else None,
         retries=written.retries,
         fallback=written.fallback,
@@ -251,6 +263,10 @@ def _model(written: ModelSchema) -> CatalogModel:
         preset=written.preset,
         access_secret=written.access_secret,
         max_nodes=written.max_nodes,
+        context=written.context,
+        tool_parser=written.tool_parser,
+        named=named,
+        name_is_written=written.provider == "kaito" and written.served_name == WRITTEN_NAME,
         dedicated=Dedicated(tuple(asked.instance_types), asked.per_team, asked.total) if asked else None,
         shared=SharedWorkspace(written.shared.instance_type) if written.shared else None,
         retirement=Retirement(written.retires_on, written.successor)
@@ -261,10 +277,25 @@ def _model(written: ModelSchema) -> CatalogModel:
     )
 
 
-def _members(written: ModelSchema) -> Iterator[Member]:
-    """Where no backend of a priority has a weight, they have equal shares."""
+def _named(written: ModelSchema, release: Release) -> str | None:
+    """What the model's workspaces call it, if that is not the preset's own name. Where nothing is known of
+    the release, its presets are served under their own names.
+    """
+    if written.served_name == WRITTEN_NAME:
+        return written.name
+    if written.served_name == PRESET_NAME:
+        known = table(release)
+        preset = None if known is None or written.preset is None else known.preset(written.preset)
+        return None if preset is None else preset.served
+    return written.served_name
+
+
+def _members(written: ModelSchema, served_name: str) -> Iterator[Member]:
+    """`served_name` is that of the one backend. Where no backend of a priority has a weight, they have equal
+    shares.
+    """
     if written.endpoint is not None:
-        yield Member(written.endpoint, written.served_name or written.name, credential=written.credential)
+        yield Member(written.endpoint, served_name, credential=written.credential)
     for member in written.pool or ():
         peers = sum(other.priority == member.priority for other in written.pool or ())
         yield Member(

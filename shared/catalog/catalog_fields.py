@@ -28,6 +28,7 @@ _ORIGIN = rf"^https://{HOST}(:[0-9]{{1,5}})?$"
 _SERVED_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 _SECRET_NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$"  # noqa: S105 - the form of a name
 _KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_PARSER_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _AUDIENCE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$"
 _CURRENCY = r"^[A-Z]{3}$"
 _DECIMAL = r"^[0-9]{1,7}(\.[0-9]{1,6})?$"
@@ -180,6 +181,18 @@ KubernetesName = Annotated[
     ),
     _schema(_KUBERNETES_NAME),
 ]
+ParserName = Annotated[
+    str,
+    AfterValidator(
+        partial(
+            _text,
+            _PARSER_NAME,
+            "BadParserName",
+            "must be the name of a parser as vLLM has it, such as hermes.",
+        )
+    ),
+    _schema(_PARSER_NAME),
+]
 Audience = Annotated[
     str,
     AfterValidator(
@@ -205,5 +218,6 @@ KaitoRelease = Annotated[Release, BeforeValidator(_release)]
 Amount = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1_000_000)), _decimal_schema(0, 1_000_000)]
 OverCommitment = Annotated[Decimal, BeforeValidator(partial(_decimal, 1, 100)), _decimal_schema(1, 100)]
 Score = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1)), _decimal_schema(0, 1)]
+Context = Annotated[int, Field(ge=1, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Share = Annotated[int, Field(ge=1, le=100)]

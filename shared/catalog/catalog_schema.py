@@ -7,6 +7,7 @@ from pydantic import Field
 from shared.catalog.catalog_fields import (
     Amount,
     Audience,
+    Context,
     Count,
     Currency,
     Endpoint,
@@ -15,6 +16,7 @@ from shared.catalog.catalog_fields import (
     MemberName,
     Origin,
     OverCommitment,
+    ParserName,
     Score,
     SecretName,
     ServedName,
@@ -101,7 +103,9 @@ class ModelSchema(Schema):
         default=None, description="the OpenAI-compatible base URL of the backend, ending in /v1"
     )
     served_name: ServedName | None = Field(
-        default=None, description="what the backend calls the model; default: name"
+        default=None,
+        description="what the backend calls the model; default: name. A workspace's default is its preset; "
+        "written: the name, which we tell it; preset: what the release calls it",
     )
     credential: SecretName | None = Field(
         default=None,
@@ -139,6 +143,12 @@ class ModelSchema(Schema):
     preset: ServedName | None = Field(default=None, description="the KAITO preset that a workspace runs")
     access_secret: KubernetesName | None = Field(
         default=None, description="the Kubernetes secret with the token that the preset needs"
+    )
+    context: Context | None = Field(
+        default=None, description="the longest context that its workspaces serve, in tokens"
+    )
+    tool_parser: ParserName | None = Field(
+        default=None, description="how its workspaces read calls of tools, as vLLM names it"
     )
     max_nodes: Count | None = Field(
         default=None, description="the most GPU nodes that one workspace of it may take"

@@ -6,3 +6,7 @@ from typing import Literal
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Provider = Literal["foundry", "kaito", "openai"]
+
+#: Instead of a name: what a KAITO workspace calls its model. `written`: the name of the catalogue, which its
+#: configuration tells the server. `preset`: what the release serves by itself.
+WRITTEN_NAME, PRESET_NAME = "written", "preset"

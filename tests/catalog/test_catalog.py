@@ -479,3 +479,31 @@ def test_a_wrong_price_of_a_node_is_found_at_its_key_or_its_value(
     [problem] = read_catalog("c.yaml", text.encode()).problems
     assert (problem.reason, (problem.line, problem.column)) == (reason, place)
     assert problem.message.startswith(named)
+
+
+def _served(text: str, release: str = "0.12") -> str:
+    catalog = (
+        f'kaito: "{release}"\nmodels:\n'
+        f"  - {{name: gemma, provider: kaito, preset: gemma-3-4b-instruct, {text}"
+        "dedicated: {instanceTypes: [Standard_NC24ads_A100_v4], total: 1}}\n"
+    )
+    parsed = read_catalog("model_catalog.yaml", catalog.encode())
+    assert parsed.catalog is not None
+    return parsed.catalog.models[0].served_name
+
+
+@pytest.mark.parametrize(
+    ("written", "served"),
+    [
+        ("", "gemma-3-4b-instruct"),
+        ("servedName: written, ", "gemma"),
+        ("servedName: preset, ", "gemma-3-4b-it"),
+        ("servedName: gemma-team, ", "gemma-team"),
+    ],
+)
+def test_the_catalogue_says_what_a_workspace_calls_its_model(written: str, served: str) -> None:
+    assert _served(written) == served
+
+
+def test_where_nothing_is_known_of_a_release_a_preset_has_its_own_name() -> None:
+    assert _served("servedName: preset, ", release="0.9") == "gemma-3-4b-instruct"
