@@ -23,10 +23,10 @@ from shared.requests.request import AccessRequest
 from shared.resources.actual import Namespace, Product, Project, Workspace
 from shared.resources.desired import Platform
 from shared.resources.keys import renewal_of
+from shared.resources.namespace_labels import has_our_label, label_lost
 from shared.resources.plan import Plan, describe, known
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
 from shared.resources.readiness import Failed, NotYet, readiness
-from shared.resources.workspace_plan import has_our_label, label_lost
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 

@@ -22,8 +22,8 @@ from shared.resources.actual import (
     Route,
     Workspace,
 )
+from shared.resources.namespace_labels import has_our_label
 from shared.resources.plan import UNREAD, Unread, known
-from shared.resources.workspace_plan import has_our_label
 from shared.resources.workspaces import LIMITS
 
 

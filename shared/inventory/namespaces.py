@@ -12,8 +12,8 @@ from shared import names
 from shared.catalog.catalog import Catalog
 from shared.inventory.snapshot import Snapshot
 from shared.resources.actual import Namespace, Workspace
+from shared.resources.namespace_labels import has_our_label, label_lost
 from shared.resources.plan import UNREAD, Unread, known
-from shared.resources.workspace_plan import has_our_label, label_lost
 
 #: An empty namespace goes in seconds, one with a GPU node in minutes.
 STAYS_TOO_LONG = timedelta(minutes=10)

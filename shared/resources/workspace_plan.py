@@ -6,13 +6,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Se
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Literal
 
 from shared.errors import LabelLost, NotManaged
 from shared.marker import Marker
 from shared.names import namespace as namespace_name
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.desired import DesiredWorkspaces
+from shared.resources.namespace_labels import has_our_label, is_labelled, label_lost, taken
+from shared.resources.namespace_limits import is_open, limit_changes
 from shared.resources.plan import (
     UNREAD,
     Change,
@@ -29,17 +30,7 @@ from shared.resources.plan import (
     known,
     refusal,
 )
-from shared.resources.workspaces import (
-    MANAGED_BY,
-    MANAGER,
-    Manifest,
-    fixed_fields,
-    labels_of,
-    spec_matches,
-)
-
-#: The label that finds our objects, as kubectl spells it.
-OUR_LABEL = f"{MANAGED_BY}={MANAGER}"
+from shared.resources.workspaces import Manifest, fixed_fields, spec_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +108,7 @@ def plan_workspaces(
     else:
         plan = _plan_objects(desired, actual, postponed, is_marked=False)
         return _between_markers(desired, marker, actual, plan)
-    if _is_labelled(marker, namespace) or not _is_marked(marker, namespace):
+    if is_labelled(marker, namespace) or not _is_marked(marker, namespace):
         return plan
     return replace(plan, steps=((Update("namespace", namespace.name, None, marker),), *plan.steps))
 
@@ -155,7 +146,7 @@ def _plan_known(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Plan:
     workspaces that nobody asks for go. Nothing is created that costs money, and no marker is written: what
     it vouches for is compared again when the kind is there.
     """
-    limits, refused_limits = _limit_changes(desired.limits, actual.limits, is_marked=True)
+    limits, refused_limits = limit_changes(desired.limits, actual.limits, is_marked=True)
     refused, deleted = _workspace_changes(desired, actual.by_name, desired.workspaces.keys())
     return Plan(in_steps([*limits, *deleted]), refused=(*refused_limits, *refused), unread=actual.unread)
 
@@ -183,26 +174,6 @@ def _refused(marker: Marker, namespace: Namespace, actual: ActualWorkspaces) -> 
     return (Refused("namespace", name, LabelLost, label_lost(name, actual.workspaces)),)
 
 
-def has_our_label(namespace: Namespace) -> bool:
-    """Whether it has the label that the cluster's admission policy demands."""
-    return namespace.labels.get(MANAGED_BY) == MANAGER
-
-
-def label_lost(name: str, workspaces: Iterable[Workspace] | Unread) -> str:
-    """What has come of a namespace without that label, and how a person puts it back."""
-    shown = (f"{each.name} on {each.fixed.get('instanceType')}" for each in known(workspaces, ()))
-    running = "of which nothing is known" if isinstance(workspaces, Unread) else ", ".join(shown)
-    return (
-        f"namespace {name} has lost the label {OUR_LABEL}: nothing in it is repaired or deleted until it is "
-        f"put back: kubectl label namespace {name} {OUR_LABEL} --overwrite. GPUs go on: {running or 'none'}"
-    )
-
-
-def _is_labelled(marker: Marker, namespace: Namespace) -> bool:
-    """Whether it has all our labels."""
-    return labels_of(marker).items() <= namespace.labels.items()
-
-
 def _terminating(namespace: Namespace, *, ends: bool) -> Plan:
     note = namespace.remaining
     return Plan(pending=(Pending("namespace", namespace.name, "NamespaceTerminating", ends, note),))
@@ -217,7 +188,7 @@ def _is_marked(marker: Marker, namespace: Namespace | None) -> bool:
 def _is_begun(marker: Marker, namespace: Namespace) -> bool:
     """Whether its marker vouches for nothing already, and its labels are right."""
     has_no_digest = namespace.marker is not None and not namespace.marker.digest
-    return has_no_digest and _is_labelled(marker, namespace)
+    return has_no_digest and is_labelled(marker, namespace)
 
 
 def _between_markers(
@@ -247,18 +218,18 @@ def _plan_objects(
     """
     existing = actual.by_name
     granted = desired.without(postponed.keys() - existing.keys()) if postponed else desired
-    limits, refused_limits = _limit_changes(desired.limits, actual.limits, is_marked=is_marked)
+    limits, refused_limits = limit_changes(desired.limits, actual.limits, is_marked=is_marked)
     actual_routes = known(actual.routes, ())
-    taken = {each.name for each in actual_routes if not each.managed} & granted.routes.keys()
+    occupied = {each.name for each in actual_routes if not each.managed} & granted.routes.keys()
     held = _held(granted, actual)
     refused, listed = _workspace_changes(granted, existing, held | postponed.keys())
     changes, absent = _within_quota(listed, existing, len(granted.workspaces))
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
-    kept = {each.name for each in refused} | (held - existing.keys()) | taken
+    kept = {each.name for each in refused} | (held - existing.keys()) | occupied
     created, deleted = _route_changes(routes, actual_routes, kept, is_marked=is_marked)
     return Plan(
         in_steps([*limits, *deleted], changes, created),
-        refused=(*refused_limits, *refused, *(_taken("route", "route", each) for each in sorted(taken))),
+        refused=(*refused_limits, *refused, *(taken("route", "route", each) for each in sorted(occupied))),
         pending=(*_leaving(absent & desired.workspaces.keys()), *_pending(postponed)),
     )
 
@@ -268,7 +239,7 @@ def _held(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Set[str]:
     would be. A GPU costs money, and without the network policy it could be reached past the gateway.
     """
     limits = () if isinstance(actual.limits, Unread) else actual.limits
-    if any(_is_open(each, desired.limits) for each in limits if not each.managed):
+    if any(is_open(each, desired.limits) for each in limits if not each.managed):
         return desired.workspaces.keys()
     theirs = {each.name: each.spec for each in known(actual.routes, ()) if not each.managed}
     return {
@@ -278,39 +249,8 @@ def _held(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Set[str]:
     }
 
 
-def _is_open(found: Limit, limits: Sequence[Manifest]) -> bool:
-    return any(
-        _limit_name(manifest) == f"{found.kind} {found.name}" and not spec_matches(found.spec, manifest)
-        for manifest in limits
-    )
-
-
 def _leaving(names: Set[str]) -> Iterator[Pending]:
     return (Pending("workspace", name, "WorkspaceDeleting") for name in sorted(names))
-
-
-def _limit_changes(
-    limits: Sequence[Manifest], actual: Sequence[Limit] | Unread, *, is_marked: bool
-) -> tuple[list[Change], list[Refused]]:
-    """What is missing is created, what others opened is closed, and what has not our label is refused."""
-    if isinstance(actual, Unread):
-        return ([] if is_marked else [Create("limits", _limit_name(each), each) for each in limits]), []
-    existing = {f"{each.kind} {each.name}": each for each in actual}
-    changes, refused = list[Change](), list[Refused]()
-    for manifest in limits:
-        name = _limit_name(manifest)
-        found = existing.get(name)
-        if found is None:
-            changes.append(Create("limits", name, manifest))
-        elif not found.managed:
-            refused.append(_taken("limits", manifest["kind"], manifest["metadata"]["name"]))
-        elif not spec_matches(found.spec, manifest):
-            changes.append(Update("limits", name, None, manifest))
-    return changes, refused
-
-
-def _limit_name(manifest: Manifest) -> str:
-    return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
 def _workspace_changes(
@@ -321,7 +261,7 @@ def _workspace_changes(
     for name, manifest in desired.workspaces.items():
         actual = existing.get(name)
         if actual is not None and not actual.managed:
-            refused.append(_taken("workspace", "workspace", name))
+            refused.append(taken("workspace", "workspace", name))
         elif name in held:
             continue
         elif actual is None:
@@ -342,14 +282,6 @@ def _surplus_workspaces(desired: Container[str], existing: Mapping[str, Workspac
 def _differs(actual: Workspace, manifest: Manifest) -> bool:
     """Whether a workspace that is not being deleted must be replaced."""
     return not actual.terminating and dict(actual.fixed) != fixed_fields(manifest)
-
-
-def _taken(kind: Literal["workspace", "route", "limits"], shown: str, name: str) -> Refused:
-    message = (
-        f"there is a {shown} {name} in the team's namespace that is not managed by mergekey: rename or "
-        f"remove it, or put the label {OUR_LABEL} back"
-    )
-    return Refused(kind, f"{shown} {name}" if kind == "limits" else name, NotManaged, message)
 
 
 def _within_quota(
@@ -422,7 +354,7 @@ def _has_ended(marker: Marker, now: datetime, grace: timedelta) -> bool:
 
 def _plan_mark(namespace: Namespace, marker: Marker) -> Plan:
     """The namespace with this marker and our labels."""
-    if namespace.marker == marker and _is_labelled(marker, namespace):
+    if namespace.marker == marker and is_labelled(marker, namespace):
         return Plan()
     return Plan(in_steps([Update("namespace", namespace.name, None, marker)]))
 

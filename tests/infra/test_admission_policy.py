@@ -12,7 +12,7 @@ import yaml
 
 from shared.adapters.kaito_objects import namespace_of
 from shared.marker import Marker
-from shared.resources.workspace_plan import OUR_LABEL, has_our_label
+from shared.resources.namespace_labels import OUR_LABEL, has_our_label
 from shared.resources.workspaces import MANAGED_BY, MANAGER, namespace_manifest
 from tests.conftest import ROOT
 
