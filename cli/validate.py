@@ -73,6 +73,7 @@ def _review(
 ) -> Review:
     """The review of these files, compared with those in force, if they are given."""
     from shared.branch.platform_checks import tier_problems
+    from shared.branch.replacements import due_between, replacement_warnings
     from shared.branch.review import Baseline, current_grants, review
     from shared.branch.team_states import past_day_problems
 
@@ -82,8 +83,13 @@ def _review(
         found = review(files, paths, catalog_path, Baseline(today=today), check)
         return found.without(past_day_problems(found, None, today))
     baseline = current_grants(in_force, paths, catalog_path, today)
-    found = review(files, paths, catalog_path, baseline, check)
-    return found.without(past_day_problems(found, review(in_force, paths, catalog_path), today))
+    found, former = review(files, paths, catalog_path, baseline, check), review(in_force, paths, catalog_path)
+    problems = [*past_day_problems(found, former, today)]
+    if found.catalog is not None and former.catalog is not None:
+        due = due_between((former.requests, former.catalog), (found.requests, found.catalog))
+        content = files[catalog_path].content
+        problems += replacement_warnings(catalog_path, content, found.catalog, due)
+    return found.without(problems)
 
 
 def _files(folder: Path, paths: RequestPaths, catalog_path: str) -> dict[str, File]:

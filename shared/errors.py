@@ -60,6 +60,12 @@ class LabelLost(NotManaged):
     reason = "LabelLost"
 
 
+class WorkspaceEdited(NotManaged):
+    """People changed a field of a Workspace of ours that only we write: what it serves is theirs to say."""
+
+    reason = "WorkspaceEdited"
+
+
 class AccessDenied(PermanentError):
     """A role is missing. Roles take minutes to work, so settlement tries for a while before it gives up."""
 

@@ -22,6 +22,7 @@ from shared.resources.actual import (
     ActualBackend,
     ActualNamedValue,
     Api,
+    ConfigMap,
     Fragment,
     GpuNode,
     Limit,
@@ -405,6 +406,7 @@ class Cluster(Protocol):
         """What there is under the names of a team's quota and network policy, whoever it belongs to."""
         ...
 
+    async def config_map(self, namespace: str, name: str) -> ConfigMap | None: ...
     async def all_quotas(self) -> Mapping[str, list[Limit]]:
         """By namespace, those that are ours."""
         ...
@@ -420,6 +422,12 @@ class Cluster(Protocol):
     async def create(self, manifest: Manifest) -> None:
         """Raises Busy when there is one already: an object that cannot be changed in place is not applied
         over another owner's.
+        """
+        ...
+
+    async def change_workspace(self, manifest: Manifest, resource_version: str) -> None:
+        """Give an existing Workspace the configuration of this manifest, with the annotations. Raises Busy
+        when it has changed since, Unavailable when it is gone.
         """
         ...
 

@@ -26,6 +26,7 @@ from shared.adapters.kaito_objects import (
     NODE_OF,
     at_home,
     by_home,
+    config_map_of,
     items_of,
     limit_of,
     marks_of,
@@ -40,7 +41,7 @@ from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
 from shared.errors import KindNotServed
 from shared.kaito.releases import Release, release_of
-from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
 from shared.resources.served_kinds import NEEDED, ServedKinds, TypeName
 from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, ROUTE_VERSION, Manifest
 
@@ -62,6 +63,7 @@ _MAX_PAGE_BYTES, _MAX_PAGES = 64 * 1024 * 1024, 1_000
 #: How often a list is begun again whose next page has expired.
 _MAX_RESTARTS = 3
 _JSON, _APPLY = "application/json", "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
 
 
 class KaitoCluster:
@@ -204,6 +206,21 @@ class KaitoCluster:
         with understood(SYSTEM):
             return None if found is None else limit_of(kind)(found)
 
+    async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        found = await self._request("GET", Place("v1", "ConfigMap", namespace, name))
+        with understood(SYSTEM):
+            return None if found is None else config_map_of(found)
+
+    async def change_workspace(self, manifest: Manifest, resource_version: str) -> None:
+        """A merge patch and no apply: that would create a Workspace which is gone, version or not."""
+        metadata = manifest["metadata"]
+        changed = {
+            "metadata": {"resourceVersion": resource_version, "annotations": metadata["annotations"]},
+            "inference": {"config": manifest["inference"]["config"]},
+        }
+        place = Place.of(manifest)
+        await self._request("PATCH", place, {"fieldManager": FIELD_MANAGER}, changed)
+
     async def apply(self, manifest: Manifest) -> None:
         """Server-side apply; `force`, because what we declare is ours.
         https://kubernetes.io/docs/reference/using-api/server-side-apply
@@ -327,11 +344,18 @@ def _route(namespace: str | None = None, name: str | None = None) -> Place:
     return Place(ROUTE_VERSION, "HTTPRoute", namespace, name)
 
 
+def _content_type(method: str, query: list[tuple[str, str]]) -> str:
+    """Only an apply is forced; the other patch is a merge."""
+    if method != "PATCH":
+        return _JSON
+    return _APPLY if ("force", "true") in query else _MERGE
+
+
 async def _call(
     client: Any, method: str, path: str, query: list[tuple[str, str]], body: Manifest | None
 ) -> Answer:
     """One request, read to its end: whatever happens, its connection is given back."""
-    headers = {"Accept": _JSON, "Content-Type": _APPLY if method == "PATCH" else _JSON}
+    headers = {"Accept": _JSON, "Content-Type": _content_type(method, query)}
     prepared = client.param_serialize(
         method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
     )

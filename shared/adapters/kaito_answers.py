@@ -18,6 +18,7 @@ _QUOTA_EXCEEDED = ("exceeded quota: ", "status unknown for quota: ")
 _PLURALS = {
     "Namespace": "namespaces",
     "Node": "nodes",
+    "ConfigMap": "configmaps",
     "ResourceQuota": "resourcequotas",
     "NetworkPolicy": "networkpolicies",
     "HTTPRoute": "httproutes",

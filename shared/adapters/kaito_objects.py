@@ -9,7 +9,8 @@ from typing import TypeVar
 from shared.adapters.answers import instance, text
 from shared.kaito.releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.marker import read_time
-from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.inference_config import configuration_of
 from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels
 
 V = TypeVar("V")
@@ -103,7 +104,14 @@ def workspace_of(item: Manifest) -> Workspace:
         managed=is_managed(metadata),
         nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
         deleted=_deleted(metadata),
+        configuration=configuration_of(item),
     )
+
+
+def config_map_of(item: Manifest) -> ConfigMap:
+    data = {text(name): text(value) for name, value in instance(dict, item.get("data") or {}).items()}
+    metadata = item["metadata"]
+    return ConfigMap(text(metadata["name"]), is_managed(metadata), item.get("immutable") is True, data)
 
 
 def limit_of(kind: str) -> Callable[[Manifest], Limit]:

@@ -159,7 +159,7 @@ async def _decide_catalog(app: App, now: datetime, tree: Tree, head: Head) -> De
     return (
         Decision("stale")
         if catalog is None
-        else Decision("active", head.commit, path, (tree[path].blob,), catalog=catalog)
+        else Decision("active", head.commit, path, (tree[path].blob,), catalog=catalog, tree=tree)
     )
 
 

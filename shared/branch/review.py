@@ -18,6 +18,7 @@ from shared.branch.retirement import (
     retirement_warnings,
 )
 from shared.branch.states import SOON
+from shared.branch.tool_calls import tool_call_warnings
 from shared.catalog.capacity import (
     Allocation,
     Capacity,
@@ -223,6 +224,7 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
     problems.extend(above_limits)
     accepted = _without(evaluated.evaluations, problems)
     problems.extend(retirement_warnings(accepted, evaluated.catalog))
+    problems.extend(tool_call_warnings(accepted, evaluated.catalog))
     requests = {
         path: evaluation.request
         for path, evaluation in sorted(accepted.items())

@@ -13,6 +13,7 @@ from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Breaker
 from shared.marker import Marker
 from shared.resources.backends import Backend, PoolMember
+from shared.resources.inference_config import Configuration
 from shared.resources.unified_api import KEY_NAMES
 
 
@@ -181,7 +182,8 @@ class Namespace:
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A KAITO Workspace: its immutable fields (`fixed`), its conditions, whether it is being deleted, how
-    many `nodes` KAITO takes for it, 0 where it does not say (yet), and when its deletion began (`deleted`).
+    many `nodes` KAITO takes for it, 0 where it does not say (yet), when its deletion began (`deleted`), and
+    what it is told beyond its preset (`configuration`).
     """
 
     name: str
@@ -192,6 +194,17 @@ class Workspace:
     managed: bool
     nodes: int = 0
     deleted: datetime | None = None
+    configuration: Configuration = field(default_factory=Configuration)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMap:
+    """A ConfigMap in a team's namespace. One that is not `immutable` may say something else at any time."""
+
+    name: str
+    managed: bool
+    immutable: bool
+    data: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.catalog.catalog import Catalog
+from shared.kaito.releases import DEFAULT_RELEASE, Release
 from shared.marker import Marker
 from shared.names import CATALOG_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
 from shared.policies.api_policy import api_policy
@@ -28,6 +29,8 @@ from shared.resources.workspaces import (
     EARLIER_API_VERSION,
     Cluster,
     Manifest,
+    config_manifest,
+    config_of,
     network_policy_manifest,
     quota_manifest,
     route_manifest,
@@ -133,11 +136,15 @@ class DesiredCatalog:
 
 @dataclass(frozen=True, slots=True)
 class DesiredWorkspaces:
-    """The objects in the team's namespace. `workspaces` and `routes` are by workspace name."""
+    """The objects in the team's namespace. `workspaces`, `routes` and `configs`, which some need, are by
+    workspace name. `release` is the one by which the catalogue is judged; it is not written.
+    """
 
     limits: tuple[Manifest, ...]
     workspaces: dict[str, Manifest]
     routes: dict[str, Manifest]
+    configs: dict[str, Manifest] = field(default_factory=dict)
+    release: Release = field(default=DEFAULT_RELEASE, compare=False)
 
     def without(self, missing: Set[str]) -> DesiredWorkspaces:
         """The same without some of the workspaces, and their routes."""
@@ -150,7 +157,8 @@ class DesiredWorkspaces:
 
     @property
     def hashed(self) -> dict[str, Any]:
-        return {"limits": self.limits, "workspaces": self.workspaces, "routes": self.routes}
+        parts = {"limits": self.limits, "workspaces": self.workspaces, "routes": self.routes}
+        return {**parts, "configs": self.configs} if self.configs else parts
 
     @property
     def digest(self) -> str:
@@ -220,12 +228,16 @@ def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platf
 
 def compile_shared_workspaces(catalog: Catalog, platform: Platform) -> DesiredWorkspaces:
     """The workspaces that the platform runs for all teams. Empty without a cluster or without such models."""
-    shared = [
+    return _workspaces(CATALOG_TEAM, shared_models(catalog), catalog, platform)
+
+
+def shared_models(catalog: Catalog) -> tuple[ModelAccess, ...]:
+    """The models of which the platform runs a workspace for all teams, as if it asked for them."""
+    return tuple(
         ModelAccess(each.name, each.provider, None, None, each.shared.instance_type)
         for each in catalog.models
         if each.shared
-    ]
-    return _workspaces(CATALOG_TEAM, shared, catalog, platform)
+    )
 
 
 def _workspaces(
@@ -239,6 +251,12 @@ def _workspaces(
         limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
         workspaces={workspace(m.name): workspace_manifest(marker, m, catalog) for m in models},
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
+        configs={
+            workspace(m.name): config_manifest(marker, config)
+            for m in models
+            if (config := config_of(m, catalog)) is not None
+        },
+        release=catalog.kaito or DEFAULT_RELEASE,
     )
 
 

@@ -19,7 +19,7 @@ Kind = Literal[
     "product", "product policy", "product link", "product marker", "product reservation",
     "administrator subscription", "subscription", "backend", "named value",
     "api", "api policy", "api marker", "policy fragment",
-    "namespace", "workspace", "route", "limits",
+    "namespace", "workspace", "config", "route", "limits",
     "project", "project marker", "project role", "tracing connection",
     "secret", "key", "secret role",
 ]  # fmt: skip

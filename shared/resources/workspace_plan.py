@@ -6,11 +6,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Se
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Literal
 
-from shared.errors import LabelLost, NotManaged
+from shared.errors import LabelLost, NotManaged, WorkspaceEdited
+from shared.kaito.releases import Release
 from shared.marker import Marker
 from shared.names import namespace as namespace_name
 from shared.resources.actual import Limit, Namespace, Route, Workspace
+from shared.resources.config_changes import ActualConfigs, config_changes, needed_configs
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.namespace_labels import has_our_label, is_labelled, label_lost, taken
 from shared.resources.namespace_limits import is_open, limit_changes
@@ -30,19 +33,21 @@ from shared.resources.plan import (
     known,
     refusal,
 )
-from shared.resources.workspaces import Manifest, fixed_fields, spec_matches
+from shared.resources.workspace_changes import edited, is_changed_for_all, need
+from shared.resources.workspaces import Manifest, spec_matches
 
 
 @dataclass(frozen=True, slots=True)
 class ActualWorkspaces:
-    """A team's namespace with its workspaces, routes and limits: what is there under the names of ours.
-    Except for limits, UNREAD is what the cluster does not serve.
+    """A team's namespace with its workspaces, routes, limits and configurations: what is there under the
+    names of ours. Except for the last two, UNREAD is what the cluster does not serve.
     """
 
     namespace: Namespace | Unread | None = None
     workspaces: Sequence[Workspace] | Unread = ()
     routes: Sequence[Route] | Unread = ()
     limits: Sequence[Limit] | Unread = UNREAD
+    configs: ActualConfigs | Unread = UNREAD
 
     @property
     def is_terminating(self) -> bool:
@@ -121,12 +126,42 @@ def _plan_marked(desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed
 
 def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
     """The workspaces that do not exist as desired: they would be created, or replaced."""
-    existing = {name: each.fixed for name, each in actual.by_name.items() if each.managed}
+    existing = {name: each for name, each in actual.by_name.items() if each.managed}
     return frozenset(
         name
         for name, manifest in desired.workspaces.items()
-        if name not in existing or dict(existing[name]) != fixed_fields(manifest)
+        if name not in existing or need(existing[name], manifest, desired.release) == "new"
     )
+
+
+def changed_for_all(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
+    """The standing workspaces that would be changed, or replaced, because the catalogue says something else
+    of their models.
+    """
+    existing = {name: each for name, each in actual.lasting.items() if each.managed}
+    return frozenset(
+        name
+        for name, manifest in desired.workspaces.items()
+        if name in existing
+        and is_changed_for_all(existing[name], manifest)
+        and need(existing[name], manifest, desired.release) in ("new", "restart")
+    )
+
+
+def begun(marker: Marker, actual: ActualWorkspaces) -> Literal["vouched", "begun", "not yet"]:
+    """Whether the namespace's marker says that all was written as desired, that it is being written, or still
+    vouches for what was desired before.
+    """
+    namespace = known(actual.namespace, None)
+    if _is_marked(marker, namespace):
+        return "vouched"
+    return "begun" if namespace is not None and _is_begun(marker, namespace) else "not yet"
+
+
+def configs_of(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
+    """The names of the configurations that must exist."""
+    needed = needed_configs(desired.configs, desired.workspaces, actual.by_name, desired.release)
+    return frozenset(manifest["metadata"]["name"] for manifest in needed.values())
 
 
 def _plan_namespace(
@@ -195,41 +230,61 @@ def _between_markers(
     desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, plan: Plan
 ) -> Plan:
     """The plan between the marker without its digest, so that a change which is taken back meanwhile is seen,
-    and the one with it, which a plan that leaves a workspace out does not write.
+    and the one with it, which a plan that leaves a workspace out does not write. While a configuration is
+    refused the marker stays: by one that is begun, the teams that have the same model would wait.
     """
-    namespace, name = known(actual.namespace, None), namespace_name(marker.team)
-    begin = (
-        ()
-        if namespace is not None and _is_begun(marker, namespace)
-        else [Update("namespace", name, None, marker.unfinished())]
+    namespace = known(actual.namespace, None)
+    if namespace is not None and any(each.kind == "config" for each in plan.refused):
+        return plan
+    return replace(
+        plan, steps=in_steps(_begin(marker, namespace), *plan.steps, _end(desired, marker, actual, plan))
     )
+
+
+def _begin(marker: Marker, namespace: Namespace | None) -> Sequence[Change]:
+    if namespace is not None and _is_begun(marker, namespace):
+        return ()
+    return [Update("namespace", namespace_name(marker.team), None, marker.unfinished())]
+
+
+def _end(
+    desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, plan: Plan
+) -> Sequence[Change]:
+    """The marker that vouches for all, if all of it is there after the plan."""
     created = {each.name for each in plan if isinstance(each, Create) and each.kind == "workspace"}
     left_out = {each.name for each in (*plan, *plan.pending) if not isinstance(each, Create)}
     is_whole = desired.workspaces.keys() <= (actual.lasting.keys() - left_out) | created
-    end = [Update("namespace", name, None, marker)] if is_whole else ()
-    return replace(plan, steps=in_steps(begin, *plan.steps, end))
+    return [Update("namespace", namespace_name(marker.team), None, marker)] if is_whole else ()
 
 
 def _plan_objects(
     desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Mapping[str, str], *, is_marked: bool
 ) -> Plan:
-    """Limits, workspaces and routes; where the namespace's marker vouches for them, what was edited or is
-    missing.
+    """Limits, configurations, workspaces and routes; where the namespace's marker vouches for them, what was
+    edited or is missing.
     """
     existing = actual.by_name
     granted = desired.without(postponed.keys() - existing.keys()) if postponed else desired
+    needed = needed_configs(granted.configs, granted.workspaces, existing, desired.release)
+    configs = config_changes(needed, actual.configs)
     limits, refused_limits = limit_changes(desired.limits, actual.limits, is_marked=is_marked)
     actual_routes = known(actual.routes, ())
     occupied = {each.name for each in actual_routes if not each.managed} & granted.routes.keys()
-    held = _held(granted, actual)
+    held = _held(granted, actual) | configs.held
     refused, listed = _workspace_changes(granted, existing, held | postponed.keys())
     changes, absent = _within_quota(listed, existing, len(granted.workspaces))
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
-    kept = {each.name for each in refused} | (held - existing.keys()) | occupied
+    waiting = _right_routes(routes, {each.name: each for each in actual_routes}) & postponed.keys()
+    kept = {each.name for each in refused} | (held - existing.keys()) | occupied | waiting
     created, deleted = _route_changes(routes, actual_routes, kept, is_marked=is_marked)
     return Plan(
-        in_steps([*limits, *deleted], changes, created),
-        refused=(*refused_limits, *refused, *(taken("route", "route", each) for each in sorted(occupied))),
+        in_steps([*limits, *configs.created, *deleted], changes, created),
+        refused=(
+            *refused_limits,
+            *configs.refused,
+            *refused,
+            *(taken("route", "route", each) for each in sorted(occupied)),
+        ),
         pending=(*_leaving(absent & desired.workspaces.keys()), *_pending(postponed)),
     )
 
@@ -266,8 +321,8 @@ def _workspace_changes(
             continue
         elif actual is None:
             changes.append(Create("workspace", name, manifest))
-        elif _differs(actual, manifest):
-            changes.append(Replace("workspace", name, actual.resource_version))
+        elif not actual.terminating:
+            _change(actual, manifest, desired.release, refused, changes)
     return refused, [*changes, *_surplus_workspaces(desired.workspaces, existing)]
 
 
@@ -279,16 +334,28 @@ def _surplus_workspaces(desired: Container[str], existing: Mapping[str, Workspac
     )
 
 
-def _differs(actual: Workspace, manifest: Manifest) -> bool:
-    """Whether a workspace that is not being deleted must be replaced."""
-    return not actual.terminating and dict(actual.fixed) != fixed_fields(manifest)
+def _change(
+    actual: Workspace,
+    manifest: Manifest,
+    release: Release,
+    refused: list[Refused],
+    changes: list[Change],
+) -> None:
+    """Add what a workspace needs that is not being deleted."""
+    match need(actual, manifest, release):
+        case "new":
+            changes.append(Replace("workspace", actual.name, actual.resource_version))
+        case "restart":
+            changes.append(Update("workspace", actual.name, actual.resource_version, manifest))
+        case "edited":
+            refused.append(Refused("workspace", actual.name, WorkspaceEdited, edited(actual.name)))
 
 
 def _within_quota(
     changes: list[Change], existing: Mapping[str, Workspace], quota: int
 ) -> tuple[list[Change], set[str]]:
     """The changes that fit into the quota now, and the workspaces that are leaving or postponed."""
-    leaving = {each.name for each in changes if not isinstance(each, Create)}
+    leaving = {each.name for each in changes if isinstance(each, Replace | Delete)}
     leaving |= {name for name, workspace in existing.items() if workspace.terminating}
     if not leaving:
         return changes, leaving

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.catalog.catalog import Catalog
+from shared.catalog.catalog import Catalog, CatalogModel
+from shared.kaito.releases import DEFAULT_RELEASE
 from shared.marker import Marker, format_time, marker_from
 from shared.names import namespace, node_label, workspace
 from shared.requests.request import ModelAccess
+from shared.resources.inference_config import FILE, InferenceConfig, inference_config
 
 Manifest = dict[str, Any]
 
@@ -110,24 +112,58 @@ def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
 
 def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> Manifest:
     """A Workspace has no `spec`: `resource` and `inference` stand at the top. An access secret has to be in
-    the namespace already.
+    the namespace already, and so has the configuration, where the catalogue asks for one.
     """
-    entry = catalog.model(model.name)
-    if entry is None or entry.preset is None:
-        raise ValueError(f"the catalogue has no preset for {model.name}")
+    entry, config = _entry(model, catalog), config_of(model, catalog)
     name = workspace(model.name)
     options = (
         {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
     )
+    metadata: Manifest = {
+        "name": name,
+        "namespace": namespace(marker.team),
+        "labels": labels_of(marker),
+        **({} if config is None else {"annotations": config.annotations}),
+    }
     return {
         "apiVersion": API_VERSION,
         "kind": "Workspace",
-        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": labels_of(marker)},
+        "metadata": metadata,
         "resource": {
             "instanceType": model.instance_type,
             "labelSelector": {"matchLabels": {"apps": node_label(marker.team, model.name)}},
         },
-        "inference": {"preset": {"name": entry.preset, **options}},
+        "inference": {
+            "preset": {"name": entry.preset, **options},
+            **({} if config is None else {"config": config.name}),
+        },
+    }
+
+
+def _entry(model: ModelAccess, catalog: Catalog) -> CatalogModel:
+    entry = catalog.model(model.name)
+    if entry is None or entry.preset is None:
+        raise ValueError(f"the catalogue has no preset for {model.name}")
+    return entry
+
+
+def config_of(model: ModelAccess, catalog: Catalog) -> InferenceConfig | None:
+    """What the model's workspaces are told beyond their preset; None for nothing."""
+    return inference_config(_entry(model, catalog), catalog.kaito or DEFAULT_RELEASE)
+
+
+def config_manifest(marker: Marker, config: InferenceConfig) -> Manifest:
+    """An immutable ConfigMap: another content is another name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": config.name,
+            "namespace": namespace(marker.team),
+            "labels": labels_of(marker),
+        },
+        "immutable": True,
+        "data": {FILE: config.text},
     }
 
 

@@ -190,8 +190,10 @@ class WorkspaceWriter:
 
     async def __call__(self, change: Change) -> None:
         match change:
-            case Create("workspace", _, manifest):
+            case Create("workspace" | "config", _, manifest):
                 await self._cluster.create(manifest)
+            case Update("workspace", _, tag, manifest):
+                await self._cluster.change_workspace(manifest, tag or ANY_VERSION)
             case Create("limits" | "route", _, manifest) | Update("limits", _, _, manifest):
                 await self._cluster.apply(manifest)
             case Update("namespace", _, _, marker):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.app import App
@@ -23,17 +23,21 @@ from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
 from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Workspace
+from shared.resources.config_changes import ActualConfigs
 from shared.resources.desired import (
     DesiredWorkspaces,
     compile_gateway,
     compile_shared_workspaces,
     compile_workspaces,
 )
-from shared.resources.plan import UNREAD, Delete, Plan, Unread, WritablePlan, refusal
+from shared.resources.plan import UNREAD, Delete, Plan, Unread, Update, WritablePlan, refusal
 from shared.resources.readiness import Failed, NotYet, Ready, readiness
 from shared.resources.served_kinds import types_of
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
+    begun,
+    changed_for_all,
+    configs_of,
     plan_withdrawn_workspaces,
     plan_workspaces,
     started,
@@ -41,6 +45,7 @@ from shared.resources.workspace_plan import (
 from shared.stages.apply import WorkspaceWriter, apply_plan
 from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
+from shared.stages.workspace_turns import workspaces_before
 
 #: A node takes minutes to start and to stop.
 NODE_WAIT = timedelta(seconds=30)
@@ -51,7 +56,10 @@ NOTHING_DESIRED = DesiredWorkspaces((), {}, {})
 GRANT_WAIT = timedelta(seconds=5)
 #: The cluster's answer about its release is kept for as long.
 RELEASE_WAIT = timedelta(minutes=5)
+#: A model takes minutes to start.
+TURN_WAIT = timedelta(minutes=1)
 PRODUCT_NOT_THERE, KAITO_RELEASE_UNKNOWN = "ProductNotThere", "KaitoReleaseUnknown"
+ANOTHER_IS_REPLACED = "AnotherIsReplaced"
 
 
 def read_namespace(app: App, team: str) -> ReadAhead[Namespace | None]:
@@ -96,7 +104,7 @@ async def _provision(
     actual, missing = await _read(cluster, namespace, marker, desired)
     if desired.workspaces and namespace is not None and namespace.terminating:
         return _going(namespace)
-    postponed = await _postponed(app, decision, desired, actual)
+    postponed = await _postponed(app, event, decision, desired, marker, actual)
     plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
     writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
     if not await _apply(app, event, decision, writable):
@@ -149,7 +157,8 @@ async def _read(
         _limits(cluster, name, desired),
     )
     actual = ActualWorkspaces(namespace, or_unread(workspaces), or_unread(routes), limits)
-    return actual, next(iter(errors_of(workspaces, routes).values()), None)
+    configs = await _configs(cluster, name, configs_of(desired, actual))
+    return replace(actual, configs=configs), next(iter(errors_of(workspaces, routes).values()), None)
 
 
 async def _read_nothing(
@@ -161,7 +170,8 @@ async def _read_nothing(
     needed = types_of([*desired.workspaces.values(), *desired.routes.values()])
     missing = (await cluster.served()).first_missing(needed) if needed else None
     if missing is None:
-        return ActualWorkspaces(namespace), None
+        actual = ActualWorkspaces(namespace)
+        return replace(actual, configs=dict.fromkeys(configs_of(desired, actual))), None
     return ActualWorkspaces(namespace, UNREAD, UNREAD), missing
 
 
@@ -169,22 +179,57 @@ async def _limits(cluster: Cluster, namespace: str, desired: DesiredWorkspaces) 
     return await cluster.limits(namespace) if desired.limits else UNREAD
 
 
+async def _configs(cluster: Cluster, namespace: str, names: Set[str]) -> ActualConfigs:
+    """These configurations, each read by itself."""
+    found = await asyncio.gather(*(cluster.config_map(namespace, name) for name in sorted(names)))
+    return dict(zip(sorted(names), found, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Postponed:
-    """The workspaces that must not be created yet, each with the reason; `note` is for people."""
+    """The workspaces that must not be created or changed yet, each with the reason; `note` is for people."""
 
     workspaces: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    is_first_look: bool = False
 
 
 async def _postponed(
+    app: App,
+    event: Event[TeamMessage],
+    decision: Decision,
+    desired: DesiredWorkspaces,
+    marker: Marker,
+    actual: ActualWorkspaces,
+) -> _Postponed:
+    """The workspaces that must wait; what exists stays. Those that the catalogue changes are changed one at a
+    time. A namespace whose marker vouches for all that is desired had its turn: there something is put right
+    that people did.
+    """
+    if actual.unread:
+        return _Postponed()
+    unjudged = await _postponed_starts(app, decision, desired, actual)
+    if unjudged.workspaces:
+        return unjudged
+    changed, state = changed_for_all(desired, actual), begun(marker, actual)
+    if not changed or state == "vouched":
+        return _Postponed()
+    if state == "not yet":
+        return _Postponed(dict.fromkeys(changed, ANOTHER_IS_REPLACED), is_first_look=True)
+    wanted = {name: desired.workspaces[name] for name in changed}
+    before = await workspaces_before(app, event, decision, wanted)
+    note = f"after {', '.join(sorted(set(before.values())))}" if before else ""
+    return _Postponed(dict.fromkeys(before, ANOTHER_IS_REPLACED), note)
+
+
+async def _postponed_starts(
     app: App, decision: Decision, desired: DesiredWorkspaces, actual: ActualWorkspaces
 ) -> _Postponed:
     """New workspaces as long as the team's product does not grant them, or the release of KAITO in the
-    cluster is not the one by which they were judged: no node is started before. What exists stays. The
-    platform's own workspaces need no product.
+    cluster is not the one by which they were judged: no node is started before. The platform's own workspaces
+    need no product.
     """
-    new = frozenset[str]() if actual.unread else started(desired, actual)
+    new = started(desired, actual)
     if not new:
         return _Postponed()
     missing = new - actual.by_name.keys()
@@ -210,6 +255,10 @@ def _waiting(postponed: _Postponed) -> Waiting:
     reasons = set(postponed.workspaces.values())
     if PRODUCT_NOT_THERE in reasons:
         return Waiting(GRANT_WAIT, "ProductNotThere")
+    if ANOTHER_IS_REPLACED in reasons:
+        # A catalogue-wide change takes as long as all teams' models need to start.
+        wait = GRANT_WAIT if postponed.is_first_look else TURN_WAIT
+        return Waiting(wait, "AnotherIsReplaced", patient=True, note=postponed.note)
     if KAITO_RELEASE_UNKNOWN in reasons:
         return Waiting(RELEASE_WAIT, "KaitoReleaseUnknown", note=postponed.note)
     return Waiting(RELEASE_WAIT, "KaitoReleaseDiffers", note=postponed.note)
@@ -235,9 +284,9 @@ async def _apply(app: App, event: Event[TeamMessage], decision: Decision, plan: 
     """Write the plan. Returns False while the quota is exceeded: the cluster counts it some moments after it
     was raised, or after a workspace was deleted; and a foreign workspace may use it.
 
-    The branch is read right before a deletion: a GPU takes half an hour to come back.
+    The branch is read right before a deletion and a restart: a GPU takes half an hour to come back.
     """
-    if plan.deletes:
+    if plan.deletes or any(isinstance(each, Update) and each.kind == "workspace" for each in plan):
         await ensure_branch_unchanged(app, event, decision)
     try:
         await apply_plan(plan, WorkspaceWriter(_cluster(app), namespace_name(event.message.team)))

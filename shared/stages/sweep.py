@@ -21,11 +21,13 @@ from shared.branch.decision import tree_of
 from shared.branch.endings import evaluate_teams
 from shared.branch.evaluation import evaluate, files_of
 from shared.branch.missing_teams import markers_of
+from shared.branch.replacements import due_for, replacement_warnings
 from shared.branch.repository_state import requests_of
 from shared.branch.review import Baseline, File, Review
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
+from shared.documents.problem import Problem
 from shared.errors import LabelLost, MergekeyError, NotManaged, Rejected
 from shared.git import Tree
 from shared.inventory import owned_teams
@@ -58,6 +60,7 @@ from shared.messaging.routes import (
 from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
+from shared.resources.desired import shared_models
 from shared.resources.plan import known
 from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
@@ -110,7 +113,12 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     )
     reviewed, notes = branch.reviewed, await release_notes(app, branch.reviewed.catalog, branch.files)
     if head is not None and (event.message.verdict or branch.judged.held):
-        problems = [*reviewed.problems, *held_problems(branch.judged), *notes]
+        problems = [
+            *reviewed.problems,
+            *held_problems(branch.judged),
+            *notes,
+            *_replacements(app, branch, snapshot),
+        ]
         await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
     findings = list(_compare(app, branch, snapshot, event.now, deep))
@@ -125,6 +133,20 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     note = f"{changes} of {len(reviewed.requests)} teams differ, {queued} messages queued"
     leaving = going(app.platform.repository, snapshot)
     return Done(f"{note}, {leaving} namespaces are being deleted" if leaving else note)
+
+
+def _replacements(app: App, branch: Branch, snapshot: Snapshot) -> list[Problem]:
+    """Warnings at the catalogue for the workspaces that will be made anew or restarted."""
+    catalog, path = branch.reviewed.catalog, app.paths.catalog
+    if catalog is None or app.cluster is None:
+        return []
+    asked = [(each.request.team, each.request.models) for each in branch.desired_teams]
+    due = [
+        each
+        for team, models in (*asked, (CATALOG_TEAM, shared_models(catalog)))
+        for each in due_for(team, models, catalog, snapshot.team(team).workspaces.lasting)
+    ]
+    return replacement_warnings(path, branch.files[path].content, catalog, due)
 
 
 async def _queue_due(

@@ -32,14 +32,14 @@ def _dedicated(team: str) -> File:
     )
 
 
-def test_the_example_repository_has_no_problems() -> None:
+def test_the_example_repository_has_no_problems_and_says_what_has_no_tools() -> None:
     files = {
         file.relative_to(EXAMPLES).as_posix(): File(file.read_bytes())
         for file in EXAMPLES.rglob("*")
         if file.is_file()
     }
     found = review(files, PATHS, DEFAULT_CATALOG_PATH)
-    assert found.problems == ()
+    assert [(each.level, each.reason) for each in found.problems] == [("warning", "NoToolCalls")]
     assert sorted(request.team for request in found.requests.values()) == ["alpha", "bravo", "charlie"]
 
 

@@ -19,9 +19,13 @@ ALPHA = "tenant-access/config/alpha/access.yaml"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the example repository, with a .git folder that must not be looked at."""
+    """A copy of the example repository, with a .git folder that must not be looked at. Its model on GPUs
+    answers calls of tools, of which nothing is to be said then.
+    """
     folder = tmp_path / "checkout"
     shutil.copytree(EXAMPLES, folder)
+    catalog = folder / "platform" / "config" / "model_catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("context: 16384", "toolParser: hermes"))
     (folder / ".git" / "tenant-access").mkdir(parents=True)
     (folder / ".git" / "developer-requests").symlink_to("nowhere")
     return folder
@@ -250,7 +254,19 @@ def test_the_console_script_validates_the_examples() -> None:
     script = Path(sys.executable).parent / "mergekey"
     finished = subprocess.run([script, "validate", EXAMPLES], capture_output=True, text=True, check=False)
     assert finished.returncode == 0
-    assert finished.stdout.endswith("3 requests, no problems.\n")
+    assert finished.stdout.endswith("3 requests, no problems and 1 warning.\n")
+
+
+def test_beside_a_checkout_of_what_was_before_a_replaced_workspace_is_told(
+    checkout: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before, symlinks=True)
+    catalog = before / "platform" / "config" / "model_catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("servedName: written", "maxNodes: 1"))
+    assert "WorkspacesReplaced" not in _mergekey("validate", checkout, "--before", checkout).output
+    result = _mergekey("validate", checkout, "--before", before)
+    assert (result.exit_code, "WorkspacesReplaced" in result.output) == (0, True)
 
 
 def _ends(checkout: Path, day: str) -> None:

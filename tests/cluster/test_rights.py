@@ -28,7 +28,6 @@ DELETE /api/v1/namespaces/OWN/resourcequotas/any
 GET /api/v1/namespaces/OWN/services
 DELETE /api/v1/nodes/any
 DELETE /apis/networking.k8s.io/v1/namespaces/OWN/networkpolicies/any
-PATCH /apis/kaito.sh/v1beta1/namespaces/OWN/workspaces/any
 PUT /apis/kaito.sh/v1beta1/namespaces/OWN/workspaces/any
 PATCH /apis/kaito.sh/v1beta1/namespaces/OWN/workspaces/any/status
 POST /apis/rbac.authorization.k8s.io/v1/namespaces/OWN/roles
@@ -48,7 +47,9 @@ GET /api/v1/namespaces/OWN/secrets/token
 POST /api/v1/namespaces/OWN/secrets
 DELETE /api/v1/namespaces/kube-system/secrets/any
 GET /api/v1/configmaps
-POST /api/v1/namespaces/OWN/configmaps
+GET /api/v1/namespaces/OWN/configmaps
+PATCH /api/v1/namespaces/OWN/configmaps/any
+DELETE /api/v1/namespaces/OWN/configmaps/any
 GET /api/v1/namespaces/OWN/pods
 POST /api/v1/namespaces/OWN/pods
 POST /api/v1/namespaces/OWN/pods/any/exec?command=sh
@@ -87,7 +88,9 @@ PATCH /api/v1/namespaces/PLACE/resourcequotas/new ResourceQuota
 PATCH /api/v1/namespaces/PLACE/resourcequotas/known ResourceQuota
 PATCH /apis/networking.k8s.io/v1/namespaces/PLACE/networkpolicies/new NetworkPolicy
 PATCH /apis/networking.k8s.io/v1/namespaces/PLACE/networkpolicies/known NetworkPolicy
+POST /api/v1/namespaces/PLACE/configmaps ConfigMap
 POST /apis/kaito.sh/v1beta1/namespaces/PLACE/workspaces Workspace
+PATCH /apis/kaito.sh/v1beta1/namespaces/PLACE/workspaces/known Workspace
 DELETE /apis/kaito.sh/v1beta1/namespaces/PLACE/workspaces/known
 PATCH /apis/gateway.networking.k8s.io/v1/namespaces/PLACE/httproutes/new HTTPRoute
 PATCH /apis/gateway.networking.k8s.io/v1/namespaces/PLACE/httproutes/known HTTPRoute

@@ -17,15 +17,16 @@ from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailab
 from shared.kaito.releases import RELEASES
 from shared.marker import Marker
 from shared.ports import Cluster
-from shared.resources.actual import Limit, Namespace, Workspace
+from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
+from shared.resources.inference_config import Configuration, configuration_of
 from shared.resources.readiness import NotYet, Ready, readiness
 from shared.resources.served_kinds import NEEDED
 from shared.resources.workspaces import Manifest, namespace_manifest, spec_matches
 from tests.contract.conftest import BOTH, REAL_SERVER
 from tests.contract.sides import Definitions, Watch
 from tests.contract.targets import unique
-from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, catalog_text
 
 GOING = timedelta(minutes=2)
 #: A namespace's content begins to go five seconds after the namespace.
@@ -278,6 +279,53 @@ async def test_a_workspace_that_changed_meanwhile_is_not_deleted(
     with pytest.raises(Busy):
         await cluster.delete_workspace(home, "phi-4", before.resource_version)
     assert not (await _workspace(cluster, home)).terminating
+
+
+CONFIGURED = a_catalog(
+    catalog_text().replace("preset: phi-4\n", "preset: phi-4\n    servedName: written\n    context: 8192\n")
+)
+
+
+def _configured(team: str) -> DesiredWorkspaces:
+    return compile_workspaces(
+        Asked(team=team, dedicated={"phi-4": GPU}).read(), CONFIGURED, FakeApp().platform
+    )
+
+
+async def test_a_configuration_is_read_back_as_it_was_created(cluster: Cluster, team: str, home: str) -> None:
+    manifest = _configured(team).configs["phi-4"]
+    name = manifest["metadata"]["name"]
+    assert await cluster.config_map(home, name) is None
+    await cluster.create(manifest)
+    assert await cluster.config_map(home, name) == ConfigMap(name, True, True, manifest["data"])
+    with pytest.raises(Busy):
+        await cluster.create(manifest)
+
+
+async def test_a_workspace_takes_another_configuration_at_the_version_read(
+    cluster: Cluster, team: str, home: str
+) -> None:
+    before, desired = await _workspace(cluster, home), _configured(team)
+    assert before.configuration == Configuration()
+    await cluster.create(desired.configs["phi-4"])
+    await cluster.change_workspace(desired.workspaces["phi-4"], before.resource_version)
+    after = await _workspace(cluster, home)
+    assert after.configuration == configuration_of(desired.workspaces["phi-4"])
+    assert (after.fixed, after.configuration.is_edited) == (before.fixed, False)
+    with pytest.raises(Busy):
+        await cluster.change_workspace(desired.workspaces["phi-4"], before.resource_version)
+
+
+async def test_a_workspace_that_is_gone_is_not_made_by_a_change(
+    cluster: Cluster, team: str, home: str, clock: Watch
+) -> None:
+    found = await _workspace(cluster, home)
+    await cluster.delete_workspace(home, "phi-4", found.resource_version)
+    clock.advance(GOING)
+    assert await cluster.workspaces(home) == []
+    with pytest.raises(Unavailable):
+        await cluster.change_workspace(_configured(team).workspaces["phi-4"], found.resource_version)
+    assert await cluster.workspaces(home) == []
 
 
 async def test_a_deleted_workspace_takes_its_time_to_go(cluster: Cluster, home: str, clock: Watch) -> None:

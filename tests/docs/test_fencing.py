@@ -39,7 +39,7 @@ READS = {
     "Roles": {"granted", "readers", "readers_of"},
     "Cluster": {
         "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
-        "limits", "all_quotas", "all_network_policies", "release", "served",
+        "limits", "config_map", "all_quotas", "all_network_policies", "release", "served",
     },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
@@ -92,6 +92,10 @@ FENCES: dict[str, tuple[str, str]] = {
     "Cluster.delete_workspace": (
         VERSION,
         f"{CLUSTER}::test_a_workspace_that_changed_meanwhile_is_not_deleted",
+    ),
+    "Cluster.change_workspace": (
+        VERSION,
+        f"{CLUSTER}::test_a_workspace_takes_another_configuration_at_the_version_read",
     ),
     "Cluster.delete_namespace": (VERSION, f"{CLUSTER}::test_a_namespace_is_gone_when_its_workspaces_are"),
     "Cluster.create": ("refused where there is one", f"{CLUSTER}::test_a_workspace_is_created_once"),

@@ -15,7 +15,8 @@ from typing import Any
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.kaito.releases import Release
 from shared.ports import Clock
-from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.inference_config import configuration_of
 from shared.resources.served_kinds import ServedKinds
 from shared.resources.workspaces import (
     API_VERSION,
@@ -34,6 +35,7 @@ TYPES = {
     "Workspace": API_VERSION,
     "HTTPRoute": ROUTE_VERSION,
     "Namespace": "v1",
+    "ConfigMap": "v1",
     "ResourceQuota": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Node": "v1",
@@ -42,7 +44,9 @@ TYPES = {
 
 @dataclass
 class Kept:
-    """One object as it was applied, its version, when it was made and when its deletion began."""
+    """One object as it was applied, its version, when it was made, when its deletion began, and when its
+    workload was `started` again.
+    """
 
     manifest: Manifest
     version: str
@@ -50,6 +54,7 @@ class Kept:
     deleted: datetime | None = None
     conditions: tuple[Mapping[str, Any], ...] = ()
     remaining: str = ""
+    started: datetime | None = None
 
 
 @dataclass
@@ -193,6 +198,36 @@ class FakeCluster:
                 found.setdefault(home, []).append(limit)
         return found
 
+    async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        async with self._calls.read("cluster", "config_map", f"{namespace}/{name}"):
+            self._catch_up()
+            kept = self.state.objects.get((namespace, "ConfigMap", name))
+            if kept is None:
+                return None
+            manifest = kept.manifest
+            return ConfigMap(
+                name, _is_managed(manifest), manifest.get("immutable") is True, deepcopy(manifest["data"])
+            )
+
+    async def change_workspace(self, manifest: Manifest, resource_version: str) -> None:
+        metadata = manifest["metadata"]
+        target = f"{metadata['namespace']}/{metadata['name']}"
+        async with self._of(
+            WORKSPACE, self._calls.write("cluster", "change_workspace", target, resource_version)
+        ):
+            self._catch_up()
+            self._require_label(metadata["namespace"])
+            key = (metadata["namespace"], WORKSPACE, metadata["name"])
+            kept = self.state.objects.get(key)
+            if kept is None:
+                raise Unavailable(f"{WORKSPACE} {metadata['name']} not found", reason="NotFound")
+            _match(kept, resource_version)
+            restarts = configuration_of(kept.manifest).name != configuration_of(manifest).name
+            self._put(self.state.objects, key, manifest)
+            if restarts:
+                kept.started = self._clock.now()
+                self._catch_up()
+
     async def apply(self, manifest: Manifest) -> None:
         metadata, kind = manifest["metadata"], manifest["kind"]
         home = f"{metadata['namespace']}/" if "namespace" in metadata else ""
@@ -327,14 +362,18 @@ class FakeCluster:
 
     def _walked(self, key: tuple[str, str, str], kept: Kept) -> tuple[Mapping[str, Any], ...]:
         age = self._clock.now() - kept.created
+        runs = self._clock.now() - (kept.started or kept.created)
         fails = f"{key[0]}/{key[2]}" in self.failing
-        return _conditions(age >= self.nodes_take, age >= self.models_take, fails)
+        return _conditions(age >= self.nodes_take, runs >= self.models_take, fails)
 
     def _workspace(self, name: str, kept: Kept) -> Workspace:
         fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
         nodes = self.counted_nodes.get(name, 1)
         going = kept.deleted is not None
-        return Workspace(name, kept.version, fixed, kept.conditions, going, managed, nodes, kept.deleted)
+        configuration = configuration_of(kept.manifest)
+        return Workspace(
+            name, kept.version, fixed, kept.conditions, going, managed, nodes, kept.deleted, configuration
+        )
 
     def _version(self) -> str:
         return str(next(self._versions))

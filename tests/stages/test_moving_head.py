@@ -226,6 +226,7 @@ VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.put_api": _gateway("apis"),
     "Gateway.put_api_policy": _gateway("api_policies"),
     "Cluster.delete_workspace": _workspace,
+    "Cluster.change_workspace": _workspace,
     "Cluster.delete_namespace": _namespace,
 }
 
@@ -245,10 +246,23 @@ async def test_every_write_that_can_be_fenced_carries_the_version_that_was_read(
     assert carried == {write: {True} for write in VERSIONS}
 
 
+def _with_parser(name: str) -> Files:
+    keys = f"preset: phi-4\n    toolParser: {name}\n"
+    return {DEFAULT_CATALOG_PATH: catalog_text().replace("preset: phi-4\n", keys)}
+
+
 async def _go_through_a_life(app: FakeApp) -> None:
-    """A team comes, wants another GPU, none, one again, none; leaves and returns; leaves for good. In between
-    the API is imported anew, and somebody lets everybody use the product.
+    """A team comes, its model gets another configuration; it wants another GPU, none, one again, none; leaves
+    and returns; leaves for good. In between the API is imported anew, and somebody lets everybody use the
+    product.
     """
+    await push(app, {**_with_parser("hermes")})
+    await push(app, {**_asks(OWN_GPU)})
+    await later(app, timedelta(hours=1))
+    await push(app, {**_with_parser("pythonic")})
+    await later(app, timedelta(hours=1))
+    await push(app, {**OFFER})
+    await later(app, timedelta(hours=1))
     for asked in (
         OWN_GPU,
         Asked(dedicated={"phi-4": LARGER_GPU}),

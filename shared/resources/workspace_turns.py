@@ -1,0 +1,74 @@
+"""Of all workspaces of one model, one at a time is changed: the next when the one before serves again.
+
+A change of the catalogue comes to all teams at once, and a mistake in it should cost the first of them its
+model, not all. A team whose turn is to come says so by its namespace's marker without a digest, which its
+stage writes anyway before anything else; then it looks at all the others. Of two that look at the same time
+each sees the other, and the first by name goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from shared.marker import Marker
+from shared.resources.actual import Namespace, Workspace
+from shared.resources.readiness import Ready, readiness
+from shared.resources.workspace_changes import model_in, model_of
+from shared.resources.workspaces import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The namespaces in the cluster and their workspaces; `asking`: the teams that ask for a workspace of the
+    model, whether it is there or not.
+    """
+
+    namespaces: Sequence[Namespace]
+    workspaces: Mapping[str, Sequence[Workspace]]
+    asking: Set[str]
+
+
+def has_turn_before(owner: Marker, own: str, manifest: Manifest, others: Others) -> str | None:
+    """The first namespace that keeps a workspace of ours from being changed; None when it is its turn. `own`
+    is our namespace, `manifest` what the workspace shall be.
+    """
+    name, target = manifest["metadata"]["name"], model_in(manifest)
+    before = (
+        each.name
+        for each in sorted(others.namespaces, key=lambda each: each.name)
+        if each.name != own
+        and _counts(owner, each)
+        and _is_before(each, own, _named(name, others.workspaces.get(each.name, ())), target, others.asking)
+    )
+    return next(before, None)
+
+
+def _counts(owner: Marker, namespace: Namespace) -> bool:
+    """Whether it is ours and stays."""
+    marker = namespace.marker
+    is_ours = marker is not None and marker.repository == owner.repository and not marker.newer
+    return is_ours and not namespace.terminating and marker is not None and marker.withdrawn is None
+
+
+def _named(name: str, workspaces: Iterable[Workspace]) -> Workspace | None:
+    return next((each for each in workspaces if each.name == name and each.managed), None)
+
+
+def _is_before(
+    namespace: Namespace,
+    own: str,
+    found: Workspace | None,
+    target: tuple[object, ...],
+    asking: Set[str],
+) -> bool:
+    """Whether its workspace is being made anew, does not serve yet as ours shall be, or comes first."""
+    assert namespace.marker is not None, "it is ours"
+    has_begun = not namespace.marker.digest
+    if found is None:
+        return has_begun and namespace.marker.team in asking
+    if found.terminating:
+        return True
+    if model_of(found) == target:
+        return not isinstance(readiness(found.conditions), Ready)
+    return has_begun and namespace.name < own
