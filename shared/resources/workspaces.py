@@ -37,6 +37,8 @@ PREFIX = "mergekey.dev"
 #: The label, and its value, by which lists find our objects. The admission policy of the cluster demands it
 #: of a namespace: without it the app may write nothing there, not even the label.
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "mergekey"
+#: Of a workspace that KAITO does not measure when it starts.
+UNMEASURED = {"kaito.sh/disable-benchmark": "true"}
 #: The limits of a namespace by kind, each with its name.
 LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gateway"}
 
@@ -116,13 +118,19 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> 
     if entry is None or entry.preset is None:
         raise ValueError(f"the catalogue has no preset for {model.name}")
     name = workspace(model.name)
+    unmeasured = {} if entry.benchmark else {"annotations": dict(UNMEASURED)}
     options = (
         {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
     )
     return {
         "apiVersion": API_VERSION,
         "kind": "Workspace",
-        "metadata": {"name": name, "namespace": namespace(marker.team), "labels": labels_of(marker)},
+        "metadata": {
+            "name": name,
+            "namespace": namespace(marker.team),
+            "labels": labels_of(marker),
+            **unmeasured,
+        },
         "resource": {
             "instanceType": model.instance_type,
             "labelSelector": {"matchLabels": {"apps": node_label(marker.team, model.name)}},

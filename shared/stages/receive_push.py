@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from shared import names
 from shared.app import App
 from shared.branch.ceilings import may_exceed_ceilings
-from shared.branch.decision import tree_of
+from shared.branch.decision import catalog_of, tree_of
 from shared.branch.evaluation import evaluate, files_of, has_read, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
@@ -147,7 +147,11 @@ async def _review_touched(
     read them yet: GitHub waits ten seconds for the answer.
     """
     paths = {*push.changed, *push.misplaced, app.paths.catalog} & after.keys()
-    baseline = Baseline(frozenset(requests_of(before, app.paths.requests)), today=at.now.date())
+    baseline = Baseline(
+        frozenset(requests_of(before, app.paths.requests)),
+        today=at.now.date(),
+        catalog=await catalog_of(app, before),
+    )
     files: Mapping[str, File] = await read_files(app, paths, after)
     reviewed = review(files, app.paths.requests, app.paths.catalog, baseline)
     crowded = _teams_with_several_files(app, after)

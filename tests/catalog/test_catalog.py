@@ -293,7 +293,11 @@ def test_what_is_no_key_is_not_taken_for_one(text: str) -> None:
             "NotAllowed",
         ),
         (
-            {"provider": "kaito", "preset": "m", "dedicated": {"instanceTypes": ["Standard_A1"], "total": 1}},
+            {
+                "provider": "kaito",
+                "preset": "phi-4",
+                "dedicated": {"instanceTypes": ["Standard_NC24ads_A100_v4"], "total": 1},
+            },
             "NotAllowed",
         ),
     ],
