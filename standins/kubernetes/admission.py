@@ -50,6 +50,7 @@ def check_object(kind: Kind, schema: Schema, value: Object, live: Object | None)
         problems += _changes(value, live)
         # A built-in kind is looked at as a new object and as a change, its metadata twice each time.
         about, problems = (about * 2, problems) if kind.is_custom else (about * 4, problems * 2)
+        problems += _immutable(value, live)
     problems = [*about, *problems]
     if _has_rules(schema):
         blocked = any(problem.reason in _BLOCKING for problem in problems)
@@ -95,6 +96,20 @@ def _changes(value: Object, live: Object) -> Iterator[Violation]:
         yield Violation(
             "roleRef", "FieldValueInvalid", f"Invalid value: {value.get('roleRef')}: cannot change roleRef"
         )
+
+
+def _immutable(value: Object, live: Object) -> Iterator[Violation]:
+    """What an update changes in a ConfigMap or a Secret that says of itself that it cannot be changed
+    (pkg/apis/core/validation, `ValidateConfigMapUpdate`).
+    """
+    if live.get("kind") not in ("ConfigMap", "Secret") or not live.get("immutable"):
+        return
+    text = "Forbidden: field is immutable when `immutable` is set"
+    if not value.get("immutable"):
+        yield Violation("immutable", "FieldValueForbidden", text)
+    for part in ("data", "binaryData"):
+        if (value.get(part) or {}) != (live.get(part) or {}):
+            yield Violation(part, "FieldValueForbidden", text)
 
 
 def _amounts(quota: Object) -> Iterator[Violation]:

@@ -115,7 +115,7 @@ def _definition(versions: list[Kind], options: Options) -> Object:
         "spec": {
             "group": kind.group,
             "names": names,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": rows,
             "conversion": {"strategy": "None"},
         },

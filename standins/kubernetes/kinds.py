@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -107,7 +108,16 @@ def _binding(value: Object) -> None:
             subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
+def _secret(value: Object) -> None:
+    """`stringData` is for writers only: what is stored and read is `data`, in base64."""
+    texts = value.pop("stringData", None) or {}
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+    value |= {"data": {**value.get("data", {}), **encoded}} if encoded else {}
+    value.setdefault("type", "Opaque")
+
+
 _COMPLETED = {
+    "secrets": _secret,
     "namespaces": _namespace,
     "resourcequotas": _quota,
     "networkpolicies": _network_policy,
@@ -204,7 +214,9 @@ STORED = {kind.resource: kind for kind in reversed(KINDS)}
 NAMESPACE, QUOTA, SERVICE, NODE = (
     STORED[name] for name in ("namespaces", "resourcequotas", "services", "nodes")
 )
+CONFIG_MAP, SECRET, POD = (STORED[name] for name in ("configmaps", "secrets", "pods"))
 WORKSPACE = STORED["workspaces.kaito.sh"]
+NODE_CLAIM = STORED["nodeclaims.karpenter.sh"]
 #: The version that the app uses with the AKS add-on (KAITO 0.6).
 ADD_ON_WORKSPACE = next(kind for kind in KINDS if kind.api_version == "kaito.sh/v1alpha1")
 ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING = (

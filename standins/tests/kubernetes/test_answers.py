@@ -56,6 +56,8 @@ def alone(tmp_path: Path) -> Iterator[StandIns]:
         "none",
         "--option",
         'kubernetes.kaito="none"',
+        "--option",
+        'kubernetes.not_served=["karpenter.sh", "external-secrets.io"]',
     ]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -144,7 +144,9 @@ async def test_a_definition_goes_with_what_it_defines(cluster: Cluster, standins
     with options(standins.control, not_served=["gateway.networking.k8s.io"]):
         _, _, after = await cluster.raw("GET", path)
     names = [{item["metadata"]["name"] for item in listed["items"]} for listed in (before, after)]
-    assert names[0] - names[1] == {"httproutes.gateway.networking.k8s.io"}
+    assert names[0] - names[1] == {
+        f"{plural}.gateway.networking.k8s.io" for plural in ("gateways", "httproutes")
+    }
 
 
 async def test_a_cluster_may_be_without_kaito(cluster: Cluster, standins: StandIns) -> None:

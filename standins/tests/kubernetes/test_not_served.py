@@ -57,7 +57,7 @@ async def test_discovery_tells_nothing_of_what_is_not_served(standins: StandIns,
     path = f"/apis/{'/'.join(ROUTES)}"
     rows = (await _document(cluster, path))["resources"]
     assert rows[0]["kind"] == "HTTPRoute"
-    with options(standins.control, not_served=[GATEWAY]):
+    with options(standins.control, not_served=[ROUTES[0]]):
         await _unknown(_document(cluster, path))
         groups = (await _document(cluster, "/apis"))["groups"]
     assert ROUTES[0] not in {group["name"] for group in groups}
